@@ -1,4 +1,4 @@
-"""Straight lines as straight-line code of their own: several times as fast as threaded code, and longer to compile."""
+"""Write straight lines as native code, which is several times as fast as threaded code, but takes longer to compile."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 
-UNROLLED = 16  # vectors of a map that are written here
-HALF = 4  # doubles of half a line of the cache
+MAX_UNROLLED_VECTORS = 16  # SIMD vectors of a map up to which it is unrolled here; longer maps are left to kernels
+HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 
 @dataclass
 class Part:
-    """Stages that are one function.
+    """Stages that become one function, or a single stage that a kernel computes.
 
     Attributes:
-        stages: of the plan.
-        batched: whether they compute vectors.
-        kept: the values to store, since other parts or loops read them; not used if `shared`.
-        outputs: what it stores row by row, from `%a` on.
-        shared: the call of its one stage if a shared function computes that; else None.
+        stages: the stages.
+        batched: whether they compute vectors, with one row in each lane.
+        stored: the values that are stored in memory, because other parts or loops read them.
+        outputs: the program's outputs, if this part stores them itself, row by row from `%a` on.
+        kernel_call: the call of the single stage if a kernel computes it, else None.
     """
 
     stages: list[Stage]
     batched: bool
-    kept: set[int] = field(default_factory=set)
+    stored: set[int] = field(default_factory=set)
     outputs: Sequence[int] = ()
 
     def __post_init__(self) -> None:
@@ -42,41 +42,48 @@ class Part:
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
-    """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
+    """Split a plan into parts, and find out which values each of them must store.
+
+    Args:
+        plan: the stages and places.
+        outputs: the program's outputs, if the last part of phase SAMPLE shall store them itself where it can.
+    """
     schedule = plan.schedule
     found = {
-        phase: [Part(stages, schedule.phase_in_lanes(phase)) for stages in _joined(plan, phase)]
+        phase: [Part(stages, schedule.phase_in_lanes(phase)) for stages in _group_stages(plan, phase)]
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    always = {*plan.places.broadcasts, *schedule.totals.factors()}
-    reader: dict[int, int | None] = {}  # the number of the part that alone reads a value
+    in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
+    reader_of: dict[int, int | None] = {}  # the part that reads a value; None if several parts do
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, StraightLine):
                 for i in plan.reads(stage):
-                    if reader.setdefault(i, number) != number:
-                        reader[i] = None
+                    if reader_of.setdefault(i, number) != number:
+                        reader_of[i] = None
             else:
-                always.update(plan.reads(stage))  # by loops, from memory
+                in_memory.update(plan.reads(stage))  # loops read from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
     if last and last.outputs:
-        who = listed.index(last)
-        reader.update({i: None for i in outputs if reader.setdefault(i, who) != who})
+        number = listed.index(last)
+        for i in outputs:
+            if reader_of.setdefault(i, number) != number:
+                reader_of[i] = None
     else:
-        always.update(schedule.roots)
+        in_memory.update(schedule.roots)
     for number, part in enumerate(listed):
         if not part.kernel_call:
-            part.kept = always | {i for i, who in reader.items() if who != number}
+            part.stored = in_memory | {i for i, reader in reader_of.items() if reader != number}
     return found
 
 
-def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Yield the stages of a phase, those together that are one function."""
+def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
+    """Split the stages of a phase into groups, each of which becomes one function of at most about the maximal cost."""
     part: list[Stage] = []
-    weight = 0
+    cost = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, StraightLine):
             added = sum(map(plan.schedule.cost_of, stage.numbers))
@@ -84,73 +91,86 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
             added = -(-len(stage.numbers) // plan.simd)
         else:
             added = MAX_STRAIGHT_LINE_COST
-        if part and weight + added > MAX_STRAIGHT_LINE_COST:
+        if part and cost + added > MAX_STRAIGHT_LINE_COST:
             yield part
-            part, weight = [], 0
+            part, cost = [], 0
         part.append(stage)
-        weight += added
+        cost += added
     if part:
         yield part
 
 
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
-    """Return whether a map is written here: it is short, and its operands lie side by side."""
+    """Return whether a map is unrolled: it is short, and its operands are contiguous or the same for all."""
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
-    return len(stage.numbers) <= UNROLLED * plan.simd
+    return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd
 
 
 def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
-    """Return the function of a part."""
+    """Return the LLVM function of a part."""
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            _write(PartWriter(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)
+            _write_stages(PartWriter(plan, Lanes(f, plan.lanes, fused), block, part.stored), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write(PartWriter(plan, Lanes(f, 1, fused), "%s", part.kept), part, "%a")
+        _write_stages(PartWriter(plan, Lanes(f, 1, fused), "%s", part.stored), part, "%a")
     f.do("ret void")
     return f
 
 
-def _write(line: PartWriter, part: Part, to: str = "") -> None:
+def _write_stages(writer: PartWriter, part: Part, to: str = "") -> None:
     for stage in part.stages:
         if isinstance(stage, Map):
-            line.map(stage)
+            writer.write_map(stage)
         elif isinstance(stage, StraightLine):
             if part.outputs and stage is part.stages[-1]:
-                line.rows(stage.numbers, part.outputs, to)
+                writer.write_with_outputs(stage.numbers, part.outputs, to)
             else:
-                line.write_all(stage.numbers)
+                writer.write_all(stage.numbers)
 
 
 class PartWriter(StraightLineWriter):
-    """Write instructions of a plan, whose values are in memory."""
+    """Write the stages of a part. Values that other parts compute are loaded from memory."""
 
-    def __init__(self, plan: Plan, lanes: Lanes, block: str, kept: set[int]) -> None:
+    def __init__(self, plan: Plan, lanes: Lanes, block: str, stored: set[int]) -> None:
         super().__init__(lanes, plan.code)
-        self.plan, self.block, self.kept = plan, block, kept
+        self.plan, self.block, self.stored = plan, block, stored
         self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
         for i in numbers:
-            if i in self.plan.schedule.long_sums:  # what it starts from
+            if i in self.plan.schedule.long_sums:  # whose start is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))
             else:
                 self.write(i)
-                if i in self.conditions and i in self.kept:
+                if i in self.conditions and i in self.stored:
                     self.define(i, self.name_of(i))
 
-    def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
-        """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
+    def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
+        """Write instructions, and store the outputs row by row.
+
+        As many outputs as a vector has lanes are stored as soon as they are computed, so that few have to stay in
+        registers. The order of the instructions follows from this.
+
+        Args:
+            numbers: the numbers of the instructions.
+            outputs: the numbers of the outputs.
+            to: the address of the first row of outputs.
+        """
         left = {*numbers}
         width = self.plan.simd
-        if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
-            width = min(width, HALF)
+        if (
+            len(outputs) % width
+        ):  # rows are then not aligned, and a store of 64 bytes would cross cache lines more often
+            width = min(width, HALF_CACHE_LINE)
         simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), simd.count):
-            k = max(0, min(k, len(outputs) - simd.count))  # some twice, rather than fewer
+            k = max(
+                0, min(k, len(outputs) - simd.count)
+            )  # the last group overlaps the one before instead of being short
             chosen = outputs[k : k + simd.count]
             waiting = [*chosen]
             while waiting:
@@ -164,7 +184,14 @@ class PartWriter(StraightLineWriter):
             self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
-        """Store a few neighbouring numbers of each row, whose rows have so many."""
+        """Store a few neighbouring outputs of each row.
+
+        Args:
+            simd: the writer of operations on vectors with as many lanes as there are outputs, or more.
+            xs: the names of the outputs, each a vector over the rows.
+            to: the address of the first one in the first row.
+            width: how many outputs a row has.
+        """
         if simd.scalar:
             self.f.store(simd.type, xs[0], to)
             return
@@ -184,7 +211,7 @@ class PartWriter(StraightLineWriter):
                         self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
-        """Load a value."""
+        """Load a value from its place, and return its name; a scalar is broadcast to all lanes."""
         if self.plan.schedule.in_lanes(i):
             return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
         return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
@@ -193,13 +220,13 @@ class PartWriter(StraightLineWriter):
         self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
 
     def define(self, i: int, name: str) -> None:
-        """Take note of a value, and store it if somebody else reads it."""
+        """Record the name of a value, and store the value if another part or a loop reads it."""
         self.names[i] = name
-        if i in self.kept:
+        if i in self.stored:
             self._store(i, name)
 
-    def map(self, stage: Map) -> None:
-        """Write a map on neighbouring scalars as vectors."""
+    def write_map(self, stage: Map) -> None:
+        """Write an unrolled map."""
         simd = self.plan.simd
         lanes = Lanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]

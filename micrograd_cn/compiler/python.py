@@ -1,4 +1,4 @@
-"""A recorded graph as a Python function without branches, for engines that compute with arrays."""
+"""Print a recorded graph as a Python function without branches, for libraries that compute with arrays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..ops.operation import Op
 from .instructions.builder import CodeBuilder
 from .instructions.lowering import DETACH, evaluation_order
 
-SYMBOLS = ("<", "<=", ">", ">=", "==", "!=")
-BUILTIN = ("abs",)  # Python's own, of numbers and arrays
-CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
-ARRAY = """\
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+BUILTINS = ("abs",)  # Python's own functions that accept numbers and arrays
+DEFINE_WHERE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
+DEFINE_ARRAY = """\
 def array(x):  # torch's functions take no plain numbers
     return xp.tensor(x, dtype=xp.float64) if hasattr(xp, "is_tensor") and not xp.is_tensor(x) else x"""
-NOT_IN_MATH = """\
+DEFINE_SPECIAL = """\
 if hasattr(xp, "{name}"):  # math, torch
     {name} = xp.{name}
 elif xp.__name__.startswith("jax"):
@@ -34,59 +34,76 @@ else:
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison, which becomes a number only where it is used as one."""
+    """A comparison. It is converted to a number only where it is used as a number.
+
+    Attributes:
+        text: the comparison as Python text.
+        origins: see `PythonWriter.origins`.
+    """
 
     text: str
-    sorts: frozenset[str]
+    origins: frozenset[str]
 
 
 Name: TypeAlias = str | float | Condition
-ParameterNames: TypeAlias = Module | Mapping[str, Any]  # leaves in nested lists, by name
+ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of parameters in nested lists
 
 
-class Source:
-    """Collect the lines of the function; an expression gets a name once.
+class PythonWriter:
+    """Write the lines of the function. Equal expressions get the same name, so they are computed once.
 
-    Leaves are of two sorts, parameters "w" and inputs "x", and those of one sort may be plain numbers where the others
-    are arrays. What depends on both sorts is an array in any case.
+    Parameters ("w") may be plain numbers while inputs ("x") are arrays, or the other way round. A value that depends on
+    both is an array in any case. Functions of torch accept no plain numbers, so for a value that depends on one of the
+    two only, all leaves of this origin are converted to arrays at the beginning.
 
     Attributes:
-        sorts: which sorts of leaves a name depends on.
-        every: the sorts that the function has.
-        made: the sorts that it turns into arrays, because functions of torch refuse plain numbers.
+        origins: the origins of each name: "w", "x", or both.
+        all_origins: the origins that the function has.
+        converted: the origins whose leaves are converted to arrays.
+        lines: the assignments.
+        helpers: the definitions of functions that they need, by name.
     """
 
     def __init__(self, leaves: Iterable[str]) -> None:
-        self.sorts = {name: frozenset(name[0]) for name in leaves}
-        self.every = frozenset[str]().union(*self.sorts.values())
-        self.made: set[str] = set()
+        self.origins = {name: frozenset(name[0]) for name in leaves}
+        self.all_origins = frozenset[str]().union(*self.origins.values())
+        self.converted: set[str] = set()
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
-        self.known: dict[str, str] = {}
+        self.name_of: dict[str, str] = {}
         self.code = CodeBuilder()
 
-    def line(self, expression: str, names: Iterable[Name]) -> str:
-        """Return the name of the value of an expression, in which there are these names."""
-        if expression not in self.known:
-            name = self.known[expression] = f"v{len(self.known)}"
-            self.sorts[name] = self.sorts_of(names)
+    def assign(self, expression: str, names: Iterable[Name]) -> str:
+        """Return the name of an expression's value, which is assigned to a new name if there is none yet.
+
+        Args:
+            expression: the expression as Python text.
+            names: the names that occur in it.
+        """
+        if expression not in self.name_of:
+            name = self.name_of[expression] = f"v{len(self.name_of)}"
+            self.origins[name] = self.origins_of(names)
             text = f"{name} = {expression}"
             if len(text) > 100:
                 inside = textwrap.fill(expression, 92, initial_indent="    ", subsequent_indent="    ")
                 text = f"{name} = (\n{inside}\n)"
             self.lines.append(text)
-        return self.known[expression]
+        return self.name_of[expression]
 
     def apply(self, op: Op, names: Sequence[Name]) -> Name:
-        """Return the name of an operation's result; of constants alone it is a number."""
+        """Return the name of an operation's result. If all operands are constants, it is a number.
+
+        Raises:
+            ValueError: the operation is `detach()`.
+        """
         if op is DETACH:
-            raise ValueError('source("python"): engines differ in how they write detach() and no_grad()')
+            raise ValueError('source("python"): libraries differ in how they write detach() and no_grad()')
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.evaluate(*numbers)
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*[self.text(name) for name in names])
-            return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
+            return self.assign(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
         if not op.notation.precedence and not op.lowerings.array:
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.code.formula((op, "formula"), known, op)
@@ -100,57 +117,59 @@ class Source:
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op.lowerings.array in SYMBOLS:
-            return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.sorts_of(names))
+        if op.lowerings.array in COMPARISONS:
+            return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
         if op.notation.precedence:
-            return self.line(op.text(*texts), names)
-        if op.lowerings.array not in BUILTIN:
+            return self.assign(op.text(*texts), names)
+        if op.lowerings.array not in BUILTINS:
             texts = [self.array(name) for name in names]
-        return self.line(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
+        return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
-        """Return how a value is written where a number is wanted."""
-        return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else written(name)
+        """Return the text of a value as a number."""
+        return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else literal(name)
 
     def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
-        """Return the name of `a` or `b`."""
-        self.helpers["where"] = CHOICE
-        self.have_array(condition)
+        """Return the name of a value that is `a` where a condition holds, and `b` elsewhere."""
+        self.helpers["where"] = DEFINE_WHERE
+        self.require_array(condition)
         test = condition.text if isinstance(condition, Condition) else f"{condition} != 0"
-        if isinstance(a, float) and isinstance(b, float):  # torch would make single precision of two numbers
+        if isinstance(a, float) and isinstance(
+            b, float
+        ):  # of two numbers, torch would make an array in single precision
             texts = [self.array(a), self.array(b)]
         else:
-            self.have_array(a, b)
+            self.require_array(a, b)
             texts = [self.text(a), self.text(b)]
-        return self.line(f"where({test}, {', '.join(texts)})", (condition, a, b))
+        return self.assign(f"where({test}, {', '.join(texts)})", (condition, a, b))
 
     def array(self, name: Name) -> str:
-        """Return how a value is written where an array is wanted."""
+        """Return the text of a value as an array."""
         if isinstance(name, float):
-            self.helpers["array"] = ARRAY
-            return f"array({written(name)})"
-        self.have_array(name)
+            self.helpers["array"] = DEFINE_ARRAY
+            return f"array({literal(name)})"
+        self.require_array(name)
         return self.text(name)
 
-    def have_array(self, *names: Name) -> None:
-        """Let at least one of the names be an array, be the parameters plain numbers or the inputs."""
-        sorts = self.sorts_of(names)
-        if sorts != self.every:
-            self.made |= sorts
-            self.helpers["array"] = ARRAY
+    def require_array(self, *names: Name) -> None:
+        """Make sure that at least one of some values is an array, by converting leaves if need be."""
+        origins = self.origins_of(names)
+        if origins != self.all_origins:
+            self.converted |= origins
+            self.helpers["array"] = DEFINE_ARRAY
 
-    def sorts_of(self, names: Iterable[Name]) -> frozenset[str]:
-        """Return which sorts of leaves the names depend on."""
+    def origins_of(self, names: Iterable[Name]) -> frozenset[str]:
+        """Return the origins of the leaves that some values depend on."""
         used = [name for name in names if not isinstance(name, float)]
-        known = [name.sorts if isinstance(name, Condition) else self.sorts[name] for name in used]
+        known = [name.origins if isinstance(name, Condition) else self.origins[name] for name in used]
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
-        """Return how a function is called; where engines differ, its name is defined first."""
-        if name in BUILTIN:
+        """Return the text that names a function. If libraries differ in its name, a definition is added."""
+        if name in BUILTINS:
             return name
         if name in ("erf", "erfc"):
-            self.helpers[name] = NOT_IN_MATH.format(name=name)
+            self.helpers[name] = DEFINE_SPECIAL.format(name=name)
             return name
         if name in ("asin", "acos", "atan", "atan2"):
             self.helpers[name] = f'{name} = getattr(xp, "{name}", None) or xp.arc{name[1:]}  # numpy before 2'
@@ -158,10 +177,10 @@ class Source:
         return f"xp.{name}"
 
 
-def written(x: str | float) -> str:
-    """Return a name as it is, a number as Python writes it.
+def literal(x: str | float) -> str:
+    """Return a name as it is, and a number as Python text.
 
-    >>> written("x"), written(-1.0), written(float("inf"))
+    >>> literal("x"), literal(-1.0), literal(float("inf"))
     ('x', '(-1.0)', 'float("inf")')
     """
     if isinstance(x, str):
@@ -180,36 +199,49 @@ def source(
     single: bool,
     named: ParameterNames | None = None,
 ) -> str:
-    """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
-    entries = None if named is None else entries_of(named)
+    """Return the text of a function `f(xp, parameters, inputs)`, in which `xp` is the library that computes.
+
+    Args:
+        outputs: the nodes that it returns.
+        inputs: the leaves that are inputs.
+        parameters: the leaves that are parameters.
+        constants: the values of leaves that are constants.
+        single: whether it returns one number instead of a list.
+        named: names of the parameters. With these, the function takes a dict of parameters, else a list.
+
+    Raises:
+        TypeError: `named` is wrong, see `in_order_of_names`, or an operation cannot be printed.
+        ValueError: `named` is wrong, or the graph has a `detach()`.
+    """
+    entries = None if named is None else named_entries(named)
     if entries is not None:
         read = traverse(*outputs)[1].union(outputs)
         parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
-    written_so_far = Source([*ws, *xs])
+    writer = PythonWriter([*ws, *xs])
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     names: dict[Value, Name] = {**constants, **leaves}
     for node in evaluation_order(outputs):
         if node.op and node not in names:
             operands = [names.get(x, x._data) for x in node.parents]
-            names[node] = written_so_far.apply(node.op, operands)
-    results = ", ".join([written_so_far.text(names[output]) for output in outputs])
-    made, helpers = written_so_far.made, written_so_far.helpers
-    body = [helpers.pop("array")] if made else []
-    every_w, every_x = _wrapped(", ".join(ws)), _wrapped(", ".join(xs))
+            names[node] = writer.apply(node.op, operands)
+    results = ", ".join([writer.text(names[output]) for output in outputs])
+    converted, helpers = writer.converted, writer.helpers
+    body = [helpers.pop("array")] if converted else []
+    every_w, every_x = _list_pattern(", ".join(ws)), _list_pattern(", ".join(xs))
     if entries is None:
-        body.append(f"{every_w} = {'map(array, parameters)' if 'w' in made else 'parameters'}")
+        body.append(f"{every_w} = {'map(array, parameters)' if 'w' in converted else 'parameters'}")
     else:
-        body += _unpacked(entries, "parameters", {leaf: leaves[leaf] for leaf in parameters})
-        body += [f"{every_w} = map(array, {every_w})"] if "w" in made else []
-    body.append(f"{every_x} = {'map(array, inputs)' if 'x' in made else 'inputs'}")
-    body += [*helpers.values(), *written_so_far.lines]
+        body += _unpacking(entries, "parameters", {leaf: leaves[leaf] for leaf in parameters})
+        body += [f"{every_w} = map(array, {every_w})"] if "w" in converted else []
+    body.append(f"{every_x} = {'map(array, inputs)' if 'x' in converted else 'inputs'}")
+    body += [*helpers.values(), *writer.lines]
     body.append(f"return {results}" if single else f"return [{results}]")
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 
 
-def entries_of(named: ParameterNames, language: str = "python") -> dict[str, Any]:
-    """Return the leaves in nested lists, by name."""
+def named_entries(named: ParameterNames, language: str = "python") -> dict[str, Any]:
+    """Return the parameters of a model, or of a dict, in nested lists by name."""
     if isinstance(named, Module):
         return named.entries()
     if isinstance(named, Mapping):
@@ -225,8 +257,8 @@ def in_order_of_names(
     """Return the program's parameters in the order in which they are named.
 
     Raises:
-        TypeError: what is named is no `Value`.
-        ValueError: a parameter that is read has no name, or one has two, of which a dict would hold two numbers.
+        TypeError: a name belongs to something that is no `Value`.
+        ValueError: a parameter that the graph reads has no name, or two names.
     """
     wanted, places = set(parameters), dict[Value, str]()
     for path, leaf in flatten(entries, "parameters")[0]:
@@ -234,8 +266,8 @@ def in_order_of_names(
             raise TypeError(f'source("{language}"): {path} must be a Value, got {type(leaf).__name__} {leaf!r}')
         if leaf in places:
             raise ValueError(
-                f'source("{language}"): {places[leaf]} and {path} are one parameter, of which a dict would hold two '
-                "numbers; give a dict that names it once"
+                f'source("{language}"): {places[leaf]} and {path} are the same parameter, for which a dict would hold '
+                "two numbers; give a dict that names it once"
             )
         if leaf in wanted:
             places[leaf] = path
@@ -249,21 +281,27 @@ def in_order_of_names(
     return list(places)
 
 
-def _unpacked(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
-    """Yield the lines that take a number for each word from what is given; "_" stands for what the graph has not."""
+def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
+    """Yield the lines that unpack a nested entry to one name for each leaf that the graph has.
+
+    Args:
+        entry: a leaf, or lists and dicts of them.
+        given: the Python text of the entry.
+        words: the names of the leaves.
+    """
     if isinstance(entry, dict):
         for key, item in entry.items():
             text = _quoted(key) if isinstance(key, str) else repr(key)
-            yield from _unpacked(item, f"{given}[{text}]", words)
-    elif (pattern := _pattern(entry, words)) is None:
+            yield from _unpacking(item, f"{given}[{text}]", words)
+    elif (pattern := _nested_pattern(entry, words)) is None:
         for i, item in enumerate(entry):
-            yield from _unpacked(item, f"{given}[{i}]", words)
+            yield from _unpacking(item, f"{given}[{i}]", words)
     elif pattern.strip("[_, ]"):
-        yield f"{_wrapped(pattern[1:-1]) if pattern.startswith('[') else pattern} = {given}"
+        yield f"{_list_pattern(pattern[1:-1]) if pattern.startswith('[') else pattern} = {given}"
 
 
 def _quoted(name: str) -> str:
-    """Return a name as Python text, in one line: there are more ends of lines than Python's own.
+    """Return a name as a Python string in one line. Line ends that JSON does not escape are escaped, too.
 
     >>> print(_quoted("重"), _quoted("a" + chr(0x2028) + "b"))
     "重" "a\\u2028b"
@@ -271,16 +309,19 @@ def _quoted(name: str) -> str:
     return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", json.dumps(name, ensure_ascii=False))
 
 
-def _pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
-    """Return the words in the entry's own nesting; None if there are dicts in it."""
+def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
+    """Return the pattern that unpacks nested lists, with "_" for leaves that the graph does not have.
+
+    Return None if a dict is inside, since no pattern can unpack it.
+    """
     if isinstance(entry, (list, tuple)):
-        inside = [_pattern(item, words) for item in entry]
+        inside = [_nested_pattern(item, words) for item in entry]
         return None if None in inside else f"[{', '.join(map(str, inside))}]"
     return None if isinstance(entry, dict) else words.get(entry, "_")
 
 
-def _wrapped(names: str) -> str:
-    """Return the list of the names, over several lines if it is long."""
+def _list_pattern(names: str) -> str:
+    """Return names as a list pattern, over several lines if it is long."""
     if len(names) < 80:
         return f"[{names}]"
     return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

@@ -434,7 +434,7 @@ def test_what_is_detached_is_computed_for_every_sample_and_gets_no_gradient(code
     program.check(samples)
     assert program.backward(samples) != mean
     with pytest.raises(
-        ValueError, match=r'source\("python"\): engines differ in how they write detach\(\) and no_grad'
+        ValueError, match=r'source\("python"\): libraries differ in how they write detach\(\) and no_grad'
     ):
         program.source("python")
 

@@ -31,7 +31,7 @@ from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule
 from micrograd_cn.compiler.loops.stages import Map, OuterProduct
 from micrograd_cn.compiler.loops.vectorizer import Vectorizer
-from micrograd_cn.compiler.python import Source
+from micrograd_cn.compiler.python import PythonWriter
 from micrograd_cn.compiler.runtime.drivers import Drivers
 from micrograd_cn.compiler.runtime.executable import Executable
 from micrograd_cn.compiler.tables import gathers
@@ -231,7 +231,7 @@ def lost_value(patch):
     def without_one(plan, outputs):
         found = parts_of(plan, ())  # where outputs wait in blocks
         for part in found[SAMPLE]:
-            part.kept.discard(max(part.kept & plan.vector.keys(), default=None))
+            part.stored.discard(max(part.stored & plan.vector.keys(), default=None))
         return found
 
     patch.setattr(f"{COMPILER}.runtime.executable.parts_of", without_one)
@@ -304,8 +304,8 @@ def lost_total_in_c(patch):
 
 
 def lost_operation_in_python(patch):
-    line = Source.line
-    patch.setattr(Source, "line", lambda self, text, names: line(self, text.replace(" - ", " + "), names))
+    line = PythonWriter.assign
+    patch.setattr(PythonWriter, "assign", lambda self, text, names: line(self, text.replace(" - ", " + "), names))
 
 
 def comparisons_that_are_not_looked_at(patch):

@@ -292,7 +292,7 @@ def test_names_that_do_not_name_each_parameter_once_are_refused():
     program = compile(w * x + b, [x])
     for names, exception, message in (
         ({"w": w}, ValueError, r"parameters\[1\] of the program, .*labelled 'b', is not among those that are named"),
-        ({"w": w, "b": b, "c": [w]}, ValueError, r"parameters\['w'\] and parameters\['c'\]\[0\] are one parameter"),
+        ({"w": w, "b": b, "c": [w]}, ValueError, r"parameters\['w'\] and parameters\['c'\]\[0\] are the same"),
         ({"w": w, "b": [b, 1.0]}, TypeError, r"parameters\['b'\]\[1\] must be a Value, got float 1.0"),
         ([w, b], TypeError, "a module, or a dict that names them, got list"),
     ):

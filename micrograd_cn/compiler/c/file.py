@@ -13,7 +13,7 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
-from ..python import ParameterNames, entries_of, in_order_of_names
+from ..python import ParameterNames, named_entries, in_order_of_names
 from ..training.update import lower_update, used_state_indices
 from .arrays import Place, fit, linear
 from .comment import Interface
@@ -56,7 +56,7 @@ class File:
         self.parameters = lowering.parameters
         names = [repr(p.label) if p.label else "" for p in self.parameters]
         if named is not None:
-            entries = entries_of(named, "c")
+            entries = named_entries(named, "c")
             self.parameters = in_order_of_names(entries, lowering.parameters, lowering.number_of, "c")
             names = _names(entries, self.parameters)
         passed = options.weights == "passed"
