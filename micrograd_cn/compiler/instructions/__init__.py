@@ -1,1 +1,1 @@
-"""The graph and its gradient as a list of instructions: value numbering, formulas, lowering, fusion."""
+"""Lower a graph and its gradient to a list of instructions, without duplicates, and fuse some of them."""

@@ -1,4 +1,4 @@
-"""The compiler's intermediate representation: a list of instructions without duplicates, operands first.
+"""Define the compiler's intermediate representation: a list of instructions without duplicates, operands first.
 
 An instruction is a tuple that begins with its opcode. Its number is its index in the list, and its operands are the
 numbers of earlier instructions:

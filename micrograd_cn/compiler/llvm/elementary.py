@@ -1,4 +1,4 @@
-"""Exponentials, logarithms and the hyperbolic tangent of vectors, by polynomials.
+"""Compute exponentials, logarithms and the hyperbolic tangent of vectors by polynomials.
 
 The results have the same bits on all processors with FMA, and the same bits on all processors without it.
 """

@@ -1,4 +1,4 @@
-"""Elementary functions of vectors: by polynomials, by libmvec, or lane by lane by the C library's scalar functions.
+"""Write elementary functions of vectors: by polynomials, by libmvec, or lane by lane by C's scalar functions.
 
 The polynomials of `elementary` run on every machine; they are as fast as glibc's functions of vectors (libmvec), and
 more accurate. Other functions are libmvec's if the process has them. If not, the scalar function of C's library is

@@ -1,4 +1,4 @@
-"""The stages of a program, which run one after the other: straight-line code, sums, maps and gathers."""
+"""Define the stages of a program, which run one after the other: straight lines, sums, maps and gathers."""
 
 from __future__ import annotations
 

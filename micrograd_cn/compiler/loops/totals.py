@@ -1,4 +1,4 @@
-"""Totals: sums over the rows of a batch, from which gradients of parameters are computed. Many are outer products."""
+"""Group totals: sums over the rows of a batch, which gradients are computed from. Many are outer products."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Loops as tables: kernels that all programs share read there where operands are, so hardly anything is compiled."""
+"""Print loops as tables. Kernels that all programs share read there where operands are, so little is compiled."""

@@ -1,4 +1,4 @@
-"""Kernels of gathers: an operand is loaded by an index that is known at run time. A table says where operands are.
+"""Write the kernels of gathers, which load an operand by an index that is known at run time.
 
 An index that is no index of an operand, such as -1, 0.5 or nan, is replaced by the number of operands: there the table
 has the offset of a nan. So nothing but operands is read. The kernels have the arguments that `sums` describes.
@@ -75,8 +75,7 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
     end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
     inside = f.op(
-        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, "
-        f"{lanes.compare('fcmp olt', [x, end])}"
+        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, {lanes.compare('fcmp olt', [x, end])}"
     )
     bounded = lanes.select(inside, x, end)  # to convert a double that fits no integer is undefined
     rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")

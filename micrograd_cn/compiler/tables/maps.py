@@ -1,4 +1,4 @@
-"""Kernels of maps: instructions of one opcode on scalars, computed as vectors.
+"""Write the kernels of maps, which compute instructions of one opcode on scalars as vectors.
 
 Operands that are contiguous are loaded as vectors, others are gathered one by one. Results are contiguous. The kernels
 have the arguments that `sums` describes.

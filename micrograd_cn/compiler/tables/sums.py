@@ -1,4 +1,4 @@
-"""Kernels of long sums. A kernel is a function that all programs share; a table tells it where its operands are.
+"""Write the kernels of long sums: functions that all programs share, which a table tells where their operands are.
 
 The most important kernel multiplies a matrix of scalars by vectors of samples, with one row of the batch in each lane.
 It works in tiles: a few sums for one block of rows stay in registers, so each number that is loaded is used several
