@@ -27,7 +27,7 @@ from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .derivatives.tree import flatten, leaves_like
 from .engine import Value, topological_order
-from .gradients import symbolic_edges
+from .gradients import part_of, symbolic_edges
 from .graph import anomaly, context
 from .ops.number import number
 
@@ -191,15 +191,34 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         call.nested = call.nested or holds_values(direction)
         deeper, (outputs, rebuild) = call.deeper, call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
+        certain = {*call.inputs}  # nodes that a tangent reaches whatever is selected
         for node in reversed(topological_order(*outputs)):
-            edges = symbolic_edges(node, tangents.keys()) if deeper else node.edges()
-            moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
+            if deeper:
+                moving = _symbolic_tangents(node, tangents, certain)
+            else:
+                moving = [(partial, tangents[x]) for x, partial in node.edges() if x in tangents]
             if moving:  # no variable is, for its operand lies outside
                 tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
                 if context.here().detect_anomaly:
                     anomaly.check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
+
+
+def _symbolic_tangents(node: Value, tangents: dict[Value, Any], certain: set[Value]) -> list[tuple[Any, Any]]:
+    """Return factors of the products that add up to a node's tangent, made of `Value`s.
+
+    A node is `certain` if a tangent reaches it whatever the operations on the way select.
+    """
+    found = []
+    for x, edge in symbolic_edges(node, tangents.keys()):
+        _, partial, selection = edge
+        if x in certain and not selection:
+            certain.add(node)
+            found.append((partial, tangents[x]))
+        elif (part := part_of(tangents[x], edge, x in certain)) is not None:
+            found.append((1.0, part))
+    return found
 
 
 def vjp(f: Function, x: Any) -> tuple[Any, Function]:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
-from typing import Any, Literal, overload
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal, TypeAlias, overload
 
 from . import ops
 from .engine import Value, constant, topological_order
 from .graph import context
 from .graph.anomaly import in_words
+from .ops.operation import Op
 
-__all__ = ["gradients", "symbolic_edges"]
+__all__ = ["SymbolicEdge", "gradients", "part_of", "paths", "symbolic_edges"]
+
+# The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
+# unselected, the function from an upstream gradient to its part. The partial is a `Value`, or a float where it is the
+# same whatever the operands' numbers, or where only the function is used.
+SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
 
 
 @overload
@@ -53,20 +59,28 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     order = topological_order(output)
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):
-        if any(x in relevant for x, _ in node.edges()):
+        if any(x in relevant for x in (paths(node) if create_graph else [x for x, _ in node.edges()])):
             relevant.add(node)
     check = context.here().detect_anomaly
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
+    certain = {output}  # nodes that a gradient reaches whatever is selected
     for node in order:
         if node in relevant and terms[node]:
             upstream = _total(terms, node)
             if check:
                 _check_total(upstream, node)
-            edges: list[tuple[Value, Any]] = symbolic_edges(node, relevant) if create_graph else node.edges()
-            for x, partial in edges:
-                if x in relevant:
-                    terms[x].append(_product(upstream, partial))
+            if not create_graph:
+                for x, partial in node.edges():
+                    if x in relevant:
+                        terms[x].append(_product(upstream, partial))
+                continue
+            sure = node in certain
+            for x, edge in symbolic_edges(node, relevant):
+                if sure and edge[2] is None:
+                    certain.add(x)
+                if (part := part_of(upstream, edge, sure)) is not None:
+                    terms[x].append(part)
     totals = [_total(terms, x) for x in inputs]
     if check:
         for g, x in zip(totals, inputs, strict=True):
@@ -92,32 +106,74 @@ def _product(upstream: Any, partial: Any) -> Any:
     return upstream * partial
 
 
-def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, Any]]:
-    """Return the operands in `relevant` to which a gradient flows, each with its partial as the table's formula of it.
+def part_of(g: Any, edge: SymbolicEdge, certain: bool = True) -> Any:
+    """Return the part of a gradient g (or, forward, of a tangent) that passes an edge; None for nothing.
 
-    A partial is a `Value`, or a float where it is the same whatever the operands' numbers.
+    If g is not certain to be there, because an operation may not have selected what it passes through, then g = 0
+    stands for nothing, and the part is 0 even where the local derivative is inf or nan. Sums of products are taken as
+    they are: their local derivatives are other operands.
+
+    >>> x = Value(-1)
+    >>> [(_, edge)] = symbolic_edges(x.sqrt(), {x})
+    >>> part_of(Value(0), edge).data, part_of(Value(0), edge, certain=False).data
+    (nan, 0.0)
+    """
+    op, partial, selection = edge
+    if selection:
+        part = selection(g)
+        return None if isinstance(part, float) and part == 0.0 else part
+    part = _product(g, partial)
+    if certain or not isinstance(partial, Value) or not isinstance(g, Value) or op.lowerings.summands:
+        return part
+    return ops.where(g, part, 0.0)
+
+
+def paths(node: Value) -> list[Value]:
+    """Return the operands to which a gradient may flow, also those that the operation did not select this time.
+
+    >>> x = Value(-1)
+    >>> paths(x.relu()) == [x], x.relu().edges()
+    (True, [])
+    """
+    assert node.op is not None
+    if not node.op.selects:
+        return [x for x, _ in node.edges()]
+    slots = enumerate(node.operands)
+    return [x for k, x in slots if isinstance(x, Value) and x.requires_grad and node.op.propagates_gradient_to(k)]
+
+
+def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, SymbolicEdge]]:
+    """Return the operands in `relevant` to which a gradient may flow, each with its edge.
 
     Raises:
         RuntimeError: data was changed after the node was recorded.
 
     >>> x = Value(3)
-    >>> [(operand is x, partial is x) for operand, partial in symbolic_edges(x * x, {x})]
+    >>> [(operand is x, partial is x) for operand, (_, partial, _) in symbolic_edges(x * x, {x})]
     [(True, True), (True, True)]
     """
-    assert node.op is not None
-    parents, captured = node.parents, node.partials
-    needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+    op = node.op
+    assert op is not None
+    parents, captured, selects = node.parents, node.partials, op.selects
     operands = tuple([x if x.requires_grad else x.data for x in parents])
+    if selects:
+        needed = [x in relevant and x.requires_grad and op.propagates_gradient_to(k) for k, x in enumerate(parents)]
+        partials = op.needed_partials(node._data, [x._data for x in parents], needed)
+        passing = op.selection(operands)
+    else:
+        needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+        partials = op.needed_partials(node, operands, needed)
+        passing = [None] * len(parents)
     edges = []
-    for slot, (partial, then) in enumerate(zip(node.op.needed_partials(node, operands, needed), captured, strict=True)):
-        if needed[slot] and partial is not None:
-            now = partial._data if isinstance(partial, Value) else partial
+    for slot, (partial, then) in enumerate(zip(partials, captured, strict=True)):
+        if needed[slot] and (partial is not None or selects):
+            now = partial._data if isinstance(partial, Value) else partial or 0.0
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(
-                    f"data was changed after {in_words(node.op, parents)} was recorded: operand {slot} had the "
+                    f"data was changed after {in_words(op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"
                 )
-            edges.append((parents[slot], partial))
+            edges.append((parents[slot], (op, partial, passing[slot])))
     return edges
 
 

@@ -6,6 +6,7 @@ these functions are, and `number` says what counts as a real number.
 """
 
 from .operation import Op
+from .operation import Selection as Selection
 from .registry import OPS, define
 from .table import (
     abs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_count, check_derivative, check_result, check_row, check_tuple
@@ -11,7 +12,7 @@ from .number import number
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
-__all__ = ["Op", "Recorder"]
+__all__ = ["Op", "Recorder", "Selection"]
 
 
 class Recorder(Protocol):
@@ -25,6 +26,37 @@ R = TypeVar("R", bound=Recorder)
 Operand: TypeAlias = Recorder | SupportsFloat
 
 
+class Selection:
+    """The partial derivative with respect to an operand that an operation may leave unselected, as max(x, 0) does.
+
+    An operand that was not selected gets nothing. It does not get the upstream gradient times 0, since 0 * inf is nan:
+    the derivative of sqrt(max(x, 0)) at -1 is 0.
+
+    Args:
+        passed: `(g, *operands) -> the operand's part of the upstream gradient g`, written with `where`. An n-ary
+            operation returns the parts of all operands, and None for one that never gets any.
+        weight: the part of g = 1 for operands that are floats; None if the operand was not selected.
+
+    >>> from micrograd_cn import relu
+    >>> [passing] = relu.partials
+    >>> passing(0.0, -1.0), passing.passed(math.inf, -1.0), passing(2.0, 2.0)
+    (None, 0.0, 1.0)
+    """
+
+    __slots__ = ("passed", "weight")
+
+    def __init__(self, passed: Callable[..., Any], weight: Callable[..., Any]) -> None:
+        self.passed = passed
+        self.weight = weight
+
+    def __call__(self, y: Any, *operands: Any) -> Any:
+        """Return the partial; of floats None if the operand was not selected."""
+        for x in operands:
+            if type(x) is not float:
+                return self.passed(1.0, *operands)
+        return self.weight(*operands)
+
+
 class Op(Row):
     """One operation; call it with numbers to get a float, or with `Value`s to record a node.
 
@@ -34,7 +66,8 @@ class Op(Row):
         partials: one function for each operand, `(y, *operands) -> dy/doperand`, where `y` is the result. It is
             written with the table's operations, so that derivatives of any order follow from it. None stands for an
             operand in which the result is piecewise constant: its derivative is 0 everywhere, and no gradient flows
-            to it. An n-ary operation has a single function instead, which returns all partials as a tuple.
+            to it. A `Selection` stands for an operand that the operation may leave unselected. An n-ary operation has a
+            single function instead, which returns all partials as a tuple.
         doc: what it computes, for help().
         arities: how many operands an n-ary operation takes, as a range or a tuple of numbers; any by default.
         signature: takes the arguments of a call and returns the operands, where these differ (defaults, sequences).
@@ -141,7 +174,7 @@ class Op(Row):
             derivative = None
             if partial and want:
                 derivative = partial(y, *operands)
-                if derivative is None:
+                if derivative is None and type(partial) is not Selection:
                     check_derivative(self, len(derivatives), derivative)
             derivatives.append(derivative)
         return tuple(derivatives)
@@ -166,6 +199,39 @@ class Op(Row):
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
         return slot > 0 or not self.lowerings.is_gather
+
+    @property
+    def selects(self) -> bool:
+        """Return whether the operation chooses among its operands, and passes no gradient to the others.
+
+        >>> from micrograd_cn import maximum, mul
+        >>> maximum.selects, mul.selects
+        (True, False)
+        """
+        functions = self.partials if isinstance(self.partials, tuple) else (self.partials,)
+        return Selection in map(type, functions)
+
+    def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
+        """Return for each operand the function from an upstream gradient to its part; None where it is a product.
+
+        A part is the float 0.0, or None, if the operand is never selected. For an operand whose partial is no
+        `Selection`, the part is the partial times the upstream gradient, and there is no function.
+
+        >>> from micrograd_cn import where
+        >>> none, passed, other = where.selection((1.0, 2.0, 3.0))
+        >>> none, passed(5.0), other(5.0)
+        (None, 5.0, 0.0)
+        """
+        partials = self.partials
+        if isinstance(partials, tuple):
+            return [
+                (lambda g, p=p: p.passed(g, *operands)) if type(p) is Selection else None  # type: ignore[misc]
+                for p in partials
+            ]
+        if type(partials) is not Selection:
+            return [None] * len(operands)
+        all_parts = lru_cache(1)(lambda g: partials.passed(g, *operands))  # each operand asks for the same gradient
+        return [lambda g, k=k: all_parts(g)[k] for k in range(len(operands))]  # type: ignore[misc]
 
     def text(self, *operands: str) -> str:
         """Return the text of the operation applied to the operands' texts, as Python writes it.
