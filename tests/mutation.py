@@ -1,28 +1,40 @@
-"""Change one place of the package at a time, and print the changes that no test notices.
+"""Plant faults in the package, one at a time, and print those that no test notices.
 
-    nice python tests/mutation.py --jobs 2  # the core; or the modules that are named:
-    nice python tests/mutation.py --sample 300 --seed 1 micrograd_cn/compiler/*.py
+    nice python tests/mutation.py --all --sample 200 --seed 1 --jobs 2  # 200 faults in lines of all rooms
+    nice python tests/mutation.py micrograd_cn/graph micrograd_cn/quick.py  # every fault in these
 
-It needs cosmic-ray, whose operators make the mutants. This process imports what the tests import, but nothing of the
-package; each mutant is a fork of it, in a copy of the tree, where its tests run until one fails: first those that have
-killed mutants of the same statement, then those with its name, then the quick ones. It is killed if it cannot be
-imported, as where Python warns of `is` beside a literal, if a test fails, or if one needs ten times its processor time,
-or waits for minutes. Unchanged, the tests pass in two orders. Left out are mutants of what never runs or is only read
-(annotations, which `from __future__ import annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`,
-`__all__`), `strict=` of zip, which asserts what holds, `==` for `is` beside `type(x)`, None, True or False, which is
-the same for what the types let stand there, and tests of over a second.
+A sample draws lines first and then one fault in each, so each line of code has the same chance. A fault replaces a
+comparison, an operator of arithmetic, `and` or `or` by another, negates a condition, puts a number one up or one down,
+returns None instead of a result, removes a call that is a statement, or takes away a loop, an exception or a decorator.
+cosmic-ray has most of them (`pip install 'cosmic-ray>=8,<9'`).
+
+A fault meets the tests of its room alone, up to the first that fails. The file with the module's name comes first. The
+folders of `tests/` mirror the package, so they say which files these are, and TESTS adds what they do not say. Tests
+that are marked slow or need a browser are left out.
+
+This process imports what the tests import, but nothing of the package. Each fault is planted in a copy of the tree, and
+its tests run in a fork of this process. A fault is noticed if the module cannot be imported, if a test fails, or if a
+test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests run twice. The
+second time they run in the order in which the faults meet them, the quickest first.
+
+Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
+text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
+`strict=` of zip is left alone, too, since it asserts what holds.
 """
 
 import argparse
 import ast
 import compileall
 import contextlib
+import difflib
 import gc
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -34,101 +46,121 @@ from collections import Counter, defaultdict, namedtuple
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
-    from cosmic_ray.commands.init import _all_work_items
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator
-
-ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
-TESTS = {  # modules or folders: the files test_*.py that pin them
-    "ops/table ops/operation ops/rounding ops/checks": "ops/table engine ops/higher_orders properties cli",
-    "ops/ieee ops/registry ops/traits": "ops/table engine",
-    "engine graph/node graph/operators ops/number "
-    "graph/context graph/stepwise graph/anomaly gradients": "engine quick ops/table functional "
-    "ops/higher_orders properties dropin",
-    "quick": "quick engine ops/table",
-    "graph/scopes graph/groups": "graph/scopes picture/boxes",
-    "derivatives/sparse derivatives/elements derivatives/elimination": "derivatives/sparse functional "
-    "compiler/derivatives",
-    "derivatives/calls": "functional derivatives/sparse",
-    "functional derivatives/tree": "functional derivatives/tree ops/higher_orders module properties",
-    "module nn init": "nn module init dropin engine",
-    "losses optim": "losses optim/optimizers dropin",
-    "text/formula": "text/formula ops/table",
-    "text/expression": "cli",
-    "compiler/llvm/functions compiler/llvm/elementary compiler/llvm/vectors": "compiler/functions compiler/numbers",
-    "compiler/c/file compiler/c/comment compiler/c/arrays compiler/c/loops compiler/c/text": "compiler/c_source "
-    "compiler/c_text compiler/loops compiler/random_graphs",
-    "compiler/python": "compiler/python_source compiler/own_rows compiler/program compiler/random_graphs",
-    "compiler/llvm/machine compiler/llvm/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "
-    "compiler/functions compiler/numbers compiler/threads",
-    "compiler/runtime/executable": "compiler/program compiler/tiers compiler/training_run compiler/threads compiler/prepared "
-    "compiler/loops compiler/numbers compiler/calling",
-    "compiler/training/update compiler/training/state compiler/training/epochs": "compiler/training compiler/training_run "
-    "compiler/threads compiler/jit compiler/c_source",
-    "compiler/training/run compiler/data/anomalies": "compiler/training_run compiler/jit compiler/training",
-    "compiler/threads/tasks": "compiler/threads",
-    "compiler/llvm/builtin": "compiler/prepared compiler/calling",
-    "compiler/data/rows": "compiler/rows compiler/training compiler/jit",
-    "compiler/runtime/prepared compiler/data/captured compiler/data/parameters compiler/threads/forks": "compiler/calling "
-    "compiler/jit compiler/guards compiler/threads",
-    "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
-    "compiler/derivatives compiler/function/minimize": "compiler/derivatives compiler/rows",
-    "compiler/program": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads "
-    "compiler/derivatives compiler/takes",
-    "compiler": "compiler/numbers compiler/loops compiler/takes compiler/own_rows compiler/tiers compiler/program "
-    "compiler/planted_faults compiler/c_source compiler/training compiler/random_graphs",
-    "flow/grammar": "flow/typing",
-    "flow/playground": "flow/training flow/typing flow/offline",
-    "flow/graph": "flow/labels flow/formulas flow/networks flow/folding flow/steps",
-    "flow/javascript": "flow/formulas flow/arithmetic flow/training",
-    "flow/sheet": "flow/offline flow/controls flow/labels",
-    "flow": "flow/offline flow/networks flow/steps",
-    "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
-    "testing/gradcheck testing/foreign",
-    "testing/gradcheck": "testing/gradcheck testing/foreign",
-    "testing/lines testing/line testing/directions testing/intervals testing/half testing/tolerance": "testing/lines "
-    "testing/directions testing/foreign testing/kinks testing/libraries testing/subject",
-    "testing/corners": "testing/kinks testing/foreign testing/directions",
-    "testing/contract testing/surroundings testing/subject testing/structures": "testing/contract testing/subject "
-    "testing/libraries testing/foreign testing/gradcheck testing/problem",
-    "testing/causes testing/reproduce testing/watch": "testing/report testing/subject testing/gradcheck "
-    "testing/pytest_plugin",
-    "testing/checking testing/finding testing/pytest_plugin": "testing/pytest_plugin testing/subject",
-    "testing/analytic testing/libraries testing/vectors testing/problem": "testing/problem testing/libraries "
-    "testing/foreign testing/contract testing/subject testing/lines",
-    "testing/check_op": "testing/battery testing/check_op testing/failures testing/planted",
-    "testing/recording testing/derivatives": "testing/derivatives testing/check_op testing/failures testing/planted",
-    "testing/op_points": "testing/op_points testing/check_op testing/failures testing/planted",
-    "testing/failures": "testing/messages testing/check_op testing/failures testing/planted",
-    "testing/forms testing/javascript": "testing/form_results testing/forms testing/planted",
-    "testing/expressions testing/dense": "testing/expressions testing/dense testing/strategies testing/planted",
-    "testing/reals testing/smooth": "testing/reals testing/smooth testing/strategies testing/planted",
-    "testing/strategies testing/arrays": "testing/leaves testing/arrays testing/strategies testing/planted",
+ROOT, PACKAGE, RESULT = Path(__file__).resolve().parent.parent, "micrograd_cn", Path("result.json")
+# The rooms of the core are one idea in several modules, which the same tests pin.
+CORE = "test_engine.py test_quick.py test_properties.py graph ops"
+TESTS = {  # files and folders of tests/ that the layout does not give to a module or a room
+    **dict.fromkeys(("ops", "graph", "engine", "quick", "gradients", "sequences"), CORE),
+    "__init__": "test_package.py",
+    "__main__": "test_cli.py",
+    "derivatives": "test_functional.py",
+    "moved": "test_package.py optim",
+    "text/expression": "test_cli.py",
+    "text/words": "test_cli.py picture",
 }
-CORE = [f"micrograd_cn/{name}.py" for names in list(TESTS)[:12] for name in names.split()]
-TABLE = (
-    "ops/table",
-    "ops/operation",
-    "ops/ieee",
-    "ops/rounding",
-)  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-MEMORY, WAIT, SLOW = 4 << 30, 180, 1.0  # bytes, seconds
-Mutant = namedtuple("Mutant", "path operator occurrence line statement")
-seconds, kills = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many each test has killed
+PASSED, FAILED, NOTHING = 0, 1, 5  # of pytest's exit codes; NOTHING where all tests of a file are left out
+MEMORY, COLLECTION, WAIT = 4 << 30, 60, 120  # bytes, seconds
+Fault = namedtuple("Fault", "path operator occurrence line statement")
+seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
 
 
-def files_of(path):
-    """Return the files with a module's tests: its own, for the examples, then that of its name."""
-    module = Path(path).with_suffix("").relative_to("micrograd_cn")
-    rooms = {room.as_posix() for room in (module, *module.parents)}
-    names = next(files.split() for modules, files in TESTS.items() if rooms & set(modules.split()))
-    names.sort(key=lambda name: name != module.as_posix())
-    tests = [Path("tests", name) for name in names]
-    return [path, *[str(test.with_name(f"test_{test.name}.py")) for test in tests]]
+# The tests of a module
+
+
+def modules(root):
+    """Return the paths of the modules in a folder; or of the module, if it is one."""
+    paths = [path.as_posix() for path in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
+    if not paths or not all(path.startswith(f"{PACKAGE}/") and path.endswith(".py") for path in paths):
+        raise LookupError(f"{root} is no module of {PACKAGE}, and no folder of its modules")
+    return paths
+
+
+def room_of(path):
+    return Path(path).relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def tests_of(path):
+    """Return the files with a module's tests: that of its name, then others of its room, those like it first."""
+    module, tests = Path(path).relative_to(PACKAGE).with_suffix(""), Path("tests")
+    room, words = room_of(path), {*re.split("[/_]", module.as_posix())}
+    named = [tests / name for key in dict.fromkeys((module.as_posix(), room)) for name in TESTS.get(key, "").split()]
+    if lost := [place.as_posix() for place in named if not place.exists()]:
+        raise LookupError(f"{path}: there is no {', no '.join(lost)}; correct TESTS in tests/mutation.py")
+    own = (tests / module).with_name(f"test_{module.name}.py")
+    places = [tests / f"test_{room}.py", tests / room, *named]
+    files = [file for place in places for file in (sorted(place.rglob("test_*.py")) or [place]) if file.is_file()]
+    if not files:
+        raise LookupError(f"{path} has no tests: no {own}, no folder tests/{room}; name them in TESTS")
+    files.sort(key=lambda file: (file != own, -len(words.intersection(file.stem.split("_")))))
+    return [file.as_posix() for file in dict.fromkeys(files)]
+
+
+# The faults
+
+
+def operators():
+    """Return the operators by name: those of cosmic-ray that take no arguments, and three that it lacks."""
+    from cosmic_ray.operators.operator import Operator
+    from cosmic_ray.plugins import get_operator, operator_names
+    from parso import parse
+
+    class NegateCondition(Operator):
+        """Negate what `if`, `elif`, `while`, `assert`, `x if c else y` or a comprehension asks."""
+
+        examples = None
+
+        def places(self, node):
+            if node.type in ("if_stmt", "while_stmt", "assert_stmt", "comp_if", "test"):
+                words = [getattr(child, "value", "") for child in node.children]
+                return [i + 1 for i, word in enumerate(words) if word in ("if", "elif", "while", "assert")]
+            return []
+
+        def mutation_positions(self, node):
+            return [(node.children[i].start_pos, node.children[i].end_pos) for i in self.places(node)]
+
+        def mutate(self, node, index):
+            place = self.places(node)[index]
+            node.children[place] = parse(f" not ({node.children[place].get_code().strip()})")
+            return node
+
+    class ReturnNone(Operator):
+        """Return None instead of the result."""
+
+        examples = None
+
+        def mutation_positions(self, node):
+            if node.type == "return_stmt" and node.children[1].get_code().strip() != "None":
+                yield node.start_pos, node.end_pos
+
+        def mutate(self, node, index):
+            node.children[1] = parse(" None")
+            return node
+
+    class RemoveCall(Operator):
+        """Remove a call that is a statement."""
+
+        examples = None
+
+        def mutation_positions(self, node):
+            call = node.children[0] if node.type == "simple_stmt" else node
+            if call.type == "atom_expr" and call is not node and call.children[-1].get_code().startswith("("):
+                yield call.start_pos, call.end_pos
+
+        def mutate(self, node, index):
+            node.children[0] = parse(node.get_first_leaf().prefix + "pass")
+            return node
+
+    theirs = {name: get_operator(name) for name in operator_names() if name != "core/AddNot"}
+    ours = {operator.__name__: operator for operator in (NegateCondition, ReturnNone, RemoveCall)}
+    return {name: operator() for name, operator in (theirs | ours).items() if not operator.arguments()}
+
+
+def kind_of(fault):
+    """Return the kind of a fault. A sample draws it first, so a kind with many replacements is no likelier."""
+    return fault.operator.partition("_")[0]
 
 
 def span(node):
@@ -155,22 +187,56 @@ def of_one(tree):
             yield from [span(node)] if is_type or single else []
 
 
-def mutants_of(path):
-    """Yield the mutants of a module, with the name of the statement that they are in."""
-    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+def faults_of(path, kinds):
+    """Yield the faults of a module, with the name of the statement that they are in."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+
+    source = Path(path).read_text(encoding="utf-8")
+    tree, nodes = ast.parse(source), list(ast_nodes(get_ast(source)))
     never, single = list(idle(tree)), list(of_one(tree))
     statements = [s for top in tree.body for s in (top.body if isinstance(top, ast.ClassDef) else [top])]
-    for mutation in (item.mutations[0] for item in _all_work_items([Path(path)], {})):
-        at = mutation.start_pos
-        same = mutation.operator_name.removeprefix("core/ReplaceComparisonOperator_") in ("Is_Eq", "IsNot_NotEq")
-        if not any(a <= at < b for a, b in never + single * same):
-            inside = [s for s in statements if span(s)[0] <= at < span(s)[1]]
-            name = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
-            yield Mutant(path, mutation.operator_name, mutation.occurrence, at[0], name)
+    for name, operator in kinds.items():
+        same = name.removeprefix("core/ReplaceComparisonOperator_") in ("Is_Eq", "IsNot_NotEq")
+        starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, at in enumerate(starts):
+            if not any(a <= at < b for a, b in never + single * same):
+                inside = [s for s in statements if span(s)[0] <= at < span(s)[1]]
+                statement = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
+                yield Fault(path, name, occurrence, at[0], statement)
 
 
-def text_of(mutant, source):
-    return mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
+def text_of(fault, source):
+    from cosmic_ray.mutating import mutate_code
+
+    return mutate_code(source, operators()[fault.operator], fault.occurrence)
+
+
+def is_program(fault):
+    """Return whether the module with the fault is Python, and another program than without it."""
+    source = Path(fault.path).read_text(encoding="utf-8")
+    try:
+        return ast.dump(ast.parse(text_of(fault, source))) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
+
+
+def drawn(faults, count, seed):
+    """Draw `count` lines, and in each line a kind of fault and then a fault of this kind."""
+    lines = defaultdict(lambda: defaultdict(list))
+    for fault in faults:
+        lines[fault.path, fault.line][kind_of(fault)].append(fault)
+    found = []
+    for path, line in random.Random(seed).sample(sorted(lines), len(lines)):
+        draw = random.Random(f"{seed} {path} {line}")
+        kinds = [draw.sample(of_kind, len(of_kind)) for of_kind in lines[path, line].values()]
+        choices = itertools.chain(*draw.sample(kinds, len(kinds)))
+        found += itertools.islice(filter(is_program, choices), 1)
+        if len(found) == count:
+            break
+    return found
+
+
+# The tests, run in a fork
 
 
 class Session:
@@ -180,7 +246,7 @@ class Session:
         self.order, self.limit, self.seconds = order, limit, {}
 
     def pytest_collection_modifyitems(self, items):
-        items[:] = sorted((i for i in items if self.limit(i.nodeid)), key=lambda item: self.order(item.nodeid))
+        items.sort(key=lambda item: self.order(item.nodeid))
 
     def pytest_runtest_logstart(self, nodeid):
         signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
@@ -201,7 +267,8 @@ class Session:
         os._exit(0)
 
     def run(self, path, files):
-        signal.setitimer(signal.ITIMER_PROF, 60)
+        signal.setitimer(signal.ITIMER_PROF, COLLECTION)
+        signal.alarm(WAIT)
         warnings.simplefilter("error", SyntaxWarning)
         try:
             importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
@@ -244,85 +311,105 @@ def enter(folder, tree):
 
 def baseline(paths):
     """Measure the tests' seconds, unchanged; leave if one fails; import what they import, but not the package."""
-    files = list(dict.fromkeys(file for path in paths for file in files_of(path)))
-    order = Counter()
-    for _ in range(2):  # in this order and in the reverse
-        code, failed, found, modules = forked(Session(order.__getitem__, lambda test: WAIT), paths[0], files)
-        if code:
-            sys.exit(f"unchanged, pytest ends with {code}: {failed}")
-        order.update({test: -i for i, test in enumerate(found)})
-        for name in modules:
-            if name.partition(".")[0] not in ("micrograd_cn", "tests"):
-                with contextlib.suppress(ImportError):
-                    importlib.import_module(name)
+    for path in {room_of(path): path for path in paths}.values():
+        order, files = {}, [path, *tests_of(path)]
+        for _ in range(2):  # in the order of the files, and with the quickest first
+            session = Session(lambda test, order=order: order.get(test, 0), lambda test: WAIT)
+            code, failed, found, loaded = forked(session, path, files)
+            if code not in (PASSED, NOTHING):
+                sys.exit(f"{path}: unchanged, its tests end with {code}: {failed}")
+            order = found
+            seconds.update(found)
+            for name in loaded:
+                if name.partition(".")[0] not in (PACKAGE, "tests"):
+                    with contextlib.suppress(ImportError):
+                        importlib.import_module(name)
     gc.freeze()
-    seconds.update(found)
 
 
-def run(mutant):
-    """Return the mutant, the exit code of its tests, and which failed."""
-    path, known, files = Path(mutant.path), kills[mutant.path, mutant.statement], files_of(mutant.path)
+def run(fault):
+    """Return the fault, the exit code of its tests, and which failed."""
+    path, known, files = Path(fault.path), noticed[fault.path, fault.statement], tests_of(fault.path)
 
     def order(test):
-        return -known[test], seconds[test] / (50 if mutant.statement in test.rpartition("::")[2] else 1)
+        return -known[test], seconds.get(test, 0) / (50 if fault.statement in test.rpartition("::")[2] else 1)
 
     def limit(test):
-        wanted = seconds.get(test, SLOW) < SLOW and (path.stem in TABLE or "accurate_over" not in test)
-        return 2 + 10 * seconds[test] if wanted else 0
+        return 2 + 10 * seconds.get(test, 1)
 
-    first = {files[0], max(known, key=known.get, default=files[1]).partition("::")[0]}  # to collect all takes longer
-    code = killer = 0
-    source = path.read_text(encoding="utf-8")
-    path.write_text(text_of(mutant, source), encoding="utf-8")
+    first = max(known, key=known.get, default=files[0]).partition("::")[0]  # to collect all takes longer
+    code, failed, source = PASSED, "", path.read_text(encoding="utf-8")
+    path.write_text(text_of(fault, source), encoding="utf-8")
     try:
-        for group in (first, [file for file in files if file not in first]):
-            if group and not code:
-                code, killer, *_ = forked(Session(order, limit), mutant.path, group)
-        known.update([killer] * (killer in seconds))
+        for group in ([fault.path, first], [file for file in files if file != first]):
+            if group and code in (PASSED, NOTHING):
+                code, failed, *_ = forked(Session(order, limit), fault.path, group)
+        known.update([failed] * (failed in seconds))
     finally:
         path.write_text(source, encoding="utf-8")
-    return mutant, code, killer
+    return fault, code, failed
 
 
-def show(mutant, code, killer):
-    source = Path(mutant.path).read_text(encoding="utf-8")  # this process leaves its copy alone
-    pairs = zip(source.split("\n"), text_of(mutant, source).split("\n"), strict=False)
-    print(f"\n{mutant.path}:{mutant.line} {mutant.statement} {mutant.operator} {mutant.occurrence}: {killer or code}")
-    print(
-        *[f"{sign} {t.strip()}" for a, b in pairs if a != b for sign, t in zip("-+", (a, b), strict=True)],
-        sep="\n",
-        flush=True,
-    )
+def show(fault, code, failed):
+    """Print a fault that no test noticed. If pytest itself broke down, say how."""
+    source = Path(fault.path).read_text(encoding="utf-8")  # this process leaves its copy alone
+    lines = difflib.unified_diff(source.split("\n"), text_of(fault, source).split("\n"), n=0, lineterm="")
+    end = "" if code in (PASSED, NOTHING) else f": pytest ended with {code}, {failed}"
+    print(f"\n{fault.path}:{fault.line} {fault.statement[:40]} ({kind_of(fault)}){end}")
+    print(*[f"    {line[0]} {line[1:].strip()}" for line in [*lines][3:] if line[0] in "+-"], sep="\n", flush=True)
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", help="modules, or folders of them")
+    parser.add_argument("--all", action="store_true", help="plant faults in all rooms of the package")
+    parser.add_argument("--sample", type=int, default=0, help="how many faults; without it, every one")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same faults of the same tree")
+    parser.add_argument("--jobs", type=int, default=1, help="how many faults are tried at once")
+    chosen = parser.parse_args()
+    if chosen.all == bool(chosen.paths):
+        parser.error("say --all, or name modules or folders")
+    try:
+        roots = [Path(path).resolve().relative_to(ROOT) for path in chosen.paths or [ROOT / PACKAGE]]
+        chosen.paths = [path for root in roots for path in modules(root)]
+        for path in modules(Path(PACKAGE)):  # all of them, so that a move shows wherever it was made
+            tests_of(path)
+        operators()
+    except (LookupError, ValueError) as error:
+        parser.error(str(error))
+    except ImportError as error:
+        parser.error(f"{error}: pip install 'cosmic-ray>=8,<9'")
+    return chosen
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="*", default=CORE)
-    for name, default in (("jobs", 1), ("sample", 0), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    chosen = parser.parse_args()
+    os.chdir(ROOT)
+    chosen = options()
     os.environ |= dict.fromkeys(VARIABLES.split(), "1")
     sys.dont_write_bytecode = True
     with tempfile.TemporaryDirectory() as folder:
         enter(folder, ROOT)
-        baseline(chosen.paths)
-        mutants = [m for path in chosen.paths for m in mutants_of(path)]
-        slow = [test for test in seconds if seconds[test] >= SLOW]
-        print(f"{len(seconds)} tests, {len(mutants)} mutants; left out:", *slow, flush=True)
-        if 0 < chosen.sample < len(mutants):
-            mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)
-        start, total, killed = time.perf_counter(), Counter(), Counter()
+        kinds = operators()
+        faults = [fault for path in chosen.paths for fault in faults_of(path, kinds)]
+        total = f"{len(faults)} in {len({(fault.path, fault.line) for fault in faults})} lines"
+        faults = drawn(faults, chosen.sample, chosen.seed) if chosen.sample else [*filter(is_program, faults)]
+        faults.sort(key=lambda fault: (fault.path, fault.line))
+        if not faults:
+            sys.exit("there is nothing in these modules to plant a fault in")
+        baseline([fault.path for fault in faults])
+        print(f"{len(faults)} faults of {total}; {len(seconds)} tests", flush=True)
+        start, tried, missed = time.perf_counter(), Counter(), Counter()
         with multiprocessing.get_context("fork").Pool(chosen.jobs, enter, [folder, Path.cwd()]) as pool:
-            for mutant, code, killer in pool.imap(run, mutants):
-                total[mutant.path] += 1
-                killed[mutant.path] += code == 1
-                if code != 1:
-                    show(mutant, code, killer)
+            for fault, code, failed in pool.imap(run, faults):
+                tried[room_of(fault.path)] += 1
+                if code != FAILED:
+                    missed[room_of(fault.path)] += 1
+                    show(fault, code, failed)
                 else:
                     print(".", end="", flush=True)
-    print(f"\n{(time.perf_counter() - start) / len(mutants):.3f} s a mutant\nfile: mutants, killed, survivors, score")
-    for path, n, k in [*[(path, n, killed[path]) for path, n in total.items()], ("all", total.total(), killed.total())]:
-        print(f"{path}: {n}, {k}, {n - k}, {k / n:.1%}")
+    print(f"\n{(time.perf_counter() - start) / len(faults):.1f} s a fault\nroom: faults, noticed, not noticed")
+    for room, n, k in [*[(room, n, missed[room]) for room, n in tried.items()], ("all", len(faults), missed.total())]:
+        print(f"{room}: {n}, {n - k}, {k} ({1 - k / n:.1%} noticed)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sparse derivatives: no entry too few, none too many, the numbers of the dense ones, and no more work than needed."""
+"""Sparse derivatives have no entry too few and none too many, and the numbers of the dense ones."""
 
 import itertools
 import math
@@ -8,12 +8,9 @@ import pytest
 from hypothesis import given, settings
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value
-from micrograd_cn.derivatives.elements import PRIME, Derivatives, Elements
+from micrograd_cn import Value
 from micrograd_cn.derivatives.sparse import _Linearised, sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
-from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
-from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
 from micrograd_cn.testing.expressions import expressions
 
@@ -148,93 +145,7 @@ def test_the_numbers_are_those_of_central_differences():
         )
 
 
-# What is zero, and what is not
-
-FLAT = Op("flat", lambda x: x - x + 1.0, (lambda y, x: x - x,))
-ZEROS = {
-    "x - x": (lambda x, y: x - x + y * y, {(1, 1)}),
-    "x*y - y*x": (lambda x, y: x * y - y * x, set()),
-    "expanded": (lambda x, y: (x + y) ** 2 - x**2 - 2 * x * y, {(1, 1)}),
-    "divided": (lambda x, y: (x**2 - y**2) / (x - y), set()),
-    "inverse": (lambda x, y: x**-1 * x**3 - x * x + y**0 + y**1, set()),
-    "inside": (lambda x, y: mc.sin(x * y - y * x + x), {(0, 0)}),
-    "of functions": (lambda x, y: mc.sin(x * y) - mc.sin(y * x), set()),
-    "linear": (lambda x, y: 3 * x - y / 7 + 2, set()),
-    "dot": (lambda x, y: mc.dot([x, y], [y, -x]), set()),
-    "sum": (lambda x, y: mc.sum([x * x, y, -(x**2)]), set()),
-    "comparison": (lambda x, y: mc.less(x, y) + mc.step(x) + mc.equal(x, y), set()),
-    "times comparison": (lambda x, y: mc.less(x, y) * x * x, {(0, 0)}),
-    "maximum": (lambda x, y: mc.maximum(x, y), set()),
-    "square of maximum": (lambda x, y: mc.maximum(x, y) ** 2, {(0, 0), (0, 1), (1, 0), (1, 1)}),
-    "relu": (lambda x, y: mc.relu(x - 1e300) ** 2, {(0, 0)}),  # nowhere near
-    "where": (lambda x, y: mc.where(mc.less(x, -1e300), x * y, 0), {(0, 1), (1, 0)}),
-    "where never": (lambda x, y: mc.where(0, x * y, y), set()),
-    "cancels in floats alone": (lambda x, y: (x * 0.1 * 3 - x * 0.3) * y, {(0, 1), (1, 0)}),
-    "tiny": (lambda x, y: 1e-200 * x * x * 1e-200, {(0, 0)}),
-    "power": (lambda x, y: x**2.5 + x**y, {(0, 0), (0, 1), (1, 0), (1, 1)}),
-    "infinite": (lambda x, y: math.inf * x * y - math.inf * x * y, {(0, 1), (1, 0)}),
-    "divided by zero": (lambda x, y: x * x / (y - y), {(0, 0)}),
-    "unused": (lambda x, y: 1.0, set()),
-    "derivative": (lambda x, y: FLAT(x) * y, set()),
-}
-
-
-@pytest.mark.parametrize("name", ZEROS)
-def test_exactly_the_entries_that_are_zero_whatever_the_numbers_are_left_out(name):
-    f, expected = ZEROS[name]
-    found = sparse_hessian(f, (0, 1))(0.3, 0.7)
-    assert (places(found), found.shape) == (expected, (2, 2))
-    assert places(sparse_hessian(f, (0, 1), lower=True)(0.3, 0.7)) == {(i, j) for i, j in expected if j <= i}
-
-
-def test_constants_are_known():
-    x, y, w = Value(1.5), Value(0.25), Value(3.0)
-    values = {
-        "found": hessian_entries(5 * x * x + x * y - y * y * w + (x + 2 - x) * y**2, [x, y]).values,
-        "linear": jacobian_entries([3 * x - y, x / y + (x + y) ** 2 - x * x - y * y - 2 * x * y], [x, y]).values,
-        "gradient": sparse_gradient(5 * x + mc.less(x, y) * w, [x, y]),
-        "of a leaf": jacobian_entries([(w + 2 - w) * x, (w + 2 - w * w) * x], [x]).values,
-    }
-    assert {name: [isinstance(v, float) for v in every] for name, every in values.items()} == {
-        "found": [True, True, True, False],  # 10, 1, 1, 4 - 2 * w
-        "linear": [True, True, False, False],
-        "gradient": [True, True],
-        "of a leaf": [True, False],
-    }
-    assert [getattr(v, "data", v) for v in values["found"]] == [10.0, 1.0, 1.0, -2.0]
-    assert values["gradient"] == [5.0, 0.0]
-
-
-def test_a_constant_that_is_rounded_where_it_was_recorded_is_not_taken_from_there():
-    x = Value(1e20)
-    [[found]] = [hessian_entries((x + 2 - x) * x * x, [x]).values]
-    assert isinstance(found, Value)  # 4, but here it is 0
-
-
-def test_constant_factors_do_not_vanish_together():
-    found = sparse_hessian(lambda v: (1e-200 * v[0]) * (1e-200 * v[1] * v[2]), lower=True)([1.0, 2.0, 1e300])
-    assert found.dense()[1][0] == pytest.approx(1e-100, abs=0.0)
-    tiny = Op("tiny", lambda x: 1e-200 * (1e-200 * x * x), (lambda y, x: 1e-200 * (2e-200 * x),))
-    assert sparse_jacobian(lambda x: tiny(x) * 1e200)(1e300).values == [pytest.approx(2e100)]
-
-
-KNOWN = 1271756144727766648  # in every process
-
-
-def test_elements_do_not_depend_on_the_process_and_differ_by_operation():
-    x, y = Value(1), Value(2)
-    first, second = Elements(), Elements()
-    f = mc.sin(x) * y + mc.cos(x)
-    assert first.of(f) == second.of(f) == KNOWN
-    own = [Op("own", forward, (lambda y, x: 1.0,)) for forward in (lambda x: x, lambda x: 2.0 * x)]  # of one name
-    elements = [first.of(op(x)) for op in own] + [first.of(mc.sin(x)), first.of(mc.cos(x)), first.of(x)]
-    assert len({*elements}) == 5
-    assert first.of(constant(0.25)) * 4 % PRIME == first.of(1.0) == 1
-    assert first.of(x**-2) * first.of(x * x) % PRIME == 1
-    assert first.of((x - x) ** -2) is first.of(x / (y - y)) is first.of(math.nan * x) is None
-
-
-# The functions
+# `sparse_jacobian` and `sparse_hessian` of functions
 
 
 def test_rows_and_columns_are_in_order_and_the_triangle_is_mirrored():
@@ -290,92 +201,7 @@ def test_there_may_be_no_variables_and_no_outputs():
     assert Sparse([], [], [], (0, 2)).dense() == []
 
 
-# How much is done
-
-
-def chained(n):
-    xs = [Value(0.5 + i / n) for i in range(n)]
-    total = 0.0
-    for a, b in itertools.pairwise(xs):
-        total = total + 100 * (b - a**2) ** 2 + (1 - a) ** 2
-    return total, xs
-
-
-def summed(n):
-    xs = [Value(0.5 + i / n) for i in range(n)]
-    hub = mc.sin(xs[0])
-    return mc.sum([x * x * hub for x in xs] + [mc.exp(xs[1])]), xs
-
-
-def deep(n):
-    x = Value(0.5)
-    y = x
-    for _ in range(n):
-        y = mc.sin(y) + x
-    return y, [x]
-
-
-@pytest.mark.parametrize("problem", [chained, summed, deep])
-def test_the_work_grows_like_the_graph(problem, monkeypatch):
-    counted = []
-    for name in ("times", "total"):
-        real = getattr(Derivatives, name)
-
-        def spy(self, *args, real=real):
-            counted.append(sum(map(len, args)) if real.__name__ == "total" else 1)
-            return real(self, *args)
-
-        monkeypatch.setattr(Derivatives, name, spy)
-
-    def work(n):
-        counted.clear()
-        y, xs = problem(n)
-        hessian_entries(y, xs)
-        first = sum(counted)
-        jacobian_entries([y, *xs], xs)
-        return first, sum(counted) - first
-
-    (a, b), (c, d) = work(200), work(800)
-    assert 100 < a < 20_000
-    assert 100 < b < 20_000
-    assert c < 4.2 * a
-    assert d < 4.2 * b
-
-
-def layered(widths):
-    """Return the inputs and outputs of dense layers."""
-    inputs = values = [Value(0.1 * i) for i in range(widths[0])]
-    for width in widths[1:]:
-        values = [mc.tanh(mc.dot(values, [Value(0.1 + i + j) for i in range(len(values))])) for j in range(width)]
-    return inputs, values
-
-
-@pytest.mark.parametrize(
-    ("widths", "most"),
-    [
-        ([1, 9, 9, 9, 9], 9 + 3 * 90 + 9),  # forward: each product of a layer once
-        ([9, 9, 9, 9, 1], 9 + 3 * 90 + 9),  # reverse
-        ([9, 9, 1, 9, 9], 400),  # a mixture: 1,224 forward, 1,152 in reverse
-    ],
-)
-def test_the_cheaper_direction_is_taken(widths, most):
-    inputs, outputs = layered(widths)
-    found = jacobian_entries(outputs, inputs).values
-    made = {*topological_order(*found)} - {*topological_order(*outputs)}
-    assert len(found) == widths[0] * widths[-1]
-    products = sum(node.op is mc.mul and all(x.requires_grad for x in node.parents) for node in made)
-    assert products - sum(node.op is mc.sech for node in made) <= most  # beside the square in a tanh's derivative
-
-
-@pytest.mark.slow
-def test_deep_graphs_need_no_recursion():
-    x, y = Value(0.5), Value(0.25)
-    total = x
-    for _ in range(50_000):
-        total = total * 1.0 + y
-    found = hessian_entries(mc.sin(total), [x, y], lower=True)
-    assert found.rows == [0, 1, 1]
-    assert found.values[2].data == pytest.approx(-math.sin(total.data) * 50_000.0**2)
+# Adjoints and coefficients
 
 
 def test_adjoints_may_be_those_of_interior_nodes_alone():

@@ -1,12 +1,7 @@
-"""Every row of the operation table is accurate, total, closed under differentiation, and usable by its name."""
+"""Every row of the table is accurate, takes any float, and has derivatives that are made of rows."""
 
-import copy
 import math
-import pickle
 import random
-import subprocess
-import sys
-from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 from math import inf, nan
@@ -16,11 +11,10 @@ import pytest
 from mpmath import mp, mpf
 
 import micrograd_cn as mc
-from micrograd_cn import OPS, Op, Value, define, gradients
+from micrograd_cn import OPS, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record, topological_order
-from micrograd_cn.ops.traits import Smoothness
-from micrograd_cn.text.formula import FormulaError, Term, expand, trace
+from micrograd_cn.text.formula import Term, expand, trace
 
 from .references import (
     BITS,
@@ -53,7 +47,7 @@ def inside(op, operands):
     return all(low < x < high for x, (low, high) in zip(operands, domain, strict=True))
 
 
-# Accuracy. Overflow counts as 2**1024, the first power of two that is out of range.
+# Accuracy. A result that overflows counts as 2**1024, the first power of two that is out of range.
 
 OVERFLOW = mpf(2) ** 1024
 
@@ -144,55 +138,7 @@ def test_stable_formulas_hold_from_tiny_to_huge(name, x):
         assert math.isnan(op(x)) or (x, op(x)) == (-1, -inf)
 
 
-# What a row states of itself: the errors it allows, where it is not smooth, and where it ends.
-
-SMALL = 2.0**-1030  # is rounded to 2**-1074, 256 times as coarse as 2**-1022, the smallest that is not subnormal
-LOST = 38 * 2.0**-1022 / 1.0964627734e-314  # gelu(-38) is 38 times a probability, which is subnormal
-
-ROUNDINGS = {  # operands, and the condition number of the value and of each partial; 2**-1022/x where x is subnormal
-    "div": {(3.0, 2.0): (0, 0, 0), (SMALL, 1.0): (0, 0, 256)},
-    "pow": {
-        (2.0, 10.0): (0, 9 * math.log(2), 0),
-        (2.0, -1030.0): (0, 1031 * math.log(2) + 512, 256),
-        (2.0, 1024.5): (0, 1023.5 * math.log(2), inf),
-        (2.0, 1026.0): (0, inf, inf),
-    },
-    "atan2": {(3 * SMALL, 4 * SMALL): (0, 102.4, 102.4), (1.0, SMALL): (0, 256, 0), (SMALL, 1.0): (0, 0, 256)},
-    "hypot": {(3.0, 4.0): (0, 0, 0), (0.0, SMALL): (0, 256, 256), (LARGEST, LARGEST): (0, inf, inf)},
-    "elu": {(-1.0, 2.0): (0, 0, 0), (-720.0, 2.0): (0, 2.0**-1022 * math.exp(360) * math.exp(360), 0)},
-    "gelu": {(1.0,): (1, 2), (-1.0,): (1, 9.6170849333187672917), (-38.0,): (1444 + LOST, 1447.0013869547 + LOST)},
-    "silu": {
-        (1.0,): (0, 2 / (1 + mc.sigmoid(-1))),
-        (-1.0,): (0, 2 / (1 - mc.sigmoid(1))),
-        (-2.0,): (0, 3 / (2 * mc.sigmoid(2) - 1)),
-    },
-    "erf": {(3.0,): (0, 9)},
-    "erfc": {(3.0,): (0, 9)},
-    "dot": {
-        (1.0, 2.0, 3.0, -4.0): (11 / 5, 0, 0, 0, 0),
-        (1.0, 2.0, 10.0): (2 / 12, 0, 0, 0),
-        (0.0, 1.0): (0, 0, 0),
-        (1e200, 1e200): (inf, 0, 0),
-        (1e154, 1e154, 1e154, 1e154): (inf, 0, 0, 0, 0),
-    },
-    "logsumexp": {
-        (0.0,): (0, 1),
-        (1.0, 0.0): (0.9662517633998878, 1.5822031088882178, 2.582203108888218),
-        (-3.0, -1.0, 2.0): (1.057553853318732, 6.228242789563351, 4.228242789563351, 1.2282427895633514),
-    },
-}
-
-
-def test_stated_errors_are_the_condition_numbers():
-    assert ROUNDINGS.keys() == {name for name, op in OPS.items() if op.smoothness.rounding}
-    for name, points in ROUNDINGS.items():
-        for operands, stated in points.items():
-            got = OPS[name].smoothness.rounding(OPS[name].forward(*operands), *operands)
-            assert got == pytest.approx(stated, rel=1e-8, abs=1e-8), (name, operands)
-    assert OPS["div"].smoothness.rounding(0.0, TINY, 4.0) == (0, 0, 1e15), (
-        "of a result that underflows to 0 nothing is left"
-    )
-
+# What a row states of itself: where it is not smooth, and where it ends. `test_rounding.py` has its errors.
 
 KINKS = {
     "equal": lambda a, b: a == b,
@@ -342,7 +288,7 @@ def test_zero_to_a_positive_power_does_not_move_with_the_exponent(exponent):
     assert (node.data, y.grad) == (0.0, 0.0)
 
 
-# The table is closed under differentiation. Every row is a case, so a row that a derivative reaches is one too.
+# The table is closed under differentiation: a partial is made of rows, and the test runs for those rows too.
 
 
 @every_row
@@ -363,148 +309,7 @@ def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
                 assert row in OPS.values() or elementary(Term("", row, tuple(map(Term, "abcd"[:count]))))
 
 
-# A user's own rows.
-
-
-def cube():
-    return Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,), doc="x cubed.")
-
-
-def test_a_users_operation_is_a_full_row(table):
-    op = define(cube())
-    assert table["cube"] is op
-    for row in OPS.values():
-        assert row.__doc__ == row.doc + f"\n\nBy convention: {row.smoothness.convention}." * bool(
-            row.smoothness.convention
-        )
-    assert (op.__doc__, op.notation.symbol, repr(op), op.unary) == ("x cubed.", "cube", "<operation cube>", True)
-    assert (op(2), op.text("x")) == (8.0, "cube(x)")
-    x = Value(2.0)
-    y = op(x)
-    y.backward()
-    assert (y.data, x.grad, y.op) == (8.0, 12.0, op)
-    [first] = gradients(y, [x], create_graph=True)
-    [second] = gradients(first, [x], create_graph=True)
-    assert (first.data, second.data, gradients(second, [x])) == (12.0, 12.0, [6.0])
-
-
-def test_a_users_operation_may_have_defaults():
-    partials = (lambda y, x, k: k, lambda y, x, k: x)
-    scaled = Op("scaled", lambda x, k: x * k, partials, signature=lambda x, factor=2.0: (x, factor))
-    x, k = Value(3.0), Value(5.0)
-    assert (scaled(3), scaled(3, factor=4), scaled.text("x", "k"), scaled.unary) == (6.0, 12.0, "scaled(x, k)", True)
-    three = ((lambda y, a, b, c: 1.0),) * 3
-    for signature, unary in ((lambda a, b=1.0, c=2.0: (a, b, c), True), (lambda a, b, c=2.0: (a, b, c), False)):
-        assert Op("three", lambda a, b, c: a + b + c, three, signature=signature).unary is unary
-    assert gradients(scaled(x), [x]) == [2.0]
-    first = gradients(scaled(x, k), [x, k], create_graph=True)
-    assert ([g.data for g in first], gradients(first[0], [k])) == ([5.0, 3.0], [1.0])
-
-
-def test_a_users_operation_may_have_any_number_of_operands():
-    squares = Op("squares", lambda *xs: math.fsum(x * x for x in xs), lambda y, *xs: tuple([2.0 * x for x in xs]))
-    xs = [Value(x) for x in (1.0, 2.0, 3.0)]
-    y = squares(*xs)
-    y.backward()
-    assert (squares(1, 2), y.data, [x.grad for x in xs]) == (5.0, 14.0, [2.0, 4.0, 6.0])
-    [first] = gradients(y, [xs[2]], create_graph=True)
-    assert (first.data, gradients(first, [xs[2]]), squares.text("a", "b")) == (6.0, [2.0], "squares(a, b)")
-
-
-def test_a_users_operation_may_have_hundreds_of_operands():
-    wide = Op(
-        "wide",
-        lambda *xs: math.fsum(xs),
-        (lambda y, *xs: 1.0,) * 300,
-        smoothness=Smoothness(domain=((-1.0, 1.0),) * 300),
-    )
-    node = wide(*[Value(0.5) for _ in range(300)])
-    assert (wide(*[0.5] * 300), node.data, node.partials) == (150.0, 150.0, (1.0,) * 300)
-
-
-def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
-    define(cube())
-    with pytest.raises(ValueError, match="'cube' is already defined"):
-        define(cube())
-    with pytest.raises(TypeError, match="takes an Op, got function"):
-        define(lambda x: x)
-
-
-def test_a_row_is_copied_as_itself_and_pickled_if_it_is_in_the_table():
-    for op in (mc.tanh, cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
-        assert copy.copy(op) is copy.deepcopy([op])[0] is op
-        if op is not mc.tanh:
-            with pytest.raises(TypeError, match=rf"cannot pickle the operation '{op.name}'.*define\(\) it"):
-                pickle.dumps(op)
-
-
-def test_a_row_that_is_not_defined_where_it_is_unpickled_is_named(table):
-    pickled = pickle.dumps(define(cube()))
-    del table["cube"]
-    with pytest.raises(LookupError, match=r"the operation 'cube' was pickled but is not in the table.*define\(\) it"):
-        pickle.loads(pickled)
-
-
-def test_a_row_is_unpickled_where_nothing_is_imported_yet():
-    code = f"import pickle; print(pickle.loads({pickle.dumps(mc.tanh)!r})(0.0))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0.0\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "exception", "message"),
-    [
-        ((3, abs, (abs,)), TypeError, "name must be a str, got 3"),
-        (("two words", abs, (abs,)), ValueError, "must be an identifier, got 'two words'"),
-        (("", abs, (abs,)), ValueError, "must be an identifier, got ''"),
-        (("lambda", abs, (abs,)), ValueError, "must be an identifier, got 'lambda'"),
-        (("bad", 5, (abs,)), TypeError, "bad: forward must be a function, got 5"),
-        (("bad", abs, ()), TypeError, r"bad: partials must be .*, got \(\)"),
-        (("bad", abs, (abs, 7)), TypeError, "bad: partials must be .* 7"),
-        (("bad", abs, [abs]), TypeError, "bad: partials must be "),
-        (("bad", abs, None), TypeError, "bad: partials must be .*None"),
-    ],
-)
-def test_a_malformed_row_is_refused(arguments, exception, message):
-    with pytest.raises(exception, match=message):
-        Op(*arguments)
-
-
-def test_a_domain_has_an_interval_for_each_partial():
-    with pytest.raises(ValueError, match="bad: 1 partials but 2 domain intervals"):
-        Op("bad", abs, (abs,), smoothness=Smoothness(domain=((0.0, 1.0), (0.0, 1.0))))
-    with pytest.raises(ValueError, match="bad: 2 partials but 1 domain intervals"):
-        Op("bad", max, (max, max), smoothness=Smoothness(domain=((0.0, 1.0),)))
-
-
-# Calls.
-
-
-def interior_call(op, wrap):
-    """Return the call's result at an interior point."""
-    operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
-    if op.name == "dot":
-        return op(operands, operands)
-    if op.lowerings.is_gather:
-        return op(operands, 1)
-    return op(*operands) if op.arity else op(operands)
-
-
-@every_row
-def test_numbers_give_a_float_and_values_a_value(op):
-    number = interior_call(op, float)
-    assert type(number) is float
-    for exact in (interior_call(op, Fraction), interior_call(op, Decimal), interior_call(op, np.float32)):
-        assert (type(exact), exact) == (float, number)
-    node = interior_call(op, Value)
-    assert (type(node), node.data, node.op) == (Value, number, op)
-
-
-def test_a_value_beside_numbers_gives_a_value():
-    x = Value(2.0)
-    for node in (mc.add(1, x), mc.add(x, 1), mc.sum([1, x]), mc.sum([1], x), mc.dot([1], [3], x), mc.where(0, 1, x)):
-        assert isinstance(node, Value)
-    assert isinstance(mc.mean([1, x]), Value)
-    assert [type(p) for p in mc.softmax([1, x])] == [Value, Value]
+# Sums, weights and sequences.
 
 
 def test_the_derivative_of_a_weight_near_1_is_as_accurate_as_those_of_the_others():
@@ -528,82 +333,6 @@ def test_weights_are_those_of_logits_of_any_size_and_of_ties():
     weights = mc.softmax(logits)
     assert [w.data for w in weights] == [1 / 3, 1 / 3, 1 / 3, 0.0]
     assert gradients(weights[0], logits) == pytest.approx([2 / 9, -1 / 9, -1 / 9, 0.0], rel=1e-15)
-
-
-@pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.signature], ids=repr)
-def test_a_wrong_number_of_operands_is_refused(op):
-    for wrap, n in product((int, float, Value), {0, op.arity - 1, op.arity + 1}):
-        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {op.arity} operands, got {n}$"):
-            op(*[wrap(1)] * n)
-
-
-@pytest.mark.parametrize(
-    ("arities", "taken", "words"),
-    [
-        ((), (0, 1, 2, 9), None),
-        ((3,), (3,), "3"),
-        ((2, 4), (2, 4), "2 or 4"),
-        (range(2, 5), (2, 3, 4), "2 to 4"),
-        (range(2, sys.maxsize), (2, 3, 4, 5, 9), "at least 2"),
-    ],
-)
-def test_an_n_ary_row_says_how_many_operands_it_takes(arities, taken, words):
-    op = Op("own", lambda *xs: math.fsum(xs), lambda y, *xs: (1.0,) * len(xs), arities=arities)
-    for wrap, n in product((int, float, Value), {0, 1, 2, 3, 4, 5, 9}):
-        if n in taken:
-            result = op(*[wrap(1)] * n)
-            assert getattr(result, "data", result) == n
-        elif words:
-            with pytest.raises(TypeError, match=rf"^own\(\) takes {words} operands, got {n}$"):
-                op(*[wrap(1)] * n)
-    assert mc.mul.arities == (2,)
-
-
-def test_a_row_does_not_say_twice_how_many_operands_it_takes():
-    with pytest.raises(ValueError, match=r"^bad: arities are .* of an n-ary operation alone; got \(2,\)"):
-        Op("bad", abs, (abs,), arities=(2,))
-    with pytest.raises(ValueError, match=r"^bad: arities are numbers of operands, .* got \(-1, 2\)"):
-        Op("bad", abs, abs, arities=(-1, 2))
-
-
-def test_an_unknown_keyword_is_refused():
-    with pytest.raises(TypeError, match=r"tanh\(\) takes no keyword arguments, got base"):
-        mc.tanh(1.0, base=2)
-    with pytest.raises(TypeError, match=r"elu\(\): .*beta"):
-        mc.elu(1.0, beta=2)
-
-
-@pytest.mark.parametrize("op", [mc.elu, mc.leaky_relu], ids=repr)
-def test_a_wrong_number_of_arguments_is_refused(op):
-    for arguments in ((), (1.0, 2.0, 3.0)):
-        with pytest.raises(TypeError, match=rf"^{op.name}\(\): .*argument"):
-            op(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        ("1", r"the str '1'; convert it with float\(\)"),
-        (b"1", r"the bytes b'1'; convert it with float\(\)"),
-        (None, "NoneType"),
-        (1j, r"the complex 1j; use its \.real"),
-        (np.complex128(1), r"the complex .*; use its \.real"),
-        ([1.0], "list"),
-        ((1.0,), "tuple"),
-        (np.ones(1), "the sequence ndarray; use one element"),
-        (np.ones(2), "the sequence ndarray; use one element"),
-    ],
-    ids=repr,
-)
-def test_what_is_no_real_number_is_refused_by_its_type(x, message):
-    for call in (mc.tanh, lambda x: mc.add(1.0, x), lambda x: mc.mul(Value(1), x), lambda x: mc.sum([x, 1])):
-        with pytest.raises(TypeError, match=rf"expected (a|one) real number, got {message}"):
-            call(x)
-
-
-@pytest.mark.parametrize("x", [3, True, Fraction(3, 2), Decimal("1.5"), np.float32(1.5), np.int64(3), np.array(1.5)])
-def test_every_real_number_is_an_operand(x):
-    assert (type(mc.neg(x)), mc.neg(x), mc.add(Value(1), x).data) == (float, -float(x), 1 + float(x))
 
 
 def test_dot_takes_long_sequences():
@@ -646,7 +375,7 @@ def test_sums_may_be_empty_and_have_a_start():
     assert gradients(mc.sum([1, 2], start), [start]) == [1.0]
 
 
-# An operand by its number.
+# `take`: an operand that is chosen by its number.
 
 NO_NUMBERS = [-1.0, 3.0, 1.5, 0.5, 2.0000000000000004, -TINY, 2.0**31, 2.0**32, 2.0**53, 1e300, -1e300, inf, -inf, nan]
 
@@ -718,23 +447,7 @@ def test_what_take_refuses_is_named():
             call()
 
 
-# Notation.
-
-
-@every_row
-def test_text_is_python_for_the_call(op):
-    for n in [op.arity] if op.arity else [n for n in (1, 2, 3) if n in op.arities]:
-        operands = {
-            name: Value(x) for name, x in zip("abc", (0.0 if op.lowerings.is_gather else 0.4, 0.3, 0.7), strict=True)
-        }
-        names = list(operands)[:n]
-        node = eval(op.text(*names), {**OPS}, operands)
-        assert node.op is op
-        assert node.data == op.forward(*[operands[name].data for name in names])
-
-
-# Other languages
-
+# Formulas: rows that are written with other rows, as every other language computes them.
 
 FORMULAS = [op for op in OPS.values() if op.lowerings.formula]
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, 5e-324, -700.5, -745.3, 36.5, 1e300, -1e300, inf, -inf, nan]
@@ -789,27 +502,3 @@ def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
             assert row.lowerings.javascript
     assert op.lowerings.formula or op.lowerings.summands or op.lowerings.machine
     assert op.lowerings.formula or op.lowerings.summands or op.lowerings.javascript
-
-
-def test_a_formula_is_traced_without_numbers():
-    x = Term("x")
-    assert str(2.0 * x - (x / 3.0) ** -x) == "sub(mul(2.0, x), pow(div(x, 3.0), neg(x)))"
-    assert str(2.0**x + abs(1.0 - x) + 1.0 / x + (1.0 + x)) == (
-        "add(add(add(pow(2.0, x), abs(sub(1.0, x))), div(1.0, x)), add(1.0, x))"
-    )
-    assert str(expand(mc.Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)), x)) == "mul(mul(x, x), x)"
-
-
-@pytest.mark.parametrize(
-    "forward",
-    [
-        math.sin,
-        lambda x: float(x.is_integer()),
-        lambda x: x if x > 0.0 else 0.0,
-        lambda x: 1.0 if x == 0.0 else x,
-        lambda x: x and 1.0,
-    ],
-)
-def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
-    with pytest.raises(FormulaError, match="odd_one"):
-        expand(mc.Op("odd_one", forward, (lambda y, x: 1.0,)), Term("x"))

@@ -1,5 +1,6 @@
 """Formulas are what was computed, in the order of the operands, and cannot depend on a number."""
 
+import math
 import operator
 
 import pytest
@@ -48,3 +49,27 @@ def test_a_formula_stands_before_a_forward():
 def test_what_is_no_number_is_no_operand():
     with pytest.raises(TypeError, match="str 'a'"):
         mc.add(X, "a")
+
+
+def test_a_formula_is_traced_without_numbers():
+    x = Term("x")
+    assert str(2.0 * x - (x / 3.0) ** -x) == "sub(mul(2.0, x), pow(div(x, 3.0), neg(x)))"
+    assert str(2.0**x + abs(1.0 - x) + 1.0 / x + (1.0 + x)) == (
+        "add(add(add(pow(2.0, x), abs(sub(1.0, x))), div(1.0, x)), add(1.0, x))"
+    )
+    assert str(expand(mc.Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)), x)) == "mul(mul(x, x), x)"
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        math.sin,
+        lambda x: float(x.is_integer()),
+        lambda x: x if x > 0.0 else 0.0,
+        lambda x: 1.0 if x == 0.0 else x,
+        lambda x: x and 1.0,
+    ],
+)
+def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
+    with pytest.raises(FormulaError, match="odd_one"):
+        expand(mc.Op("odd_one", forward, (lambda y, x: 1.0,)), Term("x"))

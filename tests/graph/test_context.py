@@ -1,0 +1,217 @@
+"""Modes, scopes and hooks hold inside their block alone: in this thread, this task, this generator."""
+
+import asyncio
+import contextvars
+import math
+import threading
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, detect_anomaly, gradients, no_grad
+from micrograd_cn.graph import context
+from micrograd_cn.graph.context import Hooks, hooked, recording
+
+from .modes import both_modes
+
+
+@pytest.mark.parametrize("closed_inside", [detect_anomaly, no_grad])
+def test_a_generator_that_is_closed_inside_another_block_ends_its_own_mode_alone(closed_inside):
+    def quiet():
+        with no_grad():
+            yield
+
+    generator = quiet()
+    next(generator)
+    with closed_inside():
+        generator.close()
+        assert getattr(context.here(), closed_inside().name)
+        assert len(context.here().blocks) == 1
+    assert context.here() == context.Context()
+    assert not context.active
+
+
+def test_no_grad_is_no_detector_of_anomalies():
+    x = Value(0)
+    y = x.sqrt()
+    with no_grad():
+        assert x.log().data == -math.inf
+        assert gradients(y, [x]) == [math.inf]
+        y.backward()
+    assert x.grad == math.inf
+
+
+def test_no_grad_records_nothing():
+    x = Value(2)
+    with no_grad():
+        results = [x + x, x * x, x * 3, x.tanh(), mc.dot([x], [x]), -x]
+    assert all(not y.requires_grad and y.parents == () for y in results)
+    assert [y.data for y in results[:3]] == [4, 4, 6]
+    assert (x * x).requires_grad
+
+
+def test_no_grad_decorates_and_nests_and_ends_with_an_exception():
+    x = Value(2)
+
+    @no_grad()
+    def f():
+        with no_grad():
+            assert not (x * x).requires_grad
+        return x * x
+
+    assert not f().requires_grad
+    assert not f().requires_grad
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * x).requires_grad
+
+
+def test_recording_ends_no_grad_for_a_while_and_changes_nothing_else():
+    x = Value(2)
+    with no_grad():
+        with recording() as ended:
+            assert ended is True
+            assert (x * x).requires_grad
+            assert (x - 2).log().data == -math.inf
+        assert not (x * x).requires_grad
+    with recording() as ended:
+        assert ended is False
+        assert (x - 2).log().requires_grad
+    with detect_anomaly(), recording() as ended:
+        assert ended is False
+        with pytest.raises(FloatingPointError, match="log"):
+            (x - 2).log()
+
+
+def test_no_grad_holds_in_its_own_thread_alone():
+    inside, done = threading.Event(), threading.Event()
+    seen = []
+
+    def other():
+        inside.wait(10)
+        seen.append((Value(2) * Value(3)).requires_grad)
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with no_grad():
+        inside.set()
+        done.wait(10)
+        assert not (Value(2) * Value(3)).requires_grad
+    thread.join()
+    assert seen == [True]
+
+
+def test_no_grad_holds_in_its_own_task_alone():
+    async def quiet(entered, leave):
+        with no_grad():
+            entered.set()
+            await leave.wait()
+            return (Value(1) + Value(1)).requires_grad
+
+    async def recording(entered, leave):
+        await entered.wait()
+        result = (Value(1) + Value(1)).requires_grad
+        leave.set()
+        return result
+
+    async def both():
+        entered, leave = asyncio.Event(), asyncio.Event()
+        return await asyncio.gather(quiet(entered, leave), recording(entered, leave))
+
+    assert asyncio.run(both()) == [False, True]
+
+
+def test_a_generator_that_is_closed_inside_another_mode_does_not_end_that():
+    def waiting():
+        with no_grad():
+            yield
+
+    def run():
+        abandoned = waiting()
+        next(abandoned)
+        with detect_anomaly():
+            abandoned.close()
+            with pytest.raises(FloatingPointError):
+                mc.log(Value(0))
+
+    contextvars.copy_context().run(run)
+
+
+def test_a_generator_that_is_closed_in_another_context_ends_nothing_there():
+    def waiting():
+        with no_grad():
+            yield
+
+    abandoned = waiting()
+    contextvars.copy_context().run(next, abandoned)
+    abandoned.close()
+    assert (context.here(), context.active) == (context.Context(), False)
+
+
+@both_modes
+def test_one_object_is_used_again_and_inside_itself_and_in_threads(mode, holds):
+    again = mode()
+    for _ in range(2):
+        with again:
+            assert holds()
+            with again, again:
+                assert holds()
+            assert holds()
+        assert not holds()
+
+    @again
+    def factorial(n):
+        assert holds()
+        return 1 if n == 0 else n * factorial(n - 1)
+
+    @again
+    def count(n):
+        assert holds()
+        if n:
+            yield from count(n - 1)
+        assert holds()
+        yield n
+
+    barrier, seen = threading.Barrier(4, timeout=10), []
+
+    def thread(entering):
+        barrier.wait()
+        if not entering:
+            seen.append(holds())
+            barrier.wait()
+            return
+        with again:
+            barrier.wait()
+            seen.append(holds() and factorial(5) == 120 and list(count(3)) == [0, 1, 2, 3] and holds())
+        seen.append(not holds())
+
+    threads = [threading.Thread(target=thread, args=(i < 3,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(seen) == [False] + [True] * 6
+    with again:
+        assert factorial(3) == 6
+        assert holds()
+    assert not holds()
+
+
+def test_that_a_node_was_given_data_is_marked():
+    x = Value(1.0)
+    context.data_changed = False
+    x.data = 2.0
+    assert context.data_changed
+
+
+def test_blocks_that_new_nodes_depend_on_are_counted():
+    assert (context.active, context._entered) == (False, 0)
+    with hooked(Hooks()):
+        with hooked(Hooks()):
+            assert (context.active, context._entered) == (True, 2)
+        assert (context.active, context._entered) == (True, 1)
+    assert (context.active, context._entered) == (False, 0)
+    with pytest.raises(KeyError), hooked(Hooks()):
+        raise KeyError
+    assert (context.active, context._entered) == (False, 0)

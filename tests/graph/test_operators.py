@@ -1,0 +1,125 @@
+"""Python's operators and the methods of a `Value` record rows, beside numbers and numpy's scalars too."""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, gradients
+from micrograd_cn.graph.operators import method
+
+from ..values import ARITHMETIC, leaves
+
+
+def test_a_method_takes_its_operations_options():
+    assert Value(-1).leaky_relu(negative_slope=0.25).data == -0.25
+    assert Value(-1).elu(alpha=2).data == 2 * math.expm1(-1)
+
+
+def test_operators_agree_with_floats():
+    for a, b in [(3.5, -2.0), (-3.5, 2.0), (0.25, 8.0)]:
+        x, y = Value(a), Value(b)
+        for f in (
+            lambda p, q: p + q,
+            lambda p, q: p - q,
+            lambda p, q: p * q,
+            lambda p, q: p / q,
+            lambda p, q: abs(p) ** q,
+            lambda p, q: -p + +q,
+        ):
+            assert f(x, y).data == f(x, b).data == f(a, y).data == f(a, b)
+
+
+NUMPY_SCALARS = [
+    *[np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64],
+    *[np.float16, np.float32, np.float64, np.longdouble, np.array],
+]
+
+
+@pytest.mark.parametrize("kind", NUMPY_SCALARS, ids=lambda kind: kind.__name__)
+def test_a_numpy_scalar_on_either_side_gives_a_value(kind):
+    one, v = kind(1), Value(3)
+    for operation in ARITHMETIC:
+        for result, expected in ((operation(one, v), operation(1.0, 3.0)), (operation(v, one), operation(3.0, 1.0))):
+            assert type(result) is Value
+            assert (result.data, type(result.data)) == (expected, float)
+            v.grad = 0.0
+            result.backward()
+            assert v.grad == pytest.approx(gradients(result, [v])[0])
+    for less in (operator.lt, operator.le):
+        assert less(one, v)
+        assert not less(v, one)
+    for more in (operator.gt, operator.ge):
+        assert more(v, one)
+        assert not more(one, v)
+    assert one != v
+    assert v != kind(3)
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+def test_a_complex_numpy_scalar_is_refused_on_either_side(kind):
+    for operation in ARITHMETIC:
+        with pytest.raises(TypeError):
+            operation(kind(1), Value(3))
+        with pytest.raises(TypeError):
+            operation(Value(3), kind(1))
+
+
+@pytest.mark.parametrize("operation", ARITHMETIC)
+def test_a_numpy_array_and_a_value_make_an_array_of_values(operation):
+    v = Value(3)
+    for other in (np.array([1.0, 2.0]), np.array([Value(1), Value(2)])):
+        for result, expected in (
+            (operation(other, v), [operation(x, 3.0) for x in (1.0, 2.0)]),
+            (operation(v, other), [operation(3.0, x) for x in (1.0, 2.0)]),
+        ):
+            assert isinstance(result, np.ndarray)
+            assert [type(y) for y in result] == [Value, Value]
+            assert [y.data for y in result] == pytest.approx(expected, rel=1e-15)
+
+
+def test_a_modulus_is_refused_in_words():
+    v = Value(2)
+    with pytest.raises(TypeError, match=r"pow\(\) of a Value takes a base and an exponent, and no modulus"):
+        pow(v, 2, 3)
+    assert v.__rpow__(2, 3) is NotImplemented
+    with pytest.raises(TypeError, match="pow"):
+        pow(2, v, 3)
+    with pytest.raises(TypeError, match=r"^pow\(\) takes 2 operands, got 3"):
+        mc.pow(v, 2, 3)
+    assert (pow(v, 3).data, pow(3, v).data) == (8, 9)
+
+
+def test_a_subclass_of_value_works_as_an_operand():
+    class Weight(Value):
+        pass
+
+    w, x = Weight(3), Value(2)
+    for y in (w * x, x * w, w + 1, mc.dot([w], [x]), w.tanh() * w):
+        assert y.requires_grad
+    (x * w).backward()
+    assert w.grad == 2
+
+
+@pytest.mark.parametrize("name", [name for name, op in mc.OPS.items() if op.unary])
+def test_every_operation_of_one_operand_is_a_method(name):
+    x, op = Value(0.3), mc.OPS[name]
+    y = getattr(x, name)()
+    assert y.op is op
+    assert (y.data, y.partials) == (op(0.3), op(Value(0.3)).partials)
+    assert (getattr(Value, name).__name__, getattr(Value, name).__doc__) == (name, op.doc.split("\n")[0])
+
+
+def test_an_operation_of_any_arity_may_be_a_method():
+    squares = mc.Op("squares", lambda *xs: math.fsum(x * x for x in xs), lambda y, *xs: tuple([2.0 * x for x in xs]))
+    x, y = leaves(2, 3)
+    assert method(squares)(x, y).data == 13
+    assert method(mc.atan2)(x, y).data == math.atan2(2, 3)
+
+
+@pytest.mark.parametrize("symbol", ["-", "/", "**"])
+def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
+    with pytest.raises(TypeError, match="unsupported operand type"):
+        eval(f"'a' {symbol} value", {"value": Value(1.0)})

@@ -1,0 +1,188 @@
+"""`gradients` gives numbers or graphs, which can be differentiated again, and leaves every `grad` alone."""
+
+import math
+import random
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, gradients
+from micrograd_cn.engine import constant
+from micrograd_cn.nn import MLP
+
+from .values import grads, leaves
+
+
+def test_gradients_leave_grad_alone():
+    a, b = leaves(2, 3)
+    y = a * b + a
+    assert gradients(y, [a, b, y]) == [4, 2, 1]
+    assert gradients(y, [a], create_graph=True)[0].data == 4
+    assert grads(a, b, y) == [0, 0, 0]
+
+
+def test_gradients_with_respect_to_interior_and_unrelated_nodes():
+    a, b, c = leaves(2, 3, 4)
+    h = a * b
+    y = h * h
+    assert gradients(y, [h, c, a]) == [12, 0, 36]
+    assert [g.data for g in gradients(y, [h, c, a], create_graph=True)] == [12, 0, 36]
+    z = a * c + b.exp()
+    assert gradients(z, [a]) == [g.data for g in gradients(z, [a], create_graph=True)] == [4]
+
+
+def test_gradients_agree_with_backward():
+    random.seed(3)
+    model = MLP(3, [5, 4, 2], activation="tanh")
+    out = model([0.3, -1, 2])
+    y = mc.logsumexp(out) - out[0] * out[1] / (2 + mc.sin(out[1]))
+    y.backward()
+    expected = [p.grad for p in model.parameters()]
+    assert gradients(y, model.parameters()) == pytest.approx(expected, rel=1e-14)
+    symbolic = gradients(y, model.parameters(), create_graph=True)
+    assert [g.data for g in symbolic] == pytest.approx(expected, rel=1e-14)
+
+
+def test_third_derivative_of_a_composition():
+    (x,) = leaves(0.7)
+    y = mc.sin(x * x)
+    for _ in range(3):
+        [y] = gradients(y, [x], create_graph=True)
+    t = 0.7
+    expected = -12 * t * math.sin(t * t) - 8 * t**3 * math.cos(t * t)
+    assert y.data == pytest.approx(expected, rel=1e-14)
+
+
+def test_a_derivative_that_vanishes_is_a_constant_that_can_be_differentiated_again():
+    (x,) = leaves(3)
+    y = 2 * x + 1
+    [first] = gradients(y, [x], create_graph=True)
+    [second] = gradients(first, [x], create_graph=True)
+    assert (first.data, second.data, gradients(second, [x])) == (2, 0, [0])
+
+
+def test_a_partial_that_is_zero_adds_nothing_to_a_recorded_gradient():
+    x = Value(3)
+    [slope] = gradients(x * mc.step(x), [x], create_graph=True)
+    assert slope.data == 1
+
+
+def test_backward_through_a_gradient():
+    x, w = leaves(2, 3)
+    [slope] = gradients(w * x**3, [x], create_graph=True)
+    (slope * slope).backward()  # (3 w x^2)^2 = 9 w^2 x^4
+    assert x.grad == 36 * 9 * 8
+    assert w.grad == 18 * 3 * 16
+
+
+@pytest.mark.parametrize("changed", [100, -100])
+def test_create_graph_notices_that_data_was_changed(changed):
+    a, b = leaves(2, 3)
+    y = a * b
+    b.data = changed
+    with pytest.raises(
+        RuntimeError, match=rf"changed after mul\(a=2.0, b={changed}.0\) .* operand 0 had .* 3.0, now {changed}.0"
+    ):
+        gradients(y, [a], create_graph=True)
+
+
+def test_nan_is_not_taken_for_changed_data():
+    x, zero = leaves(math.nan, 0)
+    gradients(x**zero, [x, zero], create_graph=True)
+
+
+@pytest.mark.parametrize(("captured", "recorded"), [(math.nan, 3.0), (3.0, math.nan)])
+def test_a_partial_that_is_nan_in_one_form_alone_is_no_changed_data(captured, recorded):
+    odd = mc.Op("odd", lambda x: x, (lambda y, x: captured if isinstance(x, float) else x * recorded,))
+    x = Value(1.0)
+    [slope] = gradients(odd(x), [x], create_graph=True)
+    assert slope.data == pytest.approx(recorded, nan_ok=True)
+
+
+def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
+    x = Value(2)
+    [g] = gradients(x + x * 3, [x], create_graph=True)
+    assert g.data == 4
+    assert g.op is None
+    [g] = gradients(x.exp(), [x], create_graph=True)
+    assert g.op is mc.exp
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.sqrt() * 0.0,
+        lambda x: 0.0 * x.sqrt(),
+        lambda x: x.sqrt() * Value(0.0),
+        lambda x: mc.dot([x.sqrt(), x], [0.0, 1.0]),
+        lambda x: (x * math.inf) * 0.0,
+        lambda x: (x.sqrt() * 0.0).exp() + x,
+    ],
+)
+def test_zero_times_infinity_is_nan_in_every_kind_of_gradient(f):
+    x = Value(0.0)
+    y = f(x)
+    y.backward()
+    [number] = gradients(y, [x])
+    [recorded] = gradients(y, [x], create_graph=True)
+    assert math.isnan(x.grad)
+    assert math.isnan(number)
+    assert math.isnan(recorded.data)
+
+
+STEPS = [
+    lambda x: mc.less(x, 1.0),
+    lambda x: mc.less(1.0, x),
+    lambda x: mc.less_equal(x, 1.0),
+    lambda x: mc.step(x),
+    lambda x: mc.where(x, 2.0, 3.0),
+    lambda x: mc.where(x, Value(2.0), Value(3.0)),
+]
+
+
+@pytest.mark.parametrize("f", STEPS)
+@pytest.mark.parametrize("upstream", [lambda h: h * math.inf, lambda h: h * math.nan, lambda h: (h - h).sqrt() + h])
+def test_no_gradient_flows_to_an_operand_in_which_the_result_is_piecewise_constant(f, upstream):
+    x = Value(2.0)
+    h = f(x)
+    y = upstream(h) + x
+    y.backward()
+    assert not math.isfinite(h.grad)
+    assert x.grad == 1.0
+    assert gradients(y, [x]) == [1.0]
+    assert gradients(y, [x], create_graph=True)[0].data == 1.0
+
+
+def test_the_condition_of_a_branch_gets_nothing_where_the_branch_gets_infinity():
+    x = Value(2.0)
+    y = mc.where(x, x, 3.0) * math.inf
+    y.backward()
+    assert x.grad == gradients(y, [x])[0] == gradients(y, [x], create_graph=True)[0].data == math.inf
+
+
+@pytest.mark.parametrize("f", STEPS)
+def test_a_step_sends_nothing_on_by_hand_either(f):
+    x = Value(2.0)
+    h = f(x)
+    h.grad = math.inf
+    h._backward()
+    assert x.grad == 0.0
+
+
+def test_gradients_refuse_what_is_not_a_value():
+    x = Value(2)
+    with pytest.raises(TypeError, match=r"gradients\(\) of float 4.0"):
+        gradients(4.0, [x])
+    with pytest.raises(TypeError, match=r"inputs\[1\]: int 7"):
+        gradients(x * 2, [x, 7])
+    with pytest.raises(TypeError, match=r"write \[x\]"):
+        gradients(x * 2, x)
+    with pytest.raises(ValueError, match=r"inputs\[0\]: the constant Value\(data=3.0"):
+        gradients(x * 2, [constant(3)])
+
+
+def test_two_contributions_are_added_and_more_are_summed():
+    x, ys = Value(2.0), [Value(3.0), Value(5.0), Value(7.0)]
+    names = [gradients(mc.sum([x * y for y in ys[:n]]), [x], create_graph=True)[0].op.name for n in (2, 3)]
+    assert names == ["add", "sum"]
+    assert (ys[0].grad, gradients(x * 3.0, [x])) == (0.0, [3.0])

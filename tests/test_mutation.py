@@ -1,0 +1,21 @@
+"""The table of `mutation.py`, by which each module meets its tests, keeps up with the layout."""
+
+from pathlib import Path
+
+from . import mutation
+
+
+def test_every_module_has_tests(monkeypatch):
+    monkeypatch.chdir(mutation.ROOT)
+    modules = mutation.modules(Path(mutation.PACKAGE))
+    keys = {mutation.room_of(path) for path in modules} | {path[len("micrograd_cn/") : -3] for path in modules}
+    assert mutation.TESTS.keys() <= keys, "a module or a room that is none any more: delete it"
+    for path in modules:  # an error says which module has none, or which file the table names wrongly
+        assert mutation.tests_of(path)
+
+
+def test_the_file_of_the_same_name_comes_first_and_the_rest_of_the_room_follows(monkeypatch):
+    monkeypatch.chdir(mutation.ROOT)
+    first, *others = mutation.tests_of("micrograd_cn/picture/text.py")
+    assert first == "tests/picture/test_text.py"
+    assert {Path(file).parent for file in others} == {Path("tests/picture")}
