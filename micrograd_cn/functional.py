@@ -27,7 +27,7 @@ from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .derivatives.tree import flatten, leaves_like
 from .engine import Value, topological_order
-from .gradients import part_of, symbolic_edges
+from .gradients import Reach, part_of, symbolic_edges
 from .graph import anomaly, context
 from .ops.number import number
 
@@ -191,10 +191,10 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         call.nested = call.nested or holds_values(direction)
         deeper, (outputs, rebuild) = call.deeper, call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
-        certain = {*call.inputs}  # nodes that a tangent reaches whatever is selected
+        reach = Reach(call.inputs)
         for node in reversed(topological_order(*outputs)):
             if deeper:
-                moving = _symbolic_tangents(node, tangents, certain)
+                moving = _symbolic_tangents(node, tangents, reach)
             else:
                 moving = [(partial, tangents[x]) for x, partial in node.edges() if x in tangents]
             if moving:  # no variable is, for its operand lies outside
@@ -205,18 +205,15 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
 
 
-def _symbolic_tangents(node: Value, tangents: dict[Value, Any], certain: set[Value]) -> list[tuple[Any, Any]]:
-    """Return factors of the products that add up to a node's tangent, made of `Value`s.
-
-    A node is `certain` if a tangent reaches it whatever the operations on the way select.
-    """
+def _symbolic_tangents(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
+    """Return factors of the products that add up to a node's tangent, made of `Value`s."""
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
+        reach.spread(x, node, edge)
         _, partial, selection = edge
-        if x in certain and not selection:
-            certain.add(node)
+        if reach.is_certain(x) and not selection:
             found.append((partial, tangents[x]))
-        elif (part := part_of(tangents[x], edge, x in certain)) is not None:
+        elif (part := part_of(tangents[x], edge, reach, x)) is not None:
             found.append((1.0, part))
     return found
 

@@ -12,7 +12,7 @@ from .graph import context
 from .graph.anomaly import in_words
 from .ops.operation import Op
 
-__all__ = ["SymbolicEdge", "gradients", "part_of", "paths", "symbolic_edges"]
+__all__ = ["Reach", "SymbolicEdge", "gradients", "part_of", "paths", "symbolic_edges"]
 
 # The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
 # unselected, the function from an upstream gradient to its part. The partial is a `Value`, or a float where it is the
@@ -64,7 +64,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     check = context.here().detect_anomaly
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
-    certain = {output}  # nodes that a gradient reaches whatever is selected
+    reach = Reach([output])
     for node in order:
         if node in relevant and terms[node]:
             upstream = _total(terms, node)
@@ -75,11 +75,9 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
                     if x in relevant:
                         terms[x].append(_product(upstream, partial))
                 continue
-            sure = node in certain
             for x, edge in symbolic_edges(node, relevant):
-                if sure and edge[2] is None:
-                    certain.add(x)
-                if (part := part_of(upstream, edge, sure)) is not None:
+                reach.spread(node, x, edge)
+                if (part := part_of(upstream, edge, reach, node)) is not None:
                     terms[x].append(part)
     totals = [_total(terms, x) for x in inputs]
     if check:
@@ -106,26 +104,75 @@ def _product(upstream: Any, partial: Any) -> Any:
     return upstream * partial
 
 
-def part_of(g: Any, edge: SymbolicEdge, certain: bool = True) -> Any:
-    """Return the part of a gradient g (or, forward, of a tangent) that passes an edge; None for nothing.
+class Reach:
+    """Which nodes a gradient (or, forward, a tangent) reaches, if operations on the way select among operands.
 
-    If g is not certain to be there, because an operation may not have selected what it passes through, then g = 0
-    stands for nothing, and the part is 0 even where the local derivative is inf or nan. Sums of products are taken as
-    they are: their local derivatives are other operands.
+    A node that only unselected operands lead to receives nothing. As a number this is 0, and 0 times an infinite local
+    derivative would be nan. So whether something reaches the node is a `Value` of its own, which is not 0 if it does.
+
+    Args:
+        roots: the nodes where gradients start.
 
     >>> x = Value(-1)
-    >>> [(_, edge)] = symbolic_edges(x.sqrt(), {x})
-    >>> part_of(Value(0), edge).data, part_of(Value(0), edge, certain=False).data
-    (nan, 0.0)
+    >>> y = x.sqrt()
+    >>> z = ops.where(0.0, y, x)
+    >>> reach = Reach([z])
+    >>> reach.of(z), reach.of(y)
+    (1.0, 0.0)
+    """
+
+    def __init__(self, roots: Iterable[Value]) -> None:
+        self._certain = set(roots)
+        self._sources: dict[Value, list[tuple[Value, SymbolicEdge]]] = {}
+        self._found: dict[Value, Any] = {}
+
+    def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
+        """Let a node pass on what reaches it. Sources are spread before what they reach."""
+        if source in self._certain and edge[2] is None:
+            self._certain.add(target)
+        elif target not in self._certain:
+            self._sources.setdefault(target, []).append((source, edge))
+
+    def is_certain(self, node: Value) -> bool:
+        """Return whether a gradient reaches a node, whatever is selected."""
+        return node in self._certain
+
+    def of(self, node: Value) -> Any:
+        """Return a `Value` or float that is 0 if nothing reaches a node, and more than 0 if something does."""
+        if node in self._certain:
+            return 1.0
+        stack = [node]
+        while stack:
+            waiting = [
+                x for x, _ in self._sources.get(stack[-1], ()) if x not in self._certain and x not in self._found
+            ]
+            if waiting:
+                stack += waiting
+                continue
+            target = stack.pop()
+            total: Any = 0.0
+            for source, (_, _, selection) in self._sources.get(target, ()):
+                of_source = 1.0 if source in self._certain else self._found[source]
+                part = selection(of_source) if selection else of_source
+                if part is not None and not (isinstance(part, float) and part == 0.0):
+                    total = part if isinstance(total, float) and total == 0.0 else total + part
+            self._found[target] = total
+        return self._found[node]
+
+
+def part_of(g: Any, edge: SymbolicEdge, reach: Reach, node: Value) -> Any:
+    """Return the part of a node's gradient g (or, forward, of its tangent) that passes an edge; None for nothing.
+
+    Sums of products pass on g as it is where it may be nothing: their local derivatives are other operands.
     """
     op, partial, selection = edge
     if selection:
         part = selection(g)
         return None if isinstance(part, float) and part == 0.0 else part
     part = _product(g, partial)
-    if certain or not isinstance(partial, Value) or not isinstance(g, Value) or op.lowerings.summands:
+    if reach.is_certain(node) or not isinstance(partial, Value) or op.lowerings.summands:
         return part
-    return ops.where(g, part, 0.0)
+    return ops.where(reach.of(node), part, 0.0)
 
 
 def paths(node: Value) -> list[Value]:

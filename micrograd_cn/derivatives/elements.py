@@ -45,7 +45,7 @@ RATIONAL: dict[str, Callable[..., Element]] = {
     "fdiv": lambda a, b: a * pow(b, -1, PRIME) if b else None,
     "fneg": lambda a: -a,
 }
-MULTIPLIED, NEGATED, POWER = "fmul", "fneg", "pow"
+MULTIPLIED, NEGATED, POWER, SELECTED = "fmul", "fneg", "pow", "select"
 KNOWN = {*RATIONAL, POWER}  # whose derivatives are alike for like operands: the same number, or the same one times one
 
 
@@ -145,6 +145,7 @@ class Derivatives:
         self._graph = {*variables, *graph}
         self._alike: dict[tuple[Any, ...], list[Part]] = {}  # of operations that have like operands
         self.products = 0
+        self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
 
     def of(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
@@ -178,8 +179,31 @@ class Derivatives:
         else:
             self.products += 1
             if safe:
-                return c * d, x * y, element
+                return c * d, self._times(x, y), element
+            if x in self._selections or y in self._selections:
+                return 1.0, self._times(self._times(x, y), c) * d, element
         return 1.0, _product(c, x) * _product(d, y), element
+
+    def _times(self, x: Value, y: Any) -> Value:
+        """Return x * y; it is 0 where a factor is 0 since an operand was not selected, though the other may be inf."""
+        if x not in self._selections:
+            if y not in self._selections:
+                return x * y  # type: ignore[no-any-return]  # a Value times a number or Value
+            x, y = y, x
+        if x.op and x.op.lowerings.machine == SELECTED:
+            condition, *branches = x.operands
+            product = ops.where(condition, *[self._branch(z, y) for z in branches])
+        else:
+            product = ops.where(x, x * y, 0.0)
+        self._selections.add(product)
+        return product  # type: ignore[no-any-return]
+
+    def _branch(self, x: Any, y: Any) -> Any:
+        """Return a choice of a selection, times y."""
+        if isinstance(x, Value) and x.requires_grad:
+            return self._times(x, y)
+        number = x._data if isinstance(x, Value) else x
+        return 0.0 if number == 0.0 else y if number == 1.0 else number * y
 
     def total(self, terms: Sequence[Derivative]) -> Derivative | None:
         """Return the sum, None if it is zero."""
@@ -200,7 +224,10 @@ class Derivatives:
             [(x, c)] = [(x, c) for x, c in coefficients.items() if c != 0.0]
             return c, x, element
         added = [*products, bias] if bias else products
-        return 1.0, ops.sum(added) if len(added) > 3 else sum(added[1:], added[0]), element
+        total = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
+        if self._selections.issuperset(coefficients) and not bias:
+            self._selections.add(total)
+        return 1.0, total, element
 
     def result(self, terms: Sequence[Derivative]) -> Value | float | None:
         """Return the sum as a node, or as a float where it is the same whatever the leaves' numbers; None for zero."""
@@ -234,6 +261,8 @@ class Derivatives:
         partials = node.op.needed_partials(node, xs, needed)
         if known and len({*xs}) == len(xs) and key not in self._alike:  # of x * x it is not seen which x is meant
             self._alike[key] = _parts(xs, partials, needed)
+        if node.op.selects:
+            self._selections.update([partial for partial in partials if isinstance(partial, Value)])
         return self._computed(xs, partials, needed)
 
     def _computed(

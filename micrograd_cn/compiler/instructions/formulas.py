@@ -108,6 +108,10 @@ class Operations(Code):
         """Return the numbers of the local derivatives."""
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, xs)], op), [y, *xs])
 
+    def parts(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
+        """Return the numbers of the parts of a gradient that an operation passes to the operands that it may select."""
+        return self.instantiate(self.formula((op, "parts"), [None, *map(self.value, xs)], op), [upstream, *xs])
+
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return the steps of a formula for operands of which some are constants, traced once."""
         general = [None] * len(known)
@@ -233,8 +237,18 @@ def _check_form(op: Op, count: int) -> None:
 
 
 def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
-    """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
+    """Return the steps of an operation's "formula", of its "partials", or of the "parts" that it passes to operands.
+
+    The first operand of "partials" is the operation's result, and that of "parts" the upstream gradient.
+    """
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
         return straight_line(terms, (expand(op, *terms),))
+    if kind == "parts":
+        return straight_line(terms, trace(lambda g, *xs: _parts(op, g, xs), *terms, of=op))
     return straight_line(terms, trace(op.local_derivatives, *terms, of=op))
+
+
+def _parts(op: Op, g: Any, xs: Sequence[Any]) -> tuple[Any, ...]:
+    passed = [select(g) if select else None for select in op.selection(xs)]
+    return tuple([0.0 if part is None else part for part in passed])

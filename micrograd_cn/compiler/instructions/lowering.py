@@ -6,11 +6,13 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
 from .code import AFTER, BATCH, SAMPLE, Pair
 from .formulas import Operations
 
+MOST_SELECTED = 4  # operands among which an operation selects by instructions; of more, a part is a product
 DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
 
 
@@ -103,11 +105,19 @@ it, and does now, so that none flows there; record it anew, and write .detach() 
             if partial is not None or not isinstance(x, Value) or not x.requires_grad:
                 continue
             assert node.op
+            if node.op.selects and not _selected(node, k):
+                continue
             if node.op.propagates_gradient_to(k) and x not in but:
                 raise ValueError(
                     f"compile(): {x!r} required no gradient when {node.op.name}(...) was recorded with it, and does "
                     "now, so that none flows there; record it anew, and write .detach() where none is to flow"
                 )
+
+
+def _selected(node: Value, slot: int) -> bool:
+    """Return whether an operation selected its operand."""
+    assert node.op
+    return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
 
 
 class Lowering:
@@ -183,13 +193,16 @@ class Lowering:
             if not wanted.isdisjoint(parents) and (op.lowerings.summands or _flows(op, parents, wanted)):
                 wanted.add(node)
         received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
+        self._certain = {root}  # nodes that a gradient reaches, whatever operations on the way select
+        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}  # of others: nodes, and the slot if they select
+        self._reach: dict[Value, int] = {}
         if root in wanted:
             received.terms[root].append(self.code.leaf(("seed",), SAMPLE))
         for node, op in reversed(self.order):
             if node in wanted and (received.pairs[node] or received.terms[node]):
                 upstream = self._gradient(node, received)
                 if op.lowerings.summands:
-                    self._pass_on_sum(op, node.parents, upstream, received)
+                    self._pass_on_sum(op, node, upstream, received)
                 else:
                     self._pass_on(op, node, upstream, received)
         self.gradients = [self._gradient(leaf, received) for leaf in self.parameters]
@@ -197,23 +210,38 @@ class Lowering:
     def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
         """Give the operands their part of a gradient."""
         pairs, terms = received
-        parents, of = node.operands, self.of
-        partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
+        parents, of, certain = node.operands, self.of, node in self._certain
+        xs = [of[x] if x in of else self._leaf(x) for x in parents]
+        selects = op.selects and len(parents) <= MOST_SELECTED
+        partials = self.code.parts(op, upstream, xs) if selects else self.code.partials(op, of[node], xs)
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
             flows = self._flowing[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
-        for parent, partial, flow in zip(parents, partials, flows, strict=True):
-            if flow and parent in pairs:
-                if self.code.value(partial) == 1.0:
-                    terms[parent].append(upstream)
-                else:
-                    pairs[parent].append((upstream, partial))
+        for slot, (parent, partial, flow) in enumerate(zip(parents, partials, flows, strict=True)):
+            if not flow or parent not in pairs:
+                continue
+            self._spread(node, parent, slot if op.selects else None)
+            if selects:
+                if self.code.value(partial) != 0.0:
+                    terms[parent].append(partial)
+            elif self.code.value(partial) == 1.0:
+                terms[parent].append(upstream)
+            elif certain or op.selects or self.code.value(partial) is not None:
+                pairs[parent].append((upstream, partial))
+            else:  # a gradient of 0 may stand for nothing, and 0 times an infinite local derivative would be nan
+                product = self.code.machine("fmul", upstream, partial)
+                terms[parent].append(
+                    self.code.apply(ops.where, [self._reach_of(node), product, self.code.constant(0.0)])
+                )
 
-    def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
+    def _pass_on_sum(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
         """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
         assert op.lowerings.summands
         pairs, terms = received
-        products, added = op.lowerings.summands(*parents)
+        products, added = op.lowerings.summands(*node.parents)
         one, of = self.code.constant(1.0), self.of
+        for x in (*chain.from_iterable(products), *added):
+            if x in terms:
+                self._spread(node, x, None)
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
                 if a in pairs:
@@ -224,6 +252,37 @@ class Lowering:
         for x in added:
             if x in terms:
                 terms[x].append(upstream)
+
+    def _spread(self, source: Value, target: Value, slot: int | None) -> None:
+        """Note that a node passes on what reaches it; `slot` is the operand's if the node's operation selects."""
+        if slot is None and source in self._certain:
+            self._certain.add(target)
+        elif target not in self._certain:
+            self._sources.setdefault(target, []).append((source, slot))
+
+    def _reach_of(self, node: Value) -> int:
+        """Return the number of what is 0 if no gradient reaches a node, and more than 0 if one does.
+
+        Nothing reaches a node if the operations on every way to it have selected other operands.
+        """
+        one = self.code.constant(1.0)
+        stack = [node]
+        while stack:
+            sources = self._sources[stack[-1]]
+            waiting = [x for x, _ in sources if x not in self._certain and x not in self._reach]
+            if waiting:
+                stack += waiting
+                continue
+            terms = []
+            for source, slot in sources:
+                passed = self._reach.get(source, one)
+                if slot is not None:
+                    assert source.op
+                    xs = [self.of[x] if x in self.of else self._leaf(x) for x in source.operands]
+                    passed = self.code.parts(source.op, passed, xs)[slot]
+                terms.append(passed)
+            self._reach[stack.pop()] = self.code.dot([], terms)
+        return self._reach[node]
 
     def _gradient(self, node: Value, received: _Received) -> int:
         """Return the number of the sum of what a node received."""
