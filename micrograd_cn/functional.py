@@ -1,18 +1,18 @@
 """Functions to functions: gradients, Jacobians and Hessians of functions of numbers, of any order.
 
-Arguments that are differentiated are numbers, or nested lists, tuples, dicts and arrays of numbers; results are floats
-in the same structure. An array reaches the function as one of `Value`s, as it does in `compile`: elements, slices,
-`+ - * / ** @`, `sum`, `mean`, `max` and those of numpy's functions that `Value` has as methods, such as `np.exp`, work
-on it. An array of another library than numpy is taken for nested lists of its numbers.
+An argument that is differentiated is a number, or a nested list, tuple, dict or array of numbers, and a derivative has
+the same structure, with floats. A numpy array reaches the function as an array of `Value`s, as it does in `compile`:
+elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as methods, such as
+`np.exp`, work on it. An array of another library becomes nested lists of its numbers.
 
-Every function here may be used inside a function that is differentiated by another: each call makes
-variables of its own, so that one level's never count as another's.
+These functions nest: the function that one of them differentiates may call others. Each call makes variables of its
+own, so those of one level are never taken for those of another.
 
-A function that returns a plain number is constant, with derivative 0. So is one that loses its graph on the way, as
-`math.exp(x.data)` does: no number tells how it was computed.
+A function that returns a plain number is constant, and its derivative is 0. That includes a function that loses its
+graph on the way, as `math.exp(x.data)` does, because a number does not tell how it was computed.
 
-For a type checker the functions that are returned take anything and give Any: a derivative has the structure of the
-arguments, at any depth, which no type of a function says.
+To a type checker, the functions that are returned take and give Any: no type of a function says that a derivative has
+the structure of the arguments.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from . import ops
-from .derivatives.calls import Call, holds_values, level, places
+from .derivatives.argument_binding import BoundCall, argument_positions, contains_values, differentiation_level
 from .derivatives.sparse import Sparse
 from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
-from .derivatives.tree import flatten, leaves_like
+from .derivatives.tree import flatten, flatten_like
 from .engine import Value, topological_order
 from .gradients import Reach, part_of, symbolic_edges
 from .graph import anomaly, context
@@ -48,16 +48,16 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that gives f's value and its gradient.
+    """Return a function that returns f(x) and the gradient of f at x.
 
     Args:
-        f: takes numbers or structures of them, returns one `Value`; a plain number that it returns is a constant.
-        argnums: which arguments to differentiate; a sequence gives a tuple of gradients.
+        f: takes numbers or structures of numbers, and returns one `Value`. If it returns a number, it is constant.
+        argnums: the positions of the arguments to differentiate; for a sequence, the gradients are a tuple.
 
     Raises:
-        TypeError: `argnums` is no int or sequence of ints; when called, if an argument holds what is no number, or f
-            returns something that is neither a `Value` nor a number.
-        ValueError: when called, if there is no such argument.
+        TypeError: `argnums` is neither an int nor a sequence of ints. When called: an argument contains something that
+            is not a number, or f returns something that is neither a `Value` nor a number.
+        ValueError: when called, there is no argument at a position, or one is named twice.
 
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
@@ -66,7 +66,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the gradient of a scalar function. Arguments and errors are those of `value_and_grad`.
+    """Return the gradient of a scalar function, df/dx.
+
+    Arguments and errors are those of `value_and_grad`. Applied n times to a function of one number, it is the n-th
+    derivative.
 
     >>> cube = lambda x: x ** 3
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
@@ -76,10 +79,11 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the derivatives of every output with respect to every input, by one backward pass an output.
+    """Return the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
-    The result has the output's structure, with the structure of the arguments in the place of each output.
-    Arguments and errors are those of `value_and_grad`, but f returns a structure of `Value`s.
+    The result has the structure of the output, and each output is replaced by its gradient, in the structure of the
+    arguments. There is one backward pass for each output. Arguments and errors are those of `value_and_grad`, except
+    that f returns a structure of `Value`s.
 
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -88,10 +92,11 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the second derivatives of a scalar function, for about n gradients of n inputs.
+    """Return the second derivatives of a scalar function, H[i][j] = d2f/dx_i dx_j.
 
-    The result has the gradient's structure, with the structure of the arguments in the place of each derivative.
-    Arguments and errors are those of `value_and_grad`.
+    The result has the structure of the gradient, and each of its numbers is replaced by a row of the Hessian, in the
+    structure of the arguments. For n inputs it takes about as long as n gradients. Arguments and errors are those of
+    `value_and_grad`.
 
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
@@ -100,11 +105,11 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
-    """Return the entries of the Jacobian that are not zero whatever the numbers, as a `Sparse`.
+    """Return the entries of the Jacobian that can be nonzero, as a `Sparse` matrix.
 
-    A row is an output, a column a variable: the numbers in the output's and the arguments' structures in their order.
-    What is exactly zero, and how the entries are found, is said in `elements` and `sparse`. Arguments and errors are
-    those of `jacobian`.
+    Rows are the numbers in the output, columns the numbers in the arguments, both in the order of their structures.
+    Entries that are zero for all arguments are left out; `micrograd_cn.derivatives.finite_field` says which zeros are
+    seen. Arguments and errors are those of `jacobian`.
 
     >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
     >>> found
@@ -112,24 +117,24 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
     >>> found.dense()
     [[3.0, 2.0], [0.0, 1.0]]
     """
-    numbers, _ = places("sparse_jacobian", argnums)
+    positions, _ = argument_positions("sparse_jacobian", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
-        with level() as around:
-            call = Call("sparse_jacobian", f, numbers, args, kwargs, around)
-            found = jacobian_entries(call.outputs()[0], call.inputs)
-            return found._replace(values=[call.plain(x) for x in found.values])
+        with differentiation_level() as around:
+            call = BoundCall("sparse_jacobian", f, positions, args, kwargs, around)
+            found = jacobian_entries(call.outputs()[0], call.variables)
+            return found._replace(values=[call.as_result(x) for x in found.values])
 
     return derived
 
 
 def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
-    """Return the second derivatives of a scalar function that are not zero whatever the numbers, as a `Sparse`.
+    """Return the entries of the Hessian of a scalar function that can be nonzero, as a `Sparse` matrix.
 
     Args:
         f: as for `hessian`.
         argnums: as for `hessian`.
-        lower: whether to return the lower triangle alone, diagonal included, of which the upper one is the mirror.
+        lower: whether to return only the lower triangle, which includes the diagonal.
 
     Raises:
         TypeError: as for `hessian`.
@@ -138,28 +143,30 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
     """
-    numbers, _ = places("sparse_hessian", argnums)
+    positions, _ = argument_positions("sparse_hessian", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
-        with level() as around:
-            call = Call("sparse_hessian", f, numbers, args, kwargs, around)
-            found = hessian_entries(call.scalar(), call.inputs, lower)
-            return found._replace(values=[call.plain(x) for x in found.values])
+        with differentiation_level() as around:
+            call = BoundCall("sparse_hessian", f, positions, args, kwargs, around)
+            found = hessian_entries(call.scalar(), call.variables, lower)
+            return found._replace(values=[call.as_result(x) for x in found.values])
 
     return derived
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
-    """Return the Hessian of f at `x` times the vector `v`, for a few gradients, however many inputs there are.
+    """Return the Hessian of f at `x` times the vector `v`, H v.
+
+    It takes about as long as a few gradients, however many inputs there are.
 
     Args:
-        f: takes `x`, returns one `Value`.
+        f: takes `x`, and returns one `Value`.
         x: a number or a structure of numbers.
-        v: the same structure.
+        v: numbers in the structure of `x`.
 
     Raises:
         TypeError: as for `grad`.
-        ValueError: `v` has another structure than `x`.
+        ValueError: the structures of `v` and `x` differ.
 
     >>> hvp(lambda v: v[0] ** 2 * v[1], [2, 3], [1, 0])
     [6.0, 4.0]
@@ -170,42 +177,44 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
 
 
 def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
-    """Return f(x) and the derivative of f at `x` in the direction `v`, by one forward pass, however many outputs.
+    """Return f(x) and the Jacobian of f at `x` times the vector `v`, J v: the derivative in the direction `v`.
+
+    It takes one forward pass, however many outputs there are.
 
     Args:
-        f: takes `x`, returns a structure of `Value`s.
+        f: takes `x`, and returns a structure of `Value`s.
         x: a number or a structure of numbers.
-        v: the same structure.
+        v: numbers in the structure of `x`, the tangents.
 
     Raises:
         TypeError: as for `jacobian`.
-        ValueError: `v` has another structure than `x`.
-        FloatingPointError: inside `detect_anomaly()`, a node's derivative is not finite.
+        ValueError: the structures of `v` and `x` differ.
+        FloatingPointError: inside `detect_anomaly()`, a tangent is not finite.
 
     >>> jvp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3], [1, 0])
     ([6.0, 5.0], [3.0, 1.0])
     """
     direction = _like("jvp", "v", v, x)
-    with level() as around:
-        call = Call("jvp", f, [0], [x], {}, around)
-        call.nested = call.nested or holds_values(direction)
-        deeper, (outputs, rebuild) = call.deeper, call.outputs()
-        tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
-        reach = Reach(call.inputs)
+    with differentiation_level() as around:
+        call = BoundCall("jvp", f, [0], [x], {}, around)
+        call.returns_values = call.returns_values or contains_values(direction)
+        create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
+        tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
+        reach = Reach(call.variables)
         for node in reversed(topological_order(*outputs)):
-            if deeper:
-                moving = _symbolic_tangents(node, tangents, reach)
+            if create_graph:
+                terms = _symbolic_terms(node, tangents, reach)
             else:
-                moving = [(partial, tangents[x]) for x, partial in node.edges() if x in tangents]
-            if moving:  # no variable is, for its operand lies outside
-                tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
+                terms = [(partial, tangents[p]) for p, partial in node.edges() if p in tangents]
+            if terms:  # there are none for a variable that was computed: its operands have no tangents
+                tangents[node] = ops.dot([partial for partial, _ in terms], [t for _, t in terms])
                 if context.here().detect_anomaly:
                     anomaly.check_tangent(node, tangents[node])
-        flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
-        return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
+        flat = [call.as_result(tangents.get(y, 0.0)) for y in outputs]
+        return unflatten([call.as_result(y) for y in outputs]), unflatten(flat)
 
 
-def _symbolic_tangents(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
+def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
     """Return factors of the products that add up to a node's tangent, made of `Value`s."""
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
@@ -219,45 +228,47 @@ def _symbolic_tangents(node: Value, tangents: dict[Value, Any], reach: Reach) ->
 
 
 def vjp(f: Function, x: Any) -> tuple[Any, Function]:
-    """Return f(x), and the function that takes weights of the outputs to the gradient of their weighted sum.
+    """Return f(x), and the function that takes a vector u to u times the Jacobian of f at `x`, u J.
+
+    In other words, it takes weights of the outputs to the gradient of their weighted sum, by one backward pass.
 
     Args:
-        f: takes `x`, returns a structure of `Value`s.
+        f: takes `x`, and returns a structure of `Value`s.
         x: a number or a structure of numbers.
 
     Raises:
         TypeError: as for `jacobian`.
-        ValueError: when called, if the weights have another structure than the output.
+        ValueError: when called, the structures of the weights and of the output differ.
 
     >>> value, pull = vjp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3])
     >>> value, pull([1, 0]), pull([0, 1])
     ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
     """
-    with level() as around:
-        call = Call("vjp", f, [0], [x], {}, around)
-        outputs, rebuild = call.outputs()
-        value = rebuild([call.plain(y) for y in outputs])
-        nested = call.nested
+    with differentiation_level() as around:
+        call = BoundCall("vjp", f, [0], [x], {}, around)
+        outputs, unflatten = call.outputs()
+        value = unflatten([call.as_result(y) for y in outputs])
+        returns_values = call.returns_values
 
     def pull(weights: Any) -> Any:
         flat = _like("vjp", "the weights", weights, call.output)
-        with level() as (depth, quiet):
-            call.nested = nested or depth > 0 or holds_values(flat)
-            call.quiet = quiet
+        with differentiation_level() as level:
+            call.returns_values = returns_values or level.depth > 0 or contains_values(flat)
+            call.no_grad = level.no_grad
             return call.gradient(ops.dot(outputs, flat), many=False)
 
     return value, pull
 
 
 def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
-    """Return `value_and_grad` for the function of this module that `name` is, whose errors name it."""
-    numbers, many = places(name, argnums)
+    """Return `value_and_grad(f)`; its errors name the function of this module that the user called."""
+    positions, many = argument_positions(name, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        with level() as around:
-            call = Call(name, f, numbers, args, kwargs, around)
+        with differentiation_level() as around:
+            call = BoundCall(name, f, positions, args, kwargs, around)
             y = call.scalar()
-            return call.plain(y), call.gradient(y, many)
+            return call.as_result(y), call.gradient(y, many)
 
     return derived
 
@@ -268,13 +279,13 @@ def _grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
 
 
 def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
-    numbers, many = places(name, argnums)
+    positions, many = argument_positions(name, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Any:
-        with level() as around:
-            call = Call(name, f, numbers, args, kwargs, around)
-            outputs, rebuild = call.outputs()
-            return rebuild([call.gradient(y, many) for y in outputs])
+        with differentiation_level() as around:
+            call = BoundCall(name, f, positions, args, kwargs, around)
+            outputs, unflatten = call.outputs()
+            return unflatten([call.gradient(y, many) for y in outputs])
 
     return derived
 
@@ -284,9 +295,9 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
-    """Return the leaves of `tree`, which must have the structure of `model`."""
+    """Return the leaves of `tree`, which must have the structure of `model`; errors call it `what`."""
     try:
-        found = leaves_like(tree, model)
+        found = flatten_like(tree, model)
     except ValueError as error:
         raise ValueError(f"{name}: {what} must have the structure of {model!r}, got {tree!r}") from error
     return [x if isinstance(x, Value) else number(x) for _, x in found]

@@ -117,6 +117,9 @@ class Reach:
     >>> y = x.sqrt()
     >>> z = ops.where(0.0, y, x)
     >>> reach = Reach([z])
+    >>> for node in (z, y):
+    ...     for operand, edge in symbolic_edges(node, {x, y}):
+    ...         reach.spread(node, operand, edge)
     >>> reach.of(z), reach.of(y)
     (1.0, 0.0)
     """
@@ -143,10 +146,8 @@ class Reach:
             return 1.0
         stack = [node]
         while stack:
-            waiting = [
-                x for x, _ in self._sources.get(stack[-1], ()) if x not in self._certain and x not in self._found
-            ]
-            if waiting:
+            sources = [x for x, _ in self._sources.get(stack[-1], ())]
+            if waiting := [x for x in sources if x not in self._certain and x not in self._found]:
                 stack += waiting
                 continue
             target = stack.pop()

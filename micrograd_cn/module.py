@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .derivatives.tree import flatten, leaves_like, listed
+from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value
 from .ops.number import number
 
@@ -140,7 +140,7 @@ class Module:
             if name in state:
                 given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
                 try:
-                    found = leaves_like(given, entry, name)
+                    found = flatten_like(given, entry, name)
                 except ValueError as error:
                     message = f"load_state_dict: {name!r} must be {_shape(entry)}, got {_shape(given)}"
                     raise ValueError(message) from error
@@ -290,7 +290,7 @@ def _is_entry(held: object) -> bool:
 
 def _shape(tree: object) -> str:
     """Return the nesting in words."""
-    lengths, tree = [], listed(tree)
+    lengths, tree = [], arrays_to_lists(tree)
     while isinstance(tree, (list, tuple)):
         lengths.append(str(len(tree)))
         if len({len(item) if isinstance(item, (list, tuple)) else -1 for item in tree}) > 1:

@@ -46,7 +46,7 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
     "graph": ("operators", "groups", "anomaly", "stepwise", "context", "scopes", "node"),
-    "derivatives": ("tree", "calls", "elements", "elimination", "sparse"),
+    "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
     "text": ("words", "expression", "formula"),
     "compiler": (
@@ -59,7 +59,7 @@ ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table o
 LAZY = {
     ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
     ("", "testing"): "the same",
-    ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
+    ("testing.lowerings", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 

@@ -186,3 +186,12 @@ def test_two_contributions_are_added_and_more_are_summed():
     names = [gradients(mc.sum([x * y for y in ys[:n]]), [x], create_graph=True)[0].op.name for n in (2, 3)]
     assert names == ["add", "sum"]
     assert (ys[0].grad, gradients(x * 3.0, [x])) == (0.0, [3.0])
+
+
+def test_gradients_flow_where_they_flowed_when_a_graph_was_recorded():
+    x, w = Value(3.0), Value(2.0)
+    w.requires_grad = False
+    y = w * x
+    w.requires_grad = True
+    z = y * w
+    assert gradients(z, [w, x]) == [g.data for g in gradients(z, [w, x], create_graph=True)] == [6.0, 4.0]

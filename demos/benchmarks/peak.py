@@ -1,4 +1,4 @@
-"""What one core of this machine can do at most: multiplications with additions, all in registers."""
+"""Find the peak of one core of this machine: a compiled loop that multiplies and adds numbers in registers."""
 
 import ctypes
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.compiler.llvm.text import Function
 
-SPARE = 4  # registers that are no sums
+SPARE = 4  # registers that hold something else than a sum
 MOST_SUMS = 16
-STEPS = 100_000
+STEPS = 100_000  # passes of the loop that count as one unit of work
 
 
 def sums() -> int:
-    """Return how many sums are added to at once: enough that none is waited for, and not more than registers."""
+    """Return how many sums a pass adds to: so many that no addition waits for the last one, but all in registers."""
     return min(MOST_SUMS, machine().registers - SPARE)
 
 
@@ -25,18 +25,18 @@ def _compiled() -> tuple[Any, Any]:
     f = Function("peak", "i64 %n, double %x", "double")
     lanes = Lanes(f, on.simd, on.fused)
     x = lanes.splat("%x")
-    with f.loop("%n", [(lanes.kind, lanes.constant(0.0))] * sums()) as loop:
-        loop.next = [lanes.product_added(total, x, x) for total in loop.carried]
+    with f.loop("%n", [(lanes.type, lanes.constant(0.0))] * sums()) as loop:
+        loop.next = [lanes.multiply_add(total, x, x) for total in loop.carried]
     total = loop.next[0]
     for other in loop.next[1:]:
         total = lanes.add(total, other)
-    f.do(f"ret double {lanes.sum_of_lanes(total)}")
+    f.do(f"ret double {lanes.horizontal_sum(total)}")
     compiled = on.compile([f])
     return compiled, ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(compiled.address("peak"))
 
 
 def at_the_peak() -> tuple[Callable[[float], None], int]:
-    """Return what keeps a core at its peak for so many times, and the floating-point operations of one time.
+    """Return a function that keeps a core at its peak for some units of work, and the operations of one unit.
 
     >>> work, operations = at_the_peak()
     >>> work(0.01)

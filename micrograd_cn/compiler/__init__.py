@@ -16,10 +16,10 @@ The way of a program through the rooms, each of which is one idea:
     threads        several at a time
     c, python      the other printers: the same loops, or the graph, as text for others
 
-A multiplication becomes an instruction in `instructions.lowering.Lowering`, by `code.Code.machine`; as a term of a sum
-it is one of the pairs of `Code.dot`. `llvm.lanes.Lanes` writes it (`apply`, `product_added`). Long sums become loops in
-`loops.schedule.Schedule`, those with the same right factors a matrix by a vector, which `tables.products` writes;
-instructions of one opcode become a map in `loops.maps.Maps`, best where their operands have a constant stride.
+A multiplication becomes an instruction in `instructions.lowering.Lowering`, by `code.Code.emit`; as a term of a sum
+it is one of the pairs of `Code.dot`. `llvm.lanes.Lanes` writes it (`apply`, `multiply_add`). Long sums become loops in
+`loops.schedule.Schedule`, those with the same right factors a matrix by a vector, which `tables.sums` writes;
+instructions of one opcode become a map in `loops.vectorizer.Vectorizer`, best if their operands have a constant stride.
 `loops.plan.Plan` asks for the places of all values, `loops.places.Places` gives them. `run.executable.Executables`
 chooses between threaded and native code. Another printer would begin in `program.Runnable.source`, as `c.file.source`
 does, and print the maps of a schedule as `c.loops.Loops` does; `python` prints the graph, without loops.

@@ -215,7 +215,7 @@ class Program(Runnable):
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
 
-        `micrograd_cn.derivatives.elements.Elements` says what is seen to be zero. Arguments and errors are those of
+        `micrograd_cn.derivatives.finite_field` says which zeros are seen. Arguments and errors are those of
         `derivative`.
 
         >>> from micrograd_cn.compiler import compile

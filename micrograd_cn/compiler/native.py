@@ -11,9 +11,9 @@ from .llvm.lanes import Lanes
 from .llvm.straight_line import StraightLineWriter, compute
 from .llvm.text import BYTE, Function
 from .loops.plan import Plan
-from .loops.schedule import CHUNK
+from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
-from .tables.products import ARGUMENTS, blocks
+from .tables.sums import KERNEL_ARGUMENTS, each_block
 
 UNROLLED = 16  # vectors of a map that are written here
 HALF = 4  # doubles of half a line of the cache
@@ -38,14 +38,15 @@ class Part:
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.shared = None if others or isinstance(first, StraightLine) else first.call
+        self.kernel_call = None if others or isinstance(first, StraightLine) else first.call
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
     schedule = plan.schedule
     found = {
-        phase: [Part(stages, schedule.are_in_lanes(phase)) for stages in _joined(plan, phase)] for phase in plan.stages
+        phase: [Part(stages, schedule.phase_in_lanes(phase)) for stages in _joined(plan, phase)]
+        for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
     always = {*plan.places.filled, *schedule.totals.factors()}
@@ -59,7 +60,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
             else:
                 always.update(plan.read_by(stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
-    if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= CHUNK:
+    if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
     if last and last.outputs:
         who = listed.index(last)
@@ -67,7 +68,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     else:
         always.update(schedule.roots)
     for number, part in enumerate(listed):
-        if not part.shared:
+        if not part.kernel_call:
             part.kept = always | {i for i, who in reader.items() if who != number}
     return found
 
@@ -78,12 +79,12 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     weight = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, StraightLine):
-            added = sum(map(plan.schedule.weight, stage.numbers))
+            added = sum(map(plan.schedule.cost_of, stage.numbers))
         elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.simd)
         else:
-            added = CHUNK
-        if part and weight + added > CHUNK:
+            added = MAX_STRAIGHT_LINE_COST
+        if part and weight + added > MAX_STRAIGHT_LINE_COST:
             yield part
             part, weight = [], 0
         part.append(stage)
@@ -99,11 +100,11 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     return len(stage.numbers) <= UNROLLED * plan.simd
 
 
-def function(plan: Plan, part: Part, name: str, fused: bool) -> Function:
+def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     """Return the function of a part."""
-    f = Function(name, ARGUMENTS)
+    f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
-        with blocks(f, [("ptr", "%a")]) as (block, [to], after):
+        with each_block(f, [("ptr", "%a")]) as (block, [to], after):
             _write(PartWriter(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
@@ -134,7 +135,7 @@ class PartWriter(StraightLineWriter):
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
         for i in numbers:
-            if i in self.plan.schedule.long:  # what it starts from
+            if i in self.plan.schedule.long_sums:  # what it starts from
                 self._store(i, self.value(self.plan.schedule.start(i)))
             else:
                 self.write(i)
@@ -165,31 +166,31 @@ class PartWriter(StraightLineWriter):
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
         """Store a few neighbouring numbers of each row, whose rows have so many."""
         if simd.scalar:
-            self.f.store(simd.kind, xs[0], to)
+            self.f.store(simd.type, xs[0], to)
             return
         for half in range(0, self.lanes.count, simd.count):
             chosen = ", ".join([f"i32 {half + k}" for k in range(simd.count)])
             mask = f"<{simd.count} x i32> <{chosen}>"
-            parts = [self.f.op(f"shufflevector {self.lanes.kind} {x}, {self.lanes.kind} poison, {mask}") for x in xs]
+            parts = [self.f.op(f"shufflevector {self.lanes.type} {x}, {self.lanes.type} poison, {mask}") for x in xs]
             if width == 1:
-                self.f.store(simd.kind, parts[0], self.f.at(to, half))
+                self.f.store(simd.type, parts[0], self.f.at(to, half))
             elif len(xs) == simd.count:
-                for lane, row in enumerate(simd.transposed(parts), half):
-                    self.f.store(simd.kind, row, self.f.at(to, lane * width))
+                for lane, row in enumerate(simd.transpose(parts), half):
+                    self.f.store(simd.type, row, self.f.at(to, lane * width))
             else:
                 for k, part in enumerate(parts):
                     for lane in range(simd.count):
-                        x = self.f.op(f"extractelement {simd.kind} {part}, i32 {lane}")
+                        x = self.f.op(f"extractelement {simd.type} {part}, i32 {lane}")
                         self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
         """Load a value."""
         if self.plan.schedule.in_lanes(i):
-            return self.f.load(self.lanes.kind, self.f.at(self.block, self.plan.at(i), BYTE), self.align)
-        return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.at(i), BYTE)))
+            return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
+        return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
 
     def _store(self, i: int, name: str) -> None:
-        self.f.store(self.lanes.kind, name, self.f.at(self.block, self.plan.at(i), BYTE), self.align)
+        self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
 
     def define(self, i: int, name: str) -> None:
         """Take note of a value, and store it if somebody else reads it."""
@@ -206,6 +207,6 @@ class PartWriter(StraightLineWriter):
             lanes.splat(self.value(i)) if letter == "s" else "" for i, letter in zip(firsts, stage.pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
-            places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
-            xs = [x or self.f.load(lanes.kind, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.kind, compute(lanes, stage.opcode, xs), places[0])
+            places = [self.f.at("%s", self.plan.offset(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
+            xs = [x or self.f.load(lanes.type, place) for x, place in zip(fixed, places[1:], strict=True)]
+            self.f.store(lanes.type, compute(lanes, stage.opcode, xs), places[0])

@@ -21,7 +21,7 @@ from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows,
 from .data.samples import Bucket
 from .llvm.machine import Memory
 from .loops.places import WORD
-from .python import Named, source
+from .python import ParameterNames, source
 from .runtime.executable import Executables, nothing
 from .runtime.prepared import Caller, Prepared
 from .threads.tasks import check_threads
@@ -344,7 +344,7 @@ class Runnable:
     def source(
         self,
         language: str = "llvm",
-        parameters: Named | None = None,
+        parameters: ParameterNames | None = None,
         *,
         name: str = "f",
         precision: str = "double",
@@ -434,7 +434,7 @@ class Runnable:
             return source(self.outputs, self.inputs, self.parameters, constants, self._single, parameters)
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
-    def array_function(self, parameters: Named) -> Callable[[Any, Any, Any], Any]:
+    def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:
         """Return the function that `source("python", parameters)` is the text of, for jax.jit, vmap, grad and the like.
 
         It takes a dict in the form of the model's `state_dict()`, of numbers or arrays, in any order: what jax.grad

@@ -13,8 +13,8 @@ from ..derivatives.tree import flatten
 from ..engine import Value, traverse
 from ..module import Module
 from ..ops.operation import Op
-from .instructions.formulas import Operations
-from .instructions.lowering import DETACH, ordered
+from .instructions.builder import CodeBuilder
+from .instructions.lowering import DETACH, evaluation_order
 
 SYMBOLS = ("<", "<=", ">", ">=", "==", "!=")
 BUILTIN = ("abs",)  # Python's own, of numbers and arrays
@@ -41,7 +41,7 @@ class Condition:
 
 
 Name: TypeAlias = str | float | Condition
-Named: TypeAlias = Module | Mapping[str, Any]  # leaves in nested lists, by name
+ParameterNames: TypeAlias = Module | Mapping[str, Any]  # leaves in nested lists, by name
 
 
 class Source:
@@ -63,7 +63,7 @@ class Source:
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.known: dict[str, str] = {}
-        self.code = Operations()
+        self.code = CodeBuilder()
 
     def line(self, expression: str, names: Iterable[Name]) -> str:
         """Return the name of the value of an expression, in which there are these names."""
@@ -178,7 +178,7 @@ def source(
     parameters: Sequence[Value],
     constants: Mapping[Value, float],
     single: bool,
-    named: Named | None = None,
+    named: ParameterNames | None = None,
 ) -> str:
     """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
     entries = None if named is None else entries_of(named)
@@ -189,7 +189,7 @@ def source(
     written_so_far = Source([*ws, *xs])
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     names: dict[Value, Name] = {**constants, **leaves}
-    for node in ordered(outputs):
+    for node in evaluation_order(outputs):
         if node.op and node not in names:
             operands = [names.get(x, x._data) for x in node.parents]
             names[node] = written_so_far.apply(node.op, operands)
@@ -208,7 +208,7 @@ def source(
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 
 
-def entries_of(named: Named, language: str = "python") -> dict[str, Any]:
+def entries_of(named: ParameterNames, language: str = "python") -> dict[str, Any]:
     """Return the leaves in nested lists, by name."""
     if isinstance(named, Module):
         return named.entries()

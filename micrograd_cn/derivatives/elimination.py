@@ -1,9 +1,9 @@
-"""The elimination of a linearised graph's interior nodes, in the order that takes the fewest products of those tried.
+"""Eliminate the interior nodes of a linearised graph, in the cheapest of the orders that are tried.
 
-When a node is eliminated, the derivative on the edge from each user, times that on the edge to each operand, is added
-to the edge between the two. Operands first is forward accumulation, users first is reverse accumulation, and the node
-with the fewest products first (Markowitz' rule) is a mixture, often better than both (Griewank & Walther, Evaluating
-Derivatives, 2008, chapters 9 and 10). To find the best order is NP-hard (Naumann 2008).
+To eliminate a node v is to connect its users with its operands: d(user)/d(operand) gets d(user)/dv * dv/d(operand)
+added. Operands first is forward accumulation, users first is reverse accumulation. Markowitz' rule eliminates the node
+with the fewest products next, and is often better than both (Griewank & Walther, Evaluating Derivatives, 2008, chapters
+9 and 10). To find the best order is NP-hard (Naumann 2008).
 """
 
 from __future__ import annotations
@@ -12,103 +12,101 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Protocol, TypeAlias
 
-from .elements import ONE, Derivative
+from .arithmetic import ONE, Derivative
 
-__all__ = ["Arithmetic", "Edges", "add_pair", "eliminate"]
+__all__ = ["Arithmetic", "Edges", "add_nonlinear_edge", "eliminate"]
 
-Edges: TypeAlias = dict[int, list[Derivative]]
+Edges: TypeAlias = dict[int, list[Derivative]]  # the other end of each edge, and the terms of the derivative on it
 TWO: Derivative = (2.0, None, 2)
 
 
 class Arithmetic(Protocol):
-    """What `elements.Derivatives` does with derivatives.
+    """What elimination asks of the arithmetic of derivatives.
 
     Attributes:
-        products: how many of what is no constant there have been.
-
-    >>> from micrograd_cn.derivatives.elements import Derivatives
-    >>> arithmetic: Arithmetic = Derivatives([])
+        multiplications: how many products of two nodes were made.
     """
 
-    products: int
+    multiplications: int
 
-    def times(self, a: Derivative, b: Derivative, /) -> Derivative:
+    def multiply(self, a: Derivative, b: Derivative, /) -> Derivative:
         """Return the product."""
 
-    def total(self, terms: Sequence[Derivative], /) -> Derivative | None:
+    def add(self, terms: Sequence[Derivative], /) -> Derivative | None:
         """Return the sum, None if it is zero."""
 
 
-class _Counting:
-    """Arithmetic that computes nothing, but counts the products of what is no constant."""
+class _CountingArithmetic:
+    """Arithmetic that counts the multiplications and computes nothing."""
 
     def __init__(self) -> None:
-        self.products = 0
+        self.multiplications = 0
 
-    def times(self, a: Derivative, b: Derivative) -> Derivative:
+    def multiply(self, a: Derivative, b: Derivative) -> Derivative:
         if a[1] is None:
             return b
         if b[1] is not None:
-            self.products += 1
+            self.multiplications += 1
         return a
 
-    def total(self, terms: Sequence[Derivative]) -> Derivative:
+    def add(self, terms: Sequence[Derivative]) -> Derivative:
         for x in terms:
             if x[1] is not None:
                 return x
         return ONE
 
 
-def add_pair(pairs: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add to the second derivative with respect to two nodes, which both have.
+def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
+    """Add a term to the second derivative with respect to nodes j and k; both ends share the list of terms.
 
-    >>> pairs = [{}, {}]
-    >>> add_pair(pairs, 1, 0, ONE)
-    >>> pairs
+    >>> nonlinear = [{}, {}]
+    >>> add_nonlinear_edge(nonlinear, 1, 0, ONE)
+    >>> nonlinear
     [{1: [(1.0, None, 1)]}, {0: [(1.0, None, 1)]}]
     """
-    terms = pairs[j].get(k)
+    terms = nonlinear[j].get(k)
     if terms is None:
-        terms = pairs[j][k] = pairs[k][j] = []
+        terms = nonlinear[j][k] = nonlinear[k][j] = []
     terms.append(derivative)
 
 
-def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], interior: range) -> None:
-    """Eliminate the interior nodes.
+def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edges], interior: range) -> None:
+    """Eliminate the interior nodes, in place.
+
+    Nodes are numbered: first the variables, then the interior nodes, then the outputs. Operands have lower numbers than
+    their users.
 
     Args:
-        arithmetic: of the derivatives.
-        into: for each node the edges to its operands, which have lower numbers; derivatives on one edge are added up.
-            First there are variables, then interior nodes, then outputs. When it is done, outputs have edges to
-            variables alone.
-        pairs: for each node the second derivatives of what is differentiated with respect to it and another node, or
-            itself twice. When it is done, variables have pairs with variables alone.
+        arithmetic: multiplies and adds the derivatives.
+        incoming: for each node, the edges from its operands. At the end only outputs have any, from variables.
+        nonlinear: for each node, the edges to nodes with which it has a second derivative, of what is being
+            differentiated twice. At the end only variables have any.
         interior: the numbers of the interior nodes.
 
-    >>> from micrograd_cn.derivatives.elements import Derivatives
-    >>> into = [{}, {0: [(2.0, None, 2)]}, {1: [(3.0, None, 3)]}]
-    >>> eliminate(Derivatives([]), into, [{}, {}, {}], range(1, 2))
-    >>> into[2]
+    >>> from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic
+    >>> incoming = [{}, {0: [(2.0, None, 2)]}, {1: [(3.0, None, 3)]}]
+    >>> eliminate(DerivativeArithmetic([]), incoming, [{}, {}, {}], range(1, 2))
+    >>> incoming[2]
     {0: [(6.0, None, 6)]}
     """
-    work = _Elimination(arithmetic, into, pairs, interior)
-    kept = _copied(work.useful()), _shared(pairs)
-    before = arithmetic.products
+    work = _Elimination(arithmetic, incoming, nonlinear, interior)
+    saved = _copied(work.used()), _copied_nonlinear(nonlinear)
+    before = arithmetic.multiplications
     work.cheapest_first()
-    least, better = arithmetic.products - before, None
-    if least > sum(map(len, kept[0])):  # one product an edge is little enough
+    least, better = arithmetic.multiplications - before, None
+    if least > sum(map(len, saved[0])):  # one multiplication an edge is few enough
         for order in (interior, interior[::-1]):
-            counting = _Counting()
-            trial = _Elimination(counting, _copied(kept[0]), _shared(kept[1]), interior)
+            counting = _CountingArithmetic()
+            trial = _Elimination(counting, _copied(saved[0]), _copied_nonlinear(saved[1]), interior)
             for v in order:
                 trial.eliminate(v)
-                if counting.products >= least:
+                if counting.multiplications >= least:
                     break
             else:
-                least, better = counting.products, order
+                least, better = counting.multiplications, order
     if better:
-        into[:], pairs[:] = kept
-        work = _Elimination(arithmetic, into, pairs, interior)
+        incoming[:], nonlinear[:] = saved
+        work = _Elimination(arithmetic, incoming, nonlinear, interior)
         for v in better:
             work.eliminate(v)
 
@@ -117,80 +115,82 @@ def _copied(edges: list[Edges]) -> list[Edges]:
     return [{j: [*terms] for j, terms in x.items()} if x else {} for x in edges]
 
 
-def _shared(pairs: list[Edges]) -> list[Edges]:
-    """Return a copy in which both nodes of a pair have the same list again."""
-    found: list[Edges] = [{} for _ in pairs]
-    for j, others in enumerate(pairs):
+def _copied_nonlinear(nonlinear: list[Edges]) -> list[Edges]:
+    """Return a copy in which both ends of an edge share one list of terms again."""
+    found: list[Edges] = [{} for _ in nonlinear]
+    for j, others in enumerate(nonlinear):
         if others:
             found[j].update({k: found[k].get(j) or [*terms] for k, terms in others.items()})
     return found
 
 
 class _Elimination:
-    """A graph of which nodes are being eliminated.
+    """A graph whose nodes are being eliminated.
 
     Attributes:
-        users: for each node those that have an edge to it, and are of use.
+        users: for each node, the nodes that have an edge from it and that a result depends on.
     """
 
-    def __init__(self, arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], interior: range) -> None:
-        self.arithmetic, self.into, self.pairs, self.interior = arithmetic, into, pairs, interior
-        self.users: list[set[int]] = [set() for _ in into]
-        for v in reversed(range(interior.start, len(into))):
-            if self.users[v] or pairs[v] or v >= interior.stop:
-                for j in into[v]:
+    def __init__(self, arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edges], interior: range) -> None:
+        self.arithmetic, self.incoming, self.nonlinear, self.interior = arithmetic, incoming, nonlinear, interior
+        self.users: list[set[int]] = [set() for _ in incoming]
+        for v in reversed(range(interior.start, len(incoming))):
+            if self.users[v] or nonlinear[v] or v >= interior.stop:
+                for j in incoming[v]:
                     self.users[j].add(v)
 
-    def useful(self) -> list[Edges]:
-        """Return the edges of nodes that are of use."""
+    def used(self) -> list[Edges]:
+        """Return the edges into nodes that a result depends on."""
         first = self.interior.stop
-        return [x if v >= first or self.users[v] or self.pairs[v] else {} for v, x in enumerate(self.into)]
+        return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 
     def cheapest_first(self) -> None:
-        """Eliminate all nodes that are of use, by Markowitz' rule."""
-        into, users, pairs, interior = self.into, self.users, self.pairs, self.interior
-        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) if v in interior else -1 for v in range(len(into))]
-        heap = [(d, -v) for v, d in enumerate(degree) if d > 0]  # users first where it is the same
+        """Eliminate all nodes that a result depends on, by Markowitz' rule."""
+        incoming, users, nonlinear, interior = self.incoming, self.users, self.nonlinear, self.interior
+        cost = [-1] * len(incoming)
+        for v in interior:
+            cost[v] = len(incoming[v]) * (len(users[v]) + len(nonlinear[v]))
+        heap = [(d, -v) for v, d in enumerate(cost) if d > 0]  # of equal cost, the one nearest to the outputs first
         heapify(heap)
         while heap:
             d, v = heappop(heap)
-            if d != degree[v := -v]:
+            if d != cost[v := -v]:
                 continue
-            degree[v] = -1
-            touched = [*into[v], *users[v], *pairs[v]]
+            cost[v] = -1
+            touched = [*incoming[v], *users[v], *nonlinear[v]]
             self.eliminate(v)
             for u in touched:
-                if degree[u] >= 0:
-                    now = len(into[u]) * (len(users[u]) + len(pairs[u]))
-                    if now != degree[u]:
-                        degree[u] = now
+                if cost[u] >= 0:
+                    now = len(incoming[u]) * (len(users[u]) + len(nonlinear[u]))
+                    if now != cost[u]:
+                        cost[u] = now
                         heappush(heap, (now, -u))
 
     def eliminate(self, v: int) -> None:
-        """Put a node's operands in its place."""
-        into, users, pairs = self.into, self.users, self.pairs
-        times, total = self.arithmetic.times, self.arithmetic.total
-        of_use = users[v] or pairs[v]
+        """Connect the users of a node with its operands, and take the node out."""
+        incoming, users, nonlinear = self.incoming, self.users, self.nonlinear
+        multiply, add = self.arithmetic.multiply, self.arithmetic.add
+        is_used = users[v] or nonlinear[v]
         edges = []
-        for j, terms in into[v].items():
+        for j, terms in incoming[v].items():
             users[j].discard(v)
-            if of_use and (below := terms[0] if len(terms) == 1 else total(terms)):
+            if is_used and (below := terms[0] if len(terms) == 1 else add(terms)):
                 edges.append((j, below))
         for k in users[v]:
-            if above := total(into[k].pop(v)):
+            if above := add(incoming[k].pop(v)):
                 for j, below in edges:
                     users[j].add(k)
-                    into[k].setdefault(j, []).append(times(above, below))
-        itself = pairs[v].pop(v, None)
-        for k, terms in pairs[v].items():
-            del pairs[k][v]
-            if above := terms[0] if len(terms) == 1 else total(terms):
+                    incoming[k].setdefault(j, []).append(multiply(above, below))
+        itself = nonlinear[v].pop(v, None)
+        for k, terms in nonlinear[v].items():
+            del nonlinear[k][v]
+            if above := terms[0] if len(terms) == 1 else add(terms):
                 for j, below in edges:
-                    both = times(above, below)
-                    add_pair(pairs, j, k, times(TWO, both) if j == k else both)
-        if itself and (above := total(itself)):
+                    both = multiply(above, below)
+                    add_nonlinear_edge(nonlinear, j, k, multiply(TWO, both) if j == k else both)
+        if itself and (above := add(itself)):
             for n, (j, below) in enumerate(edges):
-                both = times(above, below)
+                both = multiply(above, below)
                 for k, other in edges[: n + 1]:
-                    add_pair(pairs, j, k, times(both, other))
-        into[v], pairs[v] = {}, {}
+                    add_nonlinear_edge(nonlinear, j, k, multiply(both, other))
+        incoming[v], nonlinear[v] = {}, {}

@@ -1,12 +1,11 @@
-"""Sparse Jacobians and Hessians of graphs: which entries there are, and each of them as a graph or a number.
+"""Sparse Jacobians, Hessians and gradients of graphs: the entries that can be nonzero, as graphs or numbers.
 
-A graph is linearised: an edge from a node to each operand, with the local derivative. Eliminating the interior nodes
-leaves edges from the outputs to the variables alone, which are the Jacobian.
+A Jacobian comes from a linearised graph, in which every edge from an operand to its user has the local derivative.
+When all interior nodes are eliminated, the edges from variables to outputs that are left are the Jacobian's entries.
 
-A Hessian is the sum, over the pairs of operands (j, k) of each node v, of adjoint(v) * d2v/djdk * grad(j) grad(k)'. The
-elimination of a node puts its operands in its place in all pairs (edge pushing, Gower & Mello 2012, but in any order).
-
-What is zero is found by computing with numbers modulo the prime 2**61 - 1 (Schwartz 1980, Zippel 1979): see `elements`.
+A Hessian is a sum over the nodes v and pairs (j, k) of their operands: adjoint(v) * d2v/djdk * grad(j) grad(k)'. Each
+term begins as a nonlinear edge between j and k. Eliminating a node replaces it by its operands at the ends of such
+edges too (edge pushing, Gower & Mello 2012, but in any order), until all of them join variables.
 """
 
 from __future__ import annotations
@@ -15,20 +14,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..engine import Value, topological_order
-from .elements import ONE, Derivative, Derivatives, operands
-from .elimination import Edges, add_pair, eliminate
+from .arithmetic import ONE, Derivative, DerivativeArithmetic
+from .elimination import Edges, add_nonlinear_edge, eliminate
+from .finite_field import folded_operands
 
-__all__ = ["Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
+__all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
 
 
 class Sparse(NamedTuple):
-    """The entries of a matrix that are not always zero, by rows; all others are.
+    """The entries of a matrix that can be nonzero, row by row. All others are zero whatever the numbers.
 
     Attributes:
-        values: floats, or `Value`s.
-        rows: of each entry.
-        columns: of each entry.
-        shape: numbers of rows and columns.
+        values: the entries, floats or `Value`s.
+        rows: the row of each entry.
+        columns: the column of each entry.
+        shape: the numbers of rows and columns.
 
     >>> Sparse([5.0, 6.0], [0, 1], [1, 0], (2, 2)).dense()
     [[0.0, 5.0], [6.0, 0.0]]
@@ -47,97 +47,99 @@ class Sparse(NamedTuple):
         return matrix
 
 
-class _Linearised:
-    """The graph from variables to outputs by numbers: the variables, the nodes that depend on them, operands first.
+class LinearisedGraph:
+    """The nodes between variables and outputs, numbered from the variables on, and the derivatives on the edges.
 
     Attributes:
-        into: for each of them the edges to its operands.
-        partials: of each those that are no constants, one a slot, with the operand.
+        arithmetic: multiplies and adds the derivatives.
+        index: the number of each variable and of each node that depends on one.
+        incoming: for each number, the edges from the operands.
+        varying: for each number, the local derivatives that are not constant, each with its operand's number.
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value]) -> None:
         order = topological_order(*outputs)
-        self.derivatives = Derivatives(variables, order)
-        self.number = {x: i for i, x in enumerate(variables)}
-        self.into: list[Edges] = [{} for _ in variables]
-        self.partials: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
-        self.nodes = list(variables)
-        edges_of, number = self.derivatives.edges, self.number
+        self.arithmetic = DerivativeArithmetic(variables, order)
+        self.index = {x: i for i, x in enumerate(variables)}
+        self.incoming: list[Edges] = [{} for _ in variables]
+        self.varying: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
+        self._nodes = list(variables)
+        edges_of, index = self.arithmetic.edges, self.index
         for node in reversed(order):
-            if node in number or not (found := edges_of(node, number)):
+            if node in index or not (found := edges_of(node, index)):
                 continue
-            edges: Edges = {number[x]: [derivative] for x, derivative in found}
+            edges: Edges = {index[x]: [derivative] for x, derivative in found}
             if len(edges) < len(found):
-                edges = _summed(self.derivatives, _grouped([(number[x], derivative) for x, derivative in found]))
+                edges = _summed(self.arithmetic, _grouped([(index[x], derivative) for x, derivative in found]))
             if edges:
-                number[node] = len(self.into)
-                self.into.append(edges)
-                self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
-                self.nodes.append(node)
+                index[node] = len(self.incoming)
+                self.incoming.append(edges)
+                self.varying.append([(index[x], derivative) for x, derivative in found if derivative[1] is not None])
+                self._nodes.append(node)
 
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
-        """Return the derivative of `output` with respect to each node from the first one on: reverse accumulation."""
-        times, total = self.derivatives.times, self.derivatives.total
-        received: list[list[Derivative]] = [[] for _ in self.into]
-        if output in self.number:
-            received[self.number[output]].append(ONE)
-        found: list[Derivative | None] = [None] * len(self.into)
-        for v in reversed(range(first, len(self.into))):
-            if received[v] and (adjoint := total(received[v])):
+        """Return the derivative of `output` with respect to each number from `first` on: reverse accumulation."""
+        multiply, add = self.arithmetic.multiply, self.arithmetic.add
+        received: list[list[Derivative]] = [[] for _ in self.incoming]
+        if output in self.index:
+            received[self.index[output]].append(ONE)
+        found: list[Derivative | None] = [None] * len(self.incoming)
+        for v in reversed(range(first, len(self.incoming))):
+            if received[v] and (adjoint := add(received[v])):
                 found[v] = adjoint
-                for j, [edge] in self.into[v].items():
+                for j, [edge] in self.incoming[v].items():
                     if j >= first:
-                        received[j].append(times(adjoint, edge))
+                        received[j].append(multiply(adjoint, edge))
         return found
 
-    def curvatures(self, v: int) -> dict[tuple[int, int], Derivative]:
-        """Return the second derivatives of a node with respect to its operands (j, k), k <= j."""
-        derivatives, number = self.derivatives, self.number
-        node = self.nodes[v]
-        slopes: dict[Value, Edges] = {node: self.into[v]}
-        for x in operands(node):
+    def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:
+        """Return the second derivatives of a node with respect to pairs (j, k) of its operands, k <= j."""
+        arithmetic, index = self.arithmetic, self.index
+        node = self._nodes[v]
+        gradients: dict[Value, Edges] = {node: self.incoming[v]}
+        for x in folded_operands(node):
             if type(x) is not float:
-                slopes[x] = {number[x]: [ONE]} if x in number else {}
+                gradients[x] = {index[x]: [ONE]} if x in index else {}
         found: dict[tuple[int, int], list[Derivative]] = {}
-        for j, (coefficient, partial, _) in self.partials[v]:
+        for j, (coefficient, partial, _) in self.varying[v]:
             assert partial is not None
-            factor = coefficient, None, derivatives.elements.of(coefficient)
-            known = slopes[partial] if partial in slopes else _slopes(derivatives, partial, slopes)
-            for k, [slope] in known.items():
+            factor = coefficient, None, arithmetic.field.of(coefficient)
+            gradient = gradients[partial] if partial in gradients else _gradient(arithmetic, partial, gradients)
+            for k, [derivative] in gradient.items():
                 if k <= j:
-                    found.setdefault((j, k), []).append(derivatives.times(factor, slope))
-        return {pair: total for pair, terms in found.items() if (total := derivatives.total(terms))}
+                    found.setdefault((j, k), []).append(arithmetic.multiply(factor, derivative))
+        return {pair: total for pair, terms in found.items() if (total := arithmetic.add(terms))}
 
 
 def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
-    """Return the derivatives of each edge."""
+    """Return the terms of each edge."""
     found: Edges = {}
     for j, derivative in edges:
         found.setdefault(j, []).append(derivative)
     return found
 
 
-def _summed(derivatives: Derivatives, edges: Edges) -> Edges:
-    """Return each edge with one derivative; those that are zero are left out."""
-    return {j: [total] for j, terms in edges.items() if (total := derivatives.total(terms))}
+def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
+    """Return the edges with their terms added up, without those that are zero."""
+    return {j: [total] for j, terms in edges.items() if (total := arithmetic.add(terms))}
 
 
-def _slopes(derivatives: Derivatives, partial: Value, slopes: dict[Value, Edges]) -> Edges:
-    """Return the derivatives of a partial with respect to what `slopes` begins with, and keep those on the way."""
+def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
+    """Return the gradient of a partial, which is made of the nodes in `gradients`; put those on the way there too."""
     stack = [partial]
     while stack:
         node = stack[-1]
-        if node not in slopes:
-            waiting = [x for x in operands(node) if type(x) is not float and x not in slopes]
+        if node not in gradients:
+            waiting = [x for x in folded_operands(node) if type(x) is not float and x not in gradients]
             if waiting:
                 stack += waiting
                 continue
-            moving = {x for x in operands(node) if slopes.get(x)}
-            found = derivatives.edges(node, moving) if node.op else ()
-            products = [(k, derivatives.times(d, slope)) for x, d in found for k, [slope] in slopes[x].items()]
-            slopes[node] = _summed(derivatives, _grouped(products))
+            varying = {x for x in folded_operands(node) if gradients.get(x)}
+            edges = arithmetic.edges(node, varying) if node.op else ()
+            products = [(k, arithmetic.multiply(d, g)) for x, d in edges for k, [g] in gradients[x].items()]
+            gradients[node] = _summed(arithmetic, _grouped(products))
         stack.pop()
-    return slopes[partial]
+    return gradients[partial]
 
 
 def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Sparse:
@@ -148,69 +150,69 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Spa
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 1], [3.0, 2.0, 5.0])
     """
-    graph = _Linearised(outputs, variables)
-    nodes = len(graph.into)
-    seeds: list[Edges] = [{graph.number[y]: [ONE]} if y in graph.number else {} for y in outputs]
-    into = [*graph.into, *seeds]
-    eliminate(graph.derivatives, into, [{} for _ in into], range(len(variables), nodes))
-    found = {(i, j): terms for i, edges in enumerate(into[nodes:]) for j, terms in edges.items()}
-    return _gathered(graph.derivatives, found, (len(outputs), len(variables)))
+    graph = LinearisedGraph(outputs, variables)
+    nodes = len(graph.incoming)
+    copies: list[Edges] = [{graph.index[y]: [ONE]} if y in graph.index else {} for y in outputs]
+    incoming = [*graph.incoming, *copies]  # an output may be an interior node, or a variable, or there twice
+    eliminate(graph.arithmetic, incoming, [{} for _ in incoming], range(len(variables), nodes))
+    found = {(i, j): terms for i, edges in enumerate(incoming[nodes:]) for j, terms in edges.items()}
+    return _as_sparse(graph.arithmetic, found, (len(outputs), len(variables)))
 
 
 def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False) -> Sparse:
     """Return the second derivatives of `output`: `Value`s, constants as floats.
 
     Args:
-        output: what to differentiate.
-        variables: with respect to which.
-        lower: whether to give the lower triangle alone, diagonal included.
+        output: the node to differentiate.
+        variables: the nodes to differentiate with respect to.
+        lower: whether to return only the lower triangle, which includes the diagonal.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_hessian(x * x * y, [x, y])
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 0], [6.0, 4.0, 4.0])
     """
-    graph = _Linearised([output], variables)
+    graph = LinearisedGraph([output], variables)
     n = len(variables)
     adjoints = graph.adjoints(output, first=n)
-    pairs: list[Edges] = [{} for _ in graph.into]
+    nonlinear: list[Edges] = [{} for _ in graph.incoming]
     for v, adjoint in enumerate(adjoints):
-        if adjoint and graph.partials[v]:
-            for (j, k), curvature in graph.curvatures(v).items():
-                add_pair(pairs, j, k, graph.derivatives.times(adjoint, curvature))
-    eliminate(graph.derivatives, graph.into, pairs, range(n, len(pairs)))
-    found = {(j, k): terms for j in range(n) for k, terms in pairs[j].items() if k <= j}
-    entries = _gathered(graph.derivatives, found, (n, n))
-    return entries if lower else _mirrored(entries)
+        if adjoint and graph.varying[v]:
+            for (j, k), second in graph.second_partials(v).items():
+                add_nonlinear_edge(nonlinear, j, k, graph.arithmetic.multiply(adjoint, second))
+    eliminate(graph.arithmetic, graph.incoming, nonlinear, range(n, len(nonlinear)))
+    found = {(j, k): terms for j in range(n) for k, terms in nonlinear[j].items() if k <= j}
+    entries = _as_sparse(graph.arithmetic, found, (n, n))
+    return entries if lower else _symmetric(entries)
 
 
 def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | float]:
-    """Return the derivative of `output` with respect to every variable: `Value`s, constants as floats, zeros too.
+    """Return the derivative of `output` with respect to every variable: `Value`s, constants and zeros as floats.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]
     [8.0, 2.0, 0.0]
     """
-    graph = _Linearised([output], variables)
+    graph = LinearisedGraph([output], variables)
     found = graph.adjoints(output)[: len(variables)]
-    return [graph.derivatives.result([x]) or 0.0 if x else 0.0 for x in found]
+    return [graph.arithmetic.sum_as_value([x]) or 0.0 if x else 0.0 for x in found]
 
 
-def _gathered(
-    derivatives: Derivatives, found: dict[tuple[int, int], list[Derivative]], shape: tuple[int, int]
+def _as_sparse(
+    arithmetic: DerivativeArithmetic, found: dict[tuple[int, int], list[Derivative]], shape: tuple[int, int]
 ) -> Sparse:
-    """Return the entries that are not zero, in order."""
+    """Return the entries that are not zero, row by row."""
     places, values = [], []
     for place in sorted(found):
-        value = derivatives.result(found[place])
+        value = arithmetic.sum_as_value(found[place])
         if value is not None:
             places.append(place)
             values.append(value)
     return Sparse(values, [i for i, _ in places], [j for _, j in places], shape)
 
 
-def _mirrored(lower: Sparse) -> Sparse:
-    """Return a symmetric matrix of which the lower triangle is given."""
+def _symmetric(lower: Sparse) -> Sparse:
+    """Return the symmetric matrix with this lower triangle."""
     entries = list(zip(lower.rows, lower.columns, lower.values, strict=True))
     entries += [(j, i, x) for i, j, x in entries if i != j]
     entries.sort(key=lambda entry: entry[:2])

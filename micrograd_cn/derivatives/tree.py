@@ -1,4 +1,4 @@
-"""Nested lists, tuples, dicts and arrays of numbers, taken apart and put together again."""
+"""Flatten nested lists, tuples, dicts and arrays into a list of leaves, and put leaves back into the structure."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["flatten", "is_array", "leaves_like", "listed"]
+__all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 
 
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
-    """Return the leaves, each with the path to it, and a function that puts as many others in their place.
+    """Return the leaves with their paths, and a function that puts as many other leaves into the same structure.
 
-    Dicts are walked in their own order; whatever is no list, tuple, dict or array is a leaf. In the place of a numpy
-    array comes one: of doubles for numbers, of objects for `Value`s; of arrays of one shape, one with their axes at the
-    end; and where other structures take the elements' place, nested lists of them. In the place of other libraries'
-    arrays come nested lists.
+    Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array
+    is unflattened to a numpy array: of doubles if all leaves are numbers, of objects if some are `Value`s. If the
+    leaves are arrays of one shape, their axes come last. If they are other structures, the result is nested lists of
+    them. An array of another library is unflattened to nested lists.
 
     Args:
         tree: the structure.
-        path: to it.
-        arrays: whether an array is a structure; else it is a leaf.
+        path: the path to `tree` itself, with which all paths begin.
+        arrays: whether an array is a structure; otherwise it is a leaf.
 
-    >>> leaves, rebuild = flatten({"w": [1, 2], "b": 3}, "p")
+    >>> leaves, unflatten = flatten({"w": [1, 2], "b": 3}, "p")
     >>> leaves
     [("p['w'][0]", 1), ("p['w'][1]", 2), ("p['b']", 3)]
-    >>> rebuild([4, 5, 6])
+    >>> unflatten([4, 5, 6])
     {'w': [4, 5], 'b': 6}
     """
     if isinstance(tree, dict):
@@ -38,22 +38,22 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
         return [(path, tree)], lambda leaves: leaves[0]
     parts = [flatten(item, f"{path}[{key!r}]", arrays) for key, item in items]
 
-    def rebuild(leaves: list[Any]) -> Any:
-        rebuilt, start = [], 0
-        for inside, rebuild_part in parts:
-            rebuilt.append(rebuild_part(leaves[start : start + len(inside)]))
+    def unflatten(leaves: list[Any]) -> Any:
+        unflattened, start = [], 0
+        for inside, unflatten_part in parts:
+            unflattened.append(unflatten_part(leaves[start : start + len(inside)]))
             start += len(inside)
         if isinstance(tree, dict):
-            return dict(zip(tree, rebuilt, strict=True))
+            return dict(zip(tree, unflattened, strict=True))
         if isinstance(tree, tuple):
-            return type(tree)(*rebuilt) if hasattr(tree, "_fields") else tuple(rebuilt)
-        return rebuilt
+            return type(tree)(*unflattened) if hasattr(tree, "_fields") else tuple(unflattened)
+        return unflattened
 
-    return [leaf for inside, _ in parts for leaf in inside], rebuild
+    return [leaf for inside, _ in parts for leaf in inside], unflatten
 
 
 def is_array(x: object) -> bool:
-    """Return whether it is an array of any library, with at least one axis: without one, it is a number.
+    """Return whether `x` is an array of any library with at least one axis; an array without axes is a number.
 
     >>> from array import array
     >>> is_array(array("d", [1.0])), is_array([1.0]), is_array(1.0)
@@ -64,15 +64,15 @@ def is_array(x: object) -> bool:
     return bool(x.shape) if hasattr(x, "shape") else hasattr(x, "__len__")
 
 
-def listed(tree: Any) -> Any:
-    """Return a structure with nested lists in the place of its arrays.
+def arrays_to_lists(tree: Any) -> Any:
+    """Return a structure with its arrays replaced by nested lists.
 
     >>> from array import array
-    >>> listed((1, {"x": array("d", [2.0])}))
+    >>> arrays_to_lists((1, {"x": array("d", [2.0])}))
     (1, {'x': [2.0]})
     """
-    leaves, rebuild = flatten(tree, arrays=False)
-    return rebuild([x.tolist() if is_array(x) else x for _, x in leaves])
+    leaves, unflatten = flatten(tree, arrays=False)
+    return unflatten([x.tolist() if is_array(x) else x for _, x in leaves])
 
 
 def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]:
@@ -84,8 +84,8 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
-    """Return a numpy array of the leaves, as `flatten` says."""
-    import numpy as np  # which made the array whose place this one takes
+    """Return a numpy array of the leaves, in the way that `flatten` describes."""
+    import numpy as np  # it is installed, since it made the array that was flattened
 
     if all(isinstance(x, (float, int)) for x in leaves):
         return np.array(leaves, dtype=np.float64).reshape(shape)
@@ -98,15 +98,15 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
     return made.tolist() if any(isinstance(x, (list, tuple, dict, np.ndarray)) for x in leaves) else made
 
 
-def leaves_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of `tree`, with their paths, in the order of those of `model`, which has the same structure.
+def flatten_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
+    """Return the leaves of `tree` with their paths, in the order of the leaves of `model`, which has its structure.
 
-    An array and nested lists of its shape are of one structure, and so are a list and a tuple.
+    An array counts as nested lists of its shape, and a tuple as a list.
 
     Raises:
         ValueError: the structures differ.
 
-    >>> leaves_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
+    >>> flatten_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
     [("['a']", 2), ("['b']", 1)]
     """
     tree, model = [x.tolist() if is_array(x) else x for x in (tree, model)]  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ def leaves_like(tree: object, model: object, path: str = "") -> list[tuple[str, 
     elif isinstance(model, (list, tuple)) and isinstance(tree, (list, tuple)) and len(model) == len(tree):
         pairs = [(i, item, like) for i, (item, like) in enumerate(zip(tree, model, strict=True))]
     elif isinstance(tree, (dict, list, tuple)) or isinstance(model, (dict, list, tuple)):
-        raise ValueError(f"another structure at {path or 'the top'}")
+        raise ValueError(f"the structures differ at {path or 'the top'}")
     else:
         return [(path, tree)]
-    return [leaf for key, item, like in pairs for leaf in leaves_like(item, like, f"{path}[{key!r}]")]
+    return [leaf for key, item, like in pairs for leaf in flatten_like(item, like, f"{path}[{key!r}]")]

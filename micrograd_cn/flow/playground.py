@@ -179,7 +179,7 @@ def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], 
     # The optimiser computes with terms in place of numbers, so its step becomes a formula.
     optimizer.lr, optimizer.steps = rate, steps  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
-    start = {name: Term(name) for name in kind.slots}
+    start = {name: Term(name) for name in kind.state_names}
     own = [p.data, p.grad, *start.values()]
     state = dict(start)
     optimizer.update(p, state)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ class Selection:
 
     >>> from micrograd_cn import relu
     >>> [passing] = relu.partials
-    >>> passing(0.0, -1.0), passing.passed(math.inf, -1.0), passing(2.0, 2.0)
+    >>> passing(0.0, -1.0), passing.passed(float("inf"), -1.0), passing(2.0, 2.0)
     (None, 0.0, 1.0)
     """
 

@@ -5,11 +5,11 @@ test in one line, the strategies and `check_op` need hypothesis (for `points`, n
 package has to check, and the plugin of pytest sums up: the extra `pytest` brings all of them.
 """
 
-from .arrays import points
+from .array_strategies import points
 from .check_op import check_op
-from .checking import checks_gradient
+from .checks_gradient import checks_gradient
 from .expressions import Expression, expressions
-from .finding import find_functions
+from .find_functions import find_functions
 from .gradcheck import gradcheck
 from .report import GradientMismatch, NotDeterministic, NothingCompared, PartlyCompared, TooNoisy
 from .strategies import networks, values

@@ -28,11 +28,11 @@ class Derivative(Protocol):
         ...
 
 
-Run: TypeAlias = Callable[[Any, Any], Vector]  # from arguments and weights of the outputs, as structures
+BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # from arguments and weights of the outputs, as structures
 Changed: TypeAlias = Callable[[Vector], str | None]  # which argument a call at a point changes
 
 
-class Reverse:
+class ReverseMode:
     """A derivative that is known as gradients, by a function of the point and the weights.
 
     Attributes:
@@ -44,7 +44,7 @@ class Reverse:
     def __init__(
         self,
         pull: Callable[[Vector, Vector], Vector],
-        run: Run | None = None,
+        run: BackwardPass | None = None,
         graph: Callable[[Any], list[int]] | None = None,
         changed: Changed | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Reverse:
         return dot(self.gradient(x, u), d)
 
 
-class Forward:
+class ForwardMode:
     """A derivative that is known along directions, by a function of the point and the direction.
 
     Attributes:
@@ -186,16 +186,18 @@ def derivative_of(
     if name == "vjp":
         return _reverse(of_vjp, arguments, outputs)
     if name == "jvp":
-        return Forward(of_jvp, changed)
-    return Reverse(of_gradient if name == "gradient" else of_jacobian, changed=changed)
+        return ForwardMode(of_jvp, changed)
+    return ReverseMode(of_gradient if name == "gradient" else of_jacobian, changed=changed)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([n for n in shape if n != 1])
 
 
-def _reverse(run: Run, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None) -> Reverse:
-    return Reverse(lambda x, u: run(arguments.tree(x), outputs.tree(u)), run, graph)
+def _reverse(
+    run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
+) -> ReverseMode:
+    return ReverseMode(lambda x, u: run(arguments.tree(x), outputs.tree(u)), run, graph)
 
 
 def _data(x: Any) -> Any:
@@ -210,12 +212,12 @@ def _graph(f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, o
     return [y for y, _ in some], inputs, [w for _, w in some]
 
 
-def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
+def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     torch = sys.modules["torch"]
 
     def run(args: Any, upstream: Any) -> Vector:
         results, inputs, weights = _graph(f, args, upstream, arguments, outputs)
-        if not results and isinstance(inspect.unwrap(f), Gradient):
+        if not results and isinstance(inspect.unwrap(f), GradientFunction):
             return np.zeros(arguments.vector.size)  # of what is linear
         if not results:
             raise TypeError(
@@ -233,7 +235,7 @@ def _of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> 
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
-def _jax(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
+def _jax(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     jax = sys.modules["jax"]
 
     def back(variables: tuple[Any, ...], weights: tuple[Any, ...]) -> Any:
@@ -267,7 +269,7 @@ def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Gradient:
+class GradientFunction:
     """The function of the arguments, and of the outputs' weights, that is the gradient: a tuple of arrays.
 
     It is differentiated in its turn by PyTorch or jax, so that a second derivative is checked as a first one.

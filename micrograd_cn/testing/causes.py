@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from .compare import Row
+from .compare import Comparison
 
 __tracebackhide__ = True
 
@@ -16,11 +16,11 @@ SMALL = "small as it should be, as if f had a mean and not a sum"
 NAMED = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
 
-def likely(rows: Sequence[Row]) -> list[str]:
+def likely(rows: Sequence[Comparison]) -> list[str]:
     """Return the likely cause of each argument's mistake, in a line each, where it can be told.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> likely([Row("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
+    >>> likely([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
     ['likely, for x: the sign is wrong']
     """
     wrong = [row for row in rows if row.agrees is False and row.argument and not row.title.startswith("direction")]
@@ -34,7 +34,7 @@ def likely(rows: Sequence[Row]) -> list[str]:
     return found[:2]
 
 
-def _cause(wrong: Sequence[Row], some_right: bool, some: bool) -> str:
+def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     """Return what explains all of the wrong derivatives of an argument, of which some, elsewhere, may be no 0."""
     first, *others = {row.cause for row in wrong}
     if first and not others:

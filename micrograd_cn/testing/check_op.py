@@ -10,15 +10,15 @@ from typing import Any
 
 from ..engine import Value, record
 from ..ops.operation import Op
-from . import forms
-from .dense import few
-from .derivatives import LONG, check_along, check_shared, compare_derivatives, comparison
-from .failures import Point, blamed, failed
-from .op_points import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
-from .reals import _floats, _st, inside
-from .recording import LOCAL, check_recording, evaluated, same
+from . import lowerings
+from .evaluation_points import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
+from .float_strategies import _floats, _st, inside
+from .op_derivatives import LONG, check_along, check_shared, compare_derivatives, comparison
+from .op_failures import Point, blamed, failed
+from .op_recording import LOCAL, check_recording, evaluated, same
 from .report import PartlyCompared
-from .smooth import is_smooth
+from .smooth_steps import is_smooth
+from .suspicious_intervals import few
 
 INDICES = (0.0, 2.0)
 LARGE = 1e6  # a value or partial beyond which the second derivative is not compared
@@ -91,7 +91,7 @@ def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> di
     for index, row in _with_index(op) if op.lowerings.is_gather else [((), op)]:
         known = partial(reference, *index) if reference and index else reference
         looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
-    return forms.compare(op, looked_at)
+    return lowerings.compare(op, looked_at)
 
 
 def _with_index(op: Op) -> Iterator[tuple[Point, Op]]:

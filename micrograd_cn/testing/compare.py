@@ -17,7 +17,7 @@ CLOSE = 1e-3  # of a derivative, by which one may be off that the default absolu
 
 
 @dataclass(frozen=True)
-class Row:
+class Comparison:
     """One line of the comparison.
 
     Attributes:
@@ -56,7 +56,7 @@ class Tolerance(Protocol):
 
 
 @dataclass(frozen=True)
-class ForValues:
+class ValueTolerance:
     """The tolerance for functions of `Value`s, whose rounding is known from their graphs."""
 
     rtol: float
@@ -75,7 +75,7 @@ class ForValues:
 
 
 @dataclass(frozen=True)
-class Question:
+class Claim:
     """What is asked of one derivative: is it that of a function of one number?
 
     Attributes:
@@ -129,7 +129,7 @@ class Question:
         return max(found) if found else nan
 
 
-def compare_value(question: Question, rtol: float, atol: float | None, lost_digits: Callable[[], bool]) -> Row:
+def compare_value(question: Claim, rtol: float, atol: float | None, lost_digits: Callable[[], bool]) -> Comparison:
     """Compare a derivative of a function of `Value`s.
 
     A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
@@ -137,7 +137,7 @@ def compare_value(question: Question, rtol: float, atol: float | None, lost_digi
     """
     title, analytic, g, x = question.title, question.analytic, question.g, question.x
     if not math.isfinite(question.y):
-        return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {question.y} there")
+        return Comparison(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {question.y} there")
     row, rounding = compare(question), question.rounding
     if row.agrees is None:
         return row
@@ -154,7 +154,7 @@ def compare_value(question: Question, rtol: float, atol: float | None, lost_digi
     again = derivative(g, x, 0, measured)
     known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
     if known and not _is_close(analytic, again.slope, enough):
-        return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
+        return Comparison(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
     return row
 
 
@@ -162,7 +162,7 @@ def _is_close(analytic: float, slope: float, part: float) -> bool:
     return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 
-def compare(question: Question) -> Row:
+def compare(question: Claim) -> Comparison:
     """Compare the derivative of `g` at `x` with the numerical one.
 
     At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
@@ -178,7 +178,7 @@ def compare(question: Question) -> Row:
     return replace(row, order=order)
 
 
-def _is_too_fine(row: Row, question: Question, finest: float) -> bool:
+def _is_too_fine(row: Comparison, question: Claim, finest: float) -> bool:
     """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
     g, x, rounding = question.g, question.x, question.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
@@ -188,12 +188,12 @@ def _is_too_fine(row: Row, question: Question, finest: float) -> bool:
     return (nearer or jumps) and 40.0 * rounding < off * finest
 
 
-def _judged(question: Question) -> Row:
+def _judged(question: Claim) -> Comparison:
     title, analytic, rounding = question.title, question.analytic, question.rounding
     known, allowed = question.tolerance.known, question.tolerance.allowed
     central = question.central
     if known(central) and math.fabs(analytic - central.slope) <= allowed(analytic, central):
-        return Row(title, analytic, central, True)
+        return Comparison(title, analytic, central, True)
     left, right = question.derivative(-1), question.derivative(1)
     if known(left) and known(right):
         kink = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
@@ -202,23 +202,25 @@ def _judged(question: Question) -> Row:
             sides = (left, right)
             near = [math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides]
             if any(near) and apart > sum(allowed(analytic, side) for side in sides):
-                return Row(title, analytic, central, None, kink)  # if it is that of one side, it is not wrong by chance
+                return Comparison(
+                    title, analytic, central, None, kink
+                )  # if it is that of one side, it is not wrong by chance
             agrees = all(near)  # not by chance
-            return Row(title, analytic, central if known(central) and not agrees else right, agrees)
+            return Comparison(title, analytic, central if known(central) and not agrees else right, agrees)
         lower, upper = sorted((left, right), key=lambda side: side.slope)
         inside = lower.slope - allowed(analytic, lower) <= analytic <= upper.slope + allowed(analytic, upper)
-        return Row(title, analytic, central, None if math.isnan(analytic) else inside, kink)
+        return Comparison(title, analytic, central, None if math.isnan(analytic) else inside, kink)
     if known(left) or known(right):
         side, where = (left, "left") if known(left) else (right, "right")
         agrees = math.fabs(analytic - side.slope) <= allowed(analytic, side)
         beyond, y = question.g(math.nextafter(question.x, inf if where == "left" else -inf)), question.y
         jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
         if math.isfinite(beyond) and (jump or not agrees):
-            return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
-        return Row(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
+            return Comparison(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
+        return Comparison(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
     if central.noise > 0.1 * central.error:
-        return Row(title, analytic, central, None, hidden(rounding), noisy=True)
-    return Row(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
+        return Comparison(title, analytic, central, None, hidden(rounding), noisy=True)
+    return Comparison(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
 
 
 def hidden(rounding: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .analytic import Forward, Reverse
+from .analytic import ForwardMode, ReverseMode
 from .libraries import is_tensor, library
 from .problem import Problem
 from .report import GradientMismatch
@@ -53,11 +53,11 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
     with contextlib.suppress(Exception):  # elsewhere it may have no derivative
         beside = problem.arguments.stored((1.0 + BESIDE * _signs(problem, random)) * problem.x)
         derivative.slope(beside, u, problem.scale)
-    if not isinstance(derivative, (Forward, Reverse)):
+    if not isinstance(derivative, (ForwardMode, ReverseMode)):
         return None
     if derivative.changed and (changed := derivative.changed(problem.x)):
         raise _breach(problem, f"the derivative changes the argument {changed}; let it compute with a copy")
-    if isinstance(derivative, Forward):
+    if isinstance(derivative, ForwardMode):
         d = problem.arguments.stored(_signs(problem, random) * problem.scale)
         with np.errstate(all="ignore"):
             along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
@@ -143,7 +143,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
         GradientMismatch: the gradient at the point has become another one.
     """
     derivative = problem.derivative
-    assert isinstance(derivative, Reverse)
+    assert isinstance(derivative, ReverseMode)
     problem.value(problem.arguments.stored(problem.x + BESIDE * problem.scale))
     if at := _differs(problem, derivative.gradient(problem.x, u.copy()), before):
         name = problem.arguments.names(at[1])
@@ -152,7 +152,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
     derivative = problem.derivative
-    assert isinstance(derivative, Reverse)
+    assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
     return bool(np.isfinite(g).all()) and not _differs(problem, scaled, FACTOR * g)
 
@@ -160,7 +160,7 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
     """Yield upstream gradients of other kinds: what they are, they themselves, and the gradient that they must give."""
     outputs, derivative = problem.outputs, problem.derivative
-    assert isinstance(derivative, Reverse)
+    assert isinstance(derivative, ReverseMode)
     leaves = outputs.variables(outputs.tree(u))
     arrays = [library(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
     if any(arrays):

@@ -12,9 +12,9 @@ from ..engine import Number, Value, record
 from ..ops.operation import Op
 from ..ops.registry import OPS
 from ..ops.traits import Interval
-from .dense import dense_intervals, few
-from .reals import NEAR, _st, bounds, inside, reals
-from .smooth import Node, fits, input_node, smooth_step
+from .float_strategies import NEAR, _st, bounds, inside, reals
+from .smooth_steps import NudgedValue, fits, input_node, smooth_step
+from .suspicious_intervals import dense_intervals, few
 
 __all__ = ["Expression", "expressions"]
 
@@ -119,7 +119,7 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-Recipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
+StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
 CHOICES = 12  # numbers to choose an operand by: a constant, the latest result, one before, a new input
 COUNTS = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
@@ -179,14 +179,14 @@ def expressions(
     # unique, since in what is not, Hypothesis copies parts over others in five of six examples: few numbers were tried
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 
-    def expression(steps: list[Recipe]) -> Expression:
+    def expression(steps: list[StepRecipe]) -> Expression:
         nodes = _nodes(steps, max_inputs) or _nodes([_tame(*step, low, high) for step in steps], max_inputs)
         return _pruned(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
 
     return recipes.map(expression)  # type: ignore[no-any-return]
 
 
-def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
+def _recipe(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
     st = _st()
     operands = []
@@ -202,7 +202,7 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
 
 
-def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> Recipe:
+def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
     """Return the recipe with small numbers, for operations that the numbers drawn did not suit."""
     tame = []
     for i, (choice, x) in enumerate(choices):
@@ -212,17 +212,17 @@ def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, hig
     return op, tuple(tame)
 
 
-def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
+def _nodes(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
     """Return inputs and the steps that the recipes make of them, without those whose operands do not suit them."""
-    nodes: list[Node] = []
-    inputs: list[Node] = []
+    nodes: list[NudgedValue] = []
+    inputs: list[NudgedValue] = []
     for op, choices in recipes:
-        operands: list[Node | float] = []
-        new: list[Node] = []
+        operands: list[NudgedValue | float] = []
+        new: list[NudgedValue] = []
         for (choice, x), domain in zip(choices, itertools.cycle(op.smoothness.domain)):
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
-            chosen: Node | float | None
+            chosen: NudgedValue | float | None
             if (operands or op.lowerings.is_gather) and choice < 2:
                 chosen = x
             elif room and (choice > 8 or not fitting):
@@ -233,7 +233,7 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
                 chosen = None
             if chosen is None:
                 break
-            if isinstance(chosen, Node) and chosen not in fitting:
+            if isinstance(chosen, NudgedValue) and chosen not in fitting:
                 new.append(chosen)
             operands.append(chosen)
         else:
@@ -244,15 +244,17 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
     return nodes
 
 
-def _pruned(nodes: list[Node]) -> Expression:
+def _pruned(nodes: list[NudgedValue]) -> Expression:
     """Return the expression of the last node, without what it does not need."""
     needed = {nodes[-1]}
     for node in reversed(nodes):
         if node in needed and node.step:
-            needed.update(x for x in node.step[1] if isinstance(x, Node))
+            needed.update(x for x in node.step[1] if isinstance(x, NudgedValue))
     inputs = [node for node in nodes if node in needed and not node.step]
     kept = [node for node in nodes if node in needed and node.step]
     place = {node: i for i, node in enumerate([*inputs, *kept])}
     steps = [node.step for node in kept if node.step]
-    renumbered = [(op, tuple([place[x] if isinstance(x, Node) else x for x in operands])) for op, operands in steps]
+    renumbered = [
+        (op, tuple([place[x] if isinstance(x, NudgedValue) else x for x in operands])) for op, operands in steps
+    ]
     return Expression(tuple([node.here for node in inputs]), tuple(renumbered))

@@ -21,14 +21,14 @@ from ..derivatives.tree import flatten
 from ..engine import Value
 from ..gradients import gradients
 from ..ops.number import number
-from . import structures
-from .compare import ForValues, Question, Row, compare_value
+from . import pytrees
+from .compare import Claim, Comparison, ValueTolerance, compare_value
 from .libraries import is_array, library
 from .numerical import lost_digits, rounding_error
+from .random_state import undisturbed
 from .report import GradientMismatch, NotDeterministic, NothingCompared, conclude
+from .result_hooks import fail
 from .subject import Subject, subject
-from .surroundings import undisturbed
-from .watch import fail
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -137,7 +137,7 @@ def gradcheck(
     options = {name: x for name, x in (("rtol", rtol), ("atol", atol), ("seed", seed or None)) if x is not None}
     asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named, options=options)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
-    leaves = structures.leaves(asked.args)
+    leaves = pytrees.leaves(asked.args)
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)
     if named and order > 1:
         raise ValueError(
@@ -153,7 +153,7 @@ def gradcheck(
     with undisturbed():
         if foreign:
             try:
-                from .directions import subject_rows
+                from .array_check import subject_rows
             except ModuleNotFoundError as error:
                 raise ImportError(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"
@@ -168,7 +168,7 @@ def gradcheck(
     conclude(asked, rows, few_bits, stacklevel=2)
 
 
-def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> list[Row]:
+def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
     """Compare every derivative, up to `order`, of a function of `Value`s."""
     heading = asked.heading
     varying = [i for i, name in enumerate(asked.names) if name not in asked.static]
@@ -193,7 +193,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
     try:
         outputs = _outputs(f(*rebuild([Value(x) for x in point])))
     except (TypeError, AttributeError) as error:
-        arrays = any(map(is_array, structures.leaves(asked.args)))
+        arrays = any(map(is_array, pytrees.leaves(asked.args)))
         if arrays or ("Value" in str(error) and ("ufunc" in str(error) or "not Value" in str(error))):
             raise TypeError(f"gradcheck: f does not take a Value ({error}); {INSTEAD}") from error
         raise
@@ -211,7 +211,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
         return [y.data, *(gradients(y, inputs) if order > 1 else ())]
 
-    rows: list[Row] = []
+    rows: list[Comparison] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, k, slots)
@@ -228,8 +228,8 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
                 lost = functools.partial(lost_digits, y)
                 noise = rounding_error(y, inputs[i])
                 size = math.fabs(y.data) / max(math.fabs(point[i]), 1.0)
-                tolerance = ForValues(rtol, 1e-9 if atol is None else atol, size)
-                question = Question(title, analytic, along, point[i], y.data, noise, tolerance)
+                tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
+                question = Claim(title, analytic, along, point[i], y.data, noise, tolerance)
                 rows.append(compare_value(question, rtol, atol, lost))
     return rows
 

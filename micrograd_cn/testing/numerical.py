@@ -23,7 +23,7 @@ STILL = 2.0**-13  # a step, relative to the operand
 COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
 
-class Spent(Exception):
+class OutOfCalls(Exception):
     """No more calls of the function are to be made for this derivative."""
 
 
@@ -77,7 +77,7 @@ def derivative(
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
     which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
     tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
-    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `Spent`.
+    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `OutOfCalls`.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -240,7 +240,7 @@ def _extrapolate(
             break
         try:
             high, low = g(right), g(left)
-        except Spent:
+        except OutOfCalls:
             break
         row = [(high - low) / (right - left)]
         noise = 4.0 * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / (right - left)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from .analytic import Derivative, compiled, derivative_of
 from .libraries import is_tensor, kind, library
-from .numerical import Spent, Steps
+from .numerical import OutOfCalls, Steps
+from .pytrees import leaves
+from .random_state import generators, moved_generator
 from .report import GradientMismatch, NotDeterministic, NothingCompared
-from .structures import leaves
-from .surroundings import generators, moved_generator
 from .vectors import BLOCK, Packed, Vector, blocks, remembered, tied
 
 __tracebackhide__ = True
@@ -149,7 +149,7 @@ class Problem:
         if self._seen and key in self._seen:
             return self._seen[key], held
         if self.calls >= self._limit:
-            raise Spent
+            raise OutOfCalls
         tree = made()
         try:
             if self._compiled is None:
@@ -168,7 +168,7 @@ class Problem:
     def result(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
         """Return what the function gives, and its arrays' numbers; None where it refuses what is outside its domain."""
         if self.calls >= self._limit:
-            raise Spent
+            raise OutOfCalls
         try:
             found = self.f(*tree)
             return found, self.outputs.flat(found)

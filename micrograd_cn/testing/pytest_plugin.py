@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .watch import Found
+    from .result_hooks import CheckResult
 
 RESULTS = "gradcheck"  # the key under which a test's results travel, from a worker too
 COLUMNS = ["test", "function", "argument", "points", "largest error", "verdict"]
@@ -34,11 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Collect what the checks of a test find."""
-    from .watch import watching
+    from .result_hooks import watching
 
     found: dict[tuple[str, str], list[Any]] = {}
 
-    def collect(check: Found) -> None:
+    def collect(check: CheckResult) -> None:
         points, error, verdict = found.get((check.function, check.argument), [0, 0.0, "not compared"])
         worse = "wrong" if "wrong" in (verdict, check.verdict) else max(verdict, check.verdict)
         found[check.function, check.argument] = [points + 1, max(error, check.error), worse]

@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Iterable, Sequence
 
 from .causes import likely
-from .compare import Row
+from .compare import Comparison
 from .reproduce import pasted
+from .result_hooks import tell
 from .subject import Subject
-from .watch import tell
 
 __tracebackhide__ = True
 
@@ -81,7 +81,7 @@ class PartlyCompared(UserWarning):
     """
 
 
-def conclude(asked: Subject, rows: list[Row], few_bits: bool, stacklevel: int) -> None:
+def conclude(asked: Subject, rows: list[Comparison], few_bits: bool, stacklevel: int) -> None:
     """Raise, warn or be silent about `rows`.
 
     What noise hides of a type of few bits is no failure: it is warned of.
@@ -106,11 +106,12 @@ def conclude(asked: Subject, rows: list[Row], few_bits: bool, stacklevel: int) -
         raise NothingCompared(told(f"{asked.heading} compared nothing"))
 
 
-def verdict(rows: list[Row]) -> str:
+def verdict(rows: list[Comparison]) -> str:
     """Return which arguments' derivatives are wrong and which are right; where they have no names, how many.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> verdict([Row("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w"), Row("", 1, 1, True, argument="b")])
+    >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")
+    >>> verdict([wrong, Comparison("df/db", 1.0, Estimate(1.0, 0.0), True, argument="b")])
     'wrong for w, right for b'
     """
     wrong = list(dict.fromkeys(row.argument for row in rows if row.agrees is False and row.argument))
@@ -121,11 +122,11 @@ def verdict(rows: list[Row]) -> str:
     return f"wrong for {', '.join(wrong)}{also}"
 
 
-def text(title: str, code: str, rows: Iterable[Row], end: Sequence[str] = ()) -> str:
+def text(title: str, code: str, rows: Iterable[Comparison], end: Sequence[str] = ()) -> str:
     """Return the title, the code, a table of the rows, those that matter most first if not all find room, and the end.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> print(text("title", "", [Row("df/dx0", 6.06, Estimate(6.0, 1e-12), False, order=1.0)]))
+    >>> print(text("title", "", [Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, order=1.0)]))
     title
            derivative  analytic  numeric  estimated error  ratio  order
     WRONG  df/dx0      6.06      6        1e-12            1.01   1.00
@@ -153,15 +154,15 @@ FIRST = 1.5  # a remainder is of the first order below it
 MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 
-def _urgency(row: Row) -> int:
+def _urgency(row: Comparison) -> int:
     return list(MARKS).index(row.agrees)
 
 
-def _size(row: Row) -> float:
+def _size(row: Comparison) -> float:
     return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (row.analytic, row.numeric.slope))
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[Comparison]) -> list[str]:
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for row in rows:
         slope, error = row.numeric.slope, row.numeric.error

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .libraries import is_array, is_tensor, library, read
-from .structures import leaves, parts
+from .pytrees import leaves, parts
 from .subject import Subject
 
 __tracebackhide__ = True

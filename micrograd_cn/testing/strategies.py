@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine import Value
 from ..nn import MLP
-from .reals import NORMAL, _floats, _st, bounds, reals
+from .float_strategies import NORMAL, _floats, _st, bounds, reals
 
 __all__ = ["networks", "register", "values"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..engine import Value
 from .libraries import is_array
-from .structures import leaves
+from .pytrees import leaves
 
 __tracebackhide__ = True
 

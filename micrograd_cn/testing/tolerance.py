@@ -15,7 +15,7 @@ BESIDE = 1e-2  # of the relative tolerance: what is excused of an element for th
 
 
 @dataclass(frozen=True)
-class ForArrays:
+class ArrayTolerance:
     """The tolerance for functions whose rounding is measured: one mistake in a hundred must be seen.
 
     `typical` is the size of a derivative of the same kind, `error` how far the analytic one is rounded. It is a

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .libraries import blank, is_array, is_tensor, kind, library, maker, numbers, read
-from .structures import flatten, in_place_of, leaves, parts, shown
+from .pytrees import flatten, in_place_of, leaves, parts, shown
 
 __tracebackhide__ = True
 

@@ -24,8 +24,8 @@ SETTINGS = (
     "runtime.executable.PATIENCE",
     "runtime.executable.ALIKE",
     "runtime.executable.LEAST",
-    "loops.schedule.LARGEST",
-    "instructions.fusion.COMMON",
+    "loops.schedule.MAX_NATIVE_COST",
+    "instructions.fusion.MIN_OCCURRENCES",
 )
 KINDS = {  # of code, by what they let the settings be
     "threaded": (inf, inf, 0, inf, 1),
@@ -89,7 +89,7 @@ def tables_of(program, kind="gradient", in_lanes=True):
 
 def compiled_for_all():
     """Return the names of the functions that are compiled so far for all programs."""
-    return set(machine().shared)
+    return set(machine().kernels)
 
 
 def eager(f, rows, parameters):

@@ -233,6 +233,9 @@ def of_a_constant_term(term):
     return Case(mc.sum([w[0] * xs[0], w[1] * xs[1], w[2], term]), xs, [[3.0, -5.0]], 0.0)
 
 
+TAKEN = ("parameters", "inputs", "constants", "several arrays")
+
+
 def of_takes(kind):
     ws, xs, index = numbered(7), numbered(7, 0.25), Value(1.0)
     constants = [constant(k * k + 0.1) for k in range(7)]
@@ -252,9 +255,7 @@ CASES = {
     **{activation: lambda activation=activation: of_activation(activation) for activation in ACTIVATIONS},
     **{f"{graph}, {n}": lambda graph=graph, n=n: of_graph(graph, n, n != 11) for graph in GRAPHS for n in (11, 40)},
     **{f"a term of {term}": lambda term=term: of_a_constant_term(term) for term in (-1.5, 0.25, 0.0, -0.0)},
-    **{f"takes of {kind}": lambda kind=kind: of_takes(kind) for kind in (
-        "parameters", "inputs", "constants", "several arrays"
-    )},
+    **{f"takes of {kind}": lambda kind=kind: of_takes(kind) for kind in TAKEN},
     "totals in one table": of_totals_in_one_table,
     "what is there for every row": of_what_is_there_for_every_row,
     "a batch": of_a_batch,
@@ -314,9 +315,11 @@ def test_numbers_are_those_of_the_program(cases, case, precision):
             assert close(a, p.grad, 1.0, rel or 1e-15), (a, p.grad)
 
 
-def test_what_is_taken_by_no_number_of_an_operand_is_nan(cases):
-    program, [row, *_], _, file = cases["takes of several arrays", "double"]
-    for k in (-1.0, 7.0, 1.5, math.nan, math.inf, -math.inf, 1e300):
+@pytest.mark.parametrize("kind", TAKEN)
+def test_what_is_taken_by_no_number_of_an_operand_is_nan(cases, kind):
+    """Also by the next numbers after the last one, for which there may be others behind the array."""
+    program, [row, *_], _, file = cases[f"takes of {kind}", "double"]
+    for k in (-1.0, 7.0, 8.0, 9.0, 1.5, math.nan, math.inf, -math.inf, 1e300):
         assert math.isnan(file.forward(data(program.parameters), [*row[:-1], k])[0]), k
 
 
@@ -336,7 +339,7 @@ def test_what_llvm_has_inside_others_c_does_not_need_to_know():
 class Lion(Optimizer):
     """An optimiser of one's own, whose update is written in the table's operations."""
 
-    slots = ("before_last", "unused", "last", "momentum", "given", "taken")
+    state_names = ("before_last", "unused", "last", "momentum", "given", "taken")
 
     def update(self, p, state):
         mixed = 0.9 * state["momentum"] + 0.1 * p.grad
@@ -365,7 +368,7 @@ def test_steps_are_those_of_the_optimiser(steps, name, batch):
     _, program, rows, model = problem()
     parameters, file = in_order(model), steps[name]
     optimizer = STEPS[name](parameters)
-    slots = [slot for slot in optimizer.slots if name != "sgd" and slot != "unused"]
+    slots = [slot for slot in optimizer.state_names if name != "sgd" and slot != "unused"]
     assert file.size["state"] == 1 + len(slots) * len(parameters)
     file.state = file.array("state")
     numbers = file.numbers(data(parameters))

@@ -64,9 +64,9 @@ def test_parameters_that_an_optimiser_was_not_made_for_are_refused_before_any_ha
     optimizer = Adam([p])
     optimizer.parameters.append(q)
     p.grad = 1.0
-    with pytest.raises(ValueError, match="Adam was made for 1 parameters and has 2 now"):
+    with pytest.raises(ValueError, match="Adam was made for 1 parameter and has 2 now"):
         optimizer.step()
-    with pytest.raises(ValueError, match="Adam was made for 1 parameters and has 2 now"):
+    with pytest.raises(ValueError, match="Adam was made for 1 parameter and has 2 now"):
         compile(lambda x: p * q * x).fit([(1.0,)], optimizer, epochs=1)
     assert (p.data, optimizer.steps) == (1.0, 0)
 

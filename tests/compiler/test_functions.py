@@ -17,7 +17,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
 from micrograd_cn.compiler.llvm.functions import LIBRARY, ULPS, Library
 from micrograd_cn.compiler.llvm.machine import Machine, _found, llvm, machine
-from micrograd_cn.compiler.llvm.text import FAST, OURS
+from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.runtime import executable
 
 from .vector_functions import (
@@ -145,9 +145,9 @@ def this(monkeypatch):
     this = Machine()
     monkeypatch.setattr(executable, "machine", lambda: this)
     yield this
-    for prefix, addresses in zip((OURS, FAST), machine().addresses, strict=True):
+    for prefix, addresses in zip((KERNEL_PREFIX, FAST_KERNEL_PREFIX), machine().addresses, strict=True):
         for name, address in addresses.items():  # those that LLVM knows are this machine's, and freed with it
-            llvm.add_symbol(name.replace(OURS, prefix), address)
+            llvm.add_symbol(name.replace(KERNEL_PREFIX, prefix), address)
 
 
 def source(f):

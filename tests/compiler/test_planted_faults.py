@@ -19,18 +19,18 @@ from micrograd_cn.compiler.data import parameters, rows
 from micrograd_cn.compiler.function import jit
 from micrograd_cn.compiler.function.guards import Recorded
 from micrograd_cn.compiler.instructions import fusion
+from micrograd_cn.compiler.instructions.builder import CodeBuilder
 from micrograd_cn.compiler.instructions.code import SAMPLE
-from micrograd_cn.compiler.instructions.formulas import Operations
 from micrograd_cn.compiler.instructions.lowering import Lowering
 from micrograd_cn.compiler.llvm import elementary, straight_line
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import Machine, machine
-from micrograd_cn.compiler.llvm.text import FAST, OURS
-from micrograd_cn.compiler.loops.maps import Maps
+from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule
-from micrograd_cn.compiler.loops.stages import Map, Outer
+from micrograd_cn.compiler.loops.stages import Map, OuterProduct
+from micrograd_cn.compiler.loops.vectorizer import Vectorizer
 from micrograd_cn.compiler.python import Source
 from micrograd_cn.compiler.runtime.drivers import Drivers
 from micrograd_cn.compiler.runtime.executable import Executable
@@ -149,23 +149,23 @@ def lost_contribution(patch):
 
 
 def lost_product(patch):
-    dot = Operations.dot
+    dot = CodeBuilder.dot
 
     def of_one_less(self, pairs, terms, form="dot"):
         pairs = list(pairs)
         return dot(self, pairs[len(pairs) > 3 :], terms, form)
 
-    patch.setattr(Operations, "dot", of_one_less)
+    patch.setattr(CodeBuilder, "dot", of_one_less)
 
 
 def stale_constant(patch):
-    formula, first = Operations.formula, {}
+    formula, first = CodeBuilder.formula, {}
 
     def of_the_first_constants(self, key, known, op):
         kinds = tuple([x is None for x in known])
         return first.setdefault((key, kinds), formula(self, key, known, op))
 
-    patch.setattr(Operations, "formula", of_the_first_constants)
+    patch.setattr(CodeBuilder, "formula", of_the_first_constants)
 
 
 def lost_last_product(patch):
@@ -193,7 +193,7 @@ def one_place_for_two(patch):
 
     def sometimes_the_last(self, n):
         count[0] += n == 1
-        return self.scalars - 1 if n == 1 and count[0] % 7 == 0 else take(self, n)
+        return self.scalar_count - 1 if n == 1 and count[0] % 7 == 0 else take(self, n)
 
     patch.setattr(Places, "allocate", sometimes_the_last)
 
@@ -340,22 +340,22 @@ reorder = Mixture._reorder
 
 # What a method or a function returns, changed
 CHANGES = {
-    "half_turned": (Outer, "transposed", lambda found, *_: replace(found, rights=found.rights[::-1])),
-    "other_partial": (Operations, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found),
-    "exchanged_operands": (Operations, "_form", lambda called, *_: called and called._replace(used=called.used[::-1])),
-    "lost_start_of_a_loop": (Operations, "_loop", lambda found, *_: (found[0], [])),
+    "half_turned": (OuterProduct, "transpose", lambda found, *_: replace(found, rights=found.rights[::-1])),
+    "other_partial": (CodeBuilder, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found),
+    "exchanged_operands": (CodeBuilder, "_form", lambda called, *_: called and called._replace(used=called.used[::-1])),
+    "lost_start_of_a_loop": (CodeBuilder, "_loop", lambda found, *_: (found[0], [])),
     "gathered_from_the_next_place": (Tables, "_padded", lambda found, *_: [*found[1:], found[0]]),
-    "gathered_without_order": (Maps, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
+    "gathered_without_order": (Vectorizer, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
     "wrong_distance": (Tables, "_even", lambda found, *_: (found[0], found[1] + WORD)),
     "wrong_copies": (Tables, "_pack", lambda place, *_: place - WORD),
-    "no_scalars_in_lanes": (Tables, "fill_call", lambda *_: []),
+    "no_scalars_in_lanes": (Tables, "broadcast_calls", lambda *_: []),
     "wrong_neighbour": (
         gathers,
         "_numbers",
         lambda found, lanes, x, count: [lanes.f.smaller(lanes.f.add(k, 1), count) for k in found],
     ),
     "index_of_another_lane": (gathers, "_numbers", lambda found, *_: found[::-1] if len(found) > 1 else found),
-    "totals_of_one_lane": (Lanes, "sums_of_lanes", lambda found, lanes, xs: xs[0]),
+    "totals_of_one_lane": (Lanes, "horizontal_sums", lambda found, lanes, xs: xs[0]),
     "exchanged_in_a_table": (
         Threaded,
         "_entry",
@@ -427,9 +427,9 @@ def apart(monkeypatch):
     monkeypatch.setattr(machines, "_machine", lambda: fresh)
     monkeypatch.setattr(update, "_made", {})
     yield
-    for prefix, addresses in zip((OURS, FAST), real.addresses, strict=True):
+    for prefix, addresses in zip((KERNEL_PREFIX, FAST_KERNEL_PREFIX), real.addresses, strict=True):
         for name, address in addresses.items():
-            llvm.add_symbol(name.replace(OURS, prefix), address)
+            llvm.add_symbol(name.replace(KERNEL_PREFIX, prefix), address)
 
 
 @pytest.mark.parametrize("comparison", [of_sums, of_a_network])

@@ -17,6 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import Memory
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import Adam
 
@@ -173,6 +174,27 @@ def test_a_program_says_what_it_is_and_how_large():
     assert ", native code, " in repr(two)
     assert (one.gradient([[5.0]]), one.hessian([[5.0]])) == ([[1.5]], [[]])
     assert "1 operation, 1 parameter, not run yet" in repr(one), "whose derivatives alone were computed"
+
+
+@pytest.mark.parametrize("code", ["threaded"], indirect=True)
+@pytest.mark.parametrize("rows", [1, 40])
+def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, monkeypatch):
+    allocated = []
+
+    class Counted(Memory):
+        def __init__(self, count):
+            super().__init__(count)
+            allocated.append(len(bytes(self.data)))
+
+    monkeypatch.setattr(executable, "Memory", Counted)
+    x, ws = Value(0.5), [Value(0.5) for _ in range(800)]
+    program = compile(mc.sum([w * x for w in ws]) + mc.tanh(mc.sum([mc.tanh(w) for w in ws[:400]])) * x, [x])
+    program.forward([[1.0]] * rows)
+    run = program.executables.best("forward", rows)
+    tables = [len(table.tobytes()) for table in run.tables.all]
+    assert (len(allocated), len(tables) > 1) == (3, True)
+    assert min(sum(allocated), sum(tables)) > 3_000, "so both show in the number"
+    assert repr(program).endswith(f" code, {(sum(allocated) + sum(tables)) / 1000:,.0f} kB")
 
 
 def test_leaves_stay_what_they_are_when_a_program_is_made():

@@ -172,7 +172,7 @@ def test_a_parameter_that_was_frozen_after_compiling_gets_no_gradient():
 
 def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
     class Signs(Optimizer):
-        slots = ("largest", "rate")
+        state_names = ("largest", "rate")
 
         def update(self, p, state):
             state["largest"] = mc.maximum(state["largest"], mc.abs(p.grad))
@@ -422,7 +422,7 @@ def test_fit_with_a_schedule_is_the_loop_of_steps_to_the_bit(make, batch, schedu
 
 def test_an_own_optimiser_has_the_learning_rate_of_the_schedule():
     class Remembering(Optimizer):
-        slots = ("rates",)
+        state_names = ("rates",)
 
         def update(self, p, state):
             state["rates"] = 10.0 * state["rates"] + self.lr
@@ -543,7 +543,7 @@ def test_what_was_trained_is_kept_when_the_function_that_is_told_raises():
 class Marks(Optimizer):
     """Keep a number that is always the same."""
 
-    slots = ("mark",)
+    state_names = ("mark",)
 
     def update(self, p, state):
         p.data -= self.lr * p.grad

@@ -7,7 +7,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.derivatives.elements import Derivatives
+from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.engine import topological_order
@@ -38,14 +38,14 @@ def deep(n):
 @pytest.mark.parametrize("problem", [chained, summed, deep])
 def test_the_work_grows_like_the_graph(problem, monkeypatch):
     counted = []
-    for name in ("times", "total"):
-        real = getattr(Derivatives, name)
+    for name in ("multiply", "add"):
+        real = getattr(DerivativeArithmetic, name)
 
         def spy(self, *args, real=real):
-            counted.append(sum(map(len, args)) if real.__name__ == "total" else 1)
+            counted.append(sum(map(len, args)) if real.__name__ == "add" else 1)
             return real(self, *args)
 
-        monkeypatch.setattr(Derivatives, name, spy)
+        monkeypatch.setattr(DerivativeArithmetic, name, spy)
 
     def work(n):
         counted.clear()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.derivatives.sparse import _Linearised, sparse_gradient
+from micrograd_cn.derivatives.sparse import LinearisedGraph, sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
 from micrograd_cn.testing.expressions import expressions
@@ -209,7 +209,7 @@ def test_adjoints_may_be_those_of_interior_nodes_alone():
     output = mc.exp(x * y) * x + y * y
 
     def found(first):
-        adjoints = _Linearised([output], [x, y]).adjoints(output, first)
+        adjoints = LinearisedGraph([output], [x, y]).adjoints(output, first)
         return [a and (a[0], a[1] and a[1].data, a[2]) for a in adjoints]
 
     assert None not in found(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.derivatives.tree import flatten, is_array, leaves_like
+from micrograd_cn.derivatives.tree import flatten, flatten_like, is_array
 
 
 class Pair(NamedTuple):
@@ -22,7 +22,7 @@ def test_what_is_taken_apart_is_put_together_again(tree):
     leaves, rebuild = flatten(tree)
     again = rebuild([leaf for _, leaf in leaves])
     assert (again, repr(again)) == (tree, repr(tree))
-    assert [leaf for _, leaf in leaves_like(tree, again)] == [leaf for _, leaf in leaves]
+    assert [leaf for _, leaf in flatten_like(tree, again)] == [leaf for _, leaf in leaves]
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (0,), (2, 0), (1, 1, 2)])
@@ -61,11 +61,11 @@ def test_what_is_an_array():
 
 def test_an_array_has_the_structure_of_nested_lists_of_its_shape():
     rows = [[1.0, 2.0], [3.0, 4.0]]
-    expected = leaves_like(rows, rows)
+    expected = flatten_like(rows, rows)
     for tree in (np.array(rows), [np.array(rows[0]), rows[1]], memoryview(np.array(rows))):
-        assert leaves_like(tree, rows) == leaves_like(rows, tree) == leaves_like(tree, np.array(rows)) == expected
-    with pytest.raises(ValueError, match=r"another structure at \[1\]$"):
-        leaves_like(np.array(rows), [[0, 0], [0, 0, 0]])
+        assert flatten_like(tree, rows) == flatten_like(rows, tree) == flatten_like(tree, np.array(rows)) == expected
+    with pytest.raises(ValueError, match=r"the structures differ at \[1\]$"):
+        flatten_like(np.array(rows), [[0, 0], [0, 0, 0]])
 
 
 def test_every_leaf_has_its_path():
@@ -89,5 +89,5 @@ def test_every_leaf_has_its_path():
     ],
 )
 def test_another_structure_is_refused_where_it_begins(tree, model, where):
-    with pytest.raises(ValueError, match=f"another structure at {where}$"):
-        leaves_like(tree, model)
+    with pytest.raises(ValueError, match=f"the structures differ at {where}$"):
+        flatten_like(tree, model)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import copy
 import math
 import threading
 
@@ -215,3 +216,77 @@ def test_blocks_that_new_nodes_depend_on_are_counted():
     with pytest.raises(KeyError), hooked(Hooks()):
         raise KeyError
     assert (context.active, context._entered) == (False, 0)
+
+
+class Noting(Hooks):
+    """Note every call of a hook that returns nothing."""
+
+    def __init__(self):
+        self.noted = []
+
+    def compared(self, a, symbol, b, holds):
+        self.noted.append((a.label, symbol, getattr(b, "label", b), holds))
+
+    def read(self, x, how):
+        self.noted.append((x.label, how))
+
+    def before_write(self, x):
+        self.noted.append((x.label, "from", x._data))
+
+    def made_constant(self, operands):
+        self.noted.append(("constant of", len(operands)))
+
+
+def test_hooks_are_called_for_what_a_graph_cannot_record_and_only_inside_their_block():
+    x, y = Value(1.0, "x"), Value(2.0, "y")
+    hooks = Noting()
+    with hooked(hooks):
+        assert x < y
+        assert not x >= 3.0
+        assert max(y, x) is y
+        assert (x.data, x.item(), f"{x:.1f}") == (1.0, 1.0, "1.0")
+        assert copy.copy(x).data == 1.0
+        x.data = 4.0
+        assert mc.add(x.detach(), 1.0).data == 5.0
+        assert gradients(x * x, [x]) == [8.0]
+    seen = list(hooks.noted)
+    assert x > y
+    assert x.data == 4.0
+    x.data = 1.0
+    assert hooks.noted == seen
+    assert seen == [
+        ("x", "<", "y", True),
+        ("x", ">=", 3.0, False),
+        ("x", ">", "y", False),
+        *[("x", how) for how in (".data", ".item()", "a formatted text", "a copy", ".data")],
+        ("x", "from", 1.0),
+        ("constant of", 2),
+        ("", ".data"),
+        ("", "the output of gradients() without create_graph=True"),
+    ]
+
+
+def test_hooks_may_give_the_results_that_would_be_constants_and_the_objects_that_become_nodes():
+    class Own(Value):
+        pass
+
+    class Giving(Hooks):
+        def detached(self, x):
+            return x * 1.0
+
+        def suppressed(self, op, operands):
+            return Value(7.0, op.name)
+
+        def new_node(self, kind):
+            return object.__new__(Own)
+
+    x = Value(3.0, "x")
+    with hooked(Giving()):
+        assert (x.detach().requires_grad, x.detach().label) == (True, "x")
+        assert type(x * x) is Own
+        with no_grad():
+            assert ((x * x).data, (x * x).label) == (7.0, "mul")
+        with hooked(Hooks()):  # the inner hooks alone are called
+            assert not x.detach().requires_grad
+            assert type(x * x) is Value
+    assert type(x * x) is Value

@@ -15,7 +15,7 @@ from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
     ("change", "exception", "message"),
     [
         (lambda s: s.pop("steps"), ValueError, "'steps' is missing in state_dict"),
-        (lambda s: s.update(extra=1), ValueError, "'extra' is surplus in state_dict"),
+        (lambda s: s.update(extra=1), ValueError, "'extra' is unexpected in state_dict"),
         (lambda s: s["options"].pop("lr"), ValueError, "'lr' is missing in options"),
         (lambda s: s["options"].update(lr=-1.0), ValueError, "lr must be 0 or more, got -1.0"),
         (lambda s: s["options"].update(lr="1"), ValueError, "lr must be 0 or more, got '1'"),
@@ -74,7 +74,7 @@ def test_loaded_whole_numbers_are_floats():
 
 
 def test_all_missing_entries_are_named_in_order():
-    with pytest.raises(ValueError, match="Adam: 'options', 'state', 'steps' is missing in state_dict"):
+    with pytest.raises(ValueError, match="Adam: 'options', 'state', 'steps' are missing in state_dict"):
         Adam([Value(1)]).load_state_dict({})
 
 
@@ -105,7 +105,7 @@ def test_refused_parameters(make):
 
 def test_a_subclass_says_which_of_its_state_is_0_or_more():
     class Counted(SGD):
-        slots = ("count", "other")
+        state_names = ("count", "other")
         nonnegative = ("count",)
 
     optimizer = Counted([Value(1)])
@@ -141,10 +141,10 @@ def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_
     again, other = pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)
     saved = optimizer.state_dict()
     assert again.state == other.state == saved["state"] != RMSprop([w]).state
-    assert set(saved["state"][0]) == set(RMSprop.slots)
+    assert set(saved["state"][0]) == set(RMSprop.state_names)
     held = optimizer.state  # and in the middle of training another one is loaded
     f.fit([(1.0,), (2.0,)], optimizer, 2, progress=lambda losses: optimizer.load_state_dict(saved))
-    assert set(optimizer.state[0]) == set(RMSprop.slots)
+    assert set(optimizer.state[0]) == set(RMSprop.state_names)
     assert held is not optimizer.state
 
 

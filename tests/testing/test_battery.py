@@ -11,7 +11,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
-from micrograd_cn.testing.op_points import near_ends, special, spread
+from micrograd_cn.testing.evaluation_points import near_ends, special, spread
 
 from .rows import grouped
 
@@ -41,7 +41,7 @@ def test_a_row_is_checked_at_special_values_at_kinks_in_its_picture_over_its_dom
     monkeypatch.setitem(ROOM, "_check_kinks", lambda op, kink: done.append(("kinks", kink)))
     monkeypatch.setitem(ROOM, "_check_picture", lambda op: done.append("picture"))
     monkeypatch.setitem(ROOM, "_over_the_domain", lambda *given: done.append(given) or [(0.5,)])
-    monkeypatch.setattr(ROOM["forms"], "compare", lambda op, points: {"told": [*map(repr, points)]})
+    monkeypatch.setattr(ROOM["lowerings"], "compare", lambda op, points: {"told": [*map(repr, points)]})
     for op in (mc.relu, mc.tanh):
         done.clear()
         points = [repr(xs) for xs in special(op)]

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from micrograd_cn.testing.compare import ForValues, Question, Row, _is_too_fine, compare, compare_value
+from micrograd_cn.testing.compare import Claim, Comparison, ValueTolerance, _is_too_fine, compare, compare_value
 from micrograd_cn.testing.numerical import Estimate, Steps, derivative
-from micrograd_cn.testing.tolerance import ForArrays
+from micrograd_cn.testing.tolerance import ArrayTolerance
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 
 
 def judged(g, analytic, x=0.0, rounding=0.0, rtol=1e-6, atol=1e-9, size=0.0, steps=None):
-    return compare(Question("it", analytic, g, x, g(x), rounding, ForValues(rtol, atol, size), steps))
+    return compare(Claim("it", analytic, g, x, g(x), rounding, ValueTolerance(rtol, atol, size), steps))
 
 
 def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False):
-    tolerance = ForValues(rtol, 1e-9 if atol is None else atol, math.fabs(g(x)) / max(math.fabs(x), 1.0))
-    return compare_value(Question("it", analytic, g, x, g(x), rounding, tolerance), rtol, atol, lambda: lost)
+    tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, math.fabs(g(x)) / max(math.fabs(x), 1.0))
+    return compare_value(Claim("it", analytic, g, x, g(x), rounding, tolerance), rtol, atol, lambda: lost)
 
 
 # The tolerance.
@@ -28,7 +28,7 @@ def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False
 @SIDES
 def test_a_numerical_derivative_is_known_if_its_error_is_within_the_tolerance_and_a_tenth_of_it(sign):
     def known(error, slope=1.0, rtol=0.0, atol=0.0, size=0.0):
-        return ForValues(rtol, atol, size).known(Estimate(sign * slope, error))
+        return ValueTolerance(rtol, atol, size).known(Estimate(sign * slope, error))
 
     for limit, how in (
         (0.01, {"rtol": 0.01}),  # of the slope
@@ -48,7 +48,7 @@ def test_a_numerical_derivative_is_known_if_its_error_is_within_the_tolerance_an
 
 def test_what_is_allowed_is_the_largest_of_the_tolerances():
     def allowed(analytic, *estimates, rtol=0.0, atol=0.0):
-        return ForValues(rtol, atol, 0.0).allowed(analytic, *estimates)
+        return ValueTolerance(rtol, atol, 0.0).allowed(analytic, *estimates)
 
     assert allowed(1.0, Estimate(-2.0, 0.0), rtol=0.25) == 0.5
     assert allowed(-4.0, Estimate(-2.0, 0.0), rtol=0.25) == 1.0
@@ -173,8 +173,8 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
 
 
 def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
-    row = Row("it", analytic, Estimate(slope, 0.0), False)
-    return _is_too_fine(row, Question("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
+    row = Comparison("it", analytic, Estimate(slope, 0.0), False)
+    return _is_too_fine(row, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
 
 
 @SIDES
@@ -293,8 +293,8 @@ def test_the_size_of_the_values_tells_how_exact_a_derivative_must_be():
 
 
 def test_a_remainder_is_of_the_first_order_if_it_is_so_on_both_sides():
-    one_side = Question(
-        "it", 0.0, lambda t: 2.0 * t if t > 0.0 else t * t, 0.0, 0.0, 0.0, ForArrays(1e-6, 0.0, 0.0, 0.0)
+    one_side = Claim(
+        "it", 0.0, lambda t: 2.0 * t if t > 0.0 else t * t, 0.0, 0.0, 0.0, ArrayTolerance(1e-6, 0.0, 0.0, 0.0)
     )
     steps = Steps([2.0**-3, 2.0**-9, 2.0**-16], 2.0**-39, 1e-12)
     assert replace(one_side, steps=steps).order() == pytest.approx(2.0)

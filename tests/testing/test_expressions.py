@@ -12,7 +12,7 @@ from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import Expression, expressions
 from micrograd_cn.testing.expressions import CHOICES, _call_name, _is_public, _nodes, _pruned, _recipe, _tame
-from micrograd_cn.testing.smooth import input_node
+from micrograd_cn.testing.smooth_steps import input_node
 
 from .drawing import drawn_from
 from .rows import grouped

@@ -613,8 +613,9 @@ def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_functi
             ours = [f.f_globals for f in frames if f.f_globals.get("__name__", "").startswith("micrograd_cn.testing.")]
             assert all(names["__tracebackhide__"] is True for names in ours)
             found |= {names["__name__"].rpartition(".")[2] for names in ours}
-    ways = {"gradcheck", "directions", "problem", "analytic", "line", "lines", "compare", "numerical", "contract"}
-    assert found == ways | {"vectors", "libraries", "report", "corners"}
+    ways = {"gradcheck", "array_check", "problem", "analytic", "compare", "numerical", "contract"}
+    ways |= {"directional_function", "directional_comparison"}
+    assert found == ways | {"vectors", "libraries", "report", "tied_kinks"}
 
 
 def test_the_title_shows_arrays_by_type_and_shape():

@@ -9,7 +9,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import Forward, Gradient, Reverse, compiled, dot
+from micrograd_cn.testing.analytic import ForwardMode, GradientFunction, ReverseMode, compiled, dot
 from micrograd_cn.testing.libraries import blank, is_array, kind, library, maker, numbers, read
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.vectors import Packed
@@ -198,7 +198,7 @@ def test_what_has_no_weight_counts_nothing():
 
 
 def test_a_derivative_along_directions_has_no_gradient():
-    forward = Forward(lambda x, d: np.array([x @ d, np.inf, 3.0 * d[0]]))
+    forward = ForwardMode(lambda x, d: np.array([x @ d, np.inf, 3.0 * d[0]]))
     x, u, d = np.array([1.0, 2.0]), np.array([2.0, 0.0, -1.0]), np.array([1.0, -1.0])
     assert forward.slope(x, u, d) == -5.0
     assert forward.gradient(x, u) is None
@@ -206,7 +206,7 @@ def test_a_derivative_along_directions_has_no_gradient():
 
 def test_a_gradient_is_computed_once_for_a_point_and_weights():
     calls = []
-    derivative = Reverse(lambda x, u: calls.append((x, u)) or 2.0 * x * u)
+    derivative = ReverseMode(lambda x, u: calls.append((x, u)) or 2.0 * x * u)
     x, u, d = np.ones(2), np.array([3.0]), np.array([1.0, -2.0])
     assert derivative.gradient(x, u).tolist() == derivative.gradient(x, u).tolist() == [6.0, 6.0]
     assert derivative.slope(x, u, d) == -6.0
@@ -403,7 +403,7 @@ def test_the_gradient_is_a_function_of_the_arguments_and_of_the_weights(monkeypa
 
     args = np.array([1.0, 2.0]).view(Array), 3.0, np.array([5.0, 7.0]).view(Array)
     arguments = Packed(args, ["x", "k", "y"], lambda path, leaf: library(leaf) == "jax")
-    gradient = Gradient(f, arguments, Packed(f(*args), "f"))
+    gradient = GradientFunction(f, arguments, Packed(f(*args), "f"))
     by_x, by_y = gradient(*args, {"n": None, "y": np.array([1.0, -1.0]).view(Array)})
     assert by_x == pytest.approx([15.0, -21.0])
     assert by_y == pytest.approx([3.0, -6.0])
@@ -498,11 +498,11 @@ def test_the_gradient_of_tensors_is_0_where_nothing_depends_on_them(torch):
 
     x, y, z = (torch.tensor([1.0, t], dtype=torch.float64) for t in (2.0, 3.0, 4.0))
     arguments = Packed((x, y, z), ["x", "y", "z"])
-    gradient = Gradient(f, arguments, Packed(f(x, y, z), "f"))
+    gradient = GradientFunction(f, arguments, Packed(f(x, y, z), "f"))
     found = gradient(x, y, z, (torch.ones(2, dtype=torch.float64), 1.0, y))
     assert [g.tolist() for g in found] == [[2.0, 4.0], [0.0, 0.0], [0.0, 0.0]]
     assert found[0].requires_grad
-    constant = Gradient(lambda x, y, z: y.detach(), arguments, Packed(y, "f"))
+    constant = GradientFunction(lambda x, y, z: y.detach(), arguments, Packed(y, "f"))
     assert [g.tolist() for g in constant(x, y, z, y)] == [[0.0, 0.0]] * 3
 
 

@@ -7,16 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import half
-from micrograd_cn.testing.compare import Row
-from micrograd_cn.testing.half import vanishes_over
-from micrograd_cn.testing.intervals import Mean, over_an_interval
-from micrograd_cn.testing.intervals import integrated as integral_along
-from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import _compare, _is_far, _most_noise, _rounding_elsewhere, compare_along, tells
+from micrograd_cn.testing import half_precision
+from micrograd_cn.testing.compare import Comparison
+from micrograd_cn.testing.directional_comparison import (
+    _compare,
+    _is_far,
+    _most_noise,
+    _rounding_elsewhere,
+    compare_along,
+    tells,
+)
+from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.half_precision import vanishes_over
+from micrograd_cn.testing.interval_means import IntervalMean, over_an_interval
+from micrograd_cn.testing.interval_means import integrated as integral_along
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.tolerance import ForArrays
+from micrograd_cn.testing.tolerance import ArrayTolerance
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +60,7 @@ def line_of(f, x, vjp, u=None, v=None):
     problem = problem_of(f, x, vjp)
     u = np.ones(problem.y.size) if u is None else np.array(u)
     v = np.ones(problem.x.size) if v is None else np.array(v, float)
-    return Line(problem, u, v, problem.x)
+    return DirectionalFunction(problem, u, v, problem.x)
 
 
 def compared(f, x, vjp, v=None, typical=0.0, u=None, **how):
@@ -69,7 +76,7 @@ def compared(f, x, vjp, v=None, typical=0.0, u=None, **how):
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_a_numerical_derivative_is_known_if_five_of_its_errors_are_one_percent(sign):
     def known(error, slope=1.0, atol=0.0, typical=0.0, analytic=0.0):
-        return ForArrays(1e-6, atol, typical, analytic).known(Estimate(sign * slope, error))
+        return ArrayTolerance(1e-6, atol, typical, analytic).known(Estimate(sign * slope, error))
 
     assert known(0.00199)
     assert known(2.0**-10, slope=0.1 * 2.0**-10 * 5000.0)
@@ -82,11 +89,11 @@ def test_a_numerical_derivative_is_known_if_five_of_its_errors_are_one_percent(s
     assert not known(0.00101, analytic=0.005)
     assert known(0.0, slope=0.0)
     assert not known(0.1, slope=0.0)
-    assert not ForArrays(1e-6, 0.0, 0.0, 0.0).known(Estimate(math.nan, math.inf))
+    assert not ArrayTolerance(1e-6, 0.0, 0.0, 0.0).known(Estimate(math.nan, math.inf))
 
 
 def test_what_looks_right_by_noise_is_not_known():
-    tolerance = ForArrays(1e-6, 0.0, 2.0, 0.001)
+    tolerance = ArrayTolerance(1e-6, 0.0, 2.0, 0.001)
     assert tolerance.known(Estimate(1.0, 0.001), off=0.0139)
     assert not tolerance.known(Estimate(1.0, 0.001), off=0.0141)
     assert not tolerance.known(Estimate(1.0, 0.001), off=-0.0141)
@@ -94,7 +101,7 @@ def test_what_looks_right_by_noise_is_not_known():
 
 def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_analytic_derivative():
     def allowed(analytic, *estimates, rtol=0.0, atol=0.0, typical=0.0, error=0.0):
-        return ForArrays(rtol, atol, typical, error).allowed(analytic, *estimates)
+        return ArrayTolerance(rtol, atol, typical, error).allowed(analytic, *estimates)
 
     e = Estimate(-2.0, 0.0)
     assert allowed(1.0, e, rtol=0.25) == 0.5
@@ -111,7 +118,7 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_a
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_an_estimate_that_no_finer_step_betters_is_satisfied_within_five_errors(sign):
-    e, tolerance = Estimate(1.0, 2e-5, noise=1e-5), ForArrays(1e-6, 0.0, 0.0, 0.0)
+    e, tolerance = Estimate(1.0, 2e-5, noise=1e-5), ArrayTolerance(1e-6, 0.0, 0.0, 0.0)
     assert tolerance.satisfied(1.0 + sign * 9.9e-5, e)
     assert not tolerance.satisfied(1.0 + sign * 10.1e-5, e)
     assert not tolerance.satisfied(1.0, replace(e, noise=0.95e-5)), "it is bettered"
@@ -140,17 +147,17 @@ def test_along_a_line_a_type_makes_up_for_what_it_does_not_hold_by_a_derivative_
     v = np.array([1.0, 0.5])
     for name, derivative in df.items():
         problem = Problem("it", lambda x: x.astype(float) ** 2, (x,), {name: derivative}, None, None)
-        line = Line(problem, np.ones(2), v, problem.x)
+        line = DirectionalFunction(problem, np.ones(2), v, problem.x)
         for t in (1e-3, -1e-3):
             assert line(t) == pytest.approx(float(np.sum((x + t * v) ** 2 - x.astype(float) ** 2)), rel=1e-7)
 
 
 def test_a_line_through_another_point_begins_there():
     problem = problem_of(np.square, [1.0], lambda x, g: 2.0 * x * g)
-    line = Line(problem, np.ones(1), np.ones(1), np.array([3.0]))
+    line = DirectionalFunction(problem, np.ones(1), np.ones(1), np.array([3.0]))
     assert line.slope == line.slope_at(0.0) == 6.0
     assert line(1.0) == 7.0
-    divided = Line(problem, np.ones(1), np.full(1, 4.0), np.array([3.0]), single=True)
+    divided = DirectionalFunction(problem, np.ones(1), np.full(1, 4.0), np.array([3.0]), single=True)
     assert (divided.slope, divided.slope_at(0.5), divided(1.0)) == (6.0, 10.0, 10.0)
 
 
@@ -201,7 +208,7 @@ def test_many_numbers_are_computed_as_few_are(library, kind, way, elsewhere):
     random = np.random.default_rng(1)
     x = problem.arguments.stored(problem.x * 1.25) if elsewhere else problem.x
     v = WAYS[way](random.uniform(-1.0, 1.0, problem.x.size).astype(np.float32).astype(float))
-    line = Line(problem, random.choice([-0.5, 0.25, 1.0], problem.y.size), v, x, single=True)
+    line = DirectionalFunction(problem, random.choice([-0.5, 0.25, 1.0], problem.y.size), v, x, single=True)
     for t in (0.25, -(2.0**-7)):
         ((change, off), moved, rounding), ((change_at_once, off_at_once), moved_at_once, rounded) = both(line, t)
         assert change == pytest.approx(change_at_once, rel=1e-12)
@@ -224,7 +231,7 @@ def test_what_is_not_finite_or_refused_is_so_among_many(way):
 
     problem = problem_of(refusing, x, lambda x, g: g)
     v = WAYS[way](np.ones(20000))
-    line = Line(problem, np.where(np.arange(20000) == 8200, 0.0, 1.0), v, problem.x)
+    line = DirectionalFunction(problem, np.where(np.arange(20000) == 8200, 0.0, 1.0), v, problem.x)
     ((change, _), moved, _), ((at_once, _), moved_at_once, _) = both(line, 1.5 if way == "one" else 0.2)
     assert change == pytest.approx(at_once, nan_ok=True)
     assert (moved == moved_at_once).all()
@@ -235,7 +242,7 @@ def test_what_is_not_finite_or_refused_is_so_among_many(way):
 def test_a_result_of_another_size_is_refused_among_many():
     sizes = [20000, 20000, 20000, 5000]
     problem = problem_of(lambda x: x[: sizes.pop(0)], np.ones(20000), lambda x, g: g)
-    line = Line(problem, np.ones(20000), np.ones(20000), problem.x)
+    line = DirectionalFunction(problem, np.ones(20000), np.ones(20000), problem.x)
     assert line(1.0) == 20000.0
     assert math.isnan(line(2.0))
 
@@ -250,7 +257,7 @@ def test_what_numpy_cannot_write_is_computed_at_once():
         (lambda x: 2.0 * x, x.astype(np.float16), {"vjp": lambda x, g: 2.0 * g}),
     ):
         problem = Problem("check", f, (where,), derivative, None, None)
-        line = Line(problem, np.where(problem.live, 1.0, 0.0), np.ones(12000), problem.x)
+        line = DirectionalFunction(problem, np.where(problem.live, 1.0, 0.0), np.ones(12000), problem.x)
         assert line._gradient_of_many is None
         assert line(0.5) > 0.0
 
@@ -568,7 +575,7 @@ def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_tha
     assert line_of(np.sum, x, lambda x, g: g * x, v=v).slope_rounding == 0.5 * eps * 7.0
     flat = line_of(lambda x: 0.0 * x.sum(), x, lambda x, g: 0.0 * x, v=v)
     assert flat.slope_rounding == pytest.approx(0.5 * least * eps * 5.0)
-    one = Line(flat.problem, np.ones(1), np.array([0.0, 4.0, 0.0, 0.0]), flat.x, single=True)
+    one = DirectionalFunction(flat.problem, np.ones(1), np.array([0.0, 4.0, 0.0, 0.0]), flat.x, single=True)
     assert one.slope_rounding == pytest.approx(0.5 * least * eps)
 
 
@@ -756,7 +763,7 @@ def over(f, df, x=0.0, h=None, **how):
     line = line_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
     f.points.clear()
     line.problem._seen = None  # so that it asks for all points of each interval
-    row = over_an_interval(line, "it", ForArrays(5e-3, 0.0, 0.0, 0.0))
+    row = over_an_interval(line, "it", ArrayTolerance(5e-3, 0.0, 0.0, 0.0))
     return row, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
 
 
@@ -935,16 +942,16 @@ def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
 
 
 def row_of(analytic, slope, agrees=False, error=0.0):
-    return Row("it", analytic, Estimate(slope, error), agrees)
+    return Comparison("it", analytic, Estimate(slope, error), agrees)
 
 
 def test_what_would_show_one_percent_of_a_derivative_tells():
-    assert half.tells(row_of(0.1, 0.1, True, 0.000199))
-    assert not half.tells(row_of(0.1, 0.1, True, 0.000201))
-    assert half.tells(row_of(-0.1009, -0.1, True))
-    assert not half.tells(row_of(-0.1011, -0.1, True))
-    assert half.tells(row_of(1.0, 5.0, False, math.inf))
-    assert not half.tells(row_of(1.0, 1.0, None))
+    assert half_precision.tells(row_of(0.1, 0.1, True, 0.000199))
+    assert not half_precision.tells(row_of(0.1, 0.1, True, 0.000201))
+    assert half_precision.tells(row_of(-0.1009, -0.1, True))
+    assert not half_precision.tells(row_of(-0.1011, -0.1, True))
+    assert half_precision.tells(row_of(1.0, 5.0, False, math.inf))
+    assert not half_precision.tells(row_of(1.0, 1.0, None))
 
 
 def stays(offs, agrees=()):
@@ -957,7 +964,7 @@ def stays(offs, agrees=()):
         k = len(found) - 1
         return row_of(5.0 + offs[k], 5.0, k in agrees)
 
-    return half._stays(problem, problem.x, compare), np.array(found)
+    return half_precision._stays(problem, problem.x, compare), np.array(found)
 
 
 def test_a_mistake_is_one_if_it_is_about_as_large_at_eight_points_nearby():
@@ -985,7 +992,9 @@ def test_a_mistake_that_is_none_nearby_or_of_the_other_sign_is_given_up_at_once(
 def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_slopes(monkeypatch):
     def vanishes(analytic, slope, mean, off, noise=0.0, bias=0.0):
         asked = []
-        monkeypatch.setattr(half, "mean_over", lambda line, h: asked.append(h) or Mean(mean, off, 9.0, noise, bias))
+        monkeypatch.setattr(
+            half_precision, "mean_over", lambda line, h: asked.append(h) or IntervalMean(mean, off, 9.0, noise, bias)
+        )
         found = vanishes_over(None, row_of(analytic, slope), 4.0)
         assert asked == [4.0]
         return found
@@ -999,20 +1008,24 @@ def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_s
         # beside the numerical one: 2 here, about 4 there
         assert vanishes(3.0 * sign, 2.0 * sign, 3.2, 0.94)
         assert not vanishes(3.0 * sign, 2.0 * sign, 3.2, 1.09)
-    monkeypatch.setattr(half, "mean_over", lambda line, h: None)
+    monkeypatch.setattr(half_precision, "mean_over", lambda line, h: None)
     assert not vanishes_over(None, row_of(4.0, 3.0), 4.0)
 
 
 def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
     steps = []
     problem = problem_of(lambda x: x, [1.0], lambda x, g: g)
-    line = Line(problem, np.ones(1), np.ones(1), problem.x)
+    line = DirectionalFunction(problem, np.ones(1), np.ones(1), problem.x)
     for large, said in ((8.0, [8.0]), (16.0, [8.0, 16.0]), (32.0, [8.0, 16.0])):
         steps.clear()
-        monkeypatch.setattr(half, "vanishes_over", lambda line, row, h, large=large: steps.append(h) or h == large)
-        excuse = half.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(2.0, 1.0))
+        monkeypatch.setattr(
+            half_precision, "vanishes_over", lambda line, row, h, large=large: steps.append(h) or h == large
+        )
+        excuse = half_precision.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(2.0, 1.0))
         assert excuse == ("" if large == 32.0 else "too noisy to tell: not so over larger steps")
         assert steps == said
     steps.clear()
-    assert half.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(1.0, 1.0)).endswith("not so next to the point")
+    assert half_precision.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(1.0, 1.0)).endswith(
+        "not so next to the point"
+    )
     assert steps == []

@@ -10,8 +10,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import GradientMismatch
-from micrograd_cn.testing.failures import _cut, _one_line, _shown, blamed, failed, pasted
-from micrograd_cn.testing.recording import evaluated
+from micrograd_cn.testing.op_failures import _cut, _one_line, _shown, blamed, failed, pasted
+from micrograd_cn.testing.op_recording import evaluated
 from micrograd_cn.testing.report import ORDER
 
 OWN = Op("own", lambda x: x, (lambda y, x: 1.0,))

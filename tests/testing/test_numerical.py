@@ -11,7 +11,7 @@ from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing.numerical import (
     Estimate,
-    Spent,
+    OutOfCalls,
     Steps,
     _agree,
     _foretells,
@@ -462,7 +462,7 @@ def test_a_derivative_that_has_no_calls_left_is_not_known():
 
     def spent(x):
         if next(asked, None) is None:
-            raise Spent
+            raise OutOfCalls
         return x
 
     assert math.isnan(derivative(spent, 0.0, 0, 0.0, Steps([2.0**-3, 2.0**-9], 2.0**-20, 1e-12)).slope)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import NotDeterministic, NothingCompared
-from micrograd_cn.testing.analytic import Reverse
+from micrograd_cn.testing.analytic import ReverseMode
+from micrograd_cn.testing.array_check import foreign_rows
 from micrograd_cn.testing.contract import examine, random_weights
-from micrograd_cn.testing.directions import foreign_rows
-from micrograd_cn.testing.numerical import Estimate, Spent
+from micrograd_cn.testing.numerical import Estimate, OutOfCalls
 from micrograd_cn.testing.problem import Problem, length, power_of_2, rms, sizes, unit
 from micrograd_cn.testing.vectors import Packed, tied
 
@@ -351,7 +351,7 @@ def test_a_comparison_has_so_many_calls_that_are_taken_from_those_that_are_left(
         before, left = problem.calls, problem.left
 
         def compare(way=way):
-            with contextlib.suppress(Spent):
+            with contextlib.suppress(OutOfCalls):
                 for i in range(9):
                     way(np.full(2, float(i)))
             return "compared"
@@ -455,7 +455,7 @@ def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
 
 def test_a_gradient_is_remembered_for_two_weights_that_take_turns():
     calls = []
-    reverse = Reverse(lambda x, u: (calls.append(u), u * x)[1])
+    reverse = ReverseMode(lambda x, u: (calls.append(u), u * x)[1])
     x, all_of_them, one = np.ones(2), np.array([2.0, 3.0]), np.array([0.0, 1.0])
     for u in (all_of_them, one, all_of_them, one, all_of_them):
         assert reverse.gradient(x, u).tolist() == u.tolist()

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import strategies as st
 
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
-from micrograd_cn.testing.compare import Row
+from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.pytest_plugin import Summary
-from micrograd_cn.testing.watch import Found, _error, watching
+from micrograd_cn.testing.result_hooks import CheckResult, _error, watching
 
 TESTS = """
 import sys
@@ -91,7 +91,7 @@ def test_a_test_of_one_line():
 def test_points_of_a_shape_are_between_minus_4_and_4_and_apart(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "micrograd_cn.testing.arrays.points", lambda *shape, **how: asked.append((shape, how)) or st.just(0)
+        "micrograd_cn.testing.array_strategies.points", lambda *shape, **how: asked.append((shape, how)) or st.just(0)
     )
     checks_gradient(np.sum, (2, 3), gradient=np.ones_like)
     assert asked == [(((2, 3),), {"min_value": -4.0, "max_value": 4.0, "apart": 2.0**-6})]
@@ -107,7 +107,7 @@ def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared
         (True, math.inf, 1.0, 0.0),
         (None, math.inf, 1.0, 0.0),
     ):
-        assert _error(Row("it", analytic, Estimate(slope, 0.0), agrees)) == error
+        assert _error(Comparison("it", analytic, Estimate(slope, 0.0), agrees)) == error
 
 
 def test_the_wrong_ones_come_first_and_of_these_the_worst():
@@ -154,7 +154,7 @@ def test_whoever_watches_is_told_of_each_argument():
     ]
     assert found[0].error < 1e-9
     assert found[3].error == pytest.approx(0.5)
-    assert isinstance(found[0], Found)
+    assert isinstance(found[0], CheckResult)
 
 
 def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):

@@ -10,16 +10,16 @@ import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
 from micrograd_cn.testing.causes import likely
-from micrograd_cn.testing.compare import Row
+from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.pytrees import flatten
 from micrograd_cn.testing.report import conclude, text, verdict
 from micrograd_cn.testing.reproduce import pasted
-from micrograd_cn.testing.structures import flatten
 from micrograd_cn.testing.subject import Subject
 
 
 def row(agrees, title="df/dx", analytic=6.0, slope=3.0, **how):
-    return Row(title, analytic, Estimate(slope, 1e-9), agrees, **how)
+    return Comparison(title, analytic, Estimate(slope, 1e-9), agrees, **how)
 
 
 def concluded(code, rows, few_bits=False):
@@ -125,7 +125,7 @@ def test_a_ratio_of_nothing_is_left_out(analytic):
 
 
 def test_an_error_is_no_less_than_the_last_digit_of_the_derivative():
-    [_, _, line] = text("", "", [Row("it", 3.0, Estimate(3.0, 2e-322), True)]).split("\n")
+    [_, _, line] = text("", "", [Comparison("it", 3.0, Estimate(3.0, 2e-322), True)]).split("\n")
     assert line.split() == ["ok", "it", "3", "3", "3e-16", "1"]
 
 
@@ -272,7 +272,10 @@ def test_elements_without_a_gradient_are_not_called_a_gradient_that_is_missing()
 
 
 def test_an_error_that_is_none_is_shown_as_0():
-    rows = [Row("tiny", 2e-300, Estimate(1e-300, 2e-322), False), Row("none", 0.0, Estimate(0.0, 2e-322), True)]
+    rows = [
+        Comparison("tiny", 2e-300, Estimate(1e-300, 2e-322), False),
+        Comparison("none", 0.0, Estimate(0.0, 2e-322), True),
+    ]
     lines = text("", "", rows).splitlines()
     assert [line.split()[4] for line in lines[2:4]] == ["0", "0"]
     assert "e-322" not in "".join(lines)

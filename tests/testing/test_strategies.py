@@ -26,8 +26,8 @@ from micrograd_cn.testing import (
     points,
     values,
 )
-from micrograd_cn.testing.dense import dense_intervals
-from micrograd_cn.testing.smooth import input_node, smooth_step
+from micrograd_cn.testing.smooth_steps import input_node, smooth_step
+from micrograd_cn.testing.suspicious_intervals import dense_intervals
 
 from .planted import NOISY, PLANTED
 

@@ -13,9 +13,9 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from micrograd_cn.testing.directions import subject_rows
+from micrograd_cn.testing.array_check import subject_rows
+from micrograd_cn.testing.pytrees import flatten, in_place_of, parts
 from micrograd_cn.testing.reproduce import code
-from micrograd_cn.testing.structures import flatten, in_place_of, parts
 from micrograd_cn.testing.subject import parameter_names, subject
 from micrograd_cn.testing.subject import shown as shown_in_a_line
 

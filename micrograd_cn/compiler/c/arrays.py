@@ -47,7 +47,7 @@ class Arrays:
     @property
     def work(self) -> int:
         """How many numbers the array `work` has."""
-        return self.places.scalars - WORK
+        return self.places.scalar_count - WORK
 
     def place(self, i: int) -> Place:
         """Return where a value is."""

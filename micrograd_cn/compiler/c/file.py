@@ -13,7 +13,7 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
-from ..python import Named, entries_of, in_order_of_names
+from ..python import ParameterNames, entries_of, in_order_of_names
 from ..training.update import kept_of, lower_update
 from .arrays import Place, fit, linear
 from .comment import Interface
@@ -49,7 +49,7 @@ class File:
         lowering: Lowering,
         inputs: Sequence[Value],
         outputs: Sequence[Value],
-        named: Named | None,
+        named: ParameterNames | None,
         options: Options,
     ) -> None:
         self.lowering, self.inputs, self.options = lowering, inputs, options
@@ -68,7 +68,7 @@ class File:
         )
         self.interface = Interface(
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.state_names[k] for k in kept_of(*self.update)],
         )  # fmt: skip
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
@@ -184,11 +184,11 @@ class File:
         """Return the function that takes one training step, by the optimiser's own update."""
         code, results = self.update
         numbers = range(len(code.instructions))
-        words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.slots)))]
+        words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
-        early = self.text.straight(code, names, [i for i in numbers if i not in code.sampled])
-        body = self.text.straight(code, names, [i for i in numbers if i in code.sampled])
+        early = self.text.straight(code, names, [i for i in numbers if i not in code.per_sample])
+        body = self.text.straight(code, names, [i for i in numbers if i in code.per_sample])
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
@@ -227,7 +227,11 @@ def _all(size: str, line: str) -> list[str]:
 
 
 def source(
-    lowering: Lowering, inputs: Sequence[Value], outputs: Sequence[Value], named: Named | None, options: Options
+    lowering: Lowering,
+    inputs: Sequence[Value],
+    outputs: Sequence[Value],
+    named: ParameterNames | None,
+    options: Options,
 ) -> str:
     """Return the text of the file; see `Program.source`.
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..instructions.code import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair, operands
-from ..loops.maps import Maps
+from ..instructions.code import COMMUTATIVE, GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code, Pair, operands
 from ..loops.places import Places
 from ..loops.schedule import Schedule
-from ..loops.stages import Outer, unused_after
+from ..loops.stages import OuterProduct, dead_after
+from ..loops.vectorizer import Vectorizer
 from .arrays import WORK, Arrays, Place, address, braced, constants, fit, repeated, split
 from .text import Text
 
@@ -34,7 +34,7 @@ class Loops(Arrays):
         _orient(schedule.code)
         self.put(leaves)
         self.places.put(constants(schedule.code, schedule.leaves))
-        self._maps = Maps(
+        self._maps = Vectorizer(
             self.places, {}, gather=True, least=OWN_LOOP, apart=lambda i: self.arrays(schedule.code.operands[i])
         )
 
@@ -53,7 +53,7 @@ class Loops(Arrays):
         levels = [level for layer in layers for level in (*layer.levels.values(), layer.gathers)]
         operands = self.code.operands
         here = {i for level in levels for i in level}
-        unused = unused_after((n, operands[i]) for n, level in enumerate(levels) for i in level)
+        unused = dead_after((n, operands[i]) for n, level in enumerate(levels) for i in level)
         for n, level in enumerate(levels):
             maps, rest = self._maps.of(level)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
@@ -64,9 +64,9 @@ class Loops(Arrays):
         """Write instructions of one kind, which are one loop if there are several."""
         opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
-        if opcode in SUMS:
+        if opcode in SUM_OPCODES:
             lines = self._sums(members, target)
-        elif opcode == TAKE:
+        elif opcode == GATHER:
             count = len(rest) - 1
             index = self.element([[self.code.operands[i][0]] for i in members])
             found = self.element([[*self.code.operands[i][1:]] for i in members], "i", "k")
@@ -85,7 +85,7 @@ class Loops(Arrays):
         """Return what computes sums of one opcode, as long as each other."""
         pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
-        long = count >= LONG
+        long = count >= MIN_LOOP_PRODUCTS
         terms = self.operands([self.code.instructions[i][2] for i in members])
         lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
         products = [] if long else list(zip(self.operands(lefts), self.operands(rights), strict=True))
@@ -108,7 +108,7 @@ class Loops(Arrays):
 
     # Totals of a batch.
 
-    def add_outer(self, group: Outer, place: dict[int, Place]) -> None:
+    def add_outer(self, group: OuterProduct, place: dict[int, Place]) -> None:
         """Add an outer product to its totals, row by row."""
         targets = [[place[k] for k in row] for row in group.totals]
 
@@ -129,7 +129,7 @@ class Loops(Arrays):
         [array] = {array for row in targets for array, _ in row}
         target = f"{array}[{fit(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}
-        if count < LONG:
+        if count < MIN_LOOP_PRODUCTS:
             a, b = self.operands(lefts), self.operands(rights, "j")
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
@@ -156,7 +156,7 @@ def _sides(code: Code, pair: Pair) -> Pair:
 def _orient(code: Code) -> None:
     """Let factors of products, and what is added, change sides."""
     for i, (opcode, *rest) in enumerate(code.instructions):
-        if opcode in SUMS:
+        if opcode in SUM_OPCODES:
             code.instructions[i] = opcode, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
         elif opcode in COMMUTATIVE:
             code.instructions[i] = opcode, *_sides(code, (rest[0], rest[1]))

@@ -9,7 +9,7 @@ from ctypes import c_float
 from itertools import count
 from math import inf, isnan
 
-from ..instructions.code import FORMULAS, SUMS, Code
+from ..instructions.code import FORMULAS, SUM_OPCODES, Code
 
 LINE = 110  # characters at most
 SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
@@ -140,7 +140,7 @@ class Text:
             if not code.operands[i]:
                 continue
             name = names[i] = f"v{i}"
-            if opcode in SUMS:
+            if opcode in SUM_OPCODES:
                 pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
                 lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ...engine import Value, record
 from ...graph.context import here, recording
-from ..instructions.lowering import Graph, ordered
+from ..instructions.lowering import Graph, evaluation_order
 from .rows import Numbers
 
 
@@ -29,7 +29,7 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
     """
     if not here().detect_anomaly:
         return
-    width, nodes = len(graph.inputs), ordered(graph.outputs)
+    width, nodes = len(graph.inputs), evaluation_order(graph.outputs)
     with recording():
         for row in index:
             numbers = data[row * width : (row + 1) * width]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...engine import Value, traverse
 from ...graph.node import Node
-from ..instructions.lowering import ordered
+from ..instructions.lowering import evaluation_order
 
 
 class Captured(Value):
@@ -73,7 +73,7 @@ def capture(
     >>> z.parents[0].of is c, z.parents[1] is w
     (True, True)
     """
-    nodes = ordered(roots)
+    nodes = evaluation_order(roots)
     if all(node in made for node in nodes if node.op):
         return list(roots)
     found: dict[Any, Value] = {}

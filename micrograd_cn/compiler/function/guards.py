@@ -17,7 +17,7 @@ from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import Captured, capture, shown
 from ..derivatives import Program
-from ..instructions.lowering import DETACH, check_flow
+from ..instructions.lowering import DETACH, check_gradient_flow
 
 READING = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
@@ -220,7 +220,7 @@ class Recorded(Hooks):
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
                 self._alone = not any(map(_reads_others, self._made))
-                check_flow(self._made)
+                check_gradient_flow(self._made)
                 others = [x for x in (*inputs, *self._made) if not x.requires_grad]
                 for x in (*others, *[x for x in self._constants if x.requires_grad]):
                     _refuse_frozen(x)

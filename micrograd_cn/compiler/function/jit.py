@@ -37,7 +37,7 @@ from ..data.samples import (
     where_wrong,
 )
 from ..derivatives import Program, Variables
-from ..python import Named
+from ..python import ParameterNames
 from ..runtime.executable import Executables, collector_off
 from ..threads.forks import Lock
 from ..threads.tasks import check_threads
@@ -513,7 +513,7 @@ class CompiledFunction:
     def source(
         self,
         language: str = "llvm",
-        parameters: Named | None = None,
+        parameters: ParameterNames | None = None,
         *,
         name: str = "f",
         precision: str = "double",

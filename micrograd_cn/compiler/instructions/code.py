@@ -3,7 +3,7 @@
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
 `("take", index, *operands)`, which picks `operands[index]`, and sums of products and terms, `(opcode, pairs, terms)`,
-whose opcodes are SUMS.
+whose opcodes are SUM_OPCODES.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -28,18 +28,18 @@ Pair: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
-LEAVES = ("constant", "parameter", "input", "seed", "total")
-SUMS = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
-SPECIAL = frozenset([*LEAVES, *SUMS])  # their operands are not simply instruction[1:]
-TAKE = "take"
+LEAF_OPCODES = ("constant", "parameter", "input", "seed", "total")
+SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
+IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
+GATHER = "gather"
 START = "start"  # copies the value that a long sum starts from
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
-OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
+ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
-OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
-LONG = 8  # products from which a sum of them is a loop
-HALF_POWERS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots give sooner
-MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
+ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
+MIN_LOOP_PRODUCTS = 8  # products from which a sum of them is a loop
+HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots give sooner
+MIN_LOOP_TERMS = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
 # Formulas that are one instruction, by its opcode: a code that begins with their inputs, and the number of the result
@@ -56,7 +56,7 @@ class Code:
         instructions: each after its operands.
         phase: the phase of each.
         operands: the numbers of those that each needs; none of a leaf.
-        sampled: the numbers of those that are computed once a row.
+        per_sample: the numbers of those that are computed once a row.
         op_names: the name of an operation that has a machine form.
         constants: what they are, by number.
         value: `value(i)` is the number of constant i, None if i is no constant.
@@ -66,13 +66,13 @@ class Code:
         self.instructions: list[Instruction] = []
         self.phase: list[int] = []
         self.operands: list[tuple[int, ...]] = []
-        self.sampled: set[int] = set()
+        self.per_sample: set[int] = set()
         self.number: dict[Any, int] = {}
         self.op_names: dict[str, str] = {}
         self.constants: dict[int, float] = {}
         self._constant: dict[float, int] = {}
         self.value = self.constants.get
-        self.cost: int  # of a formula: about how many instructions of the machine
+        self.formula_cost: int  # of a formula: about how many instructions of the machine
 
     def copy(self) -> Code:
         """Return the same instructions, of which some may be changed, and to which others may be added."""
@@ -89,41 +89,41 @@ class Code:
         known = self.number.get(key)
         if known is not None:
             return known
-        used = operands(instruction) if instruction[0] in SPECIAL else instruction[1:]
+        used = operands(instruction) if instruction[0] in IRREGULAR_OPCODES else instruction[1:]
         if phase is None:
             phase = max(map(self.phase.__getitem__, used))
-        self.number[key] = number = self.leaf(instruction, phase, used)
+        self.number[key] = number = self.append(instruction, phase, used)
         return number
 
-    def leaf(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
+    def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
         """Return the number of a new instruction, without operands if none are given."""
         number = len(self.instructions)
         if phase == SAMPLE:
-            self.sampled.add(number)
+            self.per_sample.add(number)
         self.instructions.append(instruction)
         self.operands.append(used)
         self.phase.append(phase)
         return number
 
-    def size(self, numbers: Iterable[int]) -> int:
+    def cost_of_all(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.
 
         A loop counts as ten, a call as four, a formula as what it consists of, all of it as a third on scalars.
         """
-        thirds, weight = 0, dict.fromkeys(LEAVES, 0)
+        thirds, weight = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
             opcode = self.instructions[i][0]
-            if opcode not in weight or opcode in SUMS:
-                weight[opcode] = self.weight(i)
-            thirds += weight[opcode] * (3 if i in self.sampled else 1)
+            if opcode not in weight or opcode in SUM_OPCODES:
+                weight[opcode] = self.cost_of(i)
+            thirds += weight[opcode] * (3 if i in self.per_sample else 1)
         return thirds // 3
 
-    def weight(self, i: int) -> int:
+    def cost_of(self, i: int) -> int:
         """Return about how many instructions of the machine an instruction is."""
         opcode, *rest = self.instructions[i]
         if opcode in FORMULAS:
-            return FORMULAS[opcode][0].cost
-        return min(10, sum(map(len, rest[:2]))) if opcode in SUMS else 1 if opcode in OPERANDS else 4
+            return FORMULAS[opcode][0].formula_cost
+        return min(10, sum(map(len, rest[:2]))) if opcode in SUM_OPCODES else 1 if opcode in ARITY else 4
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
@@ -134,7 +134,7 @@ class Code:
         self._constant[x] = number
         return number
 
-    def machine(self, opcode: str, *xs: int, expand: bool = False) -> int:
+    def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
         """Return the number of a machine form's result, without formulas if it is to `expand`.
 
         Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits;
@@ -149,35 +149,35 @@ class Code:
                 return a if known[0] is None else b
             return self.add((opcode, a, b) if a < b else (opcode, b, a))
         if opcode == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
-            return self.machine("fmul", xs[0], self.constant(inverse))
+            return self.emit("fmul", xs[0], self.constant(inverse))
         if opcode == "pow" and known[1] in (1.0, 2.0):
-            return xs[0] if known[1] == 1.0 else self.machine("fmul", xs[0], xs[0])
-        if opcode == "pow" and known[1] in HALF_POWERS:
+            return xs[0] if known[1] == 1.0 else self.emit("fmul", xs[0], xs[0])
+        if opcode == "pow" and known[1] in HALF_INTEGER_EXPONENTS:
             power = _half_power(known[1])
-            return inlined(self, power, xs[:1]) if expand else self.add((power, xs[0]))
+            return inline_formula(self, power, xs[:1]) if expand else self.add((power, xs[0]))
         return self.add((opcode, *xs))
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
-            return terms[0] if terms else self.machine("fmul", *pairs[0])
+            return terms[0] if terms else self.emit("fmul", *pairs[0])
         if (known := self._constant_sum(pairs, terms)) is not None:
             return known
-        sampled = self.sampled
-        samples_of = [(a in sampled) + (b in sampled) for a, b in pairs]
+        per_sample = self.per_sample
+        samples_of = [(a in per_sample) + (b in per_sample) for a, b in pairs]
         early = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
-        scalars = [t for t in terms if t not in sampled]
+        scalars = [t for t in terms if t not in per_sample]
         if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
-            pairs = [(a, b) for a, b in pairs if a in sampled or b in sampled]
-            terms = [self.dot(early, scalars, opcode), *[t for t in terms if t in sampled]]
-        if len(terms) > MANY:
+            pairs = [(a, b) for a, b in pairs if a in per_sample or b in per_sample]
+            terms = [self.dot(early, scalars, opcode), *[t for t in terms if t in per_sample]]
+        if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = parted(terms, sampled.__contains__)  # a loop reads these or those, not both
+            samples, scalars = partition(terms, per_sample.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
-            return self.machine("fadd", *terms)
-        if len(pairs) >= LONG:
+            return self.emit("fadd", *terms)
+        if len(pairs) >= MIN_LOOP_PRODUCTS:
             pairs, terms = self._loop(pairs, terms, opcode)
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
@@ -186,11 +186,11 @@ class Code:
 
         A loop reads samples on its right; on its left scalars, or samples too.
         """
-        sampled = self.sampled
-        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled and pair[1] in sampled)
-        mixed = [(b, a) if a in sampled else (a, b) for a, b in mixed]
+        per_sample = self.per_sample
+        alike, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
+        mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
         fewer, more = sorted((alike, mixed), key=len)
-        if len(more) < LONG:
+        if len(more) < MIN_LOOP_PRODUCTS:
             fewer, more = [], pairs
         if fewer or len(terms) > 1:
             terms = [self.dot(fewer, terms, opcode)]
@@ -206,9 +206,9 @@ class Code:
         return self.constant(ieee.sum(*products, *[self.instructions[t][1] for t in terms]))
 
 
-def named(code: Code, result: int) -> str:
+def register_formula(code: Code, result: int) -> str:
     """Return the opcode of a formula, of which the inputs come first."""
-    code.cost = code.size(range(len(code.instructions)))
+    code.formula_cost = code.cost_of_all(range(len(code.instructions)))
     with _naming():
         opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
         FORMULAS.setdefault(opcode, (code, result))
@@ -219,7 +219,7 @@ def named(code: Code, result: int) -> str:
 def _half_power(exponent: float) -> str:
     """Return the opcode of x**exponent by a square root; at -0.0 and -inf, where that is of no use, as by `pow`."""
     code = Code()
-    x = code.leaf(("input", 0), SAMPLE)
+    x = code.append(("input", 0), SAMPLE)
     power = code.add(("llvm.sqrt", x))
     if exponent < 0.0:
         power = code.add(("fdiv", code.constant(1.0), power))
@@ -227,10 +227,10 @@ def _half_power(exponent: float) -> str:
         power = code.add(("fmul" if exponent > 0.0 else "fdiv", power, x))
     lowest = code.add(("fcmp oeq", x, code.constant(-inf)))
     end = code.constant(inf if exponent > 0.0 else 0.0)
-    return named(code, code.add(("select", lowest, end, code.add(("llvm.fabs", power)))))
+    return register_formula(code, code.add(("select", lowest, end, code.add(("llvm.fabs", power)))))
 
 
-def inlined(code: Code, opcode: str, xs: Sequence[int]) -> int:
+def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
     """Add a formula's instructions, and return the number of its result."""
     formula, result = FORMULAS[opcode]
     number = dict(enumerate(xs))
@@ -241,10 +241,10 @@ def inlined(code: Code, opcode: str, xs: Sequence[int]) -> int:
     return number[result]
 
 
-def parted(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
     """Return those that belong, and the others.
 
-    >>> parted([1, 2, 3, 4], lambda x: x > 2)
+    >>> partition([1, 2, 3, 4], lambda x: x > 2)
     ([3, 4], [1, 2])
     """
     parts: tuple[list[T], list[T]] = [], []
@@ -276,13 +276,13 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
     ('dot', ((4, 5),), (6,))
     """
     opcode, *rest = instruction
-    if opcode not in SUMS:
+    if opcode not in SUM_OPCODES:
         return (opcode, *[number[i] for i in rest])
     pairs, terms = rest
     return opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])
 
 
-def below(code: Code, roots: Iterable[int]) -> list[int]:
+def live(code: Code, roots: Iterable[int]) -> list[int]:
     """Return the roots and all that they need, in order; what an instruction needs has a lower number."""
     found, operands = bytearray(len(code.instructions)), code.operands
     for i in roots:
@@ -300,8 +300,8 @@ def operands(instruction: Instruction) -> tuple[int, ...]:
     >>> operands(("dot", ((1, 2),), (3,))), operands(("fadd", 4, 5)), operands(("input", 6))
     ((1, 2, 3), (4, 5), ())
     """
-    if instruction[0] in SUMS:
+    if instruction[0] in SUM_OPCODES:
         return (*chain.from_iterable(instruction[1]), *instruction[2])
-    if instruction[0] in LEAVES:
+    if instruction[0] in LEAF_OPCODES:
         return ()
     return instruction[1:]

@@ -11,12 +11,22 @@ from collections.abc import Container, Iterable
 from itertools import chain
 from typing import Any
 
-from .code import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, named, renumbered
+from .code import (
+    FORMULAS,
+    GATHER,
+    LEAF_OPCODES,
+    SAMPLE,
+    SUM_OPCODES,
+    Code,
+    inline_formula,
+    register_formula,
+    renumbered,
+)
 
 MOST_READ = 10  # operands of what is fused
 HEAVIEST = 50  # instructions of the machine in what is fused
-COMMON = 32  # equal trees that are fused: a function for fewer takes longer to compile than it saves
-APART = {*LEAVES, TAKE}
+MIN_OCCURRENCES = 32  # equal trees that are fused: a function for fewer takes longer to compile than it saves
+APART = {*LEAF_OPCODES, GATHER}
 
 
 def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
@@ -32,14 +42,14 @@ def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -
     trees = _Trees(code, sums)
     uses = Counter(chain.from_iterable(map(code.operands.__getitem__, needed)))
     for i in needed:
-        if i in code.sampled:
+        if i in code.per_sample:
             trees.add(i, uses[i] == 1 and i not in kept)
     alike: dict[Any, list[int]] = {}
     for i in trees.roots:
         alike.setdefault(trees.key(i, {j: k for k, j in enumerate(trees.read[i])}), []).append(i)
     found = code.copy()
     for like in alike.values():
-        if len(like) >= COMMON:
+        if len(like) >= MIN_OCCURRENCES:
             opcode = trees.opcode(like[0])
             for i in like:
                 found.operands[i] = trees.read[i]
@@ -69,13 +79,13 @@ class _Trees:
         opcode, operands = self.code.instructions[i][0], self.code.operands[i]
         if opcode in APART:
             return
-        sum_ = opcode in SUMS
+        sum_ = opcode in SUM_OPCODES
         if sum_ and len(operands) > self._longest_sum:
             return
         alone = self.parts.keys().isdisjoint(operands)
         if alone and not (single or sum_):
             return
-        weight = self.code.weight(i)
+        weight = self.code.cost_of(i)
         if not alone:
             weight = self._take_in(i, operands, weight)
         if sum_ and i not in self.roots:
@@ -104,18 +114,18 @@ class _Trees:
         opcode, *rest = self.code.instructions[i]
         inside = self.inside.get(i, ())
         parts = [self.key(j, place) if j in inside else place[j] for j in self.code.operands[i]]
-        return opcode, len(rest[0]) if opcode in SUMS else 0, *parts
+        return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *parts
 
     def opcode(self, i: int) -> str:
         """Return the name of a tree as a formula."""
         whole = Code()
-        place = {j: whole.leaf(("input", k), SAMPLE) for k, j in enumerate(self.read[i])}
+        place = {j: whole.append(("input", k), SAMPLE) for k, j in enumerate(self.read[i])}
 
         def number(i: int) -> int:
             instruction, inside = self.code.instructions[i], self.inside.get(i, ())
             numbers = {j: number(j) if j in inside else place[j] for j in self.code.operands[i]}
             if instruction[0] in FORMULAS:
-                return inlined(whole, instruction[0], [numbers[j] for j in instruction[1:]])
+                return inline_formula(whole, instruction[0], [numbers[j] for j in instruction[1:]])
             return whole.add(renumbered(instruction, numbers))
 
-        return named(whole, number(i))
+        return register_formula(whole, number(i))

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
+from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
-from .formulas import Operations
 
 MOST_SELECTED = 4  # operands among which an operation selects by instructions; of more, a part is a product
 DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
 
 
-def ordered(outputs: Sequence[Value]) -> list[Value]:
+def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
     """Return the interior nodes below all outputs, operands first, each once; then the outputs, which may be leaves.
 
     >>> x = Value(1)
     >>> a = x.exp(); b = a * a
-    >>> ordered([a, b]) == [a, b, a, b]
+    >>> evaluation_order([a, b]) == [a, b, a, b]
     True
     """
     return [*reversed(topological_order(*reversed(outputs))), *outputs]
@@ -59,7 +59,7 @@ class Graph:
 
     >>> x, w = Value(2), Value(3)
     >>> graph = Graph([w * x + w], [x])
-    >>> len(graph.order), graph.parameters == [w], graph.constants
+    >>> len(graph.operations), graph.parameters == [w], graph.constants
     (2, True, {})
     """
 
@@ -67,14 +67,16 @@ class Graph:
         self.outputs, self.inputs = outputs, inputs
         interior, leaves = traverse(*reversed(outputs))
         interior.reverse()
-        self.order = [(node, node.op) for node in interior if node.op]
+        self.operations = [(node, node.op) for node in interior if node.op]
         others = _met(interior, outputs, leaves.difference(inputs, given))
         self.parameters = [*given, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
-        self.code = Operations()
-        for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
+        self.code = CodeBuilder()
+        for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations]):
             self.code.check(op, count)
-        check_flow(interior, given)  # what was frozen when one of several programs was made may be trained in time
+        check_gradient_flow(
+            interior, given
+        )  # what was frozen when one of several programs was made may be trained in time
 
 
 def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
@@ -85,15 +87,15 @@ def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -
     return [x for x in dict.fromkeys(met) if x in leaves]
 
 
-def check_flow(nodes: Iterable[Value], but: Collection[Value] = ()) -> None:
+def check_gradient_flow(nodes: Iterable[Value], but: Collection[Value] = ()) -> None:
     """Raise ValueError if an operand requires a gradient now, and did not when a node was made of it.
 
     >>> x, w = Value(2), Value(3, "w")
     >>> w.requires_grad = False
     >>> y = w * x
-    >>> check_flow([y])
+    >>> check_gradient_flow([y])
     >>> w.requires_grad = True
-    >>> check_flow([y])
+    >>> check_gradient_flow([y])
     Traceback (most recent call last):
     ValueError: compile(): Value(data=3.0, grad=0.0, label='w') required no gradient when mul(...) was recorded with \
 it, and does now, so that none flows there; record it anew, and write .detach() where none is to flow
@@ -135,11 +137,13 @@ class Lowering:
     def __init__(self, graph: Graph) -> None:
         self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
         self.width = len(graph.inputs)
-        self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
+        self.of: dict[Value, int] = {x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
-        self.order = graph.order
-        self.sampled = {*graph.inputs}  # and, after `differentiate`, all above: what is folded may have such a gradient
-        for node, op in self.order:
+        self.operations = graph.operations
+        self.per_sample = {
+            *graph.inputs
+        }  # and, after `differentiate`, all above: what is folded may have such a gradient
+        for node, op in self.operations:
             self._visit(node, op)
         self._outputs = graph.outputs
         self.outputs = [self.of[x] if x in self.of else self._leaf(x) for x in graph.outputs]
@@ -167,7 +171,7 @@ class Lowering:
         if type(leaf) is float:
             return self.code.constant(leaf)
         if leaf in self._place:
-            number = self.code.leaf(("parameter", self._place[leaf]), BATCH)
+            number = self.code.append(("parameter", self._place[leaf]), BATCH)
         else:
             number = self.code.constant(self._constants.get(leaf, leaf.data))
         self.of[leaf] = number
@@ -186,10 +190,10 @@ class Lowering:
         """
         [root] = self._outputs
         wanted = set(self.parameters)
-        for node, op in self.order:
+        for node, op in self.operations:
             parents = node.operands
-            if not self.sampled.isdisjoint(parents):
-                self.sampled.add(node)
+            if not self.per_sample.isdisjoint(parents):
+                self.per_sample.add(node)
             if not wanted.isdisjoint(parents) and (op.lowerings.summands or _flows(op, parents, wanted)):
                 wanted.add(node)
         received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
@@ -197,8 +201,8 @@ class Lowering:
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}  # of others: nodes, and the slot if they select
         self._reach: dict[Value, int] = {}
         if root in wanted:
-            received.terms[root].append(self.code.leaf(("seed",), SAMPLE))
-        for node, op in reversed(self.order):
+            received.terms[root].append(self.code.append(("seed",), SAMPLE))
+        for node, op in reversed(self.operations):
             if node in wanted and (received.pairs[node] or received.terms[node]):
                 upstream = self._gradient(node, received)
                 if op.lowerings.summands:
@@ -287,15 +291,15 @@ class Lowering:
     def _gradient(self, node: Value, received: _Received) -> int:
         """Return the number of the sum of what a node received."""
         code, pairs, terms = self.code, received.pairs[node], received.terms[node]
-        if node in self.sampled:
+        if node in self.per_sample:
             return code.dot(pairs, terms)
-        sampled = code.sampled
-        if len(pairs) == 1 and not terms and pairs[0][0] in sampled:  # at once, since every weight of a layer is so
+        per_sample = code.per_sample
+        if len(pairs) == 1 and not terms and pairs[0][0] in per_sample:  # at once, since every weight of a layer is so
             return self._total(tuple(pairs))
-        products = [pair for pair in pairs if pair[0] in sampled]
-        others = [pair for pair in pairs if pair[0] not in sampled]
-        products += [(t, code.constant(1.0)) for t in terms if t in sampled]
-        rest = [t for t in terms if t not in sampled]
+        products = [pair for pair in pairs if pair[0] in per_sample]
+        others = [pair for pair in pairs if pair[0] not in per_sample]
+        products += [(t, code.constant(1.0)) for t in terms if t in per_sample]
+        rest = [t for t in terms if t not in per_sample]
         if products:
             rest.append(self._total(tuple(products)))
         return code.dot(others, rest)
@@ -303,7 +307,7 @@ class Lowering:
     def _total(self, products: tuple[Pair, ...]) -> int:
         """Return the number of what is summed over the samples."""
         self.totals.append(products)
-        return self.code.leaf(("total", len(self.totals) - 1), AFTER)
+        return self.code.append(("total", len(self.totals) - 1), AFTER)
 
 
 def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from .elementary import POLYNOMIALS
 from .lanes import Lanes, vector
-from .text import OURS, Function
+from .text import KERNEL_PREFIX, Function
 from .vectors import Vector
 
 LIBRARY = "libmvec.so.1"
@@ -95,7 +95,7 @@ class Library:
 
 def called(name: str, count: int) -> str:
     """Return what a function for so many lanes is called."""
-    return f"{OURS}vector_{name}_{count}"
+    return f"{KERNEL_PREFIX}vector_{name}_{count}"
 
 
 def _lane_by_lane(f: Function, name: str, count: int, parameters: Sequence[str]) -> str:

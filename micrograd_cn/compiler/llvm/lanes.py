@@ -1,10 +1,10 @@
-"""Operations on vectors or scalars as LLVM's text: what every function of the compiler is made of."""
+"""CodeBuilder on vectors or scalars as LLVM's text: what every function of the compiler is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .text import OURS, Function, literal
+from .text import KERNEL_PREFIX, Function, literal
 
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
@@ -26,7 +26,7 @@ class Lanes:
         self.f = f
         self.count = count
         self.fused = fused
-        self.kind = vector(count)
+        self.type = vector(count)
         self.scalar = count == 1
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
@@ -34,9 +34,9 @@ class Lanes:
         """Return a scalar in every lane."""
         if self.scalar:
             return x
-        one = self.f.op(f"insertelement {self.kind} poison, double {x}, i32 0")
+        one = self.f.op(f"insertelement {self.type} poison, double {x}, i32 0")
         lanes = f"<{self.count} x i32> zeroinitializer"
-        return self.f.op(f"shufflevector {self.kind} {one}, {self.kind} poison, {lanes}")
+        return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {lanes}")
 
     def constant(self, x: float) -> str:
         """Return a number in every lane."""
@@ -47,28 +47,28 @@ class Lanes:
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
         """Return what a machine form gives: an instruction, an intrinsic of LLVM, or a function of C's library."""
         if opcode in ARITHMETIC:
-            return self.f.op(f"{opcode} {self.kind} {xs[0]}, {xs[1]}")
+            return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
-            return self.f.op(f"fneg {self.kind} {xs[0]}")
+            return self.f.op(f"fneg {self.type} {xs[0]}")
         if opcode == "select":
             return self.choose(self.condition("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
         if opcode.startswith("fcmp"):
             return self.number(self.condition(opcode, xs))
-        operands = [f"{self.kind} {x}" for x in xs]
+        operands = [f"{self.type} {x}" for x in xs]
         if opcode.startswith("llvm."):
-            return self.f.call(self.kind, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
+            return self.f.call(self.type, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
         if self.scalar:
-            return self.f.call(self.kind, opcode, *operands)
+            return self.f.call(self.type, opcode, *operands)
         self.f.elementary[opcode, self.count] = len(xs)
-        return self.f.call(self.kind, f"{OURS}vector_{opcode}_{self.count}", *operands)
+        return self.f.call(self.type, f"{KERNEL_PREFIX}vector_{opcode}_{self.count}", *operands)
 
     def condition(self, opcode: str, xs: Sequence[str]) -> str:
         """Return what a comparison gives, one bit a lane."""
-        return self.f.op(f"{opcode} {self.kind} {xs[0]}, {xs[1]}")
+        return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
 
     def choose(self, condition: str, a: str, b: str) -> str:
         """Return `a` where the condition holds, else `b`."""
-        return self.f.op(f"select {self.mask} {condition}, {self.kind} {a}, {self.kind} {b}")
+        return self.f.op(f"select {self.mask} {condition}, {self.type} {a}, {self.type} {b}")
 
     def number(self, condition: str) -> str:
         """Return 1.0 where the condition holds, else 0.0."""
@@ -83,19 +83,19 @@ class Lanes:
 
     def add(self, a: str, b: str) -> str:
         """Return the sum."""
-        return self.f.op(f"fadd {self.kind} {a}, {b}")
+        return self.f.op(f"fadd {self.type} {a}, {b}")
 
     def multiply(self, a: str, b: str) -> str:
         """Return the product."""
-        return self.f.op(f"fmul {self.kind} {a}, {b}")
+        return self.f.op(f"fmul {self.type} {a}, {b}")
 
-    def product_added(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
+    def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
         """Return a * b + total, of a "sum" with the product rounded."""
         if opcode != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
 
-    def transposed(self, xs: Sequence[str]) -> list[str]:
+    def transpose(self, xs: Sequence[str]) -> list[str]:
         """Return `count` vectors of which the first has the first lanes of as many others, and so on.
 
         Neighbours exchange every other lane, then those two apart every other pair of lanes, and so on: a processor
@@ -114,11 +114,11 @@ class Lanes:
         """Return every other group of lanes of `a`, from one on, each followed by that of `b`."""
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
-        return self.f.op(f"shufflevector {self.kind} {a}, {self.kind} {b}, <{self.count} x i32> <{chosen}>")
+        return self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, <{self.count} x i32> <{chosen}>")
 
-    def sum_of_lanes(self, x: str) -> str:
+    def horizontal_sum(self, x: str) -> str:
         """Return the sum of all lanes as a scalar: of halves, of their halves, and so on."""
-        half, kind = self.count // 2, self.kind
+        half, kind = self.count // 2, self.type
         while half:
             halves = []
             for start in (0, half):
@@ -129,7 +129,7 @@ class Lanes:
             half //= 2
         return x if self.scalar else self.f.op(f"extractelement {kind} {x}, i32 0")
 
-    def sums_of_lanes(self, xs: Sequence[str]) -> str:
+    def horizontal_sums(self, xs: Sequence[str]) -> str:
         """Return a vector of the sums of the lanes of `count` vectors: of neighbours, of theirs, and so on."""
         while len(xs) > 1:
             xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]
@@ -141,7 +141,7 @@ class Lanes:
         for odd in (0, 1):
             chosen = ", ".join([f"i32 {k}" for k in range(odd, 2 * self.count, 2)])
             lanes = f"<{self.count} x i32> <{chosen}>"
-            halves.append(self.f.op(f"shufflevector {self.kind} {a}, {self.kind} {b}, {lanes}"))
+            halves.append(self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, {lanes}"))
         return self.add(*halves)
 
 

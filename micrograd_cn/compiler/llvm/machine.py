@@ -15,7 +15,7 @@ from typing import Any
 from . import builtin
 from .functions import LIBRARY, Library, called
 from .lanes import ARITHMETIC
-from .text import FAST, OURS, Function, Makers
+from .text import FAST_KERNEL_PREFIX, KERNEL_PREFIX, Function, KernelWriters
 
 try:
     import llvmlite.binding as llvm
@@ -80,8 +80,8 @@ class Machine:
                     llvm.add_symbol(python, at)
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
         self.library = Library(self.triple, self.simd, self.fused, _found)
-        self.shared: dict[str, Function] = {}
-        self.written: dict[Any, Function] = {}
+        self.kernels: dict[str, Function] = {}
+        self.written_kernels: dict[Any, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []
 
@@ -128,62 +128,62 @@ class Machine:
         """
         for f in functions:
             self.check(f, op_names or {})
-            self.share(f.shared | self._elementary(f), fast=True)
-        return Compiled(self, self.text(functions).replace(OURS, FAST), 1, op_names or {})
+            self.compile_kernels(f.kernels | self._elementary(f), fast=True)
+        return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
         """Raise TypeError if a function calls one of C's that the process does not have."""
         for name in (*f.called, *(name for name, _ in f.elementary)):
-            if not name.startswith(("llvm.", OURS)) and not _found(name):
+            if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _found(name):
                 raise _unknown(name, op_names)
 
-    def _elementary(self, f: Function) -> Makers:
+    def _elementary(self, f: Function) -> KernelWriters:
         """Return what writes the functions of vectors that a function calls."""
         return {
             called(name, count): partial(self.library.on_vectors, name, count, operands)
             for (name, count), operands in f.elementary.items()
         }
 
-    def share(self, makers: Makers, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
+    def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
         """Compile functions that all programs share, once in a process; or once more, so that they are `fast`."""
         with _lock:
             made: dict[str, Function] = {}
-            wanted = dict(makers)
+            wanted = dict(kernels)
             while wanted:
                 name, make = wanted.popitem()
                 if name not in self.addresses[fast] and name not in made:
-                    f = made[name] = self.shared.get(name) or make()
+                    f = made[name] = self.kernels.get(name) or make()
                     self.check(f, op_names or {})
-                    wanted |= f.shared | self._elementary(f)
+                    wanted |= f.kernels | self._elementary(f)
             if made:
-                text, prefix = self.text(list(made.values())), FAST if fast else OURS
-                compiled = Compiled(self, text.replace(OURS, prefix), int(fast), op_names or {})
+                text, prefix = self.text(list(made.values())), FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
+                compiled = Compiled(self, text.replace(KERNEL_PREFIX, prefix), int(fast), op_names or {})
                 self._compiled.append(compiled)
                 for name in made:
-                    shared = name.replace(OURS, prefix)
+                    shared = name.replace(KERNEL_PREFIX, prefix)
                     self.addresses[fast][name] = compiled.address(shared)
                     llvm.add_symbol(shared, self.addresses[fast][name])
-                self.shared |= made
+                self.kernels |= made
 
-    def missing(self, names: Iterable[str]) -> int:
+    def count_slow(self, names: Iterable[str]) -> int:
         """Return how many shared functions have not been made fast yet."""
         return sum(name not in self.addresses[True] for name in names)
 
-    def with_shared(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
+    def with_kernels(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
         """Return functions with all the shared ones that they and some others call."""
         found = {f.name: f for f in functions}
         wanted = [*names, *(name for f in functions for name in f.called)]
         while wanted:
             name = wanted.pop()
-            if name in self.shared and name not in found:
-                found[name] = self.shared[name]
-                wanted += self.shared[name].called
+            if name in self.kernels and name not in found:
+                found[name] = self.kernels[name]
+                wanted += self.kernels[name].called
         return list(found.values())
 
     def address(self, name: str, make: Callable[[], Function], fast: bool) -> int:
         """Return the address of a function that all programs share."""
         if name not in self.addresses[fast]:
-            self.share({name: make}, fast)
+            self.compile_kernels({name: make}, fast)
         return self.addresses[fast][name]
 
 

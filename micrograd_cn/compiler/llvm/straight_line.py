@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..instructions.code import FORMULAS, START, SUMS, Code, Pair
+from ..instructions.code import FORMULAS, START, SUM_OPCODES, Code, Pair
 from .lanes import Lanes
 
 
@@ -44,7 +44,7 @@ class StraightLineWriter:
     def write(self, i: int) -> None:
         """Write one instruction."""
         opcode, *rest = self.code.instructions[i]
-        if opcode in SUMS:
+        if opcode in SUM_OPCODES:
             self.define(i, self.sum(opcode, *rest))
         elif opcode.startswith("fcmp"):
             names = [self.value(j) for j in rest]
@@ -68,7 +68,7 @@ class StraightLineWriter:
             total = self.lanes.add(total, self.value(t)) if total else self.value(t)
         for a, b in pairs:
             if total:
-                total = self.lanes.product_added(self.value(a), self.value(b), total, opcode)
+                total = self.lanes.multiply_add(self.value(a), self.value(b), total, opcode)
             else:
                 total = self.lanes.multiply(self.value(a), self.value(b))
         return total or self.lanes.constant(-0.0)

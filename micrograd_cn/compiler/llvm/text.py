@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 BYTE = "i8"  # the type by which `at` counts offsets in bytes
-OURS = "micrograd_cn."  # before the names of functions that programs share, which no function of C has
-FAST = "micrograd_cn.fast."  # before those that are compiled with more effort
+KERNEL_PREFIX = "micrograd_cn."  # before the names of functions that programs share, which no function of C has
+FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # before those that are compiled with more effort
 
 
-Makers: TypeAlias = "dict[str, Callable[[], Function]]"
+KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 
 
 def literal(x: float) -> str:
@@ -59,7 +59,7 @@ class Function:
         self.name = name
         self.signature = f"{result} @{name}({arguments})"
         self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self.shared: Makers = {}
+        self.kernels: KernelWriters = {}
         self.elementary: dict[tuple[str, int], int] = {}
         self.stack = True
         self.lines: list[str] = []

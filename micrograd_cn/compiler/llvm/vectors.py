@@ -54,7 +54,7 @@ class Vector:
 
     def times(self, factor: Vector | float, term: Vector | float) -> Vector:
         """Return self * factor + term, rounded once if the processor can."""
-        return self.named(self.lanes.product_added(self.name, self.all(factor).name, self.all(term).name))
+        return self.named(self.lanes.multiply_add(self.name, self.all(factor).name, self.all(term).name))
 
     def polynomial(self, coefficients: Sequence[float]) -> Vector:
         """Return a polynomial, the constant term first; even and odd powers are summed apart, so that none waits."""
@@ -77,7 +77,7 @@ class Vector:
 
     def bits(self, instruction: str, number: int) -> Vector:
         """Return the doubles whose bits are an instruction's, of the bits of these ones and of a whole number."""
-        f, kind, count = self.lanes.f, self.lanes.kind, self.lanes.count
+        f, kind, count = self.lanes.f, self.lanes.type, self.lanes.count
         whole = f"<{count} x i64>"
         own = f.op(f"bitcast {kind} {self.name} to {whole}")
         result = f.op(f"{instruction} {whole} {own}, <{', '.join([f'i64 {number}'] * count)}>")
@@ -105,7 +105,7 @@ class Vector:
 
     def rarely(self, condition: str, values: Sequence[Vector], others: Callable[[], Sequence[Vector]]) -> list[Vector]:
         """Return `values`, or, in a branch that is rarely taken, what the function makes."""
-        with self.lanes.f.rarely(condition, self.lanes.kind, [x.name for x in values]) as branch:
+        with self.lanes.f.rarely(condition, self.lanes.type, [x.name for x in values]) as branch:
             branch.next = [x.name for x in others()]
         return [self.named(name) for name in branch.carried]
 

@@ -39,7 +39,7 @@ class Places:
         self._scalars, self._vectors = scalars, 0
         self._free: list[tuple[int, int]] = []  # scalars: the first place and the one after the last, in order
         self._offsets = _Offsets(self)
-        self.at = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
+        self.offset = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
 
     def copy(self) -> Places:
         """Return the same places, to which others may be added."""
@@ -49,12 +49,12 @@ class Places:
         return found
 
     @property
-    def scalars(self) -> int:
+    def scalar_count(self) -> int:
         """How many scalars there are."""
         return self._scalars
 
     @property
-    def vectors(self) -> int:
+    def vector_count(self) -> int:
         """How many vectors there are."""
         return self._vectors
 
@@ -63,7 +63,7 @@ class Places:
 
         >>> from micrograd_cn.compiler.instructions.code import Code
         >>> places = Places(Schedule(Code(), [], [], batched=False), simd=1, lanes=1, scalars=0)
-        >>> places.allocate(5), places.free([2, 1, 4]), places.allocate(2), places.allocate(2), places.scalars
+        >>> places.allocate(5), places.free([2, 1, 4]), places.allocate(2), places.allocate(2), places.scalar_count
         (0, None, 1, 4, 6)
         """
         for k, (first, after) in enumerate(self._free):
@@ -158,9 +158,9 @@ class Places:
             self.filled[i] = self.allocate_vectors(1)
         return self.filled[i]
 
-    def in_block(self, i: int) -> int:
+    def block_offset(self, i: int) -> int:
         """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
-        return WORD * self.lanes * self.fill(i) if self.schedule.batched else self.at(i)
+        return WORD * self.lanes * self.fill(i) if self.schedule.batched else self.offset(i)
 
 
 class _Offsets(dict[int, int]):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from ..instructions.code import AFTER, BATCH, SAMPLE, START, SUMS
-from .maps import VECTORS, Maps, families
+from ..instructions.code import AFTER, BATCH, SAMPLE, START, SUM_OPCODES
 from .places import WORD, Places
 from .schedule import Schedule
-from .stages import Gathers, Map, Outer, Stage, StraightLine, Sums, unused_after
+from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
+from .vectorizer import VECTORS, Vectorizer, families
 
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 NEAREST = 1 << 13  # bytes of a panel that is read once
@@ -52,24 +52,24 @@ class Plan:
         self.schedule, self.simd = schedule, simd
         self.places = places = Places(schedule, simd, lanes if schedule.batched else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
-        self.scalar, self.vector, self.at = places.scalar, places.vector, places.at
+        self.scalar, self.vector, self.offset = places.scalar, places.vector, places.offset
         self.row_at = places.allocate_vectors(width) if schedule.batched else places.allocate(width)
         self.total_place: dict[int, int] = {}
-        self.count = 0
+        self.total_count = 0
         self.outer = [self._turned(group) for group in schedule.totals.outer]
         self._place_totals()
-        self.totals_at = self.places.allocate(self.count)
+        self.totals_at = self.places.allocate(self.total_count)
         self.moved: list[tuple[int, int]] = []
         if gather and not schedule.batched:
             self._move_inputs()
         self._place_leaves()
-        self._maps = Maps(places, self._wishes(), gather)
+        self._maps = Vectorizer(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
         self._place()
         if schedule.batched:
             self.places.renumber(width, *self._lives({*schedule.roots, *outputs, *schedule.totals.factors()}))
         for i in outputs:
-            self.places.in_block(i)
+            self.places.block_offset(i)
         self.blocks = self._blocks()
 
     def _place_leaves(self) -> None:
@@ -94,18 +94,18 @@ class Plan:
             self.places.side_by_side(fresh)
             self.moved += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
-    def _turned(self, group: Outer) -> Outer:
+    def _turned(self, group: OuterProduct) -> OuterProduct:
         """Return a table of totals with those as its columns that fill whole vectors better."""
         rows, columns = len(group.lefts), len(group.rights)
         turn = self.schedule.batched and self.places.whole(rows) * columns < rows * self.places.whole(columns)
-        return group.transposed() if turn else group
+        return group.transpose() if turn else group
 
     def _wishes(self) -> dict[int, tuple[int, int]]:
         """Return for values that a loop reads its number and in which order they should lie there."""
         lists = [
             side
             for phase in (BATCH, SAMPLE, AFTER)
-            for layer in ([] if self.schedule.are_in_lanes(phase) else self.schedule.layers[phase])
+            for layer in ([] if self.schedule.phase_in_lanes(phase) else self.schedule.layers[phase])
             for group in layer.sums
             for side in dict.fromkeys(group.rights)
         ]
@@ -126,9 +126,9 @@ class Plan:
             self.places.side_by_side(sorted(layer.gathers, key=maps.order))
         waiting: list[int] = []
         for layer in schedule.layers[phase]:
-            if schedule.are_in_lanes(phase):
+            if schedule.phase_in_lanes(phase):
                 yield from schedule.straight_lines_in_lanes(layer)
-            for level in () if schedule.are_in_lanes(phase) else layer.levels.values():
+            for level in () if schedule.phase_in_lanes(phase) else layer.levels.values():
                 found, rest = maps.of(level)
                 if found:
                     yield from schedule.straight_lines(waiting)
@@ -147,12 +147,12 @@ class Plan:
         for group in self.outer:
             width = self.places.whole(len(group.rights))
             for row in group.totals:
-                self.total_place.update({k: place for place, k in enumerate(row, self.count)})
-                self.count += width
+                self.total_place.update({k: place for place, k in enumerate(row, self.total_count)})
+                self.total_count += width
         for k, _ in self.schedule.totals.single:
-            self.total_place[k] = self.count
-            self.count += 1
-        self.count = self.places.whole(self.count)
+            self.total_place[k] = self.total_count
+            self.total_count += 1
+        self.total_count = self.places.whole(self.total_count)
 
     def _place(self) -> None:
         """Give a place to what is read in another stage than it is made, by a loop, or by the caller."""
@@ -174,7 +174,7 @@ class Plan:
             if isinstance(stage, StraightLine):
                 for i in made.intersection(self.read_by(stage)):
                     self.places.keep(i)
-                made.update([i for i in stage.numbers if i not in schedule.long])
+                made.update([i for i in stage.numbers if i not in schedule.long_sums])
         for i in schedule.roots:
             self.places.keep(i)
         for i in schedule.leaves:
@@ -185,7 +185,7 @@ class Plan:
         """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
         stages = self.stages[SAMPLE]
         made = [stage.numbers for stage in stages]
-        over = unused_after((number, self.read_by(stage)) for number, stage in enumerate(stages))
+        over = dead_after((number, self.read_by(stage)) for number, stage in enumerate(stages))
         operands = self.code.operands
         return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
@@ -193,7 +193,7 @@ class Plan:
         """Return the operands of a map's instructions: the first of each, the second of each, and so on."""
         if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]
-        if stage.opcode not in SUMS:
+        if stage.opcode not in SUM_OPCODES:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         one, rows = self.code.constant(1.0), []
         for i in stage.numbers:
@@ -217,7 +217,7 @@ class Plan:
         """
         if not self.schedule.batched:
             return 1
-        size = WORD * self.lanes * max(self.places.vectors, 1)
-        if not self.count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):
+        size = WORD * self.lanes * max(self.places.vector_count, 1)
+        if not self.total_count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):
             return min(MOST_BLOCKS, max(NEAREST // size, 1))
         return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from ..instructions.code import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
+from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, live
 from ..instructions.fusion import fused
 from .stages import StraightLine, Sums
 from .totals import Totals
@@ -19,8 +19,8 @@ from .totals import Totals
 ALONE = 32  # products from which a sum is a loop although no other sum has its right factors
 ALIKE_FROM = 4  # instructions of a level; of fewer, each counts as a group of its own
 LEVELS = 1 << 32  # the level numbers of a layer begin at its own number times this
-LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
-CHUNK = 300  # instructions of a straight line: the time to compile one grows faster than its length
+MAX_NATIVE_COST = 10_000  # instructions for which native code is made at all: it takes seconds
+MAX_STRAIGHT_LINE_COST = 300  # instructions of a straight line: the time to compile one grows faster than its length
 
 
 class Layer(NamedTuple):
@@ -70,26 +70,26 @@ class Schedule:
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._need(kept)
-        long = [i for i in self.done if sums and code.instructions[i][0] in SUMS and self._may_be_long(i)]
+        long = [i for i in self.done if sums and code.instructions[i][0] in SUM_OPCODES and self._may_be_long(i)]
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values())
-        self.long = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
-        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
-        self.gathers = {i for i in self.done if code.instructions[i][0] == TAKE}
-        self.size = code.size(i for i in self.done if i not in self.long and i not in self.gathers)
-        self.large = sums and self.size > LARGEST
-        if self.large:
+        self.long_sums = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
+        self.firsts = {i: x for i in self.long_sums if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
+        self.gathers = {i for i in self.done if code.instructions[i][0] == GATHER}
+        self.cost = code.cost_of_all(i for i in self.done if i not in self.long_sums and i not in self.gathers)
+        self.threaded_only = sums and self.cost > MAX_NATIVE_COST
+        if self.threaded_only:
             self.code = fused(code, self.needed, kept, sums=batched)
             self._need(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
     def _need(self, wanted: Iterable[int]) -> None:
-        self.needed = below(self.code, wanted)
+        self.needed = live(self.code, wanted)
         operands = self.code.operands
         self.leaves = [i for i in self.needed if not operands[i]]
         self.done = [i for i in self.needed if operands[i]]
 
-    def alike(self) -> float:
+    def mean_group_size(self) -> float:
         """Return how many instructions of one kind a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for layer in chain(*self.layers.values()):
@@ -99,7 +99,7 @@ class Schedule:
                 groups += len({*opcodes}) or count
         return steps / max(groups, 1)
 
-    def are_in_lanes(self, phase: int) -> bool:
+    def phase_in_lanes(self, phase: int) -> bool:
         """Return whether the values of a phase are vectors."""
         return self.batched and phase == SAMPLE
 
@@ -110,10 +110,10 @@ class Schedule:
     def _may_be_long(self, i: int) -> bool:
         """Return whether a sum can be a loop; in lanes all right factors are samples, and all left ones, or none."""
         pairs = self.code.instructions[i][1]
-        if len(pairs) < LONG or not self.in_lanes(i):
-            return len(pairs) >= LONG
-        sampled = self.code.sampled
-        return len({a in sampled for a, _ in pairs}) == 1 and all(b in sampled for _, b in pairs)
+        if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
+            return len(pairs) >= MIN_LOOP_PRODUCTS
+        per_sample = self.code.per_sample
+        return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
     def start(self, i: int) -> int:
         """Return the number of the value from which a long sum starts."""
@@ -122,7 +122,7 @@ class Schedule:
 
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
         """Yield the instructions of a layer of samples in lanes, in the order that suits what runs them."""
-        if self.large:
+        if self.threaded_only:
             return self.straight_lines(self._by_form(layer.levels.values()))
         return self.straight_lines(self._in_order([i for i in layer.numbers if i not in self.firsts]))
 
@@ -131,7 +131,7 @@ class Schedule:
 
         In a layer, each is a level above the highest that it needs of this layer.
         """
-        code, long, gathers = self.code, self.long, self.gathers
+        code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
         above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
         for i in self.done:
@@ -184,23 +184,23 @@ class Schedule:
         weight = 0
         for i in numbers:
             chunk.append(i)
-            weight += self.weight(i)
-            if weight >= CHUNK:
+            weight += self.cost_of(i)
+            if weight >= MAX_STRAIGHT_LINE_COST:
                 yield StraightLine(chunk)
                 chunk, weight = [], 0
         if chunk:
             yield StraightLine(chunk)
 
-    def weight(self, i: int) -> int:
+    def cost_of(self, i: int) -> int:
         """Return about how many instructions of the machine are done in a straight line."""
-        return 2 if i in self.long else self.code.weight(i)
+        return 2 if i in self.long_sums else self.code.cost_of(i)
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
             opcode, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
-            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.sampled else "matrix"
+            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
             first = self.firsts.get(i)
             key = kind, opcode, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
             group = groups.setdefault(key, Sums(kind, opcode, [], [], [], first))
@@ -211,5 +211,5 @@ class Schedule:
 
     def reads(self, i: int) -> tuple[int, ...]:
         """Return what a straight line needs for an instruction in registers; the factors of a loop are in memory."""
-        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
+        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long_sums else self.code.operands[i]
         return terms

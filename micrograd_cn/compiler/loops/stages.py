@@ -81,7 +81,7 @@ class Gathers:
 
 
 @dataclass
-class Outer:
+class OuterProduct:
     """Totals of all products of some factors with others, or of several pairs of these, added up.
 
     Attributes:
@@ -94,18 +94,18 @@ class Outer:
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
 
-    def transposed(self) -> Outer:
+    def transpose(self) -> OuterProduct:
         """Return the same totals with the columns as rows."""
-        return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
+        return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
 Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
-def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
+def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
     """Return for each stage, by its number, the values that are read in it and in no later one.
 
-    >>> unused_after([(0, [7, 8]), (1, [8]), (3, [9])])
+    >>> dead_after([(0, [7, 8]), (1, [8]), (3, [9])])
     {0: [7], 1: [8], 3: [9]}
     """
     last: dict[int, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..instructions.code import Code, Pair
-from .stages import Outer
+from .stages import OuterProduct
 
 COLUMNS = 3  # from which totals are an outer product
 
@@ -29,13 +29,13 @@ class Totals:
         for k, pairs in enumerate(totals):
             left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
             rows.setdefault(left, []).append((k, right))
-        outer: dict[tuple[tuple[int, ...], ...], Outer] = {}
+        outer: dict[tuple[tuple[int, ...], ...], OuterProduct] = {}
         self.single: list[tuple[int, Pair]] = []
         one = code.constant(1.0)
         for left, found in rows.items():
             if len(found) >= COLUMNS:
                 columns = tuple([right for _, right in found])
-                group = outer.setdefault(columns, Outer([], [], list(columns)))
+                group = outer.setdefault(columns, OuterProduct([], [], list(columns)))
                 group.totals.append([k for k, _ in found])
                 group.lefts.append(left)
                 continue

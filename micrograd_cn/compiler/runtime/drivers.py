@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, OURS, Function, Makers, literal
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
 
 # A program's header. Offsets and sizes are in bytes.
 FIELDS = (
-    "batch", "fill", "sample", "totals", "after",  # lists of stages
+    "batch", "broadcast", "sample", "totals", "after",  # lists of stages
     "width", "row_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
     "block", "panel",  # bytes of a block, blocks of a panel
     "outputs", "output_table",  # how many; where each is in a block
@@ -38,7 +38,9 @@ BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
 
 def names(lanes: int) -> dict[str, str]:
     """Return the names of the functions for so many lanes."""
-    return {name: OURS + name for name in OF_ANY_LANES} | {name: f"{OURS}{name}_{lanes}" for name in OF_LANES}
+    return {name: KERNEL_PREFIX + name for name in OF_ANY_LANES} | {
+        name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in OF_LANES
+    }
 
 
 def _field(f: Function, name: str) -> str:
@@ -56,13 +58,13 @@ class Drivers:
         self.machine, self.lanes = machine, lanes
         self.name = names(lanes)
 
-    def makers(self) -> Makers:
+    def kernels(self) -> KernelWriters:
         """Return what writes each of them, by name."""
         return {called: getattr(self, name) for name, called in self.name.items()}
 
     def _call(self, f: Function, kind: str, name: str, *operands: str) -> str:
         called = self.name[name]
-        f.shared[called] = self.makers()[called]
+        f.kernels[called] = self.kernels()[called]
         return f.call(kind, called, *operands)
 
     def _run(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
@@ -90,7 +92,7 @@ class Drivers:
             for lane in range(self.lanes):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
-            f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
+            f.store(lanes.type, seeds, f.at("%w", seed, BYTE), 8)
         to = f.at("%w", _field(f, "row_at"), BYTE)
         if lanes.scalar:
             f.copy(to, rows[0], width)
@@ -99,15 +101,15 @@ class Drivers:
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._neighbours(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
-                chosen = [f.load(simd.kind, f.at(row, first)) for row in rows[half : half + simd.count]]
-                for k, x in enumerate(simd.transposed(chosen)):
+                chosen = [f.load(simd.type, f.at(row, first)) for row in rows[half : half + simd.count]]
+                for k, x in enumerate(simd.transpose(chosen)):
                     place = f.add(f.times(f.add(first, k), self.lanes), half)
-                    f.store(simd.kind, x, f.at(to, place))
+                    f.store(simd.type, x, f.at(to, place))
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
                 x = self._with(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
-            f.store(lanes.kind, x, f.at(to, f.times(one.index, self.lanes)), 8)
+            f.store(lanes.type, x, f.at(to, f.times(one.index, self.lanes)), 8)
         f.do("ret void")
         return f
 
@@ -115,7 +117,7 @@ class Drivers:
         """Return a vector with a number in one lane."""
         if lanes.scalar:
             return number
-        return f.op(f"insertelement {lanes.kind} {x}, double {number}, i32 {lane}")
+        return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
 
     def _panel(self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a") -> None:
         """Load some blocks of rows from `start` on, and run the stages of the samples."""
@@ -139,7 +141,7 @@ class Drivers:
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
         self._run(f, "batch", "1", stride)
-        self._run(f, "fill", f.smaller(self._blocks(f, "%n"), size), stride)
+        self._run(f, "broadcast", f.smaller(self._blocks(f, "%n"), size), stride)
         stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
         whole = f.quotient("%n", self.lanes)
         with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
@@ -215,9 +217,9 @@ class Drivers:
         with self._neighbours(f, outputs) as (number, rest):
             places = [self._output(f, table, block, f.add(number, k)) for k in range(simd.count)]
             for half in range(0, self.lanes, simd.count):
-                xs = [f.load(simd.kind, f.at(place, half)) for place in places]
-                for k, x in enumerate(simd.transposed(xs)):
-                    f.store(simd.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
+                xs = [f.load(simd.type, f.at(place, half)) for place in places]
+                for k, x in enumerate(simd.transpose(xs)):
+                    f.store(simd.type, x, f.at(to, f.add(number, f.times(half + k, outputs))))
         with f.repeat(rest) as one:
             place = self._output(f, table, block, one.index)
             for lane in range(self.lanes):
@@ -256,7 +258,7 @@ class Drivers:
         stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
         f.clear("%a", _field(f, "count"))
         count = self._blocks(f, "%n")
-        self._run(f, "fill", f.smaller(count, size), stride)
+        self._run(f, "broadcast", f.smaller(count, size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.lanes)
@@ -280,8 +282,8 @@ class Drivers:
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
             place = f.times(loop.index, lanes.count)
-            x, y = (f.load(lanes.kind, f.at(base, place)) for base in ("%a", "%others"))
-            f.store(lanes.kind, lanes.add(x, y), f.at("%a", place))
+            x, y = (f.load(lanes.type, f.at(base, place)) for base in ("%a", "%others"))
+            f.store(lanes.type, lanes.add(x, y), f.at("%a", place))
         f.do("ret void")
         return f
 
@@ -315,13 +317,13 @@ class Drivers:
         """Multiply the totals, and return 0, or nan if one of them is not finite."""
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
-        with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.kind, lanes.constant(0.0))]) as loop:
+        with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.type, lanes.constant(0.0))]) as loop:
             place = f.times(loop.index, lanes.count)
-            mean = lanes.multiply(f.load(lanes.kind, f.at("%a", place)), factor)
-            f.store(lanes.kind, mean, f.at(to, place))
+            mean = lanes.multiply(f.load(lanes.type, f.at("%a", place)), factor)
+            f.store(lanes.type, mean, f.at(to, place))
             [total] = loop.carried
             loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
-        return lanes.sum_of_lanes(*loop.next)
+        return lanes.horizontal_sum(*loop.next)
 
     def gradient(self) -> Function:
         """Write the function that computes the mean output and its gradient over a batch."""
@@ -385,8 +387,8 @@ class Drivers:
             with f.repeat(own) as block:
                 to = f.at(w, f.times(block.index, stride), BYTE)
                 place = f.times(f.add(first, block.index), width)
-                f.store(lanes.kind, f.load(lanes.kind, f.at("%gradients", place)), f.at(to, width), align)
-            stages("fill", w, count)
+                f.store(lanes.type, f.load(lanes.type, f.at("%gradients", place)), f.at(to, width), align)
+            stages("broadcast", w, count)
             stages("sample", w, count)
             with f.loop(count) as block:
                 to = f.at(w, f.times(block.index, stride), BYTE)
@@ -397,17 +399,17 @@ class Drivers:
                     source = f.at(base, f.word(entry, 1), BYTE)
                     one = lanes.splat(f.load("double", source))
                     with f.when(in_lanes):
-                        f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
+                        f.store(lanes.type, f.load(lanes.type, source, align), waiting, align)
                     with f.when(f.op(f"xor i1 {in_lanes}, true")):
-                        f.store(lanes.kind, one, waiting, align)
+                        f.store(lanes.type, one, waiting, align)
                 with f.loop(outputs) as output:
                     entry, waiting = places(output.index)
-                    x = f.load(lanes.kind, waiting, align)
-                    f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
+                    x = f.load(lanes.type, waiting, align)
+                    f.store(lanes.type, x, f.at(to, f.word(entry, 2), BYTE), align)
             with f.repeat(own) as block:
                 from_ = f.at(w, f.times(block.index, stride), BYTE)
                 place = f.times(f.add(first, block.index), width)
-                f.store(lanes.kind, f.load(lanes.kind, from_, align), f.at("%s", place))
+                f.store(lanes.type, f.load(lanes.type, from_, align), f.at("%s", place))
         f.do("ret void")
         return f
 
@@ -425,8 +427,8 @@ class Drivers:
             with f.repeat(count) as loop:
                 place = f.add(first, f.times(loop.index, lanes.count))
                 to = f.at("%to", place)
-                product = lanes.multiply(f.load(lanes.kind, f.at("%from", place)), weight)
-                f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), product), to)
+                product = lanes.multiply(f.load(lanes.type, f.at("%from", place)), weight)
+                f.store(lanes.type, lanes.add(f.load(lanes.type, to), product), to)
         f.do("ret void")
         return f
 
@@ -483,7 +485,7 @@ class Drivers:
 def header(**fields: int) -> Sequence[int]:
     """Return a program's header; what is not given is 0.
 
-    >>> header(fill=7)[:3]
+    >>> header(broadcast=7)[:3]
     [0, 7, 0]
     """
     return [fields.get(name, 0) for name in FIELDS]

@@ -27,7 +27,7 @@ from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..loops.stages import Call, StraightLine
-from ..native import function, parts_of
+from ..native import parts_of, write_part
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
 from ..threads.forks import Lock
@@ -79,7 +79,7 @@ def address_of_driver(name: str, lanes: int, fast: bool) -> int:
     """Return where one of these functions is."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
-    return machine().address(called, writer.makers()[called], fast)
+    return machine().address(called, writer.kernels()[called], fast)
 
 
 def pitch(parameters: int) -> int:
@@ -106,23 +106,23 @@ class Stages:
         """Return the calls of each phase with straight lines as native code."""
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
-            if not part.shared:
+            if not part.kernel_call:
                 self.functions.append(
-                    function(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
+                    write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
                 )
                 self.stored = self.stored or bool(part.outputs)
         if self.functions:
             self._compiled = on.compile(self.functions, op_names=self.plan.code.op_names)
         names = iter([f.name for f in self.functions])
         for phase, found in parts.items():
-            calls[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
+            calls[phase] = [part.kernel_call or (self._compiled.address(next(names)), 0) for part in found]
         return calls
 
     def _threaded(self) -> dict[int, list[Call]]:
         """Return the calls of each phase with straight lines as threaded code."""
         plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
-            batched = plan.schedule.are_in_lanes(phase)
+            batched = plan.schedule.phase_in_lanes(phase)
             calls[phase] = [threaded.call(s, batched) if isinstance(s, StraightLine) else s.call for s in found]
         self.places = threaded.places
         return calls
@@ -131,9 +131,9 @@ class Stages:
         """Return the address of a phase's list, with more stages after it, and before it."""
         return _list(self.tables, [*before, *self._calls[phase], *more])
 
-    def address_of_filled(self) -> int:
+    def address_of_broadcasts(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
-        return _list(self.tables, self.tables.fill_call(self.places))
+        return _list(self.tables, self.tables.broadcast_calls(self.places))
 
 
 def _list(tables: Tables, calls: Sequence[Call]) -> int:
@@ -173,28 +173,28 @@ class Executable:
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        copied = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
+        copied = _side_by_side([plan.offset(i) for i in lowering.gradients] if kind == "gradient" else [])
         self.stages = stages = Stages(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
-        block = (places.vectors | 1) * WORD * self.lanes if schedule.batched else 0
-        outputs = [*map(places.in_block, lowering.outputs)]
+        block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
+        outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
             drivers.header(
-                batch=stages.address(BATCH, tables.packed),
-                fill=stages.address_of_filled(),
-                sample=stages.address(SAMPLE, before=tables.moved()),
+                batch=stages.address(BATCH, tables.pack_calls),
+                broadcast=stages.address_of_broadcasts(),
+                sample=stages.address(SAMPLE, before=tables.input_copies()),
                 totals=_list(tables, tables.totals),
                 after=stages.address(AFTER),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
-                seed_at=next((plan.at(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
+                seed_at=next((plan.offset(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
                 block=block,
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),
                 output_table=tables.table(outputs),
                 stored=int(stages.stored),
-                count=plan.count,
+                count=plan.total_count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
@@ -203,7 +203,7 @@ class Executable:
         )
         self.outputs = len(lowering.outputs)
         unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0  # rows beyond the last one
-        self.sizes = places.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
+        self.sizes = places.scalar_count + SLACK, plan.blocks * block // WORD + unused, plan.total_count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         tables.link(fast=native)
@@ -249,7 +249,7 @@ class Executable:
     def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
         schedule = self.plan.schedule
-        size = schedule.size + sum([len(schedule.code.instructions[i][1]) for i in schedule.long])
+        size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
         long = n * size > LONG_CALL * self.lanes
         writer = drivers.Drivers(self.tables.machine, self.lanes)
         code = self.tables.machine.address(writer.name["prepared"], writer.prepared, self.tables.fast)
@@ -355,7 +355,7 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, batched)
-            gather = schedule.large or (schedule.size >= LEAST and schedule.alike() >= ALIKE)
+            gather = schedule.threaded_only or (schedule.cost >= LEAST and schedule.mean_group_size() >= ALIKE)
             on, room = self.machine, 2 * self.pitch
             plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
             return Tables(plan, on)
@@ -390,28 +390,28 @@ class Executables:
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
-        tables.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
-        found = self.get(kind, batched, native=not tables.schedule.large)
+        tables.kernels[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
+        found = self.get(kind, batched, native=not tables.schedule.threaded_only)
         self.upgrade_kernels(found, inf)
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
         """Go over to fast shared functions if those that there are run so long."""
         tables = executable.tables
-        if not tables.fast and seconds > SOON * self.machine.missing(tables.makers):
+        if not tables.fast and seconds > SOON * self.machine.count_slow(tables.kernels):
             with self._lock():
                 tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
         schedule = executable.plan.schedule
-        return not (executable.native or schedule.large) and seconds >= schedule.size * PATIENCE
+        return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * PATIENCE
 
     def described(self) -> str:
         """Return what the program is, in a line."""
         made = [x for x in self._made.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
-        counted = {"operation": len(self.graph.order), "parameter": len(self.graph.parameters)}
+        counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
         size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.tables.all)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
@@ -420,8 +420,8 @@ class Executables:
         """Return the native code's text, and that of the shared functions that it needs."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
-        shared = {drivers.names(self.machine.width)[kind], *stages.tables.makers}
-        return self.machine.text(self.machine.with_shared(stages.functions, shared))
+        shared = {drivers.names(self.machine.width)[kind], *stages.tables.kernels}
+        return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def written(self, write: Callable[[Lowering], str]) -> str:
         """Return what is written of the instructions, to which meanwhile no other thread adds any."""

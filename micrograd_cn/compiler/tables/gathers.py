@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, OURS, Function
-from .products import ARGUMENTS, blocks
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from .sums import KERNEL_ARGUMENTS, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
@@ -22,10 +22,10 @@ def gather(machine: Machine, opcode: str) -> Function:
     each result its place, the bytes from an operand's lane to the next one, which are 0 where all operands are scalars,
     and the table of where they and a nan are.
     """
-    f = Function(OURS + "gather", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
-    with _groups(f) as (index, count, results, first), blocks(f) as (block, _, _):
-        numbers = _numbers(lanes, f.load(lanes.kind, f.at(block, index, BYTE), align), count)
+    with _groups(f) as (index, count, results, first), each_block(f) as (block, _, _):
+        numbers = _numbers(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
             distance, places = f.word(result, 1), f.pointer(result, 2)
@@ -34,15 +34,15 @@ def gather(machine: Machine, opcode: str) -> Function:
             for lane, number in enumerate(numbers):
                 base = f.at(base, distance if lane else 0, BYTE)
                 x = f.load("double", f.at(base, f.word(places, number), BYTE))
-                chosen = f.op(f"insertelement {lanes.kind} {chosen}, double {x}, i32 {lane}")
-            f.store(lanes.kind, chosen, f.at(block, f.word(result), BYTE), align)
+                chosen = f.op(f"insertelement {lanes.type} {chosen}, double {x}, i32 {lane}")
+            f.store(lanes.type, chosen, f.at(block, f.word(result), BYTE), align)
     f.do("ret void")
     return f
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
     """Write chosen operands where all are scalars. Table: as `gather` has it."""
-    f = Function(OURS + "gather_scalars", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "gather_scalars", KERNEL_ARGUMENTS)
     with _groups(f) as (index, count, results, first):
         [number] = _numbers(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
         with f.loop(results) as loop:
@@ -74,10 +74,10 @@ def _numbers(lanes: Lanes, x: str, count: str) -> list[str]:
         f"{lanes.condition('fcmp olt', [x, end])}"
     )
     bounded = lanes.choose(inside, x, end)  # what is too large for a whole number must not become one
-    rounded = f.op(f"fptosi {lanes.kind} {bounded} to {whole}")
-    back = f.op(f"sitofp {whole} {rounded} to {lanes.kind}")
+    rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
+    back = f.op(f"sitofp {whole} {rounded} to {lanes.type}")
     number = f.op(
-        f"fptosi {lanes.kind} {lanes.choose(lanes.condition('fcmp oeq', [back, bounded]), back, end)} to {whole}"
+        f"fptosi {lanes.type} {lanes.choose(lanes.condition('fcmp oeq', [back, bounded]), back, end)} to {whole}"
     )
     if lanes.count == 1:
         return [f.op(f"zext i32 {number} to i64")]

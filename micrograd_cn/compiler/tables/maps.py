@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from ..instructions.code import SUMS
+from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.straight_line import compute
-from ..llvm.text import BYTE, OURS, Function
-from .products import ARGUMENTS, Maker, name
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from .sums import KERNEL_ARGUMENTS, KernelWriter, name
 
 MOST_FACTORS = 24  # operands of sums that are written one by one
 
@@ -38,26 +38,26 @@ class _Operands:
         if letter == "s":
             return self.fixed[k]
         if letter == "v":
-            return self.lanes.f.load(self.lanes.kind, self.lanes.f.at(x, first))
+            return self.lanes.f.load(self.lanes.type, self.lanes.f.at(x, first))
         return _gather(self.lanes, self.lanes.f.at(x, first, "i64"))
 
 
 @cache
-def mapped(opcode: str, pattern: str) -> Maker:
+def mapped(opcode: str, pattern: str) -> KernelWriter:
     """Return what writes one instruction for many scalars, or one sum of as many products.
 
     Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", ARGUMENTS)
+        f = Function(f"{KERNEL_PREFIX}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", KERNEL_ARGUMENTS)
         lanes = Lanes(f, machine.simd, machine.fused)
         operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:
             first = f.times(loop.index, machine.simd)
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = added(lanes, opcode, xs) if opcode in SUMS else compute(lanes, opcode, xs)
-            f.store(lanes.kind, found, f.at(result, first))
+            found = added(lanes, opcode, xs) if opcode in SUM_OPCODES else compute(lanes, opcode, xs)
+            f.store(lanes.type, found, f.at(result, first))
         f.do("ret void")
         return f
 
@@ -68,7 +68,7 @@ def added(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
     """Return the sum of products, of which the factors follow each other."""
     total = lanes.constant(-0.0)
     for a, b in zip(factors[::2], factors[1::2], strict=True):
-        total = lanes.product_added(a, b, total, opcode)
+        total = lanes.multiply_add(a, b, total, opcode)
     return total
 
 
@@ -79,16 +79,16 @@ def sums(machine: Machine, opcode: str) -> Function:
     are, then the right ones.
     """
     simd = machine.simd
-    f = Function(name("gathered_sums", opcode), ARGUMENTS)
+    f = Function(name("gathered_sums", opcode), KERNEL_ARGUMENTS)
     lanes = Lanes(f, simd, machine.fused)
     result, products = _at(f, "%t", 1), f.word("%t", 2)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:
-        with f.loop(products, [(lanes.kind, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
+        with f.loop(products, [(lanes.type, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
             [total, pair] = loop.carried
             a, b = (_gather(lanes, f.at(pair, k * simd, "i64")) for k in range(2))
-            loop.next = [lanes.product_added(a, b, total, opcode), f.at(pair, 2 * simd, "i64")]
+            loop.next = [lanes.multiply_add(a, b, total, opcode), f.at(pair, 2 * simd, "i64")]
         [total, *item.next] = loop.next
-        f.store(lanes.kind, total, f.at(result, f.times(item.index, simd)))
+        f.store(lanes.type, total, f.at(result, f.times(item.index, simd)))
     f.do("ret void")
     return f
 
@@ -102,5 +102,5 @@ def _gather(lanes: Lanes, places: str) -> str:
     vector = "poison"
     for lane in range(lanes.count):
         x = lanes.f.load("double", _at(lanes.f, places, lane))
-        vector = lanes.f.op(f"insertelement {lanes.kind} {vector}, double {x}, i32 {lane}")
+        vector = lanes.f.op(f"insertelement {lanes.type} {vector}, double {x}, i32 {lane}")
     return vector

@@ -11,14 +11,14 @@ from itertools import chain
 from math import nan
 from typing import Any
 
-from ..instructions.code import SUMS, Pair
+from ..instructions.code import SUM_OPCODES, Pair
 from ..llvm.machine import Machine
-from ..llvm.text import Makers
+from ..llvm.text import KernelWriters
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
-from ..loops.stages import Call, Gathers, Map, Outer, Sums
+from ..loops.stages import Call, Gathers, Map, OuterProduct, Sums
 from ..loops.strides import stride
-from . import gathers, maps, products
+from . import gathers, maps, sums
 
 
 class Tables:
@@ -30,7 +30,7 @@ class Tables:
 
     Attributes:
         all: the tables.
-        makers: the shared functions that they need.
+        kernels: the shared functions that they need.
         fast: whether these are the fast ones.
         packed: the calls of what is copied before the samples, so that it lies side by side.
         totals: the calls of the totals.
@@ -38,12 +38,12 @@ class Tables:
 
     def __init__(self, plan: Plan, machine: Machine) -> None:
         self.plan, self.machine = plan, machine
-        self.schedule, self.places, self.code, self.at = plan.schedule, plan.places, plan.code, plan.at
+        self.schedule, self.places, self.code, self.offset = plan.schedule, plan.places, plan.code, plan.offset
         self.all: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
-        self.makers: Makers = {}
+        self.kernels: KernelWriters = {}
         self.fast = False
-        self.packed: list[Call] = []
+        self.pack_calls: list[Call] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         for stage in chain(*plan.stages.values()):
@@ -73,55 +73,55 @@ class Tables:
         Those that no program has needed yet are compiled.
         """
         self.fast = self.fast or fast
-        self.machine.share(self.makers, self.fast, self.code.op_names)
+        self.machine.compile_kernels(self.kernels, self.fast, self.code.op_names)
         addresses = self.machine.addresses[self.fast]
         for table, k, name in self._links:
             table[k] = addresses[name]
 
-    def function(self, make: products.Maker, opcode: str = "dot") -> str:
+    def function(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
         """Return the name of a function that all programs share."""
-        key, written = (make, opcode), self.machine.written
+        key, written = (make, opcode), self.machine.written_kernels
         if key not in written:
             written[key] = make(self.machine, opcode)
         f = written[key]
-        self.makers[f.name] = lambda: f
+        self.kernels[f.name] = lambda: f
         return f.name
 
-    def _call(self, make: products.Maker, words: Sequence[str | int], opcode: str = "dot") -> Call:
+    def _call(self, make: sums.KernelWriter, words: Sequence[str | int], opcode: str = "dot") -> Call:
         return self.function(make, opcode), self.table(words)
 
     def _sums(self, group: Sums) -> Call:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
         return self._call(*tables[group.kind](group), group.opcode)
 
-    def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
-        count, *sums = self._listed(group)
-        return products.inner, [count, products.number_of_first(group.first), *sums]
+    def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
+        count, *entries = self._listed(group)
+        return sums.inner, [count, sums.number_of_first(group.first), *entries]
 
     def _listed(self, group: Sums) -> list[str | int]:
         words: list[str | int] = [len(group.numbers)]
         for i, pairs in zip(group.numbers, group.pairs(), strict=True):
-            words += [self.at(i), len(pairs), *map(self.at, chain(*pairs))]
+            words += [self.offset(i), len(pairs), *map(self.offset, chain(*pairs))]
         return words
 
-    def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+    def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         right, *_ = group.rights  # all alike
         firsts, step = self._even(group.lefts)
-        count = -(-len(firsts) // products.TILE)
-        first = products.number_of_first(group.first)
-        words: list[str | int] = [len(right), step, count, first, *map(self.at, right)]
+        count = -(-len(firsts) // sums.TILE)
+        first = sums.number_of_first(group.first)
+        words: list[str | int] = [len(right), step, count, first, *map(self.offset, right)]
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self.function(products.tile(m), group.opcode), m]
+            words += [self.function(sums.tile(m), group.opcode), m]
             for k in range(done, done + m):
-                words += [self.at(group.numbers[k]), firsts[k]]
+                words += [self.offset(group.numbers[k]), firsts[k]]
             done += m
-        return products.matrix, words
+        return sums.matrix, words
 
     def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; uneven lists are copied first."""
-        places = [[*map(self.at, left)] for left in lefts]
+        places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])
         if step is not None and all(stride(row) == step for row in places):
             return [row[0] for row in places], step
@@ -131,31 +131,31 @@ class Tables:
         """Return where copies of some scalars lie side by side."""
         if places not in self._packs:
             to = self._packs[places] = WORD * self.places.allocate(len(places))
-            self.packed.append(self._call(products.copy, [len(places), to, *places]))
+            self.pack_calls.append(self._call(sums.copy, [len(places), to, *places]))
         return self._packs[places]
 
-    def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+    def _of_scalars(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
         side, *_ = group.rights
-        results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
-        lefts = [[*map(self.at, left)] for left in group.lefts]
+        results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
+        lefts = [[*map(self.offset, left)] for left in group.lefts]
         count = self.places.whole(len(results))
         if len(results) * 2 >= self.machine.simd and _adjacent(results):
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
                 padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
-                return products.row_sums, [count, len(right), right[0], results[0], *padded]
+                return sums.row_sums, [count, len(right), right[0], results[0], *padded]
             if all(map(_adjacent, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return products.column_sums, [1, count, len(right), results[0], *factors]
-        return products.list_sums, self._listed(group)
+                return sums.column_sums, [1, count, len(right), results[0], *factors]
+        return sums.list_sums, self._listed(group)
 
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
-        operands = [[*map(self.at, places)] for places in self.plan.operands(stage)]
-        words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.at(stage.numbers[0])]
+        operands = [[*map(self.offset, places)] for places in self.plan.operands(stage)]
+        words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
         pattern = "".join(map(_letter, operands))
-        if stage.opcode in SUMS and ("g" in pattern or len(operands) > maps.MOST_FACTORS):
+        if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MOST_FACTORS):
             padded = [*map(self._padded, operands)]
             words.append(len(operands) // 2)
             for first in range(0, len(padded[0]), simd):
@@ -163,7 +163,7 @@ class Tables:
             return self._call(maps.sums, words, stage.opcode)
         for letter, places in zip(pattern, operands, strict=True):
             words.append(self.table(self._padded(places)) if letter == "g" else places[0])
-        if stage.opcode not in SUMS:
+        if stage.opcode not in SUM_OPCODES:
             stage.pattern = pattern
         return self._call(maps.mapped(stage.opcode, pattern), words)
 
@@ -179,41 +179,41 @@ class Tables:
             groups.setdefault((index, len(xs)), []).append(i)
         words: list[str | int] = [len(groups)]
         for (index, count), numbers in groups.items():
-            words += [self.places.in_block(index) if in_lanes else self.at(index), count, len(numbers)]
+            words += [self.places.block_offset(index) if in_lanes else self.offset(index), count, len(numbers)]
             for i in numbers:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
-                words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
+                words += [self.offset(i), WORD * samples, self._places_of(operands, samples)]
         return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
         if (xs, samples) not in self._operands_at:
-            place = self.places.in_block if samples else self.at
+            place = self.places.block_offset if samples else self.offset
             self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
         return self._operands_at[xs, samples]
 
-    def _outer(self, group: Outer) -> Call:
+    def _outer(self, group: OuterProduct) -> Call:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
         place = WORD * self.plan.total_place[group.totals[0][0]]
-        lefts = [self.places.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
-        rights = [[self.places.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
+        lefts = [self.places.block_offset(left[pair]) for pair in range(pairs) for left in group.lefts]
+        rights = [[self.places.block_offset(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
         if self.schedule.batched:
-            size, inside = products.rows_of(self.machine), pairs > self.plan.blocks
-            whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
+            size, inside = sums.rows_of(self.machine), pairs > self.plan.blocks
+            whole, rest = (sums.totals(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.whole(columns), place]
             words += [self.function(whole), self.function(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
-            return self._call(products.outer, words)
+            return self._call(sums.outer, words)
         if all(map(_adjacent, rights)):
             width = self.places.whole(columns)
             words = [rows]
             for k in range(rows):
                 words += [width, pairs, place + WORD * width * k]
                 words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
-            return self._call(products.column_totals, words)
+            return self._call(sums.column_totals, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -227,9 +227,9 @@ class Tables:
             words += [
                 WORD * self.plan.total_place[k],
                 len(pairs),
-                *(self.places.in_block(i) for pair in pairs for i in pair),
+                *(self.places.block_offset(i) for pair in pairs for i in pair),
             ]
-        return self._call(products.list_totals, words)
+        return self._call(sums.list_totals, words)
 
     def _single(self) -> list[Call]:
         single = self.schedule.totals.single
@@ -237,25 +237,25 @@ class Tables:
             return []
         if not self.schedule.batched:
             return [self._list_totals([(k, [pair]) for k, pair in single])]
-        factors = [self.places.in_block(i) for _, pair in single for i in pair]
+        factors = [self.places.block_offset(i) for _, pair in single for i in pair]
         count = self.places.whole(len(single))
         words = [count, WORD * self.plan.total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._call(products.single_totals, words)]
+        return [self._call(sums.single_totals, words)]
 
-    def moved(self) -> list[Call]:
+    def input_copies(self) -> list[Call]:
         """Return the calls that copy inputs side by side."""
         first = [to for _, to in self.plan.moved[:1]]
         words = [len(self.plan.moved), *(WORD * to for to in first), *(WORD * place for place, _ in self.plan.moved)]
-        return [self._call(products.copy, words)] if first else []
+        return [self._call(sums.copy, words)] if first else []
 
-    def fill_call(self, places: Places) -> list[Call]:
+    def broadcast_calls(self, places: Places) -> list[Call]:
         """Return the call that writes scalars into the vectors that hold them in all lanes."""
         if not places.filled:
             return []
         words = [len(places.filled)]
         for i in places.filled:
-            words += [places.in_block(i), places.at(i)]
-        return [self._call(products.fill, words)]
+            words += [places.block_offset(i), places.offset(i)]
+        return [self._call(sums.broadcast, words)]
 
 
 def _letter(places: Sequence[int]) -> str:

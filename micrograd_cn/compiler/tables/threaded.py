@@ -15,17 +15,17 @@ from collections.abc import Callable
 from functools import partial
 from itertools import chain
 
-from ..instructions.code import SUMS
+from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.straight_line import compute
-from ..llvm.text import BYTE, OURS, Function
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 from ..loops.stages import Call, StraightLine
-from .products import ARGUMENTS, blocks
+from .sums import KERNEL_ARGUMENTS, each_block
 from .tables import Tables
 
 PASSED = "ptr %pc, ptr %s, ptr %w"
-END = OURS + "threaded_end"
+END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
@@ -43,33 +43,35 @@ class Threaded:
     def call(self, stage: StraightLine, batched: bool) -> Call:
         """Return the call of a straight line."""
         table: list[str | int] = []
-        count, at = (self.places.lanes, self.places.in_block) if batched else (1, self.places.at)
+        count, at = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
         for i in stage.numbers:
             self.places.keep(i)
             table += self._entry(i, count, at)
-        go = f"{OURS}threaded_{count}"
-        self.tables.makers |= {END: _end, go: partial(_go, count)}
+        go = f"{KERNEL_PREFIX}threaded_{count}"
+        self.tables.kernels |= {END: _end, go: partial(_go, count)}
         return go, self.tables.table([*table, END])
 
     def _name(self, opcode: str, count: int, operands: int) -> str:
         """Return the name of the function for an opcode that is no sum."""
         key = opcode, count, operands
         if key not in self._names:
-            name = self._names[key] = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
-            self.tables.makers[name] = partial(_plain, self.machine, name, opcode, count, operands)
+            name = self._names[key] = (
+                f"{KERNEL_PREFIX}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
+            )
+            self.tables.kernels[name] = partial(_plain, self.machine, name, opcode, count, operands)
         return self._names[key]
 
     def _entry(self, i: int, count: int, at: Callable[[int], int]) -> list[str | int]:
         opcode, *rest = self.code.instructions[i]
-        if opcode not in SUMS:
+        if opcode not in SUM_OPCODES:
             return [self._name(opcode, count, len(rest)), at(i), *map(at, rest)]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
-        if i in self.tables.schedule.long:
+        if i in self.tables.schedule.long_sums:
             pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
-        name = f"{OURS}threaded_{opcode}_{count}"
-        self.tables.makers[name] = partial(_sum, self.machine, name, opcode, count)
+        name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
+        self.tables.kernels[name] = partial(_sum, self.machine, name, opcode, count)
         return [name, at(i), len(products), *map(at, chain(*products))]
 
 
@@ -77,9 +79,9 @@ class Threaded:
 
 
 def _go(count: int) -> Function:
-    f = Function(f"{OURS}threaded_{count}", ARGUMENTS)
+    f = Function(f"{KERNEL_PREFIX}threaded_{count}", KERNEL_ARGUMENTS)
     if count > 1:
-        with blocks(f) as (block, _, _):
+        with each_block(f) as (block, _, _):
             f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr {block})")
     else:
         f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr %w)")
@@ -104,7 +106,7 @@ class _Entry:
 
     def load(self, pc: str, place: int) -> str:
         """Load what a word of the table means."""
-        return self.f.load(self.lanes.kind, self._at(pc, place), self.align)
+        return self.f.load(self.lanes.type, self._at(pc, place), self.align)
 
     def _at(self, pc: str, place: int) -> str:
         return self.f.at(self.base, self.f.word(pc, place), BYTE)
@@ -112,7 +114,7 @@ class _Entry:
     def end(self, result: str, following: str) -> Function:
         """Store the result, and go on with the next entry; the jump needs no stack."""
         f = self.f
-        f.store(self.lanes.kind, result, self._at("%pc", 1), self.align)
+        f.store(self.lanes.type, result, self._at("%pc", 1), self.align)
         f.do(f"musttail call void {f.pointer(following)}(ptr {following}, ptr %s, ptr %w)")
         f.do("ret void")
         return f
@@ -128,8 +130,8 @@ def _sum(machine: Machine, name: str, opcode: str, count: int) -> Function:
     """Write a sum: the number of products, then their factors."""
     entry = _Entry(machine, name, count)
     f, lanes = entry.f, entry.lanes
-    with f.loop(f.word("%pc", 2), [(lanes.kind, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
+    with f.loop(f.word("%pc", 2), [(lanes.type, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
         [total, pair] = loop.carried
-        added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), total, opcode)
+        added = lanes.multiply_add(entry.load(pair, 0), entry.load(pair, 1), total, opcode)
         loop.next = [added, f.at(pair, 2, "i64")]
     return entry.end(*loop.next)

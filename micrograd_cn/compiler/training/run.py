@@ -209,7 +209,7 @@ class Mixture:
         words.extend([sum([len(share.rows) for share in shares]), len(shares)])
         for program, bucket, rows in shares:
             source = self._source(program, bucket, len(rows))
-            source.work += (source.running.executable.plan.schedule.size + 1) * len(rows)
+            source.work += (source.running.executable.plan.schedule.cost + 1) * len(rows)
             words.extend([source.words.buffer_info()[0], len(order), len(rows)])
             order.extend(rows)
         return start

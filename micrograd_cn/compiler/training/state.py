@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from ...engine import Value
 from ...graph import context
 from ...optim import Optimizer
-from ...optim.optimizer import States, at_least_0, copied
+from ...optim.optimizer import States, at_least_0, copy_states
 from ..data.captured import check_captured
 from ..data.parameters import Data
 from ..data.rows import address
@@ -155,19 +155,19 @@ class Kept:
 
     def __reduce__(self) -> Any:
         """Copy and pickle the numbers alone, without the nodes whose places the layout has."""
-        return partial, (copied, self())
+        return partial, (copy_states, self())
 
 
 def kept_by(optimizer: Optimizer, layout: Layout, slots: Sequence[str]) -> Kept:
     """Return what an optimiser keeps, these slots of it, or all if nobody has asked for its state."""
-    kept = optimizer.kept
+    kept = optimizer.lazy_state
     if isinstance(kept, Kept) and kept.layout is layout:
         return kept
-    states, slots = (kept(), optimizer.slots) if callable(kept) else (kept, slots)
-    optimizer.check_count(len(states))
+    states, slots = (kept(), optimizer.state_names) if callable(kept) else (kept, slots)
+    optimizer.check_parameter_count(len(states))
     found = Kept(layout, {slot: array("d", [states[k][slot] for k in layout.order]) for slot in slots})
     if callable(kept):
-        optimizer.kept = found  # the same numbers, in the order in which they are wanted
+        optimizer.lazy_state = found  # the same numbers, in the order in which they are wanted
     return found
 
 
@@ -213,7 +213,7 @@ class Training:
         before = array("d", bytes(WORD * self.blocks * update.lanes))
         before[: len(data)], before[layout.begin : layout.end] = data, layout.others()
         self._write(0, before)
-        slots = {optimizer.slots[k]: k for k in update.kept}
+        slots = {optimizer.state_names[k]: k for k in update.kept}
         kept = kept_by(optimizer, layout, [*slots]).arrays if slots else {}
         for slot, k in slots.items():
             layout.put(kept[slot], before)
@@ -303,7 +303,7 @@ class Training:
         def of_trained(of_all: Sequence[T]) -> Sequence[T]:
             return of_all if every else [*compress(of_all, self._changed)]
 
-        arrays = {optimizer.slots[k]: self._read(2 + k) for k in self.update.kept}
+        arrays = {optimizer.state_names[k]: self._read(2 + k) for k in self.update.kept}
         changes: list[Iterable[object]] = [
             map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read(0))),
             map(setattr, [context], ["data_changed"], [True]),
@@ -311,12 +311,12 @@ class Training:
             map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._read(1))),
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
-        if callable(optimizer.kept):
+        if callable(optimizer.lazy_state):
             if arrays:
                 kept = Kept(layout, kept_by(optimizer, layout, ()).arrays | arrays)
-                changes.append(map(setattr, [optimizer], ["kept"], [kept]))
+                changes.append(map(setattr, [optimizer], ["lazy_state"], [kept]))
         else:  # somebody may hold the state
-            states = of_trained([optimizer.kept[k] for k in layout.order])
+            states = of_trained([optimizer.lazy_state[k] for k in layout.order])
             changes += [
                 map(dict.__setitem__, states, repeat(slot), of_trained(numbers)) for slot, numbers in arrays.items()
             ]

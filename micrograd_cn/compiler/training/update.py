@@ -11,8 +11,8 @@ from typing import Any
 from ...engine import Value
 from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ...text.formula import FormulaError, Term, straight_line
+from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
-from ..instructions.formulas import Operations
 from ..llvm.machine import machine
 from ..loops.places import WORD
 from ..loops.plan import Plan
@@ -45,20 +45,20 @@ class Update:
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
         self.kept = kept_of(code, outputs)
-        self.numbers = 2 + len(optimizer.slots) + masked
+        self.numbers = 2 + len(optimizer.state_names) + masked
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, self.numbers, 2)
         tables = Tables(plan, on)
         self._stages = stages = Stages(tables, native=True)
         places = stages.places
-        self.lanes, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
-        self.scalars, self.outputs = places.scalars, len(outputs)
+        self.lanes, self.block, self.constants = plan.lanes, places.vector_count * plan.lanes, places.constants
+        self.scalars, self.outputs = places.scalar_count, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
-            table += [int(schedule.in_lanes(i)), plan.at(i), WORD * self.lanes * column]
+            table += [int(schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {
-            "batch": stages.address(BATCH, tables.packed),
-            "fill": stages.address_of_filled(),
+            "batch": stages.address(BATCH, tables.pack_calls),
+            "broadcast": stages.address_of_broadcasts(),
             "sample": stages.address(SAMPLE),
             "block": WORD * self.block,
             "outputs": len(outputs),
@@ -114,7 +114,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     if own:
         raise TypeError(f"compiled is the update() of {name} alone, not its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
-    kept = {slot: Term(slot) for slot in optimizer.slots}
+    kept = {slot: Term(slot) for slot in optimizer.state_names}
     terms = [lr, steps, data, gradient, *kept.values()]
     for attribute, held in vars(optimizer).items():
         if attribute not in ("parameters", "kept") and any(isinstance(x, Value) for x in _held(held)):
@@ -144,22 +144,22 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
         changed += ["p.requires_grad"] * (p.requires_grad is not True)
         changed += ["p.grad"] * (p.grad is not gradient)
-        changed += [f"state[{name!r}], which is not among its slots" for name in state if name not in kept]
+        changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in kept]
         changed += [f"state[{name!r}], which is no longer there" for name in kept if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
+        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.state_names)]))
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    code = Operations()
-    numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
-    numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
+    code = CodeBuilder()
+    numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
+    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(kept))]
     results = code.instantiate(line, numbers)
     if masked:
-        changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
+        changed_at_all = code.append(("input", 2 + len(kept)), SAMPLE)
         results = [
-            result if result == old else code.machine("select", changed_at_all, result, old)
+            result if result == old else code.emit("select", changed_at_all, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results

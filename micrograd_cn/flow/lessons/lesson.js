@@ -1,4 +1,4 @@
-// The lesson that is shown: its captions one after the other, a prediction, and the cards of all lessons.
+// Show a lesson: its captions one after the other, the question, and the cards of all lessons.
 
 import { LESSONS } from "./lessons.js";
 import { remember } from "../playground/rooms.js";
@@ -8,7 +8,7 @@ import { session } from "../stepper/session.js";
 
 export const isLesson = name => Object.hasOwn(LESSONS, name ?? "");
 
-// Show a caption of a lesson and the state that it is about.
+// Show a caption of a lesson, and set up the state that it is about.
 export function showLesson(name, at = 1) {
   session.lesson = { name, at, answer: null };
   LESSONS[name].states[at - 1]();
@@ -69,7 +69,7 @@ export function offerLessons() {
   byId("lessons").showModal();
 }
 
-// Who comes for the first time, and by no link, is offered them.
+// Offer the lessons to a reader who comes for the first time, and not by a link.
 export function greet() {
   if (location.hash.length < 2 && recall("lessons", ["seen"]) === null) offerLessons();
 }

@@ -1,4 +1,4 @@
-// Lessons of one click: for each caption, the state that it is about. One caption asks for a prediction, and the last has
+// The lessons. Each caption sets up a state of the page. One caption asks for a prediction, and the last one has
 // something to try.
 
 import { modelShares } from "../model/reading.js";
@@ -11,14 +11,14 @@ import { setUpTyping } from "../playground/typing.js";
 import { byId } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 
-// An expression when its forward pass is done, or at the end of the backward pass.
+// Show an expression after its forward pass, or after its backward pass if it has `ended`.
 function expressionAt(text, values, ended) {
   showRoom("typing");
   setUpTyping(text, values);
   session.choose({ done: ended ? Infinity : session.graph.order.length, actions: ["backward"], edits: new Map(), open: session.chosen.open });
 }
 
-// A network before its training, or in it; one neuron is looked at.
+// Show a network before training, or start its training. The neuron `pinned` is selected.
 function networkAt(settings, { runs = false, pinned = null } = {}) {
   showRoom("board");
   setUpTraining({ ...settings, speed: "full" });
@@ -34,7 +34,7 @@ const CIRCLES = { data: "circles", layers: "4", activation: "tanh" };
 const XOR = { data: "xor", activation: "tanh" };
 const NAME = { typed: "emma" };
 
-// By name: which caption asks, which of its choices is right (both counted from 1), and the states.
+// The lessons by name: the caption that asks, the right choice (both counted from 1), and the states of all captions.
 export const LESSONS = {
   adding: {
     asks: 2, right: 3,
@@ -72,7 +72,7 @@ export const LESSONS = {
   },
 };
 
-// The language model before its training, or as one `begins` or goes on with it.
+// Show the language model before training, or call `begins` to start or continue training.
 function modelAt(settings, begins) {
   showRoom("model");
   setUpModel(settings, { keeps: Boolean(begins) });
@@ -80,11 +80,11 @@ function modelAt(settings, begins) {
   byId("m_attention").scrollIntoView({ block: "nearest" });
 }
 
-// The largest share at the last letter as a computation.
+// Open the largest share of attention at the last letter in the stepper.
 function openShare(settings) {
   showRoom("model");
   setUpModel(settings, { keeps: true });
   const shares = modelShares(), flat = shares.flat(), most = flat.indexOf(Math.max(...flat));
   openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
-  if (innerWidth > 700) byId("zoom_fit").click(); // on a phone nothing of it could be read
+  if (innerWidth > 700) byId("zoom_fit").click(); // on a phone it would be too small to read
 }

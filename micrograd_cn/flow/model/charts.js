@@ -1,13 +1,14 @@
-// What the language model's room draws: the loss as it learns, and the table of embeddings.
+// Draw the losses of the language model, and the table of its embeddings.
 
 import { colours, fitted } from "../playground/canvas.js";
 import { tellScale } from "../playground/charts.js";
 import { shown } from "../stepper/text.js";
 
-export const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
-const CELL = { least: 14, most: 32, letter: 34 }; // pixels: heights of a row, and the letters' column
+// Some words are harder than others, so the mean of this many losses is drawn too.
+export const SMOOTHED = 50;
+const CELL = { least: 14, most: 32, letter: 34 }; // pixels: the heights of a row, and the width of the letters' column
 
-// The losses of the steps thin, and their mean over the last fifty.
+// Draw the losses of the steps as a thin line, and the mean of the last fifty.
 export function drawModelLosses(canvas, losses, words) {
   const { context, width, height } = fitted(canvas), rim = 10;
   context.clearRect(0, 0, width, height);
@@ -43,7 +44,8 @@ export function drawModelLosses(canvas, losses, words) {
   });
 }
 
-// A row for each token, a column for each of its numbers, in blue and orange. The tokens that are `read` stand out.
+// Draw a row for each token and a column for each number of its embedding. The letters of the tokens in `read` stand
+// out.
 export function drawEmbeddings(canvas, { letters, width: numbers, weights, program }, cell, read) {
   const tall = rowHeight(canvas, letters.length);
   canvas.style.height = `${tall * letters.length}px`;
@@ -71,7 +73,7 @@ export function drawEmbeddings(canvas, { letters, width: numbers, weights, progr
 
 const rowHeight = (canvas, count) => Math.max(CELL.least, Math.min(CELL.most, Math.floor(canvas.parentElement.clientHeight / count)));
 
-// The token and the number at the pointer; null beside them.
+// Return the token and the number at the pointer, or null if there are none.
 export function cellAt(canvas, { letters, width: numbers }, event) {
   const { left, top, width } = canvas.getBoundingClientRect(), tall = rowHeight(canvas, letters.length);
   const token = Math.floor((event.clientY - top) / tall), column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * numbers);

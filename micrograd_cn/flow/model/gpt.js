@@ -1,11 +1,12 @@
-// The language model, written once: the same lines record the program that trains and the graph that one opens.
+// The language model. The same lines record the program that trains and the graphs that the reader opens.
 //
-// `to` records: an operation (`apply`), `dot`, `logsumexp` and `take` of sequences, each with the result's name, and `within` a
-// part. Model and order of random numbers are those of Andrej Karpathy's microgpt (2026), as demos/microgpt.py has them.
+// `to` records the operations: `apply` any operation, `dot`, `logsumexp` and `take` those of sequences. Each gets the
+// name of its result, and `within` puts results into a part. The model and the order of its random numbers are those of
+// Andrej Karpathy's microgpt (2026), as in demos/microgpt.py.
 
 import { Constant } from "./program.js";
 
-// The matrices by name, each with its numbers of outputs and inputs, in the order in which they are drawn.
+// Return the numbers of outputs and inputs of each matrix, in the order in which the matrices are drawn.
 export function shapesOf({ width, block, layers, count }) {
   const shapes = { wte: [count, width], wpe: [block, width], lm_head: [count, width] };
   for (let l = 0; l < layers; l++) {
@@ -18,7 +19,7 @@ export function shapesOf({ width, block, layers, count }) {
 const vectorSum = (to, xs, ys, name) => xs.map((x, i) => to.apply("add", [x, ys[i]], `${name}${i}`));
 const matrixTimes = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs, `${name}${i}`));
 
-// Scale to a mean square of 1.
+// Scale a vector to a mean square of 1.
 function normal(to, xs) {
   return to.within("norm", () => {
     const square = to.apply("div", [to.dot(xs, xs, "sum"), new Constant(xs.length)], "mean_square");
@@ -27,14 +28,14 @@ function normal(to, xs) {
   });
 }
 
-// Positive numbers that sum to 1.
+// Return positive numbers with the sum 1, by exp(x - logsumexp(xs)).
 export function softmax(to, xs, name) {
   const total = to.logsumexp(xs, "log_sum");
   return xs.map((x, i) => to.apply("sub", [x, total], `log_${name}${i}`)).map((x, i) => to.apply("exp", [x], `${name}${i}`));
 }
 
-// A function that reads one token after the other, and gives for each the logits of the one that follows and what each
-// head attends to. No token sees what comes after it.
+// Return a function that reads one token after the other. For each token it returns the logits of the next one, and the
+// attention of each head. No token sees what comes after it.
 export function gpt(to, weights, { heads, layers }) {
   const seen = Array.from({ length: layers }, () => ({ keys: [], values: [] }));
   let position = 0;
@@ -49,7 +50,8 @@ export function gpt(to, weights, { heads, layers }) {
       for (let l = 0; l < layers; l++) {
         const { keys, values } = seen[l], matrix = name => weights[`layer${l + 1}.${name}`];
         x = to.within(`layer${l + 1}`, () => {
-          // Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
+          // Attention: the token asks with its query. The better the key of a token so far fits, the more of its value
+          // is read.
           const after = to.within("attention", () => {
             const y = normal(to, x), size = x.length / heads, root = new Constant(Math.sqrt(size));
             const query = to.within("query", () => matrixTimes(to, matrix("wq"), y, "q"));
@@ -64,7 +66,7 @@ export function gpt(to, weights, { heads, layers }) {
             })).flat();
             return to.within("sum", () => vectorSum(to, x, matrixTimes(to, matrix("wo"), read, "o"), "x"));
           });
-          // Then the token thinks about what it has read.
+          // An MLP then processes what was read.
           return to.within("mlp", () => {
             const y = normal(to, after);
             const hidden = to.within("hidden", () => matrixTimes(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
@@ -77,8 +79,8 @@ export function gpt(to, weights, { heads, layers }) {
   };
 }
 
-// -log softmax(logits)[target].
+// Return -log(softmax(logits)[target]).
 export const crossEntropy = (to, logits, target, name) => to.apply("sub", [to.logsumexp(logits, `log_sum_${name}`), to.take(target, logits)], name);
 
-// The mean of some numbers.
+// Return the mean of some numbers.
 export const meanOf = (to, xs, name) => to.dot(xs, xs.map(() => new Constant(1 / xs.length)), name);

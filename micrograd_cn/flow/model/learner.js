@@ -1,17 +1,17 @@
-// Training of the language model: its words, its weights, and steps of Adam on the program of their losses.
+// Train the language model: its words, its weights, and steps of Adam on their mean loss.
 
 import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
 import { Program } from "./program.js";
 import { updateModel } from "./update.js";
 import { Random } from "../playground/random.js";
 
-// What the model can say: the characters of some words in order, and one token more.
+// Return the characters of some words, in order. The model has a token for each, and one more for the end of a word.
 export function alphabetOf(words) {
   return [...new Set(words.flatMap(word => [...word]))].sort((a, b) => a.codePointAt() - b.codePointAt());
 }
 
 export class Learner {
-  // `words` in their order; a step takes the next `batch` of them.
+  // The words are shuffled, and a step takes the next `batch` of them.
   constructor(words, { width, heads, layers, block, seed, rate, batch, steps }) {
     const rng = new Random(seed);
     this.words = rng.shuffle([...words]);
@@ -26,16 +26,16 @@ export class Learner {
       return [name, Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => program.leaf(rng.gauss(0, 0.08))))];
     }));
     this.rng = rng;
-    this.count = program.size; // of the parameters, the first places
+    this.count = program.size; // the parameters are in this many first places
     this.tokens = Array.from({ length: block }, () => program.leaf());
     this.targets = Array.from({ length: block }, () => program.leaf());
     this.read = gpt(program, this.weights, this);
-    this.places = []; // of each position what was recorded: the runs' end, logits, shares, the mean loss up to it
+    this.places = []; // what was recorded at each position, such as logits, attention, and the mean loss up to there
     this.mean = new Float64Array(this.count);
     this.square = new Float64Array(this.count);
   }
 
-  // What is recorded for a position; it and those before it are recorded when a word is so long for the first time.
+  // Return what is recorded for a position. Positions are recorded when a word is long enough for the first time.
   at(position) {
     const { program, places } = this;
     while (places.length <= position) {
@@ -48,12 +48,12 @@ export class Learner {
     return places[position];
   }
 
-  // The tokens of a word: its characters between two ends, no more than the block takes.
+  // Return the tokens of a word: its characters between two end tokens, cut to the length of the block.
   tokensOf(word) {
     return [this.end, ...[...word].map(c => this.number.get(c)), this.end].slice(0, this.block + 1);
   }
 
-  // The mean loss of a word, whose gradient is added to the parameters' as often as `share` says.
+  // Return the mean loss of a word. Its gradient times `share` is added to the gradients of the parameters.
   gradient(word, share) {
     const { program } = this, tokens = this.tokensOf(word), length = tokens.length - 1, { end, loss } = this.at(length - 1);
     const { data, grad } = program;
@@ -68,13 +68,13 @@ export class Learner {
     return data[loss];
   }
 
-  // The words of the next step.
+  // Return the words of the next step.
   next() {
     return Array.from({ length: this.batch }, (_, i) => this.words[(this.done * this.batch + i) % this.words.length]);
   }
 
-  // A little of a step: record a position that is new, or take the next word's gradient; after the batch's last one, move
-  // the weights. Gives the batch's loss then, and null before.
+  // Do a part of a step: record a new position, or add the gradient of the next word. After the last word of the batch,
+  // update the weights and return the loss of the batch. Before that, return null.
   work() {
     const { program, batch, done } = this, word = this.words[(done * batch + this.ready) % this.words.length];
     const length = this.tokensOf(word).length - 1;
@@ -103,8 +103,8 @@ export class Learner {
     return loss;
   }
 
-  // What the model says after these tokens: the next one's chances, at a temperature, and what each head attends to
-  // at each of them.
+  // Return what the model says after some tokens: the chances of the next token at a temperature, and the attention of
+  // each head at each token.
   look(tokens, temperature = 1) {
     const { program } = this, last = this.at(tokens.length - 1), { data } = program;
     tokens.forEach((token, i) => (data[this.tokens[i]] = token));
@@ -113,13 +113,13 @@ export class Learner {
     return { chances: chancesOf(last.logits.map(place => data[place]), temperature), attention };
   }
 
-  // A new word, drawn token by token.
+  // Draw a new word, token by token.
   invent(rng, temperature) {
     const tokens = [this.end];
     while (tokens.length <= this.block) {
       const { program } = this, now = this.at(tokens.length - 1), { data } = program;
       data[this.tokens[tokens.length - 1]] = tokens.at(-1);
-      program.forward(now.begin, now.logitsEnd); // what was computed of those before it is still there
+      program.forward(now.begin, now.logitsEnd); // the results at the positions before are still there
       const next = drawnFrom(rng, chancesOf(now.logits.map(place => data[place]), temperature));
       if (next === this.end) break;
       tokens.push(next);
@@ -133,7 +133,7 @@ function chancesOf(logits, temperature) {
   return parts.map(x => x / total);
 }
 
-// The number of a chance that came up.
+// Draw an index with the given chances.
 function drawnFrom(rng, chances) {
   let left = rng.random();
   for (let i = 0; i < chances.length; i++) {

@@ -1,9 +1,10 @@
-// Numbers of the language model as graphs for the stepper: the loss of a word, a chance, what a head attends to.
+// Make graphs for the stepper of numbers in the language model: a loss, a chance, or a share of a head's attention.
 
 import { crossEntropy, gpt, meanOf, softmax } from "./gpt.js";
 import { Recording } from "./recording.js";
 
-// The number that one asks of some tokens: `ask` finds its node in what was recorded of each.
+// Return the graph of a number that the model computes from some tokens. `ask` returns the number's node, given what
+// was recorded for each token.
 function openedGraph(learner, tokens, ask) {
   const { program, weights, letters } = learner, recording = new Recording(letters);
   const leaves = Object.fromEntries(Object.entries(weights).map(([name, rows]) => {
@@ -14,12 +15,12 @@ function openedGraph(learner, tokens, ask) {
   return recording.finish(ask(recording, tokens.map(gpt(recording, leaves, learner))));
 }
 
-// Record inside parts that are in each other.
+// Record inside nested parts.
 function insideOf(recording, [first, ...rest], record) {
   return first === undefined ? record() : recording.within(first, () => insideOf(recording, rest, record));
 }
 
-// The loss of a word, as a step has it.
+// Return the graph of a word's loss in a training step.
 export function lossGraph(learner, word) {
   const tokens = learner.tokensOf(word);
   return openedGraph(learner, tokens.slice(0, -1), (recording, positions) => recording.within("loss", () => {
@@ -27,12 +28,13 @@ export function lossGraph(learner, word) {
   }));
 }
 
-// The chance of a token after others.
+// Return the graph of the chance that a token follows some tokens.
 export function chanceGraph(learner, tokens, next) {
   return openedGraph(learner, tokens, (recording, positions) => recording.within("chance", () => softmax(recording, positions.at(-1).logits, "chance")[next]));
 }
 
-// How much of its attention a head gives to one of the tokens at the last of them; heads are counted through all layers.
+// Return the graph of the share of attention that a head gives to one of the tokens, at the last of them. Heads are
+// counted through all layers.
 export function attentionGraph(learner, tokens, head, seen) {
   return openedGraph(learner, tokens, (_, positions) => positions.at(-1).attention[head][seen]);
 }

@@ -1,8 +1,9 @@
-// A graph that is run again and again: recorded once as runs of like operations over one array of numbers.
+// A graph that is computed again and again. It is recorded once, as runs of equal operations on one array of numbers.
 //
-// A node is a place in the arrays `data` and `grad`. Operations that are recorded one after the other and whose operands
-// advance evenly are one run: `first` and `count` are its results' places, `base` and `step` those of each operand.
-// Where an operation takes a sequence, base and step are its start's, and `table` has the members' places from there.
+// A node is a place in the arrays `data` and `grad`. A run is a sequence of equal operations whose operands have
+// constant strides: `first` and `count` are the places of its results, `base` and `step` are the start and the stride
+// of each operand. If an operand is a sequence, these are the start and the stride of its first member, and `tables`
+// has the offsets of all.
 
 import { forward, partials } from "../rows.js";
 import { page } from "../stepper/page.js";
@@ -11,12 +12,12 @@ export class Program {
   constructor() {
     this.data = new Float64Array(1 << 14);
     this.grad = new Float64Array(1 << 14);
-    this.size = 0; // places that are taken
+    this.size = 0; // how many places are taken
     this.runs = [];
     this.constants = new Map();
   }
 
-  // A place for a number that is set from outside.
+  // Take a place for a number that is set from outside.
   leaf(value = 0) {
     if (this.size === this.data.length) {
       for (const name of ["data", "grad"]) {
@@ -34,13 +35,13 @@ export class Program {
     return this.constants.get(value);
   }
 
-  // Record an operation of places and numbers; of as many operands as there are, for sequences see below.
+  // Record an operation of places and constants. Operations of sequences follow below.
   apply(name, operands) {
     const places = operands.map(x => this.operand(x)), facts = page.operations[name];
     return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], blocked: facts.still });
   }
 
-  // The sum of products of two sequences of places.
+  // Record the sum of products of two sequences of places.
   dot(xs, others) {
     const ys = others.map(x => this.operand(x));
     return this.record("dot", [xs[0], ys[0]], [xs, ys], { kind: "dot" });
@@ -50,12 +51,12 @@ export class Program {
     return this.record("logsumexp", [xs[0]], [xs], { kind: "logsumexp" });
   }
 
-  // The member of a sequence that a place's number counts.
+  // Record the choice of a member of a sequence. Its index is the number in the place `index`.
   take(index, xs) {
     return this.record("take", [index, xs[0]], [xs], { kind: "take" });
   }
 
-  // What parts and names there are is for those who look at the graph.
+  // Parts and names are only needed for graphs that are shown.
   within(part, record) {
     return record();
   }
@@ -66,7 +67,7 @@ export class Program {
     return x instanceof Constant ? this.constant(x.value) : x;
   }
 
-  // Lengthen the last run by an operation, or begin one.
+  // Add an operation to the last run if it fits, or else begin a new run.
   record(name, base, sequences, facts) {
     const place = this.leaf(), last = this.runs.at(-1);
     const tables = sequences.map(xs => xs.map(x => x - xs[0]));
@@ -82,7 +83,7 @@ export class Program {
     return place;
   }
 
-  // Compute the runs from one on up to another.
+  // Compute the runs from `begin` up to `end`.
   forward(begin, end) {
     for (let k = begin; k < end; k++) {
       const run = this.runs[k];
@@ -90,7 +91,7 @@ export class Program {
     }
   }
 
-  // Add to the gradients of all places what the runs up to one send, from the last on.
+  // Go back through the runs before `end`, and add what they send to the gradients of all places.
   backward(end) {
     for (let k = end - 1; k >= 0; k--) {
       const run = this.runs[k];
@@ -99,7 +100,7 @@ export class Program {
   }
 }
 
-// A number that never changes, among places.
+// A number that never changes, as an operand among places.
 export class Constant {
   constructor(value) {
     this.value = value;

@@ -1,11 +1,11 @@
-// What is typed as the model reads it: its tokens, the chances of the next one, and what each head attends to.
+// Show how the model reads what was typed: the tokens, the chances of the next token, and the attention of each head.
 
 import { model } from "./settings.js";
 import { byId, html } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 import { exact, filled } from "../stepper/text.js";
 
-// The tokens of what is typed, as far as the model knows its characters and has room for them.
+// Return the tokens of what was typed, up to the first unknown character and to the length of the block.
 export function typedTokens() {
   const { learner, settings } = model, characters = [...settings.typed], unknown = characters.findIndex(c => !learner.number.has(c));
   const known = unknown < 0 ? characters : characters.slice(0, unknown), room = learner.block - 1;
@@ -18,10 +18,10 @@ export const letterOf = token => (model.learner.letters[token] === " " ? "␣" :
 export const readNow = () => typedTokens().tokens.slice(0, (model.at ?? Infinity) + 1);
 export const textOf = tokens => tokens.map(letterOf).join("");
 
-// What each head attends to at the chosen position.
+// Return the shares of each head's attention at the chosen position.
 export const modelShares = () => model.learner.look(readNow()).attention.at(-1);
 
-// What is typed: its tokens, the chances of the next one, and what each head attends to.
+// Show the tokens of what was typed, the chances of the next token, and the attention of each head.
 export function showReading() {
   const { learner, settings } = model, { tokens, fault } = typedTokens(), at = Math.min(model.at ?? Infinity, tokens.length - 1);
   const read = tokens.slice(0, at + 1), { chances, attention } = learner.look(read), name = letterOf(read.at(-1));
@@ -66,7 +66,7 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// Give an element as many children as are wanted, and change each; those that are there stay.
+// Give an element `count` children, and change each of them. Children that are there already stay.
 export function fill(element, count, make, change) {
   while (element.children.length > count) element.lastChild.remove();
   while (element.children.length < count) element.append(make(element.children.length));

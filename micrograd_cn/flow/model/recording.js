@@ -1,4 +1,4 @@
-// A graph for the stepper, of what records operations: with names and parts, and only what its root depends on.
+// Record operations as a graph for the stepper, with names and parts. The graph has only what its root depends on.
 
 import { Constant } from "./program.js";
 import { forward, partials } from "../rows.js";
@@ -8,12 +8,12 @@ import { dot, logsumexp } from "../stepper/ieee.js";
 import { page } from "../stepper/page.js";
 
 export class Recording {
-  // `letters` are the tokens' names.
+  // `letters` are the names of the tokens.
   constructor(letters) {
     Object.assign(this, { letters, nodes: [], data: [], groups: [], inside: -1, known: new Map(), paths: new Map() });
   }
 
-  // A part inside the one that is being recorded; the same name again goes on with it.
+  // Return a part inside the present one. The same name gives the same part again.
   part(name) {
     const path = this.inside < 0 ? name : `${this.groups[this.inside].path}.${name}`;
     if (!this.paths.has(path)) this.paths.set(path, this.groups.push({ name, path, outer: this.inside }) - 1);
@@ -59,12 +59,12 @@ export class Recording {
     return this.operation(wideFacts("logsumexp", xs.length), xs, name);
   }
 
-  // The token is known here, so that nothing is left to take.
+  // The token is a known number here, so nothing needs to be recorded.
   take(index, xs) {
     return xs[index];
   }
 
-  // The graph of a node and of what it depends on.
+  // Return the graph of a node and of everything that it depends on.
   finish(root) {
     const { nodes, groups } = this, needed = new Uint8Array(nodes.length), ops = [], listed = new Map();
     needed[root] = 1;
@@ -91,7 +91,7 @@ export class Recording {
   }
 }
 
-// Rows of as many operands as it takes: the page has those of the table for a few only.
+// Operations of any number of operands. From Python, the page has them for a few operands only.
 const WIDE = {
   dot: {
     value: dot,

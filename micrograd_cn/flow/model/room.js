@@ -1,4 +1,5 @@
-// The language model's room: begun anew with what is set, run frame by frame, and what buttons, keys and fields do.
+// The language model's room: start training with the settings, run it frame by frame, and react to buttons, keys and
+// fields.
 
 import { cellAt } from "./charts.js";
 import { alphabetOf, Learner } from "./learner.js";
@@ -14,16 +15,16 @@ import { session } from "../stepper/session.js";
 import { parsed } from "../stepper/text.js";
 import { themed } from "../stepper/theme.js";
 
-const MODEL_BUDGET = 10; // milliseconds of training a frame
-const modelPace = { stepped: 0, told: 0, frame: 0 }; // when the last step and the last new word were, frames so far
-const PAUSE_BETWEEN_WORDS = 300; // milliseconds
+const MODEL_BUDGET = 10; // milliseconds of training in one frame
+const modelPace = { stepped: 0, told: 0, frame: 0 }; // the times of the last step and the last new word, frames so far
+const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 
 function modelWords() {
   const text = model.settings.words === "own" ? model.lines : page.names;
   return text.split(/\r?\n/).map(line => line.trim()).filter(Boolean);
 }
 
-// Begin anew with what is set; without words there is nothing to begin with.
+// Start again with the settings. Without words there is no model.
 function renewModel() {
   stopModel();
   const words = modelWords(), { settings } = model, number = name => parsed(settings[name]);
@@ -40,7 +41,7 @@ function renewModel() {
   showModel();
 }
 
-// A frame: as much of training as fits into its budget, and now and then what is seen of it.
+// In each frame, train as long as the budget allows. Show the model, or a new word, now and then.
 function modelTick(now) {
   const { learner, settings } = model, began = performance.now(), wait = 1000 / Number(settings.speed);
   model.running = requestAnimationFrame(modelTick);
@@ -68,19 +69,20 @@ export function runModel() {
   tellModel();
 }
 
-// Train to the end what has begun; a model that is done stays what it is.
+// Train the model to the end. If it is done, nothing happens.
 export function finishModel() {
   if (model.learner.done < model.learner.steps) runModel();
 }
 
-// A batch that is under way is done, so that what is seen is of a step.
+// Stop training. A batch that has begun is finished first, so the page shows the result of a whole step.
 function stopModel() {
   if (model.running) cancelAnimationFrame(model.running);
   model.running = null;
   while (model.learner?.ready) model.learner.work();
 }
 
-// The usual settings but for these, begun anew; or else, if they are what the model has, going on with it.
+// Use these settings, and the defaults of all others. Start again, unless `keeps` allows to go on with a model that has
+// the default settings.
 export function setUpModel(settings, { keeps }) {
   Object.assign(model.settings, MODEL_DEFAULTS, settings);
   for (const name of Object.keys(MODEL_DEFAULTS)) if (byId(`m_${name}`)) byId(`m_${name}`).value = model.settings[name];
@@ -135,7 +137,7 @@ byId("m_attention").addEventListener("click", event => {
   if (cell) openAttention(numberAmong(cell.parentElement) - 1, numberAmong(cell) - 1);
 });
 
-// The table of embeddings: the pointer shows a number, a click opens it; the arrows choose, Enter opens.
+// In the table of embeddings, the pointer or the arrow keys select a number, and a click or Enter opens it.
 byId("m_table").addEventListener("pointermove", event => lookAtCell(cellAt(byId("m_table"), model.learner, event)));
 byId("m_table").addEventListener("click", event => {
   const cell = cellAt(byId("m_table"), model.learner, event);

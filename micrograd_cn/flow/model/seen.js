@@ -1,4 +1,4 @@
-// The language model's room on the screen: its state, the loss, the table of embeddings, new words.
+// Show the language model's room: its state, the losses, the table of embeddings, and new words.
 
 import { SMOOTHED, drawEmbeddings, drawModelLosses } from "./charts.js";
 import { fill, letterOf, setText, showReading, typedTokens } from "./reading.js";
@@ -7,9 +7,9 @@ import { byId, html } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 import { filled, parsed, shown } from "../stepper/text.js";
 
-const MOST_INVENTED = 60; // words that are kept in view
+const MOST_INVENTED = 60; // new words that stay on the page
 
-// Show everything as it is now.
+// Show the present state of everything.
 export function showModel() {
   const { learner } = model;
   for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) byId(id).disabled = !learner;
@@ -52,7 +52,7 @@ function modelWarning(learner, words) {
   return settings.words === "own" && lines.length > MOST_IN_LINK ? filled(words.m_long_link, { most: MOST_IN_LINK }) : "";
 }
 
-// New words, the latest first.
+// Draw new words, and put the latest one first.
 export function invent(count) {
   const { learner, rng, settings } = model;
   for (let i = 0; i < count; i++) model.invented.unshift(learner.invent(rng, parsed(settings.temperature)));
@@ -77,7 +77,8 @@ export function lookAtCell(cell) {
 function tellCell() {
   const { learner, cell } = model, { words } = session;
   if (!cell) return setText(byId("m_cell"), words.m_cell_hint);
-  const place = learner.weights.wte[cell.token][cell.column], whole = learner.done > 0 && learner.ready === 0; // not part of a batch
+  // In the middle of a batch, the gradients are not complete.
+  const place = learner.weights.wte[cell.token][cell.column], whole = learner.done > 0 && learner.ready === 0;
   const { data, grad } = learner.program, told = { token: letterOf(cell.token), number: cell.column + 1, value: shown(data[place]) };
   setText(byId("m_cell"), filled(words.m_cell, { ...told, grad: whole ? shown(grad[place]) : "–" }));
 }

@@ -1,4 +1,4 @@
-// The settings of the language model's room, which texts are ones, and what is chosen there.
+// The settings of the language model's room, which texts are valid values, and what the reader has chosen.
 
 import { CHOICES, isWritten } from "../playground/settings.js";
 import { session } from "../stepper/session.js";
@@ -12,8 +12,8 @@ export const MODEL_CHOICES = {
   words: ["names", "own"], width: ["8", "16", "32"], heads: ["1", "2", "4"], layers: ["1", "2"], block: ["8", "16"],
   batch: ["1", "4", "8", "16", "32"], steps: ["300", "1000", "3000", "10000"], speed: CHOICES.speed,
 };
-export const MOST_CHARACTERS = 100; // different ones that one's own words may have
-export const MOST_IN_LINK = 3000; // characters of one's own words
+export const MOST_CHARACTERS = 100; // different characters that the reader's own words may have
+export const MOST_IN_LINK = 3000; // characters of the reader's own words that a link keeps
 
 const isWrittenOfModel = {
   rate: isWritten.rate,
@@ -22,18 +22,18 @@ const isWrittenOfModel = {
 };
 export const fitsModel = (name, text) => MODEL_CHOICES[name]?.includes(text) ?? isWrittenOfModel[name]?.(text) ?? true;
 
-// What is chosen and what follows; the session has it beside what the other rooms have.
+// What the reader has chosen in this room, and what follows from it. It is a part of the session.
 export const model = (session.model = {
   settings: { ...MODEL_DEFAULTS },
-  lines: "", // one's own words
-  learner: null, // none without words
-  began: {}, // the settings that it has
-  known: new Set(), // the words that it learns from
-  characters: 0, // different ones in them
-  at: null, // the position of what is typed that one looks at; null for the last one
-  cell: null, // of the table of embeddings
-  rng: null, // of new words
-  invented: [], // new words, the latest first
-  running: null, // the request of the next frame
-  resumes: false, // whether training goes on when one comes back from the stepper
+  lines: "", // the reader's own words
+  learner: null, // null if there are no words
+  began: {}, // the settings that the learner was made with
+  known: new Set(), // the words that the model learns from
+  characters: 0, // how many different characters the words have
+  at: null, // the chosen position in what was typed, or null for the last one
+  cell: null, // the selected number in the table of embeddings
+  rng: null, // draws new words
+  invented: [], // the new words, the latest one first
+  running: null, // the request for the next frame while training runs
+  resumes: false, // whether training goes on when the reader returns from the stepper
 });

@@ -1,4 +1,4 @@
-// The way from the language model's room into the stepper.
+// Open computations of the language model in the stepper.
 
 import { attentionGraph, chanceGraph, lossGraph } from "./opened.js";
 import { headName, letterOf, readNow, textOf, typedTokens } from "./reading.js";
@@ -10,8 +10,8 @@ import { session } from "../stepper/session.js";
 import { filled } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
-// Into the stepper, from which one comes back to training as it was. The parts around the root are open, or those around
-// another node.
+// Open a graph in the stepper. The parts around the root, or around another node, are open. When the reader returns,
+// training goes on if it was running.
 function enterModel(made, told, node = made.graph.root) {
   const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
@@ -19,7 +19,7 @@ function enterModel(made, told, node = made.graph.root) {
   session.choose({ open, anchor: null });
   if (node !== graph.root) chooseLeaf(node);
   viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
-  viewport.touched = true; // it stays there while the window takes its size
+  viewport.touched = true; // otherwise the window would move back when it gets its size
 }
 
 export function openWord(word) {
@@ -37,7 +37,7 @@ export function openAttention(head, seen) {
   enterModel(attentionGraph(model.learner, read, head, seen), told);
 }
 
-// The loss of a word that has the token: what is typed, or else the next in training.
+// Open the loss of a word that contains the token: the word that was typed, or else the next one in training.
 export function openEmbedding({ token, column }) {
   const { learner, settings } = model, { tokens, fault } = typedTokens(), own = tokens.length > 1 && !fault;
   const has = word => token === learner.end || [...word].slice(0, learner.block - 1).includes(learner.characters[token]);

@@ -1,4 +1,4 @@
-// The network's room on the screen: the network, the plane, the losses, what the neuron that one looks at computes.
+// Show the network's room: the network, the plane, the losses, and what the selected neuron computes.
 
 import { Charts, drawLosses } from "./charts.js";
 import { neuronName } from "./names.js";
@@ -11,11 +11,11 @@ import { session } from "../stepper/session.js";
 import { bracketed, filled, shown } from "../stepper/text.js";
 import { themed } from "../stepper/theme.js";
 
-export const LEAST_POINTS = 2; // that there is something to learn from
+export const LEAST_POINTS = 2; // With fewer points there is nothing to learn.
 
 export const wiring = new Wiring(byId("wires"), () => session.board.trainer && drawBoard(false));
 const charts = new Charts(byId("charts"));
-export const views = { output: null, survey: null }; // of the trainer's network
+export const views = { output: null, survey: null }; // for the network of the present trainer
 
 // Show another trainer.
 export function showTrainer() {
@@ -27,7 +27,7 @@ export function showTrainer() {
   refresh();
 }
 
-// Show everything as it is now.
+// Show the present state of everything.
 export function refresh() {
   const { trainer } = session.board;
   if (!trainer) return;
@@ -80,7 +80,7 @@ function warning(losses, points, deadCount) {
   return deadCount ? filled(words.dead_count, { count: deadCount }) : "";
 }
 
-// What the neuron that one looks at computes, and from which numbers.
+// Tell what the selected neuron computes, with its numbers.
 function tellLens() {
   const { words, board: { trainer, settings } } = session, { lens } = wiring, { network } = trainer;
   byId("lens").classList.toggle("empty", !lens);

@@ -1,4 +1,4 @@
-// Canvases: fitted to where they stand, and drawn in the colours of the style sheet.
+// Fit canvases to their elements, and read the colours of the style sheet for them.
 
 import { themed } from "../stepper/theme.js";
 
@@ -19,7 +19,7 @@ function readColours() {
 themed.push(readColours);
 readColours();
 
-// Fit a canvas to where it stands; its context draws in CSS pixels.
+// Fit a canvas to the size of its element. Its context then draws in CSS pixels.
 export function fitted(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas, scale = Math.min(2, devicePixelRatio || 1);
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {

@@ -1,4 +1,4 @@
-// The loss as it learns, and for each layer how its weights and their gradients are distributed.
+// Draw the loss during training, and histograms of the weights and gradients of each layer.
 
 import { colours, fitted } from "./canvas.js";
 import { layerName } from "./names.js";
@@ -7,7 +7,8 @@ import { filled, shown } from "../stepper/text.js";
 
 const BINS = 24;
 
-// The mini-batch's loss thin, that of all samples, and that of those held out dashed.
+// Draw three losses: that of the mini-batches as a thin line, that of all samples, and that of the held-out samples
+// dashed.
 export function drawLosses(canvas, { history: losses, curve }, words) {
   const { context, width, height } = fitted(canvas), rim = 10, most = Math.max(1, losses.length);
   context.clearRect(0, 0, width, height);
@@ -36,7 +37,7 @@ export function drawLosses(canvas, { history: losses, curve }, words) {
   context.setLineDash([]);
 }
 
-// Write what each line is and its last number above them, and return where they may begin.
+// Write the name and the last number of each line above the lines. Return the height where the lines may begin.
 function tellLast(context, lines, width) {
   Object.assign(context, { font: "12px sans-serif", textAlign: "left" });
   let x = 4, y = 14;
@@ -51,7 +52,7 @@ function tellLast(context, lines, width) {
   return y + 6;
 }
 
-// Write the least and the largest number at an axis from `top` to `bottom`, and return where the lines may begin.
+// Write the smallest and the largest number at an axis from `top` to `bottom`. Return where the lines may begin.
 export function tellScale(context, [low, high], [top, bottom]) {
   const texts = [[shown(low), bottom], ...(high > low ? [[shown(high), top + 10]] : [])];
   Object.assign(context, { font: "12px sans-serif", textAlign: "right", fillStyle: colours.quiet });
@@ -75,7 +76,7 @@ export class Charts {
     this.frame.replaceChildren(...this.layers.map(({ element }) => element));
   }
 
-  // A gradient that is ten thousand times smaller than the largest layer's has as good as vanished.
+  // A layer's gradient has vanished, for practical purposes, if it is ten thousand times smaller than the largest one.
   update({ data, grad }, words) {
     const sizes = this.layers.map(({ layer }) => rms(grad, layer)), largest = Math.max(...sizes);
     this.layers.forEach(({ layer, title, parts }, l) => {

@@ -1,20 +1,21 @@
-// What is chosen in the playground: the session has it beside what the stepper shows.
+// Add to the session what the reader has chosen in the playground.
 
 import { DEFAULTS } from "./settings.js";
 import { session } from "../stepper/session.js";
 
 Object.assign(session, {
   room: "typing",
-  lesson: null, // that is shown: its name, the caption's number, the prediction
-  origin: "", // of the computation that is stepped through, if it does not come from the room's own stepper
-  typed: { text: "", values: new Map(), made: null, error: null }, // the expression, its variables' numbers, its graph
+  lesson: null, // the lesson that is shown: its name, the number of the caption, the reader's answer
+  origin: "", // says where the computation in the stepper comes from, if a room has opened it
+  // the expression, the numbers of its variables, and its graph
+  typed: { text: "", values: new Map(), made: null, error: null },
   board: {
     settings: { ...DEFAULTS },
-    own: [], // points that were drawn
-    paint: 0, // the class of the next one
+    own: [], // points that the reader has drawn
+    paint: 0, // the class of the next point
     trainer: null,
-    point: 0, // the sample that opens in the stepper
-    dead: [], // neurons through which no gradient goes, by layer
-    running: null, // the request of the next frame
+    point: 0, // the chosen sample, which opens in the stepper
+    dead: [], // for each layer, which neurons have gradient 0 at every sample
+    running: null, // the request for the next frame while training runs
   },
 });

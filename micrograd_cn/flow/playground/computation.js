@@ -1,8 +1,8 @@
-// The very computation of a training step as a graph for the stepper: the library's nodes of the network and the loss.
+// Record the loss of a training step as a graph for the stepper. It has the same nodes as in the library.
 
 import { Recorder } from "./recorder.js";
 
-const MOST_TERMS = 16; // of one sum; more are added up in groups
+const MOST_TERMS = 16; // A sum has at most so many terms. More terms are added up in groups.
 
 export function computationOf(trainer, samples) {
   const recorder = new Recorder(), groups = [], { network, points, loss } = trainer;

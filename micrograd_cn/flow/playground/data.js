@@ -1,10 +1,10 @@
-// What the network is to learn: points of the plane with one of two classes, 0 and 1.
+// The data for the network: points of the plane, each with a class, 0 or 1.
 
-export const REACH = 1.6; // the plane shown goes from -REACH to REACH
+export const REACH = 1.6; // both coordinates of the plane go from -REACH to REACH
 
 const evenly = (n, i) => i / Math.max(1, n - 1);
 
-// Each takes a generator, how many points, and how much of the usual noise.
+// Each function takes a random generator, the number of points, and a factor for the usual noise.
 export const DATA = {
   moons: (rng, n, noise = 1) => halves(n, (k, t) => {
     const side = 1 - 2 * k;
@@ -28,7 +28,7 @@ export const DATA = {
   own: () => [],
 };
 
-// What the network is given for a place of the plane; the sixteen texts of four bits lie in a square.
+// The inputs of the network at a place in the plane. For `bits`, the sixteen words of four bits lie in a square.
 const DATA_INPUTS = {
   bits: (x, y) => [x, y].flatMap(at => {
     const k = Math.min(3, Math.max(0, Math.floor((at + REACH) / (REACH / 2))));

@@ -1,4 +1,4 @@
-// A dozen expressions, each with what it shows.
+// Twelve example expressions: the name of each, its text, and the numbers of its variables.
 
 const nested = (n, inner) => (n ? `tanh(${nested(n - 1, inner)})` : inner);
 const newton = (n, x) => (n ? newton(n - 1, `0.5*(${x} + a/(${x}))`) : x);

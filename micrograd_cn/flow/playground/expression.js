@@ -1,4 +1,5 @@
-// Read a typed expression and record it as a graph: the shunting yard of micrograd_cn/expression.py, step for step.
+// Read a typed expression and record it as a graph. This is the parser of micrograd_cn/text/expression.py, step by
+// step.
 
 import { Recorder, Ref } from "./recorder.js";
 import { meantName } from "./spelling.js";
@@ -7,7 +8,7 @@ import { called } from "../stepper/labels.js";
 import { decoded, page } from "../stepper/page.js";
 import { filled } from "../stepper/text.js";
 
-// A text is no expression: the key of the words that say why, with what fills them, and where.
+// The text is not a valid expression. `key` and `details` give the message, and `column` the position.
 export class ReadError extends Error {
   constructor(key, column, details) {
     super(key);
@@ -20,9 +21,9 @@ export class ReadError extends Error {
   }
 }
 
-const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // numbers of variables that have none yet
+const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // the numbers that new variables get
 
-// The graph of `text` with a number for each variable; those that `values` lacks are given one.
+// Return the graph of `text`, and a number for each variable. A variable that `values` lacks gets a new number.
 export function readExpression(text, values) {
   const reader = new Reader(text, values), result = reader.read();
   const { recorder } = reader;
@@ -96,7 +97,7 @@ class Reader {
     }
     if (!this.values.has(name) && Object.hasOwn(constants, name)) bracket.operands.push(decoded(constants[name]));
     else if (!this.values.has(name) && known) {
-      this.checkSign(following); // a full-width bracket, say
+      this.checkSign(following); // it may be a full-width bracket, which has a better message
       this.fail("parse_uncalled_function", token);
     } else {
       const { variables } = this.recorder;
@@ -149,7 +150,7 @@ class Reader {
     this.open.at(-1).operands.push(result);
   }
 
-  // Bind the arguments to the parameters as Python does, and these to the operation's operands.
+  // Bind arguments to parameters as Python does, and put them in the order of the operation's operands.
   call(token, given) {
     const { parameters, named, order, some, alike, usage } = page.grammar.functions[token.text], bound = new Map();
     const refuse = key => this.fail(key, token, { usage });
@@ -171,7 +172,8 @@ class Reader {
     const places = order ?? parameters.map(([name]) => name), operands = places.flatMap(name => bound.get(name) ?? []);
     try {
       if (token.text in page.operations) return this.recorder.apply(token.text, operands);
-      return this.recorder.apply("div", [this.recorder.apply("sum", operands), operands.length]); // the mean
+      // The only function that is not an operation is mean().
+      return this.recorder.apply("div", [this.recorder.apply("sum", operands), operands.length]);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.fail("too_many_operands", token, { most: error.message });
@@ -188,7 +190,7 @@ class Reader {
 
   fail(key, token, details = {}) {
     const error = new ReadError(key, token.column, { found: `'${token.text}'`, ...details });
-    const last = this.tokens.at(-2) ?? token; // before the end
+    const last = this.tokens.at(-2) ?? token; // the last token before the end
     error.unfinished = ["parse_end", "parse_unclosed"].includes(key) || (key === "parse_uncalled_function" && token === last);
     throw error;
   }

@@ -1,9 +1,10 @@
-// What is chosen, as the part of the address behind "#": a link opens the page as it was.
+// Keep what the reader has chosen in the address, behind "#". A link to the address opens the page as it was.
 
-const REST = 200; // milliseconds in which nothing changes, before the address does: browsers refuse many changes at once
+// Browsers refuse many changes of the address at once, so it changes after this many milliseconds without a change.
+const REST = 200;
 let resting = null;
 
-// Write what `facts` gives when nothing has changed for a while.
+// Write what `facts` returns into the address, once nothing has changed for a while.
 export function writeLink(facts) {
   clearTimeout(resting);
   resting = setTimeout(() => {

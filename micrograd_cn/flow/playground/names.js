@@ -1,4 +1,4 @@
-// What layers and neurons are called, counted as textbooks do: the inputs are none, the first hidden layer is 1.
+// Name layers and neurons, counted as in textbooks: the inputs are no layer, and the first hidden layer is number 1.
 
 import { filled, filledApart } from "../stepper/text.js";
 

@@ -1,10 +1,10 @@
-// A multi-layer perceptron and its gradients, in flat arrays: the parameters in the library's order.
+// A multi-layer perceptron and its gradients in flat arrays. The parameters are in the order of the library.
 
 import { Random } from "./random.js";
 import { forward, partials } from "../rows.js";
 import { page } from "../stepper/page.js";
 
-// Weights as micrograd_cn/init.py draws them.
+// Draw weights as micrograd_cn/init.py does.
 export const INITIALISERS = {
   uniform: rng => rng.uniform(-1, 1),
   xavier_uniform: (rng, nin, nout) => bounded(rng, Math.sqrt(6 / (nin + nout))),
@@ -41,7 +41,7 @@ export class Network {
     }
   }
 
-  // The output for these inputs; the layers keep what backward needs.
+  // Return the output for these inputs. The layers keep what backward() needs.
   forward(inputs) {
     let before = inputs;
     for (const { nin, nout, first, last, sums, out } of this.layers) {
@@ -57,7 +57,8 @@ export class Network {
     return before[0];
   }
 
-  // Add to the gradients those of a loss whose derivative by the output is `upstream`, after forward(inputs).
+  // After forward(inputs), add the gradients of a loss. `upstream` is the derivative of the loss with respect to the
+  // output.
   backward(inputs, upstream) {
     this.layers.at(-1).back[0] = upstream;
     for (let l = this.layers.length - 1; l >= 0; l--) {

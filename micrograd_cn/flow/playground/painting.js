@@ -1,4 +1,4 @@
-// The plane under the pointer: one draws points of one's own there, or chooses a sample.
+// React to the pointer on the plane: draw points of the reader's own, or choose a sample.
 
 import { LEAST_POINTS, drawBoard, refresh } from "./board.js";
 import { pointOf } from "./data.js";
@@ -27,7 +27,7 @@ function repaint(change) {
 
 const plane = byId("plane");
 
-// A point where one presses, and more along the way while one drags.
+// Draw a point where the pointer is pressed, and further points while it is dragged.
 let brush = null;
 function dab(event) {
   brush = [event.clientX, event.clientY];
@@ -51,7 +51,7 @@ plane.addEventListener("click", event => {
   openSample();
 });
 
-// Samples by keys: the arrows choose, Enter opens.
+// The arrow keys choose a sample, and Enter opens it.
 plane.addEventListener("keydown", event => {
   const { board } = session, count = board.trainer.points.length;
   const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

@@ -1,11 +1,11 @@
-// The plane as the network sees it: what every neuron gives at each point of a grid, as pictures in blue and orange.
+// Draw the plane as the network sees it: the output of each neuron on a grid of points, in blue and orange.
 
 import { colours, fitted } from "./canvas.js";
 import { REACH, inputsAt } from "./data.js";
 
 export const GRID = 40;
 
-// A picture of GRID x GRID numbers from -1 to 1.
+// A picture of GRID × GRID numbers from -1 to 1.
 export class Field {
   constructor() {
     this.canvas = document.createElement("canvas");
@@ -26,7 +26,7 @@ export class Field {
   }
 }
 
-// Fill the fields of all neurons and the last one's with the verdict, a few rows at a time.
+// Compute the fields of all neurons, and that of the verdict on each point, a few rows at a time.
 export class Survey {
   constructor(trainer, kind, fields, output) {
     Object.assign(this, { trainer, fields, output, row: 0 });
@@ -58,7 +58,7 @@ export class Survey {
   }
 }
 
-// Where the numbers change their sign, as pieces of a line between the middles of the cells.
+// Return the line along which the numbers change their sign, in pieces between the middles of the cells.
 function boundary({ values }) {
   const pieces = [], at = (a, b) => a / (a - b);
   for (let r = 0; r < GRID - 1; r++) for (let c = 0; c < GRID - 1; c++) {
@@ -72,7 +72,7 @@ function boundary({ values }) {
   return pieces;
 }
 
-// The classes are told apart without colours too: circles for 0, triangles for 1, as in the tutorial.
+// Draw a circle for class 0 and a triangle for class 1, as in the tutorial, so the classes differ without colours too.
 function drawMark(context, label, x, y, radius) {
   if (!label) return context.arc(x, y, radius, 0, 7);
   for (const k of [0, 1, 2]) context.lineTo(x + 1.5 * radius * Math.sin((k * 2 * Math.PI) / 3), y - 1.5 * radius * Math.cos((k * 2 * Math.PI) / 3));
@@ -94,7 +94,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   }
   context.stroke();
   const placed = ([x, y]) => [left + ((x + REACH) / (2 * REACH)) * size, top + ((REACH - y) / (2 * REACH)) * size];
-  for (const { at, label } of held) { // hollow
+  for (const { at, label } of held) { // held-out points are hollow
     const [cx, cy] = placed(at);
     context.beginPath();
     drawMark(context, label, cx, cy, 0.8 * radius);
@@ -109,7 +109,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
     context.fillStyle = label ? colours.plus : colours.minus;
     context.strokeStyle = colours.paper;
     context.lineWidth = 2;
-    context.stroke(); // of which half is left around it
+    context.stroke(); // the fill covers the inner half of the line
     context.fill();
     if (i !== chosenPoint) return;
     for (const [strokeStyle, lineWidth] of [[colours.ink, 6], [colours.glow, 3]]) {

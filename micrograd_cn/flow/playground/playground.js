@@ -1,4 +1,4 @@
-// The beginning: the room that the link names reads it and is shown.
+// Start the playground: the room that the link names reads the link and is shown.
 
 import { readLink } from "./link.js";
 import { remember, rooms, showRoom } from "./rooms.js";
@@ -22,7 +22,7 @@ function arrive() {
   if (Object.hasOwn(page.words, lang)) session.chosen.lang = lang;
   for (const [name, each] of rooms) each.arrive(name === room ? link : new Map());
   showRoom(room);
-  session.choose({}); // the rooms' fields in words
+  session.choose({}); // writes the words of the rooms
   remember();
   if (isLesson(link.get("lesson"))) showLesson(link.get("lesson"));
   else greet();

@@ -1,4 +1,4 @@
-// Python's random numbers: the same seed gives the library's weights (Matsumoto & Nishimura 1998, MT19937).
+// Python's random generator, so a seed gives the same weights as in the library (MT19937, Matsumoto & Nishimura 1998).
 
 export class Random {
   constructor(seed) {

@@ -5,7 +5,7 @@ import { evaluated } from "../stepper/engine.js";
 import { makeGraph } from "../stepper/graph.js";
 import { page } from "../stepper/page.js";
 
-// An operand is a number, a list, or a node's index in `nodes`, wrapped so that it is not taken for a number.
+// A node that is an operand: its index in `nodes`, wrapped to tell it from a number. An operand may also be a number.
 export class Ref {
   constructor(i) {
     this.i = i;
@@ -22,7 +22,8 @@ export class Recorder {
   }
 
   variable(name, value) {
-    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, /^[wb]/i.test(name) ? 3 : 1, value)); // weights, biases
+    // A name that begins with w or b is a parameter, a weight or a bias.
+    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, /^[wb]/i.test(name) ? 3 : 1, value));
     return this.variables.get(name);
   }
 
@@ -31,7 +32,7 @@ export class Recorder {
     return new Ref(this.nodes.push([name, flags, group]) - 1);
   }
 
-  // Apply a row; of numbers alone the result is a number.
+  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded.
   apply(name, operands, group = -1) {
     const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed;
     if (!facts) {
@@ -46,11 +47,11 @@ export class Recorder {
     return new Ref(this.nodes.push([`c${this.nodes.length}`, gets ? 1 : 0, group, this.known.get(facts), parents]) - 1);
   }
 
-  // The graph below a node, the steps named v1, v2 ... in the order in which they are computed.
+  // Return the graph below a node. Results are named v1, v2 and so on, in the order in which they are computed.
   finish(root, groups = [], named = "") {
     const taken = new Set(this.variables.keys());
     let count = 0;
-    const steps = node => node.length > 3; // with an operation; numbers are counted behind them
+    const steps = node => node.length > 3; // results have an operation; constants are named after them
     for (const wanted of [true, false]) {
       this.nodes.forEach((node, i) => {
         if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0]) || steps(node) !== wanted) return;

@@ -1,11 +1,12 @@
-// The rooms of the playground: which is shown, the way from one into the stepper and back, and what a link says of it.
+// The rooms of the playground: show one, go from it to the stepper and back, and write it into the link.
 
 import { writeLink } from "./link.js";
 import { byId } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 
-// By its name, what a room is: the id of its `panel`; `facts` for a link, and `arrive` to read them there; `entered` and
-// `left`, called when it begins and ceases to be seen. Its tab is the button with the id `tab_` and its name.
+// The rooms by their names. A room has the id of its `panel`, `facts` for a link, and `arrive` to read a link.
+// `entered` and `left` are called when it is shown and when it is hidden. Its tab is the button with the id `tab_` and
+// the room's name.
 export const rooms = new Map();
 
 export function addRoom(name, room) {
@@ -32,7 +33,7 @@ export function showRoom(name, origin = "") {
   if (!origin) rooms.get(name).entered?.();
 }
 
-// From a room into a computation of its own, which is stepped through.
+// Open a computation of the present room in the stepper.
 export function stepThrough(made, origin) {
   showRoom(session.room, origin);
   session.open([made]);

@@ -1,4 +1,4 @@
-// The settings of a training run: which there are, and when a text is one.
+// The settings of a training run, and which texts are valid values.
 
 import { DATA } from "./data.js";
 import { INITIALISERS } from "./network.js";
@@ -19,9 +19,9 @@ export const CHOICES = {
   initialiser: Object.keys(INITIALISERS),
   loss: Object.keys(page.losses),
   optimizer: Object.keys(updates),
-  batch: ["1", "4", "8", "16", "32", "0"], // 0 for all
-  noise: ["0", "1", "2", "4"], // times the usual
-  speed: ["1", "10", "60", "full"], // steps a second
+  batch: ["1", "4", "8", "16", "32", "0"], // 0 means all samples
+  noise: ["0", "1", "2", "4"], // factors for the usual noise
+  speed: ["1", "10", "60", "full"], // steps per second
 };
 
 export const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
@@ -31,7 +31,7 @@ export const isWritten = {
   seed: text => /^\d{1,9}$/.test(text),
 };
 
-// Whether a text is a value of the setting.
+// Return whether a text is a valid value of a setting.
 export function isSetting(name, text) {
   return CHOICES[name]?.includes(text) ?? isWritten[name]?.(text) ?? /^[1-9]\d{0,2}$/.test(text);
 }

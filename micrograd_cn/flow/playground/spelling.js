@@ -1,8 +1,8 @@
-// The function that was meant by a name that is none.
+// Suggest the function that was probably meant by an unknown name.
 
 import { page } from "../stepper/page.js";
 
-// The known name that is meant by, or nearest to, what was typed; null if none is near.
+// Return the known name that was meant, or the most similar one, or null if no name is similar.
 export function meantName(name, known) {
   const { aliases } = page.grammar, plain = name.toLowerCase();
   const meant = Object.hasOwn(aliases, plain) ? aliases[plain] : known.includes(plain) ? plain : null;
@@ -11,7 +11,7 @@ export function meantName(name, known) {
   return meant ?? (best[0] <= 0.4 ? best[2] : null);
 }
 
-// How many letters must be changed, put in, left out or exchanged with the next (Damerau 1964).
+// Return the number of letters that must be changed, inserted, removed or exchanged with the next one (Damerau 1964).
 function editDistance(a, b) {
   const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= a.length; i++) {

@@ -1,8 +1,8 @@
-// The words of a typed expression: numbers, names and signs, each with its column, as micrograd_cn/expression.py has them.
+// Divide a typed expression into tokens, as micrograd_cn/text/expression.py does: numbers, names and signs.
 
 import { page } from "../stepper/page.js";
 
-// Columns are counted in characters, of which some take two places in a JavaScript text.
+// A column counts characters. In a JavaScript text, some characters take two places.
 export function tokensOf(text) {
   const { infix, prefix, number: pattern } = page.grammar, signs = Object.keys({ ...infix, ...prefix }), numeral = new RegExp(`^(?:${pattern})`);
   const characters = [...text], found = [];
@@ -17,7 +17,8 @@ export function tokensOf(text) {
       while (end < characters.length && /^\p{XID_Continue}$/u.test(characters[end])) end++;
       found.push({ kind: "name", text: characters.slice(at, end).join("").normalize("NFKC"), column: at });
     } else if (!/^[\s\x1c-\x1f\x85]$/.test(c)) {
-      for (const sign of signs) if (rest.startsWith(sign)) end = Math.max(end, at + sign.length); // ** is not * *
+      // The longest sign wins, so ** is not read as two *.
+      for (const sign of signs) if (rest.startsWith(sign)) end = Math.max(end, at + sign.length);
       found.push({ kind: "sign", text: characters.slice(at, end).join(""), column: at });
     }
     at = end;

@@ -1,4 +1,4 @@
-// Training: the loss of a batch, its gradient, and a step of the optimiser, each from the library's own formulas.
+// Train a network: the loss of a batch, its gradient, and a step of the optimiser, all by the library's own formulas.
 
 import { Network } from "./network.js";
 import { Random } from "./random.js";
@@ -7,7 +7,7 @@ import { forward, partials } from "../rows.js";
 import { reversed } from "../stepper/lists.js";
 import { page } from "../stepper/page.js";
 
-// A loss of one output for one of the two targets; see flow/playground.py for its steps. Gives [loss, slope].
+// Return the loss of one output and its derivative. flow/playground.py says what the steps are.
 function lossOf(steps, output) {
   const data = [output], local = [];
   for (const [name, operands] of steps) {
@@ -37,20 +37,20 @@ export class Trainer {
     this.history = [];
   }
 
-  // The next samples, in an order that is drawn anew each time through.
+  // Return the next samples. The order is shuffled again whenever all have been used.
   next(count) {
     if (this.waiting.length < count) this.waiting = this.rng.shuffle([...this.points.keys()]);
     return this.waiting.splice(-count).reverse();
   }
 
-  // The same, which are still the next ones afterwards: to look at them changes nothing.
+  // Return the next samples without using them up.
   peek(count) {
     const samples = this.next(count);
     this.waiting.push(...reversed(samples));
     return samples;
   }
 
-  // One step on the next batch, or on these samples.
+  // Take one step with the next batch, or with these samples.
   step(samples = this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length)) {
     const loss = this.gradient(samples);
     this.steps++;
@@ -66,7 +66,7 @@ export class Trainer {
     return loss;
   }
 
-  // What is known after this many steps of all samples, and of those that are held out.
+  // Record the loss and the accuracy on all samples and on the held-out samples, after the present step.
   take() {
     const now = { step: this.steps, all: this.measured(this.points), held: this.measured(this.held) };
     if (this.curve.at(-1)?.step === this.steps) this.curve.pop();
@@ -74,7 +74,7 @@ export class Trainer {
     return now;
   }
 
-  // The mean loss of samples, and its gradient in the network.
+  // Return the mean loss of samples, and compute its gradient in the network.
   gradient(samples) {
     const { network, points, loss } = this, share = 1 / samples.length;
     network.grad.fill(0);
@@ -87,7 +87,7 @@ export class Trainer {
     return total * share;
   }
 
-  // The mean loss of points and the share of right answers; the gradient is left alone.
+  // Return the mean loss of points and the share of right answers, without changing the gradient.
   measured(points) {
     let total = 0, right = 0;
     for (const { inputs, label } of points) {
@@ -98,7 +98,7 @@ export class Trainer {
     return points.length ? { loss: total / points.length, right: right / points.length } : null;
   }
 
-  // What an output says: -1 and 1 are sure of class 0 and 1.
+  // Return how sure an output is of a class, from -1 for class 0 to 1 for class 1.
   verdict(output) {
     const [low, high] = this.loss.targets;
     return low === 0 ? Math.tanh(output / 2) : Math.max(-1, Math.min(1, (2 * output - low - high) / (high - low)));

@@ -1,4 +1,4 @@
-// Training: begun anew with what is set, run frame by frame, and opened in the stepper.
+// Start training with the settings, run it frame by frame, and open its computations in the stepper.
 
 import { LEAST_POINTS, drawBoard, findDead, refresh, showTrainer, tellState, views, wiring } from "./board.js";
 import { computationOf } from "./computation.js";
@@ -14,9 +14,9 @@ import { session } from "../stepper/session.js";
 import { filled, parsed } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
-const HELD = 100; // points that are held out
-const BUDGET = 5; // milliseconds of training a frame
-const pace = { stepped: 0, frame: 0, rest: 3 }; // when the last step was, frames so far, further steps in this one
+const HELD = 100; // held-out points
+const BUDGET = 5; // milliseconds of training in one frame
+const pace = { stepped: 0, frame: 0, rest: 3 }; // the time of the last step, frames so far, further steps in this frame
 
 export function renew() {
   stopTraining();
@@ -29,7 +29,7 @@ export function renew() {
   showTrainer();
 }
 
-// A frame: as many steps as fit into its budget, a part of the survey, and now and then the rest.
+// In each frame, take as many steps as fit into the budget, and draw a part of the fields. Draw the rest now and then.
 function tick(now) {
   const { board } = session, { trainer, settings: { speed } } = board;
   board.running = requestAnimationFrame(tick);
@@ -68,7 +68,7 @@ function takeOne(samples) {
   refresh();
 }
 
-// Into the stepper: the loss of one sample, with one part opened, or of the batch.
+// Open the loss of the chosen sample in the stepper, with the wanted part opened.
 export function openSample(wanted) {
   stopTraining();
   const { words, board: { trainer, point: number } } = session, made = computationOf(trainer, [number]);
@@ -94,7 +94,7 @@ function set(name, value) {
   if (name !== "speed") renew();
 }
 
-// Begin anew with these settings and else the usual ones.
+// Start again with these settings, and with the defaults of all others.
 export function setUpTraining(settings) {
   Object.assign(session.board.settings, DEFAULTS, settings);
   for (const [name, value] of Object.entries(session.board.settings)) if (byId(`b_${name}`)) byId(`b_${name}`).value = value;

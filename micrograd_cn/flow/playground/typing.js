@@ -1,4 +1,4 @@
-// The room in which one types an expression: its field, its errors, its variables as numbers to drag.
+// The room to type an expression: its field, its errors, and its variables as numbers that can be dragged.
 
 import { EXAMPLES } from "./examples.js";
 import { ReadError, readExpression } from "./expression.js";
@@ -11,7 +11,7 @@ import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { exact, filled, parsed, shown } from "../stepper/text.js";
 
-// Read what was typed; an error is shown below its column, and the last graph stays.
+// Read what was typed. If it has an error, the error is shown below its column, and the last graph stays.
 function readTyped(text, values = session.typed.values) {
   const { typed, words } = session;
   Object.assign(typed, { text, error: null });
@@ -34,14 +34,15 @@ function readTyped(text, values = session.typed.values) {
   remember();
 }
 
-// Another expression, with these numbers.
+// Replace the expression and the numbers of its variables.
 export function setUpTyping(text, values) {
   byId("text").value = text;
   readTyped(text, new Map(Object.entries(values)));
 }
 
-// An error, below its column; of what is still being typed, when the field is left or Enter is pressed. The end has no
-// column: its message says that it is there.
+// Show an error below its column. While an expression is still being typed, its end is not an error; that is shown when
+// the reader leaves the field or presses Enter. An error at the end shows no column number, because its message says
+// so.
 function showError() {
   const { typed: { error, text }, words } = session;
   if (!error) return;
@@ -57,7 +58,7 @@ function tellFault(text, waits = false) {
   if (byId("fault").textContent !== text) byId("fault").textContent = text;
 }
 
-// A field for each variable, whose name one drags.
+// Show a field for each variable. Dragging the name of the variable changes its number.
 function showNumbers(values) {
   const names = [...values.keys()], now = [...byId("numbers").children].map(each => each.dataset.name);
   if (names.join() !== now.join()) {
@@ -94,7 +95,7 @@ byId("typing").addEventListener("submit", event => {
   showError();
 });
 
-// Put a function's name in where the caret is.
+// Insert a call of a function at the caret, around the selected text.
 byId("functions").addEventListener("change", () => {
   const field = byId("text"), name = byId("functions").value, { selectionStart: start, selectionEnd: end } = field;
   byId("functions").value = "";
@@ -110,7 +111,8 @@ byId("example").addEventListener("change", () => {
   const [, text, values] = found;
   byId("text").focus();
   byId("text").select();
-  if (!document.execCommand?.("insertText", false, text)) byId("text").value = text; // so that what was typed can be had back
+  // insertText lets the reader undo the change.
+  if (!document.execCommand?.("insertText", false, text)) byId("text").value = text;
   readTyped(text, new Map(Object.entries(values)));
 });
 
@@ -120,7 +122,7 @@ session.watch(({ changes }) => {
   if ("lang" in changes && byId("fault").textContent) showError();
   if (!typed.made || graph !== typed.made.graph) return;
   let changed = false;
-  graph.nodes.forEach((node, i) => { // a leaf that is edited in the stepper is the variable
+  graph.nodes.forEach((node, i) => { // a leaf that is edited in the stepper is a variable here
     if (!isEditable(node) || !typed.values.has(node.name)) return;
     changed ||= !Object.is(typed.values.get(node.name), numbers.data[i]);
     typed.values.set(node.name, numbers.data[i]);

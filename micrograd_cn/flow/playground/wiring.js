@@ -1,4 +1,4 @@
-// The network: a small map of the plane for each neuron, and its weights or their gradients as lines between them.
+// Draw the network: a small map of the plane for each neuron, and lines for the weights or their gradients.
 
 import { colours, fitted } from "./canvas.js";
 import { neuronName } from "./names.js";
@@ -6,11 +6,11 @@ import { Field } from "./plane.js";
 import { html } from "../stepper/elements.js";
 import { filled, shown } from "../stepper/text.js";
 
-const LEAST_INPUT = 32; // pixels, for its name
+const LEAST_INPUT = 32; // pixels that the name of an input needs
 
 export class Wiring {
-  // `looked` is called when one looks at another neuron or wire. `lens` is the neuron: the one under the pointer or with
-  // the focus, else the one that was pinned by a click.
+  // `looked` is called when another neuron or wire is selected. `lens` is the selected neuron: the one under the
+  // pointer or with the focus, or else the one that was pinned by a click.
   constructor(frame, looked) {
     Object.assign(this, { frame, looked, canvas: frame.querySelector("canvas"), units: [], passing: null, pinned: null, wire: null });
     frame.addEventListener("pointermove", event => this.findWire(event));
@@ -35,7 +35,7 @@ export class Wiring {
     this.looked();
   }
 
-  // The wire at the pointer, if one is near.
+  // Select the wire at the pointer, if one is near.
   findWire(event) {
     let found = null, nearest = 7;
     if (event && this.places && !event.target.closest(".unit")) {
@@ -88,7 +88,8 @@ export class Wiring {
     this.draw();
   }
 
-  // Lines blue and orange by sign, wide by size: of weights as they are, of gradients beside the largest one.
+  // Draw the wires. The colour is the sign and the width the size. For gradients, the size is relative to the largest
+  // one.
   draw(gradients = this.gradients, words = this.words) {
     Object.assign(this, { gradients, words });
     const { context, width, height } = fitted(this.canvas), { layers, data, grad } = this.trainer.network;
@@ -116,8 +117,8 @@ export class Wiring {
     });
     context.globalAlpha = 1;
     Object.assign(context, { font: "600 13px sans-serif", textAlign: "left", strokeStyle: colours.panel, lineWidth: 4 });
-    for (const [x, x0, y0, x1, y1] of numbered) { // the weights as numbers, each on its wire
-      const at = [x0 + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // where they are apart
+    for (const [x, x0, y0, x1, y1] of numbered) { // write the number of each of these wires on it
+      const at = [x0 + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // near the operand, where the wires are apart
       context.strokeText(shown(x), ...at);
       context.fillStyle = x > 0 ? colours.plus : colours.minus;
       context.fillText(shown(x), ...at);
@@ -131,7 +132,7 @@ export class Wiring {
     context.fillText(told, ...middle);
   }
 
-  // Mark the neurons through which no sample's gradient goes.
+  // Mark the dead neurons.
   mark(dead, words) {
     this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => {
       unit.classList.toggle("dead", dead[l][j]);
@@ -144,7 +145,7 @@ export class Wiring {
   }
 }
 
-// How far a wire has gone to its other end, at a share of the way: the curve that draw() asks for.
+// Return how far across a wire is at a share of its way along x. It is the Bézier curve that draw() draws.
 function bend(share) {
   let low = 0, high = 1;
   for (let k = 0; k < 20; k++) {
@@ -155,7 +156,7 @@ function bend(share) {
   return 3 * low * low * (1 - low) + low ** 3;
 }
 
-// Whether a neuron's activation has derivative 0 at every sample.
+// Return which neurons are dead: their activation has the derivative 0 at every sample.
 export function deadNeurons({ network, points }) {
   const dead = network.layers.map(({ nout, last }) => Array(nout).fill(!last && points.length > 0));
   for (const { inputs } of points) {

@@ -1,7 +1,7 @@
-// How an edge is drawn: a smooth curve through its points, and what moves along it.
+// Draw an edge: a smooth curve through its points, and an arrow head at the operand.
 
-// The smooth curve through the points from the operand to the result, level at its ends and where it turns. Once the gradient has passed
-// (`sent`), its head is at the operand; before that, there is none.
+// Draw the curve through the points from the operand to the result. It is level at its ends and where it turns. There
+// is a head at the operand once the gradient has passed (`sent`).
 export function drawArrow(line, head, points, width, sent, vertical) {
   const turned = ([x, y]) => (vertical ? `${y},${x}` : `${x},${y}`), flat = points.map(([x, y]) => (vertical ? [y, x] : [x, y]));
   const [x, y] = flat[0], length = 7 + 1.6 * width, half = 3 + 0.8 * width;
@@ -9,7 +9,7 @@ export function drawArrow(line, head, points, width, sent, vertical) {
   const slopes = way.slice(1).map(([x1, y1], i) => (y1 - way[i][1]) / (x1 - way[i][0] || 1));
   const level = way.map((_, i) => {
     const [a, b] = [slopes[i - 1] ?? 0, slopes[i] ?? 0];
-    return a * b > 0 ? (2 * a * b) / (a + b) : 0; // monotone: Fritsch & Butland 1984
+    return a * b > 0 ? (2 * a * b) / (a + b) : 0; // a monotone curve (Fritsch & Butland 1984)
   });
   const curve = way.slice(1).map(([x1, y1], i) => {
     const [x0, y0] = way[i], reach = (x1 - x0) / 2;

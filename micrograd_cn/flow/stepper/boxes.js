@@ -1,4 +1,4 @@
-// What stands in a box, and how large it is.
+// The texts of a box, and its size.
 
 import { textWidth } from "./fitting.js";
 import { isLeaf, isNamed } from "./graph.js";
@@ -7,20 +7,25 @@ import { titleOf } from "./parts.js";
 import { bracketed, shown } from "./text.js";
 
 export const BOX = { title: 21, line: 18, top: 5, least: 62 }; // pixels
-const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 }; // beside and between texts; a number that has room, whatever there is now
-const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 }; // where boxes stand beside each other on a narrow screen
+// Pixels beside texts, between a word and its number, and for the lock. A box always has room for the `usual` number,
+// so it keeps its size while numbers change.
+const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 };
+// The same for a narrow screen, where boxes of one layer stand side by side.
+const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
 
-// The size, the rows and the role of a box; `numbers` has what it will show.
+// Give a box its size, rows and roles. `numbers` returns the texts of the numbers that it will show.
 export function measure(shape, box, words, numbers, passes, vertical) {
   const { side, between, usual, lock } = vertical ? TIGHT : ROOMY;
   const { graph, frames } = shape, [i] = box.nodes, node = graph.nodes[i], gets = box.folded || node.gets;
-  box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that someone wrote
+  box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that was written in an expression
   const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "", name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
   const shownName = box.folded ? `+ ${cleaned(titleOf(graph, box, words))}` : cleaned(name);
   box.title = box.bare ? "" : node.symbol && !box.folded ? `${isolated(shownName)} = ${node.symbol}` : shownName;
   const root = box.nodes.includes(graph.root), met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
   box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
-  box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0; // how its gradient stands, and that of another class
+  // One note says what the gradient waits for or adds up. A second note has the gradient that a class of the reader
+  // computed.
+  box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0;
   const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + between + Math.max(...[usual, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
   const notes = met ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
   const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
@@ -35,7 +40,7 @@ export function measure(shape, box, words, numbers, passes, vertical) {
 
 const wordOf = (key, words) => ({ count: words.node_count, norm: words.grad_norm, data: words.data, grad: words.grad })[key];
 
-// The texts of each row: a title or a note, or a word and its number.
+// Return the texts of each row. A row is a title, a note, or a word with its number.
 export function boxLines(box, graph, facts, words, width) {
   const number = x => (x === null ? "–" : shown(x));
   if (box.bare) return [[number(facts.value)]];
@@ -50,14 +55,14 @@ export function boxLines(box, graph, facts, words, width) {
   return lines;
 }
 
-// Whether the gradient that the reader's own class computed is that of the chain rule, but for rounding.
+// Return a mark that says whether the gradient of the reader's own class follows the chain rule, up to rounding.
 function agreement({ grad, theirs, terms }) {
   const size = terms.reduce((total, x) => total + Math.abs(x), 0);
   if (Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size) return " ✓";
-  return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // nan where a local derivative is not known
+  return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // the gradient is nan if a local derivative is unknown
 }
 
-// The terms as a sum, the first ones left out where there is no room for all.
+// Return the terms as a sum. If there is no room for all of them, the first ones are left out.
 export function sumText(terms, width) {
   const texts = terms.map(x => bracketed(shown(x)));
   let shownTerms = texts.length;

@@ -1,4 +1,4 @@
-// Buttons and keys, and what each of them does.
+// What each button and each key does.
 
 import { byId } from "./elements.js";
 import { keep } from "./kept.js";

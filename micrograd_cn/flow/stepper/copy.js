@@ -1,4 +1,4 @@
-// Take it away: the run as a Python program, which gives the same numbers to the bit, and the address.
+// Copy the run as a Python program, which gives the same numbers to the last bit, or copy the address of the page.
 
 import { byId, html } from "./elements.js";
 import { isEditable, isLeaf } from "./graph.js";
@@ -7,7 +7,7 @@ import { page } from "./page.js";
 import { session } from "./session.js";
 import { exact, expressionOf } from "./text.js";
 
-const MOST_COPIED = 5000; // nodes
+const MOST_COPIED = 5000; // nodes of a graph that can be copied
 
 const isCopyable = graph => (graph.copyable ??= graph.nodes.length <= MOST_COPIED && graph.nodes.every(node => isLeaf(node) || node.listed));
 
@@ -25,7 +25,8 @@ function pythonOf(graph, data, actions) {
   for (const i of leaves) lines.push(`${names[i]} = Value(${number(data[i])}, ${JSON.stringify(graph.nodes[i].name)})`);
   for (const i of reversed(graph.order)) {
     const { parents, text, written } = graph.nodes[i];
-    const constant = parents.every(parent => !graph.nodes[parent].gets); // else Python's own arithmetic would do it
+    // Python makes no node of plain numbers, so if all operands are constants, they are written as Values.
+    const constant = parents.every(parent => !graph.nodes[parent].gets);
     const operand = parent => (isLeaf(graph.nodes[parent]) && !graph.nodes[parent].gets ? (constant ? `Value(${number(data[parent])})` : number(data[parent])) : names[parent]);
     lines.push(`${names[i]} = ${expressionOf(written ?? text, parents.map(operand))}`);
   }
@@ -38,11 +39,11 @@ function pythonOf(graph, data, actions) {
   return `from micrograd_cn import ${[...new Set(["Value", ...functions])].join(", ")}\n\n${lines.join("\n")}\n`;
 }
 
-// Put a text where one pastes from, and say so on the button.
+// Copy a text to the clipboard, and say so on the button.
 async function copyText(button, text) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // not allowed in a frame, say
+  } catch { // a page in a frame may lack the permission
     const field = html("textarea", { readonly: "" });
     field.value = text;
     document.body.append(field);

@@ -1,4 +1,4 @@
-// The curve of the root's value over a training run.
+// The curve of the root's value over the steps of a training run.
 
 import { svg } from "./elements.js";
 

@@ -1,4 +1,5 @@
-// The leaf that is chosen: its number, typed or dragged; what a small change of it does; its derivative checked by differences.
+// Edit the chosen leaf by typing or dragging, show what a small change of it does, and check its derivative by
+// differences.
 
 import { byId, html } from "./elements.js";
 import { isEditable } from "./graph.js";
@@ -8,7 +9,8 @@ import { session } from "./session.js";
 import { exact, filled, parsed, precise, shown, signed } from "./text.js";
 
 const MOST_WAYS = 8; // uses of a leaf that are listed
-const MOST_NUDGED = 2000; // nodes of a graph that is computed again for each use of the leaf
+// The graph is computed again for each use of the leaf, so the effect of a change is shown only up to this many nodes.
+const MOST_NUDGED = 2000;
 
 const chosenLeaf = () => Number(byId("leaf").value);
 
@@ -28,14 +30,15 @@ function forgetChange() {
   byId("change").value = 0;
 }
 
-// A leaf of the picture: a click goes to its field, dragging to the right or left changes its number.
+// Press a leaf in the picture: a click selects its field, and dragging to the right or left changes its number.
 export function drag(i, event) {
-  event.preventDefault(); // the picture stays
+  event.preventDefault(); // the picture must not move
   chooseLeaf(i);
   dragNumber(event, () => session.numbers.data[i], x => session.edit(i, x), () => byId("value").select());
 }
 
-// Follow the pointer until it is let go: a pixel is a hundredth of the number's size. Without a move it is a click.
+// Change a number with the pointer until it is released. One pixel is a fiftieth of the number's power of ten. If the
+// pointer did not move, it was a click.
 export function dragNumber(event, read, write, click = () => {}) {
   const start = Number.isFinite(read()) ? read() : 0, unit = 10 ** Math.floor(Math.log10(Math.max(Math.abs(start), 0.5))) / 50;
   let moved = false;
@@ -61,7 +64,7 @@ function checkByDifferences() {
   say(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
 }
 
-// The chosen leaf's value, unless the learner is at it.
+// Show the value of the chosen leaf, unless the reader is typing in its field.
 function showLeaf() {
   const { graph, words, numbers, chosen } = session;
   for (const id of ["leaf", "value", "nudge"]) byId(id).disabled = Boolean(graph.fixed) || !byId("leaf").options.length;
@@ -99,7 +102,7 @@ function showWays() {
 }
 
 session.watch(({ other, changes }) => {
-  if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // what it told was of other numbers
+  if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // the message was about other numbers
   if (other) {
     const { nodes } = session.graph, leaves = [...nodes.keys()].filter(i => isEditable(nodes[i]));
     byId("leaf").replaceChildren(...leaves.map(i => html("option", { value: i }, cleaned(nodes[i].name))));

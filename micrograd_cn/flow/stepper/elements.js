@@ -1,4 +1,4 @@
-// Elements of the page: found by their id, or made of HTML or SVG.
+// Find elements of the page by their id, and make new ones of HTML or SVG.
 
 export const byId = id => document.getElementById(id);
 

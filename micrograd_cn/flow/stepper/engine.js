@@ -1,10 +1,11 @@
-// The graph's numbers and backpropagation through them, in the same order and by the same formulas as Value.backward().
+// Compute a graph's numbers and its gradients, in the same order and by the same formulas as Value.backward().
 
 import { forward, partials } from "../rows.js";
 import { flowsTo, isLeaf } from "./graph.js";
 import { reversed } from "./lists.js";
 
-// Data and partials of every node, computed anew from the leaves' data. One operand slot may be `held` at another value.
+// Return the data and the partials of every node, computed from the data of the leaves. With `held`, one operand slot
+// gets another value than its operand's.
 export function evaluated(graph, leaves, held = null) {
   const data = [...leaves], computed = graph.nodes.map(() => []);
   for (const i of reversed(graph.order)) {
@@ -16,7 +17,8 @@ export function evaluated(graph, leaves, held = null) {
   return { data, partials: computed };
 }
 
-// What happens one after the other in a forward pass and then in `actions`, each "backward" or "zero".
+// Return the moves of a forward pass and then of the `actions`, each of which is "backward" or "zero". A move computes
+// one node, seeds the root, sends one contribution, or sets all gradients to zero.
 export function movesOf(graph, actions) {
   const moves = reversed(graph.order).map(node => ({ kind: "forward", node }));
   for (const action of actions) {
@@ -33,7 +35,8 @@ export function movesOf(graph, actions) {
   return moves;
 }
 
-// The moves as steps: one each, but inside a closed part all that follow each other. A step ends after `end` moves.
+// Group the moves into steps. A step is one move, or consecutive moves of one kind inside a closed part. It ends after
+// `end` moves.
 export function plan(shape, moves) {
   const steps = [];
   moves.forEach((move, i) => {
@@ -47,8 +50,8 @@ export function plan(shape, moves) {
   return steps;
 }
 
-// What is known after `done` moves. A leaf's gradient is what it had `before` this backward pass and, added last as
-// Value.backward() does, what has arrived in it.
+// Return what is known after `done` moves. The gradient of a leaf is what it had `before` this backward pass plus what
+// has arrived in this pass. As in Value.backward(), the two are added last.
 export function replayed(graph, numbers, moves, done) {
   const state = {
     known: graph.nodes.map(isLeaf),
@@ -56,7 +59,7 @@ export function replayed(graph, numbers, moves, done) {
     arrived: new Float64Array(graph.nodes.length),
     terms: graph.nodes.map(() => NO_TERMS),
     sent: new Array(graph.slotCount),
-    passes: 0, // since the last zero_grad()
+    passes: 0, // backward passes since the last zero_grad()
     began: false,
     zeroed: false,
   };
@@ -100,14 +103,15 @@ export function gradient(state, i) {
   return state.before[i] === 0 ? state.arrived[i] : state.arrived[i] + state.before[i];
 }
 
-// Whether there is a gradient to show.
+// Return whether a node has a gradient to show.
 export function hasGradient(graph, state, i) {
-  const arrived = state.terms[i].length > 0 || (state.began && graph.expected[i] === 0); // none will: it is 0
+  // If no term is expected, the gradient is 0 from the beginning of the pass.
+  const arrived = state.terms[i].length > 0 || (state.began && graph.expected[i] === 0);
   return graph.nodes[i].gets && (arrived || state.before[i] !== 0 || state.zeroed);
 }
 
 
-// A node's gradient before the last term arrived.
+// Return a node's gradient as it was before the last term arrived.
 export function earlierGradient(state, i) {
   const earlier = state.terms[i].slice(0, -1).reduce((total, x) => total + x, 0);
   return state.before[i] === 0 ? earlier : earlier + state.before[i];

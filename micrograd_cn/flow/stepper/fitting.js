@@ -1,4 +1,4 @@
-// Texts within the room that they have, whatever the fonts.
+// Keep texts within the room that they have, in whatever font the browser uses.
 
 const FONTS = { title: "600 14px", number: "13.5px", grad: "700 13.5px", word: "12px", note: "12px", local: "12px", sent: "700 12.5px" };
 
@@ -15,11 +15,12 @@ export function textWidth(text, kind) {
   return knownWidths.get(key);
 }
 
-const unfitted = []; // pairs of a text and the room that it has
+const unfitted = []; // pairs of a text element and its room
 
-const WIDER = 1.35; // as which a text may come out than it was measured: its digits are all of one width
+// A text may become wider than it was measured by this factor, because the style sheet asks for digits of equal width.
+const WIDER = 1.35;
 
-// Set the text, of a kind that FONTS has; it is kept within `room` pixels by fitChanged().
+// Set the text of an element. The kind is a key of FONTS. fitChanged() keeps the text within `room` pixels.
 export function fit(element, text, room, kind) {
   if (!element || element.textContent === text) return;
   element.textContent = text;
@@ -27,8 +28,8 @@ export function fit(element, text, room, kind) {
   if (text && WIDER * textWidth(text, kind) > room) unfitted.push([element, room]);
 }
 
-// Keep all texts that have changed within their room, whatever the fonts. To measure a text, the browser lays the page
-// out if anything has changed: so all are measured before one is changed.
+// Keep all changed texts within their room. To measure a text after a change, the browser must lay out the page again.
+// So all texts are measured before the first one is changed.
 export function fitChanged() {
   const wide = unfitted.splice(0).filter(([element, room]) => element.getComputedTextLength() > room);
   for (const [element, room] of wide) {

@@ -1,10 +1,10 @@
-// What is drawn of a graph: its boxes, the frames of the parts that are open, and the edges between boxes.
+// Decide what is drawn of a graph: the boxes, the frames of the open parts, and the edges between boxes.
 
 import { MOST_CHILDREN, flowsTo } from "./graph.js";
 import { reversed } from "./lists.js";
 import { page } from "./page.js";
 
-// The shape of the graph if the groups in `open` are open. Boxes and frames have a key that is theirs in every shape.
+// Return the shape that the graph has if the groups in `open` are open. A box or frame has the same key in every shape.
 export function makeShape(graph, open) {
   const shape = { graph, open, boxes: [], frames: [], boxOf: new Int32Array(graph.nodes.length) };
   const place = (children, frame) => {
@@ -40,7 +40,7 @@ function nodesIn(graph, group) {
   return found.sort((a, b) => a - b);
 }
 
-// One edge an operand slot; of a closed part, one for all slots between the same two boxes.
+// Return one edge for each operand slot. At a closed part, one edge stands for all slots between the same two boxes.
 function edgesOf({ graph, boxes, boxOf }) {
   const edges = [], merged = new Map();
   for (const node of reversed(graph.order)) {
@@ -62,7 +62,7 @@ function edgesOf({ graph, boxes, boxOf }) {
   return edges;
 }
 
-// The groups that are open at first: all, if one can read that; else those to the greatest depth at which one can.
+// Return the groups that are open at first: all groups down to the greatest depth at which the picture is readable.
 export function openedAtFirst(graph) {
   const depth = group => (group < 0 ? 0 : 1 + depth(graph.groups[group].outer));
   const depths = graph.groups.map((_, i) => depth(i)), deepest = Math.max(0, ...depths);
@@ -81,7 +81,7 @@ export function countBoxes(graph, open, children = graph.children) {
   }, 0);
 }
 
-// The groups around a node or a group, the outermost first.
+// Return the group and those around it, the outermost first.
 export function around(graph, group) {
   const found = [];
   for (let g = group; g >= 0; g = graph.groups[g].outer) found.unshift(g);

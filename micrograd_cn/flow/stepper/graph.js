@@ -1,10 +1,11 @@
-// A graph as it comes with the page or from what was typed, and the parts of it that open and close.
+// Make a graph of the facts that Python sent or that a typed expression gave, and divide it into parts that open and
+// close.
 
 import { page } from "./page.js";
 
-export const MOST_CHILDREN = 24; // that an open part has; more are put into parts of their own
+export const MOST_CHILDREN = 24; // An open part has at most so many children. More are grouped into further parts.
 
-// Nodes are [name, flags, group, operation, parents]; see flow/graph.py.
+// A node is given as [name, flags, group, operation, parents]; see flow/graph.py.
 export function makeGraph({ ops, nodes, groups, root, fixed, handwritten }) {
   const graph = { root, fixed, handwritten, nodes: nodes.map(([name, flags, group, op, parents]) => {
     const node = { name, gets: Boolean(flags & 1), parameter: Boolean(flags & 2), group };
@@ -18,7 +19,7 @@ export function makeGraph({ ops, nodes, groups, root, fixed, handwritten }) {
   return graph;
 }
 
-// Full names, of which no two are the same.
+// Give each group a full name. No two groups have the same one.
 function nameGroups(groups) {
   const taken = new Set();
   for (const group of groups) {
@@ -30,8 +31,8 @@ function nameGroups(groups) {
   }
 }
 
-// Every operand slot has a number; no gradient flows through a slot that is `still`, or to a constant. From a node to which
-// none flows, `expected` of none, none is sent.
+// Number all operand slots, and count for each node the contributions that it will receive (`expected`). No gradient
+// flows through a slot that is `still`, or to a constant. A node that expects nothing sends nothing.
 function makeSlots(graph) {
   let count = 0;
   for (const node of graph.nodes) {
@@ -40,9 +41,10 @@ function makeSlots(graph) {
   }
   graph.slotCount = count;
   graph.expected = new Int32Array(graph.nodes.length);
-  graph.expected[graph.root] = 1; // the seed
+  graph.expected[graph.root] = 1; // the seed of the backward pass
   for (const i of graph.order) {
-    if (graph.expected[i]) graph.nodes[i].parents.forEach((parent, slot) => { // a gradient of 0 is sent on, and none is not
+    // A gradient of 0 is sent on, but a node that has none sends nothing.
+    if (graph.expected[i]) graph.nodes[i].parents.forEach((parent, slot) => {
       if (flowsTo(graph, graph.nodes[i], slot)) graph.expected[parent]++;
     });
   }
@@ -51,7 +53,7 @@ function makeSlots(graph) {
 export const isLeaf = node => node.parents === undefined;
 export const isEditable = node => isLeaf(node) && node.gets;
 
-// The interior nodes, each before its operands: the depth-first search of micrograd_cn/engine.py.
+// Return the interior nodes, each before its operands. This is the depth-first search of micrograd_cn/engine.py.
 function topologicalOrder(graph) {
   const finished = [], entered = new Set(), stack = isLeaf(graph.nodes[graph.root]) ? [] : [graph.root];
   while (stack.length) {
@@ -73,7 +75,7 @@ export const isNamed = node => !/^v\d/.test(node.name);
 
 export const flowsTo = (graph, node, slot) => graph.nodes[node.parents[slot]].gets && !node.still.includes(slot);
 
-// Each group's children, groups and nodes by their numbers; too many are put into parts.
+// List the children of each group, which are groups and nodes. If there are too many, group them into parts.
 function makeTree(graph) {
   const top = { children: [] };
   graph.groups.forEach(group => (group.children = []));
@@ -90,15 +92,16 @@ function makeTree(graph) {
   graph.children = top.children;
 }
 
-// Put the nodes among too many children into parts, and these into larger ones, in the order of the forward pass.
+// If a group has too many children, group its nodes into parts, and these into larger parts, in the order of the
+// forward pass.
 function divide(graph, outer, children) {
   let members = children.filter(child => child.node !== undefined);
   const groups = children.filter(child => child.node === undefined);
   if (children.length <= MOST_CHILDREN || graph.nodes.length <= page.limits.boxes) return;
-  if (groups.length > MOST_CHILDREN / 2) members = children; // samples, say
+  if (groups.length > MOST_CHILDREN / 2) members = children; // such as the samples of a batch
   const kept = members === children ? [] : groups, room = MOST_CHILDREN - 4 - kept.length;
   const isPlainLeaf = ({ node }) => node !== undefined && isLeaf(graph.nodes[node]);
-  const leaves = members.filter(isPlainLeaf); // apart from what is computed
+  const leaves = members.filter(isPlainLeaf); // they get parts of their own
   const rest = members.filter(child => !isPlainLeaf(child)), all = members.length;
   const parts = [leaves, rest].flatMap(some => {
     const share = Math.max(2, Math.round((room * some.length) / all));
@@ -125,13 +128,13 @@ function divided(graph, outer, members, room) {
   });
 }
 
-// The first and the last name of nodes of which most have one; undefined for others.
+// Return a title with the first and the last name of some nodes, or undefined if most of them have no name.
 function titleOfSome(graph, children) {
   const names = children.filter(({ node }) => node !== undefined && isNamed(graph.nodes[node])).map(({ node }) => graph.nodes[node].name);
   return names.length > children.length / 2 ? `${names[0]} … ${names.at(-1)}` : undefined;
 }
 
-// A name inside `outer` that no group and no node has.
+// Return a name inside the group `outer` that no other group and no node has.
 function freePath(graph, outer, name) {
   graph.paths ??= new Set([...graph.groups.map(({ path }) => path), ...graph.nodes.map(node => node.name)]);
   const first = outer < 0 ? name : `${graph.groups[outer].path}.${name}`;

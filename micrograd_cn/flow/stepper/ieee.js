@@ -1,18 +1,19 @@
-// The functions that rows name and JavaScript lacks, with the answers of IEEE 754 that micrograd_cn/ieee.py gives.
+// Functions that operations call and JavaScript lacks. They give the same results as micrograd_cn/ops/ieee.py.
 
-// a**b. JavaScript's own has nan where IEEE 754 has 1.
+// Return a**b. JavaScript's own operator gives nan in some cases where IEEE 754 says 1.
 export function power(a, b) {
   return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b;
 }
 
-// The sum of the numbers, correctly rounded.
+// Return the sum of the numbers, correctly rounded.
 export function sum(...xs) {
   if (!xs.every(Number.isFinite)) return xs.reduce((total, x) => total + (Number.isFinite(x) ? 0 : x), 0);
   const total = sumExactly(xs);
   return Number.isNaN(total) ? sumExactly(xs.map(x => x * 2 ** -64)) * 2 ** 64 : total;
 }
 
-// Shewchuk's algorithm (1997): `parts` do not overlap and add up to the exact sum. nan where a part overflows.
+// Shewchuk's algorithm (1997): the `parts` do not overlap, and add up to the exact sum. If one overflows, the result is
+// nan.
 function sumExactly(xs) {
   const parts = [];
   for (let x of xs) {
@@ -33,27 +34,28 @@ function sumExactly(xs) {
     total = x + y;
     rest = y - (total - x);
   }
-  if (parts.length && Math.sign(rest) === Math.sign(parts.at(-1))) { // a tie was broken without what lies beneath
+  // `total` may have been rounded from a tie, which the smaller parts decide.
+  if (parts.length && Math.sign(rest) === Math.sign(parts.at(-1))) {
     const nudged = total + 2 * rest;
     if (nudged - total === 2 * rest) total = nudged;
   }
   return total;
 }
 
-// The operands are x_1..x_n, y_1..y_n and perhaps a bias.
+// Return x_1*y_1 + ... + x_n*y_n. The operands are x_1..x_n, then y_1..y_n, then perhaps a bias, which is added.
 export function dot(...operands) {
   const n = operands.length >> 1;
   return sum(...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n));
 }
 
-// The largest is taken out, the others are small beside it.
+// Return log(exp(x_1) + ... + exp(x_n)). The largest number is taken out of the sum, so exp() cannot overflow.
 export function logsumexp(...xs) {
   const top = Math.max(...xs), first = xs.indexOf(top);
   if (!Number.isFinite(top)) return top;
   return top + Math.log1p(sum(...xs.filter((_, k) => k !== first).map(x => Math.exp(x - top))));
 }
 
-// The series with positive terms alone, 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
+// The series whose terms have one sign: 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
 export function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x, total = x;
@@ -64,7 +66,8 @@ export function erf(x) {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * total;
 }
 
-// The continued fraction 1/(x + 1/2/(x + 2/2/(x + 3/2/(x + ...)))) (7.1.14), from its end, where it converges quickly.
+// For large x, the continued fraction 1/(x + 1/2/(x + 2/2/(x + 3/2/(x + ...)))) converges quickly (7.1.14). It is
+// computed from its end.
 export function erfc(x) {
   if (!(x > 2)) return 1 - erf(x);
   let tail = x;

@@ -1,4 +1,4 @@
-// What a reader chose, kept for the next time; in a frame without a place of its own, it is not.
+// Remember in the browser what a reader chose. In a frame this may not be allowed, and then nothing is remembered.
 export function keep(name, value) {
   try {
     localStorage.setItem(`micrograd_cn.${name} ${location.pathname}`, value);

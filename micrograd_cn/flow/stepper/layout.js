@@ -1,26 +1,29 @@
-// Where boxes and edges are: layers from left to right, few crossings, long edges straight.
+// Lay out boxes and edges in layers from left to right, with few crossings and straight long edges.
 //
-// An open part is laid out by itself and is then one large box of what is around it. Edges leave and enter it through
-// ports in its rim. So the layout around it depends on its size alone: nothing changes its order when a part opens.
+// An open part is laid out by itself. For the layout around it, it is one large box, and edges cross its rim at ports.
+// So the layout around a part depends on nothing but its size, and the order stays the same when a part opens.
+//
+// An edge is divided into wires, one in each part that it passes through. Between layers, a wire passes through
+// dummies.
 
 import { reversed } from "./lists.js";
 import { orderLayers, placeRows, straighten } from "./order.js";
 
-// It is done in a system of its own, x along the way of the forward pass and y across; `vertical` turns it.
+// In the coordinates here, x runs along the forward pass and y across it. `vertical` swaps them in the end.
 
 export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 10, many: 70, rim: 14, title: 28 };
 
-const MOST_LABELS = 9; // between two columns
+const MOST_LABELS = 9; // labels between two columns
 
-// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label, which is
-// `label` wide.
+// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label. The width
+// of the label is `edge.label`.
 export function layOut(shape, labelled, vertical) {
   shape.vertical = vertical;
   if (vertical) shape.boxes.forEach(turn);
   const containers = [...shape.frames, { key: "top", outer: null }].map((frame, i, all) => {
     return { frame: i < all.length - 1 ? i : -1, items: [], wires: [], element: frame };
   });
-  const container = frame => containers.at(frame); // -1 is the last
+  const container = frame => containers.at(frame); // -1 stands for the top, which is the last one
   shape.boxes.forEach((box, i) => container(box.frame).items.push({ box: i, width: box.width, height: box.height }));
   shape.frames.forEach((frame, i) => container(frame.outer).items.push({ inner: container(i), first: Infinity }));
   for (const { items } of containers) items.forEach((item, i) => Object.assign(item, { at: i }));
@@ -51,13 +54,14 @@ function firstNode(shape, item) {
   return item.first;
 }
 
-// The number of a numbered part, such as neurons.3: parts of one kind stand in the order of their numbers.
+// Return the number of a numbered part such as neurons.3. Parts of one kind are placed in the order of their numbers.
 function numberOf(shape, item) {
   const { group } = item.inner ? item.inner.element : shape.boxes[item.box];
   return Number(/\.(\d+)$/.exec(shape.graph.groups[group]?.name ?? "")?.[1] ?? 0);
 }
 
-// An edge's way, from the box that it leaves: a wire in each part through whose rim it goes, and one between.
+// Divide an edge into wires: one in each part that it leaves, one in the part that both boxes are in, and one in each
+// part that it enters.
 function addWires(shape, container, edge, i, labelled) {
   const frames = box => {
     const found = [];
@@ -83,8 +87,8 @@ function addWires(shape, container, edge, i, labelled) {
   edge.wires.forEach((each, i) => Object.assign(each, { middle: edge.middle, before: edge.wires[i - 1], after: edge.wires[i + 1] }));
 }
 
-// Each item's rank: after all that it is computed from, and an item that is computed from nothing next to its user.
-// Of a circle, which parts may have though nodes have none, one wire goes backward.
+// Give each item its rank. It comes after all items that it is computed from, and an item that is computed from nothing
+// comes just before its user. Parts may form a circle, although nodes do not. Then one of the wires goes backward.
 function rankItems({ items, wires }) {
   const after = items.map(() => new Set()), state = items.map(() => 0), order = [];
   const inside = wires.filter(wire => wire.from && wire.to);
@@ -122,7 +126,7 @@ function rankItems({ items, wires }) {
   }
 }
 
-// Lay a part out: its own size, and where in it its items are and its wires go.
+// Lay out a part: place its items and wires, and compute its size.
 function arrange(part, labelled, vertical) {
   const gap = vertical ? GAP.narrow : GAP.row;
   for (const item of part.items) {
@@ -144,7 +148,7 @@ function arrange(part, labelled, vertical) {
   attach(part, bundles);
 }
 
-// Between two columns there are a few labels or none: many would stand higher than the boxes, on each other's wires.
+// Leave out the labels between two columns if there are many. They would be taller than the boxes, and cover wires.
 function leaveOut(wires, end) {
   const labelled = wires.filter(wire => wire.label), at = wire => (wire.middle.backward ? wire.from : wire.to)?.layer ?? end;
   const counts = new Map();
@@ -152,8 +156,9 @@ function leaveOut(wires, end) {
   for (const wire of labelled) if (counts.get(at(wire)) > MOST_LABELS) Object.assign(wire, { label: false, bare: true });
 }
 
-// Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer. Where
-// edges are too many for labels, all wires of one box leave it as one and part where they are nearest to their results.
+// Bundle wires that have the same two ends, or that lead from one item to the same side of the rim. A bundle has one
+// dummy in each layer. If there are too many edges for labels, all wires of a box leave it as one trunk, and separate
+// near their results.
 function bundled(part, layers, labelled, vertical) {
   const found = new Map();
   for (const wire of part.wires) {
@@ -220,7 +225,7 @@ function placeColumns(part, layers, vertical) {
   part.height = vertical ? Math.max(bottom - top, part.element.least ?? 0) : bottom - top;
 }
 
-// Where wires meet their items: ordered by where they come from, so that they do not cross at the box.
+// Let wires end at their items, in the order in which they arrive, so they do not cross at a box.
 function attach(part, bundles) {
   const ends = new Map(part.items.map(item => [item, { left: [], right: [] }]));
   for (const { a, trunk, wires, dummies } of bundles) {
@@ -229,7 +234,7 @@ function attach(part, bundles) {
       const b = wire.goesTo, way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
       wire.points = way.flatMap(({ left, right, y, each, label }, k) => {
         const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
-        const middle = (left + right) / 2; // where it turns, beside a box, it has half of the column for that
+        const middle = (left + right) / 2; // beside a box, a wire turns in one half of the column
         return label ? [[middle, row]] : [[a && k === 0 ? middle : left, row], [b && k === way.length - 1 ? middle : right, row]];
       });
       if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
@@ -243,7 +248,7 @@ function attach(part, bundles) {
       wires.sort((v, w) => nearest(v) - nearest(w));
       const ports = [...new Set(wires.map(wire => portOf(wire, side)))], room = Math.min(16, (item.height - 16) / ports.length);
       wires.forEach(wire => {
-        if (item.inner) return; // the port is where the wire inside ends
+        if (item.inner) return; // the wire inside the part ends at the port
         const y = item.y + (ports.indexOf(portOf(wire, side)) - (ports.length - 1) / 2) * room;
         if (side === "left") wire.points.push([item.x, y]);
         else wire.points.unshift([item.x + item.width, y]);
@@ -251,11 +256,12 @@ function attach(part, bundles) {
     }
   }
   for (const { a, wires, dummies } of bundles) {
-    for (const wire of wires) if (wire.bare && dummies.length === 1) wire.points.splice(a.inner ? 0 : 1, 2); // straight across
+    // A wire without its label goes straight from column to column.
+    for (const wire of wires) if (wire.bare && dummies.length === 1) wire.points.splice(a.inner ? 0 : 1, 2);
   }
 }
 
-// What stands for a wire at a box: it leaves through one port with all that share its way.
+// Return what a wire shares its port with: its trunk, or else only itself.
 const portOf = (wire, side) => (side === "right" && wire.trunk) || wire;
 
 function placeAll(shape, part, dx, dy) {
@@ -272,7 +278,7 @@ function placeAll(shape, part, dx, dy) {
   }
 }
 
-// An edge's points from its operand to its result, where one wire ends the next begins.
+// Join the points of an edge's wires, from its operand to its result. Each wire begins where the one before it ends.
 function joinPoints(edge) {
   edge.points = edge.wires.flatMap(wire => (wire.turned ? reversed(wire.points) : wire.points));
   edge.place = edge.middle.place;

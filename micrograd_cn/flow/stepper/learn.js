@@ -1,4 +1,4 @@
-// Learn: with the root as the loss, every parameter takes a step against its gradient.
+// One step of gradient descent, with the root as the loss: every parameter moves against its gradient.
 
 import { makeCurve } from "./curve.js";
 import { byId, html } from "./elements.js";
@@ -10,7 +10,7 @@ import { bracketed, filled, parsed, shown } from "./text.js";
 
 const MOST_LEARNED = 12; // parameters whose step is written out
 
-// The leaves that learn: the parameters; all leaves where there is none.
+// Return the leaves that learn. These are the parameters, or all leaves if there are no parameters.
 function learners(graph) {
   if (graph.learners) return graph.learners;
   const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i])), some = leaves.filter(i => graph.nodes[i].parameter);

@@ -1,13 +1,13 @@
-// What moves in the picture.
+// Animations in the picture.
 
 import { svg } from "./elements.js";
 
-const FLIGHT = 650; // of a contribution along its edge, in milliseconds
-const MOST_MOVED = 400; // boxes and edges; more are set down at once
+const FLIGHT = 650; // milliseconds that a contribution takes along its edge
+const MOST_MOVED = 400; // boxes and edges that are animated; if there are more, they change at once
 
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-// Let the contribution move from the result to the operand, over all that is drawn.
+// Move a contribution along its edge, from the result to the operand, above everything else.
 export function fly(layer, { line }, text, sign, speed) {
   if (still() || !line.getTotalLength) return;
   const width = 8 * text.length + 14, length = line.getTotalLength(), began = performance.now();
@@ -24,7 +24,7 @@ export function fly(layer, { line }, text, sign, speed) {
   move(began);
 }
 
-// Let the boxes that were there before move from where they were, and the new ones appear.
+// Move boxes from where they were before, and fade new boxes in.
 export function settleIn(picture, before, dx, dy) {
   if (still() || picture.boxes.length + picture.edges.length > MOST_MOVED) return;
   const timing = { duration: 320, easing: "ease-in-out" };

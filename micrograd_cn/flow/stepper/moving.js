@@ -1,4 +1,4 @@
-// Moving through the steps: one, a whole node, a whole layer, playing, predicting.
+// Move through the steps: by one step, by a node or a layer, by playing, or by predicting.
 
 import { byId } from "./elements.js";
 import { around } from "./fold.js";
@@ -9,7 +9,7 @@ import { shown } from "./text.js";
 import { activeIn } from "./view.js";
 import { viewport } from "./viewport.js";
 
-const PAUSE = 1100; // between the steps while playing, in milliseconds
+const PAUSE = 1100; // milliseconds between steps while playing
 
 export const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
 export const sameLayer = (a, b) => a && b && a.kind === b.kind && layerOf(a) === layerOf(b);
@@ -43,7 +43,7 @@ function showFlight(step) {
 
 export function onWhile(same) {
   const { steps, chosen } = session;
-  if (chosen.predict) return stepOn(); // each of its numbers is asked for
+  if (chosen.predict) return stepOn(); // the reader predicts each number
   let at = session.position;
   const first = steps[at];
   while (same(steps[at + 1], first)) at++;
@@ -52,7 +52,7 @@ export function onWhile(same) {
 
 export function backWhile(same) {
   const { steps, chosen, lastStep: step } = session;
-  if (chosen.asking) return session.choose({}); // from a question to where it was asked
+  if (chosen.asking) return session.choose({}); // take the question back
   let at = step ? steps.findIndex(each => each.start === step.start) : 0;
   while (at && same(steps[at - 1], step)) at--;
   go(steps[at]?.start ?? 0);
@@ -63,7 +63,8 @@ export function answered() {
   byId(byId("step").disabled ? "back" : "step").focus();
 }
 
-export function addAction(action) { // what was not finished is, first
+// Add a backward pass or zero_grad() after the present run, which is finished first.
+export function addAction(action) {
   session.choose({ actions: [...session.chosen.actions, action], done: session.moves.length + 1 });
 }
 
@@ -75,7 +76,7 @@ export function play() {
   else session.choose({ done: 0, snapshot: chosen.snapshot + 1 < snapshots.length ? chosen.snapshot : 0 });
 }
 
-// At the end of a training step comes the next one.
+// Play one more step. After the last step of a graph, go on with the graph of the next training step.
 function playOn() {
   const { chosen: { snapshot }, position, steps, snapshots } = session;
   if (position < steps.length) stepOn();

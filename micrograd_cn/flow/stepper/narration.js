@@ -1,4 +1,4 @@
-// What a step does, in a sentence or two.
+// Tell what a step does, in one or two sentences.
 
 import { earlierGradient, gradient } from "./engine.js";
 import { flowsTo, isLeaf, isNamed, receiver } from "./graph.js";
@@ -6,7 +6,7 @@ import { called } from "./labels.js";
 import { partName } from "./parts.js";
 import { expressionOf, filled, filledApart, shown } from "./text.js";
 
-// The sentences about the last step taken. Where its number is `asked` for, that is a "?", and no more is said.
+// Return the sentences about a step. If its number is `asked` for, the sentence has a "?" in its place and ends there.
 export function narration(view, step, next, words, { asked = false, fresh = false }) {
   const { shape, state } = view;
   if (!step) return words.at_start;
@@ -36,7 +36,7 @@ function forwardSentence(view, words, step, asked) {
   return filled(words.at_forward, { formula: sides.filter((side, i) => side !== value && side !== sides[i - 1]).join(" = "), value });
 }
 
-// What a closed part has computed, from what.
+// Tell what a closed part has computed, and from which inputs.
 function seenSentence({ shape, graph, numbers }, words, b) {
   const inputs = new Map(), box = shape.boxes[b], own = new Set(box.nodes);
   const used = new Set([graph.root]);

@@ -1,11 +1,11 @@
-// What small changes of a leaf tell: the derivative by differences, and why gradients add.
+// Change a leaf a little: check its derivative by differences, and show why gradients add up.
 
 import { evaluated, gradient, movesOf, replayed } from "./engine.js";
 import { flowsTo } from "./graph.js";
 import { replacedAt } from "./lists.js";
 
-// The slope of `f` at `x` by the difference of its values on both sides of it, for two steps in proportion to `scale`;
-// the smaller step's. `doubt` is how far off it may be, as far as the two slopes and the rounding of the values tell.
+// Return the slope of `f` at `x` by a central difference, whose step is in proportion to `scale`. The slope for a step
+// twice as large and the rounding of the values tell how wrong it may be, which is `doubt`.
 function difference(f, x, scale) {
   const at = step => {
     const low = x - step, high = x + step, below = f(low), above = f(high), width = high - low;
@@ -17,8 +17,9 @@ function difference(f, x, scale) {
   return { ...near, doubt: Number.isNaN(doubt) ? Infinity : doubt };
 }
 
-// The derivative of the root with respect to a leaf by backpropagation, and by differences on whichever scale they are
-// surer: the leaf's own, which suits log at 0.001, or at least 1, which suits it near 0.
+// Return the derivative of the root with respect to a leaf by backpropagation and by differences. The differences try
+// two scales and keep the one with less doubt: the size of the leaf, which suits log at 0.001, and at least 1, which
+// suits a leaf near 0.
 export function nudge(graph, leaves, i) {
   const f = x => evaluated(graph, replacedAt(leaves, i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
   const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
@@ -35,8 +36,8 @@ function verdict({ slope, doubt }, grad) {
   return gap <= 1e-6 * size + doubt ? "agree" : "differ";
 }
 
-// What the root's value changes by if leaf `i` is changed by `change`: at each of its uses alone, and at all together;
-// beside each the contribution × change, of which the gradient × change is the sum.
+// Return how much the root's value changes if the leaf `i` changes by `change`: at each of its uses alone (`ways`), and
+// at all of them (`together`). `linear` is contribution × change for one use, and gradient × change for all.
 export function changesOf(graph, leaves, i, change) {
   const numbers = evaluated(graph, leaves), moves = movesOf(graph, ["backward"]);
   const state = replayed(graph, numbers, moves, moves.length), y = numbers.data[graph.root], value = leaves[i] + change;

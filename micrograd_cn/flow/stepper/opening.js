@@ -1,4 +1,4 @@
-// Parts that open and close.
+// Open and close parts.
 
 import { around, countBoxes } from "./fold.js";
 import { page } from "./page.js";

@@ -1,11 +1,12 @@
-// In which order a layer's members stand, and how high each is: what layout.js has left open in a part.
+// Order the members of each layer, and place them across the layer. layout.js does the rest.
 
 import { reversed } from "./lists.js";
 
 const SWEEPS = 10;
 
-// Order the layers so that few links cross: each member goes to the mean place of those that it is linked to in the
-// layer before, then after, and so on (Sugiyama, Tagawa & Toda 1981); the best order that was seen is kept.
+// Order the layers to reduce crossings (Sugiyama, Tagawa & Toda 1981). Sweeps go forward and backward in turn. They
+// move each member to the mean place of its neighbours on the side that the sweep comes from. The best order found is
+// kept.
 export function orderLayers(layers) {
   const number = () => layers.forEach(layer => layer.forEach((each, i) => (each.index = i)));
   const neighbours = (each, direction) => each.links.filter(({ to }) => Math.sign(to.layer - each.layer) === direction);
@@ -28,7 +29,7 @@ export function orderLayers(layers) {
   number();
 }
 
-// How many pairs of links cross, counted as inversions (Barth, Jünger & Mutzel 2002).
+// Count the pairs of links that cross, as inversions (Barth, Jünger & Mutzel 2002).
 function countCrossings(layers) {
   let count = 0;
   for (const layer of layers) {
@@ -47,7 +48,7 @@ function countCrossings(layers) {
   return count;
 }
 
-// Heights near those of the links' other ends, without overlaps and in order: sweeps of weighted least squares.
+// Place members near their neighbours, in order and without overlaps, by sweeps of weighted least squares.
 export function placeRows(layers) {
   for (const layer of layers) {
     let y = 0;
@@ -63,8 +64,8 @@ export function placeRows(layers) {
   }
 }
 
-// Move a layer's members to the mean of the other ends of their links on one side, or on both; those that would
-// overlap move as one block: the pool of adjacent violators (Best & Chakravarti 1990).
+// Move the members of a layer to the mean of their neighbours on one side, or on both sides if `direction` is 0.
+// Members that would overlap move as one block, by the pool adjacent violators algorithm (Best & Chakravarti 1990).
 function settle(layer, direction) {
   const blocks = [];
   let offset = 0;
@@ -90,7 +91,7 @@ function settle(layer, direction) {
   }
 }
 
-// Give all dummies of a bundle one height where there is room for it.
+// Make bundles straight where there is room: place all dummies of a bundle at one height.
 export function straighten(layers, bundles) {
   for (const { dummies, a, b } of bundles) {
     if (dummies.length < 2) continue;

@@ -1,8 +1,10 @@
-// What Python has sent with the page: words, graphs, limits, and of the playground the grammar and the operations.
+// The data that Python wrote into the page: words, graphs and limits. A playground also has the grammar and the
+// operations.
 
 import { byId } from "./elements.js";
 import { parsed } from "./text.js";
 
 export const page = JSON.parse(byId("data").textContent);
 
-export const decoded = x => (typeof x === "string" ? parsed(x) : x); // JSON has no nan and inf
+// JSON has no nan and inf, so these are texts.
+export const decoded = x => (typeof x === "string" ? parsed(x) : x);

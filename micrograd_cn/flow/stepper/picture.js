@@ -1,4 +1,4 @@
-// The graph as SVG: the elements of a shape are made once and then follow the state.
+// The graph as SVG. The elements of a shape are made once, and are then updated for each state.
 
 import { drawArrow } from "./arrow.js";
 import { BOX, boxLines, measure, sumText } from "./boxes.js";
@@ -11,17 +11,18 @@ import { page } from "./page.js";
 import { titleOf } from "./parts.js";
 import { exact, filled, shown } from "./text.js";
 
-const EDGE_WIDTHS = [1.5, 5.5]; // from a contribution of 0 to the largest one, in pixels
+const EDGE_WIDTHS = [1.5, 5.5]; // pixels, for a contribution of 0 and for the largest one
 
 export class Picture {
-  // `acts` are what opens and closes a part, and what happens when a leaf is pressed.
+  // `acts` has two functions: one opens or closes a part, and one is called when a leaf is pressed.
   constructor(shape, words, acts, view, vertical) {
     Object.assign(this, { shape, acts, vertical });
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
     const numbers = (box, key) => (key === "sum" ? (facts.get(box).terms.length <= 3 ? [sumText(facts.get(box).terms, Infinity)] : []) : key === "count" || facts.get(box)[key === "data" ? "value" : "grad"] === null ? [] : [shown(facts.get(box)[key === "data" ? "value" : "grad"])]);
     for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, vertical);
     for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
-    const several = shape.edges.some(edge => edge.slots.length > 1); // drawn as one, of which a label says little
+    // The label of several edges that are drawn as one is wide and says little.
+    const several = shape.edges.some(edge => edge.slots.length > 1);
     this.labelled = shape.boxes.length <= page.limits.boxes && shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
     shape.edges.forEach((edge, i) => (edge.label = Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8));
     layOut(shape, this.labelled, vertical);
@@ -30,7 +31,7 @@ export class Picture {
     this.edges = shape.edges.map(edge => this.makeEdge(edge));
     this.boxes = shape.boxes.map(box => this.makeBox(box));
     this.motion = svg("g", { class: "motion" });
-    const labels = this.edges.map(edge => edge.label); // above all lines
+    const labels = this.edges.map(edge => edge.label); // they are drawn above all lines
     const groups = [this.frames, this.edges, this.boxes].map(all => all.map(each => each.group));
     this.root.append(...groups[0], ...groups[1], ...labels, ...groups[2], this.motion);
   }
@@ -88,7 +89,7 @@ export class Picture {
     return { group, title, rows, width, role, key, x, y };
   }
 
-  // Show the view in the language of `words`; `active` has the boxes and edges that the step is about.
+  // Show a view in the language of `words`. `active` has the boxes and edges that the step is about.
   update(view, words, active) {
     const largest = view.edges.reduce((most, { size }) => (Number.isFinite(size) ? Math.max(most, Math.abs(size)) : most), 0);
     view.edges.forEach((facts, i) => {
@@ -105,7 +106,7 @@ export class Picture {
   }
 }
 
-// Whether what is to be shown is not what was shown last, as it is of most of a large graph; and keep it.
+// Remember the facts that an element shows, and return whether they have changed. In a large graph, few do in one step.
 function isNew(element, now) {
   const { last } = element;
   element.last = now;
@@ -127,14 +128,16 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
   fit(sent, product, room, "sent");
 }
 
-// What stands at an edge: its local derivative, and below it the contribution; of several, their number and their norm.
+// Return the two texts of an edge: the local derivative and the contribution. For several edges drawn as one, these are
+// the number of edges and the norm of their contributions.
 function edgeTexts({ size, partial, count, constant, stops }, words) {
   if (constant) return ["", ""];
   if (count > 1) return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
   return [partial === null ? "" : `× ${shown(partial)}`, size === null ? "" : stops ? words.stops : `${size > 0 ? "+" : ""}${shown(size)}`];
 }
 
-const KINDS = { title: "title", note: "note", bare: "number" }; // of texts; of the others, a word and its number
+// The kinds of texts of these rows. All other rows have a word and its number.
+const KINDS = { title: "title", note: "note", bare: "number" };
 
 function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   const { words, active } = facts, box = shape.boxes[i], sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
@@ -154,7 +157,7 @@ function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   if (box.folded) group.setAttribute("aria-label", filled(words.open_part, { part: lines[0][0] }));
 }
 
-// What a click, Enter and Space do with an element of the picture.
+// Call `act` on a click, on Enter and on Space, but not at the end of a drag.
 function pressable(element, act) {
   let from = null;
   element.addEventListener("pointerdown", event => (from = [event.clientX, event.clientY]));
@@ -170,7 +173,7 @@ function pressable(element, act) {
   });
 }
 
-// What is shown where the pointer rests: the numbers in full.
+// Return the text of a tooltip, which has the numbers with all their digits.
 function tip(name, told, words) {
   return [name, ...told.map(([word, x]) => `${words[word]} ${exact(x)}`)].join("\n");
 }

@@ -1,4 +1,4 @@
-// The local function of an operation near one operand's value, and its tangent, whose slope is the local derivative.
+// Draw an operation as a function of one of its operands, and the tangent, whose slope is the local derivative.
 
 import { forward } from "../rows.js";
 import { svg } from "./elements.js";
@@ -8,7 +8,7 @@ import { expressionOf, filled, shown } from "./text.js";
 
 const PLOT = { width: 320, height: 170, rim: 12, samples: 160 };
 
-// What a step is about: a node and one of its operand slots; null if there is no curve to draw.
+// Return the node and the operand slot that a step is about, or null if there is no curve to draw.
 function plotted(view, step) {
   if (!step || view.shape.boxes[step.box].folded || !["forward", "send"].includes(step.kind)) return null;
   const node = view.graph.nodes[step.node];

@@ -1,29 +1,31 @@
-// The number that a learner predicts, and whether an answer is right.
+// Ask the reader to predict a number, and decide whether the answer is right.
 
 import { earlierGradient, gradient } from "./engine.js";
 import { receiver } from "./graph.js";
 import { shown } from "./text.js";
 
-// The one number that a step gives, for the learner to predict; null where it gives several or none.
+// Return the number that a step gives, or null if it gives no number or several.
 export function stepNumber({ shape, graph, numbers, state }, { kind, node, box, moves }) {
   if (shape.boxes[box].folded || kind === "zero") return null;
   if (kind === "forward") return numbers.data[node];
   return gradient(state, kind === "seed" ? node : receiver(graph, moves[0]));
 }
 
-// Whether a learner's number is right: to two digits, or as near as the question's numbers allow, which are shown with
-// four. 1.00049 - 1 is shown as 1 - 1, so 0 is as right as 0.00049.
+// Return whether the reader's number is right. Two correct digits are enough. The numbers of the question are shown
+// with four digits, and an answer that is right for the rounded numbers is right too: 1.00049 - 1 is shown as 1 - 1, so
+// 0 is right.
 export function isRight(given, view, step) {
   const expected = stepNumber(view, step);
   if (!Number.isFinite(given) || !Number.isFinite(expected)) return Object.is(given, expected);
   const secondDigit = expected === 0 ? 0 : 10 ** (Number(expected.toExponential().split("e")[1]) - 1);
-  const tolerance = 0.5001 * secondDigit + 1.5 * leftOpen(view, step); // more than half for ties, more than 1st order
+  // A little more than half a digit accepts ties, and 1.5 accepts what the first order of leftOpen() misses.
+  const tolerance = 0.5001 * secondDigit + 1.5 * leftOpen(view, step);
   return Math.abs(given - expected) <= tolerance;
 }
 
-// How far, to first order, the step's number is moved by all that the numbers in the question are rounded by.
+// Return how much the rounding of the question's numbers may change the step's number, to first order.
 function leftOpen({ graph, numbers, state }, { kind, node, moves: [move] }) {
-  let factors = []; // pairs of a number and the derivative of the result with respect to it
+  let factors = []; // pairs of a number and the derivative with respect to it
   if (kind === "forward") factors = graph.nodes[node].parents.map((i, k) => [numbers.data[i], numbers.partials[node][k]]);
   else if (kind === "send") {
     const local = numbers.partials[node][move.slot], upstream = gradient(state, node);

@@ -1,4 +1,4 @@
-// The snapshots of one graph, unpacked: see flow/columns.py.
+// Unpack the snapshots of one graph, which flow/columns.py has packed.
 
 import { decoded } from "./page.js";
 
@@ -9,8 +9,8 @@ export class Reel {
     Object.assign(this, { graph, places, fixed: fixed.map(decoded), doubles, count, taken: 0 });
   }
 
-  // The next snapshot. Its numbers are the nodes' data, then each node's partials, then what a class of the reader's own
-  // computed as gradients; they are looked up when they are asked for.
+  // Return the next snapshot. Its numbers are the data of all nodes, then the partials of each node, then the gradients
+  // that a class of the reader's own computed. The partials are unpacked when they are first read.
   next() {
     const { graph, places, fixed, doubles, count } = this, { nodes, slotCount } = graph, row = this.taken++, before = nodes.length + slotCount;
     const number = k => (places[k] < fixed.length ? fixed[places[k]] : doubles.getFloat64(8 * (row * count + places[k] - fixed.length), true));

@@ -1,4 +1,4 @@
-// The stepper on the screen: all that is seen follows from the session.
+// Show the stepper. Everything on the screen follows from the session.
 
 import { drag } from "./editing.js";
 import { byId } from "./elements.js";
@@ -13,15 +13,16 @@ import { filled } from "./text.js";
 import { activeIn } from "./view.js";
 import { viewport } from "./viewport.js";
 
-const MANY_MOVES = 4000; // from which on the gradients are not computed beforehand
+// A box has room for its final gradient. In a run of more moves than this, gradients are not computed in advance.
+const MANY_MOVES = 4000;
 
-const tags = { en: "en", zh: "zh-CN" }; // of the languages
+const tags = { en: "en", zh: "zh-CN" }; // HTML's names of the languages
 
-// Make the picture of what is open. What was there stays in its place, but for what must make room.
+// Make the picture of the present shape. What was there stays in its place, except for what must make room.
 function drawPicture(other) {
   const { shape, moves, words, chosen } = session, { picture: last } = viewport;
   const before = new Map(other || !last ? [] : [...last.frames, ...last.boxes].map(each => [each.key, each]));
-  const seen = moves.length > MANY_MOVES ? chosen.done : moves.length; // for which boxes have room
+  const seen = moves.length > MANY_MOVES ? chosen.done : moves.length;
   const picture = new Picture(shape, words, { toggle, drag }, session.viewAt(seen), viewport.vertical);
   viewport.show(picture);
   if (!before.size) return viewport.begin();
@@ -46,13 +47,15 @@ session.watch(({ other, anew }) => {
 function showAll() {
   const { position: at, chosen, shape, graph, steps, words, lastStep: step } = session, { asking, done, lang } = chosen;
   const view = session.viewAt(), active = activeIn(shape, asking ? steps[at] : step);
-  if (document.documentElement.lang !== tags[lang]) document.documentElement.lang = tags[lang]; // all is laid out anew
+  // Setting the language makes the browser lay out the page again, so it is set only when it changes.
+  if (document.documentElement.lang !== tags[lang]) document.documentElement.lang = tags[lang];
   translate(words);
   byId("language").lang = tags[lang === "zh" ? "en" : "zh"];
   byId("play").textContent = chosen.timer ? words.pause : words.play;
   const told = asking ? narration(session.viewAt(steps[at].end), steps[at], steps[at + 1], words, { asked: true })
     : narration(view, step, steps[at], words, { fresh: chosen.fresh });
-  if (byId("narration").textContent !== told) byId("narration").textContent = told; // said aloud once
+  // A screen reader reads the narration aloud whenever it is set.
+  if (byId("narration").textContent !== told) byId("narration").textContent = told;
   byId("progress").textContent = filled(words.progress, { position: at, count: steps.length });
   byId("scrub").max = steps.length;
   byId("scrub").value = at;
@@ -70,7 +73,7 @@ function showAll() {
   fillTables(view, words);
 }
 
-// Put the words in the chosen language where they belong.
+// Write all words of the page in the chosen language.
 function translate(words) {
   document.title = words.title;
   for (const element of document.querySelectorAll("[data-word]")) {

@@ -1,5 +1,5 @@
-// The session: what the reader has chosen, and all that follows from it. Others read it, change it through its methods,
-// and watch it to show what it has become.
+// The session has what the reader has chosen, and everything that follows from it. Other modules read it, change it
+// through its methods, and watch it to show its changes.
 
 import { evaluated, movesOf, plan } from "./engine.js";
 import { makeShape, openedAtFirst } from "./fold.js";
@@ -12,15 +12,15 @@ class Session {
     this.chosen = {
       lang: recall("lang", Object.keys(page.words)) ?? page.lang ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
       snapshot: 0,
-      edits: new Map(), // leaf to number
+      edits: new Map(), // from leaves to their new numbers
       actions: ["backward"],
-      done: 0, // moves
-      open: new Set(), // groups
-      anchor: null, // the key of what stays where it is when others make room
+      done: 0, // how many moves are done
+      open: new Set(), // the groups that are open
+      anchor: null, // the key of the box or frame that keeps its place when a part opens or closes
       predict: false,
-      asking: false, // for the number of the step after the moves that are done
-      timer: null, // of playing
-      fresh: true, // nothing was stepped through yet
+      asking: false, // whether the reader is asked for the number of the next step
+      timer: null, // the timer while the page plays
+      fresh: true, // whether the reader has not yet moved through this graph
       speed: 1,
     };
     Object.assign(this, { snapshots: [], graph: null, numbers: null, shape: null, moves: [], steps: [] });
@@ -32,13 +32,13 @@ class Session {
     return page.words[this.chosen.lang];
   }
 
-  // The data of all nodes with the leaves' numbers as edited; of what is computed they are the old ones.
+  // The data of all nodes. Leaves have their edited numbers, but all other nodes have their old ones.
   get leaves() {
     const { snapshot, edits } = this.chosen;
     return this.snapshots[snapshot].data.map((x, i) => edits.get(i) ?? x);
   }
 
-  // How many steps are done; a step that was taken in parts, which were then closed together, is not.
+  // How many steps are done. If the steps of an open part are half done and the part is closed, its step is not done.
   get position() {
     const found = this.steps.findIndex(step => step.end > this.chosen.done);
     return found < 0 ? this.steps.length : found;
@@ -53,8 +53,8 @@ class Session {
     return makeView(this.shape, this.numbers, this.moves, done);
   }
 
-  // Call `show` whenever something has changed, with whether it is another graph, whether its picture must be made
-  // anew, and the changes.
+  // Call `show` whenever something has changed. It is told whether the graph is another one (`other`), whether the
+  // picture must be made again (`anew`), and the changes.
   watch(show) {
     this.watchers.push(show);
   }
@@ -63,7 +63,8 @@ class Session {
     for (const show of this.watchers) show(news);
   }
 
-  // Open one graph, or those of a training run, when the forward pass is done; or where the last graph was, if asked.
+  // Open a graph, or the graphs of a training run, at the end of the forward pass. If it `stays`, open the graph at the
+  // same point of the run as the graph before.
   open(recorded, stays = false) {
     const { chosen, graph, moves } = this;
     clearInterval(chosen.timer);
@@ -99,7 +100,7 @@ class Session {
     this.choose({ edits: new Map(this.chosen.edits).set(i, x) });
   }
 
-  // Follow a step of learning: the root's value is kept beside the new numbers.
+  // Take a step of learning, and remember the root's value before it.
   learn(edits) {
     this.trail.push(this.numbers.data[this.graph.root]);
     this.choose({ edits });

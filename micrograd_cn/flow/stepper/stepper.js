@@ -1,4 +1,4 @@
-// The beginning: the graphs that the page was made with.
+// Start the page of draw_flow(): open the graphs that it was made with.
 
 import { byId } from "./elements.js";
 import { makeGraph } from "./graph.js";
@@ -16,5 +16,5 @@ if (page.snapshots.length) {
   session.open(page.snapshots.map(i => reels[i].next()));
 }
 
-byId("copy_link").hidden = true; // the address of such a page says nothing
+byId("copy_link").hidden = true; // the address of this page keeps nothing
 byId("unable").remove();

@@ -1,13 +1,13 @@
-// The same information as the picture, as two tables and as a list of the leaves that can be edited.
+// Show the information of the picture as two tables, of nodes and of edges.
 
 import { html } from "./elements.js";
 import { calledIn } from "./parts.js";
 import { bracketed, exact, filled, shown } from "./text.js";
 
-const shownRows = new WeakMap(); // of each table
+const shownRows = new WeakMap(); // what each table shows
 
-// Fill a table; cells are texts or, for numbers, floats, the terms of a sum, and null; numbers are in full where the
-// pointer rests. Only what changed is touched.
+// Fill a table. A cell is a text, a number, a list of terms, or null. A tooltip has the numbers with all their digits.
+// Only cells that have changed are written.
 function fillTable(table, headings, rows) {
   if (table.rows.length !== rows.length + 1) {
     const line = (cell, attributes) => html("tr", {}, ...headings.map(() => html(cell, attributes)));

@@ -1,4 +1,4 @@
-// A training run: the slider over its steps, and the curve of the root's value.
+// Show a training run: the slider over its steps, and the curve of the root's value.
 
 import { makeCurve } from "./curve.js";
 import { byId } from "./elements.js";

@@ -1,11 +1,12 @@
-// Numbers as text, text as numbers, and what is filled into texts.
+// Write numbers as texts, read texts as numbers, and fill gaps in texts.
 
-// Four digits, as Python's format(x, ".4g") writes them, ties to even included.
+// Return a number in four digits, exactly as Python's format(x, ".4g") writes it.
 export function shown(x) {
   if (!Number.isFinite(x)) return exact(x);
   if (x === 0) return "0";
   let [digits, exponent] = x.toExponential(3).split("e");
-  if (/^-?\d\.\d{3}50*e/.test(x.toExponential(60))) { // a tie, which toExponential() rounds away from 0
+  // Python rounds a tie to the even digit, but toExponential() rounds it away from 0.
+  if (/^-?\d\.\d{3}50*e/.test(x.toExponential(60))) {
     const down = x.toExponential(60).slice(0, digits.length);
     if (Number(down.at(-1)) % 2 === 0) digits = down;
   }
@@ -14,14 +15,14 @@ export function shown(x) {
   return `${Number(digits)}e${ten < 0 ? "-" : "+"}${String(Math.abs(ten)).padStart(2, "0")}`;
 }
 
-// The shortest text that reads back as the same double; nan and inf as Python spells them.
+// Return the shortest text that reads back as the same number. nan and inf are spelled as in Python.
 export function exact(x) {
   if (Number.isNaN(x)) return "nan";
   if (Math.abs(x) === Infinity) return x > 0 ? "inf" : "-inf";
   return Object.is(x, -0) ? "-0" : String(x);
 }
 
-// The number that a text is, in Python's spelling or JavaScript's; null if it is none.
+// Return the number that a text spells as in Python or JavaScript, or null if it spells no number.
 export function parsed(text) {
   const clean = text.trim().toLowerCase().replace(/[−–－]/g, "-");
   const special = /^([+-]?)(inf(?:inity)?|nan)$/.exec(clean);
@@ -29,22 +30,22 @@ export function parsed(text) {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(clean) ? Number(clean) : null;
 }
 
-// Nine digits, in which one sees how close two numbers are.
+// Return a number in nine digits, which show how close two numbers are.
 export function precise(x) {
   return Number.isFinite(x) ? x.toPrecision(9) : exact(x);
 }
 
-// A number's text as part of a sum or beside another operator.
+// Put the text of a negative number in parentheses, for a sum or another operator.
 export function bracketed(text) {
   return text.startsWith("-") ? `(${text})` : text;
 }
 
-// The template with its {names} replaced, all at once, so that what is filled in may hold anything.
+// Fill the {gaps} of a template. They are filled all at once, so a value that contains braces does no harm.
 export function filled(template, values) {
   return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
 }
 
-// The same, with a space where Chinese meets letters or digits, as between a part's number and a verb.
+// Fill the {gaps} of a template, and add a space wherever a Chinese character meets a Latin letter or a digit.
 export function filledApart(template, values) {
   const chinese = /[\u4e00-\u9fff]/, latin = /[A-Za-z0-9]/;
   const meet = (a, b) => (chinese.test(a) && latin.test(b)) || (latin.test(a) && chinese.test(b));
@@ -54,7 +55,7 @@ export function filledApart(template, values) {
   });
 }
 
-// The operation with its operands' texts filled in; numbers below 0 in parentheses, except as arguments.
+// Fill the operands into the template of an operation. A negative number gets parentheses, unless it is an argument.
 export function expressionOf(template, operands) {
   return template.replace(/\{(\d+)\}/g, (_, slot, at) => {
     const text = operands[slot], before = template.slice(0, at).trimEnd().at(-1);

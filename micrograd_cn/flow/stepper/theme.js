@@ -1,8 +1,8 @@
-// Light, dark, and paper, which is light.
+// Switch between light and dark colours. A printed page is light.
 
 import { keep, recall } from "./kept.js";
 
-export const themed = []; // called whenever the colours have changed
+export const themed = []; // functions that are called when the colours have changed
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;

@@ -1,4 +1,4 @@
-// What the picture and the tables show of a state: facts about each box and each edge.
+// Collect the facts about each box and each edge that the picture and the tables show.
 
 import { gradient, hasGradient, replayed } from "./engine.js";
 import { isLeaf } from "./graph.js";
@@ -11,7 +11,7 @@ export function makeView(shape, numbers, moves, done) {
   return view;
 }
 
-// A closed part has no value of its own, and for its gradient the norm of its parameters'.
+// Return the facts about a box. A closed part has no value, and its gradient is the norm of its leaves' gradients.
 function boxFacts({ graph, numbers, state }, box) {
   const nodes = box.nodes.filter(i => graph.nodes[i].gets);
   const count = nodes.reduce((all, i) => all + state.terms[i].length, 0);
@@ -43,7 +43,7 @@ function boxFacts({ graph, numbers, state }, box) {
   };
 }
 
-// `size` is the contribution, of several drawn as one their norm; null until it is known.
+// Return the facts about an edge. `size` is the contribution, or the norm of several, or null until it is known.
 function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, constant }) {
   const [[node, slot]] = slots, several = slots.length > 1;
   const sent = slots.map(([i, k]) => state.sent[graph.nodes[i].slots + k]).filter(sent => sent !== undefined);
@@ -62,7 +62,7 @@ function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, co
   };
 }
 
-// The boxes and edges that a step is about.
+// Return the boxes and edges that a step is about.
 export function activeIn(shape, step) {
   const boxes = new Set(), edges = new Set();
   if (step) {

@@ -1,10 +1,10 @@
-// The window on the graph: dragged, zoomed with the wheel, the keys or two fingers, and moved to where something happens.
+// The window on the graph. The reader drags and zooms it, and it follows the steps by itself.
 
 import { byId, svg } from "./elements.js";
 import { still } from "./motion.js";
 
 const ZOOM = { least: 0.05, most: 2.5, first: 1.35, legible: 1 };
-const NARROW = 640; // pixels, below which the graph runs from top to bottom
+const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 
 class Viewport {
   constructor(frame, buttons) {
@@ -21,7 +21,7 @@ class Viewport {
     for (const element of [frame, buttons]) observer.observe(element);
   }
 
-  // Called when the window has changed; `turned` is what to do where the graph must now run the other way.
+  // The size of the window has changed. `turned` is called if the graph must now run in the other direction.
   resized() {
     const vertical = this.frame.clientWidth < NARROW;
     if (vertical !== this.vertical && this.frame.clientWidth) {
@@ -49,32 +49,33 @@ class Viewport {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
 
-  // From where to where boxes may stand: from top to bottom, or only above or below the buttons.
+  // The ranges of heights where boxes may be: the whole window, and the larger part of it beside the buttons.
   get spans() {
     const { offsetTop: top, offsetHeight: tall } = this.buttons, [, height] = this.room;
     return [[0, height], 2 * top < height ? [top + tall, height] : [0, top]];
   }
 
-  // Whether one of the boxes is under the buttons when the graph stands at `x` and `y`.
+  // Return whether the buttons cover one of the boxes when the graph is at `x` and `y`.
   covers(boxes, x = this.x, y = this.y) {
     const { offsetLeft: left, offsetTop: top, offsetWidth: wide, offsetHeight: tall } = this.buttons, { zoom } = this;
     const meet = (from, size, start, room) => from < start + room && from + size * zoom > start;
     return boxes.some(box => meet(x + box.x * zoom, box.width, left, wide) && meet(y + box.y * zoom, box.height, top, tall));
   }
 
-  // All of it, however small.
+  // Show the whole graph, however small.
   fit() {
     this.place(0);
     this.touched = true;
   }
 
-  // All of it, if that can be read; else its beginning, at the height where the boxes there stand.
+  // Show the whole graph if it is readable, or else its beginning.
   begin() {
     this.place(ZOOM.legible);
     this.touched = false;
   }
 
-  // Where all of it is seen, none of it is under the buttons.
+  // Place the graph at a zoom of at least `least`. If the whole graph fits, the buttons cover none of it where
+  // possible.
   place(least) {
     for (const span of this.spans) {
       this.placeIn(span, least);
@@ -101,7 +102,7 @@ class Viewport {
     if (!this.root.hasAttribute("viewBox")) this.scene.setAttribute("transform", `translate(${x},${y}) scale(${zoom})`);
   }
 
-  // Move there in a few frames, so that the eye can follow.
+  // Move to a place in several frames, so the eye can follow.
   glide(x, y) {
     if (still()) return this.to(x, y);
     const [x0, y0] = [this.x, this.y], began = performance.now();
@@ -150,8 +151,8 @@ class Viewport {
     this.zoomBy(distance(now) / (distance(before) || 1), (now[0] + other[0]) / 2 - left, (now[1] + other[1]) / 2 - top);
   }
 
-  // Bring boxes into view, moving no further than it takes; of boxes too far apart, the last one: the step's own. With
-  // none, which is before the first step, go back to the beginning.
+  // Bring boxes into view, and move no further than necessary. If they are too far apart, bring only the last one.
+  // Before the first step there are no boxes, and the window returns to the beginning.
   bring(boxes, move = (x, y) => this.glide(x, y)) {
     const returns = !boxes.length && this.sought.length && !this.touched;
     this.sought = boxes;
@@ -169,7 +170,7 @@ class Viewport {
     if (dx || y !== this.y) move(this.x + dx, y);
   }
 
-  // On paper: all of the graph, as large as the page is wide.
+  // For printing, show the whole graph at the width of the paper.
   print(begins) {
     const [w, h] = this.size;
     if (begins) {

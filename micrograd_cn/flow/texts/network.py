@@ -1,6 +1,7 @@
 """The texts of the room in which you train a network.
 
-The language model's room has some of the same buttons and settings, such as the learning rate, and uses their texts.
+The language model's room has some of the same buttons, settings and warnings, such as the learning rate. It uses their
+texts.
 """
 
 NETWORK = {

@@ -1,0 +1,201 @@
+"""Bind a function's arguments to fresh variables; all functions of `functional` begin in this way.
+
+The numbers in an argument are replaced by leaf `Value`s, the function is called, and its output is a graph over these
+leaves. Results go back to the caller in the structure of the arguments or of the output.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Real
+from typing import Any, NamedTuple
+
+from ..engine import Value, constant
+from ..gradients import gradients
+from ..graph.context import here, recording
+from .tree import arrays_to_lists, flatten, is_array
+
+__all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
+
+_depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
+
+
+class Level(NamedTuple):
+    """What is around the computation of a derivative.
+
+    Attributes:
+        depth: how many other derivatives are being computed around it; 1 for the inner one of grad(grad(f)).
+        no_grad: whether it is inside `no_grad()`.
+    """
+
+    depth: int
+    no_grad: bool
+
+
+@contextmanager
+def differentiation_level() -> Iterator[Level]:
+    """Record inside the `with` block, even inside `no_grad()`; yield what is around it.
+
+    >>> with differentiation_level(), differentiation_level() as inner:
+    ...     inner
+    Level(depth=1, no_grad=False)
+    """
+    depth = _depth.get()
+    token = _depth.set(depth + 1)
+    try:
+        with recording() as no_grad:
+            yield Level(depth, no_grad)
+    finally:
+        _depth.reset(token)
+
+
+class BoundCall:
+    """Call a function with fresh variables in the place of the numbers in some of its arguments.
+
+    Args:
+        name: the function of `functional` that is called, for messages.
+        f: what is differentiated.
+        argnums: the positions of the arguments to bind.
+        args: all positional arguments.
+        kwargs: all keyword arguments.
+        around: what `differentiation_level()` yielded.
+
+    Attributes:
+        variables: the fresh variables.
+        output: what the function returned.
+        returns_values: whether results are `Value`s, because another level, the caller or a recording goes on with
+            them; floats otherwise.
+        no_grad: whether `no_grad()` is around the call, so that results are constants.
+
+    Raises:
+        TypeError: an argument contains something that is not a number.
+        ValueError: there is no such argument, or it is named twice.
+
+    >>> with differentiation_level() as around:
+    ...     call = BoundCall("grad", lambda x, y: x * y, [1], (2, 5), {}, around)
+    ...     call.as_result(call.scalar()), call.gradient(call.scalar(), many=False)
+    (10.0, 2.0)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[..., Any],
+        argnums: Sequence[int],
+        args: Sequence[Any],
+        kwargs: Any,
+        around: Level,
+    ):
+        self.name = name
+        depth, self.no_grad = around
+        named = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
+        if len(named) < len(argnums):
+            raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
+        bound = list(args)
+        self.variables: list[Value] = []
+        self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, of so many numbers
+        for i in argnums:
+            leaves, unflatten = flatten(args[i], f"argument {i}")
+            variables = [_fresh_variable(name, path, x) for path, x in leaves]
+            bound[i] = unflatten(variables)
+            self.variables += variables
+            self._unflatten.append((len(leaves), unflatten))
+        # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
+        # the graph, too, while a function is recorded, since its parameters may have a part in them.
+        self.returns_values = depth > 0 or here().hooks is not None or contains_values([*args, *kwargs.values()])
+        self.output = f(*bound, **kwargs)
+
+    def scalar(self) -> Value:
+        """Return the output, which must be one `Value` or number."""
+        return _as_value(self.name, "the function returned", self.output)
+
+    def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
+        """Return the leaves of the output, which must be `Value`s or numbers, and the function that unflattens them."""
+        leaves, unflatten = flatten(self.output, "output")
+        return [_as_value(self.name, f"{path} of the function is", y) for path, y in leaves], unflatten
+
+    def as_result(self, x: Any) -> Any:
+        """Return a number or `Value` in the form that the caller gets."""
+        if not self.returns_values:
+            return x.data if isinstance(x, Value) else x
+        y: Value = x if isinstance(x, Value) else constant(x)
+        return y.detach() if self.no_grad else y
+
+    @property
+    def create_graph(self) -> bool:
+        """Whether derivatives are recorded, because they will be differentiated or computed again."""
+        return self.returns_values and (not self.no_grad or here().hooks is not None)
+
+    def gradient(self, y: Value, many: bool) -> Any:
+        """Return the gradient of `y` in the structure of the arguments; a tuple of them if there are `many`."""
+        flat = gradients(y, self.variables, create_graph=True) if self.create_graph else gradients(y, self.variables)
+        return self.unflatten([self.as_result(g) for g in flat], many)
+
+    def unflatten(self, flat: list[Any], many: bool) -> Any:
+        """Return numbers, one for each variable, in the structure of the arguments."""
+        parts, start = [], 0
+        for n, unflatten in self._unflatten:
+            parts.append(unflatten(flat[start : start + n]))
+            start += n
+        return tuple(parts) if many else parts[0]
+
+
+def contains_values(tree: Any) -> bool:
+    """Return whether there is a `Value` in a structure.
+
+    >>> contains_values([1.0, {"x": Value(2)}]), contains_values([1.0])
+    (True, False)
+    """
+    for _, x in flatten(tree, arrays=False)[0]:
+        if is_array(x):
+            if getattr(getattr(x, "dtype", None), "kind", "") == "O" and contains_values(arrays_to_lists(x)):
+                return True
+        elif isinstance(x, Value):
+            return True
+    return False
+
+
+def _fresh_variable(name: str, path: str, x: Any) -> Value:
+    if isinstance(x, Value) and x.requires_grad:
+        variable: Value = x * 1.0  # a new node, since the same Value may reach the function by another argument too
+        return variable
+    try:
+        return Value(x.data if isinstance(x, Value) else x)
+    except TypeError as error:
+        raise TypeError(f"{name}: {path}: {error}") from error
+
+
+def _as_value(name: str, what: str, y: Any) -> Value:
+    """Return an output as a `Value`, a number as a constant; `what` says for the message which output it is."""
+    if isinstance(y, Value):
+        return y
+    if type(y).__module__ == "numpy" and not is_array(y):  # a numpy scalar, or an array without an axis
+        return _as_value(name, what, y.item())
+    if isinstance(y, Real) and not isinstance(y, bool):  # a bool is a comparison that was returned by mistake
+        return constant(y)
+    hint = (
+        "use jacobian, or return one of its elements"
+        if isinstance(y, (list, tuple, dict)) or is_array(y)
+        else "return what micrograd_cn's operations give, or a number, which is a constant"
+    )
+    raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")
+
+
+def argument_positions(name: str, argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
+    """Return `argnums` as a sequence, and whether it was given as one.
+
+    Raises:
+        TypeError: it is neither an int nor a sequence of ints.
+
+    >>> argument_positions("grad", 0), argument_positions("grad", (0, 1))
+    (([0], False), ([0, 1], True))
+    """
+    many = isinstance(argnums, Iterable)
+    numbers: Any = argnums if many else [argnums]
+    try:
+        return [operator.index(i) for i in numbers], many
+    except TypeError:
+        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}") from None

@@ -1,0 +1,230 @@
+"""Arithmetic with symbolic derivatives: it folds constants, and drops structural zeros as soon as they arise.
+
+A derivative is a coefficient times a node, with its element of the finite field. So 2 * x times 3 * y is 6 * (x * y),
+one node instead of three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from .. import ops
+from ..engine import Value
+from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, SELECT, FieldElement, FieldEvaluator, field_element
+from .finite_field import folded_operands as operands_of
+
+__all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
+
+Derivative: TypeAlias = tuple[float, Value | None, FieldElement]  # coefficient, node (None for 1), element of both
+ONE: Derivative = (1.0, None, 1)
+SMALL, LARGE = 1e-100, 1e100  # coefficients are folded if their product is between: no overflow, no underflow
+
+# A row with one of these machine instructions has local derivatives of one form, whichever its operands: a number, or a
+# number times an operand. A `Factor` is such a derivative: a slot, a number, and the slot of the operand (None for 1).
+UNIFORM = {*RATIONAL, POWER}
+Factor: TypeAlias = tuple[int, Derivative, int | None]
+
+
+class DerivativeArithmetic:
+    """Multiply and add derivatives. A result that is zero for all numbers is None.
+
+    Args:
+        variables: nodes to treat as leaves, even if they were computed.
+        graph: the nodes of the graph that is differentiated. They stay whole: a constant factor is taken out of other
+            nodes alone, which were made for a derivative.
+
+    Attributes:
+        field: the elements of the nodes.
+        multiplications: how many products of two nodes were made.
+
+    >>> x = Value(3)
+    >>> arithmetic = DerivativeArithmetic([x])
+    >>> first, second = arithmetic.from_node(2 * x), arithmetic.from_node(-x)
+    >>> arithmetic.multiply(first, first)[:2]
+    (4.0, Value(data=9.0, grad=0.0))
+    >>> arithmetic.sum_as_value([first, second, second, (5.0, None, 5)])
+    5.0
+    """
+
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
+        self.field = FieldEvaluator(variables)
+        self._graph = {*variables, *graph}
+        self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by operation and kinds of operands
+        self.multiplications = 0
+        self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
+
+    def from_node(self, x: Value) -> Derivative | None:
+        """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
+        element = self.field.of(x)
+        if element == 0:
+            return None
+        coefficient = 1.0
+        node: Any = x if x.requires_grad else x.data
+        while type(node) is not float and node.op and node not in self._graph:
+            if node.op.lowerings.machine == NEGATE:
+                coefficient, [node] = -coefficient, operands_of(node)
+            elif node.op.lowerings.machine == MULTIPLY and float in map(type, xs := operands_of(node)):
+                number, other = xs if type(xs[0]) is float else xs[::-1]
+                if not _may_fold(coefficient, number):
+                    break
+                coefficient, node = coefficient * number, other
+            else:
+                break
+        return (coefficient * node, None, element) if type(node) is float else (coefficient, node, element)
+
+    def multiply(self, a: Derivative, b: Derivative) -> Derivative:
+        """Return the product of two derivatives."""
+        if a is ONE or b is ONE:
+            return b if a is ONE else a
+        (c, x, e), (d, y, f) = a, b
+        element = None if e is None or f is None else e * f % PRIME
+        may_fold = _may_fold(c, d)
+        if x is None or y is None:
+            if may_fold or x is y:
+                return c * d, y if x is None else x, element
+        else:
+            self.multiplications += 1
+            if may_fold:
+                return c * d, self._product(x, y), element
+            if x in self._selections or y in self._selections:
+                return 1.0, self._product(self._product(x, y), c) * d, element
+        return 1.0, _scaled(c, x) * _scaled(d, y), element
+
+    def _product(self, x: Value, y: Any) -> Value:
+        """Return x * y; 0 where one is 0 since an operation did not select an operand, even if the other is inf."""
+        if x not in self._selections:
+            if y not in self._selections:
+                product: Value = x * y
+                return product
+            x, y = y, x
+        if x.op and x.op.lowerings.machine == SELECT:
+            condition, *choices = x.operands
+            product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
+        else:
+            product = ops.where(x, x * y, 0.0)
+        self._selections.add(product)
+        return product
+
+    def _choice(self, x: Any, y: Any) -> Any:
+        """Return x * y, where x is one of the two values that a selection chooses between."""
+        if isinstance(x, Value) and x.requires_grad:
+            return self._product(x, y)
+        number = x._data if isinstance(x, Value) else x
+        return 0.0 if number == 0.0 else y if number == 1.0 else number * y
+
+    def add(self, terms: Sequence[Derivative]) -> Derivative | None:
+        """Return the sum of derivatives, None if it is zero."""
+        if len(terms) == 1:
+            return terms[0]
+        elements = [e for _, _, e in terms]
+        element = None if None in elements else sum(elements) % PRIME  # type: ignore[arg-type]
+        if element == 0:
+            return None
+        coefficients: dict[Value | None, float] = {}
+        for c, x, _ in terms:
+            coefficients[x] = coefficients.get(x, 0.0) + c
+        bias = coefficients.pop(None, 0.0)
+        products = [_scaled(c, x) for x, c in coefficients.items() if c != 0.0]
+        if not products:
+            return bias, None, element
+        if len(products) == 1 and not bias:
+            [(x, c)] = [(x, c) for x, c in coefficients.items() if c != 0.0]
+            return c, x, element
+        added = [*products, bias] if bias else products
+        total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
+        if not bias and self._selections.issuperset(coefficients):
+            self._selections.add(total)
+        return 1.0, total, element
+
+    def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
+        """Return the sum of derivatives as a node, or as a float if it is constant; None if it is zero."""
+        found = self.add(terms)
+        if found is None:
+            return None
+        coefficient, node, element = found
+        if node is None:
+            return coefficient
+        now = coefficient * node._data
+        constant = element is not None and element == field_element(now)
+        return now if constant else node if coefficient == 1.0 else coefficient * node
+
+    def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
+        """Return the operands in `relevant` on which a node depends, each with the local derivative."""
+        assert node.op is not None
+        xs = operands_of(node)
+        uniform = node.op.lowerings.machine in UNIFORM
+        key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if uniform else ()
+        if uniform and (factors := self._factors.get(key)):
+            found: list[tuple[Value, Derivative]] = []
+            for slot, number, other in factors:
+                if other is None:
+                    found.append((xs[slot], number))
+                elif derivative := self.from_node(xs[other]):
+                    found.append((xs[slot], self.multiply(number, derivative)))
+            return found
+        needed = [x in relevant for x in xs]
+        if True not in needed:
+            return []
+        partials = node.op.needed_partials(node, xs, needed)
+        if uniform and len({*xs}) == len(xs) and key not in self._factors:  # x * x does not show which x a partial is
+            self._factors[key] = _factors(xs, partials, needed)
+        if node.op.selects:
+            self._selections.update([partial for partial in partials if isinstance(partial, Value)])
+        return self._nonzero(xs, partials, needed)
+
+    def _nonzero(
+        self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
+    ) -> list[tuple[Value, Derivative]]:
+        """Return the needed operands whose partial is not zero, each with the partial as a derivative."""
+        found: list[tuple[Value, Derivative]] = []
+        for x, is_needed, partial in zip(xs, needed, partials, strict=True):
+            if not is_needed or partial is None:
+                continue
+            if isinstance(partial, Value):
+                if derivative := self.from_node(partial):
+                    found.append((x, derivative))
+            elif partial != 0.0:
+                found.append((x, _from_number(partial)))
+        return found
+
+
+def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
+    """Return partials as numbers, or numbers times operands, without those that are zero.
+
+    The list is empty if one of them has another form.
+    """
+    found: list[Factor] = []
+    if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are one key, but have other derivatives
+        return []
+    for slot, (is_needed, partial) in enumerate(zip(needed, partials, strict=True)):
+        if not is_needed or partial is None:
+            continue
+        if not isinstance(partial, Value):
+            if partial != 0.0:
+                found.append((slot, _from_number(partial), None))
+            continue
+        slots = {x: k for k, x in enumerate(xs) if type(x) is not float}
+        if partial in slots:
+            found.append((slot, ONE, slots[partial]))
+            continue
+        if not (partial.op and partial.op.lowerings.machine == MULTIPLY):
+            return []
+        number, other = partial.operands
+        if type(number) is not float or other not in slots:
+            return []
+        found.append((slot, _from_number(number), slots[other]))
+    return found
+
+
+def _from_number(x: float) -> Derivative:
+    return ONE if x == 1.0 else (x, None, field_element(x))
+
+
+def _may_fold(c: float, d: float) -> bool:
+    """Return whether two coefficients may be multiplied before anything else is."""
+    return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
+
+
+def _scaled(coefficient: float, node: Value | None) -> Any:
+    return coefficient if node is None else node if coefficient == 1.0 else coefficient * node

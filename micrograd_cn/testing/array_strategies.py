@@ -1,0 +1,153 @@
+"""Arrays to check the gradient of a function of arrays at; numpy is imported only here, when they are drawn."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..ops.traits import Interval
+from .float_strategies import MODERATE, _st, bounds, reals
+
+__all__ = ["points"]
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of ten: an array's largest elements
+SPAN = 1e3  # most elements of an array are within this factor, so that none is lost beside another
+SINGLY = 32  # elements that are drawn one by one, so that each shrinks; those of a larger array come from a seed
+
+
+def points(
+    shape: int | tuple[int, ...],
+    dtype: Any = "float64",
+    min_value: float = -1e6,
+    max_value: float = 1e6,
+    apart: float = 0.0,
+) -> SearchStrategy[Any]:
+    """Return a strategy for numpy arrays, to check the gradient of a function of arrays at.
+
+    The arrays are of every magnitude, the elements of one array mostly of one, 0.0 and -0.0 among them.
+
+    Args:
+        shape: as numpy takes it; () for a single number.
+        dtype: float64, float32, float16: every element is one of its numbers.
+        min_value: the least element; -inf for the least finite number.
+        max_value: the greatest; inf for the greatest finite number.
+        apart: elements are at least so far from 0 and from each other, where relu, max and sorting are smooth.
+
+    Raises:
+        ValueError: a bound is nan, no finite number lies between them, or there is no room for elements so far apart.
+        TypeError: a bound is not a real number, or `dtype` is not a type of floating-point numbers.
+        ImportError: hypothesis or numpy is missing.
+
+    >>> from hypothesis import find
+    >>> find(points(2, "float32", apart=0.25), lambda x: x.sum() > 0.5)
+    array([0.25, 0.5 ], dtype=float32)
+    """
+    st = _st()
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise ImportError("points() draws numpy arrays: pip install numpy") from error
+    kind = np.dtype(dtype)
+    if kind.kind != "f":
+        raise TypeError(f"points: dtype must be a type of floating-point numbers, such as float32, got {kind}")
+    limits = np.finfo(kind)
+    low, high = bounds("points", min_value, max_value, float(limits.max))
+    size = math.prod((shape,) if isinstance(shape, int) else shape)
+    if not apart >= 0.0 or (apart and sum(_room(kind.type, low, high, apart)) < size):
+        raise ValueError(
+            f"points: no room between {low} and {high} for {size} numbers of {kind} that are {apart} apart"
+        )
+    windows = _windows(low, high, float(limits.tiny))
+
+    def array(xs: Sequence[float]) -> Any:
+        rounded = [_rounded(x, kind.type, low, high) for x in xs]
+        return np.array(_apart(rounded, kind.type, low, high, apart) if apart else rounded, kind).reshape(shape)
+
+    def drawn(window: tuple[Interval, Interval]) -> Any:
+        (least, most), magnitudes = window
+        number = reals(least, most, magnitudes=magnitudes)
+        if size <= SINGLY:
+            # all differ, so that Hypothesis copies no element over another, as it does in five of six examples
+            return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
+        return st.integers(0, sys.maxsize).map(lambda seed: _of_seed(np.random.default_rng(seed), size, window))
+
+    return st.sampled_from(windows).flatmap(drawn).map(array)  # type: ignore[no-any-return]
+
+
+def _windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
+    """Return intervals and the magnitudes in them; the last has all moderate ones."""
+    least, most = max(low, -high), max(-low, high)
+    found: list[tuple[Interval, Interval]] = []
+    for exponent in EXPONENTS:
+        size = 10.0**exponent
+        if size >= tiny * SPAN and least <= size <= most:
+            found.append(((max(low, -size), min(high, size)), (size / SPAN, size)))
+    return [*found, ((low, high), (max(tiny, MODERATE[0]), max(most, MODERATE[1])))]
+
+
+def _of_seed(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
+    (low, high), (least, most) = window
+    signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
+    logarithms = random.uniform(math.log(least), math.log(most), size)
+    xs = [sign * math.exp(x) for sign, x in zip(random.choice(signs, size).tolist(), logarithms, strict=True)]
+    return [x if low <= x <= high else low + (high - low) * random.random() for x in xs]
+
+
+def _rounded(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
+    """Return the nearest number of the type, or one beside it that is between the bounds."""
+    nearest = float(kind(x))
+    return _beside(x, kind, -math.inf) if nearest > high else _beside(x, kind, math.inf) if nearest < low else nearest
+
+
+def _room(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
+    """Return how many negative and how many positive numbers of the type are so far from 0 and from each other."""
+    import numpy as np
+
+    def on(near: float, far: float) -> int:
+        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # halved, or it might overflow
+        free = far - ulp - max(near, apart)
+        return max(0, 1 + int(free // (apart + ulp)))
+
+    return on(-high, -low), on(low, high)
+
+
+def _apart(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
+    """Return the numbers in the same order, moved so that they are at least so far from 0 and from each other."""
+    negative, positive = _room(kind, low, high, apart)
+    order = sorted(range(len(xs)), key=xs.__getitem__)
+    below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)
+    moved = list(xs)
+    for sign, part, near, far in ((-1.0, order[:below][::-1], -high, -low), (1.0, order[below:], low, high)):
+        sizes = _spaced([sign * xs[i] for i in part], kind, max(near, apart), far, apart)
+        for i, size in zip(part, sizes, strict=True):
+            moved[i] = sign * size
+    return moved
+
+
+def _spaced(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
+    """Return ascending numbers moved up until they are apart; those that pass the end then, down."""
+    found: list[float] = []
+    least = low
+    for x in xs:
+        found.append(_beside(max(x, least), kind, math.inf))
+        least = found[-1] + apart
+    most = high
+    for k in range(len(found) - 1, -1, -1):
+        if found[k] <= most:
+            break
+        found[k] = _beside(most, kind, -math.inf)
+        most = found[k] - apart
+    return found
+
+
+def _beside(x: float, kind: Callable[[float], Any], towards: float) -> float:
+    """Return the number of the type that is x, or the next one towards an infinity."""
+    import numpy as np
+
+    found = kind(x)
+    return float(np.nextafter(found, kind(towards)) if (x - float(found)) * towards == math.inf else found)

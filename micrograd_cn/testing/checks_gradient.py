@@ -1,0 +1,57 @@
+"""Make a test of a function in one line: its gradient is checked at points that Hypothesis draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .float_strategies import _st
+from .gradcheck import gradcheck
+
+
+def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
+    """Return a test that checks the gradient of `f` at points that Hypothesis draws.
+
+    The points come as numpy's arrays; a function of PyTorch or jax is checked at tensors or arrays of theirs if an
+    argument says so by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure
+    has code to paste.
+
+    Args:
+        f: the function.
+        arguments: for each argument a strategy, such as `points((2, 3))`, a shape for one of doubles that are not near
+            0 nor each other, or a constant.
+        examples: how many points.
+        how: what `gradcheck` takes: `vjp=`, `rtol=`, `order=`.
+
+    >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
+    >>> test_square()
+    """
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    from .array_strategies import points
+
+    st = _st()
+    drawn = [
+        x
+        if isinstance(x, st.SearchStrategy)
+        else points(x, min_value=-4.0, max_value=4.0, apart=2.0**-6)
+        if isinstance(x, tuple) and all(isinstance(n, int) for n in x)
+        else st.just(x)
+        for x in arguments
+    ]
+
+    def check(args: tuple[Any, ...]) -> None:
+        gradcheck(f, *args, **how)
+
+    # a check takes as long as its function: no deadline stands beside what is wrong, and no search for simpler points
+    # goes on for minutes, since the message names the element
+    phases = [Phase.explicit, Phase.reuse, Phase.generate]
+    quiet = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
+    test: Any = quiet(given(st.tuples(*drawn))(check))  # type: ignore[no-untyped-call]  # `settings` has no types
+
+    def run() -> None:
+        """Check the gradient at points that Hypothesis draws."""
+        test()
+
+    run.__name__ = run.__qualname__ = f"test_gradient_of_{getattr(f, '__name__', 'f')}"
+    return run

@@ -1,0 +1,163 @@
+"""Where an operation is looked at: special values, points all over its domain and at its ends, kinks, simple points."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from math import inf, nan
+from typing import TypeVar
+
+from ..ops.operation import Op
+from .float_strategies import MARGIN, inside
+from .op_failures import Point
+from .suspicious_intervals import few
+
+T = TypeVar("T")
+
+FEW, MORE, MANY = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # operands of an n-ary row
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
+SOME = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # of these, where there are many operands
+AT_KINKS = (0.0, 1.0, -1.0, 0.5)
+REACH, FAR = 4.0, 100.0  # how far from 0, or from the domain's near end, points lie
+PRIMES = [n for n in range(2, 300) if all(n % k for k in range(2, n))]  # of each operand; the square root is irrational
+SIMPLE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
+TRIALS = 80  # points tried in search of a simpler one
+CELLS = 200  # steps in which kinks are looked for along an operand
+
+
+def domain(op: Op, slot: int) -> tuple[float, float]:
+    """Return the open interval of an operand."""
+    return op.smoothness.domain[slot % len(op.smoothness.domain)]
+
+
+def special(op: Op) -> Iterator[Point]:
+    """Give special values: of few operands each with each, of many each in the first, the sixth and the last place."""
+    for count in few(op, FEW + MANY):
+        if count <= 3:
+            yield from itertools.product(SPECIAL if count < 3 else SOME, repeat=count)
+        else:
+            for slot, x in itertools.product(sorted({0, 5 % count, count - 1}), SOME):
+                yield tuple([x if i == slot else 1.0 for i in range(count)])
+
+
+def spread(op: Op, count: int, reach: float, operands: Sequence[int] = MORE) -> Iterator[Point]:
+    """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
+
+    >>> from micrograd_cn import log, mul
+    >>> list(spread(mul, 2, 4.0)), list(spread(log, 2, 100.0))
+    ([(-0.686, 1.856), (2.627, -0.287)], [(41.451,), (82.851,)])
+    """
+    numbers = few(op, operands)
+    for k in range(1, count + 1):
+        point = []
+        for i in range(numbers[k % len(numbers)]):
+            low, high = inside(domain(op, i), reach)
+            x = low + (high - low) * (k * math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0)
+            short = round(x, 3)
+            point.append(short if low <= short <= high else x)
+        yield tuple(point)
+
+
+def near_ends(op: Op) -> Iterator[Point]:
+    """Give points near the ends of the domain, each operand in turn, the others well inside.
+
+    >>> from micrograd_cn import asin
+    >>> list(near_ends(asin))
+    [(-0.98,), (-0.996,), (-0.99995,), (0.98,), (0.996,), (0.99995,)]
+    """
+    for count in few(op, FEW):
+        domains = [domain(op, i) for i in range(count)]
+        middle = [0.5 * (low + high) for low, high in [inside(interval, REACH) for interval in domains]]
+        for i, (low, high) in enumerate(domains):
+            near = min(MARGIN, 0.25 * (high - low))
+            for end, inwards in ((low, near), (high, -near)):
+                if math.isfinite(end):
+                    for part in (0.4, 0.08, 0.001):
+                        yield (*middle[:i], end + part * inwards, *middle[i + 1 :])
+
+
+def kinks(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
+    """Give points at which the row's kink is 0: simple ones, and those found by bisection along each operand."""
+    for count in few(op, FEW):
+        for xs in itertools.product(AT_KINKS, repeat=count):
+            if kink(*xs) == 0.0:
+                yield xs
+        for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (REACH, FAR)):
+
+            def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
+                return tuple([x if i == slot else other for i in range(count)])
+
+            found = _zeros(lambda x, at=at: kink(*at(x)), *inside(domain(op, slot), reach))  # type: ignore[misc]
+            yield from map(at, found)
+
+
+def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
+    """Give the zeros of a function in an interval; where it jumps over 0, the end of the jump that is above.
+
+    >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
+    [[1.0, 2.7], [0.7000000000000001]]
+    """
+    grid = [low + (high - low) * k / CELLS for k in range(CELLS + 1)]
+    yield from (x for x in grid if f(x) == 0.0)
+    for ends in itertools.pairwise(grid):
+        below, above = sorted(ends, key=f)
+        if f(below) < 0.0 < f(above):
+            while (middle := 0.5 * (below + above)) not in (below, above):
+                below, above = (middle, above) if f(middle) < 0.0 else (below, middle)
+            yield above
+
+
+def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
+    """Return what a check returns at a point of the domain; if it fails, raise how at the simplest point where it does.
+
+    A simpler point has fewer operands, or one of them is a whole number or has fewer digits.
+    """
+    try:
+        return check(xs)
+    except AssertionError as error:
+        failure = error
+    left = TRIALS
+
+    def fails(candidate: Point) -> bool:
+        nonlocal left, failure
+        left -= 1
+        try:
+            check(candidate)
+        except AssertionError as error:
+            if _kind(error) == _kind(failure):
+                failure = error
+                return True
+        return False
+
+    for count in few(op, range(1, len(xs))):
+        if count < len(xs) and fails(xs[:count]):
+            xs = xs[:count]
+    for slot in range(len(xs)):
+        for x in _simpler(xs[slot], domain(op, slot)):
+            if left > 0 and fails((*xs[:slot], x, *xs[slot + 1 :])):
+                xs = (*xs[:slot], x, *xs[slot + 1 :])
+                break
+    raise failure
+
+
+def _kind(failure: AssertionError) -> str:
+    """Return the title of a failure without its numbers: what is wrong."""
+    return re.sub(r"[-\d][\w.+-]*|inf|nan", "", str(failure).partition("\n")[0].partition(": ")[2])
+
+
+def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
+    """Give simpler numbers of an interval: a few of all, then roundings of `x`.
+
+    >>> list(_simpler(-3.777, (-math.inf, math.inf))), list(_simpler(12.34, (0.0, math.inf)))
+    ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])
+    """
+    low, high = interval
+    candidates = dict.fromkeys([*SIMPLE, *(round(x, digits) for digits in (-1, 0, 1, 2))])
+    worse = len(repr(x))
+    for candidate in candidates:
+        if candidate == x:
+            return
+        if low + MARGIN <= candidate <= high - MARGIN and len(repr(candidate)) <= worse:
+            yield candidate

@@ -1,0 +1,274 @@
+"""Compare the other forms of an operation with the row: its formula, JavaScript, machine code, numpy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import add, mul
+from typing import Any, NamedTuple
+
+from ..engine import Value, record
+from ..flow.bundle import bundle
+from ..flow.javascript import Rows
+from ..flow.sheet import scripts
+from ..ops.number import number
+from ..ops.operation import Op
+from ..text.formula import FormulaError, expand
+from .javascript import engine
+from .numerical import rounding_error
+from .op_failures import Point, failed
+from .op_recording import same
+
+Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
+CODE = "from micrograd_cn.testing.lowerings import forms\nprint(forms(OP, XS))"
+
+
+class Lowering(NamedTuple):
+    """One form: its name, the field of the row that it is made from, and what computes it at many points."""
+
+    name: str
+    field: str
+    results: Callable[[Op, Sequence[Point]], Results]
+
+
+class NotAvailable(Exception):
+    """A form that the row does not have, or that nothing here can run."""
+
+
+class LoweringFailed(Exception):
+    """A form that raised at a point, or gave no numbers."""
+
+    def __init__(self, xs: Point, what: str) -> None:
+        super().__init__(what)
+        self.xs = xs
+
+
+def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
+    """Compare every form with the row at the points; return those that could not be compared, and why.
+
+    Raises:
+        AssertionError: a form gives something else, or raises; it is named with the field that it is made from.
+
+    >>> from micrograd_cn import Op, cos, sin
+    >>> from micrograd_cn.ops.traits import Lowerings
+    >>> own = Op("own", lambda x: cos(x), (lambda y, x: -sin(x),), lowerings=Lowerings(lambda x: sin(x)))
+    >>> compare(own, [(0.5,)])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    AssertionError: check_op of own at 0.5: the formula gives 0.479425538604203, not 0.8775825618903728
+    ...
+    """
+    chosen = list({repr(xs): xs for xs in points}.values())  # 0.0 and -0.0 are two
+    expected = [_row(op, xs) for xs in chosen]
+    missing = {}
+    for form in forms_of(op):
+        called = f"the {form.name}{form.field}"
+        try:
+            results = form.results(op, chosen)
+        except (NotAvailable, FormulaError) as reason:
+            missing[form.name] = str(reason)
+            continue
+        except LoweringFailed as reason:
+            raise failed(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
+        except Exception as error:
+            raise failed(op, chosen[0], f"{called} raised {type(error).__name__}: {error}", CODE) from error
+        wrong = [
+            (xs, slot, got[slot], true[slot])
+            for xs, got, true in zip(chosen, results, expected, strict=True)
+            for slot in range(len(got))
+            if not _near(got[slot], true[slot], *_scale(op, xs, true, slot))
+            and not math.fabs(got[slot] - true[slot]) <= 8.0 * _lost(op, xs, slot)
+        ]
+        if wrong:
+            xs, slot, given, true = min(wrong, key=lambda found: _complexity(found[0]))
+            of = f" of partial {slot - 1}" if slot else ""
+            raise failed(op, xs, f"{called}{of} gives {given!r}, not {true!r}", CODE)
+    return missing
+
+
+def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
+    """Return the value and the partials that the row and each of its other forms give, or why one gives none.
+
+    The formula, the summands and numpy give the value alone.
+
+    >>> from micrograd_cn import mul
+    >>> forms(mul, 2.0, 3.0)["row"]
+    (6.0, 3.0, 2.0)
+    """
+    found: dict[str, tuple[float, ...] | str] = {"row": _row(op, xs)}
+    for form in forms_of(op):
+        try:
+            [found[form.name]] = form.results(op, [xs])
+        except Exception as reason:
+            found[form.name] = str(reason)
+    return found
+
+
+def forms_of(op: Op) -> list[Lowering]:
+    """Return the forms that there may be."""
+    other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
+    several = "summands" if op.lowerings.summands else ""
+    found = []
+    if op.lowerings.formula:
+        found.append(Lowering("formula", "", _formula))
+    if op.lowerings.summands:
+        found.append(Lowering("sum of its summands", "", _summands))
+    symbol = op.notation.symbol if op.notation.precedence else ""
+    return [
+        *found,
+        Lowering("JavaScript form", _field("javascript", op.lowerings.javascript, other), _javascript),
+        Lowering(
+            "machine code", _field("machine", "" if several else op.lowerings.machine, several or other), _machine_code
+        ),
+        Lowering(
+            "numpy form",
+            _field("symbol" if symbol else "array", symbol or op.lowerings.array, several or other),
+            _numpy,
+        ),
+    ]
+
+
+def _field(name: str, text: str, fallback: str) -> str:
+    if not text:
+        return f" (of its {fallback})"
+    return f" ({name}={text!r})" if len(text) < 50 else f" ({name}=...)"
+
+
+def _row(op: Op, xs: Point) -> tuple[float, ...]:
+    y = op.forward(*xs)
+    return (y, *op.local_derivatives(y, *xs))
+
+
+def _formula(op: Op, points: Sequence[Point]) -> Results:
+    assert op.lowerings.formula
+    return [(_at(xs, op.lowerings.formula),) for xs in points]
+
+
+def _summands(op: Op, points: Sequence[Point]) -> Results:
+    def total(*xs: float) -> float:
+        assert op.lowerings.summands
+        pairs, terms = op.lowerings.summands(*xs)
+        return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
+
+    return [(_at(xs, total),) for xs in points]
+
+
+def _at(xs: Point, function: Callable[..., Any]) -> float:
+    try:
+        return number(function(*xs))
+    except Exception as error:
+        raise LoweringFailed(xs, f"raised {type(error).__name__}: {error}") from error
+
+
+def _javascript(op: Op, points: Sequence[Point]) -> Results:
+    """Evaluate the functions that the page has, in one run."""
+    run = engine()
+    if run is None:
+        raise NotAvailable("neither the program node nor the package quickjs is installed")
+    rows = Rows()
+    names = {count: rows.add(op, count) for count in {*map(len, points)}}
+    calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
+    try:
+        source = bundle("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
+    except ValueError as error:  # it names a function that there is not
+        raise LoweringFailed((), str(error)) from error
+    text = f"""(() => {{
+      let forward, partials;
+      const guarded = f => {{ try {{ return f(); }} catch (error) {{ return "raised " + error; }} }};
+      const failure = guarded(() => {{ [forward, partials] = new Function({json.dumps(source)})(); }});
+      return failure ?? [{calls}].map(([name, xs]) => guarded(() => {{
+        const y = forward[name](...xs);
+        return [y, ...partials[name](y, ...xs)].map(String).join(" ");
+      }})).join("\\n");
+    }})()"""
+    try:
+        lines = run(text).split("\n")
+    except RuntimeError as error:
+        raise NotAvailable(str(error)) from error
+    if len(lines) < len(points):
+        raise LoweringFailed((), lines[0])
+    return [*map(_parsed, points, lines)]
+
+
+def _literal(x: float) -> str:
+    return repr(x).replace("inf", "Infinity").replace("nan", "NaN")
+
+
+def _parsed(xs: Point, line: str) -> tuple[float, ...]:
+    if line.startswith("raised "):
+        raise LoweringFailed(xs, line)
+    try:
+        return tuple(map(float, line.split(" ")))
+    except ValueError:
+        raise LoweringFailed(xs, f"gives {line}, not numbers") from None
+
+
+def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
+    """Return the compiled row for each number of operands; all operands are parameters."""
+    try:
+        from ..compiler import compile  # noqa: A004 -- the field's name
+    except ImportError as error:
+        raise NotAvailable(str(error)) from error
+    return {n: compile(record(op, tuple([Value(0.5) for _ in range(n)])), []) for n in {*map(len, points)}}
+
+
+def _machine_code(op: Op, points: Sequence[Point]) -> Results:
+    programs = _programs(op, points)
+    results = []
+    for xs in points:
+        program = programs[len(xs)]
+        for p, x in zip(program.parameters, xs, strict=True):
+            p.data, p.grad = x, 0.0
+        [y] = program.forward([[]])
+        program.backward([[]])
+        results.append((y, *[p.grad for p in program.parameters]))
+    return results
+
+
+def _numpy(op: Op, points: Sequence[Point]) -> Results:
+    """Evaluate the compiler's Python source with arrays."""
+    try:
+        import numpy
+    except ImportError as error:
+        raise NotAvailable("numpy is not installed") from error
+    values = dict.fromkeys(range(len(points)), math.nan)
+    for count, program in _programs(op, points).items():
+        places = [i for i, xs in enumerate(points) if len(xs) == count]
+        namespace: dict[str, Any] = {}
+        exec(program.source("python"), namespace)
+        columns = [*numpy.array([points[i] for i in places]).T]
+        with numpy.errstate(all="ignore"):
+            found = numpy.broadcast_to(namespace["f"](numpy, columns, []), len(places))
+        values |= zip(places, found.tolist(), strict=True)
+    return [(y,) for y in values.values()]
+
+
+def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
+    """Return the size of what is rounded, and how exact the row says that it is, in units of 1e-15."""
+    moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
+    stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
+    return math.fsum(filter(math.isfinite, moved)), stated
+
+
+def _complexity(xs: Point) -> tuple[int, bool, int]:
+    return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
+
+
+def _lost(op: Op, xs: Point, slot: int) -> float:
+    """Return how far rounding may carry the value, or a partial, on the way that the row computes it."""
+    inputs = [Value(x) for x in xs]
+    try:
+        y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]
+    except Exception:  # it is not written in the table's operations
+        return 0.0
+    return rounding_error(y) if isinstance(y, Value) else 0.0
+
+
+def _near(a: float, b: float, size: float, stated: float) -> bool:
+    if same(a, b) or stated == math.inf:
+        return True
+    if not math.isfinite(a - b):
+        return False
+    stated = stated if math.isfinite(stated) else 0.0
+    return math.fabs(a - b) <= (1e-12 + 1e-15 * stated) * max(math.fabs(a), math.fabs(b), size) + 1e-300

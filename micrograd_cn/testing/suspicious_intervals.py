@@ -1,0 +1,158 @@
+"""Where a row's partial derivative changes fast, or is not the slope of its values: there strategies look densely."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+from ..ops.operation import Op
+from ..ops.traits import Interval
+from .float_strategies import inside
+
+__all__ = ["dense_intervals", "few"]
+
+FINE, STEPS = 8, 40  # so far from 0 the grid is even, with so many steps a unit: narrower intervals are not seen
+DECADES, PARTS = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
+PART = 1e-3  # of the change of a value that may be unexplained by its slopes
+MOST = 8  # intervals of one operand
+
+Sample = tuple[float, float, float]  # x, the value there, and the partial
+
+
+def few(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
+    """Return those of the numbers of operands that the operation takes, or the least that it takes.
+
+    >>> from micrograd_cn import mul, sum
+    >>> few(mul, (1, 2, 3)), few(sum, (1, 2, 3)), few(Op("own", max, max, arities=(4,)), (1, 2, 3))
+    ((2,), (1, 2, 3), (4,))
+    """
+    return tuple([n for n in counts if n in op.arities]) or (op.arities[0],)
+
+
+@functools.lru_cache
+def dense_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
+    """Return, for each interval of the row's domain, where to look densely at the operands that it is for.
+
+    The row is evaluated over a grid, one operand after the other. Such an interval is where the partial does not add up
+    to the change of the value, however finely the step is divided, or where it changes four times as fast as on both
+    sides.
+
+    >>> from micrograd_cn import less, tanh, where
+    >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
+    >>> dense_intervals(bad), dense_intervals(tanh)
+    ((((1.3, 1.35),),), ((),))
+    """
+    count = few(op, range(1, 5))[-1]
+    found: list[dict[Interval, float]] = [{} for _ in op.smoothness.domain]
+    insides = [inside(op.smoothness.domain[slot % len(op.smoothness.domain)], 3.0) for slot in range(count)]
+    others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
+    for slot in range(count):
+        domain = op.smoothness.domain[slot % len(op.smoothness.domain)]
+        suspicious = _found(_sampler(op, slot, others), _grid(domain), _has_kink(op, slot, others))
+        found[slot % len(op.smoothness.domain)].update(suspicious)
+    return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MOST:])) for each in found])
+
+
+def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
+    def at(x: float) -> Sample:
+        xs = [*others[:slot], x, *others[slot + 1 :]]
+        try:
+            y = op.forward(*xs)
+            return x, y, float(op.local_derivatives(y, *xs)[slot])
+        except Exception:  # it is for checks to say what is wrong with the row
+            return x, math.nan, math.nan
+
+    return at
+
+
+@functools.lru_cache
+def _grid(domain: Interval) -> list[float]:
+    even = [k / STEPS for k in range(-FINE * STEPS, FINE * STEPS + 1)]
+    powers = [10.0 ** (e + k / PARTS) for e in DECADES for k in range(PARTS)]
+    near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
+    low, high = inside(domain, math.inf, powers[0])
+    fractions = [low + (high - low) * k / 100 for k in range(101)] if math.isfinite(high - low) else []
+    return sorted({x for x in [*even, *near, *fractions] if low <= x <= high})
+
+
+def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
+    """Return whether an interval has a kink, a jump or a pole in it: no point is drawn there."""
+
+    def has_kink(interval: Interval) -> bool:
+        if op.smoothness.kink is None:
+            return False
+        low, high = interval
+        xs = [high, *[low + (high - low) * (math.sqrt(k) % 1.0) for k in range(1, 20)]]  # of no period
+        kinks = [op.smoothness.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
+        return not (all(kink > 0.0 for kink in kinks) or all(kink < 0.0 for kink in kinks))
+
+    return has_kink
+
+
+def _found(
+    at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
+) -> dict[Interval, float]:
+    """Return suspicious intervals, neighbouring cells of the grid joined, with how suspicious each is."""
+    cells = list(itertools.pairwise([at(x) for x in grid]))
+    suspicious: dict[Interval, float] = {}
+    for cell in cells:
+        score = _unexplained(*cell)
+        if score > PART and (interval := _persistent(at, *cell)):
+            suspicious[interval] = score
+    for k in _fast(cells):
+        suspicious.setdefault((cells[k][0][0], cells[k][1][0]), PART)
+    joined: dict[Interval, float] = {}
+    for low, high in sorted(interval for interval in suspicious if not has_kink(interval)):
+        score = suspicious[low, high]
+        for before in [before for before in joined if before[1] == low]:
+            low, score = before[0], max(score, joined.pop(before))
+        joined[low, high] = score
+    return joined
+
+
+def _unexplained(a: Sample, b: Sample) -> float:
+    """Return which part of the value's change the partials at both ends do not explain (by the trapezoidal rule).
+
+    It is less than 0 where rounding may explain it.
+    """
+    change, dx = b[1] - a[1], b[0] - a[0]
+    if not math.isfinite(change):
+        return 0.0
+    if not math.isfinite(a[2] + b[2]):
+        return 1.0
+    noise = 8.0 * (math.ulp(a[1]) + math.ulp(b[1]))
+    size = math.fabs(change) + 0.5 * (math.fabs(a[2]) + math.fabs(b[2])) * dx
+    return (math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise) / size if 0.0 < size < math.inf else 0.0
+
+
+def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
+    """Return the part of a cell in which the change stays unexplained as it is halved: in a smooth one, it vanishes."""
+    interval, narrowing = (a[0], b[0]), True
+    for k in range(24):
+        middle = at(0.5 * (a[0] + b[0]))
+        halves = sorted(((a, middle), (middle, b)), key=lambda half: _unexplained(*half))
+        if _unexplained(*halves[1]) <= PART:
+            return None
+        a, b = halves[1]
+        narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= PART
+        if narrowing:
+            interval = a[0], b[0]
+    return interval
+
+
+def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:
+    """Return the cells in which the partial changes four times as fast as some cells away on both sides."""
+    rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
+    found = []
+    for k in range(6, len(cells) - 6):
+        around, (a, b) = rates[k - 6 : k + 7], cells[k]
+        if (
+            math.isfinite(sum(around))
+            and math.fabs(a[0]) < FINE - 1  # beyond, the cells have not one width
+            and rates[k] > 4.0 * max(*around[:3], *around[-3:])
+            and math.fabs(b[2] - a[2]) > PART * math.fabs(a[2])
+        ):
+            found.append(k)
+    return found

@@ -1,0 +1,793 @@
+"""Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
+
+import functools
+import math
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
+from micrograd_cn.testing.array_check import SampledCheck, _steps, foreign_rows, in_turn, singly
+from micrograd_cn.testing.compare import Comparison
+from micrograd_cn.testing.directional_comparison import FEW_CALLS, compare_along
+from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.problem import Problem, unit
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def problem_of(f, x, vjp=None, **named):
+    return Problem("check", f, x if isinstance(x, tuple) else (x,), {"vjp": vjp} if vjp else named, None, None)
+
+
+def rows_of(f, x, vjp, seed=0):
+    return foreign_rows(problem_of(f, x, vjp), seed)
+
+
+def titles(rows):
+    return [row.title for row in rows]
+
+
+# Few.
+
+
+def test_up_to_sixteen_derivatives_are_compared_singly():
+    singles = rows_of(lambda x: x[:4], np.ones(4), lambda x, g: g)
+    assert titles(singles) == [f"df[{j}]/dx0[{i}]" for j in range(4) for i in range(4)]
+    assert all(row.agrees for row in singles)
+    assert len(rows_of(lambda x: 1.0 * x, np.ones(2), lambda x, g: g)) == 4
+    assert titles(rows_of(lambda x: x.sum(), np.ones(17), lambda x, g: g * np.ones(17)))[0] == "direction 1"
+    assert titles(rows_of(lambda x: 1.0 * x, np.ones(5), lambda x, g: g))[0] == "direction 1"
+
+
+def test_no_derivative_is_compared_singly_as_0():
+    problem = problem_of(lambda x, w: x * w, (2.0, 3.0), lambda x, w, g: (None, g * x))
+    rows = singly(problem)
+    assert titles(rows) == ["df/dx0", "df/dx1"]
+    assert [row.agrees for row in rows] == [False, True]
+    assert [row.argument for row in rows] == ["x0", "x1"]
+
+
+def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
+    class Shares:
+        left, of_few_bits, shares = 91.5, False, []
+
+        def within(self, share, compare, firm=False):
+            assert not firm
+            self.shares.append(share)
+            self.left -= 4.0
+            return compare()
+
+    def row(note):
+        return lambda: (Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
+
+    problem = Shares()
+    notes = [row.note for row, _ in in_turn(problem, [row(FEW_CALLS), row(""), row(FEW_CALLS)], others=6)]
+    assert notes == [FEW_CALLS, "", FEW_CALLS]
+    assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
+
+
+def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
+    class All:
+        left, of_few_bits = 90.0, False
+
+        def within(self, share, compare, firm=False):
+            return compare()
+
+    def job(*found):
+        rows = iter([(Comparison("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
+        return lambda: next(rows)
+
+    hidden = "too noisy to tell: values are rounded by 1"
+    jobs = [job((None, FEW_CALLS), (True, "told")), job((None, FEW_CALLS), (None, hidden)), job((None, hidden))]
+    assert [row.note for row, _ in in_turn(All(), jobs)] == ["told", FEW_CALLS, hidden]
+    jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
+    assert [row.note for row, _ in in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
+    assert in_turn(All(), [], others=8) == []
+    jobs = [job((None, FEW_CALLS), (True, "told")), job((True, ""))]
+    assert [row.note for row, _ in in_turn(All(), jobs, enough=3)] == ["told", ""], "where none is wrong"
+
+
+@pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
+def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end_of_them(monkeypatch, kind, limited):
+    found = []
+    monkeypatch.setattr(array_check, "singly", lambda problem: found.append((problem.left, problem.calls)) or [])
+    rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
+    [(left, calls)] = found
+    assert left == 300 - calls - 8 if limited else left > 1e6
+
+
+def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
+    last = {}
+
+    def f(x):
+        last["x"] = x.copy()
+        return x * x
+
+    with pytest.raises(GradientMismatch, match="another one after calls of f"):
+        rows_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
+
+
+def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, whole):
+        found.append(typical)
+        return compare_along(problem, title, u, v, typical)
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    singly(problem_of(lambda x: np.array([3.0, 5.0]) * x, np.array([1.0, 8.0]), lambda x, g: np.array([3.0, 5.0]) * g))
+    assert found == pytest.approx([12.0 / math.sqrt(2.0)] * 2 + [40.0 / math.sqrt(2.0)] * 2)
+
+
+def test_a_row_stands_for_outputs_that_are_not_finite():
+    x = np.array([1.0, np.nan, np.nan])
+    row = rows_of(lambda x: 2.0 * x, x, lambda x, g: 2.0 * g)[-1]
+    assert (row.title, row.agrees, row.note) == ("df[1]", None, "not finite at the point: 2 of 3 outputs")
+
+
+# Many.
+
+
+def several(*sizes, factor=lambda i: 1.0):
+    """Return a problem of so many arrays, of which each is summed, and whose gradients are off by factors."""
+    return problem_of(
+        lambda *xs: sum(x.sum() for x in xs),
+        tuple(np.ones(size) for size in sizes),
+        lambda *args: tuple([factor(i) * args[-1] * np.ones_like(x) for i, x in enumerate(args[:-1])]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "turns"),
+    [
+        ((40,), [(4, 8, 1), (0, 8, math.inf), (8, 0, 3)]),
+        ((40, 9, 3), [(2, 11, 1), (3, 8, math.inf), (8, 0, 3)]),
+        ((2,) * 14, [(2, 20, 1), (12, 8, math.inf), (8, 0, 3)]),
+    ],
+)
+def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turns):
+    found = []
+
+    def noted(problem, jobs, others=0, enough=math.inf):
+        found.append((len(jobs), others, enough))
+        return in_turn(problem, jobs, others, enough)
+
+    monkeypatch.setattr(array_check, "in_turn", noted)
+    rows = SampledCheck(several(*sizes), 0).rows()
+    assert found == turns
+    assert all(row.agrees for row in rows)
+    assert {row.argument for row in rows if row.title.startswith("direction ") and " of " not in row.title} == {
+        "x0" if len(sizes) == 1 else ""
+    }
+
+
+def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
+    scale = np.array([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 10.0, 11.0, 12.0, 13.0])
+
+    def names(count, g):
+        return [name for name, _ in SampledCheck(several(*[1] * count), 0)._groups(g)]
+
+    assert names(12, scale[:12]) == [f"x{i}" for i in range(12)]
+    assert names(12, None) == [f"x{i}" for i in range(12)]
+    assert names(13, scale) == [
+        "x1 and 1 others",
+        "x5",
+        "x7",
+        "x8",
+        "x6",
+        "x4",
+        "x2",
+        "x0",
+        *(f"x{i}" for i in range(9, 13)),
+    ]
+    assert names(13, None)[:2] == ["x0 and 1 others", "x2"]
+    large = problem_of(lambda *xs: sum(xs), (1024.0, *[1.0] * 12), lambda *args: args[-1:] * 13)
+    groups = SampledCheck(large, 0)._groups(np.ones(13))
+    assert groups[-1][0] == "x0", "the steepest by its own steps"
+    assert groups[0][1].tolist() == [0.0, 1.0, 1.0] + [0.0] * 10
+    threes = SampledCheck(several(*[2] * 26), 0)._groups(np.repeat(np.arange(26.0, 0.0, -1.0), 2))
+    assert threes[0][0] == "x23 and 2 others"
+    assert threes[0][1].tolist() == [0.0] * 46 + [1.0] * 6
+
+
+def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        found.append((title.split("[")[0], whole))
+        return compare_along(problem, title, u, v, typical, x, whole)
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    x = (4.0 * np.ones(9), np.ones(16))
+    SampledCheck(
+        problem_of(lambda x, y: 2.0 * x.sum() + y.sum(), x, lambda x, y, g: (2.0 * g + 0.0 * x, g + 0.0 * y)), 0
+    ).rows()
+    length = math.sqrt(9 * 8.0**2 + 16)
+    assert dict(found) == {
+        "direction 1": 0.0,
+        "direction 2": 0.0,
+        **dict.fromkeys(["direction of x0", "direction of x1", "df/dx0", "df/dx1"], length),
+    }
+    found.clear()
+    rows = SampledCheck(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).rows()
+    assert all(row.agrees for row in rows)
+    assert {whole for _, whole in found} == {0.0}
+
+
+def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
+    elements, places = sampled._elements, []
+    sampled._elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
+    rows = sampled.rows()
+    assert places == [[True] * 27 + [False] * 18]
+    assert capsys.readouterr().err.splitlines() == [
+        f"check: wrong; looking for the worst elements, {k} of 3" for k in (1, 2, 3)
+    ]
+    wrong = [row.argument for row in rows if row.title.startswith("df/") and row.agrees is False]
+    assert wrong == ["x0", "x1", "x2"]
+
+
+def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
+    x = np.ones(60)
+    x[[11, 42]] = 4096.0, 1024.0
+    sampled = SampledCheck(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
+    g = np.where(np.arange(60) == 50, -3.0, 1.0)
+    assert sampled._elements(g, np.ones(60, bool))[0] == 11
+    among = np.arange(60) >= 30
+    elements = sampled._elements(g, among)
+    assert elements[0] == 42
+    assert len(elements) == 8
+    assert min(elements) >= 30
+    g[42], among[50:] = np.nan, False
+    assert sampled._elements(-g, among)[0] == 42
+    assert sampled._elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
+    both = sampled._elements(None, np.ones(60, bool))
+    assert {i < 30 for i in both} == {True, False}
+    assert sorted(SampledCheck(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
+
+
+def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
+    sampled = SampledCheck(several(40), 0)
+    compare, titles_of = sampled._of_element, []
+
+    def hidden(i, *rest):
+        row, line = compare(i, *rest)
+        titles_of.append(row.title)
+        noisy = len(titles_of) % 2 == 0
+        return Comparison(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
+
+    sampled._of_element = hidden
+    assert titles(sampled.rows())[4:] == titles_of[::2]
+
+
+def test_where_no_single_output_is_wrong_it_is_told_of_all(monkeypatch):
+    def compare(problem, title, *rest, **how):
+        row, line = compare_along(problem, title, *rest, **how)
+        return (Comparison(title, row.analytic, row.numeric, True) if title.startswith("df[") else row), line
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    wrong = [row for row in rows_of(np.sin, draw(30), lambda x, g: 1.5 * g * np.cos(x)) if row.agrees is False]
+    assert len([row for row in wrong if row.title.startswith("d(w*f)/dx0[")]) == 3
+    assert {row.argument for row in wrong} == {"x0"}
+
+
+def test_a_matrix_that_is_transposed_is_told_from_other_mistakes():
+    x, w = draw(5, 5, seed=1), draw(5, 5)
+
+    def causes(vjp):
+        rows = rows_of(lambda x: (w * x).sum(), x, vjp)
+        return {row.cause for row in rows if row.agrees is False and row.title.startswith("df")}
+
+    def causes_of_many(vjp):
+        rows = rows_of(lambda x: w * x, x, vjp)
+        return {row.cause for row in rows if row.agrees is False and row.title.startswith(("df", "d(w"))}
+
+    assert causes(lambda x, g: 1.5 * g * w) == {""}
+    assert causes_of_many(lambda x, g: 1.5 * g * w) == {""}
+    assert causes_of_many(lambda x, g: (g * w).T) == {"a transposed matrix"}
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), draw(20, 20), lambda x, g: g * np.ones((20, 20))), 0)
+    row = Comparison("it", 1.0, Estimate(1.0, 0.0), False)
+    assert [sampled._cause(i, np.ones(1), row) for i in (273, 274)] == ["", "a transposed matrix"], (
+        "on the diagonal not"
+    )
+
+
+def test_four_directions_and_eight_elements_are_compared():
+    x = draw(100)
+    rows = rows_of(lambda x: np.sin(x).sum(), x, lambda x, g: g * np.cos(x))
+    assert all(row.agrees for row in rows)
+    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+    assert len(set(titles(rows)[4:])) == 8
+    steepest = int(np.argmax(np.abs(np.cos(x)) * problem_of(np.sin, x, lambda x, g: g).scale))
+    assert titles(rows)[4] == f"df/dx0[{steepest}]"
+    several = rows_of(np.sin, x, lambda x, g: g * np.cos(x))
+    assert all(title.startswith("d(w*f)/dx0[") for title in titles(several)[4:])
+    assert len(several) == 12
+
+
+def test_elements_of_every_array_are_compared():
+    x = (draw(100), np.zeros(0), draw(3), 1.0)
+    problem = problem_of(
+        lambda x, e, w, b: x.sum() + w.sum() + b, x, lambda *args: [np.ones_like(v) for v in args[:-1]]
+    )
+    rows = titles(SampledCheck(problem, 0).rows())
+    assert rows[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
+    assert {title.split("[")[0] for title in rows[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
+    assert [path for path, _ in SampledCheck(several(300, 0), 0)._arrays] == ["x0"]
+
+
+def test_no_more_elements_are_looked_for_than_there_are():
+    rows = rows_of(lambda x: np.outer(x, x), np.ones(5), lambda x, g: (g + g.T) @ x)
+    assert sorted(set(titles(rows)[4:])) == [f"d(w*f)/dx0[{i}]" for i in range(5)]
+
+
+def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
+    def vjp(x, g):
+        return g * np.where(np.isin(np.arange(100), (20, 40, 60)), np.nan, np.where(np.arange(100) == 70, 9.0, 1.0))
+
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
+    g = vjp(np.ones(100), 1.0)
+    everywhere = np.ones(100, bool)
+    elements = sampled._elements(g, everywhere)
+    assert elements[:3] == [20, 40, 70]
+    assert len(elements) == 8
+    assert sampled._elements(None, everywhere) != elements
+    assert len(sampled._elements(None, everywhere)) == 8
+
+
+def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
+    def vjp(x, y, g):
+        return 1.1 * g * np.cos(x) * np.exp(y), g * np.sin(x) * np.exp(y)
+
+    x, y = draw(30), draw(30)
+    problem = Problem("it", lambda x, y: np.sin(x) * np.exp(y), (x, y), {"vjp": vjp}, None, None)
+    rows = SampledCheck(problem, 0).rows()
+    assert {row.argument for row in rows if row.agrees is False} == {"", "x0"}
+    assert not any("dx1[" in row.title for row in rows)
+    assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
+
+
+def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
+    g = np.repeat([0.0, math.nan, math.inf, -math.inf, -1.0, 1.0], 50)
+    sampled = SampledCheck(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
+    up = (sampled._direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
+    assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
+    assert up[4:].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("uphill", "up"), [(0.0, 128), (0.5, 192), (0.75, 224), (1.0, 256)])
+def test_of_the_steps_that_are_drawn_a_part_is_up_and_half_of_the_others(uphill, up):
+    assert np.count_nonzero(_steps(uphill) > 0.0) == up
+    assert np.abs(_steps(uphill)).tolist() == (np.arange(256, 512) / 512).tolist()
+
+
+def test_the_first_direction_goes_uphill_in_every_element():
+    g = draw(200)
+    g[:2] = np.nan, 0.0
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
+    for part, low, high in ((1.0, 1.0, 1.0), (0.75, 0.8, 0.95), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
+        v = sampled._direction(g, part)
+        assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
+        assert np.ptp(np.abs(v)) > 1.0
+        assert low <= np.mean(np.sign(v[2:]) == np.sign(g[2:])) <= high
+    v = sampled._direction(None, 0.0)
+    assert 0.4 <= np.mean(v > 0.0) <= 0.6
+    parts = []
+    sampled._direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
+    for row in sampled.rows()[:4]:
+        assert row.agrees
+    assert parts == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_outputs_are_weighted_by_their_size():
+    problem = problem_of(lambda x: [1000.0 * x, 0.01 * x[:2], 1e-9 * x, 0.0 * x], np.ones(40), lambda x, g: 0.0 * x)
+    u = SampledCheck(problem, 0)._weights()
+    for part, size in ((u[:40], 1024.0), (u[40:42], 2.0**-7), (u[42:82], 2.0**-8), (u[82:], 1.0)):
+        size = min(size, 256.0)
+        assert set(np.abs(part) * size) <= {0.5, 0.75, 1.0}
+    assert set(u[:40] * 256.0) == {-1.0, -0.75, -0.5, 0.5, 0.75, 1.0}
+    assert SampledCheck(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._weights().tolist() == [1.0]
+
+
+# Kinks and noise.
+
+
+def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
+    x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
+    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 7.0, x > 0.0))
+    beside = [row for row in rows if row.title.startswith("direction")]
+    assert beside[0].title == "direction 1, next to the point"
+    assert len(beside) == 4
+    assert all(row.agrees for row in beside)
+    assert any(row.agrees is False for row in rows[4:]), "at the point itself"
+
+
+def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        found.append(x)
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    problem = problem_of(
+        lambda x: np.abs(x).sum(), 0.0 * np.ones(40), lambda x, g: g * np.where(x == 0.0, 9.0, np.sign(x))
+    )
+    SampledCheck(problem, 0)._along("direction 1", 1.0)
+    assert found[0] is None
+    away = np.abs(found[1]) * 16.0
+    assert ((away >= 0.5) & (away <= 1.0)).all()
+    assert 0.4 <= np.mean(found[1] > 0.0) <= 0.6
+
+
+def test_a_direction_that_agrees_at_the_kinks_is_compared_next_to_the_point_too():
+    x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
+
+    def relu(x):
+        return np.maximum(x, 0.0).sum()
+
+    rows = rows_of(relu, x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
+    assert titles(rows)[:4] == [f"direction {k}, next to the point" for k in (1, 2, 3, 4)]
+    assert all(row.agrees for row in rows)
+    hidden = rows_of(relu, x, lambda x, g: g * np.where(x == 1.0, 1.3, x > 0.0))
+    assert titles(row for row in hidden if row.agrees is False)
+
+
+def test_a_direction_that_is_wrong_where_there_is_no_kink_stays_at_the_point():
+    wrong = rows_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
+    assert [title for title in titles(wrong) if title.startswith("direction")] == ["direction 1"], "that is enough"
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, monkeypatch):
+    """What is not told there stays as it was at the point, if that agreed."""
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        row, line = compare_along(problem, title, u, v, typical, x)
+        if x is not None:
+            found.append(np.abs(x).max())
+            row = row if len(found) == tries else replace(row, agrees=None)
+        return row, line
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    problem = problem_of(
+        lambda x: np.maximum(x, 0.0).sum(), np.zeros(40), lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0)
+    )
+    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
+    assert row.agrees
+    assert row.title == "direction 1, next to the point"
+    assert [round(16.0 * most) for most in found] == [1, 2, 4][:tries]
+    found.clear()
+    tries = 9
+    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
+    assert (row.title, row.agrees, row.note[:4]) == ("direction 1", True, "kink")
+
+
+def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(monkeypatch):
+    g = np.where(np.arange(40) < 3, np.inf, draw(40))
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        found.append((typical, v))
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along("direction 1", 0.5)
+    [(typical, v)] = found
+    assert typical == pytest.approx(np.linalg.norm(g[3:] * v[3:]))
+    found.clear()
+    SampledCheck(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along("direction 1", 0.5)
+    assert found[0][0] == 0.0
+
+
+def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
+    def f(x):
+        return x.sum() + 1e12 * (x[0] != 1.0) * (np.sin(1e9 * x[0]))
+
+    def vjp(x, g):
+        return g * np.ones_like(x)
+
+    sampled = SampledCheck(problem_of(f, np.ones(40), vjp), 0)
+    assert all(row.agrees is None for row in sampled.rows()[:4])
+
+
+def stub(sampled, verdicts):
+    """Let the directions have the verdicts: True, False, None, or "noisy"."""
+    along = sampled._along
+    left = iter(verdicts)
+
+    def stubbed(title, part):
+        row, line = along(title, part)
+        verdict = next(left)
+        noisy = verdict == "noisy"
+        row = type(row)(row.title, row.analytic, row.numeric, None if noisy else verdict, noisy=noisy)
+        return row, line
+
+    sampled._along = stubbed
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "directions"),
+    [
+        ([True, True, *["noisy"] * 6], [1, 2]),
+        ([True, True, True, *["noisy"] * 3], [1, 2, 3]),
+        ([True, *["noisy"] * 9], [1, 2, 3, 4]),
+        ([None, "noisy", True, True, True, True], [1, 2, 3, 4]),
+        ([None, None, None, None, None, True, True, True], [1, 2, 3, 4]),
+    ],
+)
+def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions):
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    stub(sampled, verdicts)
+    found = [title for title in titles(sampled.rows()) if title.startswith("direction")]
+    assert found == [f"direction {k}" for k in directions]
+
+
+def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    stub(sampled, [None] * 12)
+    along, parts = sampled._along, []
+    sampled._along = lambda title, part: parts.append((title, part)) or along(title, part)
+    sampled.rows()
+    assert parts == [(f"direction {k + 1}", part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
+
+
+@pytest.mark.parametrize(("size", "tries"), [(1000, (0.0, 0.5, 1.0)), (1001, (0.5, 0.75, 1.0))])
+def test_of_more_than_a_thousand_numbers_more_go_uphill(size, tries):
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
+    stub(sampled, [None] * 9)
+    along, parts = sampled._along, []
+    sampled._along = lambda title, part: parts.append(part) or along(title, part)
+    sampled._telling(0), sampled._telling(1), sampled._telling(2)
+    assert parts == [1.0, *tries[1:], 0.0, *tries[1:], *tries]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
+    x, of_sin = np.random.default_rng(seed).normal(size=100_000), np.ones(100_000)
+    of_sin[33_333] = 1.01
+    gradcheck(lambda x: np.sin(x).sum(), x, gradient=np.cos)
+    with pytest.raises(GradientMismatch, match=r"x\[33333\]"):
+        gradcheck(lambda x: np.sin(x).sum(), x, gradient=lambda x: of_sin * np.cos(x))
+
+
+def test_a_direction_without_calls_is_not_drawn_again():
+    sampled, drawn = SampledCheck(several(40), 0), []
+    row = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, FEW_CALLS, noisy=True)
+    sampled._along = lambda title, part: drawn.append(part) or (row, None)
+    assert sampled._telling(1)[0].note == FEW_CALLS
+    assert drawn == [0.0]
+    sampled._along = lambda title, part: drawn.append(part) or (replace(row, note="too noisy to tell: values"), None)
+    sampled._telling(1)
+    assert drawn == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
+    monkeypatch.setattr(array_check, "tells", lambda problem, row: False)
+    sampled, drawn = SampledCheck(several(9, 9), 0), []
+    along = sampled._along
+
+    def noted(title, part, mask=None, u=None, whole=0.0):
+        drawn.append((title, part, None if u is None else u.tolist(), whole))
+        return along(title, part, mask, u, whole)
+
+    sampled._along = noted
+    rows = sampled.rows()[:4]
+    assert [row.argument for row in rows] == ["", "", "x0", "x1"]
+    for row in rows:
+        assert (row.agrees, row.note, row.noisy) == (None, "too noisy to tell 1 %", True)
+    whole = math.sqrt(18.0)
+    of_arrays = [(f"direction of x{i}", part, [1.0], pytest.approx(whole)) for i in (0, 1) for part in (1.0, 0.5)]
+    assert drawn[6:] == of_arrays
+
+
+def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
+    def f(x, amount):
+        noise = np.random.default_rng(abs(int(1e4 * float(x.astype(float).sum())))).normal()
+        return np.float16(x.astype(float).sum() + amount * noise)
+
+    for amount, seed in ((0.01, 0), (0.01, 5), (0.03, 2)):
+        problem = problem_of(
+            functools.partial(f, amount=amount), np.float16(draw(40)), lambda x, g: 1.01 * g * np.ones(40)
+        )
+        assert not any(row.agrees for row in SampledCheck(problem, seed).rows()[:4])
+
+
+# Where it is wrong.
+
+
+def wrong_at(*elements, factor=2.0, n=60):
+    return lambda x, g: g * np.where(np.isin(np.arange(n), elements), factor, 1.0)
+
+
+@pytest.mark.parametrize("element", [0, 1, 29, 30, 58, 59])
+@pytest.mark.parametrize("factor", [2.0, -1.0, 1.5])
+def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
+    problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
+    sampled = SampledCheck(problem, 0)
+    v = sampled._direction(None, 0.0)
+    line = DirectionalFunction(problem, np.ones(1), v, problem.x)
+    assert sampled._worst(line) == element
+    assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
+    assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
+    assert f"df/dx0[{element}]" in titles(row for row in sampled.rows() if row.agrees is False)
+
+
+def test_of_two_wrong_elements_the_worse_is_found():
+    problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
+    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
+    only = DirectionalFunction(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
+    assert SampledCheck(problem, 0)._worst(line) in range(60)
+    assert SampledCheck(problem, 0)._worst(only) != 7
+    two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
+    assert SampledCheck(two, 0)._worst(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
+
+
+@pytest.mark.parametrize(("factor", "taken"), [(2.0, True), (1.001, False)])
+def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_they_are_on_average(factor, taken):
+    x, factors = np.linspace(1.0, 2.0, 60), np.full(60, 2.0)
+    x[7], factors[7] = 16.0, factor
+    problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
+    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
+    before = problem.calls
+    assert (SampledCheck(problem, 0)._worst(line) == 7) is taken
+    assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
+
+
+def test_a_mismatch_is_that_of_a_curve_too():
+    problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
+    sampled = SampledCheck(problem, 0)
+    for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
+        assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
+    near = problem_of(
+        lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
+    )
+    assert SampledCheck(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
+    outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
+    assert SampledCheck(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
+
+
+def test_a_steep_output_that_is_wrong_is_named_without_a_search():
+    def right(x, g):
+        return g * np.arange(1.0, 41.0) * x
+
+    f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
+    problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
+    sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
+    line = DirectionalFunction(sums, np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39
+    line = DirectionalFunction(sums, -np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
+    line = DirectionalFunction(problem, np.ones(40), problem.along(5), problem.x)
+    calls.clear()
+    assert np.argmax(SampledCheck(problem, 0)._wrong_output(line)) == 5
+    assert len(calls) == 1
+    flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
+    line = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.along(5), flat.x)
+    assert np.argmax(SampledCheck(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
+
+
+@pytest.mark.parametrize("output", [0, 1, 20, 39])
+def test_the_wrong_output_of_an_element_is_found_by_halving(output):
+    def vjp(x, g):
+        return g * 4.0 * x**3 + 0.3 * g[output] * (np.arange(40) == 5)
+
+    problem = problem_of(lambda x: x**4, np.ones(40), vjp)
+    sampled = SampledCheck(problem, 0)
+    for u in (np.ones(40), sampled._weights()):
+        assert np.argmax(sampled._wrong_output(DirectionalFunction(problem, u, problem.along(5), problem.x))) == output
+    near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
+    found = SampledCheck(near, 0)._wrong_output(DirectionalFunction(near, np.ones(40), near.along(5), near.x))
+    assert found.tolist() == unit(40, output).tolist(), "in small steps"
+    wrong = titles(row for row in sampled.rows() if row.agrees is False)
+    assert f"df[{output}]/dx0[5]" in wrong
+
+
+def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
+    problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
+    found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
+    beside = functools.partial(SampledCheck(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
+    assert problem.within(0, beside, firm=True) is found
+    assert problem.within(40, beside, firm=True)[0].agrees
+
+
+def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
+    found, points = (Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
+    monkeypatch.setattr(array_check, "compare_along", lambda *args: points.append(args[-1]) or found)
+    problem = problem_of(np.sin, np.array([1.0, 64.0, -1024.0] * 10), lambda x, g: g * np.cos(x))
+    SampledCheck(problem, 0)._beside(found, "it", np.ones(30), np.ones(30), 1.0)
+    assert len(points) == 3
+    for x, away in zip(points, array_check.AWAY, strict=True):
+        parts = np.abs(x - problem.x) / problem.scale / away
+        assert ((parts >= 0.5) & (parts <= 1.0)).all()
+        assert 0 < np.count_nonzero(x > problem.x) < 30
+
+
+def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):
+    """Of 24 elements one is steep; how wrong the others are shows in many steps."""
+    x, counts = np.where(np.arange(24) == 5, 3.0, 0.01).astype(np.float32), []
+    for further in (array_check.FURTHER, 1000):
+        monkeypatch.setattr(array_check, "FURTHER", further)
+        problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
+        wrong = [row.title for row in SampledCheck(problem, 0).rows() if row.agrees is False]
+        assert "df/dx0[5]" in wrong
+        counts.append(problem.calls)
+    assert 2 * counts[0] < counts[1]
+
+
+def test_three_wrong_elements_are_enough():
+    rows = rows_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
+    wrong = [row for row in rows if row.agrees is False and not row.title.startswith("direction")]
+    assert len(wrong) == 3
+    rows = rows_of(lambda x: x.sum(), np.ones(60), wrong_at(3, 4))
+    assert {"df/dx0[3]", "df/dx0[4]"} & {row.title for row in rows if row.agrees is False}
+    assert sum(row.agrees is True and not row.title.startswith("direction") for row in rows) >= 6
+
+
+def test_a_derivative_along_directions_alone_is_compared_too():
+    problem = problem_of(np.sin, draw(30), jvp=lambda x, t: t * np.cos(x))
+    rows = SampledCheck(problem, 0).rows()
+    assert all(row.agrees for row in rows)
+    assert len(rows) == 12
+    wrong = problem_of(np.sin, draw(30), jvp=lambda x, t: 1.1 * t * np.cos(x))
+    assert any(row.agrees is False for row in SampledCheck(wrong, 0).rows())
+
+
+def test_the_seed_decides_what_is_drawn():
+    f, vjp = (lambda x: np.sin(x).sum()), (lambda x, g: g * np.cos(x))
+    assert titles(rows_of(f, draw(100), vjp, 1)) == titles(rows_of(f, draw(100), vjp, 1))
+    assert titles(rows_of(f, draw(100), vjp, 1)) != titles(rows_of(f, draw(100), vjp, 2))
+
+
+def test_at_a_terminal_it_is_said_at_once_that_something_is_wrong(monkeypatch, capsys):
+    x, calls = draw(100), []
+
+    def f(x):
+        calls.append(len(capsys.readouterr().err))
+        return np.sin(x).sum()
+
+    for terminal in (True, False):
+        calls.clear()
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        assert any(row.agrees is False for row in rows_of(f, x, lambda x, g: 1.5 * g * np.cos(x)))
+        assert any(calls[: len(calls) // 2]) is terminal, "before half of the calls are made"
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize(("shape", "g_calls"), [((24,), 13), ((4,), 18)])
+def test_what_is_right_and_smooth_takes_few_calls(kind, shape, g_calls):
+    """Each comparison takes four of f, and all elements have one gradient; a mistake that stands out, few more."""
+    calls = {"f": 0, "vjp": 0}
+
+    def f(x):
+        calls["f"] += 1
+        return np.sin(x)
+
+    def vjp(x, g, factor=1.0):
+        calls["vjp"] += 1
+        return factor * g * np.cos(x)
+
+    x = draw(*shape).astype(kind)
+    assert all(row.agrees for row in rows_of(f, x, vjp))
+    assert calls["f"] <= 4 * (12 if shape == (24,) else 16) + 4
+    assert calls["vjp"] <= g_calls
+    calls["f"] = calls["vjp"] = 0
+    assert not all(row.agrees is not False for row in rows_of(f, x, lambda x, g: vjp(x, g, 1.5)))
+    assert calls["f"] <= 300
+
+
+def test_an_array_that_is_moved_alone_is_moved_as_far_as_with_the_others():
+    problem = Problem(
+        "it", lambda x, y: x.sum() + y.sum(), (draw(5), draw(30)), {"vjp": lambda x, y, g: (g, g)}, None, None
+    )
+    groups = dict(SampledCheck(problem, 0)._groups(np.ones(35)))
+    assert groups["x0"].tolist() == [1.0] * 5 + [0.0] * 30
+    assert groups["x1"].tolist() == [0.0] * 5 + [1.0] * 30

@@ -1,0 +1,246 @@
+"""Arrays of arguments: of one magnitude mostly, numbers of their type, between the bounds, and apart."""
+
+import math
+import sys
+from math import inf
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import array_strategies, points
+from micrograd_cn.testing.array_strategies import _apart, _beside, _of_seed, _room, _rounded, _spaced, _windows
+
+from .drawing import drawn_from
+
+FLOAT64, FLOAT16 = np.float64, np.float16
+
+
+# Magnitudes.
+
+
+def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
+    windows = _windows(-1e6, 1e6, 1e-300)
+    *single, every = windows
+    assert single[0] == ((-1.0, 1.0), (1e-3, 1.0)), "the simplest magnitude first"
+    assert every == ((-1e6, 1e6), (1e-6, 1e6))
+    assert all(magnitudes == (high / 1e3, high) for (_, high), magnitudes in single)
+    assert all(low == -high for (low, high), _ in single)
+    sizes = [high for (_, high), _ in single]
+    assert len({*sizes}) == len(sizes)
+    assert {1.0, 10.0, 0.1, 100.0, 0.01, 1e4, 1e-4} <= {*sizes}
+    assert max(sizes) <= 1e6
+    assert min(sizes) < 1e-30, "of every magnitude down"
+
+
+def test_without_bounds_arrays_are_of_every_magnitude_up():
+    sizes = [high for (_, high), _ in _windows(-1e308, 1e308, 1e-308)]
+    assert any(size > 1e50 for size in sizes)
+    assert all(size**3 < inf for size in sizes[:-1])
+    assert _windows(-1e308, 1e308, 1e-308)[-1] == ((-1e308, 1e308), (1e-6, 1e308))
+
+
+def test_magnitudes_are_those_between_the_bounds():
+    assert _windows(0.5, 20.0, 1e-300) == [
+        ((0.5, 1.0), (1e-3, 1.0)),
+        ((0.5, 10.0), (1e-2, 10.0)),
+        ((0.5, 20.0), (1e-6, 1e6)),
+    ]
+    assert _windows(-20.0, -0.5, 1e-300) == [
+        ((-1.0, -0.5), (1e-3, 1.0)),
+        ((-10.0, -0.5), (1e-2, 10.0)),
+        ((-20.0, -0.5), (1e-6, 1e6)),
+    ]
+    assert [high for (_, high), _ in _windows(1.0, 10.0, 1e-300)] == [1.0, 10.0, 10.0]
+    assert [window for window, _ in _windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
+    assert [window for window, _ in _windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
+    assert len(_windows(0.0, 1.0, 0.9e-4)) == 3
+    assert len(_windows(-1.0, 0.0, 0.9e-4)) == 3
+    assert len(_windows(-5e-3, 1.0, 0.9e-4)) == 3
+
+
+def test_a_magnitude_is_so_large_that_no_element_underflows_in_the_type():
+    smallest = float(np.finfo(FLOAT16).tiny)
+    found = _windows(-65504.0, 65504.0, smallest)
+    assert all(least >= 0.9 * smallest for _, (least, _) in found)
+    assert min(high for (_, high), _ in found) == 0.1
+    assert found[-1] == ((-65504.0, 65504.0), (smallest, 1e6))
+    assert _windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
+
+
+def of_seed(window, size=2000):
+    return np.array(_of_seed(np.random.default_rng(1), size, window))
+
+
+def test_elements_of_a_seed_are_of_both_signs_and_of_all_its_magnitudes_alike():
+    xs = of_seed(((-5.0, 5.0), (0.005, 5.0)))
+    assert len(xs) == 2000
+    assert 900 < sum(xs > 0.0) < 1100
+    assert (abs(xs).min(), abs(xs).max()) == (pytest.approx(0.005, rel=0.02), pytest.approx(5.0, rel=0.02))
+    assert 0.9 * 1000 < sum(abs(xs) < math.sqrt(0.005 * 5.0)) < 1.1 * 1000
+    assert {*np.sign(of_seed(((0.0, 5.0), (0.005, 5.0))))} == {1.0}
+    assert {*np.sign(of_seed(((-5.0, 0.0), (0.005, 5.0))))} == {-1.0}
+    assert {*of_seed(((0.0, 0.0), (0.005, 5.0)))} == {0.0}
+
+
+def test_elements_of_a_seed_that_are_not_between_the_bounds_are_spread_between_them():
+    xs = of_seed(((3.0, 4.0), (0.004, 4.0)))
+    assert 3.0 <= xs.min() < 3.01
+    assert 3.99 < xs.max() <= 4.0
+    assert 850 < sum(xs < 3.5) < 1150
+    both = of_seed(((-0.5, 100.0), (0.1, 100.0)))
+    assert -0.5 <= both.min() < -0.4
+    assert both.max() > 90.0
+    assert of_seed(((-4.0, -3.0), (0.004, 4.0))).max() <= -3.0
+
+
+# Numbers of a type.
+
+
+def test_a_number_is_rounded_to_its_type_but_not_over_a_bound():
+    below, above = 0.0999755859375, 0.10003662109375  # the float16 beside 0.1
+    assert _rounded(0.1, FLOAT16, 0.0, 1.0) == below
+    assert _rounded(0.1, FLOAT16, 0.1, 1.0) == above
+    assert _rounded(-0.1, FLOAT16, -1.0, -0.1) == -above
+    assert _rounded(-0.1, FLOAT16, -1.0, 0.0) == -below
+    assert _rounded(0.3, FLOAT16, 0.0, 0.3) == 0.2998046875
+    assert _rounded(0.3, FLOAT16, 0.0, 1.0) == 0.300048828125
+    assert _rounded(0.1, FLOAT16, below, 1.0) == below
+    assert _rounded(0.3, FLOAT16, 0.0, 0.300048828125) == 0.300048828125
+    assert _rounded(0.1, FLOAT64, 0.1, 0.1) == 0.1
+
+
+def test_the_number_beside_is_in_the_direction_that_is_asked_for():
+    assert _beside(0.1, FLOAT16, inf) == 0.10003662109375
+    assert _beside(0.1, FLOAT16, -inf) == 0.0999755859375
+    assert _beside(0.3, FLOAT16, inf) == 0.300048828125
+    assert _beside(0.3, FLOAT16, -inf) == 0.2998046875
+    assert _beside(-0.3, FLOAT16, inf) == -0.2998046875
+    for towards in (inf, -inf):
+        assert _beside(0.5, FLOAT16, towards) == 0.5
+        assert type(_beside(0.5, FLOAT16, towards)) is float
+
+
+# Apart.
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "apart", "room"),
+    [
+        (-10.0, 60.0, 0.3, (33, 199)),  # 60.0 itself may be lost in rounding
+        (0.1, 80.0, 1.0, (0, 79)),
+        (-80.0, -0.1, 1.0, (79, 0)),
+        (5.0, 8.1, 1.0, (0, 4)),
+        (-8.1, -5.0, 1.0, (4, 0)),
+        (-1.1, 1.1, 1.0, (1, 1)),
+        (-1.1, 0.9, 1.0, (1, 0)),
+        (0.0, 3.5, 1.0, (0, 3)),
+    ],
+)
+def test_there_is_room_for_so_many_numbers_apart(low, high, apart, room):
+    assert _room(FLOAT64, low, high, apart) == room
+
+
+def test_numbers_of_a_coarse_type_need_more_room():
+    assert _room(FLOAT16, 1000.0, 1010.05, 1.0) == (0, 7), "where they are half apart, as each may be rounded"
+    assert _room(FLOAT16, -1010.05, -1000.0, 1.0) == (7, 0)
+    assert _room(FLOAT16, -65504.0, 65504.0, 60000.0) == (1, 1)
+    assert _room(FLOAT64, -1.5, 1.7e308, 1e308) == (0, 1), "twice the last bit of half does not overflow"
+
+
+def test_numbers_are_moved_apart_and_from_0_in_the_order_they_are_in():
+    assert _apart([0.1, -0.2, 0.1, 5.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, -0.5, 1.0, 5.0]
+    assert _apart([5.0, 0.2, -3.0, -3.0, 0.1], FLOAT64, -10.0, 10.0, 0.5) == [5.0, 1.0, -3.5, -3.0, 0.5]
+    assert _apart([2.0, 1.0], FLOAT64, 1.5, 10.0, 0.5) == [2.0, 1.5]
+    assert _apart([-2.0, -1.0], FLOAT64, -10.0, -1.5, 0.5) == [-2.0, -1.5]
+    assert _apart([], FLOAT64, -10.0, 10.0, 0.5) == []
+    assert _apart([-0.0, 0.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, 1.0]
+
+
+def test_numbers_for_which_there_is_no_room_on_their_side_of_0_go_to_the_other():
+    assert _apart([1.0, 1.1, 1.2], FLOAT64, -10.0, 1.3, 0.5) == [-0.5, 0.8, 1.3]
+    assert _apart([-1.0, -1.1, -1.2], FLOAT64, -1.3, 10.0, 0.5) == [0.5, -0.8, -1.3]
+
+
+def test_numbers_that_pass_the_end_are_moved_back():
+    assert _spaced([1.0, 9.9, 9.95], FLOAT64, 0.5, 10.0, 1.0) == [1.0, 9.0, 10.0]
+    assert _spaced([9.0, 9.0, 9.0], FLOAT64, 0.5, 10.0, 1.0) == [8.0, 9.0, 10.0]
+    assert _spaced([0.0, 0.0, 4.0], FLOAT64, 0.5, 10.0, 1.0) == [0.5, 1.5, 4.0]
+    assert _spaced([0.0, 1.0], FLOAT64, 0.0, 10.0, 1.0) == [0.0, 1.0]
+    assert _spaced([10.0], FLOAT64, 0.0, 10.0, 1.0) == [10.0]
+    assert _spaced([12.0, 13.0], FLOAT64, 0.0, 10.0, 1.0) == [9.0, 10.0]
+
+
+def test_numbers_of_a_coarse_type_are_no_nearer_after_rounding():
+    xs = _spaced([0.1, 0.1, 0.1, 0.1], FLOAT16, 0.1, 0.9, 0.2)
+    assert all(x == float(FLOAT16(x)) for x in xs)
+    assert xs[0] == 0.10003662109375
+    assert min(np.diff(xs)) >= 0.2
+    back = _spaced([0.85, 0.85, 0.85], FLOAT16, 0.1, 0.9, 0.2)
+    assert all(x == float(FLOAT16(x)) for x in back)
+    assert back[-1] == 0.89990234375
+    assert min(np.diff(back)) >= 0.2
+
+
+# Arrays.
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((), "float64"), (3, "float32"), ((2, 3), "float16"), ((0,), "float64")])
+def test_arrays_are_of_their_shape_and_type(shape, dtype):
+    for x in drawn_from(points(shape, dtype), 9):
+        assert x.shape == (shape if isinstance(shape, tuple) else (shape,))
+        assert x.dtype == np.dtype(dtype)
+        assert np.isfinite(x).all()
+
+
+def test_a_million_is_the_largest_number_unless_it_is_said_otherwise(monkeypatch):
+    asked = []
+    monkeypatch.setattr(array_strategies, "_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
+    points(2)
+    points(2, "float16", min_value=-inf, max_value=7)
+    assert asked == [(-1e6, 1e6, sys.float_info.min), (-65504.0, 7.0, 2.0**-14)]
+
+
+def test_elements_of_a_large_array_come_from_a_seed(monkeypatch):
+    monkeypatch.setattr(array_strategies, "SINGLY", 3)
+    monkeypatch.setattr(array_strategies, "_of_seed", lambda random, size, window: [random.random()] * size)
+    assert any(len({*x.tolist()}) == 3 for x in drawn_from(points(3), 60))
+    xs = [x.tolist() for x in drawn_from(points(4), 60)]
+    assert all(len({*x}) == 1 for x in xs)
+    assert len({x[0] for x in xs}) > 20, "there are many seeds"
+
+
+def test_elements_of_a_small_array_are_drawn_one_by_one():
+    xs = drawn_from(points(3), 120)
+    assert sum(len({*x.tolist()}) == 3 for x in xs) > 30
+    assert any(np.signbit(x[x == 0.0]).any() for x in xs), "-0.0 is among them"
+
+
+def test_elements_are_apart_where_there_is_just_room_for_them():
+    for x in drawn_from(points(4, min_value=-1.1, max_value=1.1, apart=0.5), 30):
+        assert np.diff(np.sort(x)).min() >= 0.5 - 1e-15
+        assert abs(x).min() >= 0.5
+    with pytest.raises(ValueError, match=r"no room between -1\.1 and 1\.1 for 5 numbers of .* are 0\.5 apart"):
+        points(5, min_value=-1.1, max_value=1.1, apart=0.5)
+    with pytest.raises(ValueError, match="for 6 numbers"):
+        points((2, 3), min_value=-1.1, max_value=1.1, apart=0.5)
+
+
+@pytest.mark.parametrize("apart", [-1.0, -1e-9, math.nan])
+def test_a_distance_that_is_none_is_refused(apart):
+    with pytest.raises(ValueError, match="apart"):
+        points(2, apart=apart)
+
+
+def test_bounds_are_those_of_the_type():
+    assert max(abs(x).max() for x in drawn_from(points(2, "float16", -inf, inf), 100)) <= 65504.0
+    with pytest.raises(ValueError, match="points: min_value must be at most max_value"):
+        points(2, "float16", min_value=65505.0)
+    for other in ("int32", "complex64", "bool"):
+        with pytest.raises(TypeError, match=f"floating-point numbers, such as float32, got {other}"):
+            points(2, other)
+
+
+def test_points_without_numpy_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(ImportError, match=r"pip install numpy"):
+        points(2)

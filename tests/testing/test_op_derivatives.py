@@ -1,0 +1,319 @@
+"""One point of a row: what is evaluated and recorded there, and its derivatives, alone, along a line and shared."""
+
+import itertools
+import math
+import re
+import warnings
+from math import inf, nan
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Op, Value
+from micrograd_cn.ops.traits import REAL, Smoothness
+from micrograd_cn.testing import GradientMismatch, op_derivatives
+from micrograd_cn.testing.op_derivatives import (
+    _check_shared_in,
+    check_along,
+    check_shared,
+    compare_derivatives,
+    comparison,
+)
+from micrograd_cn.testing.op_recording import RECORDED, check_recording, compare_recorded, evaluated, same
+
+from .rows import grouped
+
+FAST = Op("own", lambda x: mc.sin(1e17 * x), (lambda y, x: 1e6 * mc.cos(1e17 * x),))  # rounding hides its derivative
+
+
+def row(forward, *partials, **fields):
+    return Op("own", forward, partials, **grouped(**fields))
+
+
+def squares(partial, **fields):
+    """Return a sum of squares with the partials that are made of the operands."""
+    return Op("own", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)), **grouped(**fields))
+
+
+def detached(x):
+    return x.detach() if isinstance(x, Value) else x
+
+
+def code_of(error):
+    return str(error).rpartition("\n\n")[2]
+
+
+# What is evaluated.
+
+
+def test_numbers_are_the_same_where_they_are_equal_or_both_nan():
+    assert same(1.0, 1.0)
+    assert same(0.0, -0.0)
+    assert same(nan, nan)
+    assert same(inf, inf)
+    for a, b in ((1.0, 2.0), (2.0, 1.0), (nan, 1.0), (1.0, nan), (inf, -inf), (-inf, inf)):
+        assert not same(a, b)
+
+
+def test_the_value_and_the_partials_are_evaluated():
+    assert evaluated(mc.mul, (2.0, 3.0)) == (6.0, (3.0, 2.0))
+    assert evaluated(row(lambda a, b: a * 2.0, lambda y, a, b: y + b, None), (3.0, 1.0)) == (6.0, (7.0, 0.0))
+    assert evaluated(squares(lambda xs: [2.0 * x for x in xs]), (1.0, 2.0)) == (5.0, (2.0, 4.0))
+    assert evaluated(row(lambda x: x, lambda y, x: 1), (3.0,)) == (3.0, (1,)), "a whole number is one"
+    value, partials = evaluated(row(lambda x: nan, lambda y, x: nan), (3.0,))
+    assert math.isnan(value)
+    assert math.isnan(*partials)
+
+
+@pytest.mark.parametrize(
+    ("op", "xs", "message"),
+    [
+        (row(lambda x: 1 / x, lambda y, x: 1.0), (0.0,), "own at 0.0: own.forward raised ZeroDivisionError"),
+        (row(lambda x: 1, lambda y, x: 1.0), (0.0,), "own at 0.0: own.forward gave int 1, not a float"),
+        (row(lambda x: x, lambda y, x: 1 / x), (0.0,), "own at 0.0: partial 0 of own raised ZeroDivisionError"),
+        (row(lambda a, b: a, None, lambda y, a, b: 1 / b), (0.0, 0.0), "partial 1 of own raised ZeroDivisionError"),
+        (row(lambda x: x, lambda y, x: "1"), (0.0,), "own at 0.0: partial 0 of own gave '1', not a number"),
+        (row(lambda a, b: a, lambda y, *xs: 1.0, lambda y, *xs: []), (0.0, 0.0), "partial 1 of own gave [], not a"),
+        (squares(lambda xs: 1 / 0), (1.0, 2.0), "the function of own's partials raised ZeroDivisionError"),
+        (squares(lambda xs: xs[1:]), (1.0, 2.0), "of 2 operands, its partials gave (2.0,)"),
+        (
+            squares(lambda xs: [*xs, 1.0]),
+            (1.0, 2.0),
+            "of 2 operands, its partials gave (1.0, 2.0, 1.0)",
+        ),
+        (
+            Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: [1.0, 1.0]),
+            (1.0, 2.0),
+            "of 2 operands, its partials gave [1.0, 1.0]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_value_or_a_partial_is_said(op, xs, message):
+    with pytest.raises(AssertionError) as caught:
+        evaluated(op, xs)
+    assert message in str(caught.value).splitlines()[0]
+
+
+def test_a_row_that_gives_two_values_is_no_function():
+    calls = itertools.count(1)
+    with pytest.raises(AssertionError, match=r"own\.forward gave 1\.0, then 2\.0: it is not a function"):
+        evaluated(row(lambda x: float(next(calls)), lambda y, x: 1.0), (0.5,))
+
+
+# What is recorded.
+
+
+def recorded(on_floats, in_record, on_values):
+    """Check a row that gives these partials."""
+    given = iter([in_record, on_values])
+    op = row(lambda x: 2.0 * x, lambda y, x: next(given))
+    compare_recorded(op, (0.5,), [Value(0.5)], [on_floats], RECORDED)
+
+
+def test_the_partials_are_those_on_floats_when_recorded_and_on_values():
+    check_recording(mc.mul, (2.0, 3.0), (3.0, 2.0))
+    with pytest.raises(AssertionError, match=r"mul at \(2\.0, 3\.0\): partial 1 is 7\.0 on floats, 2\.0 when recorded"):
+        check_recording(mc.mul, (2.0, 3.0), (3.0, 7.0))
+    recorded(1.0, 1.0, 1.0)
+    recorded(nan, nan, 1.0)
+    recorded(1.0, 1.0, nan)
+    for partials in ((1.0, 1.0, 2.0), (1.0, 2.0, 1.0), (2.0, 1.0, 1.0), (nan, 1.0, 1.0), (1.0, nan, 1.0)):
+        with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: partial 0 is .* on Values"):
+            recorded(*partials)
+
+
+def test_partials_must_be_written_with_the_tables_operations():
+    with pytest.raises(AssertionError, match="the partials of own, which must be written with the table's op"):
+        check_recording(row(lambda x: mc.sin(x), lambda y, x: math.cos(x)), (0.5,), (math.cos(0.5),))
+
+
+# One point.
+
+
+def test_derivatives_at_a_point_are_compared():
+    assert compare_derivatives(mc.tanh, (0.5,), 2) is True
+    assert compare_derivatives(FAST, (0.5,), 1) is False
+    with pytest.raises(GradientMismatch, match=r"^check_op of own at 1\.5: 1 of 2 derivatives wrong\n"):
+        compare_derivatives(row(lambda x: x * x * x, lambda y, x: 3.0 * x * detached(x)), (1.5,), 2)
+    assert compare_derivatives(row(lambda x: x * x * x, lambda y, x: 3.0 * x * detached(x)), (1.5,), 1)
+
+
+def test_derivatives_that_could_not_be_compared_are_told_where_others_could():
+    partly = []
+    op = row(lambda a, b: a + mc.sin(1e17 * b), lambda y, a, b: 1.0, lambda y, a, b: 1e6 * mc.cos(1e17 * b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compare_derivatives(op, (0.5, 0.5), 1, partly)
+        assert compare_derivatives(op, (0.5, 0.5), 1)
+        assert compare_derivatives(mc.tanh, (0.5,), 1, partly)
+    assert len(partly) == 1
+    assert re.search(r"^not compared +df/dx1 ", partly[0], flags=re.MULTILINE)
+
+
+def test_what_is_raised_on_the_way_is_said():
+    op = row(lambda x: 2.0 * x, lambda y, x: {False: 2.0}[x != 0.5])
+    with pytest.raises(AssertionError, match=r"own at 0\.5: to differentiate it raised KeyError: True") as caught:
+        compare_derivatives(op, (0.5,), 2)
+    assert caught.value.__suppress_context__
+
+
+def test_the_code_of_a_comparison_calls_the_row_as_it_is_called():
+    assert comparison(mc.tanh, 2).splitlines()[-1] == "gradcheck(OP, XS, order=2)"
+    called = row(lambda x: x, lambda y, x: 1.0, signature=lambda xs: tuple(xs))
+    assert comparison(called, 1).splitlines()[-1] == "gradcheck(lambda *xs: record(OP, xs), XS, order=1)"
+
+
+# Along a direction.
+
+
+def test_many_operands_are_compared_along_one_direction():
+    xs = tuple([0.1 * k - 1.0 for k in range(33)])
+    assert check_along(squares(lambda xs: [2.0 * x for x in xs]), xs, 2) is True
+    assert check_along(Op("own", lambda *xs: mc.sin(1e17 * xs[0]), lambda y, *xs: (1e6, *xs[1:])), xs, 1) is False
+    near = squares(lambda xs: [(2.0 + 7.0 * (mc.less(3.0, x) + mc.less(x, -1.5))) * x for x in xs])
+    assert check_along(near, xs, 2), "no point but this is compared"
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 6])
+def test_a_wrong_partial_of_many_is_named(wrong):
+    op = squares(lambda xs: [(2.02 if i == wrong else 2.0) * x for i, x in enumerate(xs)])
+    with pytest.raises(GradientMismatch, match=r"^check_op of own at .*: 1 of 7 derivatives wrong") as caught:
+        check_along(op, (0.5,) * 7, 1)
+    assert re.search(rf"^WRONG +df/dx{wrong} ", str(caught.value), flags=re.MULTILINE)
+    exec_fails(caught.value, op)
+
+
+def exec_fails(error, op):
+    """Hold that the code of a failure shows it."""
+    with pytest.raises(AssertionError):
+        exec(code_of(error), {"own": op})
+
+
+def test_a_mistake_of_second_order_is_shown_along_the_direction():
+    op = squares(lambda xs: [2.0 * (detached(x) if i == 20 else x) for i, x in enumerate(xs)])
+    xs = tuple([0.5 + 0.01 * k for k in range(33)])
+    with pytest.raises(GradientMismatch, match="1 of 2 derivatives wrong") as caught:
+        check_along(op, xs, 2)
+    code = code_of(caught.value)
+    assert code.endswith(", 0.0, order=2)")
+    exec_fails(caught.value, op)
+    [direction] = re.findall(r"us = \[(.*?)\]", code, flags=re.DOTALL)
+    us = [float(u) for u in direction.split(",")]
+    assert len({*us}) == 33, "no two operands change alike"
+    assert all(1.0 < u < 2.0 for u in us)
+    assert all(len(u.strip()) <= 5 for u in direction.split(","))
+
+
+def test_mistakes_that_cancel_along_equal_steps_do_not_along_the_direction():
+    op = squares(lambda xs: [2.0 * x + {2: 0.1, 5: -0.1}.get(i, 0.0) for i, x in enumerate(xs)])
+    with pytest.raises(GradientMismatch, match="2 of 7 derivatives wrong"):
+        check_along(op, (0.5,) * 7, 1)
+
+
+# Operands that are one value.
+
+
+@pytest.mark.parametrize(
+    ("op", "xs", "shared"),
+    [
+        (mc.tanh, (1.0,), []),
+        (mc.mul, (1.0, 2.0), [((1.0, 1.0), (0, 1))]),
+        (
+            mc.where,
+            (1.0, 2.0, 3.0),
+            [
+                ((1.0, 1.0, 1.0), (0, 1, 2)),
+                ((1.0, 1.0, 3.0), (0, 1)),
+                ((1.0, 2.0, 1.0), (0, 2)),
+                ((1.0, 2.0, 2.0), (1, 2)),
+            ],
+        ),
+        (mc.sum, (4.0, 1.0, 2.0, 3.0, 5.0), [((4.0, 4.0), (0, 1)), ((4.0, 4.0, 4.0), (0, 1, 2))]),
+    ],
+)
+def test_all_operands_are_one_value_and_each_two_of_three(op, xs, shared, monkeypatch):
+    found = []
+    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
+    check_shared(op, xs)
+    assert found == shared
+
+
+def test_each_two_of_four_operands_are_one_value(monkeypatch):
+    found = []
+    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
+    check_shared(mc.sum, (1.0, 2.0, 3.0, 4.0))
+    assert [slots for _, slots in found[2:]] == list(itertools.combinations(range(4), 2))
+    assert all(xs[i] == xs[j] and len({*xs}) == 3 for xs, (i, j) in found[2:])
+
+
+def product(first, **fields):
+    return row(lambda a, b, c: a * b * c, first, lambda y, a, b, c: a * c, lambda y, a, b, c: a * b, **fields)
+
+
+@pytest.mark.parametrize("slots", [(0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_where_operands_are_one_value_they_are_recorded_as_one(slots):
+    seen = []
+
+    def first(y, *xs):
+        seen.append({i for i, j in itertools.permutations(range(3), 2) if xs[i] is xs[j] and isinstance(xs[i], Value)})
+        return xs[1] * xs[2]
+
+    xs = tuple([3.0 if i in slots else 2.0 for i in range(3)])
+    _check_shared_in(product(first), xs, slots)
+    assert {*slots} in seen
+    assert all(places in (set(), {*slots}) for places in seen)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("slots", [(0, 1), (0, 2), (1, 2)])
+def test_what_is_wrong_where_operands_are_one_value_is_said_and_shown(slots, order):
+    i, j = slots
+
+    def first(y, *xs):
+        shared = xs[i] is xs[j] and isinstance(xs[i], Value)
+        right = xs[1] * xs[2]
+        return right if not shared else 1.01 * right if order == 1 else right.detach()
+
+    op = product(first)
+    xs = tuple([0.3 if k in slots else 0.2 for k in range(3)])
+    with pytest.raises(
+        AssertionError, match=rf"^check_op of own at .*: where operands {i}, {j} are one value, "
+    ) as caught:
+        _check_shared_in(op, xs, slots)
+    message = str(caught.value)
+    code = code_of(message)
+    if order == 1:
+        assert "one value, partial 0 is " in message
+        places = [i if k == j else k for k in range(3)]
+        assert f"xs = [xs[i] for i in {places}]" in code
+        exec(code, {"own": op})
+    else:
+        assert re.search("one value, [12] of 6 derivatives wrong", message)
+        free = {(0, 1): "0.3, 0.2", (0, 2): "0.3, 0.2", (1, 2): "0.2, 0.3"}[slots]
+        numbers = {(0, 1): [0, 0, 1], (0, 2): [0, 1, 0], (1, 2): [0, 1, 1]}[slots]
+        assert code.endswith(f"gradcheck(lambda *xs: record(own, [xs[i] for i in {numbers}]), {free}, order=2)")
+        exec_fails(message, op)
+
+
+def test_operands_are_not_one_value_outside_a_domain_or_beside_a_kink():
+    def never(*xs):
+        raise RuntimeError("it was evaluated")
+
+    for xs, domain, kink in (
+        ((2.0, 2.0), (REAL, (-1.0, 1.0)), None),
+        ((0.99, 0.99), (REAL, (-1.0, 1.0)), None),
+        ((2.0, 2.0), ((3.0, inf), REAL), None),
+        ((101.0, 101.0), (), None),
+        ((-101.0, -101.0), (), None),
+        ((2.0, 2.0), (), lambda a, b: a - b),
+    ):
+        _check_shared_in(row(never, None, None, domain=domain, kink=kink), xs, (0, 1))
+    for xs in ((2.0, 2.0), (100.0, 100.0), (-100.0, -100.0)):
+        with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
+            _check_shared_in(row(never, None, None), xs, (0, 1))
+    with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
+        _check_shared_in(
+            Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), (2.0, 2.0, 2.0), (0, 1, 2)
+        )
+    for xs in ((0.5, -0.5, 0.5), (0.5, 0.5, -0.5)):
+        _check_shared_in(Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), xs, (0, 1))
