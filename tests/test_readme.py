@@ -39,9 +39,6 @@ FILES = {
 TEXTS = {name: (ROOT / path).read_text("utf-8") for name, path in FILES.items()}
 PAIRS = [("en", "zh"), ("demos.en", "demos.zh")]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-TOUR = 60  # lines of Python
-FIRST_SCREEN = 47
-WORDS_OF_IT = 2  # lines of English that say what this is
 MICROGPT = {"en": ("about 1.5 s", "4 times"), "zh": ("约 1.5 秒", "4 倍")}
 CHINESE_NAMES = {  # of contenders and works, in Chinese tables
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
@@ -173,24 +170,17 @@ def test_both_languages_have_the_same_code_but_for_remarks(english, chinese):
 
 
 @both
-def test_the_tour_is_short(lang):
-    lines = [line for block in blocks(TEXTS[lang], "python") for line in block.splitlines() if line.strip()]
-    assert len(lines) <= TOUR
-
-
-@both
 def test_the_first_screen_says_what_this_is_for_whom_and_shows_a_picture_and_commands(lang):
     head, *_ = re.split(r"^## ", TEXTS[lang], maxsplit=1, flags=re.MULTILINE)
-    assert len(head.splitlines()) <= FIRST_SCREEN
     assert re.findall(r"^!\[.*\]\((.*)\)$", head, re.MULTILINE) == [f"demos/pictures/neuron.{lang}.svg"]
-    before, [code], (minute, commands) = head.partition("```python")[0], blocks(head, "python"), blocks(head, "sh")
+    before, [code], (minute, _) = head.partition("```python")[0], blocks(head, "python"), blocks(head, "sh")
     assert "backward()" in code
-    assert [len(minute.splitlines()), len(commands.splitlines())] == [3, 2]
-    title, _, *says = (line for line in before.splitlines() if line)
+    assert len(minute.splitlines()) == 3  # as many as the text before them says
+    title, _, what_it_is = before.strip().split("\n\n")  # which is said in one paragraph, before any code
     assert title == "# micrograd_cn"
-    assert len(says) <= WORDS_OF_IT
+    assert what_it_is.endswith((".", "。"))
     bullets = re.findall(r"^- (?:.|\n  )*", head, re.MULTILINE)
-    assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 4
+    assert all(re.search(r"\]\(", bullet) for bullet in bullets), "each reader is led somewhere"
     assert f"tutorial.{lang}.ipynb" in bullets[0]
     time, times = MICROGPT[lang]
     spoken = " --lang zh" if lang == "zh" else ""
@@ -211,7 +201,7 @@ def test_the_first_commands_write_a_page_and_print_the_chain_rule(tmp_path, monk
         _, _, arguments = line.partition(" -m micrograd_cn ")
         assert main(shlex.split(arguments)) == 0
     assert "x.grad = 6.0" in capsys.readouterr().out
-    assert (tmp_path / "playground.html").stat().st_size > 100_000
+    assert (tmp_path / "playground.html").read_text("utf-8").startswith("<!doctype html>")
 
 
 @both

@@ -311,7 +311,7 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     if not find_spec("llvmlite"):
         return []
     from benchmarks.peak import at_the_peak
-    from micrograd_cn.compiler.threads.tasks import run
+    from micrograd_cn.compiler.threads.tasks import run_parallel
 
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
@@ -324,7 +324,7 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     outputs = array("d", [0.0] * count)
     at_peak, _ = at_the_peak()
     works: dict[str, Callable[[int, int], object]] = {
-        "multiply and add": lambda times, n: run([partial(at_peak, times * 40 / n)] * n),
+        "multiply and add": lambda times, n: run_parallel([partial(at_peak, times * 40 / n)] * n),
         "forward": _again(lambda n: program.forward(rows, n)),
         "forward, out=": _again(lambda n: program.forward(rows, n, outputs)),
         "backward": _again(lambda n: program.backward(rows, threads=n)),

@@ -10,15 +10,15 @@ from typing import Any, Literal, Self
 
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from ..engine import Value, constant
-from .data.rows import Numbers, in_order, numpy_of, returned, writable
+from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .program import Runnable
 from .runtime.executable import collector_off
-from .threads.forks import Lock
+from .threads.forks import ForkSafeLock
 from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
 Variables = Literal["inputs", "parameters"] | Iterable[Value]
-_deriving = Lock()
+_derive_lock = ForkSafeLock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -81,7 +81,7 @@ class CompiledDerivative:
         if n == 1 == threads:
             return self.program.row(data)
         out = array("d", bytes(8 * n * self.structure.entries))
-        self.program.outputs_of(data, in_order(n), threads, out)
+        self.program.outputs_of(data, row_numbers(n), threads, out)
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
@@ -91,7 +91,7 @@ class CompiledDerivative:
         if out is None:
             each = [flat[k * count : (k + 1) * count].tolist() for k in range(n)]
             return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
-        if writable(out, n * size):
+        if writable_address(out, n * size):
             view = memoryview(out).cast("B")
             view[:] = bytes(len(view))
             numbers = view.cast("d")
@@ -148,7 +148,7 @@ class Program(Runnable):
         >>> program.gradient([[1, 2], [5, 7]]), program.gradient([[5, 7]], wrt="parameters")
         ([[6.0, 3.0], [21.0, 15.0]], [[35.0]])
         """
-        return self._values("gradient", rows, wrt, threads, out)
+        return self._evaluate("gradient", rows, wrt, threads, out)
 
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
@@ -175,7 +175,7 @@ class Program(Runnable):
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
         ([[7.0, 5.0, 3.0]], [[[7.0, 5.0], [0.0, 3.0]]])
         """
-        return self._values("jacobian", rows, wrt, threads, out, dense=dense)
+        return self._evaluate("jacobian", rows, wrt, threads, out, dense=dense)
 
     def hessian(
         self,
@@ -210,7 +210,7 @@ class Program(Runnable):
         >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
         (((0, 1), (0, 0)), [[14.0, 1.0]])
         """
-        return self._values("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
+        return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
@@ -272,10 +272,10 @@ class Program(Runnable):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian" and not any(program.has_gradient for program in self.siblings):
                 self._check_gradient(kind)
-            with _deriving():
+            with _derive_lock():
                 found = self._derivatives.get(key)
                 if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
-                    found = self._derivatives[key] = Context().run(_derived, self, kind, variables, lower)
+                    found = self._derivatives[key] = Context().run(_derive, self, kind, variables, lower)
         return found
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
@@ -296,23 +296,23 @@ class Program(Runnable):
             found[x] = None
         return list(found)  # `wrt` may be an iterator, now at its end
 
-    def _values(
+    def _evaluate(
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
     ) -> Any:
         check_threads(kind, threads)
         derivative = self.derivative(kind, wrt, lower)
-        data, n = self._rows(rows)
-        self.detect_anomaly(data, in_order(n), backward=kind != "jacobian")
-        numpy = numpy_of(rows) if out is None else None
+        data, n = self._read_rows(rows)
+        self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
+        numpy = numpy_if_array(rows) if out is None else None
         if dense:
             out = numpy.empty((n, *derivative.structure.shape)) if numpy else out
             return derivative.dense(derivative.flat(data, n, threads), n, out)
         if derivative.program:
             return derivative.program.computed(data, n, threads, numpy, out)
-        return returned(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
+        return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
 
 
-def _derived(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
+def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
     # Parameters are read at each call, so none is a constant, though it may have been frozen since it was recorded.
     frozen = [p for p in (*program.parameters, *program.inputs) if not p.requires_grad]
     for p in frozen:

@@ -17,17 +17,17 @@ from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
 from .data.parameters import add_gradients
-from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, returned, writable
+from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
-from .runtime.executable import Executables, nothing
-from .runtime.prepared import Caller, Prepared
+from .runtime.executable import CompiledGraph, no_collector
+from .runtime.prepared import PreparedCall, RowRunner
 from .threads.tasks import check_threads
-from .training.epochs import Course, Progress, Shuffler, samples_first
-from .training.run import Division, Mixture
-from .training.state import layout_of
+from .training.epochs import Progress, Shuffler, TrainingOptions, refuse_split_samples
+from .training.run import Dispatcher, TrainingRun
+from .training.state import parameter_layout
 
 
 class Mismatch(AssertionError):
@@ -65,10 +65,10 @@ class Runnable:
             raise TypeError(f"compile() takes a Value or a list of them, got {type(output).__name__} {output!r}")
         self.outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self.inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
-        _check(self.outputs, self.inputs)
-        self.executables = Executables(self.outputs, self.inputs, list(parameters))
-        self.parameters = self.executables.graph.parameters
-        self.row = Caller(self.executables)
+        _check_graph(self.outputs, self.inputs)
+        self.compiled = CompiledGraph(self.outputs, self.inputs, list(parameters))
+        self.parameters = self.compiled.graph.parameters
+        self.row = RowRunner(self.compiled)
 
     def __call__(self, *row: Any) -> Any:
         """Return the output of one row, whose numbers are the arguments; see `forward`."""
@@ -97,21 +97,21 @@ class Runnable:
         array('d', [4.0, -2.0, 9.0, -3.0])
         """
         check_threads("forward", threads)
-        data, n = self._rows(rows)
-        return self.computed(data, n, threads, numpy_of(rows) if out is None else None, out)
+        data, n = self._read_rows(rows)
+        return self.computed(data, n, threads, numpy_if_array(rows) if out is None else None, out)
 
     def computed(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
         """Return the outputs of n rows, whose numbers are in a line, as `forward` does; numpy is that, or None."""
         width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
         if n == 1 == threads:
-            self.detect_anomaly(data, in_order(1), backward=False)
-            return returned(self.row(data), shape, numpy, out)
+            self.detect_anomaly(data, row_numbers(1), backward=False)
+            return as_result(self.row(data), shape, numpy, out)
         if numpy:
             out = numpy.empty(shape)
         if out is not None:
-            writable(out, n * width)
-            self.outputs_of(array("d", data) if overlap(data, out) else data, in_order(n), threads, out)
+            writable_address(out, n * width)
+            self.outputs_of(array("d", data) if overlaps(data, out) else data, row_numbers(n), threads, out)
             return out
         to = Memory(n * width)
 
@@ -119,7 +119,7 @@ class Runnable:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        outputs, *others = self.outputs_of(data, in_order(n), threads, to.data, collect=collect) or [[]]
+        outputs, *others = self.outputs_of(data, row_numbers(n), threads, to.data, collect=collect) or [[]]
         for more in others:
             outputs += more
         return outputs
@@ -152,18 +152,18 @@ class Runnable:
         >>> product()
         array('d', [15.0])
         """
-        data, n = self._rows(rows)
+        data, n = self._read_rows(rows)
         if isinstance(data, array) or not n:
             raise (TypeError if n else ValueError)(
                 "prepare() needs rows in a writable buffer of doubles in two dimensions, which are read where they are"
                 if n
                 else "prepare() was given no rows"
             )
-        to = writable(out, n * len(self.outputs))
-        if overlap(data, out):
+        to = writable_address(out, n * len(self.outputs))
+        if overlaps(data, out):
             raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
-        executable = self.executables.quickest("forward", n)
-        prepared = Prepared(self.executables, executable, data, n, to, out, memoryview(out), self)
+        executable = self.compiled.fastest_tier("forward", n)
+        prepared = PreparedCall(self.compiled, executable, data, n, to, out, memoryview(out), self)
         if not self.parameters:
             return prepared.run
 
@@ -180,22 +180,22 @@ class Runnable:
         threads: int,
         out: Any,
         parameters: int = 0,
-        collect: Callable[[int, int], object] = nothing,
+        collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
         """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile.
 
         Return what is collected of them as soon as some are there: see `Executable.forward`.
         """
-        to = writable(out, len(index) * len(self.outputs))
+        to = writable_address(out, len(index) * len(self.outputs))
         if not index:
             return []
         self.detect_anomaly(data, index, backward=False)
-        executable = self.executables.best("forward", len(index))
-        now = array("d") if parameters else self.executables.data()
-        with executable.memories(now, threads) as memories:
-            for memory in memories if parameters else ():
-                ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
-            return executable.forward(memories, address(data), address(index), len(index), to, collect)
+        executable = self.compiled.select_tier("forward", len(index))
+        now = array("d") if parameters else self.compiled.data()
+        with executable.acquired(now, threads) as buffers:
+            for each in buffers if parameters else ():
+                ctypes.memmove(each.scalars.address, parameters, WORD * len(self.parameters))
+            return executable.forward(buffers, address(data), address(index), len(index), to, collect)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output, and add its gradient to the `grad` of every parameter.
@@ -211,22 +211,22 @@ class Runnable:
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
         check_threads("backward", threads)
-        data, n = self._batch("backward", rows)
-        loss, gradients = self.gradient_of(data, in_order(n), threads)
+        data, n = self._read_batch("backward", rows)
+        loss, gradients = self.gradient_of(data, row_numbers(n), threads)
         add_gradients(self.parameters, gradients)
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
         """Return the mean output of some rows, by number, and its derivative with respect to every parameter."""
         self.detect_anomaly(data, index, backward=True)
-        executable = self.executables.best("gradient", len(index))
-        first = self.executables.pitch
-        with executable.memories(self.executables.data(), threads) as memories:
-            loss = executable.gradient(memories, address(data), address(index), len(index))
-            gradients = memories[0].s.view[first : first + len(self.parameters)].tolist()
+        executable = self.compiled.select_tier("gradient", len(index))
+        first = self.compiled.padded_parameters
+        with executable.acquired(self.compiled.data(), threads) as buffers:
+            loss = executable.gradient(buffers, address(data), address(index), len(index))
+            gradients = buffers[0].scalars.view[first : first + len(self.parameters)].tolist()
         return float(loss), gradients
 
-    @samples_first
+    @refuse_split_samples
     def fit(
         self,
         rows: Any,
@@ -279,19 +279,19 @@ class Runnable:
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
-        if trained := layout_of(self.parameters, optimizer).known.intersection(self.inputs):
+        options = TrainingOptions(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
+        if trained := parameter_layout(self.parameters, optimizer).optimized_set.intersection(self.inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         bucket = Bucket(())
-        bucket.numbers, n = self._batch("fit", rows)
+        bucket.numbers, n = self._read_batch("fit", rows)
         bucket.samples = range(n)
 
-        def always(_: Bucket) -> Any:
-            return [(self.executables, in_order(n))]
+        def parameter_free(_: Bucket) -> Any:
+            return [(self.compiled, row_numbers(n))]
 
-        division = Division(lambda *_: ((), array("q")), lambda *_: (), always, lambda: self.parameters)
-        return Mixture([bucket], division, course).fit()
+        dispatcher = Dispatcher(lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters)
+        return TrainingRun([bucket], dispatcher, options).fit()
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.
@@ -315,7 +315,7 @@ class Runnable:
         Traceback (most recent call last):
         micrograd_cn.compiler.program.Mismatch: row 1, [-2.0]: the function gives 2.0, the graph 4.0; ...
         """
-        data, n = self._rows(rows)
+        data, n = self._read_rows(rows)
         if not n:
             raise ValueError("check() was given no rows, so that nothing would be compared")
         width = len(self.inputs)
@@ -420,7 +420,7 @@ class Runnable:
         options = Options(name, precision, weights, optimizer)
         if language == "c":
             write = partial(c.source, inputs=self.inputs, outputs=self.outputs, named=parameters, options=options)
-            return self.executables.written(write)
+            return self.compiled.with_lowering(write)
         for option, given, default in zip(Options._fields, options, Options(), strict=True):
             if given != default:
                 raise ValueError(f'source(): {option} is an option of "c" alone, not of {language!r}')
@@ -428,9 +428,9 @@ class Runnable:
             if parameters is not None:
                 raise ValueError('source(): parameters have names in "python" and "c" alone, not in "llvm"')
             kind = "gradient" if self._single and self.outputs[0].requires_grad else "forward"
-            return self.executables.text(kind)
+            return self.compiled.llvm_text(kind)
         if language == "python":
-            constants = self.executables.graph.constants
+            constants = self.compiled.graph.constants
             return source(self.outputs, self.inputs, self.parameters, constants, self._single, parameters)
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
@@ -476,15 +476,15 @@ class Runnable:
             FloatingPointError: a value or a gradient is not finite.
         """
         if context.active:
-            detect_anomaly(self.executables.graph, data, index, backward)
+            detect_anomaly(self.compiled.graph, data, index, backward)
 
     def __repr__(self) -> str:
-        return self.executables.described()
+        return self.compiled.description()
 
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
-    def _rows(self, rows: Any) -> tuple[Numbers, int]:
+    def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
@@ -501,16 +501,16 @@ class Runnable:
         if not self.has_gradient:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
-    def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
+    def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
         """Return the rows of what needs a gradient."""
         self._check_gradient(name)
-        data, n = self._rows(rows)
+        data, n = self._read_rows(rows)
         if not n:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
 
 
-def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
+def _check_graph(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     if not outputs:
         raise ValueError("compile() needs an output, got an empty list")
     for name, given in (("output", outputs), ("inputs", inputs)):

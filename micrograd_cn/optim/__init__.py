@@ -1,7 +1,8 @@
 """Optimisers with PyTorch's names, defaults and order of updates; learning-rate schedules; gradient clipping.
 
-`optimizer` is what all of them share: the parameters, the state of each, and saving and loading. `sgd`, `rmsprop` and
-`adam` each say how one step changes a parameter. `schedules` are functions from the number of a step to a learning rate.
+Backward puts a gradient into each parameter, `clipping` may scale all of them, and an optimiser then changes the
+parameters. `optimizer` is the base class: it holds the parameters and their state, and saves and loads both. `sgd`,
+`rmsprop` and `adam` say how one step changes one parameter. `schedules` gives the learning rate of each step.
 """
 
 from .adam import Adam, AdamW

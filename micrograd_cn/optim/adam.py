@@ -12,20 +12,21 @@ __all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015), with bias correction: p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps).
+    """Adam (Kingma & Ba 2015): p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps) at step t, counted from 1.
 
-    m and v are running means of g and g * g, with g = p.grad + weight_decay * p, at step t.
+    m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g * g are running means, both 0 at first, and
+    g = p.grad + weight_decay * p. The divisions by 1 - b**t correct for that start.
 
     Args:
         parameters: leaves.
         lr: learning rate.
-        betas: how much of m and of v is kept.
+        betas: (b1, b2), the decay rates of m and v, from 0 to less than 1.
         eps: added to the denominator.
-        weight_decay: L2 penalty.
+        weight_decay: strength of the L2 penalty.
 
     Raises:
-        ValueError: a parameter is no leaf or there twice, there is none, or a number is out of range.
-        TypeError: a parameter is not a `Value`.
+        TypeError: `parameters` is not a sequence of `Value`s, or `betas` is not two numbers.
+        ValueError: `parameters` is empty, one is not a leaf or is there twice, or a number is out of range.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0
@@ -34,7 +35,7 @@ class Adam(Optimizer):
     """
 
     options = ("lr", "betas", "eps", "weight_decay")
-    slots = ("exp_avg", "exp_avg_sq")
+    state_names = ("exp_avg", "exp_avg_sq")
     nonnegative = ("exp_avg_sq",)
 
     def __init__(
@@ -55,7 +56,7 @@ class Adam(Optimizer):
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient, and its state."""
         self._descend(p, state, p.grad + self.weight_decay * p.data)
 
     def _descend(self, p: Value, state: dict[str, float], g: float) -> None:
@@ -67,9 +68,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p -= lr * weight_decay * p first (Loshchilov & Hutter 2019).
+    """Adam with decoupled weight decay: p -= lr * weight_decay * p, then Adam's step (Loshchilov & Hutter 2019).
 
-    Arguments and errors are those of `Adam`; weight_decay is 0.01 by default.
+    Arguments and errors are those of `Adam`, but here weight_decay is no part of g, and is 0.01 by default.
 
     >>> p = Value(1.0)
     >>> AdamW([p], lr=0.1).step(); round(p.data, 6)
@@ -87,6 +88,6 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient, and its state."""
         p.data *= 1.0 - self.lr * self.weight_decay
         self._descend(p, state, p.grad)

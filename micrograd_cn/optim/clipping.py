@@ -11,12 +11,12 @@ __all__ = ["clip_grad_norm"]
 
 
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
-    """Scale the gradients so that their Euclidean norm is at most `max_norm`; return the norm that they had.
+    """Scale the gradients down if their Euclidean norm is larger than `max_norm`; return the norm that they had.
 
-    As in PyTorch they are multiplied by max_norm / (norm + 1e-6) where that is less than 1.
+    As in PyTorch, they are multiplied by max_norm / (norm + 1e-6) if that is less than 1.
 
     Raises:
-        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, which no factor could mend.
+        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, so that no factor helps.
 
     >>> p = Value(0.0)
     >>> p.grad = 10.0

@@ -1,4 +1,4 @@
-"""`Optimizer`: parameters, what is kept of each from step to step, and how both are saved and loaded."""
+"""`Optimizer`, the base class of optimisers: it holds parameters and their state, and saves and loads the state."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from ..engine import Value
 
 __all__ = ["Optimizer"]
 
-States: TypeAlias = list[dict[str, float]]  # one of each parameter
+States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
 
 
 class Optimizer:
-    """Hold parameters and their state; subclasses say how a step changes one of them.
+    """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
+
+    A subclass also names the numbers that `update` keeps in a parameter's state (`state_names`), those of them that are
+    never negative (`nonnegative`), and the attributes that `state_dict` saves (`options`).
+
+    Args:
+        parameters: leaves, which `step` changes; it skips those that require no gradient.
+        lr: learning rate, which may be changed between steps.
 
     Attributes:
-        parameters: what `step` changes; those that require no gradient are passed over.
-        lr: the learning rate, which may be set between steps.
         steps: how many steps were taken.
-        kept: the state; as long as nobody has asked for it, a function that makes it.
+        lazy_state: the state, or a function that makes it, which is called when `state` is first read.
+
+    Raises:
+        TypeError: `parameters` is not a sequence of `Value`s.
+        ValueError: `parameters` is empty, one is not a leaf or is there twice, or `lr` is negative, inf or nan.
 
     >>> class Signs(Optimizer):
     ...     def update(self, p, state):
@@ -32,9 +41,9 @@ class Optimizer:
     0.75
     """
 
-    slots: tuple[str, ...] = ()  # the names of a parameter's state
-    nonnegative: tuple[str, ...] = ()  # those of them that are 0 or more
-    options: tuple[str, ...] = ("lr",)  # the attributes that `state_dict` saves
+    state_names: tuple[str, ...] = ()
+    nonnegative: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("lr",)
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         if isinstance(parameters, Value):
@@ -60,23 +69,33 @@ class Optimizer:
             seen.add(p)
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
-        self.kept: States | Callable[[], States] = partial(copied, [dict.fromkeys(self.slots, 0.0)] * len(seen))
+        zeros = [dict.fromkeys(self.state_names, 0.0)] * len(seen)
+        self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
+
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        attributes = dict(attributes or {})
+        if "kept" in attributes:  # the name in pickles of version 0.2
+            attributes["lazy_state"] = attributes.pop("kept")
+        vars(self).update(attributes)
+        for name, x in (slots or {}).items():  # of a subclass with __slots__
+            setattr(self, name, x)
 
     @property
     def state(self) -> States:
-        """For each parameter, the numbers that a step carries to the next.
+        """For each parameter, the numbers that one step leaves for the next, by name.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state
         [{'momentum_buffer': 0.0}]
         """
-        if callable(self.kept):
-            self.kept = self.kept()
-        return self.kept
+        if callable(self.lazy_state):
+            self.lazy_state = self.lazy_state()
+        return self.lazy_state
 
     @state.setter
     def state(self, states: States) -> None:
-        self.kept = states
+        self.lazy_state = states
 
     def _at_least_0(self, name: str, x: float) -> float:
         return at_least_0(f"{type(self).__name__}: {name}", x)
@@ -87,14 +106,14 @@ class Optimizer:
         return float(x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state; subclasses say how."""
+        """Change one parameter by its gradient, and its state; a subclass defines how."""
         raise NotImplementedError
 
     def step(self) -> None:
         """Change every parameter by its gradient.
 
         Raises:
-            ValueError: there are other parameters than the optimiser was made for.
+            ValueError: `parameters` has become longer or shorter.
 
         >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)
@@ -103,21 +122,18 @@ class Optimizer:
         1
         """
         states = self.state
-        self.check_count(len(states))
+        self.check_parameter_count(len(states))
         self.steps += 1
         for p, state in zip(self.parameters, states, strict=True):
             if p.requires_grad and p.grad is not None:  # PyTorch's habit is `p.grad = None`
                 self.update(p, state)
 
-    def check_count(self, states: int) -> None:
-        """Raise ValueError if there are not as many parameters as states.
-
-        >>> Optimizer([Value(1)], lr=1.0).check_count(1)
-        """
-        if states != len(self.parameters):
+    def check_parameter_count(self, count: int) -> None:
+        """Raise ValueError if there are not `count` parameters, as many as the optimiser has states for."""
+        if count != len(self.parameters):
             raise ValueError(
-                f"{type(self).__name__} was made for {states} parameters and has {len(self.parameters)} now; make "
-                "another one"
+                f"{type(self).__name__} was made for {count} parameter{'s' * (count != 1)} and has "
+                f"{len(self.parameters)} now; make another one"
             )
 
     def zero_grad(self) -> None:
@@ -133,22 +149,22 @@ class Optimizer:
             p.grad = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the options, the number of steps and every parameter's state, as numbers in lists and dicts.
+        """Return the options, the number of steps and the state of every parameter, as numbers in lists and dicts.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
-        states = self.kept() if callable(self.kept) else copied(self.kept)
+        states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
         return {"options": options, "steps": self.steps, "state": states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue as the optimiser that gave `state` would; if anything is wrong with it, nothing is changed.
+        """Continue like the optimiser whose `state_dict` this is; if anything in it is wrong, nothing is changed.
 
         Raises:
-            ValueError: an entry is missing or surplus, or there are not as many parameters; it is named.
-            TypeError: an entry is no number; it is named.
+            ValueError: an entry is missing, unexpected or out of range, or the number of parameters differs.
+            TypeError: an entry is not a number, or a part is not a dict or list.
 
         >>> from micrograd_cn.optim import Adam
         >>> optimizer = Adam([Value(1)])
@@ -156,19 +172,19 @@ class Optimizer:
         0.5
         """
         name = type(self).__name__
-        _same_keys(name, "state_dict", state, {"options", "steps", "state"})
-        _same_keys(name, "options", state["options"], set(self.options))
+        _check_keys(name, "state_dict", state, {"options", "steps", "state"})
+        _check_keys(name, "options", state["options"], set(self.options))
         if not isinstance(state["state"], list):
             raise TypeError(f"{name}: state must be a list, got {type(state['state']).__name__}")
         if len(state["state"]) != len(self.parameters):
             raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
-        for i, slots in enumerate(state["state"]):
-            _same_keys(name, f"state[{i}]", slots, set(self.slots))
-            for slot, x in slots.items():
+        for i, numbers in enumerate(state["state"]):
+            _check_keys(name, f"state[{i}]", numbers, set(self.state_names))
+            for key, x in numbers.items():
                 if isinstance(x, bool) or not isinstance(x, (int, float)):
-                    raise TypeError(f"{name}: state[{i}][{slot!r}] must be a number, got {type(x).__name__} {x!r}")
-                if slot in self.nonnegative and x < 0.0:
-                    raise ValueError(f"{name}: state[{i}][{slot!r}] must be 0 or more, got {x}")
+                    raise TypeError(f"{name}: state[{i}][{key!r}] must be a number, got {type(x).__name__} {x!r}")
+                if key in self.nonnegative and x < 0.0:
+                    raise ValueError(f"{name}: state[{i}][{key!r}] must be 0 or more, got {x}")
         if isinstance(state["steps"], bool) or not isinstance(state["steps"], int):
             raise TypeError(f"{name}: steps must be an int, got {state['steps']!r}")
         if state["steps"] < 0:
@@ -178,18 +194,18 @@ class Optimizer:
         except TypeError as error:
             raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
         checked.steps = state["steps"]
-        states = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
-        checked.kept = partial(copied, states)
-        for attribute in (*self.options, "steps", "kept"):
+        states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
+        checked.lazy_state = partial(copy_states, states)
+        for attribute in (*self.options, "steps", "lazy_state"):
             setattr(self, attribute, getattr(checked, attribute))
 
 
 def at_least_0(name: str, x: float) -> float:
-    """Return a number of 0 or more as a float.
+    """Return a finite number that is not negative as a float; `name` is what messages call it.
 
     Raises:
-        ValueError: it is negative, inf or nan, a bool or a text.
-        TypeError: it is nothing that can be compared with a number.
+        ValueError: it is negative, inf, nan, a bool or a str.
+        TypeError: it cannot be compared with a number.
     """
     try:
         if not isinstance(x, (str, bool)) and 0.0 <= x < math.inf:
@@ -199,14 +215,16 @@ def at_least_0(name: str, x: float) -> float:
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
 
 
-def copied(states: States) -> States:
-    """Return the same states in dicts of their own."""
+def copy_states(states: States) -> States:
+    """Return a copy of the states. It is a function of the module, so a pickle can name it."""
     return [dict(state) for state in states]
 
 
-def _same_keys(name: str, what: str, given: Any, expected: set[str]) -> None:
+def _check_keys(name: str, what: str, given: Any, expected: set[str]) -> None:
+    """Raise TypeError or ValueError if `given` is not a dict with the expected keys; messages call it `what`."""
     if not isinstance(given, Mapping):
         raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")
-    for kind, keys in (("missing", expected - given.keys()), ("surplus", given.keys() - expected)):
+    for kind, keys in (("missing", expected - given.keys()), ("unexpected", given.keys() - expected)):
         if keys:
-            raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} is {kind} in {what}")
+            verb = "is" if len(keys) == 1 else "are"
+            raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} {verb} {kind} in {what}")

@@ -14,20 +14,20 @@ __all__ = ["RMSprop"]
 class RMSprop(Optimizer):
     """RMSprop (Tieleman & Hinton 2012): p -= lr * g / (sqrt(v) + eps), where v is a running mean of g * g.
 
-    g is p.grad + weight_decay * p, and v = alpha * v + (1 - alpha) * g * g, from 0. With momentum, p -= lr * b instead,
-    with the buffer b = momentum * b + g / (sqrt(v) + eps).
+    Here g = p.grad + weight_decay * p, and v = alpha * v + (1 - alpha) * g * g, which is 0 at first. With momentum, the
+    step is p -= lr * b instead, with the buffer b = momentum * b + g / (sqrt(v) + eps).
 
     Args:
         parameters: leaves.
         lr: learning rate.
-        alpha: how much of v is kept.
+        alpha: decay rate of v, from 0 to less than 1.
         eps: added to the denominator.
-        weight_decay: L2 penalty.
-        momentum: how much of the buffer is kept.
+        weight_decay: strength of the L2 penalty.
+        momentum: decay rate of the buffer; 0 for none.
 
     Raises:
-        ValueError: a parameter is no leaf or there twice, there is none, or a number is out of range.
-        TypeError: a parameter is not a `Value`.
+        TypeError: `parameters` is not a sequence of `Value`s.
+        ValueError: `parameters` is empty, one is not a leaf or is there twice, or a number is out of range.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0
@@ -36,7 +36,7 @@ class RMSprop(Optimizer):
     """
 
     options = ("lr", "alpha", "eps", "weight_decay", "momentum")
-    slots = ("square_avg", "momentum_buffer")
+    state_names = ("square_avg", "momentum_buffer")
     nonnegative = ("square_avg",)
 
     def __init__(
@@ -55,7 +55,7 @@ class RMSprop(Optimizer):
         self.momentum = self._at_least_0("momentum", momentum)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient, and its state."""
         g = p.grad + self.weight_decay * p.data
         state["square_avg"] = v = self.alpha * state["square_avg"] + (1.0 - self.alpha) * g * g
         change = div(g, sqrt(v) + self.eps)

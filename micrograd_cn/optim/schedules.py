@@ -1,4 +1,8 @@
-"""Learning-rate schedules: functions of the number of the step, PyTorch's where it has the same one."""
+"""Learning-rate schedules: functions from the number of a step, counted from 0, to its learning rate.
+
+Set `optimizer.lr = schedule(optimizer.steps)` before `optimizer.step()`, or pass `schedule=` to `fit` of a compiled
+function. Any function of the number of a step is a schedule too.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,20 @@ __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 
 @dataclass(frozen=True)
-class cosine_lr:  # noqa: N801 -- it is called as the others of the field are
+class cosine_lr:  # noqa: N801 -- users call it like a function
     """Half a cosine from `lr` at step 0 down to `lr_min` at step `steps`, and `lr_min` from there on.
 
-    rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to `steps` that is
-    PyTorch's CosineAnnealingLR, which then rises again.
-
-    A schedule is called with the number of the step, from 0: `optimizer.lr = schedule(optimizer.steps)` before
-    `optimizer.step()`, or `program.fit(..., schedule=schedule)`. Any other function of it is a schedule too.
+    rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
+    is PyTorch's CosineAnnealingLR, which rises again after that.
 
     Args:
         lr: learning rate of step 0.
-        steps: how many there are until `lr_min`.
+        steps: the number of steps until `lr_min`.
         lr_min: learning rate at the end.
 
     Raises:
-        ValueError: `lr` or `lr_min` is not 0 or more, or `steps` is no int of at least 1.
-        TypeError: `lr` or `lr_min` is no number.
+        ValueError: `lr` or `lr_min` is negative, inf or nan, or `steps` is not an int of at least 1.
+        TypeError: `lr` or `lr_min` is not a number.
 
     >>> schedule = cosine_lr(0.1, steps=100)
     >>> schedule(0), round(schedule(50), 6), schedule(100), schedule(1000)
@@ -60,12 +61,12 @@ class step_lr:  # noqa: N801
 
     Args:
         lr: learning rate of the first `step_size` steps.
-        step_size: how many have the same rate.
-        gamma: what it is then multiplied by.
+        step_size: the number of steps with the same rate.
+        gamma: the factor from one rate to the next.
 
     Raises:
-        ValueError: `lr` or `gamma` is not 0 or more, or `step_size` is no int of at least 1.
-        TypeError: `lr` or `gamma` is no number.
+        ValueError: `lr` or `gamma` is negative, inf or nan, or `step_size` is not an int of at least 1.
+        TypeError: `lr` or `gamma` is not a number.
 
     >>> schedule = step_lr(1.0, step_size=10)
     >>> schedule(9), schedule(10)
@@ -90,17 +91,17 @@ class step_lr:  # noqa: N801
 class linear_lr:  # noqa: N801
     """A straight line from `lr` at step 0 to `lr_end` at step `steps`, and `lr_end` from there on.
 
-    rate(t) = lr + (lr_end - lr) * t / steps, which is PyTorch's LinearLR with start_factor 1, end_factor lr_end / lr
-    and total_iters `steps`.
+    rate(t) = lr + (lr_end - lr) * t / steps. It is PyTorch's LinearLR with start_factor 1, end_factor lr_end / lr and
+    total_iters `steps`.
 
     Args:
         lr: learning rate of step 0.
-        steps: how many there are until `lr_end`.
-        lr_end: learning rate at the end; it may be the larger one.
+        steps: the number of steps until `lr_end`.
+        lr_end: learning rate at the end, which may be larger than `lr`.
 
     Raises:
-        ValueError: `lr` or `lr_end` is not 0 or more, or `steps` is no int of at least 1.
-        TypeError: `lr` or `lr_end` is no number.
+        ValueError: `lr` or `lr_end` is negative, inf or nan, or `steps` is not an int of at least 1.
+        TypeError: `lr` or `lr_end` is not a number.
 
     >>> schedule = linear_lr(0.5, steps=4)
     >>> [schedule(step) for step in range(6)]
@@ -123,20 +124,20 @@ class linear_lr:  # noqa: N801
 
 @dataclass(frozen=True)
 class warmup:  # noqa: N801
-    """A rise along a straight line, during `steps` steps, to where another schedule starts; then that from its step 0.
+    """A straight line, for `steps` steps, up to the first learning rate of another schedule, which then follows.
 
-    rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, which is PyTorch's
-    LinearLR with total_iters `steps`, and schedule(t - steps) from there on, as its SequentialLR has it with a
-    milestone at `steps`.
+    rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, and
+    schedule(t - steps) from there on. It is PyTorch's SequentialLR of a LinearLR with total_iters `steps` and of
+    `schedule`, with a milestone at `steps`.
 
     Args:
-        schedule: what follows: one of these, or any function of the number of the step.
-        steps: how many the rise takes.
-        start_factor: by what the first rate of `schedule` is multiplied at step 0, from 0 to 1; PyTorch's default.
+        schedule: the schedule that follows, any function of the number of a step.
+        steps: the number of steps that the line takes.
+        start_factor: the rate of step 0 is `start_factor * schedule(0)`; from 0 to 1, with PyTorch's default.
 
     Raises:
-        ValueError: `start_factor` is not 0 or more, or more than 1, or `steps` is no int of at least 1.
-        TypeError: `schedule` is no function, or `start_factor` no number.
+        ValueError: `start_factor` is not from 0 to 1, or `steps` is not an int of at least 1.
+        TypeError: `schedule` is not a function, or `start_factor` is not a number.
 
     >>> schedule = warmup(step_lr(1.0, step_size=2), steps=4, start_factor=0.0)
     >>> [schedule(step) for step in range(8)]
@@ -162,7 +163,7 @@ class warmup:  # noqa: N801
 
 
 def _between(a: float, b: float, part: float) -> float:
-    """Return the number at a part of the way from a to b, at both ends exactly."""
+    """Return a + part * (b - a), exact at both ends."""
     return a * (1.0 - part) + b * part
 
 

@@ -13,20 +13,20 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * g, with g = p.grad + weight_decay * p.
 
-    With momentum, g is replaced by the buffer b = momentum * b + g (the first time, b = g), with nesterov by
-    g + momentum * b (Sutskever et al. 2013).
+    With momentum, the step is p -= lr * b, with the buffer b = momentum * b + g, which is 0 at first. With nesterov, it
+    is p -= lr * (g + momentum * b) (Sutskever et al. 2013).
 
     Args:
         parameters: leaves.
         lr: learning rate.
-        momentum: how much of the buffer is kept.
-        weight_decay: L2 penalty.
-        nesterov: look ahead.
+        momentum: decay rate of the buffer; 0 for none.
+        weight_decay: strength of the L2 penalty.
+        nesterov: whether to use Nesterov's momentum.
 
     Raises:
-        ValueError: a parameter is no leaf or there twice, there is none, a number is out of range, or nesterov is asked
-            for without momentum.
-        TypeError: a parameter is not a `Value`.
+        TypeError: `parameters` is not a sequence of `Value`s.
+        ValueError: `parameters` is empty, one is not a leaf or is there twice, a number is out of range, or nesterov is
+            set without momentum.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0
@@ -35,7 +35,7 @@ class SGD(Optimizer):
     """
 
     options = ("lr", "momentum", "weight_decay", "nesterov")
-    slots = ("momentum_buffer",)
+    state_names = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class SGD(Optimizer):
             return
         self.steps += 1
         lr = self.lr
-        for p in self.parameters:  # `update` without its call, a third of the time
+        for p in self.parameters:  # `update`, inlined: it takes a third of the time
             if p.requires_grad and p.grad is not None:
                 p.data -= lr * p.grad
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient, and its state."""
         g = p.grad + self.weight_decay * p.data if self.weight_decay else p.grad
         if self.momentum:
             state["momentum_buffer"] = buffer = self.momentum * state["momentum_buffer"] + g

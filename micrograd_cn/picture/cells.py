@@ -52,11 +52,7 @@ def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple
 
 
 def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
-    """Return the label of a box. Titles span both columns, words are on the left, and numbers are on the right.
-
-    >>> print(box_label([title("w"), pair("data", "-3")])[:93])
-    <<table border="0" cellborder="0" cellspacing="0" cellpadding="3"><tr><td colspan="2" width="
-    """
+    """Return the label of a box. Titles span both columns, words are on the left, and numbers are on the right."""
     lines = []
     for row in rows:
         if isinstance(row, tuple):

@@ -352,7 +352,7 @@ def _fit_like_loop(case: Case) -> None:
         chosen, optimizer = _optimizer(kind, ws, rng)
         order = list(range(n))
         turns = random.Random(seed) if seed % 2 else None
-        with settings({"runtime.executable.PATIENCE": patience}):
+        with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": patience}):
             if way == "fit":
                 losses = program.fit(case.rows, optimizer, epochs, batch, turns)
             else:

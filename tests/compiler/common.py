@@ -21,9 +21,9 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = (
-    "runtime.executable.PATIENCE",
-    "runtime.executable.ALIKE",
-    "runtime.executable.LEAST",
+    "runtime.executable.SECONDS_BEFORE_NATIVE",
+    "runtime.executable.MIN_ALIKE_PER_LEVEL",
+    "runtime.executable.MIN_GATHERED_SIZE",
     "loops.schedule.MAX_NATIVE_COST",
     "instructions.fusion.MIN_OCCURRENCES",
 )
@@ -78,13 +78,13 @@ def lanes():
 
 def memory_of(program, kind="gradient", in_lanes=True):
     """Return how many numbers of threaded code's memory there are: for a batch, and for its rows."""
-    scalars, rows, _ = program.executables.get(kind, in_lanes, native=False).sizes
+    scalars, rows, _ = program.compiled.get(kind, in_lanes, native=False).sizes
     return scalars, rows
 
 
 def tables_of(program, kind="gradient", in_lanes=True):
     """Return how many words threaded code's tables have."""
-    return sum(map(len, program.executables.get(kind, in_lanes, native=False).tables.all))
+    return sum(map(len, program.compiled.get(kind, in_lanes, native=False).tables.all))
 
 
 def compiled_for_all():

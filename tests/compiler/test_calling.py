@@ -90,7 +90,7 @@ def test_guards_are_computed_with_parameters_as_they_are():
 def test_rows_follow_each_other_in_the_code_that_is_best():
     _, f = network()
     compiled, rng = compile(f), random.Random(0)
-    with settings({"runtime.executable.PATIENCE": 1e-7}):
+    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):
         for _ in range(50):
             row = [rng.gauss(0, 1) for _ in range(3)]
             assert compiled(row) == pytest.approx(f(row).data, rel=1e-13)

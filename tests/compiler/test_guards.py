@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, functional, gradients
 from micrograd_cn.compiler import GuardError, Mismatch, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.data.captured import Captured
+from micrograd_cn.compiler.data.captured import CapturedValue
 from micrograd_cn.optim import SGD
 
 from .common import trained
@@ -160,7 +160,7 @@ def test_what_was_computed_before_stays_what_it_was(mode):
     agree()
     c.data = 100.0
     agree()
-    assert [type(p) for p in compiled.parameters].count(Captured) == 2
+    assert [type(p) for p in compiled.parameters].count(CapturedValue) == 2
 
 
 @pytest.mark.parametrize("samples", [[(1.0,), (2.0,)], [(1.0,), (-2.0,), (0.5,)]])

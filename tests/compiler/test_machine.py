@@ -17,7 +17,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.machine import Machine, machine
 from micrograd_cn.compiler.runtime import executable
-from micrograd_cn.compiler.runtime.executable import Executables, driver
+from micrograd_cn.compiler.runtime.executable import CompiledGraph, driver
 from micrograd_cn.compiler.training import update
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
@@ -138,11 +138,11 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     x = [Value(0.5) for _ in range(40)]
     every = [record(op, tuple(x[: {"dot": 4, "take": 9}.get(op.name, op.arity or 3)])) for op in OPS.values()]
     loss = mc.logsumexp(MLP(40, [12, 12, 3])(x)) + mc.sum(every)
-    executables = Executables([loss], x)
+    compiled = CompiledGraph([loss], x)
     for kind, in_lanes, code in itertools.product(("forward", "gradient"), (False, True), (False, True)):
-        executables.get(kind, in_lanes, native=code)
+        compiled.get(kind, in_lanes, native=code)
         driver(kind, on.width if in_lanes else 1, fast=code)
-    executables.text("gradient")
+    compiled.llvm_text("gradient")
     driver("fit")
     driver("update")
     text = "\n".join(assembly)

@@ -17,7 +17,7 @@ from micrograd_cn.compiler.c import loops as c_loops
 from micrograd_cn.compiler.c.text import Text
 from micrograd_cn.compiler.data import parameters, rows
 from micrograd_cn.compiler.function import jit
-from micrograd_cn.compiler.function.guards import Recorded
+from micrograd_cn.compiler.function.guards import RecordingHooks
 from micrograd_cn.compiler.instructions import fusion
 from micrograd_cn.compiler.instructions.builder import CodeBuilder
 from micrograd_cn.compiler.instructions.code import SAMPLE
@@ -38,8 +38,8 @@ from micrograd_cn.compiler.tables import gathers
 from micrograd_cn.compiler.tables.tables import Tables
 from micrograd_cn.compiler.tables.threaded import Threaded
 from micrograd_cn.compiler.training import update
-from micrograd_cn.compiler.training.run import Mixture
-from micrograd_cn.compiler.training.state import Training
+from micrograd_cn.compiler.training.run import TrainingRun
+from micrograd_cn.compiler.training.state import TrainingState
 from micrograd_cn.nn import MLP
 
 from . import test_calling, test_derivatives, test_guards, test_jit, test_python_source, test_takes, test_training
@@ -246,28 +246,28 @@ def lost_lane(patch):
     def without_last(found, drivers, f, lanes, x, number, lane):
         return x if lane == drivers.lanes - 1 > 0 else found
 
-    change_result(patch, Drivers, "_with", without_last)
+    change_result(patch, Drivers, "_insert", without_last)
 
 
 def lost_tail(patch):
-    patch.setattr(Drivers, "_blocks", lambda self, f, n: f.larger(f.quotient(n, self.lanes), 1))
+    patch.setattr(Drivers, "_block_count", lambda self, f, n: f.larger(f.quotient(n, self.lanes), 1))
 
 
 def gradients_of_no_rows(patch):
-    panel = Drivers._panel
+    panel = Drivers._run_panel
     patch.setattr(
-        Drivers, "_panel", lambda self, f, start, n, each, _, *rest: panel(self, f, start, n, each, each, *rest)
+        Drivers, "_run_panel", lambda self, f, start, n, each, _, *rest: panel(self, f, start, n, each, each, *rest)
     )
 
 
 def one_block_of_a_panel(patch):
-    panel = Drivers._panel
-    patch.setattr(Drivers, "_panel", lambda self, f, *rest: panel(self, f, *rest[:4], "1", *rest[5:]))
+    panel = Drivers._run_panel
+    patch.setattr(Drivers, "_run_panel", lambda self, f, *rest: panel(self, f, *rest[:4], "1", *rest[5:]))
 
 
 def unscaled_means(patch):
-    means = Drivers._means
-    patch.setattr(Drivers, "_means", lambda self, f, scale: means(self, f, f.op(f"fmul double {scale}, 2.0")))
+    means = Drivers._scale_totals
+    patch.setattr(Drivers, "_scale_totals", lambda self, f, scale: means(self, f, f.op(f"fmul double {scale}, 2.0")))
 
 
 def unwritten_parameters(patch):
@@ -309,7 +309,7 @@ def lost_operation_in_python(patch):
 
 
 def comparisons_that_are_not_looked_at(patch):
-    patch.setattr(Recorded, "compared", lambda *_: None)
+    patch.setattr(RecordingHooks, "compared", lambda *_: None)
 
 
 def a_call_with_old_parameters(patch):
@@ -317,7 +317,7 @@ def a_call_with_old_parameters(patch):
 
 
 def captured_values_that_change(patch):
-    patch.setattr(Recorded, "captured", lambda self, outputs, known: (list(outputs), self.guards))
+    patch.setattr(RecordingHooks, "with_captured_leaves", lambda self, outputs, known: (list(outputs), self.guards))
 
 
 def gradients_that_end_at_captured_values(patch):
@@ -332,10 +332,10 @@ def add_plain(parameters, found):
 
 
 def samples_in_the_order_of_the_list(patch):
-    patch.setattr(Mixture, "_reorder", lambda self, order: reorder(self, array("q", sorted(order))))
+    patch.setattr(TrainingRun, "_set_order", lambda self, order: reorder(self, array("q", sorted(order))))
 
 
-reorder = Mixture._reorder
+reorder = TrainingRun._set_order
 
 
 # What a method or a function returns, changed
@@ -363,16 +363,16 @@ CHANGES = {
     ),
     "no_constants": (Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {})),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
-    "other_learning_rate": (Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
+    "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
     "one_form_for_others": (fusion._Trees, "key", lambda found, *_: len(found)),
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
-    "a_share_of_one_form": (Mixture, "_shares", lambda found, *_: found[:1]),
+    "a_share_of_one_form": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
     "values_of_other_entries": (
         derivatives,
         "_entries",
         lambda found, *_: found._replace(values=[*found.values[1:], found.values[0]]),
     ),
-    "rows_of_other_columns": (rows, "_listed", lambda found, *_: (found[0][::-1], found[1])),
+    "rows_of_other_columns": (rows, "_read_sequences", lambda found, *_: (found[0][::-1], found[1])),
 }
 
 # By what notices them, and the kind of code
@@ -425,7 +425,7 @@ def apart(monkeypatch):
     """Compile shared functions anew, with whatever fault, and afterwards have those of other tests again."""
     real, fresh = machine(), Machine()
     monkeypatch.setattr(machines, "_machine", lambda: fresh)
-    monkeypatch.setattr(update, "_made", {})
+    monkeypatch.setattr(update, "_cache", {})
     yield
     for prefix, addresses in zip((KERNEL_PREFIX, FAST_KERNEL_PREFIX), real.addresses, strict=True):
         for name, address in addresses.items():

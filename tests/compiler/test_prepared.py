@@ -123,7 +123,7 @@ def test_it_holds_the_buffers_that_it_reads_and_writes():
 @pytest.mark.parametrize("long", [True, False])
 def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
     n, interval = 1 << 18, sys.getswitchinterval()
-    with settings({"runtime.executable.LONG_CALL": 0 if long else sys.maxsize}):
+    with settings({"runtime.executable.GIL_RELEASE_SIZE": 0 if long else sys.maxsize}):
         run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
     begun, seen, found = threading.Event(), [], []
 

@@ -169,7 +169,7 @@ def test_a_program_says_what_it_is_and_how_large():
     two.forward([[1.0]] * 500)
     more = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
     assert int(found[1]) <= 1 < int(more[1]) < 100, "a panel of rows in lanes"
-    with settings({"runtime.executable.PATIENCE": 0.0}):
+    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         two.forward([[1.0]] * 3)
     assert ", native code, " in repr(two)
     assert (one.gradient([[5.0]]), one.hessian([[5.0]])) == ([[1.5]], [[]])
@@ -190,7 +190,7 @@ def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, m
     x, ws = Value(0.5), [Value(0.5) for _ in range(800)]
     program = compile(mc.sum([w * x for w in ws]) + mc.tanh(mc.sum([mc.tanh(w) for w in ws[:400]])) * x, [x])
     program.forward([[1.0]] * rows)
-    run = program.executables.best("forward", rows)
+    run = program.compiled.select_tier("forward", rows)
     tables = [len(table.tobytes()) for table in run.tables.all]
     assert (len(allocated), len(tables) > 1) == (3, True)
     assert min(sum(allocated), sum(tables)) > 3_000, "so both show in the number"
@@ -255,7 +255,7 @@ made = []
 def test_nothing_is_written_behind_the_memory(code):
     made.clear()
     with settings(
-        {f"{room}.Memory": Guarded for room in ("program", "run.executable", "training.loop", "training.mixture")}
+        {f"{room}.Memory": Guarded for room in ("program", "runtime.executable", "training.state", "training.run")}
     ):
         ws, xs = [Value(0.1 * k) for k in range(33)], [Value(0.5) for _ in range(11)]
         layer = [mc.tanh(mc.dot(ws[11 * k : 11 * k + 11], xs)) for k in range(3)]

@@ -16,7 +16,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.threads.tasks import run
+from micrograd_cn.compiler.threads.tasks import run_parallel
 from micrograd_cn.optim import SGD, cosine_lr, warmup
 
 from .common import OPTIMISERS, everything, in_turn, loop, problem
@@ -85,19 +85,19 @@ def test_tasks_run_at_the_same_time_and_results_are_in_order():
         meeting.wait()
         return k
 
-    assert run([lambda k=k: meet(k) for k in range(3)]) == [0, 1, 2]
-    assert run([lambda: "alone"]) == ["alone"]
+    assert run_parallel([lambda k=k: meet(k) for k in range(3)]) == [0, 1, 2]
+    assert run_parallel([lambda: "alone"]) == ["alone"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_makes_threads_of_its_own():
-    assert run([lambda: 1, lambda: 2]) == [1, 2]
+    assert run_parallel([lambda: 1, lambda: 2]) == [1, 2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, which this is about
         child = os.fork()
     if not child:
         signal.alarm(10)
-        os._exit(run([lambda: 1, lambda: 2]) != [1, 2])
+        os._exit(run_parallel([lambda: 1, lambda: 2]) != [1, 2])
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -134,7 +134,7 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
             shots = 2  # of which the second comes while the tasks are waited for
             try:
                 signal.setitimer(signal.ITIMER_REAL, random_.uniform(1e-5, 3e-3), random_.choice([0.0, 4e-4]))
-                run([lambda: time.sleep(1e-4), task, task])
+                run_parallel([lambda: time.sleep(1e-4), task, task])
                 shots = 0
             except KeyboardInterrupt:
                 shots = 0
@@ -144,7 +144,7 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, lambda *_: None)  # a late shot comes to it, even after this, and not to nobody
     assert interrupted > 50
-    assert run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
+    assert run_parallel([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
 
 
 # Recording

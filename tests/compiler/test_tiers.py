@@ -108,8 +108,8 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
     assert is_native(program) == (code == "native")
     freed = [
         weakref.ref(program),
-        weakref.ref(program.executables.best("gradient", 3)),
-        weakref.ref(program.executables),
+        weakref.ref(program.compiled.select_tier("gradient", 3)),
+        weakref.ref(program.compiled),
     ]
     shared = compiled_for_all()
     assert all(one() is not None for one in freed)
@@ -122,15 +122,15 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
 
 def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
     _, program, rows, model = problem()
-    with kept({"runtime.executable.PATIENCE": inf}):
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
         assert "threaded code" in repr(program)
-    with kept({"runtime.executable.PATIENCE": 0.0}):
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         program.forward(rows)
         assert is_native(program)
         assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
     large = compile(mc.tanh(model.parameters()[0]) * 2.0, [])
-    with kept({"runtime.executable.PATIENCE": 0.0, "loops.schedule.MAX_NATIVE_COST": 0}):
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0, "loops.schedule.MAX_NATIVE_COST": 0}):
         large.forward([[]])
         assert not is_native(large), "a graph that is too large for it"
 
@@ -154,9 +154,9 @@ def test_training_goes_on_from_where_it_was_with_native_code(rows):
 
     def progress(losses):
         told.append(is_native(program))
-        executable.PATIENCE = inf if len(told) < 3 else 0.0
+        executable.SECONDS_BEFORE_NATIVE = inf if len(told) < 3 else 0.0
 
-    with kept({"runtime.executable.PATIENCE": inf, "training.epochs.TURN": 0.0}):  # a step a turn
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": inf, "training.epochs.POLL_SECONDS": 0.0}):  # a step a turn
         program.fit(data, mine, 8, batch_size=rows, progress=progress)
     assert told[:3] == [False] * 3
     assert told[-1]
@@ -168,7 +168,7 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.tanh(w * x), [x])
     assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
-    get, found = program.executables.get, []
+    get, found = program.compiled.get, []
 
     def slow(kind, lanes, native):
         if native:
@@ -177,8 +177,8 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
             thread.join(60)
         return get(kind, lanes, native)
 
-    monkeypatch.setattr(program.executables, "get", slow)
-    with kept({"runtime.executable.PATIENCE": 0.0}):
+    monkeypatch.setattr(program.compiled, "get", slow)
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
     assert found == [[math.tanh(1.5)] * 2]
     assert is_native(program)
@@ -197,7 +197,7 @@ def test_native_code_has_the_formulas_constants_and_parameters_of_the_threaded_c
     w.grad = v.grad = 0.0
     c.data, w.data, v.requires_grad, factor[0] = 100.0, 10.0, False, 2.0
     assert "4.0" in program.source("python")
-    with kept({"runtime.executable.PATIENCE": 0.0}):
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         assert program.forward(data) == [25.0] * rows
         program.backward(data)
         assert is_native(program)

@@ -26,7 +26,7 @@ from .common import OPTIMISERS, everything, loop, problem, settings
 def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
-    with settings({"runtime.executable.PATIENCE": 1e-7}):  # so that it goes over to other code at once
+    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):  # so that it goes over to other code at once
         losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
         losses += program.fit(rows, mine, 3, batch_size=batch)
     expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))
@@ -324,7 +324,7 @@ def test_the_way_back_to_python_is_taken_often_enough_for_ctrl_c_and_no_more_oft
     assert max(told) > 50  # many in a twentieth of a second
     assert all(b <= 2 * a for a, b in pairwise(told))
     told.clear()
-    with settings({"training.epochs.TURN": 0.0}):
+    with settings({"training.epochs.POLL_SECONDS": 0.0}):
         program.fit(rows, SGD(parameters, 1e-3), 20, progress=lambda losses: told.append(len(losses)))
     assert told == [1] * 20
 
@@ -601,7 +601,7 @@ def test_looking_for_anomalies_changes_no_number(make):
 
 def optimiser(**methods):
     """Return an optimiser of a class with such methods."""
-    return type("Own", (Optimizer,), {"slots": ("kept",), **methods})([Value(1.0)], lr=0.1)
+    return type("Own", (Optimizer,), {"state_names": ("kept",), **methods})([Value(1.0)], lr=0.1)
 
 
 def changed(change):

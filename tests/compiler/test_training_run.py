@@ -59,7 +59,7 @@ def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, na
             w[1].requires_grad = False
             optimizer = OPTIMISERS[name]([*w[1:], Value(3.0)])
             shuffle = random.Random(3) if f else None
-            with code_of(kind), settings({"training.epochs.TURN": turn}):
+            with code_of(kind), settings({"training.epochs.POLL_SECONDS": turn}):
                 losses = compile(loss, branches=bool(f)).fit(
                     samples, optimizer, 4, batch_size, shuffle, linear_lr(0.05, 500), each_step=True
                 )
@@ -76,9 +76,9 @@ def test_training_goes_on_with_native_code(batch_size, f):
 
     def progress(losses):
         told.append(is_native(compiled))
-        executable.PATIENCE = 0.0 if 9 < len(told) < 20 else inf
+        executable.SECONDS_BEFORE_NATIVE = 0.0 if 9 < len(told) < 20 else inf
 
-    with code_of("threaded"), settings({"training.epochs.TURN": 0.0}):  # a step a turn
+    with code_of("threaded"), settings({"training.epochs.POLL_SECONDS": 0.0}):  # a step a turn
         found = compiled.fit(samples, optimizers[0], 9, batch_size, progress=progress)
     assert not any(told[:9])
     assert all(told[20:])

@@ -14,7 +14,7 @@ from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, entries_of, in_order_of_names
-from ..training.update import kept_of, lower_update
+from ..training.update import used_slots, lower_update
 from .arrays import Place, fit, linear
 from .comment import Interface
 from .loops import Loops
@@ -68,7 +68,7 @@ class File:
         )
         self.interface = Interface(
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, [] if optimizer is None else [optimizer.state_names[k] for k in kept_of(*self.update)],
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.state_names[k] for k in used_slots(*self.update)],
         )  # fmt: skip
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
@@ -192,7 +192,7 @@ class File:
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
-        for at, k in enumerate(kept_of(code, results)):
+        for at, k in enumerate(used_slots(code, results)):
             place = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
             places[f"s{k}"], changed[place] = place, slots[k]
 

@@ -14,37 +14,37 @@ from ...graph.node import Node
 from ..instructions.lowering import evaluation_order
 
 
-class Captured(Value):
+class CapturedValue(Value):
     """What stands for a value that was computed before.
 
     Attributes:
         of: the value.
 
     >>> w = Value(2)
-    >>> c = Captured(w * 3)
+    >>> c = CapturedValue(w * 3)
     >>> c.data
     6.0
     """
 
-    __slots__ = ("of",)
+    __slots__ = ("original",)
 
-    def __init__(self, of: Value) -> None:
-        self.of = of
-        super().__init__(of._data, of.label)
+    def __init__(self, original: Value) -> None:
+        self.original = original
+        super().__init__(original._data, original.label)
 
     @property
     def _data(self) -> float:
-        return self.of._data
+        return self.original._data
 
     @_data.setter
     def _data(self, x: float) -> None:
-        self.of._data = x
+        self.original._data = x
 
 
-def shown(x: Any) -> str:
+def describe(x: Any) -> str:
     """Return what something is called in a message.
 
-    >>> shown(Value(2, "x")), shown(Value(2).exp()), shown(Value(2)), shown(2.0)
+    >>> describe(Value(2, "x")), describe(Value(2).exp()), describe(Value(2)), describe(2.0)
     ('x', 'exp(...)', 'a parameter', '2.0')
     """
     if not isinstance(x, Value):
@@ -53,7 +53,10 @@ def shown(x: Any) -> str:
 
 
 def capture(
-    roots: Sequence[Value], made: Collection[Value], known: dict[Value, Captured], inputs: Collection[Value] = ()
+    roots: Sequence[Value],
+    recorded: Collection[Value],
+    captured: dict[Value, CapturedValue],
+    inputs: Collection[Value] = (),
 ) -> list[Value]:
     """Return the roots of a graph with a leaf in the place of each value that is not among those made while recording.
 
@@ -70,35 +73,35 @@ def capture(
     >>> c = w * 3
     >>> y = c * w
     >>> [z] = capture([y], {y}, {})
-    >>> z.parents[0].of is c, z.parents[1] is w
+    >>> z.parents[0].original is c, z.parents[1] is w
     (True, True)
     """
     nodes = evaluation_order(roots)
-    if all(node in made for node in nodes if node.op):
+    if all(node in recorded for node in nodes if node.op):
         return list(roots)
-    found: dict[Any, Value] = {}
+    copies: dict[Any, Value] = {}
 
-    def new(x: Any) -> Any:
-        if type(x) is not float and x.op and x not in made:
-            if x not in known:
+    def replacement(x: Any) -> Any:
+        if type(x) is not float and x.op and x not in recorded:
+            if x not in captured:
                 if not traverse(x)[1].isdisjoint(inputs):
                     raise TypeError(
-                        f"{shown(x)} of an argument was computed in another thread, where nothing is recorded; compute "
+                        f"{describe(x)} of an argument was computed in another thread, where nothing is recorded; compute "
                         "it in the thread that calls the function"
                     )
-                known[x] = Captured(x)
-            return known[x]
-        return found.get(x, x)
+                captured[x] = CapturedValue(x)
+            return captured[x]
+        return copies.get(x, x)
 
     for node in nodes:
-        if node.op and node in made and node not in found:
-            operands = tuple([new(x) for x in node.operands])
+        if node.op and node in recorded and node not in copies:
+            operands = tuple([replacement(x) for x in node.operands])
             if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
-                found[node] = _with_operands(node, operands)
-    return [new(root) for root in roots]
+                copies[node] = _copy_with_operands(node, operands)
+    return [replacement(root) for root in roots]
 
 
-def _with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
+def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
     """Return the same of a node with operands of the same numbers."""
     other = object.__new__(Value)
     for slot in Node.__slots__:
@@ -110,20 +113,20 @@ def _with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
     return other
 
 
-def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> None:
+def check_captured(trained: Iterable[Value], captured: Iterable[CapturedValue]) -> None:
     """Raise ValueError if one of the values that are to be trained has its part in a captured one, which stays.
 
     >>> w = Value(2, "w")
-    >>> check_captured([w], [Captured(w * 3)])
+    >>> check_captured([w], [CapturedValue(w * 3)])
     Traceback (most recent call last):
     ValueError: fit(): the function uses mul(...), which was computed from w before it was called, and stays what it \
 is; compute it in the function, or detach() it
     """
     for p in captured:
-        leaves = traverse(p.of)[1]
+        leaves = traverse(p.original)[1]
         for x in trained:
             if x.requires_grad and (x is p or x in leaves):
                 raise ValueError(
-                    f"fit(): the function uses {shown(p.of)}, which was computed from {shown(x)} before it was "
+                    f"fit(): the function uses {describe(p.original)}, which was computed from {describe(x)} before it was "
                     "called, and stays what it is; compute it in the function, or detach() it"
                 )

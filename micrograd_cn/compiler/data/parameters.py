@@ -8,17 +8,17 @@ from threading import Lock
 
 from ...engine import Value
 from ...graph import context
-from .captured import Captured
+from .captured import CapturedValue
 
 _lock = Lock()
 _version = 0
 
 
-class Data:
+class CachedData:
     """The data of some nodes, read again only if any node has been given data since: the same array until then.
 
     >>> x = Value(1)
-    >>> data = Data([x])
+    >>> data = CachedData([x])
     >>> before = data()
     >>> data() is before
     True
@@ -29,14 +29,14 @@ class Data:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
-        self._read = -1, array("d")  # of which version, and the numbers
+        self._cached = -1, array("d")  # of which version, and the numbers
 
     def __call__(self) -> array[float]:
         """Return the data."""
-        version, numbers = self._read
+        version, numbers = self._cached
         if version != (now := _data_version()):
             numbers = array("d", [p._data for p in self._nodes])
-            self._read = now, numbers
+            self._cached = now, numbers
         return numbers
 
 
@@ -54,12 +54,12 @@ def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weigh
     """Add gradients, times a weight, to the `grad` of parameters; of a captured value, as its `backward()` does.
 
     >>> w = Value(2)
-    >>> add_gradients([w, Captured(w * 3)], [1.0, 10.0]); w.grad
+    >>> add_gradients([w, CapturedValue(w * 3)], [1.0, 10.0]); w.grad
     31.0
     """
     for p, gradient in zip(parameters, gradients, strict=True):
-        if type(p) is Captured:
-            if p.of.requires_grad:
-                p.of.backward(weight * gradient)
+        if type(p) is CapturedValue:
+            if p.original.requires_grad:
+                p.original.backward(weight * gradient)
         elif p.requires_grad:  # it may have been frozen since
             p.grad = (p.grad or 0.0) + weight * gradient

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from ...ops.number import number
 
-DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
-OTHERS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # of a buffer's formats
+CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
@@ -34,19 +34,19 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     try:
         view = memoryview(rows)
     except (TypeError, ValueError):  # it is no buffer, or one of what no buffer holds, such as dates
-        return _listed(rows, width)
+        return _read_sequences(rows, width)
     if view.ndim != 2:
         raise TypeError(
             f"rows must be in two dimensions, one row after the other, got {view.ndim}; "
             f"write {'[x], or x.reshape(1, -1), for one row' if view.ndim == 1 else 'x.reshape(len(x), -1)'}"
         )
-    if view.format and view.format in OTHERS:
-        return _listed(view.tolist(), width)
-    if view.format not in DOUBLES:
+    if view.format and view.format in CONVERTED_FORMATS:
+        return _read_sequences(view.tolist(), width)
+    if view.format not in DOUBLE_FORMATS:
         if not hasattr(rows, "astype"):
             raise TypeError(f"rows must hold real numbers, got a buffer of format {view.format!r}")
         if rows.dtype.kind == "O":
-            return _listed(rows.tolist(), width)
+            return _read_sequences(rows.tolist(), width)
         if rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8:  # others could not be converted, or not exactly
             instead = "; write x.astype(float), which rounds them" if rows.dtype.kind == "f" else ""
             raise TypeError(f"rows must hold real numbers, doubles at most, got an array of {rows.dtype}{instead}")
@@ -63,7 +63,7 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     return flat, n
 
 
-def writable(out: Any, count: int) -> int:
+def writable_address(out: Any, count: int) -> int:
     """Return the address of a buffer of so many doubles that can be written.
 
     Raises:
@@ -74,7 +74,7 @@ def writable(out: Any, count: int) -> int:
         view = memoryview(out)
     except TypeError as error:
         raise TypeError(f"out must be a buffer of doubles, got {type(out).__name__}") from error
-    if view.format not in DOUBLES or view.readonly or not view.c_contiguous:
+    if view.format not in DOUBLE_FORMATS or view.readonly or not view.c_contiguous:
         kind = "readonly" if view.readonly else f"of format {view.format!r}" if view.c_contiguous else "not contiguous"
         raise TypeError(f"out must be a buffer of doubles, to be written one after the other; it is {kind}")
     if view.nbytes != 8 * count:
@@ -82,40 +82,40 @@ def writable(out: Any, count: int) -> int:
     return address(view.cast("B")) if count else 0
 
 
-def numpy_of(rows: Any) -> Any:
+def numpy_if_array(rows: Any) -> Any:
     """Return numpy, if rows are an array of its, so that what is computed of them is one too; else None.
 
-    >>> numpy_of([[1.0]])
+    >>> numpy_if_array([[1.0]])
     """
     numpy = sys.modules.get("numpy")
     return numpy if numpy and isinstance(rows, numpy.ndarray) else None
 
 
-def returned(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
+def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
     """Return numbers of such a shape in `out`, if it is given, as an array if numpy is, or as lists.
 
     Raises:
         TypeError, ValueError: as for `writable`.
 
-    >>> returned(array("d", [1, 2]), (1, 2), None, None), returned(array("d", [1, 2]), (1, 2), None, array("d", [0, 0]))
+    >>> as_result(array("d", [1, 2]), (1, 2), None, None), as_result(array("d", [1, 2]), (1, 2), None, array("d", [0, 0]))
     ([[1.0, 2.0]], array('d', [1.0, 2.0]))
-    >>> first, second = returned(array("d"), (2, 0), None, None)
+    >>> first, second = as_result(array("d"), (2, 0), None, None)
     >>> first is second
     False
     """
     if out is not None:
-        ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
+        ctypes.memmove(writable_address(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
         return out
     if numpy:
         return numpy.frombuffer(numbers).reshape(shape) if numbers else numpy.empty(shape)
     return memoryview(numbers).cast("B").cast("d", shape).tolist() if numbers else [[] for _ in range(shape[0])]
 
 
-def overlap(data: Numbers, out: Any) -> bool:
+def overlaps(data: Numbers, out: Any) -> bool:
     """Return whether what is written would change what is read.
 
     >>> numbers = memoryview(array("d", [1, 2, 3]))
-    >>> overlap(numbers[:2], numbers[1:]), overlap(numbers[:1], numbers[1:])
+    >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])
     (True, False)
     """
     view = memoryview(out)
@@ -125,7 +125,7 @@ def overlap(data: Numbers, out: Any) -> bool:
     return first < to + view.nbytes and to < first + data.nbytes
 
 
-def _listed(rows: Any, width: int) -> tuple[array[float], int]:
+def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
     """Return nested sequences as one array."""
     if isinstance(rows, Mapping):
         raise TypeError(
@@ -160,12 +160,12 @@ def _number(x: Any, i: int) -> float:
 
 
 @lru_cache(8)
-def in_order(n: int) -> array[int]:
+def row_numbers(n: int) -> array[int]:
     """Return the numbers of n rows in order."""
     return array("q", range(n))
 
 
-def shuffled(order: list[int], n: int) -> array[int]:
+def checked_order(order: list[int], n: int) -> array[int]:
     """Return the numbers of n rows in the order that `shuffle` gave them: each once, or other memory would be read."""
     try:
         index = array("q", order)

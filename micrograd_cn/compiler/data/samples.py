@@ -14,12 +14,14 @@ from ...engine import Value
 from ...ops.number import number
 from .rows import Numbers
 
-Form: TypeAlias = Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...
-PLAIN = {float, int}
-NO_NUMBERS = (*"OSUMmc",)  # kinds of numpy's types: objects may be numbers, text, times and complex ones are not
+TreeDef: TypeAlias = (
+    Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...
+)
+PYTHON_NUMBERS = {float, int}
+NON_NUMERIC_KINDS = (*"OSUMmc",)  # kinds of numpy's types: objects may be numbers, text, times and complex ones are not
 
 
-class Array(NamedTuple):
+class ArrayDef(NamedTuple):
     """The form of an array.
 
     Attributes:
@@ -28,7 +30,7 @@ class Array(NamedTuple):
     """
 
     shape: tuple[int, ...]
-    numpy: bool
+    is_numpy: bool
 
 
 class Bucket:
@@ -41,14 +43,14 @@ class Bucket:
         samples: which sample each row is.
     """
 
-    def __init__(self, form: Form, static: tuple[Any, ...] = ()) -> None:
-        self.form, self.static = form, static
+    def __init__(self, treedef: TreeDef, static: tuple[Any, ...] = ()) -> None:
+        self.treedef, self.static = treedef, static
         self.numbers: Numbers = array("d")
         self.samples: Sequence[int] = []
         self.width = 0
 
 
-def chosen(bucket: Bucket, rows: Sequence[int]) -> Any:
+def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
     """Return some rows of a bucket as a program takes them; all of them, in order, where they are."""
     width, numbers = bucket.width, bucket.numbers
     if not width:
@@ -58,10 +60,10 @@ def chosen(bucket: Bucket, rows: Sequence[int]) -> Any:
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
 
-def as_given(samples: Any, numbers: Any) -> Any:
+def numpy_like(samples: Any, numbers: Any) -> Any:
     """Return numbers as an array of numpy's, if samples are in such arrays, and these are as many for each.
 
-    >>> as_given([(1.0,)], [[2.0]])
+    >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
     """
     numpy = sys.modules.get("numpy")
@@ -72,42 +74,42 @@ def as_given(samples: Any, numbers: Any) -> Any:
     return numbers if None in shapes or len(shapes) > 1 else numpy.asarray(numbers)
 
 
-def form_of(x: Any, numbers: array[float]) -> Form:
+def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
     """Return the form of an argument, and put its numbers at the end of `numbers`.
 
     Raises:
         TypeError: there is something else than a number in it.
 
     >>> found = array("d")
-    >>> form_of({"x": [1, 2], "y": (3, [4.0])}, found), list(found)
+    >>> treedef_of({"x": [1, 2], "y": (3, [4.0])}, found), list(found)
     ((<class 'dict'>, ('x', 'y'), ((<class 'list'>, 2), (<class 'tuple'>, (None, (<class 'list'>, 1))))), [1.0, 2.0, \
 3.0, 4.0])
     """
     kind = type(x)
-    if kind in PLAIN:
+    if kind in PYTHON_NUMBERS:
         numbers.append(number(x))
         return None
     if isinstance(x, (list, tuple)):
         kinds = {*map(type, x)}
-        if kinds <= PLAIN:
+        if kinds <= PYTHON_NUMBERS:
             numbers.extend(array("d", x) if kinds == {float} else map(number, x))
             return kind, len(x)
-        inside = tuple([form_of(item, numbers) for item in x])
+        inside = tuple([treedef_of(item, numbers) for item in x])
         return kind, len(x) if inside.count(None) == len(x) else inside
     if isinstance(x, dict):
-        return kind, tuple(x), tuple([form_of(item, numbers) for item in x.values()])
+        return kind, tuple(x), tuple([treedef_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
         raise TypeError("a Value; give its number, x.data, or use it in the function, of which it is a parameter then")
     if shape := getattr(x, "shape", ()):
-        numbers.extend(doubles(x))
-        return Array(tuple(shape), type(x).__module__ == "numpy")
+        numbers.extend(flat_doubles(x))
+        return ArrayDef(tuple(shape), type(x).__module__ == "numpy")
     if hasattr(x, "tolist") and hasattr(x, "__len__"):  # an array of Python's own
-        return form_of(x.tolist(), numbers)
+        return treedef_of(x.tolist(), numbers)
     numbers.append(number(x))
     return None
 
 
-def doubles(x: Any) -> Numbers:
+def flat_doubles(x: Any) -> Numbers:
     """Return an array's numbers in a line: where they are, if they lie so, else a copy.
 
     Raises:
@@ -122,31 +124,31 @@ def doubles(x: Any) -> Numbers:
     except (TypeError, ValueError, BufferError):
         pass  # not every array is a buffer: some lie on another device, or hold what no buffer does
     kind = getattr(getattr(x, "dtype", None), "kind", "")
-    if hasattr(x, "__array__") and kind not in NO_NUMBERS:
+    if hasattr(x, "__array__") and kind not in NON_NUMERIC_KINDS:
         import numpy as np
 
-        return doubles(np.array(x, dtype=np.float64, order="C"))
+        return flat_doubles(np.array(x, dtype=np.float64, order="C"))
     found = array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
     if len(found) != math.prod(x.shape):
         raise TypeError(f"an array of shape {tuple(x.shape)}, in which there are {len(found)} numbers")
     return found
 
 
-def rebuilt(form: Form, numbers: Iterator[Any]) -> Any:
+def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
     """Return an argument of a form.
 
-    >>> rebuilt((list, (None, (tuple, 2))), iter("abc"))
+    >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
     ['a', ('b', 'c')]
     """
-    if form is None:
+    if treedef is None:
         return next(numbers)
-    if isinstance(form, Array):
-        return _array(form, numbers)
-    kind, inside, *parts = form
+    if isinstance(treedef, ArrayDef):
+        return _unflatten_array(treedef, numbers)
+    kind, inside, *parts = treedef
     if isinstance(inside, int):
         items = [next(numbers) for _ in range(inside)]
     else:
-        items = [rebuilt(part, numbers) for part in (parts[0] if parts else inside)]
+        items = [unflatten(part, numbers) for part in (parts[0] if parts else inside)]
     if parts:
         return dict(zip(inside, items, strict=True))
     if issubclass(kind, tuple):
@@ -154,38 +156,38 @@ def rebuilt(form: Form, numbers: Iterator[Any]) -> Any:
     return items
 
 
-def _array(form: Array, numbers: Iterator[Any]) -> Any:
-    if form.numpy:
+def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
+    if treedef.is_numpy:
         import numpy as np
 
-        made = np.empty(form.shape, dtype=object)
-        for place in np.ndindex(*form.shape):
+        made = np.empty(treedef.shape, dtype=object)
+        for place in np.ndindex(*treedef.shape):
             made[place] = next(numbers)
         return made
 
     def nested(shape: tuple[int, ...]) -> Any:
         return [nested(shape[1:]) for _ in range(shape[0])] if shape else next(numbers)
 
-    return nested(form.shape)
+    return nested(treedef.shape)
 
 
-def paths(form: Form, name: str) -> list[str]:
+def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
     """Return the name of each number in an argument of a form.
 
-    >>> paths((dict, ("w", "b"), ((list, 2), None)), "p")
+    >>> leaf_paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
     """
-    return [path for path, _ in flatten(rebuilt(form, itertools.repeat(0.0)), name)[0]]
+    return [path for path, _ in flatten(unflatten(treedef, itertools.repeat(0.0)), name)[0]]
 
 
-class Static(NamedTuple):
+class StaticValue(NamedTuple):
     """The value of a static argument; two have the same program if value, type and text are equal."""
 
     value: Any
-    shown: Any
+    identity: Any
 
 
-def static_value(name: str, x: Any) -> Static:
+def static_value(name: str, x: Any) -> StaticValue:
     """Return the value of a static argument.
 
     Raises:
@@ -198,32 +200,32 @@ def static_value(name: str, x: Any) -> Static:
         hash(x)
     except TypeError as error:
         raise TypeError(f"static argument {name}, {x!r}: {error}; programs are kept by its value") from None
-    return Static(x, _as_shown(x))
+    return StaticValue(x, _identity(x))
 
 
-def _as_shown(x: Any) -> Any:
+def _identity(x: Any) -> Any:
     """Return what differs for things that differ, also where they are equal, as 1, 1.0 and True are."""
     if isinstance(x, (tuple, frozenset)):
-        return type(x), frozenset(map(_as_shown, x)) if isinstance(x, frozenset) else tuple(map(_as_shown, x))
+        return type(x), frozenset(map(_identity, x)) if isinstance(x, frozenset) else tuple(map(_identity, x))
     return type(x), repr(x) if isinstance(x, (float, complex)) else x
 
 
-def where_wrong(arguments: dict[str, Any]) -> str:
+def first_invalid(arguments: dict[str, Any]) -> str:
     """Return the first argument, or the part of it, that is no number, with the reason.
 
-    >>> where_wrong({"x": [1, [2, "3"]]})
+    >>> first_invalid({"x": [1, [2, "3"]]})
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
     """
     for name, x in arguments.items():
         for path, part in (*flatten(x, name)[0], (name, x)):
             try:
-                form_of(part, array("d"))
+                treedef_of(part, array("d"))
             except TypeError as error:
                 return f"{path}: {error}"
     return "unknown"
 
 
-def of_arrays(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
+def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
     """Return the form of samples of which there is an array for each argument, their numbers, and how many they are.
 
     Raises:
@@ -232,17 +234,19 @@ def of_arrays(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
     lengths = [x.shape[0] for x in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(f"arrays of {' and '.join(map(str, lengths))} samples")
-    form = tuple([Array(tuple(x.shape[1:]), type(x).__module__ == "numpy") if x.shape[1:] else None for x in arrays])
+    treedef = tuple(
+        [ArrayDef(tuple(x.shape[1:]), type(x).__module__ == "numpy") if x.shape[1:] else None for x in arrays]
+    )
     if len(arrays) == 1:
-        return form, doubles(arrays[0]), lengths[0]
+        return treedef, flat_doubles(arrays[0]), lengths[0]
     import numpy as np
 
     n = lengths[0]
-    together = np.concatenate([np.asarray(doubles(x)).reshape(n, math.prod(x.shape[1:])) for x in arrays], axis=1)
-    return form, doubles(together), n
+    together = np.concatenate([np.asarray(flat_doubles(x)).reshape(n, math.prod(x.shape[1:])) for x in arrays], axis=1)
+    return treedef, flat_doubles(together), n
 
 
-def buckets(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
+def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
     """Return samples as buckets, in the order of their first samples.
 
     Args:
@@ -254,16 +258,16 @@ def buckets(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str
     """
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}
-    for i, sample in enumerate(_numbered(samples)):
+    for i, sample in enumerate(_iterable(samples)):
         static, arguments = split((i, sample))
         numbers = array("d")
         try:
-            form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
+            treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
         except TypeError:
-            raise TypeError(f"sample {i}: {where_wrong(arguments)}") from None
-        key = (static, form)
+            raise TypeError(f"sample {i}: {first_invalid(arguments)}") from None
+        key = (static, treedef)
         if key not in found:
-            found[key] = Bucket(form, static)
+            found[key] = Bucket(treedef, static)
             found[key].width = len(numbers)
             rows[key] = array("d")
         rows[key].extend(numbers)
@@ -273,7 +277,7 @@ def buckets(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str
     return list(found.values())
 
 
-def _numbered(samples: Any) -> Iterable[Any]:
+def _iterable(samples: Any) -> Iterable[Any]:
     if isinstance(samples, (str, bytes, dict)) or not hasattr(samples, "__iter__"):
         raise TypeError(f"expected samples, each a tuple of arguments, got {type(samples).__name__}")
     return samples  # type: ignore[no-any-return]

@@ -15,16 +15,16 @@ from ...graph.context import Hooks, here, hooked, recording
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
-from ..data.captured import Captured, capture, shown
+from ..data.captured import CapturedValue, capture, describe
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 
-READING = (
+READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # with what separates it from a file's name
-_recorded: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
-TURNED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
+_inlining: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
+MIRRORED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
 
 
 class GuardError(ValueError):
@@ -54,7 +54,7 @@ class Guard(NamedTuple):
 
     node: Value
     held: bool
-    where: str
+    location: str
     text: str
 
 
@@ -92,11 +92,11 @@ class Traced(Value):
 
     def __repr__(self) -> str:
         """Name itself without its number, of which a text would be the same for all samples."""
-        return f"Value({shown(self)})"
+        return f"Value({describe(self)})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse to be copied, which would be a number."""
-        self._refuse("a copy", READING)
+        self._refuse("a copy", READ_INSTEAD)
 
     @property
     def partials(self) -> tuple[float, ...]:
@@ -125,13 +125,13 @@ class Traced(Value):
         """Return whether the number varies, and it is not this package that asks, which means the node itself."""
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
-        return isinstance(self, Input) or any(isinstance(x, Input) for x in traverse(self)[1])
+        return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         refuse(self, what, instead)
 
 
-class Input(Traced):
+class TracedInput(Traced):
     """A number of an argument while a function is recorded."""
 
     __slots__ = ()
@@ -145,7 +145,7 @@ class Input(Traced):
     @property
     def data(self) -> float:
         """Refuse to be read."""
-        refuse(self, ".data", READING)
+        refuse(self, ".data", READ_INSTEAD)
 
     @data.setter
     def data(self, x: Any) -> None:
@@ -160,21 +160,23 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
         what: it would be.
         instead: what to write.
     """
-    inputs = [leaf for leaf in (traverse(x)[1] or [x]) if isinstance(leaf, Input)]
+    inputs = [leaf for leaf in (traverse(x)[1] or [x]) if isinstance(leaf, TracedInput)]
     when = "for every sample" if inputs else "in all calls, whatever it becomes"
     static = f', or compile(f, static=["{x.label.partition("[")[0]}"]) for a program for each of its values'
-    other = static if isinstance(x, Input) else "" if inputs else ", or read it before the function is called"
-    raise TypeError(f"{where()}: {shown(x)} as {what} would be the same number {when}; write {instead}{other}")
-
-
-def _refuse_frozen(x: Value) -> NoReturn:
+    other = static if isinstance(x, TracedInput) else "" if inputs else ", or read it before the function is called"
     raise TypeError(
-        f"{where()}: requires_grad of {shown(x)} is another one for a part of the function that is recorded; write "
+        f"{user_location()}: {describe(x)} as {what} would be the same number {when}; write {instead}{other}"
+    )
+
+
+def _refuse_changed_flag(x: Value) -> NoReturn:
+    raise TypeError(
+        f"{user_location()}: requires_grad of {describe(x)} is another one for a part of the function that is recorded; write "
         ".detach() where no gradient is to flow to it"
     )
 
 
-def where() -> str:
+def user_location() -> str:
     """Return the file and the line outside this package that are running."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
@@ -183,16 +185,16 @@ def where() -> str:
 
 
 @contextmanager
-def as_recorded() -> Iterator[None]:
+def inline_compiled() -> Iterator[None]:
     """Have compiled functions be plain ones inside the `with` block."""
-    token = _recorded.set(True)
+    token = _inlining.set(True)
     try:
         yield
     finally:
-        _recorded.reset(token)
+        _inlining.reset(token)
 
 
-class Recorded(Hooks):
+class RecordingHooks(Hooks):
     """What is noticed while a function is recorded.
 
     Attributes:
@@ -201,37 +203,39 @@ class Recorded(Hooks):
 
     def __init__(self) -> None:
         self.guards: list[Guard] = []
-        self._told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
-        self._made: list[Value] = []
+        self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+        self._nodes: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves that were used as such
         self._inputs: Sequence[Value] = ()
-        self._alone = True  # whether all operands of what was made were made too, or are leaves
+        self._self_contained = True  # whether all operands of what was made were made too, or are leaves
 
     @contextmanager
     def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
         """Record inside the `with` block a function of some inputs."""
         self._inputs = inputs
         try:
-            with recording(), hooked(self), as_recorded():
+            with recording(), hooked(self), inline_compiled():
                 yield
-                for a, symbol, b, held, place in self._told.values():
-                    op = next(op for op in OPS.values() if op.lowerings.array == TURNED.get(symbol, symbol))
-                    node = record(op, (b, a) if symbol in TURNED else (a, b))
+                for a, symbol, b, held, place in self._comparisons.values():
+                    op = next(op for op in OPS.values() if op.lowerings.array == MIRRORED.get(symbol, symbol))
+                    node = record(op, (b, a) if symbol in MIRRORED else (a, b))
                     if node.requires_grad:
-                        self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
-                self._alone = not any(map(_reads_others, self._made))
-                check_gradient_flow(self._made)
-                others = [x for x in (*inputs, *self._made) if not x.requires_grad]
+                        self.guards.append(Guard(node, held, place, f"{describe(a)} {symbol} {describe(b)}"))
+                self._self_contained = not any(map(_reads_captured, self._nodes))
+                check_gradient_flow(self._nodes)
+                others = [x for x in (*inputs, *self._nodes) if not x.requires_grad]
                 for x in (*others, *[x for x in self._constants if x.requires_grad]):
-                    _refuse_frozen(x)
+                    _refuse_changed_flag(x)
         finally:
-            for x in (*self._made, *inputs):
+            for x in (*self._nodes, *inputs):
                 x.__class__ = Value  # which has the same slots
 
-    def captured(self, outputs: Sequence[Value], known: dict[Value, Captured]) -> tuple[list[Value], list[Guard]]:
+    def with_captured_leaves(
+        self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
+    ) -> tuple[list[Value], list[Guard]]:
         """Return outputs and guards with leaves in the place of values that were computed before; see `capture`."""
-        made = set(self._made)
-        if self._alone and made.issuperset([x for x in outputs if x.op]):
+        made = set(self._nodes)
+        if self._self_contained and made.issuperset([x for x in outputs if x.op]):
             return list(outputs), self.guards
         nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self._inputs)
         checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
@@ -239,18 +243,18 @@ class Recorded(Hooks):
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Keep a comparison."""
-        self._told.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, where()))
+        self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
 
     def read(self, x: Value, how: str) -> None:
         """Refuse that a number is read which may be another one in the next call."""
         if x.requires_grad or isinstance(x, Traced):
-            refuse(x, how, READING)
+            refuse(x, how, READ_INSTEAD)
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
         """Refuse that a number is given which would be given in this call alone."""
         raise TypeError(
-            f"{where()}: {shown(x)} is given data while a function is recorded, which its later calls would not do; "
+            f"{user_location()}: {describe(x)} is given data while a function is recorded, which its later calls would not do; "
             "give it outside the function"
         )
 
@@ -271,33 +275,33 @@ class Recorded(Hooks):
         """Refuse that what varies is a constant."""
         for x in operands:
             if isinstance(x, Traced):
-                _refuse_frozen(x)
+                _refuse_changed_flag(x)
             if isinstance(x, Value):
                 self._constants[x] = None
 
     def new_node(self, kind: Any) -> Value:
         """Return an object for a node that is made."""
         node = object.__new__(Traced)
-        self._made.append(node)
+        self._nodes.append(node)
         return node
 
 
-def _reads_others(node: Value) -> bool:
+def _reads_captured(node: Value) -> bool:
     """Return whether a node that was made while a function is recorded has an operand that was computed before."""
     return any(type(x) is Value and x.op is not None for x in node.operands)
 
 
-def is_recorded() -> bool:
+def is_inlining() -> bool:
     """Return whether a function is being recorded here, or computed as if it were.
 
-    >>> with as_recorded():
-    ...     is_recorded()
+    >>> with inline_compiled():
+    ...     is_inlining()
     True
     """
-    return _recorded.get()
+    return _inlining.get()
 
 
-class Guards:
+class CompiledGuards:
     """The guards of a recorded function, compiled.
 
     Attributes:
@@ -305,12 +309,12 @@ class Guards:
         fixed: whether no parameter has a part in them, so that they hold for a row once and for all.
     """
 
-    def __init__(self, found: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
-        self._guards = found
-        self.program = make([guard.node for guard in found], inputs) if found else None
-        leaves = traverse(*[guard.node for guard in found])[1]
-        self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
-        self._expected = array("d", [float(guard.held) for guard in found])
+    def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
+        self._guards = guards
+        self.program = make([guard.node for guard in guards], inputs) if guards else None
+        leaves = traverse(*[guard.node for guard in guards])[1]
+        self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
+        self._expected = array("d", [float(guard.held) for guard in guards])
 
     def hold(self, numbers: Any) -> bool:
         """Return whether they hold for a row."""
@@ -328,10 +332,10 @@ class Guards:
         self.program.outputs_of(data, index, threads, out, parameters)
         if out == self._expected * len(index):
             return {}
-        found = {}
+        broken = {}
         for k, row in enumerate(index):
             for guard, x in zip(self._guards, out[k * width : (k + 1) * width], strict=True):
                 if x != float(guard.held):
-                    found[row] = guard
+                    broken[row] = guard
                     break
-        return found
+        return broken

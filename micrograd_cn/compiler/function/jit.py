@@ -20,38 +20,47 @@ from ...engine import Value, constant
 from ...graph import context
 from ...ops.number import number
 from ...optim import Optimizer
-from ..data.captured import Captured
+from ..data.captured import CapturedValue
 from ..data.parameters import add_gradients
-from ..data.rows import in_order, writable
+from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
     Bucket,
-    Form,
-    as_given,
-    buckets,
-    chosen,
-    form_of,
-    of_arrays,
-    paths,
-    rebuilt,
+    TreeDef,
+    bucket_samples,
+    first_invalid,
+    flatten_arrays,
+    leaf_paths,
+    numpy_like,
+    select_rows,
     static_value,
-    where_wrong,
+    treedef_of,
+    unflatten,
 )
 from ..derivatives import Program, Variables
 from ..python import ParameterNames
-from ..runtime.executable import Executables, collector_off
-from ..threads.forks import Lock
+from ..runtime.executable import CompiledGraph, collector_off
+from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
-from ..training.epochs import Course, Progress, Shuffler, samples_first
-from ..training.run import Divided, Division, Mixture
-from ..training.state import check_constants
-from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded, where
+from ..training.epochs import Progress, Shuffler, TrainingOptions, refuse_split_samples
+from ..training.run import Dispatched, Dispatcher, TrainingRun
+from ..training.state import check_trainable
+from .guards import (
+    CompiledGuards,
+    Guard,
+    GuardError,
+    RecordingHooks,
+    TracedInput,
+    inline_compiled,
+    is_inlining,
+    user_location,
+)
 
 # What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
-PLAIN_NUMBER = (
-    r"not '?(Value|Traced)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
+PLAIN_NUMBER_ERRORS = (
+    r"not '?(Value|Traced\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
 )
 INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
-POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -154,44 +163,44 @@ class Recording:
     """
 
     program: Program
-    guards: Guards
+    guards: CompiledGuards
 
     def __init__(
         self,
         name: str,
         call: Callable[..., Any],
-        form: Form,
+        treedef: TreeDef,
         numbers: Sequence[float],
-        captured: dict[Value, Captured],
+        captured: dict[Value, CapturedValue],
     ) -> None:
-        labels = [label for argument, part in form for label in paths(part, argument)]
-        self._inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
+        labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
+        self._inputs = [TracedInput(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
-        arguments = {argument: rebuilt(part, values) for argument, part in form}
-        recorded = Recorded()
+        arguments = {argument: unflatten(part, values) for argument, part in treedef}
+        recorded = RecordingHooks()
         try:
             with collector_off(), recorded.recording(self._inputs):
                 result = call(arguments)
         except (TypeError, IndexError) as error:
-            if re.search(PLAIN_NUMBER, str(error)):
+            if re.search(PLAIN_NUMBER_ERRORS, str(error)):
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {INSTEAD}")
             raise
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, in which there is no number")
         outputs = [_output(name, path, x) for path, x in leaves]
-        self.single, self.count = not leaves[0][0], len(leaves)
-        self._outputs, self._found = recorded.captured(outputs, captured)
-        self.outcomes = [guard[1:] for guard in self._found]
+        self.single, self.output_count = not leaves[0][0], len(leaves)
+        self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
+        self.outcomes = [guard[1:] for guard in self._guards]
 
     def compile(self, make: Callable[..., Program]) -> None:
         """Make its programs."""
-        self.guards = Guards(self._found, self._inputs, make)
+        self.guards = CompiledGuards(self._guards, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
         self.program = make(outputs, self._inputs)  # it has the guards' parameters too
 
 
-Chosen: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
+RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
 
 
 class CompiledFunction:
@@ -226,13 +235,13 @@ class CompiledFunction:
             if argument not in self._signature.parameters:
                 raise ValueError(f"static={argument!r} is no argument of {self._name}{self._signature}")
         kinds = {p.kind for p in self._signature.parameters.values()}
-        plain = not self._static and kinds <= POSITIONAL
+        plain = not self._static and kinds <= POSITIONAL_KINDS
         self._positional = tuple(self._signature.parameters) if plain else ()
         self._recordings: dict[Any, list[Recording]] = {}
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
-        self._captured: dict[Value, Captured] = {}
-        self._lock = Lock()
+        self._captured: dict[Value, CapturedValue] = {}
+        self._lock = ForkSafeLock()
         self._method: CompiledFunction | None = None  # what this is of an instance
         self._instance: Any = None
         self._attribute = self._name
@@ -316,16 +325,16 @@ class CompiledFunction:
             TypeError: an argument holds something else than numbers; or the function's own error.
             GuardError: a comparison comes out otherwise than while it was recorded.
         """
-        if is_recorded():
+        if is_inlining():
             return self._f(*args, **kwargs)
-        bucket = self._bucket(args, kwargs)
+        bucket = self._bucket_of(args, kwargs)
         if not (context.active and context.here().detect_anomaly):
-            for recording in self._recordings.get((bucket.static, bucket.form), ()):
+            for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
                 if recording.guards.hold(bucket.numbers):
                     numbers = recording.program.row(bucket.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
-        [(recording, rows)] = self._divided(bucket, in_order(1))
-        out = array("d", bytes(8 * recording.count))
+        [(recording, rows)] = self._dispatch(bucket, row_numbers(1))
+        out = array("d", bytes(8 * recording.output_count))
         recording.program.outputs_of(bucket.numbers, rows, 1, out)
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
@@ -354,7 +363,7 @@ class CompiledFunction:
                 return found
             return [recording.rebuild(numbers) for numbers in (found if isinstance(found, list) else found.tolist())]
 
-        return self._of_samples("forward", samples, threads, out, results)
+        return self._map_samples("forward", samples, threads, out, results)
 
     def gradient(self, samples: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None) -> Any:
         """Return the gradient of the result for every sample: with respect to its arguments' numbers, in their order.
@@ -371,12 +380,12 @@ class CompiledFunction:
         [[3.0, 2.0, 6.0], [70.0, 50.0, 35.0]]
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
-        return self._of_samples(
+        return self._map_samples(
             "gradient",
             samples,
             threads,
             out,
-            lambda made, rows, to: made.program.gradient(rows, self._wrt(wrt, made), threads, to),
+            lambda recording, rows, to: recording.program.gradient(rows, self._wrt(wrt, recording), threads, to),
         )
 
     def jacobian(
@@ -390,9 +399,9 @@ class CompiledFunction:
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
-        return self._of_samples(
+        return self._map_samples(
             "jacobian", samples, threads, out,
-            lambda made, rows, to: made.program.jacobian(rows, self._wrt(wrt, made), dense, threads, to),
+            lambda recording, rows, to: recording.program.jacobian(rows, self._wrt(wrt, recording), dense, threads, to),
         )  # fmt: skip
 
     def hessian(
@@ -412,9 +421,9 @@ class CompiledFunction:
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
-        return self._of_samples(
+        return self._map_samples(
             "hessian", samples, threads, out,
-            lambda made, rows, to: made.program.hessian(rows, lower, self._wrt(wrt, made), dense, threads, to),
+            lambda recording, rows, to: recording.program.hessian(rows, lower, self._wrt(wrt, recording), dense, threads, to),
         )  # fmt: skip
 
     def backward(self, samples: Any, threads: int = 1) -> float:
@@ -435,21 +444,21 @@ class CompiledFunction:
         n = sum(len(bucket.samples) for bucket in found)
         parts = []
         for bucket in found:
-            for recording, rows in self._divided(bucket, in_order(len(bucket.samples)), threads):
+            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 self._check_single("backward", recording)
                 parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
         for program, bucket, rows in parts:  # a constant among others has the gradient 0
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
-            share = len(rows) / n
-            total += share * loss
-            sums.append((program.parameters, gradients, share))
+            weight = len(rows) / n
+            total += weight * loss
+            sums.append((program.parameters, gradients, weight))
         for found_sums in sums:  # when no more can fail
             add_gradients(*found_sums)
         return total
 
-    @samples_first
+    @refuse_split_samples
     def fit(
         self,
         samples: Any,
@@ -475,26 +484,26 @@ class CompiledFunction:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
         found = self._buckets("fit", samples)
-        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
-        for recording in chain.from_iterable([self._recordings.get((t.static, t.form), ()) for t in found]):
+        options = TrainingOptions(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
+        for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
-                    check_constants(optimizer, program.executables)
+                    check_trainable(optimizer, program.compiled)
         if len(found) == 1:  # all of it is looked at before the first step
-            groups = self._divided(found[0], in_order(len(found[0].samples)), threads)
-            self._of_fit(groups)
-            if all(recording.guards.fixed for recording, _ in groups):
+            groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
+            self._graphs_for_fit(groups)
+            if all(recording.guards.parameter_free for recording, _ in groups):
                 self._check_gradient("fit", [recording.program for recording, _ in groups])
 
-        def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Divided, array[int]]:
-            chosen, left = self._known(bucket, rows, threads, parameters)
-            return self._of_fit(chosen), array("q", left)
+        def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
+            assigned, left = self._dispatch_known(bucket, rows, threads, parameters)
+            return self._graphs_for_fit(assigned), array("q", left)
 
-        def recorded(bucket: Bucket, rows: array[int]) -> Divided:
-            return self._of_fit(self._recorded(bucket, rows, threads))
+        def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
+            return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
 
-        division = Division(known, recorded, self._always, lambda: self.parameters)
-        return Mixture(found, division, course).fit()
+        dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters)
+        return TrainingRun(found, dispatcher, options).fit()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the results for some samples with those of the function itself.
@@ -505,10 +514,10 @@ class CompiledFunction:
             TypeError, ValueError, GuardError: as for `backward`.
         """
         for bucket in self._buckets("check", samples):
-            for recording, rows in self._divided(bucket, in_order(len(bucket.samples))):
+            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples))):
                 width = bucket.width
-                chosen = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
-                recording.program.check_named("sample", chosen, self._flat(bucket), rtol, atol)
+                numbers = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
+                recording.program.check_named("sample", numbers, self._flat_function(bucket), rtol, atol)
 
     def source(
         self,
@@ -543,20 +552,20 @@ class CompiledFunction:
 
         It computes the branch of that sample for all rows.
         """
-        return self._divided(self._bucket(args, kwargs), in_order(1))[0][0].program
+        return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0].program
 
     def __repr__(self) -> str:
         known = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
         count = f"{len(known)} program{'s' * (len(known) != 1)}" if known else "not called yet"
         lines = [f"compiled {self._name}{self._signature}: {count}"]
-        for (static, form), recording in known:
+        for (static, treedef), recording in known:
             values = [f"{name}={x.value!r}" for name, x in static]
-            lines.append(f"  ({', '.join([*map(_written, form), *values])}): {recording.program!r}")
+            lines.append(f"  ({', '.join([*map(_describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
 
     # From samples to recordings.
 
-    def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _split_static(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the values of static arguments, and the other ones by name."""
         if self._positional and len(args) == len(self._positional) and not kwargs:
             return (), dict(zip(self._positional, args, strict=True))
@@ -564,22 +573,22 @@ class CompiledFunction:
         static = tuple([(name, static_value(name, bound.pop(name))) for name in self._static if name in bound])
         return static, bound
 
-    def _bucket(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
+    def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
         """Return the bucket of one sample."""
-        static, arguments = self._split(args, kwargs)
+        static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:
-            form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
+            treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
         except TypeError:
-            raise TypeError(f"{self._name}: {where_wrong(arguments)}") from None
-        bucket = Bucket(form, static)
+            raise TypeError(f"{self._name}: {first_invalid(arguments)}") from None
+        bucket = Bucket(treedef, static)
         bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
         return bucket
 
     def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
-        if is_recorded():
+        if is_inlining():
             raise TypeError(
-                f"{where()}: {name}() of {self._name} as a part of another function would be the same number for every "
+                f"{user_location()}: {name}() of {self._name} as a part of another function would be the same number for every "
                 "sample; call it, or take its derivative by functional.grad"
             )
         wanted = [p for p in self._signature.parameters if p not in self._static]
@@ -587,23 +596,25 @@ class CompiledFunction:
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
             if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
                 raise TypeError(f"{name}(): an array for each argument of {self._name}{self._signature}; give tuples")
-            forms, numbers, n = of_arrays(arrays)
-            bucket = Bucket(tuple(zip(wanted, forms, strict=False)))
+            treedefs, numbers, n = flatten_arrays(arrays)
+            bucket = Bucket(tuple(zip(wanted, treedefs, strict=False)))
             bucket.numbers, bucket.samples = numbers, range(n)
             bucket.width = len(numbers) // n if n else 0
             found = [bucket]
         else:
-            found = buckets(samples, self._split_sample)
+            found = bucket_samples(samples, self._checked_split)
         found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
             raise ValueError(f"{name}() was given no samples, of which there is no mean")
         return found
 
-    def _wrt(self, wrt: Any, made: Recording) -> Any:
+    def _wrt(self, wrt: Any, recording: Recording) -> Any:
         """Return what a derivative is with respect to: all parameters of the function, whichever a program has."""
-        return self.parameters if wrt == "parameters" and len(made.program.parameters) < len(self.parameters) else wrt
+        return (
+            self.parameters if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters) else wrt
+        )
 
-    def _of_samples(
+    def _map_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
     ) -> Any:
         """Return what is computed of the samples by their recordings, in their order, or in `out`."""
@@ -612,29 +623,29 @@ class CompiledFunction:
         groups = [
             (bucket, *group)
             for bucket in found
-            for group in self._divided(bucket, in_order(len(bucket.samples)), threads)
+            for group in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
         ]
         if len(groups) == 1:
             [(bucket, recording, rows)] = groups
-            return compute(recording, as_given(samples, chosen(bucket, rows)), out)
+            return compute(recording, numpy_like(samples, select_rows(bucket, rows)), out)
         results: list[Any] = [None] * sum(len(bucket.samples) for bucket in found)
         for bucket, recording, rows in groups:
             for row, result in zip(
-                rows, compute(recording, as_given(samples, chosen(bucket, rows)), None), strict=True
+                rows, compute(recording, numpy_like(samples, select_rows(bucket, rows)), None), strict=True
             ):
                 results[bucket.samples[row]] = result
         if out is None:
-            return as_given(samples, results)
+            return numpy_like(samples, results)
         numbers = [[x for _, x in flatten(result)[0]] for result in results]
         if len({*map(len, numbers)}) > 1:
             raise ValueError(
                 f"{name}(): results of {self._name} have not equally many numbers, so that out has no rows"
             )
-        if writable(out, sum(map(len, numbers))):
+        if writable_address(out, sum(map(len, numbers))):
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
         return out
 
-    def _split_sample(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
         if not isinstance(sample, (tuple, list)):
             arrays = getattr(sample, "shape", ())
@@ -644,40 +655,40 @@ class CompiledFunction:
                 f"{self._name}{self._signature}; {instead}"
             )
         try:
-            return self._split(sample, {})
+            return self._split_static(sample, {})
         except TypeError as error:
             raise TypeError(f"sample {i} has not the arguments of {self._name}{self._signature}: {error}") from None
 
-    def _divided(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[Chosen]:
+    def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
-        found, left = self._known(bucket, rows, threads)
-        return [*found, *self._recorded(bucket, array("q", left), threads)] if left else found
+        found, left = self._dispatch_known(bucket, rows, threads)
+        return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
 
-    def _known(
+    def _dispatch_known(
         self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
-    ) -> tuple[list[Chosen], dict[int, Guard | None]]:
+    ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
         """Return those rows that a recording is for, and the others, each with a guard that it breaks, if there is one.
 
         While they are trained, `parameters` says where they are.
         """
-        found: list[Chosen] = []
+        found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None
-        known = tuple(self._recordings.get((bucket.static, bucket.form), ()))
+        known = tuple(self._recordings.get((bucket.static, bucket.treedef), ()))
         address = parameters()  # of those of all these recordings, to which another thread may add some meanwhile
         for recording in known:
             left = {**recording.guards.broken(bucket.numbers, rows, threads, address)}
             if len(left) < len(rows):
-                found.append((recording, _without(rows, left)))
+                found.append((recording, _excluding(rows, left)))
             rows = array("q", left)
             if not left:
                 break
         return found, dict.fromkeys(rows) if left is None else left
 
-    def _recorded(self, bucket: Bucket, rows: array[int], threads: int) -> list[Chosen]:
+    def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
         """Return rows that no recording is for yet, by those that are made for them."""
         with self._lock():  # of each form and branch one thread makes the program, which others then find
-            found, left = self._known(bucket, rows, threads)
-            known = self._recordings.setdefault((bucket.static, bucket.form), [])
+            found, left = self._dispatch_known(bucket, rows, threads)
+            known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
             while left:
                 [first, guard], *_ = left.items()
                 made = self._record(bucket, first)
@@ -686,8 +697,8 @@ class CompiledFunction:
                     del left[first]  # near a tie, where a program's rounding may decide otherwise
                     continue
                 if guard and not self._branches:
-                    self._refuse(bucket, first, guard)
-                made.compile(self._program)
+                    self._raise_guard_error(bucket, first, guard)
+                made.compile(self._make_program)
                 known.append(made)
                 self._programs.append(made.program)
                 made.program.siblings = self._programs
@@ -698,31 +709,31 @@ class CompiledFunction:
                         f"{self._name} branches otherwise for the sample with which it was just recorded: does it "
                         "change a parameter?"
                     )
-                found.append((made, _without(rows, broken)))
+                found.append((made, _excluding(rows, broken)))
                 left = {**broken}
         return found
 
-    def _of_fit(self, found: Sequence[Chosen]) -> list[tuple[Executables, array[int]]]:
+    def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return programs with their rows, if each has a single result."""
         for recording, _ in found:
             self._check_single("fit", recording)
-        return [(recording.program.executables, rows) for recording, rows in found]
+        return [(recording.program.compiled, rows) for recording, rows in found]
 
-    def _always(self, bucket: Bucket) -> list[tuple[Executables, array[int]]]:
+    def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
         """Return those rows whose program no parameter can change, by what they are recorded as."""
         found = []
-        rows = in_order(len(bucket.samples))
-        for recording in self._recordings.get((bucket.static, bucket.form), ()):
-            if not (rows and recording.single and recording.guards.fixed):
+        rows = row_numbers(len(bucket.samples))
+        for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
+            if not (rows and recording.single and recording.guards.parameter_free):
                 break
             broken = recording.guards.broken(bucket.numbers, rows)
-            found.append((recording.program.executables, _without(rows, broken)))
+            found.append((recording.program.compiled, _excluding(rows, broken)))
             rows = array("q", broken)
         return found
 
     def _record(self, bucket: Bucket, row: int) -> Recording:
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        return Recording(self._name, functools.partial(self._call, bucket), bucket.form, numbers, self._captured)
+        return Recording(self._name, functools.partial(self._call, bucket), bucket.treedef, numbers, self._captured)
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
         """Return what the function gives."""
@@ -731,26 +742,26 @@ class CompiledFunction:
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
 
-    def _program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
+    def _make_program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
         """Return a program whose parameters begin with those of the others, in the same order."""
         program = Program(outputs, inputs, self.parameters)
         self.parameters = program.parameters
         return program
 
-    def _flat(self, bucket: Bucket) -> Callable[..., Any]:
+    def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
         """Return the function of a row's numbers."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
-            with as_recorded():
-                result = self._call(bucket, {name: rebuilt(part, numbers) for name, part in bucket.form})
+            with inline_compiled():
+                result = self._call(bucket, {name: unflatten(part, numbers) for name, part in bucket.treedef})
             return result if isinstance(result, Value) else [x for _, x in flatten(result)[0]]
 
         return flat
 
-    def _refuse(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
+    def _raise_guard_error(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
         raise GuardError(
-            f"{self._name}, sample {bucket.samples[row]}: {guard.where}: {guard.text} "
+            f"{self._name}, sample {bucket.samples[row]}: {guard.location}: {guard.text} "
             f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
             f"write where(less(a, b), x, y) instead of a branch, or compile({self._name}, branches=True)"
         )
@@ -764,7 +775,7 @@ class CompiledFunction:
             raise RuntimeError(f"{name}() of {self._name}, which is a constant for these samples: it has no gradient")
 
 
-def _without(rows: array[int], some: Container[int]) -> array[int]:
+def _excluding(rows: array[int], some: Container[int]) -> array[int]:
     return array("q", [i for i in rows if i not in some]) if some else rows
 
 
@@ -777,11 +788,11 @@ def _output(name: str, path: str, x: Any) -> Value:
         ) from None
 
 
-def _written(argument: tuple[str, Form]) -> str:
+def _describe_argument(argument: tuple[str, TreeDef]) -> str:
     """Return an argument's name, and how many numbers are in it.
 
-    >>> _written(("x", None)), _written(("image", (list, 784)))
+    >>> _describe_argument(("x", None)), _describe_argument(("image", (list, 784)))
     ('x', 'image[784]')
     """
-    name, form = argument
-    return name if form is None else f"{name}[{len(paths(form, name))}]"
+    name, treedef = argument
+    return name if treedef is None else f"{name}[{len(leaf_paths(treedef, name))}]"

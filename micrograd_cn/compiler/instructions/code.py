@@ -21,7 +21,7 @@ from math import frexp, inf
 from typing import Any, TypeAlias, TypeVar
 
 from ...ops import ieee
-from ..threads.forks import Lock
+from ..threads.forks import ForkSafeLock
 
 Instruction: TypeAlias = tuple[Any, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -46,7 +46,7 @@ MIN_LOOP_TERMS = 16  # terms from which a sum is written as products with 1, and
 # in it. There is one dict for the whole process, as there is one function for each opcode.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
-_naming = Lock()
+_naming = ForkSafeLock()
 
 
 class Code:

@@ -28,18 +28,18 @@ FIELDS = (
     "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
     "gradients_at",  # where all become neighbours
 )  # fmt: skip
-CALL = 2  # words of a stage's call: function, table
-OF_ANY_LANES = ("run", "update", "accumulate", "fit")
-OF_LANES = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
-GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
-MEMORY = "ptr %s, ptr %w, ptr %a"
-BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
+CALL_WORDS = 2  # words of a stage's call: function, table
+LANE_INDEPENDENT = ("run", "update", "accumulate", "fit")
+LANE_SPECIFIC = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
+BLOCKS_PER_UPDATE = 64  # blocks of parameters that are updated together, so that they stay in the cache
+MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
+MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
-def names(lanes: int) -> dict[str, str]:
+def driver_names(lanes: int) -> dict[str, str]:
     """Return the names of the functions for so many lanes."""
-    return {name: KERNEL_PREFIX + name for name in OF_ANY_LANES} | {
-        name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in OF_LANES
+    return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {
+        name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in LANE_SPECIFIC
     }
 
 
@@ -56,7 +56,7 @@ class Drivers:
 
     def __init__(self, machine: Machine, lanes: int) -> None:
         self.machine, self.lanes = machine, lanes
-        self.name = names(lanes)
+        self.name = driver_names(lanes)
 
     def kernels(self) -> KernelWriters:
         """Return what writes each of them, by name."""
@@ -67,7 +67,7 @@ class Drivers:
         f.kernels[called] = self.kernels()[called]
         return f.call(kind, called, *operands)
 
-    def _run(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
+    def _run_stages(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
         memory = ("ptr %s", "ptr %w", f"ptr {totals}")
         self._call(f, "void", "run", f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
 
@@ -91,7 +91,7 @@ class Drivers:
             seeds = "poison"
             for lane in range(self.lanes):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
-                seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
+                seeds = self._insert(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
             f.store(lanes.type, seeds, f.at("%w", seed, BYTE), 8)
         to = f.at("%w", _field(f, "row_at"), BYTE)
         if lanes.scalar:
@@ -99,7 +99,7 @@ class Drivers:
             f.do("ret void")
             return f
         simd = Lanes(f, self.machine.simd, self.machine.fused)
-        with self._neighbours(f, width) as (first, rest):
+        with self._simd_steps(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
                 chosen = [f.load(simd.type, f.at(row, first)) for row in rows[half : half + simd.count]]
                 for k, x in enumerate(simd.transpose(chosen)):
@@ -108,18 +108,20 @@ class Drivers:
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
-                x = self._with(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
+                x = self._insert(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
             f.store(lanes.type, x, f.at(to, f.times(one.index, self.lanes)), 8)
         f.do("ret void")
         return f
 
-    def _with(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
+    def _insert(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
         """Return a vector with a number in one lane."""
         if lanes.scalar:
             return number
         return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
 
-    def _panel(self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a") -> None:
+    def _run_panel(
+        self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
+    ) -> None:
         """Load some blocks of rows from `start` on, and run the stages of the samples."""
         stride = _field(f, "block")
         with f.loop(blocks) as block:
@@ -130,18 +132,18 @@ class Drivers:
                 f, "void", "load", "ptr %p", "ptr %rows", f"ptr {f.at('%index', first, 'i64')}",
                 f"i64 {valid}", f"double {each}", f"double {other}", f"ptr {to}",
             )  # fmt: skip
-        self._run(f, "sample", blocks, stride, totals)
+        self._run_stages(f, "sample", blocks, stride, totals)
 
-    def _blocks(self, f: Function, n: str) -> str:
+    def _block_count(self, f: Function, n: str) -> str:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
         """Write the function that computes the outputs of every row."""
-        f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY}")
+        f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
-        self._run(f, "batch", "1", stride)
-        self._run(f, "broadcast", f.smaller(self._blocks(f, "%n"), size), stride)
+        self._run_stages(f, "batch", "1", stride)
+        self._run_stages(f, "broadcast", f.smaller(self._block_count(f, "%n"), size), stride)
         stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
         whole = f.quotient("%n", self.lanes)
         with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
@@ -149,7 +151,7 @@ class Drivers:
             start = f.times(panel.index, self.lanes)
             to = f.at("%out", f.times(start, outputs))
             totals = f.op(f"select i1 {stored}, ptr {to}, ptr %a")
-            self._panel(f, start, "%n", "poison", "poison", blocks, totals)  # there is no gradient
+            self._run_panel(f, start, "%n", "poison", "poison", blocks, totals)  # there is no gradient
             with f.when(f.op(f"xor i1 {stored}, true")):
                 if self.lanes == 1:  # a panel is a row
                     with f.loop(outputs) as output:
@@ -173,7 +175,7 @@ class Drivers:
                 to = f.at("%out", f.times(start, outputs))
                 unused = f.at("%w", f.times(size, stride), BYTE)
                 totals = f.op(f"select i1 {stored}, ptr {unused}, ptr %a")
-                self._panel(f, start, "%n", "poison", "poison", "1", totals)
+                self._run_panel(f, start, "%n", "poison", "poison", "1", totals)
                 with f.when(stored):
                     f.copy(to, unused, f.times(rest, outputs))
                 with f.when(f.op(f"xor i1 {stored}, true")), f.loop(outputs) as output:
@@ -189,7 +191,7 @@ class Drivers:
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
-        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(BUFFERS))
+        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(MEMORY_ARGUMENTS))
         operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
         long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
         with f.when(long):  # other threads go on
@@ -214,7 +216,7 @@ class Drivers:
         """Store the outputs of a whole block, row by row."""
         outputs = _field(f, "outputs")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
-        with self._neighbours(f, outputs) as (number, rest):
+        with self._simd_steps(f, outputs) as (number, rest):
             places = [self._output(f, table, block, f.add(number, k)) for k in range(simd.count)]
             for half in range(0, self.lanes, simd.count):
                 xs = [f.load(simd.type, f.at(place, half)) for place in places]
@@ -227,7 +229,7 @@ class Drivers:
                 f.store("double", x, f.at(to, f.add(one.index, f.times(lane, outputs))))
 
     @contextmanager
-    def _neighbours(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
+    def _simd_steps(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
         """Repeat the body for each SIMD vector of some neighbours: it is given the number of the first of them.
 
         The last vector ends at the end, so it may overlap the one before. The body is also given how many are to be
@@ -243,8 +245,8 @@ class Drivers:
 
     def begin(self) -> Function:
         """Write the function that computes what a batch needs once."""
-        f = Function(self.name["begin"], f"ptr %p, {MEMORY}")
-        self._run(f, "batch", "1", _field(f, "block"))
+        f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
+        self._run_stages(f, "batch", "1", _field(f, "block"))
         f.do("ret void")
         return f
 
@@ -252,18 +254,18 @@ class Drivers:
         """Write the function that makes the totals of the rows' gradients and returns the sum of their losses."""
         f = Function(
             self.name["panels"],
-            f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY}",
+            f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY_PARAMETERS}",
             "double",
         )
         stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
         f.clear("%a", _field(f, "count"))
-        count = self._blocks(f, "%n")
-        self._run(f, "broadcast", f.smaller(count, size), stride)
+        count = self._block_count(f, "%n")
+        self._run_stages(f, "broadcast", f.smaller(count, size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.lanes)
-            self._panel(f, start, "%n", "%each", "%other", blocks)
-            self._run(f, "totals", blocks, stride)
+            self._run_panel(f, start, "%n", "%each", "%other", blocks)
+            self._run_stages(f, "totals", blocks, stride)
             rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.lanes))
             [total] = panel.carried
             with f.loop(rows, [("double", total)]) as row:
@@ -293,19 +295,19 @@ class Drivers:
         Lanes of the last block that have no row have seed 0; but 0 times infinity is nan. So where a total is not
         finite and that block was not full, all is computed anew row by row, each row in all lanes.
         """
-        f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}")
+        f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")
-        bad = self._means(f, f.op(f"fdiv double 1.0, {n}"))
+        bad = self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
         if self.lanes > 1:
             ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.lanes}')}, 0")
             with f.when(f.op(f"and i1 {ragged}, {f.op(f'fcmp uno double {bad}, 0.0')}")):
                 f.clear("%a", _field(f, "count"))
                 each = literal(1.0 / self.lanes)
                 with f.loop("%n") as row:
-                    self._panel(f, row.index, f.add(row.index, 1), each, each, "1")
-                    self._run(f, "totals", "1", _field(f, "block"))
-                self._means(f, f.op(f"fdiv double 1.0, {n}"))
-        self._run(f, "after", "1", _field(f, "block"))
+                    self._run_panel(f, row.index, f.add(row.index, 1), each, each, "1")
+                    self._run_stages(f, "totals", "1", _field(f, "block"))
+                self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
+        self._run_stages(f, "after", "1", _field(f, "block"))
         table, to = _pointer(f, "gradient_table"), f.at("%s", _field(f, "gradients_at"), BYTE)
         with f.repeat(_field(f, "gradients")) as part:
             found, first, count = (f.word(table, f.add(f.times(part.index, 3), k)) for k in range(3))
@@ -313,7 +315,7 @@ class Drivers:
         f.do("ret void")
         return f
 
-    def _means(self, f: Function, scale: str) -> str:
+    def _scale_totals(self, f: Function, scale: str) -> str:
         """Multiply the totals, and return 0, or nan if one of them is not finite."""
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
@@ -327,27 +329,27 @@ class Drivers:
 
     def gradient(self) -> Function:
         """Write the function that computes the mean output and its gradient over a batch."""
-        f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
+        f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
-        self._call(f, "void", "begin", "ptr %p", *BUFFERS)
+        self._call(f, "void", "begin", "ptr %p", *MEMORY_ARGUMENTS)
         seeds = ("double 1.0", "double 0.0")
-        total = self._call(f, "double", "panels", *given, *seeds, *BUFFERS)
-        self._call(f, "void", "finish", *given, *BUFFERS)
+        total = self._call(f, "double", "panels", *given, *seeds, *MEMORY_ARGUMENTS)
+        self._call(f, "void", "finish", *given, *MEMORY_ARGUMENTS)
         n = f.op("uitofp i64 %n to double")
         f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
         return f
 
     def run(self) -> Function:
         """Write the function that runs a list of stages."""
-        f = Function(self.name["run"], f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
+        f = Function(self.name["run"], f"ptr %stages, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
         f.open("next")
         f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
         function = f.pointer("%stage")
         f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
         f.open("one")
-        f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
-        f.do(f"%following = getelementptr i64, ptr %stage, i64 {CALL}")
+        f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride)")
+        f.do(f"%following = getelementptr i64, ptr %stage, i64 {CALL_WORDS}")
         f.do("br label %next")
         f.open("out")
         f.do("ret void")
@@ -379,9 +381,9 @@ class Drivers:
             return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
 
         stages("batch", "%uw", "1")
-        with f.loop("%all", step=GROUP) as group:
+        with f.loop("%all", step=BLOCKS_PER_UPDATE) as group:
             first = group.index
-            count = f.smaller(f.subtract("%all", first), GROUP)
+            count = f.smaller(f.subtract("%all", first), BLOCKS_PER_UPDATE)
             own = f.smaller(f.subtract(f.larger("%own", first), first), count)
             w = f.at("%uw", f.times(first, stride), BYTE)
             with f.repeat(own) as block:

@@ -16,8 +16,8 @@ from math import inf
 from typing import Any, TypeVar
 
 from ...engine import Value
-from ..data.captured import Captured
-from ..data.parameters import Data
+from ..data.captured import CapturedValue
+from ..data.parameters import CachedData
 from ..instructions.code import AFTER, BATCH, SAMPLE
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
@@ -30,24 +30,30 @@ from ..loops.stages import Call, StraightLine
 from ..native import parts_of, write_part
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
-from ..threads.forks import Lock
-from ..threads.tasks import divide, run
+from ..threads.forks import ForkSafeLock
+from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
-SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
-PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
-SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
+PADDING = 16  # doubles after the last scalar, which a vector may read, and none uses
+SECONDS_BEFORE_NATIVE = (
+    1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
+)
+SECONDS_BEFORE_FAST_KERNELS = (
+    1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
+)
 T = TypeVar("T")
 # Single rows are computed as maps if a level has so many instructions of one opcode on average, and there are so many
 # in all: values of fewer stay in registers, and to gather them takes longer.
-ALIKE, LEAST = 8.0, 200
-LONG_CALL = (
+MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
+GIL_RELEASE_SIZE = (
     20_000  # instructions a lane, some microseconds, from which a prepared call lets other threads of Python run
 )
 MAX_SCALAR_ROWS = 2  # rows up to which each is done by itself, with scalars
-ALIGNED = 16  # parameters are copied in blocks of the widest width
-TURNS = 8  # parts for each thread, taken from one queue when it has done one, so that none waits long for the others
-ROWS = 1024  # of a part, at least
+PARAMETER_ALIGNMENT = 16  # parameters are copied in blocks of the widest width
+PARTS_PER_THREAD = (
+    8  # parts for each thread, taken from one queue when it has done one, so that none waits long for the others
+)
+MIN_ROWS_PER_PART = 1024  # of a part, at least
 MANY_OBJECTS = 10_000  # objects that the garbage collector needs a millisecond to go through
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 POINTERS = [POINTER] * 3
@@ -64,30 +70,30 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-def nothing(first: int, count: int) -> None:
+def no_collector(first: int, count: int) -> None:
     """Collect nothing of some rows' outputs."""
 
 
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
     """Return one of the functions that all programs share, for blocks of so many lanes."""
     result, arguments = SIGNATURES[name]
-    address = address_of_driver(name, lanes, fast)
+    address = driver_address(name, lanes, fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # it holds no lock of Python while it runs
 
 
-def address_of_driver(name: str, lanes: int, fast: bool) -> int:
+def driver_address(name: str, lanes: int, fast: bool) -> int:
     """Return where one of these functions is."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
 
 
-def pitch(parameters: int) -> int:
+def padded_count(parameters: int) -> int:
     """Return how many places so many parameters have."""
-    return -(-parameters // ALIGNED) * ALIGNED or ALIGNED
+    return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 
-class Stages:
+class StageLists:
     """The lists of a plan's stages, the straight lines among them as native or threaded code.
 
     Attributes:
@@ -129,22 +135,22 @@ class Stages:
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
         """Return the address of a phase's list, with more stages after it, and before it."""
-        return _list(self.tables, [*before, *self._calls[phase], *more])
+        return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
-        return _list(self.tables, self.tables.broadcast_calls(self.places))
+        return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 
-def _list(tables: Tables, calls: Sequence[Call]) -> int:
+def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
     """Return the address of a list of stages, which ends with zeros."""
-    return tables.table([word for call in (*calls, (0,) * drivers.CALL) for word in call])
+    return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
 
 
-def _side_by_side(places: Sequence[int]) -> list[int]:
+def _contiguous_runs(places: Sequence[int]) -> list[int]:
     """Return for each part of some places, in bytes, that lie side by side its first one, its number, and how many.
 
-    >>> _side_by_side([80, 88, 96, 40, 48]), _side_by_side([])
+    >>> _contiguous_runs([80, 88, 96, 40, 48]), _contiguous_runs([])
     ([80, 0, 3, 40, 3, 2], [])
     """
     found: list[int] = []
@@ -168,13 +174,13 @@ class Executable:
         sizes: of its memory.
     """
 
-    def __init__(self, tables: Tables, lowering: Lowering, kind: str, pitch: int, native: bool) -> None:
+    def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
         self.tables, self.native = tables, native
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        copied = _side_by_side([plan.offset(i) for i in lowering.gradients] if kind == "gradient" else [])
-        self.stages = stages = Stages(tables, native, lowering.outputs if kind == "forward" else ())
+        copied = _contiguous_runs([plan.offset(i) for i in lowering.gradients] if kind == "gradient" else [])
+        self.stages = stages = StageLists(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
@@ -184,7 +190,7 @@ class Executable:
                 batch=stages.address(BATCH, tables.pack_calls),
                 broadcast=stages.address_of_broadcasts(),
                 sample=stages.address(SAMPLE, before=tables.input_copies()),
-                totals=_list(tables, tables.totals),
+                totals=_stage_list(tables, tables.totals),
                 after=stages.address(AFTER),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
@@ -198,12 +204,12 @@ class Executable:
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
-                gradients_at=WORD * pitch,
+                gradients_at=WORD * padded_count,
             )
         )
         self.outputs = len(lowering.outputs)
         unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0  # rows beyond the last one
-        self.sizes = places.scalar_count + SLACK, plan.blocks * block // WORD + unused, plan.total_count + SLACK
+        self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         tables.link(fast=native)
@@ -216,94 +222,98 @@ class Executable:
 
     def forward(
         self,
-        memories: Sequence[Buffers],
+        thread_buffers: Sequence[Buffers],
         data: int,
         index: int,
         n: int,
         out: int,
-        collect: Callable[[int, int], object] = nothing,
+        collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
         """Compute the outputs of all rows; return what `collect(first, count)` gives for each part of them, in order.
 
         A thread that has done some goes on with the next ones, while others compute.
         """
-        call, width, threads = self._driver("forward"), self.outputs, len(memories)
-        parts = divide(n, self.lanes, threads * max(1, min(TURNS, n // (threads * ROWS))) if threads > 1 else 1)
+        call, width, threads = self._driver("forward"), self.outputs, len(thread_buffers)
+        parts = split_rows(
+            n,
+            self.lanes,
+            threads * max(1, min(PARTS_PER_THREAD, n // (threads * MIN_ROWS_PER_PART))) if threads > 1 else 1,
+        )
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
-        def work(memory: Buffers) -> None:
+        def work(buffers: Buffers) -> None:
             while True:
                 try:
                     k, (first, count) = waiting.popleft()
                 except IndexError:
                     return
                 rows, to = index + WORD * first, out + WORD * width * first
-                call(self.header, data, rows, count, to, *memory.addresses)
+                call(self.header, data, rows, count, to, *buffers.addresses)
                 found[k] = collect(first, count)
 
         start = time.perf_counter()
-        run([partial(work, memory) for memory in memories[: len(parts)]])
+        run_parallel([partial(work, buffers) for buffers in thread_buffers[: len(parts)]])
         self.seconds += time.perf_counter() - start
         return [found[k] for k in range(len(parts))]
 
-    def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
+    def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
-        long = n * size > LONG_CALL * self.lanes
+        long = n * size > GIL_RELEASE_SIZE * self.lanes
         writer = drivers.Drivers(self.tables.machine, self.lanes)
         code = self.tables.machine.address(writer.name["prepared"], writer.prepared, self.tables.fast)
-        return builtin_function(code, [self.header, data, index, n, out, *memory.addresses, long], *result, memory)
+        return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
-    def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
+    def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""
         gradient = self._driver("gradient")  # compiled, if need be, before the clock runs
         start = time.perf_counter()
-        first = memories[0]
-        if len(memories) == 1:
+        first = thread_buffers[0]
+        if len(thread_buffers) == 1:
             loss = float(gradient(self.header, data, index, n, *first.addresses))
         else:
             begin, panels = self._driver("begin"), self._driver("panels")
 
-            def part(at: int, count: int, memory: Buffers) -> float:
-                begin(self.header, *memory.addresses)
+            def part(at: int, count: int, buffers: Buffers) -> float:
+                begin(self.header, *buffers.addresses)
                 rows = index + WORD * at
-                return float(panels(self.header, data, rows, count, 1.0, 0.0, *memory.addresses))
+                return float(panels(self.header, data, rows, count, 1.0, 0.0, *buffers.addresses))
 
-            divided = divide(n, self.lanes, len(memories))
-            tasks = [partial(part, *rows, memory) for rows, memory in zip(divided, memories, strict=False)]
-            losses = run(tasks)
-            for memory in memories[1 : len(divided)]:
-                self._driver("add")(self.header, first.a.address, memory.a.address)
+            divided = split_rows(n, self.lanes, len(thread_buffers))
+            tasks = [partial(part, *rows, buffers) for rows, buffers in zip(divided, thread_buffers, strict=False)]
+            losses = run_parallel(tasks)
+            for buffers in thread_buffers[1 : len(divided)]:
+                self._driver("add")(self.header, first.totals.address, buffers.totals.address)
             self._driver("finish")(self.header, data, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
         return loss
 
-    def memory(self) -> Buffers:
+    def acquire(self) -> Buffers:
         """Return memory that no other thread uses."""
         try:
             return self._unused.pop()
         except IndexError:
             return Buffers(self)
 
-    def write(self, memory: Buffers, parameters: array[float]) -> None:
+    def write(self, buffers: Buffers, parameters: array[float]) -> None:
         """Put the parameters' data into memory."""
-        ctypes.memmove(memory.s.address, parameters.buffer_info()[0], WORD * len(parameters))
+        ctypes.memmove(buffers.scalars.address, parameters.buffer_info()[0], WORD * len(parameters))
 
     @contextmanager
-    def memories(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
+    def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
         """Give memory for some threads, with the parameters' data in it, inside the block."""
-        taken = [self.memory() for _ in range(count)]
-        for memory in taken:
-            self.write(memory, parameters)
+        taken = [self.acquire() for _ in range(count)]
+        for buffers in taken:
+            self.write(buffers, parameters)
         yield taken
-        for memory in taken:
-            self.done(memory)
+        for buffers in taken:
+            self.release(buffers)
 
-    def done(self, memory: Buffers) -> None:
+    def release(self, buffers: Buffers) -> None:
         """Take memory back."""
-        self._unused.append(memory)
+        self._unused.append(buffers)
 
 
 class Buffers:
@@ -311,14 +321,14 @@ class Buffers:
 
     def __init__(self, executable: Executable) -> None:
         scalars, panel, totals = executable.sizes
-        self.s, self.w, self.a = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
+        self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
         for place, x in executable.constants.items():
-            self.s.data[place] = x
-        panel_at = self.w.address if executable.lanes > 1 else self.s.address
-        self.addresses = (self.s.address, panel_at, self.a.address)
+            self.scalars.data[place] = x
+        panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
+        self.addresses = (self.scalars.address, panel_at, self.totals.address)
 
 
-class Executables:
+class CompiledGraph:
     """The executables of a program, each made when it is needed.
 
     Attributes:
@@ -330,19 +340,19 @@ class Executables:
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
-        self._made: dict[Any, Any] = {}
-        self._lock = Lock()
-        self._making = threading.Lock()
+        self._cache: dict[Any, Any] = {}
+        self._lock = ForkSafeLock()
+        self._compiling = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
-        self.data = Data(self.graph.parameters)
-        self.captured = [p for p in self.graph.parameters if isinstance(p, Captured)]
-        self.pitch = pitch(len(self.graph.parameters))
+        self.data = CachedData(self.graph.parameters)
+        self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
+        self.padded_parameters = padded_count(len(self.graph.parameters))
 
     @property
     def lowering(self) -> Lowering:
         """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
-        return self._once("lowering", lambda: Lowering(self.graph))
+        return self._make_once("lowering", lambda: Lowering(self.graph))
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables of "forward" or "gradient", with a row in each lane, or for single rows."""
@@ -355,37 +365,39 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, batched)
-            gather = schedule.threaded_only or (schedule.cost >= LEAST and schedule.mean_group_size() >= ALIKE)
-            on, room = self.machine, 2 * self.pitch
+            gather = schedule.threaded_only or (
+                schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
+            )
+            on, room = self.machine, 2 * self.padded_parameters
             plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
             return Tables(plan, on)
 
-        return self._once((kind, batched), make)
+        return self._make_once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable."""
 
         def make() -> Executable:
-            return Executable(self.tables(kind, batched), self.lowering, kind, self.pitch, native)
+            return Executable(self.tables(kind, batched), self.lowering, kind, self.padded_parameters, native)
 
-        return self._once((kind, batched, native), make)
+        return self._make_once((kind, batched, native), make)
 
-    def best(self, kind: str, rows: int) -> Executable:
+    def select_tier(self, kind: str, rows: int) -> Executable:
         """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
         batched = rows > MAX_SCALAR_ROWS
-        found: Executable | None = self._made.get((kind, batched, True))
+        found: Executable | None = self._cache.get((kind, batched, True))
         if found:
             return found
         found = self.get(kind, batched, native=False)
         self.upgrade_kernels(found, found.seconds)
-        if self.should_compile(found, found.seconds) and self._making.acquire(blocking=False):
+        if self.should_compile(found, found.seconds) and self._compiling.acquire(blocking=False):
             try:  # other threads go on with the code that there is
                 return self.get(kind, batched, native=True)
             finally:
-                self._making.release()
+                self._compiling.release()
         return found
 
-    def quickest(self, kind: str, rows: int) -> Executable:
+    def fastest_tier(self, kind: str, rows: int) -> Executable:
         """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
@@ -398,47 +410,47 @@ class Executables:
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
         """Go over to fast shared functions if those that there are run so long."""
         tables = executable.tables
-        if not tables.fast and seconds > SOON * self.machine.count_slow(tables.kernels):
+        if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
                 tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
         schedule = executable.plan.schedule
-        return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * PATIENCE
+        return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * SECONDS_BEFORE_NATIVE
 
-    def described(self) -> str:
+    def description(self) -> str:
         """Return what the program is, in a line."""
-        made = [x for x in self._made.values() if isinstance(x, Executable)]
+        made = [x for x in self._cache.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
         size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.tables.all)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
-    def text(self, kind: str) -> str:
+    def llvm_text(self, kind: str) -> str:
         """Return the native code's text, and that of the shared functions that it needs."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
-        shared = {drivers.names(self.machine.width)[kind], *stages.tables.kernels}
+        shared = {drivers.driver_names(self.machine.width)[kind], *stages.tables.kernels}
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
-    def written(self, write: Callable[[Lowering], str]) -> str:
+    def with_lowering(self, write: Callable[[Lowering], str]) -> str:
         """Return what is written of the instructions, to which meanwhile no other thread adds any."""
         with self._lock(), collector_off():
             return write(self.lowering)
 
-    def native(self, executable: Executable) -> Executable:
+    def native_gradient(self, executable: Executable) -> Executable:
         """Return the same gradient as native code."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
-    def _once(self, key: Any, make: Callable[[], T]) -> T:
-        if key not in self._made:
+    def _make_once(self, key: Any, make: Callable[[], T]) -> T:
+        if key not in self._cache:
             with self._lock():
-                if key not in self._made:
+                if key not in self._cache:
                     with collector_off():
-                        self._made[key] = make()
-        found: T = self._made[key]
+                        self._cache[key] = make()
+        found: T = self._cache[key]
         return found
 
 

@@ -6,13 +6,13 @@ import time
 from array import array
 from typing import Any
 
-from ..data.rows import Numbers, address, in_order
-from .executable import Executable, Executables
+from ..data.rows import Numbers, address, row_numbers
+from .executable import CompiledGraph, Executable
 
-SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
+CALLS_BETWEEN_CHECKS = 256  # calls between two looks at whether better code is worth the time to make it
 
 
-class Prepared:
+class PreparedCall:
     """What computes the outputs of the same rows again and again, for one thread at a time.
 
     Attributes:
@@ -21,22 +21,22 @@ class Prepared:
     """
 
     def __init__(
-        self, executables: Executables, executable: Executable, data: Any, n: int, out: int, *held: Any
+        self, compiled: CompiledGraph, executable: Executable, data: Any, n: int, out: int, *kept_alive: Any
     ) -> None:
-        self.executable, self._memory, index = executable, executable.memory(), in_order(n)
+        self.executable, self._buffers, index = executable, executable.acquire(), row_numbers(n)
         self.run = executable.prepared(
-            self._memory, address(data), address(index), n, out, *held, index, data, executables
+            self._buffers, address(data), address(index), n, out, *kept_alive, index, data, compiled
         )
-        self._data, self._written = executables.data, array("d")
+        self._data, self._parameters = compiled.data, array("d")
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
-        if self._written is not (data := self._data()):
-            self.executable.write(self._memory, data)
-            self._written = data
+        if self._parameters is not (data := self._data()):
+            self.executable.write(self._buffers, data)
+            self._parameters = data
 
 
-class _Ready(Prepared):
+class _PreparedRow(PreparedCall):
     """The same of one row.
 
     Attributes:
@@ -44,18 +44,18 @@ class _Ready(Prepared):
         out: where the outputs are then.
     """
 
-    def __init__(self, executables: Executables, executable: Executable) -> None:
-        self.numbers = memoryview(array("d", bytes(8 * executables.lowering.width)))
+    def __init__(self, compiled: CompiledGraph, executable: Executable) -> None:
+        self.numbers = memoryview(array("d", bytes(8 * compiled.lowering.width)))
         self.out = array("d", bytes(8 * executable.outputs))
-        super().__init__(executables, executable, self.numbers, 1, address(self.out), None)
+        super().__init__(compiled, executable, self.numbers, 1, address(self.out), None)
 
 
-class Caller:
+class RowRunner:
     """The outputs for one row after the other; several threads may call it at the same time.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
-    >>> call = Caller(Executables([w * x, -x], [x]))
+    >>> call = RowRunner(CompiledGraph([w * x, -x], [x]))
     >>> call(array("d", [2])).tolist()
     [6.0, -2.0]
     >>> w.data = 5
@@ -63,41 +63,41 @@ class Caller:
     [10.0, -2.0]
     """
 
-    def __init__(self, executables: Executables) -> None:
-        self._executables = executables
-        self._ready: list[_Ready] = []
+    def __init__(self, compiled: CompiledGraph) -> None:
+        self._compiled = compiled
+        self._idle: list[_PreparedRow] = []
         self._executable: Executable | None = None
-        self._calls, self._next = 0, 1
+        self._calls, self._next_check = 0, 1
 
     def __call__(self, numbers: Numbers) -> array[float]:
         """Return the outputs of a row."""
         try:
-            ready = self._ready.pop()
+            row = self._idle.pop()
         except IndexError:
-            ready = self._made()
-        ready.numbers[:] = numbers
-        ready.renew()
+            row = self._prepare_row()
+        row.numbers[:] = numbers
+        row.renew()
         self._calls += 1
-        if self._calls < self._next:
-            ready.run()
+        if self._calls < self._next_check:
+            row.run()
         else:
-            self._look(ready)
-        out = ready.out[:]
-        if ready.executable is self._executable:
-            self._ready.append(ready)
+            self._run_and_check_tier(row)
+        out = row.out[:]
+        if row.executable is self._executable:
+            self._idle.append(row)
         return out
 
-    def _made(self) -> _Ready:
-        self._executable = self._executables.best("forward", 1)
-        return _Ready(self._executables, self._executable)
+    def _prepare_row(self) -> _PreparedRow:
+        self._executable = self._compiled.select_tier("forward", 1)
+        return _PreparedRow(self._compiled, self._executable)
 
-    def _look(self, ready: _Ready) -> None:
+    def _run_and_check_tier(self, row: _PreparedRow) -> None:
         """Compute the row, and let go what is ready if there is better code by now."""
         begun = time.perf_counter()
-        ready.run()
-        ready.executable.seconds += self._calls * (time.perf_counter() - begun)
-        self._calls, self._next = 0, min(2 * self._next, SELDOM)
-        best = self._executables.best("forward", 1)
+        row.run()
+        row.executable.seconds += self._calls * (time.perf_counter() - begun)
+        self._calls, self._next_check = 0, min(2 * self._next_check, CALLS_BETWEEN_CHECKS)
+        best = self._compiled.select_tier("forward", 1)
         if best is not self._executable:
             self._executable = best
-            self._ready.clear()
+            self._idle.clear()

@@ -6,13 +6,13 @@ import os
 import threading
 from weakref import WeakSet
 
-_locks: WeakSet[Lock] = WeakSet()
+_locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
-class Lock:
+class ForkSafeLock:
     """A lock that its thread may take again: `with lock():`. In a child process it is a new one.
 
-    >>> lock = Lock()
+    >>> lock = ForkSafeLock()
     >>> with lock(), lock():
     ...     pass
     """

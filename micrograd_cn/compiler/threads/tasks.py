@@ -19,10 +19,10 @@ def check_threads(name: str, threads: Any) -> None:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
 
 
-def divide(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
+def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
     """Return the first row and the number of rows of each thread that has some: whole blocks, so that none is divided.
 
-    >>> divide(20, 8, 2), divide(20, 8, 5), divide(2, 1, 4)
+    >>> split_rows(20, 8, 2), split_rows(20, 8, 5), split_rows(2, 1, 4)
     ([(0, 16), (16, 4)], [(0, 8), (8, 8), (16, 4)], [(0, 1), (1, 1)])
     """
     blocks = -(-rows // lanes)
@@ -31,7 +31,7 @@ def divide(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
 
 
 @cache
-def _threads(count: int) -> SimpleQueue[Callable[[], object]]:
+def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
     """Return the queue of so many threads that do what is put there."""
     queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
 
@@ -45,10 +45,10 @@ def _threads(count: int) -> SimpleQueue[Callable[[], object]]:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # they are not there
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # they are not there
 
 
-class _Tasks:
+class _TaskGroup:
     """Tasks of other threads, of which none may run any more when their memory is given back.
 
     Ctrl-C may come between any two lines of the first thread, with a lock of Python's that is then never released; so
@@ -60,7 +60,7 @@ class _Tasks:
         self._running: list[int] = []
         self._stopped = False
 
-    def do(self, k: int, task: Callable[[], object]) -> None:
+    def run_one(self, k: int, task: Callable[[], object]) -> None:
         """Do the k-th task, unless it has been stopped before."""
         result = error = None
         self._running.append(k)
@@ -79,30 +79,30 @@ class _Tasks:
             time.sleep(1e-4)
 
 
-def run(tasks: Sequence[Callable[[], T]]) -> list[T]:
+def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Return the results of all tasks, which run at the same time, the first one in this thread.
 
     An exception, Ctrl-C too, comes when none runs any more.
 
-    >>> run([lambda: 1, lambda: 2, lambda: 3])
+    >>> run_parallel([lambda: 1, lambda: 2, lambda: 3])
     [1, 2, 3]
     """
     first, *others = tasks
     if not others:
         return [first()]
-    ours, results = _Tasks(), dict[int, Any]()
+    group, results = _TaskGroup(), dict[int, Any]()
     try:
         for k, task in enumerate(others, 1):
-            _threads(len(others)).put(partial(ours.do, k, task))
+            _pool(len(others)).put(partial(group.run_one, k, task))
         results[0] = first()
         while len(results) <= len(others):
-            k, results[k], error = ours.done.get()
+            k, results[k], error = group.done.get()
             if error:
                 raise error
     except BaseException:
         while True:
             try:
-                ours.stop()
+                group.stop()
                 break
             except KeyboardInterrupt:  # another one is the same as the first, even where `stop` has not begun
                 continue

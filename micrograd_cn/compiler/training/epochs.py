@@ -13,17 +13,17 @@ from operator import mul
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...optim import Optimizer
-from ..data.rows import shuffled
+from ..data.rows import checked_order
 from ..threads.tasks import check_threads
 
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
-TURN = 0.05  # seconds of training between two looks at Ctrl-C
+POLL_SECONDS = 0.05  # seconds of training between two looks at Ctrl-C
 Progress = bool | Callable[[Sequence[float]], object]
 
 
-def samples_first(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Return a method `fit` that says how samples are given where fit(X, y, optimizer, epochs=n) is written.
 
     Python would say that it got two values for epochs.
@@ -46,7 +46,7 @@ class Shuffler(Protocol):
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingOptions:
     """How `fit` trains; see `Program.fit`.
 
     Raises:
@@ -84,11 +84,11 @@ class Course:
 
 
 def train(
-    course: Course,
+    options: TrainingOptions,
     n: int,
-    do: Callable[[int, int], Sequence[float]],
-    expect: Callable[[float, float], None],
-    reorder: Callable[[array[int]], None],
+    take_steps: Callable[[int, int], Sequence[float]],
+    report_pace: Callable[[float, float], None],
+    set_order: Callable[[array[int]], None],
 ) -> list[float]:
     """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
 
@@ -100,49 +100,51 @@ def train(
             since the first step, in memory that is new, takes longer.
         reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
     """
-    losses, order, batch = array("d"), list(range(n)), min(course.batch_size or n, n)
-    a_epoch = -(-n // batch)
-    total, taken, turn, pace = course.epochs * a_epoch, 0, 1, inf
-    bar = progress_bar(total) if course.progress is True else None
-    tell = partial(advance, bar) if bar is not None else course.progress
+    losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
+    steps_per_epoch = -(-n // batch)
+    total, done, steps_per_call, pace = options.epochs * steps_per_epoch, 0, 1, inf
+    bar = progress_bar(total) if options.progress is True else None
+    report = partial(update_progress_bar, bar) if bar is not None else options.progress
     try:
-        while left := total - taken:
-            begun = taken % a_epoch
-            if course.shuffle is not None:
-                left = a_epoch - begun
-                if not begun:
-                    course.shuffle.shuffle(order)
-                    reorder(shuffled(order, n))
+        while left := total - done:
+            first = done % steps_per_epoch
+            if options.shuffle is not None:
+                left = steps_per_epoch - first
+                if not first:
+                    options.shuffle.shuffle(order)
+                    set_order(checked_order(order, n))
             start = time.perf_counter()
-            found = do(begun, min(turn, left))
-            steps = len(found)
-            if course.each_step or a_epoch == 1:
-                losses.extend(found)
+            step_losses = take_steps(first, min(steps_per_call, left))
+            steps = len(step_losses)
+            if options.each_step or steps_per_epoch == 1:
+                losses.extend(step_losses)
             else:
-                add_means(losses, found, begun, n, batch)
+                add_epoch_means(losses, step_losses, first, n, batch)
             seconds = time.perf_counter() - start
-            pace = min(pace, seconds / steps) if taken else inf
-            expect(seconds, pace * (total - taken - steps) if taken else 0.0)
-            taken += steps
-            turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
-            if callable(tell):
-                tell(found)
+            pace = min(pace, seconds / steps) if done else inf
+            report_pace(seconds, pace * (total - done - steps) if done else 0.0)
+            done += steps
+            steps_per_call = (
+                max(1, min(steps_per_call * 2, int(steps * POLL_SECONDS / seconds))) if seconds else 2 * steps_per_call
+            )
+            if callable(report):
+                report(step_losses)
     finally:
         if bar is not None:
             bar.close()
     return list(losses)
 
 
-def add_means(losses: array[float], of_steps: Sequence[float], begun: int, n: int, batch: int) -> None:
+def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
     """Add the losses of steps, from one of an epoch on, to the means of this epoch and the following ones.
 
     >>> losses = array("d", [0.5])
-    >>> add_means(losses, [1.0, 2.0, 4.0], begun=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
+    >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
     >>> [round(loss, 6) for loss in losses]
     [0.833333, 2.666667]
     """
     steps = -(-n // batch)
-    for start in range(-begun, len(of_steps), steps):
+    for start in range(-first, len(of_steps), steps):
         part = of_steps[max(start, 0) : start + steps]
         counts = [batch] * (len(part) - 1) + [min(batch, n - (max(start, 0) - start + len(part) - 1) * batch)]
         mean = sum(map(mul, part, counts)) / n
@@ -161,7 +163,7 @@ def progress_bar(steps: int) -> Any:
     return tqdm(total=steps, desc="training", unit="step", file=sys.stderr)
 
 
-def advance(bar: Any, losses: Sequence[float]) -> None:
+def update_progress_bar(bar: Any, losses: Sequence[float]) -> None:
     """Let a bar show the last steps' mean loss."""
     bar.set_postfix(loss=f"{sum(losses) / len(losses):.4g}", refresh=False)
     bar.update(len(losses))

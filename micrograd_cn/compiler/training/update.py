@@ -18,15 +18,20 @@ from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..runtime import drivers
-from ..runtime.executable import Stages
+from ..runtime.executable import StageLists
 from ..tables.tables import Tables
 
-OPTIONS = ("parameters", "lr", "steps", "kept")  # attributes in which optimisers with the same update may differ
-KEPT = 16  # updates, of the options that were used last
-_made: OrderedDict[Any, Update] = OrderedDict()
+UNCOMPILED_ATTRIBUTES = (
+    "parameters",
+    "lr",
+    "steps",
+    "kept",
+)  # attributes in which optimisers with the same update may differ
+MAX_CACHED = 16  # updates, of the options that were used last
+_cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 
-class Update:
+class CompiledUpdate:
     """The compiled update of a kind of optimiser, for any number of parameters.
 
     Of each parameter there are, in blocks with one parameter in each lane: its data, its gradient, what the optimiser
@@ -44,12 +49,12 @@ class Update:
 
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
-        self.kept = kept_of(code, outputs)
-        self.numbers = 2 + len(optimizer.state_names) + masked
+        self.used_slots = used_slots(code, outputs)
+        self.columns = 2 + len(optimizer.state_names) + masked
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
-        plan = Plan(schedule, on.simd, on.width, self.numbers, 2)
+        plan = Plan(schedule, on.simd, on.width, self.columns, 2)
         tables = Tables(plan, on)
-        self._stages = stages = Stages(tables, native=True)
+        self._stages = stages = StageLists(tables, native=True)
         places = stages.places
         self.lanes, self.block, self.constants = plan.lanes, places.vector_count * plan.lanes, places.constants
         self.scalars, self.outputs = places.scalar_count, len(outputs)
@@ -68,23 +73,23 @@ class Update:
         tables.link(fast=True)
 
 
-def compiled(optimizer: Optimizer, masked: bool) -> Update:
+def compiled_update(optimizer: Optimizer, masked: bool) -> CompiledUpdate:
     """Return the update of an optimiser, made once for all that differ in learning rate and state alone.
 
     Those of the last few options are kept: a search among thousands would fill the memory with machine code.
     """
     key = update_key(optimizer, masked)
     if key is None:
-        return Update(optimizer, masked)
-    found = _made.pop(key, None) or Update(optimizer, masked)
-    _made[key] = found  # the last one now
-    while len(_made) > KEPT:
+        return CompiledUpdate(optimizer, masked)
+    found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked)
+    _cache[key] = found  # the last one now
+    while len(_cache) > MAX_CACHED:
         with suppress(KeyError):  # another thread has been quicker
-            _made.popitem(last=False)
+            _cache.popitem(last=False)
     return found
 
 
-class Parameter:
+class TracedParameter:
     """What stands for every parameter while an update is traced."""
 
     def __init__(self, data: Term, grad: Term) -> None:
@@ -117,7 +122,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     kept = {slot: Term(slot) for slot in optimizer.state_names}
     terms = [lr, steps, data, gradient, *kept.values()]
     for attribute, held in vars(optimizer).items():
-        if attribute not in ("parameters", "kept") and any(isinstance(x, Value) for x in _held(held)):
+        if attribute not in ("parameters", "lazy_state") and any(isinstance(x, Value) for x in _members(held)):
             raise TypeError(
                 f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
                 f"given; {instead}"
@@ -128,7 +133,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         traced.lr, traced.steps = lr, steps
         traced.parameters = traced.state = None  # the code is used again for others
         before = {option: repr(x) for option, x in vars(traced).items()}
-        p: Any = Parameter(data, gradient)
+        p: Any = TracedParameter(data, gradient)
         state: dict[str, Any] = dict(kept)
         try:
             traced.update(p, state)
@@ -165,14 +170,14 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     return code, results
 
 
-def _held(held: Any) -> Iterable[Any]:
+def _members(held: Any) -> Iterable[Any]:
     """Return an attribute, or what is in it."""
     if isinstance(held, dict):
         return (*held, *held.values())
     return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
 
 
-def kept_of(code: Code, results: Sequence[int]) -> list[int]:
+def used_slots(code: Code, results: Sequence[int]) -> list[int]:
     """Return which of an optimiser's slots an update reads or changes: without momentum, not its buffer."""
     leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
     read = [j for used in code.operands for j in used]
@@ -195,7 +200,7 @@ def update_key(optimizer: Optimizer, masked: bool) -> Any:
     """
     if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
         return None
-    options = {name: x for name, x in vars(optimizer).items() if name not in OPTIONS}
+    options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
     plain = all(
         isinstance(x, (float, int, str))
         for value in options.values()
