@@ -232,7 +232,7 @@ class Lowering:
             elif certain or op.selects or self.code.value(partial) is not None:
                 pairs[parent].append((upstream, partial))
             else:  # a gradient of 0 may stand for nothing, and 0 times an infinite local derivative would be nan
-                product = self.code.machine("fmul", upstream, partial)
+                product = self.code.emit("fmul", upstream, partial)
                 terms[parent].append(
                     self.code.apply(ops.where, [self._reach_of(node), product, self.code.constant(0.0)])
                 )
