@@ -13,7 +13,7 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
-from ..python import ParameterNames, named_entries, in_order_of_names
+from ..python import ParameterNames, in_order_of_names, named_entries
 from ..training.update import lower_update, used_state_indices
 from .arrays import Place, fit, linear
 from .comment import Interface
