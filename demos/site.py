@@ -173,7 +173,7 @@ ROOMS = {
     "expression": "",
     "network": "#room=board",
     "model": "#room=model",
-}  # the addresses of the rooms
+}  # the end of the address that opens a room
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 PAGE = Template("""<!doctype html>

@@ -105,7 +105,7 @@ def _texts():
 @pytest.mark.parametrize("number", range(9))
 def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
     text = texts()[number]
-    example = text.partition("An example, which may stand at the end of this file:\n")[2].partition("*/")[0]
+    example = text.partition("An example, which can be appended to this file:\n")[2].partition("*/")[0]
     assert "int main(void)" in example
     strict = ["-Wshadow", "-Wconversion", "-Wvla", "-Wstrict-prototypes"]
     program = run_compiler([*C, *strict, "-O1"], text + example, tmp_path, "-lm")
@@ -202,13 +202,13 @@ def test_a_step_that_there_cannot_be():
     program = compile(w * x, [x])
     with pytest.raises(ValueError, match='embedded weights are constants; write weights="passed"'):
         program.source("c", weights="embedded", optimizer=SGD([w]))
-    with pytest.raises(ValueError, match=r"parameters\[1\] of the optimizer, .* is none of the program"):
+    with pytest.raises(ValueError, match=r"parameters\[1\] of the optimizer, .* is no parameter of the program"):
         program.source("c", optimizer=SGD([w, v]))
     for outputs in ([w * x, w], x * 2.0):
         with pytest.raises(ValueError, match="a training step needs one output, which depends on parameters"):
             compile(outputs, [x]).source("c", optimizer=SGD([w]))
     w.requires_grad = False
-    with pytest.raises(ValueError, match="frozen parameters alone"):
+    with pytest.raises(ValueError, match="all parameters of the optimizer are frozen"):
         program.source("c", optimizer=SGD([w]))
 
 

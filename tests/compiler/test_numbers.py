@@ -97,7 +97,7 @@ def test_every_panel_and_every_lane_of_the_last_one_is_done(code, blocks):
         return mc.dot(layer, layer) + mc.dot([x * x for x in xs], xs)
 
     rng = random.Random(0)
-    with settings({"loops.plan.MOST_BLOCKS": blocks}):
+    with settings({"loops.plan.MAX_BLOCKS": blocks}):
         for count in (3, blocks * lanes() - 1, blocks * lanes(), 2 * blocks * lanes() + 3):
             rows = [[rng.randrange(-8, 9) * 0.25 for _ in xs] for _ in range(count)]
             assert_like_eager(f, xs, ws, rows)

@@ -1,1 +1,1 @@
-"""A program as one C file."""
+"""Print a program as one C file."""

@@ -1,4 +1,4 @@
-"""A recorded graph as one C file: forward, gradient, and one training step, without allocation and static state."""
+"""Print a recorded graph as one C file: forward, gradient and a training step, without allocation or static state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, in_order_of_names, named_entries
 from ..training.update import lower_update, used_state_indices
-from .arrays import Place, fit, linear
+from .arrays import Place, index_expression, linear
 from .comment import Interface
 from .loops import Loops
 from .text import Text, block, wrapped
@@ -25,7 +25,14 @@ WEIGHTS = ("passed", "embedded")
 
 
 class Options(NamedTuple):
-    """How the file is to be; see `Program.source`."""
+    """The options of a C file, see `Program.source`.
+
+    Attributes:
+        name: the prefix of all names.
+        precision: "double" or "float".
+        weights: "passed", or "embedded" if the parameters are constants in the file.
+        optimizer: the optimiser whose step is a function, if there is one.
+    """
 
     name: str = "f"
     precision: str = "double"
@@ -34,14 +41,14 @@ class Options(NamedTuple):
 
 
 class File:
-    """The file of one program.
+    """The C file of one program.
 
     Args:
         lowering: the graph's instructions.
         inputs: the leaves that are inputs.
-        outputs: what is computed.
-        named: parameters by name, in whose order they are then; in that of the program by default.
-        options: how the file is to be.
+        outputs: the nodes that are computed.
+        named: the parameters by name, which sets their order; by default this is the order of the program.
+        options: the options of the file.
     """
 
     def __init__(
@@ -75,7 +82,9 @@ class File:
             passed=passed,
             trains=trains,
             optimizer=optimizer,
-            kept=[] if optimizer is None else [optimizer.state_names[k] for k in used_state_indices(*self.update)],
+            state_names=[]
+            if optimizer is None
+            else [optimizer.state_names[k] for k in used_state_indices(*self.update)],
         )
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
@@ -98,7 +107,7 @@ class File:
     # Functions.
 
     def function(self, kind: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
-        """Return a function's definition."""
+        """Return the definition of a function with the file's prefix. Unused arguments are cast to void."""
         text = "\n".join(lines)
         words = [re.findall(r"\w+", argument)[-1] for argument in arguments]
         unused = [f"(void){word};" for word in words if not re.search(rf"\b{word}\b", text)]
@@ -106,12 +115,17 @@ class File:
         return "\n".join([short for line in [head, *block("", [*unused, *lines])] for short in wrapped(line)])
 
     def arguments(self, given: str, changes: bool = False) -> list[str]:
-        """Return the arguments for the parameters, if they are passed, and for the inputs."""
+        """Return the declarations of the arguments for the parameters, if they are passed, and for the inputs.
+
+        Args:
+            given: the name of the argument for the inputs.
+            changes: whether the function changes the parameters.
+        """
         passed = [f"{'' if changes else 'const '}{self.kind} *parameters"] * self.interface.passed
         return [*passed, f"const {self.kind} *{given}"]
 
-    def loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
-        """Return what writes a function's instructions, for these values and totals."""
+    def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
+        """Return the writer of loops for a function that computes some values and totals."""
         of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
@@ -121,7 +135,7 @@ class File:
     def forward(self) -> str:
         """Return the function that computes the outputs of one row."""
         roots = self.lowering.outputs
-        loops = self.loops(roots)
+        loops = self.make_loops(roots)
         loops.write((BATCH, SAMPLE), {*roots})
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
@@ -129,11 +143,11 @@ class File:
         return self.function("void", "forward", arguments, loops.take_lines())
 
     def gradient(self) -> str:
-        """Return the function that computes the mean of the output of some rows, and its gradient."""
+        """Return the function that computes the mean output of some rows, and its gradient."""
         lowering = self.lowering
         if not lowering.gradients:
             lowering.differentiate()
-        loops = self.loops([*lowering.outputs, *lowering.gradients], lowering.totals)
+        loops = self.make_loops([*lowering.outputs, *lowering.gradients], lowering.totals)
         schedule, code = loops.schedule, loops.code
         sums, phase = schedule.totals, code.phase
         instructions = code.instructions
@@ -144,7 +158,7 @@ class File:
         kept.update(j for i in schedule.computed for j in code.operands[i] if phase[j] != phase[i])  # of another phase
 
         loops.write([BATCH], kept)
-        lines = [*loops.take_lines(), *_all(self.size, "gradient[i] = 0;")]
+        lines = [*loops.take_lines(), *_for_each_parameter(self.size, "gradient[i] = 0;")]
         many = f"for (long i = {in_work.start}; i < {in_work.stop}; i++)" if in_work else ""
         lines += [many, "    work[i] = 0;"] if many else []
 
@@ -158,7 +172,7 @@ class File:
         reads = re.search(r"\binputs\b", "\n".join(each))
         lines += block("for (long row = 0; row < n; row++)", [row] * bool(reads) + each)
 
-        lines += _all(self.size, f"gradient[i] /= ({self.kind})n;")
+        lines += _for_each_parameter(self.size, f"gradient[i] /= ({self.kind})n;")
         lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []
         loops.write([AFTER], kept)
         found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
@@ -171,7 +185,11 @@ class File:
         return self.function(self.kind, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
-        """Return where totals are: in the gradient those that are a parameter's, the others in a range of `work`."""
+        """Return the places of totals, and the range of indices of those that are in `work`.
+
+        A total whose mean is a parameter's gradient is in the array `gradient`. All others are in `work`, as is a whole
+        matrix of totals if one of them is.
+        """
         lowering, place = self.lowering, dict[int, Place]()
         index = {p: i for i, p in enumerate(self.parameters)}
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
@@ -183,19 +201,19 @@ class File:
                 for k in numbers:
                     place.pop(k, None)
         others = [k for k in range(len(lowering.totals)) if k not in place]
-        loops.places.allocate(len(others))  # before all others
+        loops.places.allocate(len(others))  # at the beginning of `work`
         in_work = range(loops.work)
         return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
-        """Return the function that takes one training step, by the optimiser's own update."""
+        """Return the function that takes one training step, lowered from the optimiser's `update`."""
         code, results = self.update
         numbers = range(len(code.instructions))
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
-        early = self.text.straight(code, names, [i for i in numbers if i not in code.per_sample])
-        body = self.text.straight(code, names, [i for i in numbers if i in code.per_sample])
+        hoisted = self.text.straight_line(code, names, [i for i in numbers if i not in code.per_sample])
+        body = self.text.straight_line(code, names, [i for i in numbers if i in code.per_sample])
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
@@ -213,23 +231,23 @@ class File:
             loop = block(f"for (long i = 0; i < {self.size}; i++)", body)
         else:
             indices = [[i] for i, p in enumerate(self.parameters) if p in those]
-            index = fit(self.text, indices, "k")
+            index = index_expression(self.text, indices, "k")
             loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
         call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"
         lines = [f"const {self.kind} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]
-        lines += [*read({"steps": "state[0]"}, [*early, *body]), *early, *loop, "return loss;"]
+        lines += [*read({"steps": "state[0]"}, [*hoisted, *body]), *hoisted, *loop, "return loss;"]
         parameters, rows = self.arguments("rows", changes=True)
         arguments = [parameters, f"{self.kind} *state", rows, "long n", f"{self.kind} rate"]
         return self.function(self.kind, "step", [*arguments, f"{self.kind} *gradient", f"{self.kind} *work"], lines)
 
 
 def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
-    """Return the name of the entry in which each parameter is."""
+    """Return, for each parameter, the name of the entry that contains it."""
     names = {leaf: repr(key) for key, entry in entries.items() for _, leaf in flatten({key: entry}, "")[0]}
     return [names[p] for p in parameters]
 
 
-def _all(size: str, line: str) -> list[str]:
+def _for_each_parameter(size: str, line: str) -> list[str]:
     return [f"for (long i = 0; i < {size}; i++)", f"    {line}"]
 
 
@@ -240,10 +258,10 @@ def source(
     named: ParameterNames | None,
     options: Options,
 ) -> str:
-    """Return the text of the file; see `Program.source`.
+    """Return the text of a C file, see `Program.source`.
 
     Raises:
-        TypeError, ValueError: as there.
+        TypeError, ValueError: an option, or the naming of parameters, is wrong, or an operation cannot be printed.
     """
     name, precision, weights, optimizer = options
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
@@ -260,7 +278,7 @@ def source(
 
 
 def _check_step(optimizer: Optimizer, file: File) -> None:
-    """Raise ValueError if the file can have no training step."""
+    """Raise ValueError if the file cannot have a function for a training step."""
     if not file.interface.passed:
         raise ValueError('source("c"): embedded weights are constants; write weights="passed" for a training step')
     if not file.interface.trains:
@@ -269,8 +287,8 @@ def _check_step(optimizer: Optimizer, file: File) -> None:
     for i, p in enumerate(optimizer.parameters):
         if p not in known:
             raise ValueError(
-                f'source("c"): parameters[{i}] of the optimizer, {p!r}, is none of the program; make the optimizer of '
-                "program.parameters"
+                f'source("c"): parameters[{i}] of the optimizer, {p!r}, is no parameter of the program; make the '
+                "optimizer of program.parameters"
             )
     if not any(p.requires_grad for p in optimizer.parameters):
-        raise ValueError('source("c"): the optimizer has frozen parameters alone, which no step changes')
+        raise ValueError('source("c"): all parameters of the optimizer are frozen, so a step would change nothing')

@@ -1,4 +1,4 @@
-"""Instructions as loops of C: the maps of a schedule, each with its operands at even distances or by tables."""
+"""Write instructions and totals as loops of C, with the maps that a `Vectorizer` finds among instructions."""
 
 from __future__ import annotations
 
@@ -11,43 +11,66 @@ from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
 from ..loops.vectorizer import Vectorizer
-from .arrays import WORK, Arrays, Place, address, braced, constants, fit, repeated, split
+from .arrays import (
+    WORK,
+    Arrays,
+    Place,
+    address,
+    constant_places,
+    for_loop,
+    in_braces,
+    index_expression,
+    split_by_stride,
+)
 from .text import Text
 
-SIDES = {"constant": 0, "seed": 0, "parameter": 1, "total": 1, "input": 2}  # of leaves; of two, the left one first
-OWN_LOOP = 8  # instructions of one kind that are a loop of their own if their operands are at even distances
-FIRST = 4  # factors by which rows and columns of totals are split
+ARRAY_ORDER = {
+    "constant": 0,
+    "seed": 0,
+    "parameter": 1,
+    "total": 1,
+    "input": 2,
+}  # by leaf: of two factors, the lower is left
+MIN_STRIDED_LOOP = 8  # instructions whose operands have constant strides, from which they are a loop of their own
+SPLIT_FACTORS = 4  # factors of a row or column of totals whose strides are looked at
 
 
 class Loops(Arrays):
-    """The lines of one function that compute instructions and totals.
+    """The arrays and lines of one function, with the loops that compute instructions and totals.
 
     Args:
-        text: of the file.
-        schedule: what is done; factors are swapped so that each side reads one array.
-        leaves: where parameters and inputs are.
+        text: the file.
+        schedule: the instructions. Factors in its code are exchanged so that the left ones are in one array, as are the
+            right ones.
+        leaves: the places of parameters and inputs.
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
         super().__init__(text, Places(schedule, simd=1, lanes=1, scalars=WORK))
         self.schedule = schedule
-        _orient(schedule.code)
+        _order_factors(schedule.code)
         self.assign_places(leaves)
-        self.places.assign(constants(schedule.code, schedule.leaves))
+        self.places.assign(constant_places(schedule.code, schedule.leaves))
         self._vectorizer = Vectorizer(
-            self.places, {}, gather=True, min_length=OWN_LOOP, split_by=lambda i: self.arrays(schedule.code.operands[i])
+            self.places,
+            {},
+            gather=True,
+            min_length=MIN_STRIDED_LOOP,
+            split_by=lambda i: self.arrays_of(schedule.code.operands[i]),
         )
 
     def assign_places(self, found: dict[int, Place]) -> None:
-        """Take note where values are."""
+        """Set the places of values."""
         self.places.assign({i: address(place) for i, place in found.items()})
 
     # Instructions.
 
     def write(self, phases: Iterable[int], kept: Container[int]) -> None:
-        """Write the instructions of some phases, level by level, those of one kind together.
+        """Write the instructions of some phases, level by level, with a loop for each map.
 
-        The places of those that are not `kept` are free when the last one that needs them is done.
+        Args:
+            phases: the phases.
+            kept: the values that are read afterwards. The places of others are free again once they are dead.
         """
         layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
         levels = [level for layer in layers for level in (*layer.levels.values(), layer.gathers)]
@@ -57,11 +80,11 @@ class Loops(Arrays):
         for n, level in enumerate(levels):
             maps, rest = self._vectorizer.find(level)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
-                self._group(members)
+                self._write_group(members)
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
-    def _group(self, members: Sequence[int]) -> None:
-        """Write instructions of one kind, which are one loop if there are several."""
+    def _write_group(self, members: Sequence[int]) -> None:
+        """Write instructions of one opcode, as a loop if there are several."""
         opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
         if opcode in SUM_OPCODES:
@@ -77,29 +100,35 @@ class Loops(Arrays):
         else:
             operands_ = self.operands([self.code.operands[i] for i in members])
             lines = [f"{target} = {self.text.expression(opcode, operands_)};"]
-        self.loop(len(members), lines)
+        self.add_loop(len(members), lines)
 
     # Sums.
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
-        """Return what computes sums of one opcode, as long as each other."""
+        """Return the body of a loop over sums with equal numbers of products and terms."""
         pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
         long = count >= MIN_LOOP_PRODUCTS
         terms = self.operands([self.code.instructions[i][2] for i in members])
         lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
         products = [] if long else list(zip(self.operands(lefts), self.operands(rights), strict=True))
-        total = self.text.sum(terms, products)
+        start = self.text.sum(terms, products)
         if not long:
-            return [f"{target} = {total};"]
-        return [f"{self.text.kind} y = {total};", *self.products(lefts, rights), f"{target} = y;"]
+            return [f"{target} = {start};"]
+        return [f"{self.text.kind} y = {start};", *self.products(lefts, rights), f"{target} = y;"]
 
     def products(
         self, lefts: list[list[int]], rights: list[list[int]], outer: tuple[str, str] = ("i", "i")
     ) -> list[str]:
-        """Return what adds long lists of products to `y`: a call if they lie at even distances, or a loop."""
+        """Return lines that add many products to `y`: a call if their factors have constant strides, or a loop.
+
+        Args:
+            lefts: the left factors of each sum.
+            rights: the right factors of each sum.
+            outer: the variables that are the index of the sum, for the left and for the right factors.
+        """
         [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
-        strides = [self.strided(rows, i) for rows, i in sides]
+        strides = [self.strided_pointer(rows, i) for rows, i in sides]
         if None not in strides:
             found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
             return [f"y = {self.text.dot()}(y, {found}, {count});"]
@@ -109,25 +138,27 @@ class Loops(Arrays):
     # Totals of a batch.
 
     def add_outer(self, group: OuterProduct, place: dict[int, Place]) -> None:
-        """Add an outer product to its totals, row by row."""
+        """Write the loops that add outer products to a matrix of totals, whose places are given."""
         targets = [[place[k] for k in row] for row in group.totals]
 
         def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Place]) -> Iterator[list[int]]:
             groups: dict[Any, list[int]] = defaultdict(list)
             for number, side in enumerate(sides):
-                groups[self.arrays(side)].append(number)
+                groups[self.arrays_of(side)].append(number)
             for numbers in groups.values():
-                yield from split(numbers, lambda n: [ends[n][1], *map(self.index_of, sides[n][:FIRST])])
+                yield from split_by_stride(
+                    numbers, lambda n: [ends[n][1], *map(self.index_of, sides[n][:SPLIT_FACTORS])]
+                )
 
         columns = [*parts(group.rights, targets[0])]
         for rows in parts(group.lefts, [row[0] for row in targets]):
             for chosen in columns:
                 at = [[targets[i][j] for j in chosen] for i in rows]
-                self._part_of_outer(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
+                self._add_part_of_outer(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
 
-    def _part_of_outer(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
+    def _add_part_of_outer(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
         [array] = {array for row in targets for array, _ in row}
-        target = f"{array}[{fit(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
+        target = f"{array}[{index_expression(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}
         if count < MIN_LOOP_PRODUCTS:
             a, b = self.operands(lefts), self.operands(rights, "j")
@@ -138,28 +169,28 @@ class Loops(Arrays):
             lines.append(f"{target} += y;")
         loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
         for name, count in loops:
-            lines = repeated(name, count, lines)
-        self.lines += lines if loops else braced(lines)
+            lines = for_loop(name, count, lines)
+        self.lines += lines if loops else in_braces(lines)
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
-        """Add one product to each of some totals."""
-        self._each([(place[k], _sides(self.code, pair)) for k, pair in totals], "+=")
+        """Write the loops that add one product to each of some totals, whose places are given."""
+        self._store_each([(place[k], _in_order(self.code, pair)) for k, pair in totals], "+=")
 
 
-def _sides(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or what is added, on the sides that those of their arrays have."""
+def _in_order(code: Code, pair: Pair) -> Pair:
+    """Return two factors, or two terms, in the order of the arrays that they are in."""
     a, b = pair
-    left, right = [SIDES.get(code.instructions[i][0], 3) for i in pair]
+    left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair
 
 
-def _orient(code: Code) -> None:
-    """Let factors of products, and what is added, change sides."""
+def _order_factors(code: Code) -> None:
+    """Bring all pairs of factors, and of terms, into the order of their arrays, so that loops find constant strides."""
     for i, (opcode, *rest) in enumerate(code.instructions):
         if opcode in SUM_OPCODES:
-            code.instructions[i] = opcode, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
+            code.instructions[i] = opcode, tuple([_in_order(code, pair) for pair in rest[0]]), rest[1]
         elif opcode in COMMUTATIVE:
-            code.instructions[i] = opcode, *_sides(code, (rest[0], rest[1]))
+            code.instructions[i] = opcode, *_in_order(code, (rest[0], rest[1]))
         else:
             continue
         code.operands[i] = operands(code.instructions[i])

@@ -1,4 +1,4 @@
-"""What the functions of a C file are made of: numbers, expressions, formulas as functions, tables of constants."""
+"""Write the parts of a C file that its functions share: numbers, expressions, functions of formulas, and tables."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from math import inf, isnan
 
 from ..instructions.code import FORMULAS, SUM_OPCODES, Code
 
-LINE = 110  # characters at most
-SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
+MAX_LINE = 110  # characters in a line, at most
+SUFFIXES = {"double": "", "float": "f"}  # of the names of functions in math.h, and of numbers
 OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
-CONDITIONS = {
+COMPARISONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
     **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
     **{"fcmp ult": "!({0} >= {1})", "fcmp ule": "!({0} > {1})", "fcmp one": "({0} < {1} || {0} > {1})"},
     **{"fcmp ueq": "!({0} < {1} || {0} > {1})", "fcmp ord": "({0} == {0} && {1} == {1})"},
     "fcmp uno": "({0} != {0} || {1} != {1})",
 }
-# Of C99's math.h, from real numbers to one.
+# The functions of C99's math.h whose operands and result are real numbers.
 # fmt: off
 MATH_H = frozenset([
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh",
@@ -30,7 +30,7 @@ MATH_H = frozenset([
     "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc",
 ])
 # fmt: on
-LLVM_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # of functions that have another name in C
+C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # functions that have another name in C
 DOT = """\
 static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long db, long n)
 {{
@@ -54,17 +54,17 @@ static long {name}({kind} x, long n)
 
 
 class Text:
-    """The numbers, functions and tables of one file.
+    """The functions and tables of one file, and how it writes numbers and expressions.
 
     Args:
-        prefix: of every name.
+        prefix: the prefix of all names.
         kind: "double" or "float".
-        op_names: the name of an operation that has a machine form, for messages.
-        weights: the name of the parameters' array.
+        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+        weights: the name of the array of parameters.
 
     Attributes:
-        tables: the definitions of tables, by their contents, or by the name that was given.
-        functions: those of functions, by what they do.
+        tables: the name and the definition of each table, by its contents, or by the name that was given.
+        functions: the name and the definition of each function, by its opcode or its name.
     """
 
     def __init__(self, prefix: str, kind: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
@@ -76,7 +76,7 @@ class Text:
     # Numbers and expressions.
 
     def literal(self, x: float) -> str:
-        """Return a number as C writes it, the nearest one where it is a float.
+        """Return a number as C text. A float is written with as few digits as tell it from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
@@ -95,10 +95,10 @@ class Text:
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return what a machine form gives of some operands.
+        """Return the expression of an opcode that is no sum, given the text of its operands.
 
         Raises:
-            ValueError: C has no such function.
+            ValueError: C99 has no function for the opcode.
 
         >>> Text("f", "float", {}).expression("llvm.sqrt", ["x"])
         'sqrtf(x)'
@@ -107,15 +107,15 @@ class Text:
             return product(xs[0], xs[1], self.literal(1.0))
         if opcode in OPERATORS:
             return OPERATORS[opcode].format(*xs)
-        if opcode in CONDITIONS:
-            return f"{CONDITIONS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
+        if opcode in COMPARISONS:
+            return f"{COMPARISONS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
         if opcode == "select":
             return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
         name = self.formula(opcode) if opcode in FORMULAS else self._of_math_h(opcode)
         return f"{name}({', '.join(xs)})"
 
     def _of_math_h(self, opcode: str) -> str:
-        name = LLVM_NAMES.get(opcode, opcode.removeprefix("llvm."))
+        name = C_NAMES.get(opcode, opcode.removeprefix("llvm."))
         if name not in MATH_H:
             raise ValueError(
                 f'source("c"): the operation {self.op_names.get(opcode, opcode)!r} has lowerings.machine={opcode!r}, '
@@ -123,10 +123,16 @@ class Text:
             )
         return name + self.suffix
 
-    # Instructions in a row, whose values have names of their own.
+    # Straight-line code.
 
-    def straight(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
-        """Return the definitions of some instructions' values, and add their names to those that there are."""
+    def straight_line(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
+        """Return definitions of variables for the values of some instructions, and add their names to `names`.
+
+        Args:
+            code: the instructions.
+            names: the names of values that are known already.
+            numbers: the numbers of the instructions.
+        """
         lines: list[str] = []
         conditions: dict[int, str] = {}
 
@@ -144,8 +150,8 @@ class Text:
                 pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
                 lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")
-            elif opcode in CONDITIONS:
-                conditions[i] = CONDITIONS[opcode].format(*map(name_of, rest))
+            elif opcode in COMPARISONS:
+                conditions[i] = COMPARISONS[opcode].format(*map(name_of, rest))
                 names[i] = f"({self.expression(opcode, [*map(name_of, rest)])})"
             elif opcode == "select" and rest[0] in conditions:
                 a, b = map(name_of, rest[1:])
@@ -155,19 +161,19 @@ class Text:
         return lines
 
     def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
-        """Return how a sum of terms and products is written."""
+        """Return the expression of a sum of terms and products."""
         one = self.literal(1.0)
         return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
 
     # Functions and tables.
 
     def formula(self, opcode: str) -> str:
-        """Return the name of a formula's function."""
+        """Return the name of the function of a formula, which is defined if need be."""
         if opcode not in self.functions:
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
             names = {i: f"x{k}" for k, i in enumerate(operands)}
-            lines = self.straight(code, names, range(len(code.instructions)))
+            lines = self.straight_line(code, names, range(len(code.instructions)))
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
             arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
             head = f"static {self.kind} {name}({arguments})"
@@ -175,24 +181,24 @@ class Text:
         return self.functions[opcode][0]
 
     def dot(self) -> str:
-        """Return the name of the function that adds up products at even distances."""
+        """Return the name of the function that adds an inner product of two arrays, each with a stride, to a number."""
         name = f"{self.prefix}_dot"
         text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the function from an operand's number to its index, -1 if there is no such operand."""
+        """Return the name of the function that converts a number to an index below n, or to -1 if it is none."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(kind=self.kind, name=name)))[0]
 
     def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
-        """Return the name of a table of whole numbers, or of others."""
+        """Return the name of a constant array of integers or of numbers, which is defined if need be."""
         numbers = all(isinstance(x, int) for x in values)
         small = numbers and min(values) >= 0 and max(values) < 1 << 16
         kind = ("unsigned short" if small else "long") if numbers else self.kind
         texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
         listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
-        key = name or listed  # a table with a name is one of its own, whatever others hold
+        key = name or listed  # a table with a given name is not shared
         if key not in self.tables:
             name = name or f"{self.prefix}_table{len(self.tables)}"
             self.tables[key] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
@@ -200,7 +206,7 @@ class Text:
 
 
 def product(a: str, b: str, one: str) -> str:
-    """Return a product; with 1 it is the other factor.
+    """Return the expression of a product; a factor that is `one` is left out.
 
     >>> product("x", "y", "1.0"), product("1.0", "y", "1.0")
     ('x * y', 'y')
@@ -209,15 +215,15 @@ def product(a: str, b: str, one: str) -> str:
 
 
 def wrapped(line: str) -> list[str]:
-    """Return a line of C as several if it is long."""
+    """Break a line of C into several if it is too long."""
     indent = " " * (len(line) - len(line.lstrip()))
     more = indent + 8 * " "
-    wrapper = textwrap.TextWrapper(LINE, indent, more, break_long_words=False, break_on_hyphens=False)
+    wrapper = textwrap.TextWrapper(MAX_LINE, indent, more, break_long_words=False, break_on_hyphens=False)
     return wrapper.wrap(line.strip())
 
 
 def block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return a statement and what is in its braces, or, without a head, the braces alone.
+    """Return lines in braces, after a head such as a `for` if it is not empty.
 
     >>> block("for (;;)", ["x++;"])
     ['for (;;) {', '    x++;', '}']

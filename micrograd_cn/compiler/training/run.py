@@ -182,9 +182,7 @@ class TrainingRun:
     def _set_order(self, order: array[int]) -> None:
         """Begin an epoch with the samples in this order."""
         self._order, batches = order, -(-self._n // self._batch)
-        self._batches = Batches(
-            array("q"), array("q"), array("q", [-1]) * batches
-        )  # -1 for a batch that is not described yet
+        self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
         """Take at most `steps` steps from a step of the epoch on, and return the loss of each batch before its step.
