@@ -370,7 +370,7 @@ CHANGES = {
     "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
     "one_form_for_others": (fusion._Trees, "shape", lambda found, *_: len(found)),
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
-    "a_share_of_one_form": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
+    "a_sub_batch_of_one_structure": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
     "values_of_other_entries": (
         derivatives,
         "_entries",
@@ -419,7 +419,7 @@ FAULTS = {
     (of_python, "threaded"): [lost_operation_in_python],
     (of_branches, "threaded"): [comparisons_that_are_not_looked_at, a_call_with_old_parameters],
     (of_what_was_computed_before, "threaded"): [captured_values_that_change, gradients_that_end_at_captured_values],
-    (of_samples, "threaded"): [samples_in_the_order_of_the_list, "a_share_of_one_form"],
+    (of_samples, "threaded"): [samples_in_the_order_of_the_list, "a_sub_batch_of_one_structure"],
     (of_derivatives, "threaded"): ["values_of_other_entries"],
 }
 

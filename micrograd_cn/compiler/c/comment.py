@@ -29,7 +29,7 @@ class Interface(NamedTuple):
 
     Attributes:
         name: the prefix of the names of functions and macros.
-        kind: "double" or "float".
+        number_type: the C type of numbers, "double" or "float".
         inputs, parameters: the names of their elements, "" for an element without a name.
         outputs: how many outputs there are.
         passed: whether the parameters are passed to the functions, instead of being constants in the file.
@@ -39,7 +39,7 @@ class Interface(NamedTuple):
     """
 
     name: str
-    kind: str
+    number_type: str
     inputs: Sequence[str]
     outputs: int
     parameters: Sequence[str]
@@ -118,14 +118,14 @@ class Interface(NamedTuple):
         macros = {name: f"{prefix}_{name.upper()}" for name in (*count, "work")}
         macros["gradient"] = f"{prefix}_PARAMETERS"
         arrays = [name for name, n in count.items() if n]
-        lines = [f"static {self.kind} {name}[{macros[name]}];" for name in (*arrays, "work")]
+        lines = [f"static {self.number_type} {name}[{macros[name]}];" for name in (*arrays, "work")]
         inputs, parameters = ("inputs" if self.inputs else "0"), ("parameters" if self.parameters else "0")
         lines.append(f"{self.name}_forward({f'{parameters}, ' * self.passed}{inputs}, outputs, work);")
         numbers = ["outputs[0]"]
         if self.trains:
             numbers.append(f"{self.name}_gradient(parameters, {inputs}, 1, gradient, work)")
         if self.optimizer is not None:
-            rate = f"({self.kind}){self.optimizer.lr!r}"
+            rate = f"({self.number_type}){self.optimizer.lr!r}"
             numbers.append(f"{self.name}_step(parameters, state, {inputs}, 1, {rate}, gradient, work)")
         lines += [f'printf("%g\\n", (double){number});' for number in numbers]
         return ["#include <stdio.h>", "", "int main(void)", *block("", [*lines, "return 0;"])]

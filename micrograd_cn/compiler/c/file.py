@@ -75,7 +75,7 @@ class File:
         )
         self.interface = Interface(
             name=options.name,
-            kind=options.precision,
+            number_type=options.precision,
             inputs=[repr(x.label) if x.label else "" for x in inputs],
             outputs=len(outputs),
             parameters=names,
@@ -88,7 +88,7 @@ class File:
         )
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
-        self.kind, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
+        self.number_type, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
         self.work = 1
 
     def __str__(self) -> str:
@@ -106,12 +106,12 @@ class File:
 
     # Functions.
 
-    def function(self, kind: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
+    def function(self, result_type: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
         """Return the definition of a function with the file's prefix. Unused arguments are cast to void."""
         text = "\n".join(lines)
         words = [re.findall(r"\w+", argument)[-1] for argument in arguments]
         unused = [f"(void){word};" for word in words if not re.search(rf"\b{word}\b", text)]
-        head = f"{kind} {self.options.name}_{name}({', '.join(arguments)})"
+        head = f"{result_type} {self.options.name}_{name}({', '.join(arguments)})"
         return "\n".join([short for line in [head, *block("", [*unused, *lines])] for short in wrapped(line)])
 
     def arguments(self, given: str, changes: bool = False) -> list[str]:
@@ -121,8 +121,8 @@ class File:
             given: the name of the argument for the inputs.
             changes: whether the function changes the parameters.
         """
-        passed = [f"{'' if changes else 'const '}{self.kind} *parameters"] * self.interface.passed
-        return [*passed, f"const {self.kind} *{given}"]
+        passed = [f"{'' if changes else 'const '}{self.number_type} *parameters"] * self.interface.passed
+        return [*passed, f"const {self.number_type} *{given}"]
 
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
         """Return the writer of loops for a function that computes some values and totals."""
@@ -139,7 +139,7 @@ class File:
         loops.write((BATCH, SAMPLE), {*roots})
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
-        arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
+        arguments = [*self.arguments("inputs"), f"{self.number_type} *outputs", f"{self.number_type} *work"]
         return self.function("void", "forward", arguments, loops.take_lines())
 
     def gradient(self) -> str:
@@ -167,22 +167,22 @@ class File:
             loops.add_outer(group, totals_at)
         loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
-        row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"
+        row = f"const {self.number_type} *inputs = rows + {len(self.inputs)} * row;"
         each = [*loops.take_lines(), f"loss += {loss};"]
         reads = re.search(r"\binputs\b", "\n".join(each))
         lines += block("for (long row = 0; row < n; row++)", [row] * bool(reads) + each)
 
-        lines += _for_each_parameter(self.size, f"gradient[i] /= ({self.kind})n;")
-        lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []
+        lines += _for_each_parameter(self.size, f"gradient[i] /= ({self.number_type})n;")
+        lines += [many, f"    work[i] /= ({self.number_type})n;"] if many else []
         loops.write([AFTER], kept)
         found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
         gradients = [found[p] for p in self.parameters]
         moved = [i for i, j in enumerate(gradients) if loops.place(j) != ("gradient", i)]
         loops.copy([("gradient", i) for i in moved], [gradients[i] for i in moved])
-        lines = [f"{self.kind} loss = 0;", *lines, *loops.take_lines(), f"return loss / ({self.kind})n;"]
+        lines = [f"{self.number_type} loss = 0;", *lines, *loops.take_lines(), f"return loss / ({self.number_type})n;"]
         self.work = max(self.work, loops.work)
-        arguments = [*self.arguments("rows"), "long n", f"{self.kind} *gradient", f"{self.kind} *work"]
-        return self.function(self.kind, "gradient", arguments, lines)
+        arguments = [*self.arguments("rows"), "long n", f"{self.number_type} *gradient", f"{self.number_type} *work"]
+        return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
         """Return the places of totals, and the range of indices of those that are in `work`.
@@ -223,7 +223,7 @@ class File:
 
         def read(places: dict[str, str], lines: Sequence[str]) -> list[str]:
             used = " ".join(lines)
-            return [f"const {self.kind} {x} = {at};" for x, at in places.items() if re.search(rf"\b{x}\b", used)]
+            return [f"const {self.number_type} {x} = {at};" for x, at in places.items() if re.search(rf"\b{x}\b", used)]
 
         body = [*read(places, [*body, *changed.values()]), *body, *(f"{at} = {x};" for at, x in changed.items())]
         those = {p for p in optimizer.parameters if p.requires_grad}
@@ -234,11 +234,13 @@ class File:
             index = index_expression(self.text, indices, "k")
             loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
         call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"
-        lines = [f"const {self.kind} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]
+        lines = [f"const {self.number_type} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]
         lines += [*read({"steps": "state[0]"}, [*hoisted, *body]), *hoisted, *loop, "return loss;"]
         parameters, rows = self.arguments("rows", changes=True)
-        arguments = [parameters, f"{self.kind} *state", rows, "long n", f"{self.kind} rate"]
-        return self.function(self.kind, "step", [*arguments, f"{self.kind} *gradient", f"{self.kind} *work"], lines)
+        arguments = [parameters, f"{self.number_type} *state", rows, "long n", f"{self.number_type} rate"]
+        return self.function(
+            self.number_type, "step", [*arguments, f"{self.number_type} *gradient", f"{self.number_type} *work"], lines
+        )
 
 
 def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:

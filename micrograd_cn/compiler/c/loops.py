@@ -115,7 +115,7 @@ class Loops(Arrays):
         start = self.text.sum(terms, products)
         if not long:
             return [f"{target} = {start};"]
-        return [f"{self.text.kind} y = {start};", *self.products(lefts, rights), f"{target} = y;"]
+        return [f"{self.text.number_type} y = {start};", *self.products(lefts, rights), f"{target} = y;"]
 
     def products(
         self, lefts: list[list[int]], rights: list[list[int]], outer: tuple[str, str] = ("i", "i")
@@ -165,7 +165,7 @@ class Loops(Arrays):
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
             zero = self.text.literal(-0.0).strip("()")
-            lines = [f"{self.text.kind} y = {zero};", *self.products(lefts, rights, ("i", "j"))]
+            lines = [f"{self.text.number_type} y = {zero};", *self.products(lefts, rights, ("i", "j"))]
             lines.append(f"{target} += y;")
         loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
         for name, count in loops:

@@ -32,9 +32,9 @@ MATH_H = frozenset([
 # fmt: on
 C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # functions that have another name in C
 DOT = """\
-static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long db, long n)
+static {number_type} {name}({number_type} y, const {number_type} *a, long da, const {number_type} *b, long db, long n)
 {{
-    {kind} y1 = {zero}, y2 = {zero}, y3 = {zero};
+    {number_type} y1 = {zero}, y2 = {zero}, y3 = {zero};
     long k = 0;
     for (; k + 3 < n; k += 4) {{
         y += a[k * da] * b[k * db];
@@ -47,9 +47,9 @@ static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long d
     return (y + y1) + (y2 + y3);
 }}"""
 INDEX = """\
-static long {name}({kind} x, long n)
+static long {name}({number_type} x, long n)
 {{
-    return x >= 0 && x < ({kind})n && x == ({kind})(long)x ? (long)x : -1;
+    return x >= 0 && x < ({number_type})n && x == ({number_type})(long)x ? (long)x : -1;
 }}"""
 
 
@@ -58,7 +58,7 @@ class Text:
 
     Args:
         prefix: the prefix of all names.
-        kind: "double" or "float".
+        number_type: the C type of numbers, "double" or "float".
         op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
         weights: the name of the array of parameters.
 
@@ -67,9 +67,9 @@ class Text:
         functions: the name and the definition of each function, by its opcode or its name.
     """
 
-    def __init__(self, prefix: str, kind: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
-        self.prefix, self.kind, self.op_names, self.weights = prefix, kind, op_names, weights
-        self.suffix = SUFFIXES[kind]
+    def __init__(self, prefix: str, number_type: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
+        self.prefix, self.number_type, self.op_names, self.weights = prefix, number_type, op_names, weights
+        self.suffix = SUFFIXES[number_type]
         self.tables: dict[str, tuple[str, str]] = {}
         self.functions: dict[str, tuple[str, str]] = {}
 
@@ -149,15 +149,15 @@ class Text:
             if opcode in SUM_OPCODES:
                 pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
-                lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")
+                lines.append(f"const {self.number_type} {name} = {self.sum([*map(name_of, terms)], products)};")
             elif opcode in COMPARISONS:
                 conditions[i] = COMPARISONS[opcode].format(*map(name_of, rest))
                 names[i] = f"({self.expression(opcode, [*map(name_of, rest)])})"
             elif opcode == "select" and rest[0] in conditions:
                 a, b = map(name_of, rest[1:])
-                lines.append(f"const {self.kind} {name} = {conditions[rest[0]]} ? {a} : {b};")
+                lines.append(f"const {self.number_type} {name} = {conditions[rest[0]]} ? {a} : {b};")
             else:
-                lines.append(f"const {self.kind} {name} = {self.expression(opcode, [*map(name_of, rest)])};")
+                lines.append(f"const {self.number_type} {name} = {self.expression(opcode, [*map(name_of, rest)])};")
         return lines
 
     def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
@@ -175,33 +175,33 @@ class Text:
             names = {i: f"x{k}" for k, i in enumerate(operands)}
             lines = self.straight_line(code, names, range(len(code.instructions)))
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
-            arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
-            head = f"static {self.kind} {name}({arguments})"
+            arguments = ", ".join([f"{self.number_type} {names[i]}" for i in operands])
+            head = f"static {self.number_type} {name}({arguments})"
             self.functions[opcode] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
         return self.functions[opcode][0]
 
     def dot(self) -> str:
         """Return the name of the function that adds an inner product of two arrays, each with a stride, to a number."""
         name = f"{self.prefix}_dot"
-        text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"))
+        text = DOT.format(number_type=self.number_type, name=name, zero=self.literal(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
         """Return the name of the function that converts a number to an index below n, or to -1 if it is none."""
         name = f"{self.prefix}_index"
-        return self.functions.setdefault(name, (name, INDEX.format(kind=self.kind, name=name)))[0]
+        return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
     def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
         """Return the name of a constant array of integers or of numbers, which is defined if need be."""
         numbers = all(isinstance(x, int) for x in values)
         small = numbers and min(values) >= 0 and max(values) < 1 << 16
-        kind = ("unsigned short" if small else "long") if numbers else self.kind
+        element_type = ("unsigned short" if small else "long") if numbers else self.number_type
         texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
         listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
         key = name or listed  # a table with a given name is not shared
         if key not in self.tables:
             name = name or f"{self.prefix}_table{len(self.tables)}"
-            self.tables[key] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
+            self.tables[key] = name, f"static const {element_type} {name}[{len(values)}] = {{\n{listed}\n}};"
         return self.tables[key][0]
 
 

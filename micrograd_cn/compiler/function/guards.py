@@ -28,7 +28,7 @@ READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
-_inlining: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
+_inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 

@@ -635,9 +635,9 @@ class CompiledFunction:
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
         """Return what a derivative is with respect to; "parameters" are those of the function, not of one program."""
-        return (
-            self.parameters if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters) else wrt
-        )
+        if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
+            return self.parameters
+        return wrt
 
     def _map_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]

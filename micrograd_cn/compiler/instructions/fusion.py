@@ -46,14 +46,14 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
     for i in live:
         if i in code.per_sample:
             trees.add(i, uses[i] == 1 and i not in kept)
-    alike: dict[Any, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for i in trees.roots:
-        alike.setdefault(trees.shape(i, {j: k for k, j in enumerate(trees.inputs[i])}), []).append(i)
+        groups.setdefault(trees.shape(i, {j: k for k, j in enumerate(trees.inputs[i])}), []).append(i)
     result = code.copy()
-    for like in alike.values():
-        if len(like) >= MIN_OCCURRENCES:
-            opcode = trees.opcode(like[0])
-            for i in like:
+    for group in groups.values():
+        if len(group) >= MIN_OCCURRENCES:
+            opcode = trees.opcode(group[0])
+            for i in group:
                 result.operands[i] = trees.inputs[i]
                 result.instructions[i] = (opcode, *trees.inputs[i])
     return result

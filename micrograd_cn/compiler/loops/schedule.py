@@ -19,7 +19,7 @@ from .totals import Totals
 MIN_LONE_LOOP_PRODUCTS = 32  # products from which a sum is a loop although no other sum has its right factors
 MIN_GROUPED_LEVEL = 4  # instructions in a level; in a smaller one each counts as a group of its own
 LEVELS_PER_LAYER = 1 << 32  # a depth is this times the layer's number, plus the level in it
-MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made: this takes a second
+MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made, which takes seconds
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; longer ones take disproportionately long
 
 

@@ -91,17 +91,17 @@ class Vectorizer:
 
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
         """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map."""
-        alike: dict[Any, list[int]] = {}
+        groups: dict[Any, list[int]] = {}
         if len(numbers) >= MIN_MAP_LENGTH:
             for i in numbers:
                 if signature := self._signature(i):
-                    alike.setdefault(signature, []).append(i)
-        if not alike or len(alike) == len(numbers):
+                    groups.setdefault(signature, []).append(i)
+        if not groups or len(groups) == len(numbers):
             for i in numbers:
                 self._places.ensure(i)
             return [], numbers
-        stages: list[Stage] = [*self._maps_of_starts(alike.pop(START, []))]
-        for signature, found in alike.items():
+        stages: list[Stage] = [*self._maps_of_starts(groups.pop(START, []))]
+        for signature, found in groups.items():
             if len(found) >= MIN_MAP_LENGTH:
                 stages += self._maps_of(signature, found)
         inside = {i for stage in stages for i in stage.numbers}
@@ -197,10 +197,10 @@ def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Itera
     for i in numbers:
         if opcodes[i] not in SUM_OPCODES and (inputs := [j for j in code.operands[i] if j in column]):
             read[opcodes[i], *[opcodes[j] for j in code.operands[i]]] += inputs
-    alike: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    groups: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for (opcode, *kinds), some in read.items():
-        alike[opcode, *sorted(kinds)].update(some)
-    for found in alike.values():
+        groups[opcode, *sorted(kinds)].update(some)
+    for found in groups.values():
         in_order = sorted(found, key=column.__getitem__)
         if column[in_order[-1]] - column[in_order[0]] == len(in_order) - 1:  # contiguous already
             continue
