@@ -8,39 +8,39 @@ from typing import Any
 
 from ..engine import Value, record
 from ..ops.operation import Op, Selection
-from .op_failures import Point, blamed, failed
+from .op_failures import Point, op_failure, reraise_as_failure
 
-LOCAL = "y = OP.forward(XS)\nprint(y, OP.local_derivatives(y, XS))"
-RECORDED = """\
+LOCAL_CODE = "y = OP.forward(XS)\nprint(y, OP.local_derivatives(y, XS))"
+RECORDED_CODE = """\
 from micrograd_cn.engine import Value, record
 xs = [Value(x) for x in (XS,)]
 y = record(OP, xs)
 print(y, y.partials, OP.local_derivatives(y, *xs))"""
-RECORDED_SHARED = RECORDED.replace("\ny", "\nxs = [xs[i] for i in PLACES]\ny")
+RECORDED_SHARED_CODE = RECORDED_CODE.replace("\ny", "\nxs = [xs[i] for i in PLACES]\ny")
 
 
-def same(a: float, b: float) -> bool:
+def same_number(a: float, b: float) -> bool:
     """Return whether two numbers are equal, or both nan."""
     return a == b or (a != a and b != b)
 
 
-def evaluated(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
+def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
     """Return the value and the partials; both must be floats, whatever the operands."""
-    with blamed(op, xs, f"{op.name}.forward", "OP.forward(XS)"):
+    with reraise_as_failure(op, xs, f"{op.name}.forward", "OP.forward(XS)"):
         y: object = op.forward(*xs)
     if not isinstance(y, float):
-        raise failed(op, xs, f"{op.name}.forward gave {type(y).__name__} {y!r}, not a float", "OP.forward(XS)")
+        raise op_failure(op, xs, f"{op.name}.forward gave {type(y).__name__} {y!r}, not a float", "OP.forward(XS)")
     again = op.forward(*xs)
-    if not same(y, again):
-        raise failed(op, xs, f"{op.name}.forward gave {y}, then {again}: it is not a function", "OP.forward(XS)")
+    if not same_number(y, again):
+        raise op_failure(op, xs, f"{op.name}.forward gave {y}, then {again}: it is not a function", "OP.forward(XS)")
     if isinstance(op.partials, tuple):
         partials: Any = tuple([_partial(op, slot, y, xs) for slot in range(len(xs))])
     else:
-        with blamed(op, xs, f"the function of {op.name}'s partials", LOCAL):
+        with reraise_as_failure(op, xs, f"the function of {op.name}'s partials", LOCAL_CODE):
             partials = op.local_derivatives(y, *xs)
     for slot, p in enumerate(partials):
         if not isinstance(p, (float, int)):
-            raise failed(op, xs, f"partial {slot} of {op.name} gave {p!r}, not a number", LOCAL)
+            raise op_failure(op, xs, f"partial {slot} of {op.name} gave {p!r}, not a number", LOCAL_CODE)
     return y, partials
 
 
@@ -48,14 +48,14 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
     function = op.partials[slot]
     if function is None:
         return 0.0
-    with blamed(op, xs, f"partial {slot} of {op.name}", LOCAL):
+    with reraise_as_failure(op, xs, f"partial {slot} of {op.name}", LOCAL_CODE):
         partial = function(y, *xs)
     return 0.0 if partial is None and isinstance(function, Selection) else partial
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
     """Compare what is recorded with `Value`s with what floats gave."""
-    compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED)
+    compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 
 
 def compare_recorded(
@@ -63,9 +63,11 @@ def compare_recorded(
 ) -> None:
     """Compare the partials captured in a record of `inputs`, and those computed as `Value`s, with those of floats."""
     node = record(op, inputs)
-    with blamed(op, at, f"the partials of {op.name}, which must be written with the table's operations,", code):
+    with reraise_as_failure(
+        op, at, f"the partials of {op.name}, which must be written with the table's operations,", code
+    ):
         symbolic = op.local_derivatives(node, *inputs)
     for slot, (p, q, r) in enumerate(zip(partials, node.partials, symbolic, strict=True)):
         r = r.data if isinstance(r, Value) else r
-        if not (same(p, q) and (same(p, r) or math.isnan(p) or math.isnan(r))):
-            raise failed(op, at, f"{where}partial {slot} is {p} on floats, {q} when recorded, {r} on Values", code)
+        if not (same_number(p, q) and (same_number(p, r) or math.isnan(p) or math.isnan(r))):
+            raise op_failure(op, at, f"{where}partial {slot} is {p} on floats, {q} when recorded, {r} on Values", code)

@@ -75,7 +75,8 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
     end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
     inside = f.op(
-        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, {lanes.compare('fcmp olt', [x, end])}"
+        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, "
+        f"{lanes.compare('fcmp olt', [x, end])}"
     )
     bounded = lanes.select(inside, x, end)  # to convert a double that fits no integer is undefined
     rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
