@@ -27,7 +27,7 @@ from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .derivatives.tree import flatten, flatten_like
 from .engine import Value, topological_order
-from .gradients import symbolic_edges
+from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
 from .ops.number import number
 
@@ -200,15 +200,31 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         call.returns_values = call.returns_values or contains_values(direction)
         create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
+        reach = Reach(call.variables)
         for node in reversed(topological_order(*outputs)):
-            edges = symbolic_edges(node, tangents.keys()) if create_graph else node.edges()
-            terms = [(partial, tangents[p]) for p, partial in edges if p in tangents]
+            if create_graph:
+                terms = _symbolic_terms(node, tangents, reach)
+            else:
+                terms = [(partial, tangents[p]) for p, partial in node.edges() if p in tangents]
             if terms:  # there are none for a variable that was computed: its operands have no tangents
                 tangents[node] = ops.dot([partial for partial, _ in terms], [t for _, t in terms])
                 if context.here().detect_anomaly:
                     anomaly.check_tangent(node, tangents[node])
         flat = [call.as_result(tangents.get(y, 0.0)) for y in outputs]
         return unflatten([call.as_result(y) for y in outputs]), unflatten(flat)
+
+
+def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
+    """Return factors of the products that add up to a node's tangent, made of `Value`s."""
+    found = []
+    for x, edge in symbolic_edges(node, tangents.keys()):
+        reach.spread(x, node, edge)
+        _, partial, selection = edge
+        if reach.is_certain(x) and not selection:
+            found.append((partial, tangents[x]))
+        elif (tangent := contribution_through(edge, tangents[x], reach, x)) is not None:
+            found.append((1.0, tangent))
+    return found
 
 
 def vjp(f: Function, x: Any) -> tuple[Any, Function]:

@@ -7,15 +7,21 @@ graph of the gradient on its way.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
-from typing import Any, Literal, overload
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal, TypeAlias, overload
 
 from . import ops
 from .engine import Value, constant, topological_order
 from .graph import context
 from .graph.anomaly import describe
+from .ops.operation import Op
 
-__all__ = ["gradients", "symbolic_edges"]
+__all__ = ["Reach", "SymbolicEdge", "contribution_through", "gradients", "paths", "symbolic_edges"]
+
+# The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
+# unselected, the function from an upstream gradient to its contribution. The partial is a `Value`, or a float where it
+# is constant or where only the function is used.
+SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
 
 
 @overload
@@ -57,20 +63,27 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     order = topological_order(output)
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):
-        if any(x in relevant for x, _ in node.edges()):
+        if any(x in relevant for x in (paths(node) if create_graph else [x for x, _ in node.edges()])):
             relevant.add(node)
     check = context.here().detect_anomaly
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
+    reach = Reach([output])
     for node in order:
         if node in relevant and terms[node]:
             upstream = _sum_of_terms(terms, node)
             if check:
                 _check_gradient(upstream, node)
-            edges: list[tuple[Value, Any]] = symbolic_edges(node, relevant) if create_graph else node.edges()
-            for x, partial in edges:
-                if x in relevant:
-                    terms[x].append(_product(upstream, partial))
+            if not create_graph:
+                for x, partial in node.edges():
+                    if x in relevant:
+                        terms[x].append(_product(upstream, partial))
+                continue
+            for x, edge in symbolic_edges(node, relevant):
+                reach.spread(node, x, edge)
+                contribution = contribution_through(edge, upstream, reach, node)
+                if contribution is not None:
+                    terms[x].append(contribution)
     found = [_sum_of_terms(terms, x) for x in inputs]
     if check:
         for g, x in zip(found, inputs, strict=True):
@@ -96,32 +109,130 @@ def _product(upstream: Any, partial: Any) -> Any:
     return upstream * partial
 
 
-def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, Any]]:
-    """Return the operands in `relevant` to which a gradient flows, each with its partial as a graph.
+class Reach:
+    """Which nodes a gradient (or, forward, a tangent) reaches, if operations on the way select among operands.
 
-    A partial is a `Value`, computed from the node and its operands, or a float if it is constant.
+    A node that only unselected operands lead to receives nothing. As a number this is 0, and 0 times an infinite local
+    derivative would be nan. So whether something reaches the node is a `Value` of its own, which is not 0 if it does.
+
+    Args:
+        roots: the nodes where gradients start.
+
+    >>> x = Value(-1)
+    >>> y = x.sqrt()
+    >>> z = ops.where(0.0, y, x)
+    >>> reach = Reach([z])
+    >>> for node in (z, y):
+    ...     for operand, edge in symbolic_edges(node, {x, y}):
+    ...         reach.spread(node, operand, edge)
+    >>> reach.of(z), reach.of(y)
+    (1.0, 0.0)
+    """
+
+    def __init__(self, roots: Iterable[Value]) -> None:
+        self._certain = set(roots)
+        self._sources: dict[Value, list[tuple[Value, SymbolicEdge]]] = {}
+        self._found: dict[Value, Any] = {}
+
+    def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
+        """Let a node pass on what reaches it. Sources are spread before what they reach."""
+        if source in self._certain and edge[2] is None:
+            self._certain.add(target)
+        elif target not in self._certain:
+            self._sources.setdefault(target, []).append((source, edge))
+
+    def is_certain(self, node: Value) -> bool:
+        """Return whether a gradient reaches a node, whatever is selected."""
+        return node in self._certain
+
+    def of(self, node: Value) -> Any:
+        """Return a `Value` or float that is 0 if nothing reaches a node, and more than 0 if something does."""
+        if node in self._certain:
+            return 1.0
+        stack = [node]
+        while stack:
+            sources = [x for x, _ in self._sources.get(stack[-1], ())]
+            if waiting := [x for x in sources if x not in self._certain and x not in self._found]:
+                stack += waiting
+                continue
+            target = stack.pop()
+            total: Any = 0.0
+            for source, (_, _, selection) in self._sources.get(target, ()):
+                of_source = 1.0 if source in self._certain else self._found[source]
+                term = selection(of_source) if selection else of_source
+                if term is not None and not (isinstance(term, float) and term == 0.0):
+                    total = term if isinstance(total, float) and total == 0.0 else total + term
+            self._found[target] = total
+        return self._found[node]
+
+
+def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
+    """Return what an edge contributes of a node's gradient g (or, forward, of its tangent); None for nothing.
+
+    Where it is not certain that anything reaches the node, the product is chosen only if something does. This leaves
+    out sums of products: their local derivatives are other operands, and choosing would cost as much as the product.
+
+    >>> x = Value(3)
+    >>> y = x * x
+    >>> [contribution_through(edge, 5.0, Reach([y]), y).data for _, edge in symbolic_edges(y, {x})]
+    [15.0, 15.0]
+    """
+    op, partial, selection = edge
+    if selection:
+        chosen = selection(g)
+        return None if isinstance(chosen, float) and chosen == 0.0 else chosen
+    product = _product(g, partial)
+    if reach.is_certain(node) or not isinstance(partial, Value) or op.lowerings.summands:
+        return product
+    return ops.where(reach.of(node), product, 0.0)
+
+
+def paths(node: Value) -> list[Value]:
+    """Return the operands to which a gradient may flow, also those that the operation did not select this time.
+
+    >>> x = Value(-1)
+    >>> paths(x.relu()) == [x], x.relu().edges()
+    (True, [])
+    """
+    assert node.op is not None
+    if not node.op.selects:
+        return [x for x, _ in node.edges()]
+    slots = enumerate(node.operands)
+    return [x for k, x in slots if isinstance(x, Value) and x.requires_grad and node.op.propagates_gradient_to(k)]
+
+
+def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, SymbolicEdge]]:
+    """Return the operands in `relevant` to which a gradient may flow, each with its edge.
 
     Raises:
         RuntimeError: data was changed after the node had been recorded.
 
     >>> x = Value(3)
-    >>> [(operand is x, partial is x) for operand, partial in symbolic_edges(x * x, {x})]
+    >>> [(operand is x, partial is x) for operand, (_, partial, _) in symbolic_edges(x * x, {x})]
     [(True, True), (True, True)]
     """
-    assert node.op is not None
-    parents, captured = node.parents, node.partials
-    needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+    op = node.op
+    assert op is not None
+    parents, captured, selects = node.parents, node.partials, op.selects
     operands = tuple([x if x.requires_grad else x.data for x in parents])
+    if selects:
+        needed = [x in relevant and x.requires_grad and op.propagates_gradient_to(k) for k, x in enumerate(parents)]
+        partials = op.needed_partials(node._data, [x._data for x in parents], needed)
+        passing = op.selection(operands)
+    else:
+        needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+        partials = op.needed_partials(node, operands, needed)
+        passing = [None] * len(parents)
     edges = []
-    for slot, (partial, then) in enumerate(zip(node.op.needed_partials(node, operands, needed), captured, strict=True)):
-        if needed[slot] and partial is not None:
-            now = partial._data if isinstance(partial, Value) else partial
+    for slot, (partial, then) in enumerate(zip(partials, captured, strict=True)):
+        if needed[slot] and (partial is not None or selects):
+            now = partial._data if isinstance(partial, Value) else partial or 0.0
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(
-                    f"data was changed after {describe(node.op, parents)} was recorded: operand {slot} had the "
+                    f"data was changed after {describe(op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"
                 )
-            edges.append((parents[slot], partial))
+            edges.append((parents[slot], (op, partial, passing[slot])))
     return edges
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from .. import ops
 from ..engine import Value
-from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
+from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, SELECT, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 
 __all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
@@ -52,6 +52,7 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by operation and kinds of operands
         self.multiplications = 0
+        self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
 
     def from_node(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
@@ -85,8 +86,32 @@ class DerivativeArithmetic:
         else:
             self.multiplications += 1
             if may_fold:
-                return c * d, x * y, element
+                return c * d, self._product(x, y), element
+            if x in self._selections or y in self._selections:
+                return 1.0, self._product(self._product(x, y), c) * d, element
         return 1.0, _scaled(c, x) * _scaled(d, y), element
+
+    def _product(self, x: Value, y: Any) -> Value:
+        """Return x * y; 0 where one is 0 since an operation did not select an operand, even if the other is inf."""
+        if x not in self._selections:
+            if y not in self._selections:
+                product: Value = x * y
+                return product
+            x, y = y, x
+        if x.op and x.op.lowerings.machine == SELECT:
+            condition, *choices = x.operands
+            product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
+        else:
+            product = ops.where(x, x * y, 0.0)
+        self._selections.add(product)
+        return product
+
+    def _choice(self, x: Any, y: Any) -> Any:
+        """Return x * y, where x is one of the two values that a selection chooses between."""
+        if isinstance(x, Value) and x.requires_grad:
+            return self._product(x, y)
+        number = x._data if isinstance(x, Value) else x
+        return 0.0 if number == 0.0 else y if number == 1.0 else number * y
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
         """Return the sum of derivatives, None if it is zero."""
@@ -107,7 +132,10 @@ class DerivativeArithmetic:
             [(x, c)] = [(x, c) for x, c in coefficients.items() if c != 0.0]
             return c, x, element
         added = [*products, bias] if bias else products
-        return 1.0, ops.sum(added) if len(added) > 3 else sum(added[1:], added[0]), element
+        total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
+        if not bias and self._selections.issuperset(coefficients):
+            self._selections.add(total)
+        return 1.0, total, element
 
     def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
         """Return the sum of derivatives as a node, or as a float if it is constant; None if it is zero."""
@@ -141,6 +169,8 @@ class DerivativeArithmetic:
         partials = node.op.needed_partials(node, xs, needed)
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # x * x does not show which x a partial is
             self._factors[key] = _factors(xs, partials, needed)
+        if node.op.selects:
+            self._selections.update([partial for partial in partials if isinstance(partial, Value)])
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(

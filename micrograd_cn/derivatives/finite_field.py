@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 from ..engine import Value
 from ..ops.operation import Op
 
-__all__ = ["MULTIPLY", "NEGATE", "POWER", "PRIME", "RATIONAL", "FieldElement", "FieldEvaluator", "field_element"]
+__all__ = ["MULTIPLY", "NEGATE", "POWER", "PRIME", "RATIONAL", "SELECT"]
+__all__ += ["FieldElement", "FieldEvaluator", "field_element"]
 __all__ += ["folded_operands"]
 
 PRIME = 2**61 - 1
@@ -31,7 +32,7 @@ RATIONAL: dict[str, Callable[..., FieldElement]] = {
     "fdiv": lambda a, b: a * pow(b, -1, PRIME) if b else None,
     "fneg": lambda a: -a,
 }
-MULTIPLY, NEGATE, POWER = "fmul", "fneg", "pow"
+MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
 
 
 @lru_cache(1 << 12)

@@ -30,10 +30,9 @@ class Rows:
       "less": (a, b) => (a < b ? 1 : 0),
       "where": (c, a, b) => (c !== 0 ? a : b),
       "less_equal": (a, b) => (a <= b ? 1 : 0),
-      "sub": (a, b) => a - b,
     };
     export const partials = {
-      "relu": (y, x0) => { return [forward.sub(1.0, forward.less_equal(x0, 0.0))]; },
+      "relu": (y, x0) => { return [forward.where(forward.less_equal(x0, 0.0), 0.0, 1.0)]; },
     };
     <BLANKLINE>
     """

@@ -8,6 +8,7 @@ its name.
 """
 
 from .operation import Op
+from .operation import Selection as Selection
 from .registry import OPS, define
 from .table import (
     abs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
@@ -11,7 +12,7 @@ from .number import number
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
-__all__ = ["Op", "Recorder"]
+__all__ = ["Op", "Recorder", "Selection"]
 
 
 class Recorder(Protocol):
@@ -25,6 +26,37 @@ R = TypeVar("R", bound=Recorder)
 Operand: TypeAlias = Recorder | SupportsFloat
 
 
+class Selection:
+    """The partial derivative with respect to an operand that an operation may leave unselected, as max(x, 0) does.
+
+    An operand that was not selected gets nothing. It does not get the upstream gradient times 0, since 0 * inf is nan:
+    the derivative of sqrt(max(x, 0)) at -1 is 0.
+
+    Args:
+        contribution: `(g, *operands) -> what the operand gets of the upstream gradient g`, written with `where`. For
+            an n-ary operation it returns a tuple for all operands, with None for one that never gets anything.
+        weight: the contribution of g = 1 for operands that are floats; None if the operand was not selected.
+
+    >>> from micrograd_cn import relu
+    >>> [passing] = relu.partials
+    >>> passing(0.0, -1.0), passing.contribution(float("inf"), -1.0), passing(2.0, 2.0)
+    (None, 0.0, 1.0)
+    """
+
+    __slots__ = ("contribution", "weight")
+
+    def __init__(self, contribution: Callable[..., Any], weight: Callable[..., Any]) -> None:
+        self.contribution = contribution
+        self.weight = weight
+
+    def __call__(self, y: Any, *operands: Any) -> Any:
+        """Return the partial; of floats None if the operand was not selected."""
+        for x in operands:
+            if type(x) is not float:
+                return self.contribution(1.0, *operands)
+        return self.weight(*operands)
+
+
 class Op(Row):
     """An operation; call it with numbers to get a float, or with `Value`s to record a node.
 
@@ -36,7 +68,8 @@ class Op(Row):
         name: an identifier, unique in the table.
         forward: f, from floats to a float. It must not raise on any floats, inf and nan included.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
-            no gradient flows to this operand. If `partials` is one function instead of a tuple, the operation is n-ary:
+            no gradient flows to this operand. A `Selection` stands for an operand that the operation may leave
+            unselected. If `partials` is one function instead of a tuple, the operation is n-ary:
             it takes any number of operands, and the function returns a tuple of all partial derivatives.
         doc: what help() shows; by default this text.
         arities: the numbers of operands that an n-ary operation takes, as a range or a tuple; any by default.
@@ -149,7 +182,7 @@ class Op(Row):
             derivative = None
             if partial and want:
                 derivative = partial(y, *operands)
-                if derivative is None:
+                if derivative is None and type(partial) is not Selection:
                     check_partial(self, len(derivatives), derivative)
             derivatives.append(derivative)
         return tuple(derivatives)
@@ -174,6 +207,39 @@ class Op(Row):
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
         return slot > 0 or not self.lowerings.is_gather
+
+    @property
+    def selects(self) -> bool:
+        """Return whether the operation chooses among its operands, and passes no gradient to the others.
+
+        >>> from micrograd_cn import maximum, mul
+        >>> maximum.selects, mul.selects
+        (True, False)
+        """
+        functions = self.partials if isinstance(self.partials, tuple) else (self.partials,)
+        return Selection in map(type, functions)
+
+    def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
+        """Return for each operand the function from an upstream gradient to its contribution; None for a plain product.
+
+        The contribution is the float 0.0, or None, if the operand is never selected. For an operand whose partial is
+        no `Selection`, it is the partial times the upstream gradient, and there is no function.
+
+        >>> from micrograd_cn import where
+        >>> none, chosen, other = where.selection((1.0, 2.0, 3.0))
+        >>> none, chosen(5.0), other(5.0)
+        (None, 5.0, 0.0)
+        """
+        partials = self.partials
+        if isinstance(partials, tuple):
+            return [
+                (lambda g, p=p: p.contribution(g, *operands)) if type(p) is Selection else None  # type: ignore[misc]
+                for p in partials
+            ]
+        if type(partials) is not Selection:
+            return [None] * len(operands)
+        of_all = lru_cache(1)(lambda g: partials.contribution(g, *operands))  # each operand asks for the same g
+        return [lambda g, k=k: of_all(g)[k] for k in range(len(operands))]  # type: ignore[misc]
 
     def text(self, *operands: str) -> str:
         """Return the operation applied to the operands' texts, as Python code.

@@ -19,7 +19,7 @@ from typing import Any, SupportsFloat, TypeVar, overload
 from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number
-from .operation import Op, Operand, Recorder
+from .operation import Op, Operand, Recorder, Selection
 from .registry import OPS, define
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
 
@@ -50,15 +50,27 @@ class _Take(Op):
         return [self(column, index) for column in zip(*xs, strict=True)]
 
 
-def _take_partials(y: Any, index: Any, *xs: Any) -> tuple[Any, ...]:
-    if type(index) is float:
-        return _unit(len(xs), index)
-    return (None, *[equal(index, float(k)) for k in range(len(xs))])
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    """Return `where(condition, a, b)`; the choice itself if the condition is a float, so a constant."""
+    return (a if condition else b) if type(condition) is float else where(condition, a, b)
 
 
-@lru_cache(1 << 10)  # nodes with equal partials share one tuple
-def _unit(count: int, index: float) -> tuple[Any, ...]:
-    return (None, *[1.0 if index == k else 0.0 for k in range(count)])
+def _contribution_to_larger(g: Any, a: Any, b: Any) -> Any:
+    """Return the part of the gradient g that max(a, b) passes to a: all, half at a tie, or nothing."""
+    return _choose(less(a, b), 0.0, _choose(equal(a, b), 0.5 * g, g))
+
+
+def _weight_of_larger(a: float, b: float) -> float | None:
+    return None if a < b else 0.5 if a == b else 1.0
+
+
+def _contributions_of_take(g: Any, index: Any, *xs: Any) -> tuple[Any, ...]:
+    return (None, *[_choose(equal(index, float(k)), g, 0.0) for k in range(len(xs))])
+
+
+@lru_cache(1 << 10)  # nodes share the tuples
+def _weights_of_take(count: int, index: float) -> tuple[float | None, ...]:
+    return (None, *[1.0 if index == k else None for k in range(count)])
 
 
 # In partials, `y` is the result, and the operands have their names in the docstring.
@@ -225,7 +237,9 @@ sigmoid: Op = define(Op(
     lowerings=Lowerings(formula=lambda x: _sigmoid(x, exp(-abs(x)))),
 ))
 relu: Op = define(Op(
-    "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
+    "relu", ieee.relu, (Selection(
+        lambda g, x: _choose(less_equal(x, 0.0), 0.0, g), lambda x: None if x <= 0.0 else 1.0,
+    ),),
     "Return max(x, 0), the rectified linear unit.\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
     lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x)),
@@ -309,23 +323,25 @@ step: Op = define(Op(
 ))
 where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
-    (None, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
+    (None,
+     Selection(lambda g, c, a, b: _choose(c, g, 0.0), lambda c, a, b: 1.0 if c else None),
+     Selection(lambda g, c, a, b: _choose(c, 0.0, g), lambda c, a, b: None if c else 1.0)),
     "Return a if the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
     smoothness=Smoothness(kink=lambda condition, a, b: condition, convention="derivative 0 in the condition"),
     lowerings=Lowerings(javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select", array="where"),
 ))
 maximum: Op = define(Op(
     "maximum", ieee.maximum,
-    (lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b)),
-     lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
+    (Selection(_contribution_to_larger, _weight_of_larger),
+     Selection(lambda g, a, b: _contribution_to_larger(g, b, a), lambda a, b: _weight_of_larger(b, a))),
     "Return the larger of a and b; nan if either is nan.\n\n>>> maximum(1, 2)\n2.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
     lowerings=Lowerings(formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b))),
 ))
 minimum: Op = define(Op(
     "minimum", ieee.minimum,
-    (lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a)),
-     lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
+    (Selection(lambda g, a, b: _contribution_to_larger(g, b, a), lambda a, b: _weight_of_larger(b, a)),
+     Selection(_contribution_to_larger, _weight_of_larger)),
     "Return the smaller of a and b; nan if either is nan.\n\n>>> minimum(1, 2)\n1.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
     lowerings=Lowerings(formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b))),
@@ -358,7 +374,7 @@ logsumexp: Op = define(Op(
     lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
 ))
 take: _Take = define(_Take(
-    "take", ieee.take, _take_partials, TAKE,
+    "take", ieee.take, Selection(_contributions_of_take, lambda index, *xs: _weights_of_take(len(xs), index)), TAKE,
     arities=range(2, sys.maxsize),
     signature=lambda xs, index: (index, *_nonempty("take", xs)),
     notation=Notation(text=lambda index, *xs: f"take([{', '.join(xs)}], {index})"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..engine import Value, record
-from ..ops.operation import Op
+from ..ops.operation import Op, Selection
 from .op_failures import Point, op_failure, reraise_as_failure
 
 LOCAL_CODE = "y = OP.forward(XS)\nprint(y, OP.local_derivatives(y, XS))"
@@ -49,7 +49,8 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
     if function is None:
         return 0.0
     with reraise_as_failure(op, xs, f"partial {slot} of {op.name}", LOCAL_CODE):
-        return function(y, *xs)
+        partial = function(y, *xs)
+    return 0.0 if partial is None and isinstance(function, Selection) else partial
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..engine import Value, constant
 from ..ops import mean
-from ..ops.operation import Op
+from ..ops.operation import Op, Selection
 from ..ops.registry import OPS
 from .words import WORDS
 
@@ -361,7 +361,8 @@ def call_signature(function: Callable[..., Any]) -> Signature:
         return signature(function.signature or function if isinstance(function, Op) else function)
     for partial in function.partials if isinstance(function.partials, tuple) else (function.partials,):
         if partial:
-            _, *operands = signature(partial).parameters.values()
+            of = partial.contribution if isinstance(partial, Selection) else partial
+            _, *operands = signature(of).parameters.values()
             return Signature(operands)
     return signature(function.forward)
 

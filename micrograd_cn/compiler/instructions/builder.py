@@ -119,6 +119,12 @@ class CodeBuilder(Code):
         """Return the numbers of an operation's partial derivatives, given those of its result and its operands."""
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
+    def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
+        """Return the numbers of what a selecting operation contributes to the gradients of its operands."""
+        return self.instantiate(
+            self.formula((op, "contributions"), [None, *map(self.constant_value, xs)], op), [upstream, *xs]
+        )
+
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return a formula, traced once.
 
@@ -279,8 +285,18 @@ def _check_opcode(op: Op, count: int) -> None:
 
 
 def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
-    """Trace an operation's "formula", or its "partials", whose first operand is the operation's result."""
+    """Trace an operation's "formula", its "partials", or its "contributions" to the operands that it may select.
+
+    The first operand of "partials" is the operation's result, and that of "contributions" the upstream gradient.
+    """
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
         return straight_line(terms, (expand(op, *terms),))
+    if kind == "contributions":
+        return straight_line(terms, trace(lambda g, *xs: _contributions(op, g, xs), *terms, of=op))
     return straight_line(terms, trace(op.local_derivatives, *terms, of=op))
+
+
+def _contributions(op: Op, g: Any, xs: Sequence[Any]) -> tuple[Any, ...]:
+    found = [contribution(g) if contribution else None for contribution in op.selection(xs)]
+    return tuple([0.0 if x is None else x for x in found])

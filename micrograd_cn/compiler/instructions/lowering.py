@@ -6,11 +6,13 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
 
+MOST_SELECTED = 4  # operands of a selection that is lowered to selects; with more, masks are factors of products
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
@@ -110,12 +112,20 @@ recorded with it, so it would get none there; record the graph again, and write 
             if partial is not None or not isinstance(x, Value) or not x.requires_grad:
                 continue
             assert node.op
+            if node.op.selects and not _selected(node, k):
+                continue
             if node.op.propagates_gradient_to(k) and x not in exempt:
                 raise ValueError(
                     f"compile(): {x!r} requires a gradient, but did not when {node.op.name}(...) was recorded with it, "
                     "so it would get none there; record the graph again, and write .detach() where no gradient is "
                     "wanted"
                 )
+
+
+def _selected(node: Value, slot: int) -> bool:
+    """Return whether an operation selected its operand."""
+    assert node.op
+    return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
 
 
 class Lowering:
@@ -198,13 +208,16 @@ class Lowering:
             if not wanted.isdisjoint(parents) and (op.lowerings.summands or _any_propagates(op, parents, wanted)):
                 wanted.add(node)
         contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
+        self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the way select
+        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}  # of others: nodes, and the slot if they select
+        self._reach: dict[Value, int] = {}
         if root in wanted:
             contributions.terms[root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self.operations):
             if node in wanted and (contributions.pairs[node] or contributions.terms[node]):
                 upstream = self._gradient_of(node, contributions)
                 if op.lowerings.summands:
-                    self._propagate_through_sum(op, node.parents, upstream, contributions)
+                    self._propagate_through_sum(op, node, upstream, contributions)
                 else:
                     self._propagate(op, node, upstream, contributions)
         self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
@@ -212,26 +225,36 @@ class Lowering:
     def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
         """Add a node's gradient times each local derivative to the contributions to its operands."""
         pairs, terms = contributions
-        parents, number_of = node.operands, self.number_of
-        partials = self.code.partials(
-            op, number_of[node], [number_of[x] if x in number_of else self._lower_leaf(x) for x in parents]
-        )
+        parents, number_of, certain = node.operands, self.number_of, node in self._certain
+        xs = self._numbers(parents)
+        selects = op.selects and len(parents) <= MOST_SELECTED
+        partials = self.code.contributions(op, upstream, xs) if selects else self.code.partials(op, number_of[node], xs)
         if (flows := self._propagates.get(op)) is None or len(flows) != len(parents):
             flows = self._propagates[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
-        for parent, partial, flow in zip(parents, partials, flows, strict=True):
-            if flow and parent in pairs:
-                if self.code.constant_value(partial) == 1.0:
-                    terms[parent].append(upstream)
-                else:
-                    pairs[parent].append((upstream, partial))
+        for slot, (parent, partial, flow) in enumerate(zip(parents, partials, flows, strict=True)):
+            if not flow or parent not in pairs:
+                continue
+            self._spread(node, parent, slot if op.selects else None)
+            value = self.code.constant_value(partial)
+            if selects:
+                if value != 0.0:
+                    terms[parent].append(partial)
+            elif value == 1.0:
+                terms[parent].append(upstream)
+            elif certain or op.selects or value is not None:
+                pairs[parent].append((upstream, partial))
+            else:  # a gradient of 0 may stand for nothing, and 0 times an infinite local derivative would be nan
+                product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
+                terms[parent].append(self.code.apply(ops.where, [self._reach_of(node), product, nothing]))
 
-    def _propagate_through_sum(
-        self, op: Op, parents: Sequence[Value], upstream: int, contributions: _Contributions
-    ) -> None:
+    def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
         """Propagate the gradient of a sum of products and terms. A product's derivative is its other factor."""
         assert op.lowerings.summands
         pairs, terms = contributions
-        products, added = op.lowerings.summands(*parents)
+        products, added = op.lowerings.summands(*node.parents)
+        for x in (*chain.from_iterable(products), *added):
+            if x in terms:
+                self._spread(node, x, None)
         one, number_of = self.code.constant(1.0), self.number_of
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
@@ -243,6 +266,39 @@ class Lowering:
         for x in added:
             if x in terms:
                 terms[x].append(upstream)
+
+    def _numbers(self, operands: Sequence[Any]) -> list[int]:
+        return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
+
+    def _spread(self, source: Value, target: Value, slot: int | None) -> None:
+        """Note that a node passes on what reaches it; `slot` is the operand's if the node's operation selects."""
+        if slot is None and source in self._certain:
+            self._certain.add(target)
+        elif target not in self._certain:
+            self._sources.setdefault(target, []).append((source, slot))
+
+    def _reach_of(self, node: Value) -> int:
+        """Return the number of a condition: 0 if no gradient reaches the node, more than 0 if one does.
+
+        Nothing reaches a node if the operations on every path to it have selected other operands.
+        """
+        one = self.code.constant(1.0)
+        stack = [node]
+        while stack:
+            sources = self._sources[stack[-1]]
+            waiting = [x for x, _ in sources if x not in self._certain and x not in self._reach]
+            if waiting:
+                stack += waiting
+                continue
+            terms = []
+            for source, slot in sources:
+                reach = self._reach.get(source, one)
+                if slot is not None:
+                    assert source.op
+                    reach = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
+                terms.append(reach)
+            self._reach[stack.pop()] = self.code.dot([], terms)
+        return self._reach[node]
 
     def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
         """Return the number of a node's gradient: the sum of the contributions to it."""
