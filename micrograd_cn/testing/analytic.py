@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .libraries import is_tensor, kind, read
-from .vectors import BLOCK, Packed, Vector, blocks, joined, remembered
+from .libraries import is_tensor, number_kind, to_doubles
+from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
 
 __tracebackhide__ = True
 
@@ -36,23 +36,28 @@ class ReverseMode:
     """A derivative that is known as gradients, by a function of the point and the weights.
 
     Attributes:
-        run: the same of structures; None if no upstream gradient is given to what somebody wrote.
-        graph: which outputs have a backward pass, of whose upstream gradients any may be None, as PyTorch has it.
-        changed: which argument a call changes, where there is no `run`.
+        backward_pass: the same of structures; None if no upstream gradient is given to what somebody wrote.
+        differentiable_outputs: returns which outputs have a backward pass; None for other libraries.
+        changed: which argument a call changes, where there is no `backward_pass`.
     """
 
     def __init__(
         self,
-        pull: Callable[[Vector, Vector], Vector],
+        pullback: Callable[[Vector, Vector], Vector],
         run: BackwardPass | None = None,
         graph: Callable[[Any], list[int]] | None = None,
         changed: Changed | None = None,
     ) -> None:
-        self._pull, self.run, self.graph, self.changed = remembered(pull), run, graph, changed
+        self._pullback, self.backward_pass, self.differentiable_outputs, self.changed = (
+            cached_by_identity(pullback),
+            run,
+            graph,
+            changed,
+        )
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return the gradient at `x` of the outputs' sum weighted by `u`."""
-        return self._pull(x, u)
+        return self._pullback(x, u)
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""
@@ -66,15 +71,15 @@ class ForwardMode:
         changed: which argument a call changes.
     """
 
-    def __init__(self, push: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
-        self._push, self.changed = push, changed
+    def __init__(self, pushforward: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
+        self._pushforward, self.changed = pushforward, changed
 
     def gradient(self, x: Vector, u: Vector) -> None:
         """Return None: it would take as many slopes as there are elements."""
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""
-        return dot(self._push(x, d), u)
+        return dot(self._pushforward(x, d), u)
 
 
 def dot(values: Vector, weights: Vector) -> float:
@@ -87,8 +92,8 @@ def dot(values: Vector, weights: Vector) -> float:
     n = values.size  # BLAS starts threads for many at once
     if math.isfinite(
         total := float(values.dot(weights))
-        if n <= BLOCK
-        else math.fsum([float(values[some].dot(weights[some])) for some in blocks(slice(0, n))])
+        if n <= CHUNK_SIZE
+        else math.fsum([float(values[some].dot(weights[some])) for some in chunks(slice(0, n))])
     ):
         return total
     some = weights != 0.0
@@ -97,12 +102,12 @@ def dot(values: Vector, weights: Vector) -> float:
 
 
 def derivative_of(
-    f: Callable[..., Any], named: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
+    f: Callable[..., Any], derivatives: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
 ) -> Derivative:
     """Return the derivative that is given by its name, or that of the arguments' library."""
-    if not named:
-        in_torch = any(is_tensor(x) for x in arguments.variables(arguments.model))
-        run = (_torch if in_torch else _jax)(f, arguments, outputs)
+    if not derivatives:
+        in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
+        run = (_torch_backward_pass if in_torch else _jax_backward_pass)(f, arguments, outputs)
 
         def graph(args: Any) -> list[int]:
             for leaf in arguments.variables(args):
@@ -110,9 +115,9 @@ def derivative_of(
             found = outputs.variables(f(*args))
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
-        return _reverse(run, arguments, outputs, graph if in_torch else None)
-    [(name, given)] = named.items()
-    several = len(arguments.model) > 1
+        return _reverse_mode(run, arguments, outputs, graph if in_torch else None)
+    [(name, given)] = derivatives.items()
+    several = len(arguments.template) > 1
     what = f"{name}="
     if name == "gradient" and outputs.vector.size != 1:
         n = outputs.vector.size
@@ -124,51 +129,58 @@ def derivative_of(
         return result
 
     def structured(vector: Vector) -> Any:
-        tree = arguments.tree(vector)
+        tree = arguments.unpack(vector)
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
         """Return whether two things are the value and the gradient, of two arguments of which one is a constant."""
-        if not (len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_data(result[0])) == 1):
+        if not (
+            len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
+        ):
             return False
-        constants = [i for i in range(2) if not arguments.of(i)]
+        constants = [i for i in range(2) if not arguments.variable_paths(i)]
         if len(constants) != 1 or result[constants[0]] is None or isinstance(result[1], tuple):
             return False
         return np.array_equal(outputs.pack(result[0]), outputs.pack(f(*args)))
 
     def gradients(result: Any, args: Any = None) -> Vector:
         if args is not None and is_value_and_gradient(result, args):
-            return gradients(tuple([result[1] if arguments.of(i) else None for i in range(2)]))
+            return gradients(tuple([result[1] if arguments.variable_paths(i) else None for i in range(2)]))
         one = isinstance(result, tuple) and len(result) == 1
         try:
             return arguments.derivative(returned(result) if several or one else (returned(result),), what)
         except ValueError:
-            if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.model)):
-                varying = [bool(arguments.of(i)) for i in range(len(arguments.model))]
+            if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.template)):
+                varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
                 if sum(varying) == 1:  # constants have no place in it
                     return gradients(tuple([result if varies else None for varies in varying]))
-            if name == "gradient" and isinstance(result, tuple) and len(result) == 2 and np.ndim(_data(result[0])) == 0:
+            if (
+                name == "gradient"
+                and isinstance(result, tuple)
+                and len(result) == 2
+                and np.ndim(_plain_number(result[0])) == 0
+            ):
                 return gradients(result[1])  # of a function that returns the value and the gradient
             raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
-        args = arguments.tree(x)
+        args = arguments.unpack(x)
         return float(u[0]) * gradients(given(*args), args)
 
     def of_vjp(args: Any, upstream: Any) -> Vector:
         return gradients(given(*args, upstream))
 
     def of_jvp(x: Vector, d: Vector) -> Vector:
-        return outputs.derivative(returned(given(*arguments.tree(x), structured(d))), what)
+        return outputs.derivative(returned(given(*arguments.unpack(x), structured(d))), what)
 
     def of_jacobian(x: Vector, u: Vector) -> Vector:
-        result = returned(given(*arguments.tree(x)))
+        result = returned(given(*arguments.unpack(x)))
         total = np.zeros(arguments.vector.size)
-        for rows, shape, block in outputs.blocks(result, what):
-            for columns, inner, part in arguments.blocks(block if several else (block,), what):
+        for rows, shape, block in outputs.matched_parts(result, what):
+            for columns, inner, part in arguments.matched_parts(block if several else (block,), what):
                 if np.iscomplexobj(part):
                     raise ValueError(f"gradcheck: {what} gave complex numbers, of real ones")
-                matrix = np.zeros(0) if part is None else read(part)
+                matrix = np.zeros(0) if part is None else to_doubles(part)
                 expected, rows_first = (*shape, *inner), (u[rows].size, *inner)
                 flat = (u[rows].size, total[columns].size)
                 if _without_ones(matrix.shape) not in map(_without_ones, (expected, rows_first, flat)):
@@ -179,12 +191,12 @@ def derivative_of(
         return total
 
     def changed(x: Vector) -> str | None:
-        args = arguments.tree(x)
+        args = arguments.unpack(x)
         given(*args, *([structured(x)] if name == "jvp" else []))
         return arguments.changed(args, x)
 
     if name == "vjp":
-        return _reverse(of_vjp, arguments, outputs)
+        return _reverse_mode(of_vjp, arguments, outputs)
     if name == "jvp":
         return ForwardMode(of_jvp, changed)
     return ReverseMode(of_gradient if name == "gradient" else of_jacobian, changed=changed)
@@ -194,17 +206,19 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([n for n in shape if n != 1])
 
 
-def _reverse(
+def _reverse_mode(
     run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
 ) -> ReverseMode:
-    return ReverseMode(lambda x, u: run(arguments.tree(x), outputs.tree(u)), run, graph)
+    return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph)
 
 
-def _data(x: Any) -> Any:
-    return read(x) if kind(x) == "float" else x
+def _plain_number(x: Any) -> Any:
+    return to_doubles(x) if number_kind(x) == "float" else x
 
 
-def _graph(f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed) -> tuple[Any, ...]:
+def _record_in_torch(
+    f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
+) -> tuple[Any, ...]:
     """Return PyTorch's results, arguments and weights; a result of which the weight is None is left out."""
     inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
@@ -212,11 +226,11 @@ def _graph(f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, o
     return [y for y, _ in some], inputs, [w for _, w in some]
 
 
-def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
+def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     torch = sys.modules["torch"]
 
     def run(args: Any, upstream: Any) -> Vector:
-        results, inputs, weights = _graph(f, args, upstream, arguments, outputs)
+        results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
         if not results and isinstance(inspect.unwrap(f), GradientFunction):
             return np.zeros(arguments.vector.size)  # of what is linear
         if not results:
@@ -226,31 +240,31 @@ def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Backwar
             )
         found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
         zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-        return joined([read(g.detach().to_dense()).reshape(-1) for g in zeros])
+        return concatenated([to_doubles(g.detach().to_dense()).reshape(-1) for g in zeros])
 
     return run
 
 
-def _of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
+def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
-def _jax(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
+def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     jax = sys.modules["jax"]
 
     def back(variables: tuple[Any, ...], weights: tuple[Any, ...]) -> Any:
-        return jax.vjp(_of_variables(f, arguments, outputs), *variables)[1](weights)
+        return jax.vjp(_function_of_variables(f, arguments, outputs), *variables)[1](weights)
 
-    pull = compiled(back)
+    pullback = jit_compiled(back)
 
     def run(args: Any, upstream: Any) -> Vector:
-        found = pull(tuple(arguments.variables(args)), tuple(outputs.variables(upstream)))
+        found = pullback(tuple(arguments.variables(args)), tuple(outputs.variables(upstream)))
         return np.concatenate([np.asarray(g, dtype=np.float64).ravel() for g in found])
 
     return run
 
 
-def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of jax's arrays compiled by `jax.jit`, or as it is from when that cannot be."""
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
@@ -277,16 +291,18 @@ class GradientFunction:
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:
         self._f, self._arguments, self._outputs = f, arguments, outputs
-        self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.model))
+        self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
         """Return the gradient at all arguments but the last, which weights the outputs."""
         f, arguments, outputs = self._f, self._arguments, self._outputs
         if not self._in_torch:
-            _, back = sys.modules["jax"].vjp(_of_variables(f, arguments, outputs), *arguments.variables(args[:-1]))
+            _, back = sys.modules["jax"].vjp(
+                _function_of_variables(f, arguments, outputs), *arguments.variables(args[:-1])
+            )
             return tuple(back(tuple(outputs.variables(args[-1]))))
         torch = sys.modules["torch"]
-        results, inputs, weights = _graph(f, args[:-1], args[-1], arguments, outputs)
+        results, inputs, weights = _record_in_torch(f, args[:-1], args[-1], arguments, outputs)
         found: Any = [None] * len(inputs)
         if results:
             found = torch.autograd.grad(results, inputs, weights, create_graph=True, allow_unused=True)

@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ops.traits import Interval
-from .float_strategies import MODERATE, _st, bounds, reals
+from .float_strategies import MODERATE_MAGNITUDES, bounds, import_strategies, reals
 
 __all__ = ["points"]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of ten: an array's largest elements
+LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of ten: an array's largest elements
 SPAN = 1e3  # most elements of an array are within this factor, so that none is lost beside another
-SINGLY = 32  # elements that are drawn one by one, so that each shrinks; those of a larger array come from a seed
+MAX_DRAWN_SINGLY = (
+    32  # elements that are drawn one by one, so that each shrinks; those of a larger array come from a seed
+)
 
 
 def points(
@@ -47,7 +49,7 @@ def points(
     >>> find(points(2, "float32", apart=0.25), lambda x: x.sum() > 0.5)
     array([0.25, 0.5 ], dtype=float32)
     """
-    st = _st()
+    st = import_strategies()
     try:
         import numpy as np
     except ImportError as error:
@@ -58,39 +60,39 @@ def points(
     limits = np.finfo(kind)
     low, high = bounds("points", min_value, max_value, float(limits.max))
     size = math.prod((shape,) if isinstance(shape, int) else shape)
-    if not apart >= 0.0 or (apart and sum(_room(kind.type, low, high, apart)) < size):
+    if not apart >= 0.0 or (apart and sum(_capacity(kind.type, low, high, apart)) < size):
         raise ValueError(
             f"points: no room between {low} and {high} for {size} numbers of {kind} that are {apart} apart"
         )
-    windows = _windows(low, high, float(limits.tiny))
+    windows = _magnitude_windows(low, high, float(limits.tiny))
 
     def array(xs: Sequence[float]) -> Any:
-        rounded = [_rounded(x, kind.type, low, high) for x in xs]
-        return np.array(_apart(rounded, kind.type, low, high, apart) if apart else rounded, kind).reshape(shape)
+        rounded = [_round_within(x, kind.type, low, high) for x in xs]
+        return np.array(_separated(rounded, kind.type, low, high, apart) if apart else rounded, kind).reshape(shape)
 
     def drawn(window: tuple[Interval, Interval]) -> Any:
         (least, most), magnitudes = window
         number = reals(least, most, magnitudes=magnitudes)
-        if size <= SINGLY:
+        if size <= MAX_DRAWN_SINGLY:
             # all differ, so that Hypothesis copies no element over another, as it does in five of six examples
             return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
-        return st.integers(0, sys.maxsize).map(lambda seed: _of_seed(np.random.default_rng(seed), size, window))
+        return st.integers(0, sys.maxsize).map(lambda seed: _draw_large(np.random.default_rng(seed), size, window))
 
     return st.sampled_from(windows).flatmap(drawn).map(array)  # type: ignore[no-any-return]
 
 
-def _windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
+def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
     """Return intervals and the magnitudes in them; the last has all moderate ones."""
     least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []
-    for exponent in EXPONENTS:
+    for exponent in LARGEST_EXPONENTS:
         size = 10.0**exponent
         if size >= tiny * SPAN and least <= size <= most:
             found.append(((max(low, -size), min(high, size)), (size / SPAN, size)))
-    return [*found, ((low, high), (max(tiny, MODERATE[0]), max(most, MODERATE[1])))]
+    return [*found, ((low, high), (max(tiny, MODERATE_MAGNITUDES[0]), max(most, MODERATE_MAGNITUDES[1])))]
 
 
-def _of_seed(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
+def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
     (low, high), (least, most) = window
     signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
     logarithms = random.uniform(math.log(least), math.log(most), size)
@@ -98,13 +100,19 @@ def _of_seed(random: Any, size: int, window: tuple[Interval, Interval]) -> list[
     return [x if low <= x <= high else low + (high - low) * random.random() for x in xs]
 
 
-def _rounded(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
+def _round_within(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
     """Return the nearest number of the type, or one beside it that is between the bounds."""
     nearest = float(kind(x))
-    return _beside(x, kind, -math.inf) if nearest > high else _beside(x, kind, math.inf) if nearest < low else nearest
+    return (
+        _neighbour(x, kind, -math.inf)
+        if nearest > high
+        else _neighbour(x, kind, math.inf)
+        if nearest < low
+        else nearest
+    )
 
 
-def _room(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
+def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
     """Return how many negative and how many positive numbers of the type are so far from 0 and from each other."""
     import numpy as np
 
@@ -116,36 +124,36 @@ def _room(kind: Callable[[float], Any], low: float, high: float, apart: float) -
     return on(-high, -low), on(low, high)
 
 
-def _apart(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
+def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
     """Return the numbers in the same order, moved so that they are at least so far from 0 and from each other."""
-    negative, positive = _room(kind, low, high, apart)
+    negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
     below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)
     moved = list(xs)
     for sign, part, near, far in ((-1.0, order[:below][::-1], -high, -low), (1.0, order[below:], low, high)):
-        sizes = _spaced([sign * xs[i] for i in part], kind, max(near, apart), far, apart)
+        sizes = _spaced_out([sign * xs[i] for i in part], kind, max(near, apart), far, apart)
         for i, size in zip(part, sizes, strict=True):
             moved[i] = sign * size
     return moved
 
 
-def _spaced(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
+def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
     """Return ascending numbers moved up until they are apart; those that pass the end then, down."""
     found: list[float] = []
     least = low
     for x in xs:
-        found.append(_beside(max(x, least), kind, math.inf))
+        found.append(_neighbour(max(x, least), kind, math.inf))
         least = found[-1] + apart
     most = high
     for k in range(len(found) - 1, -1, -1):
         if found[k] <= most:
             break
-        found[k] = _beside(most, kind, -math.inf)
+        found[k] = _neighbour(most, kind, -math.inf)
         most = found[k] - apart
     return found
 
 
-def _beside(x: float, kind: Callable[[float], Any], towards: float) -> float:
+def _neighbour(x: float, kind: Callable[[float], Any], towards: float) -> float:
     """Return the number of the type that is x, or the next one towards an infinity."""
     import numpy as np
 

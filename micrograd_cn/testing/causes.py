@@ -10,25 +10,36 @@ from .compare import Comparison
 
 __tracebackhide__ = True
 
-ALIKE = 1e-3  # the relative spread of what is one number
-LARGE = "large as it should be, as if f had a sum and not a mean"
-SMALL = "small as it should be, as if f had a mean and not a sum"
-NAMED = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
+EQUAL_RTOL = 1e-3  # the relative spread of what is one number
+TOO_LARGE = "large as it should be, as if f had a sum and not a mean"
+TOO_SMALL = "small as it should be, as if f had a mean and not a sum"
+KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
 
-def likely(rows: Sequence[Comparison]) -> list[str]:
+def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
     """Return the likely cause of each argument's mistake, in a line each, where it can be told.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> likely([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
+    >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
     ['likely, for x: the sign is wrong']
     """
-    wrong = [row for row in rows if row.agrees is False and row.argument and not row.title.startswith("direction")]
+    wrong = [
+        comparison
+        for comparison in comparisons
+        if comparison.agrees is False and comparison.argument and not comparison.title.startswith("direction")
+    ]
     found = []
-    for argument in dict.fromkeys(row.argument for row in wrong):
-        of_it = [row for row in wrong if row.argument == argument]
-        right = any(row.agrees and row.argument == argument and row.numeric.slope != 0.0 for row in rows)
-        whole = [row.analytic for row in rows if row.agrees is False and row.argument == argument]
+    for argument in dict.fromkeys(comparison.argument for comparison in wrong):
+        of_it = [comparison for comparison in wrong if comparison.argument == argument]
+        right = any(
+            comparison.agrees and comparison.argument == argument and comparison.numeric.slope != 0.0
+            for comparison in comparisons
+        )
+        whole = [
+            comparison.analytic
+            for comparison in comparisons
+            if comparison.agrees is False and comparison.argument == argument
+        ]
         if cause := _cause(of_it, right, any(whole)):
             found.append(f"likely, for {argument}: {cause}")
     return found[:2]
@@ -36,10 +47,10 @@ def likely(rows: Sequence[Comparison]) -> list[str]:
 
 def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     """Return what explains all of the wrong derivatives of an argument, of which some, elsewhere, may be no 0."""
-    first, *others = {row.cause for row in wrong}
+    first, *others = {comparison.cause for comparison in wrong}
     if first and not others:
         return first
-    pairs = [(row.analytic, row.numeric.slope) for row in wrong]
+    pairs = [(comparison.analytic, comparison.numeric.slope) for comparison in wrong]
     if not all(math.isfinite(a) for a, _ in pairs):
         return "it divides by 0, or takes a root or logarithm of 0"
     if all(a == 0.0 for a, _ in pairs):
@@ -49,26 +60,28 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
             else "some elements get no gradient"
         )
     ratios = [a / b for a, b in pairs if b != 0.0]
-    if len(ratios) == len(pairs) and _alike(ratios):
+    if len(ratios) == len(pairs) and _all_equal(ratios):
         ratio = statistics.mean(ratios)
-        named = next((text for value, text in NAMED.items() if math.isclose(ratio, value, rel_tol=ALIKE)), "")
+        named = next(
+            (text for value, text in KNOWN_RATIOS.items() if math.isclose(ratio, value, rel_tol=EQUAL_RTOL)), ""
+        )
         if named or some_right:
             return named
         inverse = 1.0 / ratio
-        for size, text in ((ratio, LARGE), (inverse, SMALL)):
-            if math.isclose(size, round(size), rel_tol=ALIKE) and abs(size) >= 2.0:
+        for size, text in ((ratio, TOO_LARGE), (inverse, TOO_SMALL)):
+            if math.isclose(size, round(size), rel_tol=EQUAL_RTOL) and abs(size) >= 2.0:
                 return f"{round(size)} times as {text}"
         return f"a factor, {ratio:.6g} everywhere" if len(ratios) > 1 else ""
-    if len(pairs) > 1 and not _alike([a for a, _ in pairs]):
+    if len(pairs) > 1 and not _all_equal([a for a, _ in pairs]):
         swapped = sorted(a for a, _ in pairs), sorted(b for _, b in pairs)
-        if all(math.isclose(a, b, rel_tol=ALIKE, abs_tol=1e-9) for a, b in zip(*swapped, strict=True)):
+        if all(math.isclose(a, b, rel_tol=EQUAL_RTOL, abs_tol=1e-9) for a, b in zip(*swapped, strict=True)):
             return "the right numbers in the wrong places: transposed, or reshaped in another order"
         differences = [a - b for a, b in pairs]
-        if _alike(differences):
+        if _all_equal(differences):
             return f"off by {statistics.mean(differences):.6g} everywhere: a term that is constant"
     return ""
 
 
-def _alike(numbers: Sequence[float]) -> bool:
+def _all_equal(numbers: Sequence[float]) -> bool:
     size = max(map(math.fabs, numbers))
-    return max(numbers) - min(numbers) <= ALIKE * size
+    return max(numbers) - min(numbers) <= EQUAL_RTOL * size

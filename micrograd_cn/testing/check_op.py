@@ -11,19 +11,32 @@ from typing import Any
 from ..engine import Value, record
 from ..ops.operation import Op
 from . import lowerings
-from .evaluation_points import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
-from .float_strategies import _floats, _st, inside
-from .op_derivatives import LONG, check_along, check_shared, compare_derivatives, comparison
-from .op_failures import Point, blamed, failed
-from .op_recording import LOCAL, check_recording, evaluated, same
+from .evaluation_points import (
+    FAR_REACH,
+    FEW_ARITIES,
+    LARGE_ARITIES,
+    NEAR_REACH,
+    SMALL_ARITIES,
+    check_and_shrink,
+    kink_points,
+    operand_domain,
+    points_near_ends,
+    special_points,
+    spread_points,
+)
+from .float_strategies import floats_between, import_strategies, interior
+from .op_derivatives import MANY_OPERANDS, check_along, check_shared, compare_derivatives, comparison_code
+from .op_failures import Point, op_failure, reraise_as_failure
+from .op_recording import LOCAL_CODE, check_recording, evaluate, same_number
 from .report import PartlyCompared
 from .smooth_steps import is_smooth
-from .suspicious_intervals import few
+from .suspicious_intervals import arities_among
 
-INDICES = (0.0, 2.0)
-LARGE = 1e6  # a value or partial beyond which the second derivative is not compared
+FIXED_INDICES = (0.0, 2.0)
+SEED = 30  # of the drawn points: they do not depend on this file's text, and -0.0 is one of them
+LARGE_VALUE = 1e6  # a value or partial beyond which the second derivative is not compared
 
-DRAWN = """\
+PICTURE_CODE = """\
 from micrograd_cn import Value, draw_dot
 from micrograd_cn.engine import record
 print(draw_dot(record(OP, [Value(0.5)]"""
@@ -68,36 +81,36 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     >>> not_compared = check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
     """
     __tracebackhide__ = True
-    partly: list[str] = []
+    partial_tables: list[str] = []
     try:
-        missing = _check(op, reference, examples, partly)
+        missing = _check(op, reference, examples, partial_tables)
     except AssertionError as error:
         failure = error
     else:
-        if partly:
-            title = f"check_op of {op.name}: at {len(partly)} points some derivatives could not be compared"
-            warnings.warn(PartlyCompared(f"{title}, first by {partly[0]}"), stacklevel=2)
+        if partial_tables:
+            title = f"check_op of {op.name}: at {len(partial_tables)} points some derivatives could not be compared"
+            warnings.warn(PartlyCompared(f"{title}, first by {partial_tables[0]}"), stacklevel=2)
         return missing
     raise type(failure)(*failure.args)  # a new one, without the frames that led to it
 
 
-def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> dict[str, str]:
-    looked_at = list(special(op))
+def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> dict[str, str]:
+    looked_at = list(special_points(op))
     for xs in looked_at:
-        check_recording(op, xs, evaluated(op, xs)[1])
+        check_recording(op, xs, evaluate(op, xs)[1])
     if op.smoothness.kink is not None:
         _check_kinks(op, op.smoothness.kink)
     _check_picture(op)
-    for index, row in _with_index(op) if op.lowerings.is_gather else [((), op)]:
+    for index, row in _rows_at_fixed_index(op) if op.lowerings.is_gather else [((), op)]:
         known = partial(reference, *index) if reference and index else reference
-        looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
-    return lowerings.compare(op, looked_at)
+        looked_at += [(*index, *xs) for xs in _check_domain(row, known, examples, partial_tables)]
+    return lowerings.compare_lowerings(op, looked_at)
 
 
-def _with_index(op: Op) -> Iterator[tuple[Point, Op]]:
+def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
     """Give what a row that chooses is of its other operands, for some indices: beside a whole number it is nan."""
-    for index in INDICES:
-        arities = [n - 1 for n in (*MORE, *MANY) if n in op.arities and n - 1 > index]
+    for index in FIXED_INDICES:
+        arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]
         if arities:
             forward, partials = partial(op.forward, index), partial(_partials_after, op, index)
             yield (index,), Op(op.name, forward, partials, arities=arities)
@@ -109,48 +122,52 @@ def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
     def blaming(*xs: float) -> float:
-        with blamed(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
+        with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
             return kink(*xs)
 
-    for xs in kinks(op, blaming):
-        evaluated(op, xs)
+    for xs in kink_points(op, blaming):
+        evaluate(op, xs)
         compare_derivatives(op, xs, 1)  # nothing is compared at a jump or a pole, or with nan: they are conventions
 
 
 def _check_picture(op: Op) -> None:
     from ..picture import draw_dot
 
-    for count in few(op, FEW):
+    for count in arities_among(op, FEW_ARITIES):
         edges = draw_dot(record(op, (Value(0.5, "x"),) * count)).source.count("->")
         if edges != count:
-            raise failed(
-                op, (), f"with {count} operands it is drawn with {edges} edges", f"{DRAWN} * {count})).source)"
+            raise op_failure(
+                op, (), f"with {count} operands it is drawn with {edges} edges", f"{PICTURE_CODE} * {count})).source)"
             )
 
 
-def _over_the_domain(op: Op, reference: Reference, examples: int, partly: list[str]) -> list[Point]:
+def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> list[Point]:
     """Check points spread evenly, so that no part is left out, and points drawn; return them."""
-    st = _st()
-    from hypothesis import HealthCheck, Phase, given, settings
+    st = import_strategies()
+    from hypothesis import HealthCheck, Phase, given, seed, settings
 
     def check(xs: Point, order: int) -> int:
         looked_at.append(xs)
-        order = at_simplest(op, xs, lambda xs: _check_point(op, xs, reference, order, partly))
-        if order > 1 and 1 < len(xs) < LONG:
-            at_simplest(op, xs, lambda xs: check_shared(op, xs))
+        order = check_and_shrink(op, xs, lambda xs: _check_point(op, xs, reference, order, partial_tables))
+        if order > 1 and 1 < len(xs) < MANY_OPERANDS:
+            check_and_shrink(op, xs, lambda xs: check_shared(op, xs))
         return order
 
     def operand(i: int) -> Any:
-        return _floats(*inside(domain(op, i), REACH)) | _floats(*inside(domain(op, i), FAR))
+        return floats_between(*interior(operand_domain(op, i), NEAR_REACH)) | floats_between(
+            *interior(operand_domain(op, i), FAR_REACH)
+        )
 
     looked_at: list[Point] = []
-    wide = [*spread(op, examples // 2, REACH), *spread(op, examples // 6, FAR)]
+    wide = [*spread_points(op, examples // 2, NEAR_REACH), *spread_points(op, examples // 6, FAR_REACH)]
     compared = [check(xs, 2) for xs in wide]
-    for xs in [*spread(op, 2 * examples, FAR), *near_ends(op)]:
+    for xs in [*spread_points(op, 2 * examples, FAR_REACH), *points_near_ends(op)]:
         check(xs, 1)
-    for count in [] if op.arity else few(op, MANY):
-        for xs in [*spread(op, 2, REACH, [count]), *spread(op, 1, FAR, [count])]:
+    for count in [] if op.arity else arities_among(op, LARGE_ARITIES):
+        for xs in [*spread_points(op, 2, NEAR_REACH, [count]), *spread_points(op, 1, FAR_REACH, [count])]:
             check(xs, 2)
+
+    operands = st.one_of([st.tuples(*map(operand, range(count))) for count in arities_among(op, SMALL_ARITIES)])
 
     @settings(
         max_examples=max(examples - len(wide), 1),
@@ -158,43 +175,46 @@ def _over_the_domain(op: Op, reference: Reference, examples: int, partly: list[s
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # `at_simplest` shrinks, and says no more than one example
+        phases=[Phase.generate],  # `check_and_shrink` shrinks
         report_multiple_bugs=False,
     )
-    @given(st.one_of([st.tuples(*map(operand, range(count))) for count in few(op, MORE)]))
-    def drawn(xs: Point) -> None:
+    @seed(SEED)
+    @given(operands)
+    def check_drawn(xs: Point) -> None:
         compared.append(check(xs, 2))
 
-    drawn()
+    check_drawn()
     if not any(compared):
-        raise failed(op, (), "nowhere in its domain could its derivatives be compared", "OP.smoothness.domain")
+        raise op_failure(op, (), "nowhere in its domain could its derivatives be compared", "OP.smoothness.domain")
     return looked_at
 
 
-def _check_point(op: Op, xs: Point, reference: Reference, order: int, partly: list[str]) -> int:
+def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_tables: list[str]) -> int:
     """Check one point of the domain; return the order to which derivatives could be compared there."""
-    with blamed(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
+    with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
         if not is_smooth(op, xs):
             return 0
-    y, partials = evaluated(op, xs)
+    y, partials = evaluate(op, xs)
     if math.isnan(y):
-        raise failed(op, xs, "its value is nan, inside its domain", "OP.forward(XS)")
+        raise op_failure(op, xs, "its value is nan, inside its domain", "OP.forward(XS)")
     if reference is not None:
-        with blamed(op, xs, "the reference", "# call the reference with XS"):
+        with reraise_as_failure(op, xs, "the reference", "# call the reference with XS"):
             expected = reference(*xs)
         _check_reference(op, xs, y, partials, expected)
     check_recording(op, xs, partials)
     if math.isinf(y):
         return 0
     for slot, p in enumerate(partials):
-        if math.isnan(p) or (math.isinf(p) and math.fabs(y) <= LARGE):
-            raise failed(op, xs, f"partial {slot} is {p}, inside its domain", LOCAL)
-    if any(math.fabs(z) > LARGE for z in (y, *partials)):
+        if math.isnan(p) or (math.isinf(p) and math.fabs(y) <= LARGE_VALUE):
+            raise op_failure(op, xs, f"partial {slot} is {p}, inside its domain", LOCAL_CODE)
+    if any(math.fabs(z) > LARGE_VALUE for z in (y, *partials)):
         order = 1
-    many = len(xs) >= LONG
-    if not (check_along(op, xs, order) if many else compare_derivatives(op, xs, order, partly)):
+    many = len(xs) >= MANY_OPERANDS
+    if not (check_along(op, xs, order) if many else compare_derivatives(op, xs, order, partial_tables)):
         if order > 1 and not many:
-            raise failed(op, xs, "no derivative could be compared: state its kink or domain", comparison(op, order))
+            raise op_failure(
+                op, xs, "no derivative could be compared: state its kink or domain", comparison_code(op, order)
+            )
         return 0
     return order
 
@@ -203,5 +223,5 @@ def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], exp
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
     stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
     allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))
-    if not (same(y, expected) or (math.isfinite(expected) and math.fabs(y - expected) <= allowed + 1e-300)):
-        raise failed(op, xs, f"its value is {y}, the reference gives {expected}", "OP.forward(XS)")
+    if not (same_number(y, expected) or (math.isfinite(expected) and math.fabs(y - expected) <= allowed + 1e-300)):
+        raise op_failure(op, xs, f"its value is {y}, the reference gives {expected}", "OP.forward(XS)")

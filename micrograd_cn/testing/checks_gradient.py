@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .float_strategies import _st
+from .float_strategies import import_strategies
 from .gradcheck import gradcheck
 
 
@@ -30,7 +30,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
 
     from .array_strategies import points
 
-    st = _st()
+    st = import_strategies()
     drawn = [
         x
         if isinstance(x, st.SearchStrategy)

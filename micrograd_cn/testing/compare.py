@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Protocol
 
-from .numerical import Estimate, Steps, derivative, noise, taylor_order
+from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-CLOSE = 1e-3  # of a derivative, by which one may be off that the default absolute tolerance excuses
+EXCUSED_ERROR = 1e-3  # of a derivative, by which one may be off that the default absolute tolerance excuses
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Comparison:
     agrees: bool | None
     note: str = ""
     noisy: bool = False
-    order: float = nan
+    remainder_order: float = nan
     argument: str = ""
     cause: str = ""
 
@@ -46,11 +46,11 @@ class Comparison:
 class Tolerance(Protocol):
     """Say how exact a numerical derivative must be to tell anything, and how far one may be from it."""
 
-    def known(self, e: Estimate) -> bool:
+    def is_exact_enough(self, e: Estimate) -> bool:
         """Return whether it is exact enough to be compared with."""
         ...
 
-    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+    def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic` may be from the estimates."""
         ...
 
@@ -61,14 +61,19 @@ class ValueTolerance:
 
     rtol: float
     atol: float
-    size: float
+    typical_slope: float
 
-    def known(self, e: Estimate) -> bool:
+    def is_exact_enough(self, e: Estimate) -> bool:
         """Return whether it is exact enough to be compared with."""
-        telling = max(self.atol, min(1e-12 * self.size, 1e-3), 0.1 * math.fabs(e.slope))  # more would excuse anything
-        return e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.size)) and 5.0 * e.error <= telling
+        telling = max(
+            self.atol, min(1e-12 * self.typical_slope, 1e-3), 0.1 * math.fabs(e.slope)
+        )  # more would excuse anything
+        return (
+            e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.typical_slope))
+            and 5.0 * e.error <= telling
+        )
 
-    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+    def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic` may be from the estimates."""
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
         return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
@@ -87,8 +92,8 @@ class Claim:
         rounding: how far rounding may carry `y`.
         tolerance: how exact a numerical derivative must be, and how far off the analytic one may be.
         steps: of the numerical derivative; by default those of what computes with doubles.
-        doubtful: whether what rounding leaves of a mistake must look like one: a remainder of the first order.
-        satisfied: whether the analytic derivative agrees with an estimate that no finer step would tell apart from it.
+        needs_first_order: whether what rounding leaves of a mistake must look like one: a remainder of the first order.
+        accept: whether the analytic derivative agrees with an estimate that no finer step would tell apart from it.
     """
 
     title: str
@@ -99,8 +104,8 @@ class Claim:
     rounding: float
     tolerance: Tolerance
     steps: Steps | None = None
-    doubtful: bool = False
-    satisfied: Callable[[Estimate], bool] | None = None
+    needs_first_order: bool = False
+    accept: Callable[[Estimate], bool] | None = None
 
     @functools.cached_property
     def central(self) -> Estimate:
@@ -110,17 +115,17 @@ class Claim:
     @property
     def looks_wrong(self) -> bool:
         """Whether the analytic derivative is farther from the numerical one than that seems to be known."""
-        off = math.fabs(self.analytic - self.central.slope)
-        return not math.isfinite(self.analytic) or off > self.tolerance.allowed(self.analytic, self.central)
+        mismatch = math.fabs(self.analytic - self.central.slope)
+        return not math.isfinite(self.analytic) or mismatch > self.tolerance.allowed_error(self.analytic, self.central)
 
     def derivative(self, side: int) -> Estimate:
         """Return the numerical derivative: central for side 0, from the right for 1, from the left for -1."""
-        satisfied = None if side else self.satisfied
-        return derivative(self.g, self.x, side, self.rounding, self.steps, satisfied)
+        accept = None if side else self.accept
+        return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
 
-    def order(self) -> float:
+    def remainder_order(self) -> float:
         """Return the Taylor remainder's order: on both sides less than 1.5 if the derivative is wrong."""
-        first = self.steps.first[0] if self.steps else 0.0
+        first = self.steps.first_steps[0] if self.steps else 0.0
         orders = [
             taylor_order(self.g, self.x, self.analytic, self.rounding, step)
             for step in ((first, -first) if first else (0.0,))
@@ -129,100 +134,104 @@ class Claim:
         return max(found) if found else nan
 
 
-def compare_value(question: Claim, rtol: float, atol: float | None, lost_digits: Callable[[], bool]) -> Comparison:
+def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: Callable[[], bool]) -> Comparison:
     """Compare a derivative of a function of `Value`s.
 
     A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
     is a mistake if the derivative is known to four digits and no value on the way has lost digits.
     """
-    title, analytic, g, x = question.title, question.analytic, question.g, question.x
-    if not math.isfinite(question.y):
-        return Comparison(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {question.y} there")
-    row, rounding = compare(question), question.rounding
-    if row.agrees is None:
-        return row
-    if row.agrees is False or row.note:
-        measured = max(rounding, noise(g, x))
-        unseen = row.agrees is False and row.numeric.slope == 0.0
+    title, analytic, g, x = claim.title, claim.analytic, claim.g, claim.x
+    if not math.isfinite(claim.y):
+        return Comparison(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {claim.y} there")
+    comparison, rounding = compare(claim), claim.rounding
+    if comparison.agrees is None:
+        return comparison
+    if comparison.agrees is False or comparison.note:
+        measured = max(rounding, noise_level(g, x))
+        unseen = comparison.agrees is False and comparison.numeric.slope == 0.0
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
-            return replace(row, agrees=None, note=hidden(measured), noisy=True)
-        return compare(replace(question, rounding=measured)) if measured > rounding else row
-    enough = max(CLOSE, rtol)
-    if atol is not None or _is_close(analytic, row.numeric.slope, enough) or lost_digits():
-        return row
-    measured = max(rounding, noise(g, x))
+            return replace(comparison, agrees=None, note=noise_note(measured), noisy=True)
+        return compare(replace(claim, rounding=measured)) if measured > rounding else comparison
+    enough = max(EXCUSED_ERROR, rtol)
+    if atol is not None or _is_close(analytic, comparison.numeric.slope, enough) or loses_digits():
+        return comparison
+    measured = max(rounding, noise_level(g, x))
     again = derivative(g, x, 0, measured)
-    known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
-    if known and not _is_close(analytic, again.slope, enough):
-        return Comparison(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
-    return row
+    is_exact_enough = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
+    if is_exact_enough and not _is_close(analytic, again.slope, enough):
+        return Comparison(title, analytic, again, False, remainder_order=taylor_order(g, x, analytic, measured))
+    return comparison
 
 
 def _is_close(analytic: float, slope: float, part: float) -> bool:
     return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 
-def compare(question: Claim) -> Comparison:
+def compare(claim: Claim) -> Comparison:
     """Compare the derivative of `g` at `x` with the numerical one.
 
     At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
     """
-    row = _judged(question)
-    if row.agrees is not False:
-        return row
-    if question.steps and _is_too_fine(row, question, question.steps.finest):
-        return replace(row, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
-    order = question.order()
-    if question.doubtful and math.isfinite(row.analytic) and not order < 1.5:
-        return replace(row, agrees=None, note="too noisy to tell: what is off vanishes in smaller steps", noisy=True)
-    return replace(row, order=order)
+    comparison = _compare_once(claim)
+    if comparison.agrees is not False:
+        return comparison
+    if claim.steps and _has_fine_feature(comparison, claim, claim.steps.finest):
+        return replace(comparison, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
+    order = claim.remainder_order()
+    if claim.needs_first_order and math.isfinite(comparison.analytic) and not order < 1.5:
+        return replace(
+            comparison, agrees=None, note="too noisy to tell: what is off vanishes in smaller steps", noisy=True
+        )
+    return replace(comparison, remainder_order=order)
 
 
-def _is_too_fine(row: Comparison, question: Claim, finest: float) -> bool:
+def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
     """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
-    g, x, rounding = question.g, question.x, question.rounding
+    g, x, rounding = claim.g, claim.x, claim.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
-    off = math.fabs(row.analytic - row.numeric.slope)
-    nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    nearer = math.fabs(change / (2.0 * finest) - comparison.analytic) < 0.7 * mismatch
     jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
-    return (nearer or jumps) and 40.0 * rounding < off * finest
+    return (nearer or jumps) and 40.0 * rounding < mismatch * finest
 
 
-def _judged(question: Claim) -> Comparison:
-    title, analytic, rounding = question.title, question.analytic, question.rounding
-    known, allowed = question.tolerance.known, question.tolerance.allowed
-    central = question.central
-    if known(central) and math.fabs(analytic - central.slope) <= allowed(analytic, central):
+def _compare_once(claim: Claim) -> Comparison:
+    title, analytic, rounding = claim.title, claim.analytic, claim.rounding
+    is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
+    central = claim.central
+    if is_exact_enough(central) and math.fabs(analytic - central.slope) <= allowed_error(analytic, central):
         return Comparison(title, analytic, central, True)
-    left, right = question.derivative(-1), question.derivative(1)
-    if known(left) and known(right):
+    left, right = claim.derivative(-1), claim.derivative(1)
+    if is_exact_enough(left) and is_exact_enough(right):
         kink = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
         apart = math.fabs(left.slope - right.slope)
-        if apart <= 10.0 * allowed(analytic, left, right):
+        if apart <= 10.0 * allowed_error(analytic, left, right):
             sides = (left, right)
-            near = [math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides]
-            if any(near) and apart > sum(allowed(analytic, side) for side in sides):
+            near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
+            if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
                 return Comparison(
                     title, analytic, central, None, kink
                 )  # if it is that of one side, it is not wrong by chance
             agrees = all(near)  # not by chance
-            return Comparison(title, analytic, central if known(central) and not agrees else right, agrees)
+            return Comparison(title, analytic, central if is_exact_enough(central) and not agrees else right, agrees)
         lower, upper = sorted((left, right), key=lambda side: side.slope)
-        inside = lower.slope - allowed(analytic, lower) <= analytic <= upper.slope + allowed(analytic, upper)
+        inside = (
+            lower.slope - allowed_error(analytic, lower) <= analytic <= upper.slope + allowed_error(analytic, upper)
+        )
         return Comparison(title, analytic, central, None if math.isnan(analytic) else inside, kink)
-    if known(left) or known(right):
-        side, where = (left, "left") if known(left) else (right, "right")
-        agrees = math.fabs(analytic - side.slope) <= allowed(analytic, side)
-        beyond, y = question.g(math.nextafter(question.x, inf if where == "left" else -inf)), question.y
+    if is_exact_enough(left) or is_exact_enough(right):
+        side, where = (left, "left") if is_exact_enough(left) else (right, "right")
+        agrees = math.fabs(analytic - side.slope) <= allowed_error(analytic, side)
+        beyond, y = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf)), claim.y
         jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
         if math.isfinite(beyond) and (jump or not agrees):
             return Comparison(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
         return Comparison(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
     if central.noise > 0.1 * central.error:
-        return Comparison(title, analytic, central, None, hidden(rounding), noisy=True)
+        return Comparison(title, analytic, central, None, noise_note(rounding), noisy=True)
     return Comparison(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
 
 
-def hidden(rounding: float) -> str:
+def noise_note(rounding: float) -> str:
     """Return the note of what noise hides."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"

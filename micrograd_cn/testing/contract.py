@@ -10,128 +10,145 @@ from typing import Any
 import numpy as np
 
 from .analytic import ForwardMode, ReverseMode
-from .libraries import is_tensor, library
+from .libraries import is_tensor, library_of
 from .problem import Problem
 from .report import GradientMismatch
-from .vectors import Vector, drawn, joined
+from .vectors import Vector, concatenated, draw_from
 
 __tracebackhide__ = True
 
 FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
-LARGEST = 2.0**10  # of an upstream gradient, about, in other types, for what is not linear where that is large
-LARGER = 2.0**8  # times the upstream gradient, of few bits, with which terms that were too small to be held are held
-SAME = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
-BESIDE = 2.0**-4  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
-WEIGHTS = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
-OUTPUTS = 3  # outputs that are each tried alone
+LARGE_UPSTREAM = 2.0**10  # of an upstream gradient, about, in other types, for what is not linear where that is large
+UNDERFLOW_FACTOR = (
+    2.0**8
+)  # times the upstream gradient, of few bits, with which terms that were too small to be held are held
+EQUAL_ULPS = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
+NEARBY_DISTANCE = (
+    2.0**-4
+)  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
+COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
+MAX_SINGLE_OUTPUTS = 3  # outputs that are each tried alone
 
 
-def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
+def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
     """Return random weights of the outputs that every type holds, those of an array by its size."""
     if problem.y.size == 1:
-        return problem.one(0)
-    places = zip(problem.outputs.slices(), problem.output_sizes, strict=True)
-    weights = joined([drawn(WEIGHTS / size, place.stop - place.start, random) for place, size in places])
-    if not problem.all_live:
-        weights[~problem.live] = 0.0
+        return problem.unit_cotangent(0)
+    places = zip(problem.outputs.slices(), problem.output_scales, strict=True)
+    weights = concatenated(
+        [draw_from(COTANGENT_VALUES / size, place.stop - place.start, random) for place, size in places]
+    )
+    if not problem.all_outputs_finite:
+        weights[~problem.finite_outputs] = 0.0
     return weights
 
 
-def _signs(problem: Problem, random: np.random.Generator) -> Vector:
+def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
     """Return 1 or -1 at random for each number of the point."""
-    return drawn(np.array([-1.0, 1.0]), problem.x.size, random)
+    return draw_from(np.array([-1.0, 1.0]), problem.x.size, random)
 
 
-def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
+def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
     """Call the derivative in all the ways that it must stand; return the weights and the gradient, if it gave one.
 
     Raises:
         GradientMismatch: it does not; the message says what it does instead.
         NotDeterministic: two calls gave different gradients.
     """
-    derivative, u = problem.derivative, random_weights(problem, random)
+    derivative, u = problem.derivative, random_cotangent(problem, random)
     with contextlib.suppress(Exception):  # elsewhere it may have no derivative
-        beside = problem.arguments.stored((1.0 + BESIDE * _signs(problem, random)) * problem.x)
+        beside = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
         derivative.slope(beside, u, problem.scale)
     if not isinstance(derivative, (ForwardMode, ReverseMode)):
         return None
     if derivative.changed and (changed := derivative.changed(problem.x)):
-        raise _breach(problem, f"the derivative changes the argument {changed}; let it compute with a copy")
+        raise _contract_failure(problem, f"the derivative changes the argument {changed}; let it compute with a copy")
     if isinstance(derivative, ForwardMode):
-        d = problem.arguments.stored(_signs(problem, random) * problem.scale)
+        d = problem.arguments.rounded(_random_signs(problem, random) * problem.scale)
         with np.errstate(all="ignore"):
             along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
-        if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
+        if np.isfinite(along) and not abs(other - FACTOR * along) <= EQUAL_ULPS * problem.eps * abs(along) * u.size:
             was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
-            raise _breach(problem, f"jvp= is not linear in the tangents: {was}")
+            raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
         return None
     g = derivative.gradient(problem.x, u)
-    if derivative.run is None:
-        problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
+    if derivative.backward_pass is None:
+        problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
         return u, g
-    args, factored = problem.arguments.tree(problem.x), FACTOR * u
-    upstream = problem.outputs.tree(factored)
-    scaled = derivative.run(args, upstream)
+    args, factored = problem.arguments.unpack(problem.x), FACTOR * u
+    upstream = problem.outputs.unpack(factored)
+    scaled = derivative.backward_pass(args, upstream)
     if changed := problem.arguments.changed(args, problem.x):
-        raise _breach(problem, f"the backward pass changes the argument {changed}; let it compute with a copy")
+        raise _contract_failure(
+            problem, f"the backward pass changes the argument {changed}; let it compute with a copy"
+        )
     if changed := problem.outputs.changed(upstream, factored):
-        raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
+        raise _contract_failure(
+            problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
+        )
     if not np.array_equal(scaled, FACTOR * g):  # else it is the same again, to the last bit
-        problem.same_gradient(g, derivative.run(problem.arguments.tree(problem.x), problem.outputs.tree(u)))
-    if (at := _differs(problem, scaled, FACTOR * g)) and not (problem.of_few_bits and _is_linear(problem, LARGER * u)):
+        problem.check_same_gradient(
+            g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
+        )
+    if (at := _first_difference(problem, scaled, FACTOR * g)) and not (
+        problem.half_precision and _is_linear(problem, UNDERFLOW_FACTOR * u)
+    ):
         path, i = at
         what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
-        if _differs(problem, scaled, g):
+        if _first_difference(problem, scaled, g):
             what = (
                 "not linear in the upstream gradient",
                 f"Multiply each term of what is returned for {path} by it once",
             )
-        raise _breach(
+        raise _contract_failure(
             problem,
-            f"{what[0]}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
+            f"{what[0]}: {_derivative_by(problem, i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
             f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
         )
-    if not problem.of_few_bits:
-        factor = LARGEST * 2.0 ** (u.size - 1).bit_length()
+    if not problem.half_precision:
+        factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
         found = derivative.gradient(problem.x, factor * u)
-        if np.isfinite(found).all() and (at := _differs(problem, found, factor * g)):
-            raise _breach(
+        if np.isfinite(found).all() and (at := _first_difference(problem, found, factor * g)):
+            raise _contract_failure(
                 problem,
-                f"not linear in the upstream gradient where that is large: d/d{problem.arguments.names(at[1])} is "
+                f"not linear in the upstream gradient where that is large: {_derivative_by(problem, at[1])} is "
                 f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}",
             )
-    for form, weights, expected in _forms(problem, u, g):
+    for variant, weights, expected in _upstream_variants(problem, u, g):
         try:
-            found = derivative.run(problem.arguments.tree(problem.x), weights)
+            found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
         except Exception as error:  # whatever a backward pass of somebody else raises; it is named, and the cause
             text = " ".join(str(error).split())[:200]
-            raise _breach(
-                problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"
-            ) from error
-        if at := _differs(problem, found, expected, g):
-            raise _breach(
+            raise _contract_failure(
                 problem,
-                f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
+                f"the backward pass fails if the upstream gradient is {variant}: {type(error).__name__}: {text}",
+            ) from error
+        if at := _first_difference(problem, found, expected, g):
+            raise _contract_failure(
+                problem,
+                f"the backward pass is wrong if the upstream gradient is {variant}: {_derivative_by(problem, at[1])} "
                 f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
             )
     return u, g
 
 
-def examine_sum(problem: Problem, u: Vector, g: Vector) -> None:
+def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
     """Compare the gradient for some weights with the sum of those of single outputs, where these are few.
 
     Raises:
         GradientMismatch: it is another one.
     """
-    alone = [u[j] * problem.derivative.gradient(problem.x, problem.one(j)) for j in np.flatnonzero(u).tolist()]
+    alone = [
+        u[j] * problem.derivative.gradient(problem.x, problem.unit_cotangent(j)) for j in np.flatnonzero(u).tolist()
+    ]
     if len(alone) < 2:
         return
     total, usual = np.sum(alone, axis=0), np.sum(np.abs(alone), axis=0)
-    if at := _differs(problem, total, g, usual):
+    if at := _first_difference(problem, total, g, usual):
         path, i = at
-        raise _breach(
+        raise _contract_failure(
             problem,
-            f"not additive in the upstream gradient: d/d{problem.arguments.names(i)} is {g[i]:.6g}, and those of "
+            f"not additive in the upstream gradient: {_derivative_by(problem, i)} is {g[i]:.6g}, and those of "
             f"single outputs add up to {total[i]:.6g}. Add up the terms that are returned for {path}",
         )
 
@@ -144,43 +161,45 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
-    problem.value(problem.arguments.stored(problem.x + BESIDE * problem.scale))
-    if at := _differs(problem, derivative.gradient(problem.x, u.copy()), before):
-        name = problem.arguments.names(at[1])
-        raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
+    problem.value(problem.arguments.rounded(problem.x + NEARBY_DISTANCE * problem.scale))
+    if at := _first_difference(problem, derivative.gradient(problem.x, u.copy()), before):
+        name = problem.arguments.element_name(at[1])
+        raise _contract_failure(
+            problem, f"the gradient for {name} is another one after calls of f: does f keep a result?"
+        )
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
-    return bool(np.isfinite(g).all()) and not _differs(problem, scaled, FACTOR * g)
+    return bool(np.isfinite(g).all()) and not _first_difference(problem, scaled, FACTOR * g)
 
 
-def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
+def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
     """Yield upstream gradients of other kinds: what they are, they themselves, and the gradient that they must give."""
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, ReverseMode)
-    leaves = outputs.variables(outputs.tree(u))
-    arrays = [library(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
+    leaves = outputs.variables(outputs.unpack(u))
+    arrays = [library_of(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
     if any(arrays):
-        strided = [_strided(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
+        strided = [_non_contiguous(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
         yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
     in_torch = any(is_tensor(leaf) and array for leaf, array in zip(leaves, arrays, strict=True))
-    if in_torch and problem.all_live:
+    if in_torch and problem.all_outputs_finite:
         wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
         halves = np.full(u.size, 0.5)
         yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, halves)
-    if derivative.graph is not None and len(leaves) > 1:
-        for k in derivative.graph(problem.arguments.tree(problem.x))[:OUTPUTS]:
-            path, place = outputs.paths()[k]
+    if derivative.differentiable_outputs is not None and len(leaves) > 1:
+        for k in derivative.differentiable_outputs(problem.arguments.unpack(problem.x))[:MAX_SINGLE_OUTPUTS]:
+            path, place = outputs.leaf_slices()[k]
             alone = np.zeros(u.size)
             alone[place] = u[place]
             some = outputs.with_variables([leaf if i == k else None for i, leaf in enumerate(leaves)])
             yield f"None but for {path}", some, derivative.gradient(problem.x, alone)
 
 
-def _strided(w: Any) -> Any:
+def _non_contiguous(w: Any) -> Any:
     """Return the same numbers between others, which are nan."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
@@ -189,13 +208,15 @@ def _strided(w: Any) -> Any:
     return spread[..., :last, 0]
 
 
-def _differs(problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None) -> tuple[str, int] | None:
+def _first_difference(
+    problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
+) -> tuple[str, int] | None:
     """Return the argument, and the element, at which two gradients differ that should be the same; None if none.
 
     What cancels in them, as sums of what is normalised do, is rounded as a `usual` gradient is.
     """
     usual = expected if usual is None else usual
-    for path, place in problem.arguments.paths():
+    for path, place in problem.arguments.leaf_slices():
         a, b = found[place], expected[place]
         if np.array_equal(a, b):
             continue
@@ -204,17 +225,21 @@ def _differs(problem: Problem, found: Vector, expected: Vector, usual: Vector | 
             continue
         with np.errstate(all="ignore"):
             both = [b] if usual is expected else [b, usual[place]]
-            size = max(_largest(x if finite.all() else x[finite]) for x in both)
-            allowed = SAME * problem.eps * (size if math.isfinite(size) else 0.0) + problem.least
+            size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
+            allowed = EQUAL_ULPS * problem.eps * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():
             return path, place.start + int(np.argmax(other))
     return None
 
 
-def _largest(x: Vector) -> float:
+def _derivative_by(problem: Problem, i: int) -> str:
+    return f"d/d{problem.arguments.element_name(i)}"
+
+
+def _max_magnitude(x: Vector) -> float:
     return max(float(np.max(x)), -float(np.min(x)))
 
 
-def _breach(problem: Problem, what: str) -> GradientMismatch:
+def _contract_failure(problem: Problem, what: str) -> GradientMismatch:
     return GradientMismatch(f"{problem.heading}: {what}")

@@ -10,30 +10,40 @@ from dataclasses import replace
 import numpy as np
 
 from . import half_precision
-from .compare import Claim, Comparison, compare, hidden
+from .compare import Claim, Comparison, compare, noise_note
 from .directional_function import DirectionalFunction
-from .interval_means import mean_over, over_an_interval
-from .numerical import Estimate, OutOfCalls, glance, noise, quotient
-from .problem import Problem, power_of_2
-from .tied_kinks import is_corner
+from .interval_means import compare_interval_means, mean_over_interval
+from .numerical import Estimate, OutOfCalls, central_quotient, noise_level, two_step_estimate
+from .problem import Problem, floor_power_of_2
+from .tied_kinks import has_tied_kink
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
 
-FEW_CALLS = "too noisy to tell in few calls"
-MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
-SHOWN = 20.0  # times what rounding does, a mistake must do in the largest step to be shown by that
-HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
-BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
-SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
-PLAIN = 100.0  # times the error of a derivative by which another one is wrong whatever other steps say
-OWN = 2.0  # times what the outputs are moved, of which 1 % must be known, however steep other derivatives are
-NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
+TOO_FEW_CALLS = "too noisy to tell in few calls"
+DOUBLE_PRECISION_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
+VISIBLE_MISMATCH = 20.0  # times what rounding does, a mistake must do in the largest step to be shown by that
+MIN_SIGNAL_TO_NOISE = (
+    1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
+)
+MAX_ANALYTIC_NOISE = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
+MAX_SCATTER = (
+    0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
+)
+CLEAR_MISMATCH = 100.0  # times the error of a derivative by which another one is wrong whatever other steps say
+CHANGE_FACTOR = 2.0  # times what the outputs are moved, of which 1 % must be known, however steep other derivatives are
+NEGLIGIBLE_SHARE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
 def compare_along(
-    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None, whole: float = 0.0
+    problem: Problem,
+    title: str,
+    u: Vector,
+    v: Vector,
+    typical_slope: float,
+    x: Vector | None = None,
+    gradient_norm: float = 0.0,
 ) -> tuple[Comparison, DirectionalFunction]:
     """Compare the derivative of the outputs weighted by `u` along `v`.
 
@@ -46,239 +56,261 @@ def compare_along(
         title: what is compared.
         u: the weights of the outputs.
         v: the direction.
-        typical: the size of derivatives of the same kind.
+        typical_slope: the size of derivatives of the same kind.
         x: another point.
-        whole: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
+        gradient_norm: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
     """
-    (first, line), of_first = _compare(problem, title, u, v, typical, x), typical
+    (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
     if first.agrees and not first.noisy:
-        return first, line
-    moved = line.some  # few of many, along an element
+        return first, phi
+    moved = phi.moved_elements  # few of many, along an element
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
-    own = np.where(here > 0.0, power_of_2(here), np.minimum(steps, 1.0))
+    own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(steps, 1.0))
     for other in (np.ones(steps.size), own):
         factors = np.abs(np.log2(other / steps))
         many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # of the steps are far too large, maybe
-        plain = other.max() > steps.max() and _is_plain(first)
+        plain = other.max() > steps.max() and _is_clearly_wrong(first)
         if (first.agrees is False and many and not plain) or (first.agrees is None and factors.max() > 2.0):
-            of_other = typical * float(other.max() / steps.max())
+            of_other = typical_slope * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
             along_other[moved] = np.sign(v[moved]) * other
-            again, along = _compare(problem, title, u, along_other, of_other, x)
-            unseen = not line.moved.any() and along.moved.any()
+            again, along = _compare_within_limit(problem, title, u, along_other, of_other, x)
+            unseen = not phi.changed_outputs.any() and along.changed_outputs.any()
             if again.agrees or unseen or (first.agrees is None and again.agrees is False):
-                first, line, of_first = again, along, of_other
+                first, phi, of_first = again, along, of_other
     if first.agrees is False and math.isfinite(first.analytic):
         try:
-            note = _excuse(problem, first, line, title, u, of_first)
+            note = _excuse(problem, first, phi, title, u, of_first)
         except OutOfCalls:
-            note = FEW_CALLS
+            note = TOO_FEW_CALLS
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
-    if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE * whole:
+    if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE_SHARE * gradient_norm:
         first = replace(first, agrees=True, note="nothing beside the others", noisy=False)
-    return first, line
+    return first, phi
 
 
-def _is_plain(row: Comparison) -> bool:
+def _is_clearly_wrong(comparison: Comparison) -> bool:
     """Return whether what is wrong is far more than the numerical derivative's error: larger steps see less of it."""
-    off = math.fabs(row.analytic - row.numeric.slope)
-    return row.numeric.slope != 0.0 and math.isfinite(off) and off > PLAIN * row.numeric.error
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    return (
+        comparison.numeric.slope != 0.0
+        and math.isfinite(mismatch)
+        and mismatch > CLEAR_MISMATCH * comparison.numeric.error
+    )
 
 
-def tells(problem: Problem, row: Comparison) -> bool:
+def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
     """Return whether a comparison would have told 1 % of the derivative itself: in a type of many bits all do."""
-    return half_precision.tells(row) if problem.of_few_bits else row.agrees is not None
+    return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None
 
 
-def _excuse(problem: Problem, row: Comparison, line: DirectionalFunction, title: str, u: Vector, typical: float) -> str:
+def _excuse(
+    problem: Problem, comparison: Comparison, phi: DirectionalFunction, title: str, u: Vector, typical_slope: float
+) -> str:
     """Return why what seems wrong may be right: rounding, or a kink in several arguments at once; else ""."""
-    if problem.of_few_bits:
-        return half_precision.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
-    off = math.fabs(row.analytic - row.numeric.slope)
-    if row.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(line, off)):
-        return hidden(rounding)
+    if problem.half_precision:
+        return half_precision.rounding_excuse(
+            problem, comparison, phi, lambda x: _compare_within_limit(problem, title, u, phi.v, typical_slope, x)[0]
+        )
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    if comparison.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(phi, mismatch)):
+        return noise_note(rounding)
     tread = problem.steps.finest
-    still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
-    if still and _is_stair(line, row.analytic, off):
+    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # as what computes in float32 among doubles
+    if still and _is_staircase(phi, comparison.analytic, mismatch):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
-    return "kink: not differentiable, as where numbers that are sorted are equal" if is_corner(line) else ""
+    return "kink: not differentiable, as where numbers that are sorted are equal" if has_tied_kink(phi) else ""
 
 
-def _rounding_elsewhere(line: DirectionalFunction, off: float) -> float:
+def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
     """Return how far the outputs are rounded where all numbers are moved, if that hides what is off; else 0.0.
 
     Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides
     slopes cancel, and what is left of kinks grows with the steps.
     """
-    problem, small = line.problem, 2.0 ** -line.problem.noise_steps[1]
+    problem, small = phi.problem, 2.0 ** -phi.problem.noise_exponents[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
-    along = DirectionalFunction(problem, line.u, v, line.x)
+    along = DirectionalFunction(problem, phi.u, v, phi.x)
     near = along(small) + along(-small)
     left = [along(k * small) + along(-k * small) - k * near for k in (3.0, 5.0)]
-    rounding = max(map(math.fabs, left)) / math.fabs(line.factor)
-    return rounding if SHOWN * rounding >= problem.steps.first[0] * off else 0.0
+    rounding = max(map(math.fabs, left)) / math.fabs(phi.divisor)
+    return rounding if VISIBLE_MISMATCH * rounding >= problem.steps.first_steps[0] * mismatch else 0.0
 
 
-def _is_stair(line: DirectionalFunction, analytic: float, off: float) -> bool:
+def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
     """Return whether the derivative is about its means over steps that pass many treads, and these are hardly off."""
-    means = [mean_over(line, h) for h in (0.25, 2.0**-4, 2.0**-6)]
+    means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
         mean is not None
-        and math.fabs(mean.off) + mean.noise + mean.bias < 0.5 * off
-        and math.fabs(mean.slope - analytic) < 0.5 * off
+        and math.fabs(mean.mismatch) + mean.noise + mean.bias < 0.5 * mismatch
+        and math.fabs(mean.analytic - analytic) < 0.5 * mismatch
         for mean in means
     )
 
 
-def _compare(
-    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None
+def _compare_within_limit(
+    problem: Problem, title: str, u: Vector, v: Vector, typical_slope: float, x: Vector | None
 ) -> tuple[Comparison, DirectionalFunction]:
-    line = DirectionalFunction(problem, u, v, problem.x if x is None else x, single=True)
+    phi = DirectionalFunction(problem, u, v, problem.x if x is None else x, per_element=True)
     try:
-        return _told(problem, title, line, typical / math.fabs(line.factor)), line
+        return _compare_with_noise(problem, title, phi, typical_slope / math.fabs(phi.divisor)), phi
     except OutOfCalls:
-        return Comparison(title, line.slope, Estimate(math.nan, math.inf), None, FEW_CALLS, True), line
+        return Comparison(title, phi.analytic, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, True), phi
 
 
-def _told(problem: Problem, title: str, line: DirectionalFunction, typical: float) -> Comparison:
+def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
     """Compare the derivative along a line."""
-    few = problem.of_few_bits
-    if few:
-        line.moves_far_away()
-    first, last = problem.steps.first[0], problem.steps.first[-1 if few else 0]
-    change = max(math.fabs(line(first)), math.fabs(line(-first)))
-    near = max(math.fabs(line(last)), math.fabs(line(-last))) if few else change
-    if not few and not math.isfinite(change) and _is_far(line):
-        return Comparison(title, line.slope, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
+    half = problem.half_precision
+    if half:
+        phi.changes_far_away()
+    first, last = problem.steps.first_steps[0], problem.steps.first_steps[-1 if half else 0]
+    change = max(math.fabs(phi(first)), math.fabs(phi(-first)))
+    near = max(math.fabs(phi(last)), math.fabs(phi(-last))) if half else change
+    if not half and not math.isfinite(change) and _moves_beyond_own_size(phi):
+        return Comparison(title, phi.analytic, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
     moved = change / first if math.isfinite(change) else 0.0
     if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
-        typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
-    elif line.slope == 0.0 and math.isfinite(change) and not (few and line.moved.any()):
-        return _unmoved(title, line)
-    if not few and _is_hidden(line, first, change):  # before the costly ways to tell a little more
-        error = 4.0 * line.rounding / first
-        estimate = Estimate(_central(line, first), error, error)
-        return Comparison(title, line.slope, estimate, None, hidden(line.rounding), True)
-    rounded = line.slope_rounding
-    tolerance = ArrayTolerance(problem.rtol, problem.atol, typical, rounded, OWN * moved or math.inf)
-    over = over_an_interval(line, title, tolerance) if few else None
+        typical_slope = max(min(typical_slope, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
+    elif phi.analytic == 0.0 and math.isfinite(change) and not (half and phi.changed_outputs.any()):
+        return _compare_unmoved(title, phi)
+    if not half and _is_below_noise(phi, first, change):  # before the costly ways to tell a little more
+        error = 4.0 * phi.rounding / first
+        estimate = Estimate(_central_quotient(phi, first), error, error)
+        return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
+    rounded = phi.analytic_rounding
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, typical_slope, rounded, CHANGE_FACTOR * moved or math.inf)
+    over = compare_interval_means(phi, title, tolerance) if half else None
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over
 
-    if not few and (seen := _at_a_glance(line, title, tolerance, typical)):
+    if not half and (seen := _compare_quickly(phi, title, tolerance, typical_slope)):
         return seen
 
-    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
-    doubtful = not few and problem.bits < MANY_BITS
+    steps = problem.steps._replace(absolute_error=1e-2 * problem.rtol * tolerance.typical_slope)
+    needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
 
     def at_the_point(rounding: float, tolerance: ArrayTolerance) -> Comparison:
-        satisfied = functools.partial(tolerance.satisfied, line.slope)
-        question = Claim(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful, satisfied)
-        if question.looks_wrong:
-            off = math.fabs(question.analytic - question.central.slope)
-            coarse = math.nan if few else line.coarse
-            if not off <= coarse:
-                problem.suspect(sure=not math.isfinite(line.slope))
-                coarse = math.nan if few else line.coarse_nearby()
-            if off <= coarse:
-                return Comparison(title, line.slope, question.central, None, hidden(coarse), noisy=True)
-            question = replace(question)
-        row = compare(question)
-        off = row.analytic - row.numeric.slope
-        if few and row.agrees and not (row.note.startswith("kink") or tolerance.known(row.numeric, off)):
-            return replace(row, agrees=None, note=hidden(rounding), noisy=True)
-        return row
+        accept = functools.partial(tolerance.accepts, phi.analytic)
+        claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
+        if claim.looks_wrong:
+            mismatch = math.fabs(claim.analytic - claim.central.slope)
+            coarse = math.nan if half else phi.rounding_beside_largest
+            if not mismatch <= coarse:
+                problem.lift_call_limit(sure=not math.isfinite(phi.analytic))
+                coarse = math.nan if half else phi.intermediate_rounding()
+            if mismatch <= coarse:
+                return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
+            claim = replace(claim)
+        comparison = compare(claim)
+        mismatch = comparison.analytic - comparison.numeric.slope
+        if (
+            half
+            and comparison.agrees
+            and not (comparison.note.startswith("kink") or tolerance.is_exact_enough(comparison.numeric, mismatch))
+        ):
+            return replace(comparison, agrees=None, note=noise_note(rounding), noisy=True)
+        return comparison
 
-    row = at_the_point(line.rounding, tolerance)
-    if row.agrees and not row.note:
-        return row
-    rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
-    if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
-        rounding = max(rounding, first * math.fabs(line.slope))
-    row = at_the_point(rounding, tolerance)
-    if row.agrees is not True and math.isfinite(line.slope):
-        most = math.inf if few else _most_noise(line, rounding, typical)
-        if few or row.agrees is None or at_the_point(rounding, replace(tolerance, error=max(rounded, most))) != row:
-            rounded = max(rounded, min(noise(line.slope_at, 0.0, problem.noise_steps), most))
-            tolerance = replace(tolerance, error=rounded)
-            row = at_the_point(rounding, tolerance)
-    if row.noisy and not few:
-        over = over_an_interval(line, title, tolerance)
-        row = row if over is None or over.agrees is None else over
-    return row
+    comparison = at_the_point(phi.rounding, tolerance)
+    if comparison.agrees and not comparison.note:
+        return comparison
+    rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
+    if change == 0.0 and phi.changes_far_away():  # then rounding hides how it moves near the point
+        rounding = max(rounding, first * math.fabs(phi.analytic))
+    comparison = at_the_point(rounding, tolerance)
+    if comparison.agrees is not True and math.isfinite(phi.analytic):
+        most = math.inf if half else _max_analytic_noise(phi, rounding, typical_slope)
+        if (
+            half
+            or comparison.agrees is None
+            or at_the_point(rounding, replace(tolerance, analytic_error=max(rounded, most))) != comparison
+        ):
+            rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents), most))
+            tolerance = replace(tolerance, analytic_error=rounded)
+            comparison = at_the_point(rounding, tolerance)
+    if comparison.noisy and not half:
+        over = compare_interval_means(phi, title, tolerance)
+        comparison = comparison if over is None or over.agrees is None else over
+    return comparison
 
 
-def _is_far(line: DirectionalFunction) -> bool:
+def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
     """Return whether some numbers are moved by many times their own size, so that smaller steps are to be tried."""
-    here, steps = np.abs(line.x), np.abs(line.v)
+    here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
-def _central(line: DirectionalFunction, h: float) -> float:
-    return quotient(line, 0.0, h)
+def _central_quotient(phi: DirectionalFunction, h: float) -> float:
+    return central_quotient(phi, 0.0, h)
 
 
-def _is_hidden(line: DirectionalFunction, first: float, change: float) -> bool:
+def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
     """Return whether even the largest step moves the outputs too little to tell 1 %, and shows no mistake beyond."""
-    if not max(change, first * math.fabs(line.slope)) < HIDDEN * line.rounding:
+    if not max(change, first * math.fabs(phi.analytic)) < MIN_SIGNAL_TO_NOISE * phi.rounding:
         return False
     return (
-        math.fabs(_central(line, first) - line.slope) * first
-        <= SHOWN * line.rounding + 0.1 * math.fabs(line.slope) * first
+        math.fabs(_central_quotient(phi, first) - phi.analytic) * first
+        <= VISIBLE_MISMATCH * phi.rounding + 0.1 * math.fabs(phi.analytic) * first
     )
 
 
-def _unmoved(title: str, line: DirectionalFunction) -> Comparison:
+def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
     """Return what is said where the outputs do not change, and should not: they must not far away, either."""
-    moves = line.moves_far_away()
+    moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
     return Comparison(
-        title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves
+        title, 0.0, estimate, None if moves else True, noise_note(phi.rounding) if moves else "", noisy=moves
     )
 
 
-def _at_a_glance(line: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical: float) -> Comparison | None:
+def _compare_quickly(
+    phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
+) -> Comparison | None:
     """Return what few quotients tell: that a derivative is right, or wrong beyond doubt; None if they tell neither."""
-    steps = line.problem.steps
-    e = glance(line, 0.0, steps.first[0], steps.first[2], line.rounding)
-    if tolerance.satisfied(line.slope, e):
-        return Comparison(title, line.slope, e, True)
-    off = math.fabs(line.slope - e.slope)
-    noisy = replace(tolerance, error=max(tolerance.error, _most_noise(line, line.rounding, typical)))
-    if not math.isfinite(off) or off <= max(noisy.allowed(line.slope, e), line.coarse):
+    steps = phi.problem.steps
+    e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
+    if tolerance.accepts(phi.analytic, e):
+        return Comparison(title, phi.analytic, e, True)
+    mismatch = math.fabs(phi.analytic - e.slope)
+    noisy = replace(
+        tolerance, analytic_error=max(tolerance.analytic_error, _max_analytic_noise(phi, phi.rounding, typical_slope))
+    )
+    if not math.isfinite(mismatch) or mismatch <= max(
+        noisy.allowed_error(phi.analytic, e), phi.rounding_beside_largest
+    ):
         return None
-    telling = off * steps.finest > 40.0 * line.rounding  # else noise hides what the finest steps would show
-    small = steps.first[-2], steps.finest if telling else steps.first[-1]
-    if not _stands_out(line, e.slope, off, small):
+    telling = mismatch * steps.finest > 40.0 * phi.rounding  # else noise hides what the finest steps would show
+    small = steps.first_steps[-2], steps.finest if telling else steps.first_steps[-1]
+    if not _stands_out(phi, e.slope, mismatch, small):
         return None
-    line.problem.suspect(sure=telling)
-    if not telling and off <= line.coarse_nearby():
+    phi.problem.lift_call_limit(sure=telling)
+    if not telling and mismatch <= phi.intermediate_rounding():
         return None
-    return Comparison(title, line.slope, e, False, order=_order(line, *small))
+    return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))
 
 
-def _stands_out(line: DirectionalFunction, slope: float, off: float, steps: Sequence[float]) -> bool:
+def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
     """Return whether a derivative is off by far more than the quotients on both sides, with small steps, scatter.
 
     Noise that hid it would carry these by thousands of times what is off; at a kink, or beside a feature as small as
     the steps, they differ. What does not change with these must not change far away, either.
     """
-    scatter = SCATTER * min(off, math.fabs(slope))
-    if not all(math.fabs(line(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
+    scatter = MAX_SCATTER * min(mismatch, math.fabs(slope))
+    if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
         return False
-    return slope != 0.0 or not line.moves_far_away()
+    return slope != 0.0 or not phi.changes_far_away()
 
 
-def _order(line: DirectionalFunction, larger: float, smaller: float) -> float:
+def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
     """Return the Taylor remainder's order between two small steps."""
-    left = [math.hypot(*(line(t) - t * line.slope for t in (h, -h))) for h in (larger, smaller)]
+    left = [math.hypot(*(phi(t) - t * phi.analytic for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 
 
-def _most_noise(line: DirectionalFunction, rounding: float, typical: float) -> float:
+def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
     """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
-    problem = line.problem
-    largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(line.u))) / math.fabs(line.factor)
+    problem = phi.problem
+    largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
     digits = max(problem.eps, rounding / (largest or math.inf))
-    return BELIEVED * digits * max(typical, math.fabs(line.slope))
+    return MAX_ANALYTIC_NOISE * digits * max(typical_slope, math.fabs(phi.analytic))

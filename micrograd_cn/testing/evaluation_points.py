@@ -10,66 +10,66 @@ from math import inf, nan
 from typing import TypeVar
 
 from ..ops.operation import Op
-from .float_strategies import MARGIN, inside
+from .float_strategies import MARGIN, interior
 from .op_failures import Point
-from .suspicious_intervals import few
+from .suspicious_intervals import arities_among
 
 T = TypeVar("T")
 
-FEW, MORE, MANY = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # operands of an n-ary row
-SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
-SOME = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # of these, where there are many operands
-AT_KINKS = (0.0, 1.0, -1.0, 0.5)
-REACH, FAR = 4.0, 100.0  # how far from 0, or from the domain's near end, points lie
+FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # operands of an n-ary row
+SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
+FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # of these, where there are many operands
+KINK_CANDIDATES = (0.0, 1.0, -1.0, 0.5)
+NEAR_REACH, FAR_REACH = 4.0, 100.0  # how far from 0, or from the domain's near end, points lie
 PRIMES = [n for n in range(2, 300) if all(n % k for k in range(2, n))]  # of each operand; the square root is irrational
-SIMPLE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
-TRIALS = 80  # points tried in search of a simpler one
-CELLS = 200  # steps in which kinks are looked for along an operand
+SIMPLE_VALUES = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
+SHRINK_TRIALS = 80  # points tried in search of a simpler one
+KINK_SEARCH_CELLS = 200  # steps in which kinks are looked for along an operand
 
 
-def domain(op: Op, slot: int) -> tuple[float, float]:
+def operand_domain(op: Op, slot: int) -> tuple[float, float]:
     """Return the open interval of an operand."""
     return op.smoothness.domain[slot % len(op.smoothness.domain)]
 
 
-def special(op: Op) -> Iterator[Point]:
+def special_points(op: Op) -> Iterator[Point]:
     """Give special values: of few operands each with each, of many each in the first, the sixth and the last place."""
-    for count in few(op, FEW + MANY):
+    for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:
-            yield from itertools.product(SPECIAL if count < 3 else SOME, repeat=count)
+            yield from itertools.product(SPECIAL_VALUES if count < 3 else FEWER_SPECIAL_VALUES, repeat=count)
         else:
-            for slot, x in itertools.product(sorted({0, 5 % count, count - 1}), SOME):
+            for slot, x in itertools.product(sorted({0, 5 % count, count - 1}), FEWER_SPECIAL_VALUES):
                 yield tuple([x if i == slot else 1.0 for i in range(count)])
 
 
-def spread(op: Op, count: int, reach: float, operands: Sequence[int] = MORE) -> Iterator[Point]:
+def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SMALL_ARITIES) -> Iterator[Point]:
     """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
 
     >>> from micrograd_cn import log, mul
-    >>> list(spread(mul, 2, 4.0)), list(spread(log, 2, 100.0))
+    >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))
     ([(-0.686, 1.856), (2.627, -0.287)], [(41.451,), (82.851,)])
     """
-    numbers = few(op, operands)
+    numbers = arities_among(op, operands)
     for k in range(1, count + 1):
         point = []
         for i in range(numbers[k % len(numbers)]):
-            low, high = inside(domain(op, i), reach)
+            low, high = interior(operand_domain(op, i), reach)
             x = low + (high - low) * (k * math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0)
             short = round(x, 3)
             point.append(short if low <= short <= high else x)
         yield tuple(point)
 
 
-def near_ends(op: Op) -> Iterator[Point]:
+def points_near_ends(op: Op) -> Iterator[Point]:
     """Give points near the ends of the domain, each operand in turn, the others well inside.
 
     >>> from micrograd_cn import asin
-    >>> list(near_ends(asin))
+    >>> list(points_near_ends(asin))
     [(-0.98,), (-0.996,), (-0.99995,), (0.98,), (0.996,), (0.99995,)]
     """
-    for count in few(op, FEW):
-        domains = [domain(op, i) for i in range(count)]
-        middle = [0.5 * (low + high) for low, high in [inside(interval, REACH) for interval in domains]]
+    for count in arities_among(op, FEW_ARITIES):
+        domains = [operand_domain(op, i) for i in range(count)]
+        middle = [0.5 * (low + high) for low, high in [interior(interval, NEAR_REACH) for interval in domains]]
         for i, (low, high) in enumerate(domains):
             near = min(MARGIN, 0.25 * (high - low))
             for end, inwards in ((low, near), (high, -near)):
@@ -78,18 +78,18 @@ def near_ends(op: Op) -> Iterator[Point]:
                         yield (*middle[:i], end + part * inwards, *middle[i + 1 :])
 
 
-def kinks(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
+def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
     """Give points at which the row's kink is 0: simple ones, and those found by bisection along each operand."""
-    for count in few(op, FEW):
-        for xs in itertools.product(AT_KINKS, repeat=count):
+    for count in arities_among(op, FEW_ARITIES):
+        for xs in itertools.product(KINK_CANDIDATES, repeat=count):
             if kink(*xs) == 0.0:
                 yield xs
-        for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (REACH, FAR)):
+        for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (NEAR_REACH, FAR_REACH)):
 
             def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
                 return tuple([x if i == slot else other for i in range(count)])
 
-            found = _zeros(lambda x, at=at: kink(*at(x)), *inside(domain(op, slot), reach))  # type: ignore[misc]
+            found = _zeros(lambda x, at=at: kink(*at(x)), *interior(operand_domain(op, slot), reach))  # type: ignore[misc]
             yield from map(at, found)
 
 
@@ -99,7 +99,7 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
     """
-    grid = [low + (high - low) * k / CELLS for k in range(CELLS + 1)]
+    grid = [low + (high - low) * k / KINK_SEARCH_CELLS for k in range(KINK_SEARCH_CELLS + 1)]
     yield from (x for x in grid if f(x) == 0.0)
     for ends in itertools.pairwise(grid):
         below, above = sorted(ends, key=f)
@@ -109,7 +109,7 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
             yield above
 
 
-def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
+def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
     """Return what a check returns at a point of the domain; if it fails, raise how at the simplest point where it does.
 
     A simpler point has fewer operands, or one of them is a whole number or has fewer digits.
@@ -118,7 +118,7 @@ def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
         return check(xs)
     except AssertionError as error:
         failure = error
-    left = TRIALS
+    left = SHRINK_TRIALS
 
     def fails(candidate: Point) -> bool:
         nonlocal left, failure
@@ -126,23 +126,23 @@ def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
         try:
             check(candidate)
         except AssertionError as error:
-            if _kind(error) == _kind(failure):
+            if _failure_kind(error) == _failure_kind(failure):
                 failure = error
                 return True
         return False
 
-    for count in few(op, range(1, len(xs))):
+    for count in arities_among(op, range(1, len(xs))):
         if count < len(xs) and fails(xs[:count]):
             xs = xs[:count]
     for slot in range(len(xs)):
-        for x in _simpler(xs[slot], domain(op, slot)):
+        for x in _simpler(xs[slot], operand_domain(op, slot)):
             if left > 0 and fails((*xs[:slot], x, *xs[slot + 1 :])):
                 xs = (*xs[:slot], x, *xs[slot + 1 :])
                 break
     raise failure
 
 
-def _kind(failure: AssertionError) -> str:
+def _failure_kind(failure: AssertionError) -> str:
     """Return the title of a failure without its numbers: what is wrong."""
     return re.sub(r"[-\d][\w.+-]*|inf|nan", "", str(failure).partition("\n")[0].partition(": ")[2])
 
@@ -154,7 +154,7 @@ def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
     ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])
     """
     low, high = interval
-    candidates = dict.fromkeys([*SIMPLE, *(round(x, digits) for digits in (-1, 0, 1, 2))])
+    candidates = dict.fromkeys([*SIMPLE_VALUES, *(round(x, digits) for digits in (-1, 0, 1, 2))])
     worse = len(repr(x))
     for candidate in candidates:
         if candidate == x:

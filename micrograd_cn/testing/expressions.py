@@ -12,9 +12,9 @@ from ..engine import Number, Value, record
 from ..ops.operation import Op
 from ..ops.registry import OPS
 from ..ops.traits import Interval
-from .float_strategies import NEAR, _st, bounds, inside, reals
-from .smooth_steps import NudgedValue, fits, input_node, smooth_step
-from .suspicious_intervals import dense_intervals, few
+from .float_strategies import FULL_PRECISION_REACH, bounds, import_strategies, interior, reals
+from .smooth_steps import NudgedValue, fits_domain, nudged_input, smooth_step
+from .suspicious_intervals import arities_among, suspicious_intervals
 
 __all__ = ["Expression", "expressions"]
 
@@ -73,9 +73,9 @@ class Expression:
         printer.text(repr(self))
 
     def __repr__(self) -> str:
-        called = {op: _call_name(op) for op, _ in self.steps}
+        called = {op: call_name(op) for op, _ in self.steps}
         taken = {*called.values()}
-        f, names = _free("f", taken), [_free(f"x{i}", taken) for i in range(len(self.point))]
+        f, names = _unused_name("f", taken), [_unused_name(f"x{i}", taken) for i in range(len(self.point))]
         lines = [f"def {f}({', '.join(names)}):"]
         imports: set[Op] = set()
         own: set[Op] = set()
@@ -87,8 +87,8 @@ class Expression:
             text = op.text(*texts)
             if not op.notation.precedence:
                 text = called[op] + text.removeprefix(op.name)
-                (imports if _is_public(op) else own).add(op)
-            names.append(_free(f"v{len(names)}", taken))
+                (imports if is_public(op) else own).add(op)
+            names.append(_unused_name(f"v{len(names)}", taken))
             lines.append(f"    {names[-1]} = {text}")
         last = lines.pop().partition(" = ")[2] if self.steps else names[-1]
         lines.append(f"    return {last}")
@@ -98,21 +98,21 @@ class Expression:
         return "\n".join([*told, *heading, *lines, "", f"{f}({', '.join(map(repr, self.point))})"])
 
 
-def _is_public(op: Op) -> bool:
+def is_public(op: Op) -> bool:
     """Return whether it is the package's operation of this name."""
     import micrograd_cn  # which imports this module
 
     return getattr(micrograd_cn, op.name, None) is op
 
 
-def _call_name(op: Op) -> str:
+def call_name(op: Op) -> str:
     """Return the name that printed code calls it by: one's own may not take that of another."""
     import micrograd_cn
 
-    return op.name if _is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
+    return op.name if is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, taken: set[str]) -> str:
     """Return the name, with underscores if an operation has it."""
     while name in taken:
         name += "_"
@@ -121,9 +121,9 @@ def _free(name: str, taken: set[str]) -> str:
 
 StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
-CHOICES = 12  # numbers to choose an operand by: a constant, the latest result, one before, a new input
-COUNTS = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
-OWN = 4  # so many times as often as a row of the table, one of one's own is drawn
+OPERAND_CHOICES = 12  # numbers to choose an operand by: a constant, the latest result, one before, a new input
+STEP_ARITIES = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
+OWN_OP_WEIGHT = 4  # so many times as often as a row of the table, one of one's own is drawn
 
 
 def expressions(
@@ -171,8 +171,10 @@ def expressions(
     if not usable:
         names = ", ".join(op.name for op in table)
         raise ValueError(f"expressions: no number from {min_value} to {max_value} is in the domain of {names}")
-    st = _st()
-    each = [_recipe(op, (low, high)) for op in usable for _ in range(1 if OPS.get(op.name) is op else OWN)]
+    st = import_strategies()
+    each = [
+        _step_strategy(op, (low, high)) for op in usable for _ in range(1 if OPS.get(op.name) is op else OWN_OP_WEIGHT)
+    ]
     step = st.composite(
         lambda draw: draw(st.one_of(each))
     )()  # its repr is short, which Hypothesis makes again and again
@@ -180,21 +182,23 @@ def expressions(
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 
     def expression(steps: list[StepRecipe]) -> Expression:
-        nodes = _nodes(steps, max_inputs) or _nodes([_tame(*step, low, high) for step in steps], max_inputs)
-        return _pruned(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
+        nodes = _build_steps(steps, max_inputs) or _build_steps(
+            [_with_small_numbers(*step, low, high) for step in steps], max_inputs
+        )
+        return _without_dead_steps(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
 
     return recipes.map(expression)  # type: ignore[no-any-return]
 
 
-def _recipe(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
+def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
-    st = _st()
+    st = import_strategies()
     operands = []
-    for domain, dense in zip(op.smoothness.domain, dense_intervals(op), strict=True):
+    for domain, dense in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
         number = reals(*interval, domain, dense)
-        operands.append(st.tuples(st.integers(0, CHOICES - 1), st.none() if number.is_empty else number))
+        operands.append(st.tuples(st.integers(0, OPERAND_CHOICES - 1), st.none() if number.is_empty else number))
     tuples = []
-    for n in few(op, COUNTS):
+    for n in arities_among(op, STEP_ARITIES):
         chosen = [*itertools.islice(itertools.cycle(operands), n)]
         if op.lowerings.is_gather:
             chosen[0] = st.tuples(st.just(0), st.integers(0, n - 2).map(float))
@@ -202,17 +206,17 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
 
 
-def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
+def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
     """Return the recipe with small numbers, for operations that the numbers drawn did not suit."""
     tame = []
     for i, (choice, x) in enumerate(choices):
-        a, b = inside(op.smoothness.domain[i % len(op.smoothness.domain)], NEAR)
-        small = min(max((2.0, 1.0, NEAR)[i % 3], a, low), b, high)
+        a, b = interior(op.smoothness.domain[i % len(op.smoothness.domain)], FULL_PRECISION_REACH)
+        small = min(max((2.0, 1.0, FULL_PRECISION_REACH)[i % 3], a, low), b, high)
         tame.append((choice, x if x is None or (op.lowerings.is_gather and i == 0) else small))
     return op, tuple(tame)
 
 
-def _nodes(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
+def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
     """Return inputs and the steps that the recipes make of them, without those whose operands do not suit them."""
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
@@ -220,13 +224,13 @@ def _nodes(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
         operands: list[NudgedValue | float] = []
         new: list[NudgedValue] = []
         for (choice, x), domain in zip(choices, itertools.cycle(op.smoothness.domain)):
-            fitting = [node for node in [*nodes, *new] if fits(node, domain)]
+            fitting = [node for node in [*nodes, *new] if fits_domain(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
             chosen: NudgedValue | float | None
             if (operands or op.lowerings.is_gather) and choice < 2:
                 chosen = x
             elif room and (choice > 8 or not fitting):
-                chosen = input_node(x, len(inputs) + len(new), domain, op.smoothness.kink is not None)  # type: ignore[arg-type]
+                chosen = nudged_input(x, len(inputs) + len(new), domain, op.smoothness.kink is not None)  # type: ignore[arg-type]
             elif fitting:  # the latest result often, so that graphs grow deep
                 chosen = fitting[-1 - max(0, choice - 5) % len(fitting)]
             else:
@@ -244,7 +248,7 @@ def _nodes(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
     return nodes
 
 
-def _pruned(nodes: list[NudgedValue]) -> Expression:
+def _without_dead_steps(nodes: list[NudgedValue]) -> Expression:
     """Return the expression of the last node, without what it does not need."""
     needed = {nodes[-1]}
     for node in reversed(nodes):
@@ -257,4 +261,4 @@ def _pruned(nodes: list[NudgedValue]) -> Expression:
     renumbered = [
         (op, tuple([place[x] if isinstance(x, NudgedValue) else x for x in operands])) for op, operands in steps
     ]
-    return Expression(tuple([node.here for node in inputs]), tuple(renumbered))
+    return Expression(tuple([node.value for node in inputs]), tuple(renumbered))

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from ..ops.number import number
 from ..ops.traits import REAL, Interval
 
-__all__ = ["MARGIN", "bounds", "inside", "reals"]
+__all__ = ["MARGIN", "bounds", "interior", "reals"]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MARGIN = 0.05  # how far from kinks, poles and edges of domains a point stays
-NEAR = 3.0  # so far from 0, or from the near end of a domain, numbers have all their digits
-MODERATE = (1e-6, 1e6)  # the magnitudes that are drawn often
-USEFUL = (1e-100, 1e100)  # those whose squares and cubes are floats
-NORMAL = (sys.float_info.min, sys.float_info.max)
+FULL_PRECISION_REACH = 3.0  # so far from 0, or from the near end of a domain, numbers have all their digits
+MODERATE_MAGNITUDES = (1e-6, 1e6)  # the magnitudes that are drawn often
+DRAWN_MAGNITUDES = (1e-100, 1e100)  # those whose squares and cubes are floats
+NORMAL_MAGNITUDES = (sys.float_info.min, sys.float_info.max)
 
 
-def _st() -> Any:
+def import_strategies() -> Any:
     try:
         from hypothesis import strategies
     except ImportError as error:
@@ -33,7 +33,7 @@ def _st() -> Any:
     return strategies
 
 
-def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL[1]) -> Interval:
+def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL_MAGNITUDES[1]) -> Interval:
     """Return the closed interval between the bounds, within the finite floats; infinities are no bounds.
 
     Raises:
@@ -55,10 +55,10 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
     return max(low, -largest), min(high, largest)
 
 
-def inside(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
+def interior(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
     """Return the part of an open interval within `reach` of 0, or of its near end, and away from its ends.
 
-    >>> inside((0.0, math.inf), 3.0), inside((10.0, math.inf), 3.0), inside((0.0, 0.1), 3.0)
+    >>> interior((0.0, math.inf), 3.0), interior((10.0, math.inf), 3.0), interior((0.0, 0.1), 3.0)
     ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
     """
     margin = min(margin, (domain[1] - domain[0]) / 4.0)
@@ -76,7 +76,7 @@ def reals(
     high: float,
     domain: Interval = REAL,
     dense: tuple[Interval, ...] = (),
-    magnitudes: Interval = USEFUL,
+    magnitudes: Interval = DRAWN_MAGNITUDES,
 ) -> SearchStrategy[float]:
     """Draw numbers between the bounds and in the open domain: of every magnitude, near the domain's ends, and -0.0.
 
@@ -87,77 +87,77 @@ def reals(
     >>> find(reals(-1e9, 1e9), lambda x: x > 999)
     1000.0
     """
-    st = _st()
+    st = import_strategies()
     first = max(low, math.nextafter(domain[0], math.inf))
     last = min(high, math.nextafter(domain[1], -math.inf))
     if first > last:
         return st.nothing()  # type: ignore[no-any-return]
-    near = _near(domain, first, last)
-    moderate = max(MODERATE[0], magnitudes[0]), min(MODERATE[1], magnitudes[1])
+    near = _near_interval(domain, first, last)
+    moderate = max(MODERATE_MAGNITUDES[0], magnitudes[0]), min(MODERATE_MAGNITUDES[1], magnitudes[1])
 
     def tidy(x: float) -> float:
-        return _tidied(x, first, last, magnitudes[0])
+        return _tidy(x, first, last, magnitudes[0])
 
     kinds = [
-        *([_whole(*near), _floats(*near).map(tidy)] if magnitudes[0] < NEAR else []),
-        _numbered(first, last, *moderate),
+        *([_whole_numbers(*near), floats_between(*near).map(tidy)] if magnitudes[0] < FULL_PRECISION_REACH else []),
+        _three_digit_numbers(first, last, *moderate),
         _magnitudes(first, last, *moderate),
         _magnitudes(first, last, *magnitudes),
         st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
         st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # of one choice, as a whole number is
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
-    inside_dense = [_floats(max(first, a), min(last, b)).map(tidy) for a, b in dense if a <= last and first <= b]
+    inside_dense = [floats_between(max(first, a), min(last, b)).map(tidy) for a, b in dense if a <= last and first <= b]
     chosen += [st.one_of(inside_dense) for _ in chosen if inside_dense]  # every second number
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
 
 
-def _near(domain: Interval, first: float, last: float) -> Interval:
+def _near_interval(domain: Interval, first: float, last: float) -> Interval:
     """Return where numbers have all their digits: near 0, or the near end of the domain, or else of the bounds."""
-    low, high = inside(domain, NEAR)
+    low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
-    return (low, high) if low <= high else inside((first, last), NEAR, 0.0)
+    return (low, high) if low <= high else interior((first, last), FULL_PRECISION_REACH, 0.0)
 
 
-def _tidied(x: float, first: float, last: float, least: float) -> float:
+def _tidy(x: float, first: float, last: float, least: float) -> float:
     """Return a number between the bounds, of three digits where it is tiny, and none below the least magnitude.
 
-    >>> [_tidied(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
+    >>> [_tidy(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
     [-1.23e-09, 0.0, 1.0]
     """
-    if math.fabs(x) >= MODERATE[0]:
+    if math.fabs(x) >= MODERATE_MAGNITUDES[0]:
         return x
     if math.fabs(x) >= least:
         return min(max(float(f"{x:.2e}"), first), last)
     return 0.0 if first <= 0.0 <= last else max(first, last, key=math.fabs)
 
 
-def _whole(low: float, high: float) -> SearchStrategy[float]:
-    st = _st()
+def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
+    st = import_strategies()
     first, last = math.ceil(low), math.floor(high)
     return st.integers(first, last).map(float) if first <= last else st.nothing()  # type: ignore[no-any-return]
 
 
-def _floats(low: float, high: float) -> SearchStrategy[float]:
+def floats_between(low: float, high: float) -> SearchStrategy[float]:
     """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
-    st = _st()
-    return st.one_of(_whole(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
+    st = import_strategies()
+    return st.one_of(_whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
-def _numbered(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
     """Draw numbers of three digits between the bounds, those near 1 more often than others.
 
     They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
     """
-    st = _st()
-    count, numbered = _numbering(low, high, least, most)
+    st = import_strategies()
+    count, numbered = _enumerate_three_digits(low, high, least, most)
     return st.integers(0, count - 1).map(numbered) if count else st.nothing()  # type: ignore[no-any-return]
 
 
-def _numbering(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
+def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
     """Return how many numbers of one to three digits there are, with repetitions, and what gives the k-th.
 
-    >>> count, numbered = _numbering(-2.0, 1.1, 0.9, 1e6)
+    >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
     (350, [1.0, -1.0, -2.0, 0.9, 1.0, 1.1, -0.9, -1.0, -1.1])
     """
@@ -180,12 +180,12 @@ def _numbering(low: float, high: float, least: float, most: float) -> tuple[int,
 
 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Draw numbers of three digits between the bounds, of all magnitudes from `least` to `most` alike.
+    """Draw numbers of three digits between the bounds, of all magnitudes from `smallest_normal` to `most` alike.
 
     It is the exponent that is drawn, as a float, of which Hypothesis draws all parts of an interval alike, as it does
     not of large integers; a failure shrinks to a whole one.
     """
-    st = _st()
+    st = import_strategies()
     signs = []
     for sign, near, far in ((1.0, low, high), (-1.0, -high, -low)):
         a, b = max(near, least), min(far, most)

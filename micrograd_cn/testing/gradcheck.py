@@ -23,18 +23,20 @@ from ..gradients import gradients
 from ..ops.number import number
 from . import pytrees
 from .compare import Claim, Comparison, ValueTolerance, compare_value
-from .libraries import is_array, library
-from .numerical import lost_digits, rounding_error
-from .random_state import undisturbed
-from .report import GradientMismatch, NotDeterministic, NothingCompared, conclude
-from .result_hooks import fail
-from .subject import Subject, subject
+from .libraries import is_any_array, library_of
+from .numerical import loses_digits, rounding_error
+from .random_state import restored_generators
+from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
+from .result_hooks import notify_failure
+from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-MANY = 100  # numbers in arrays at which a function of Values is checked: ten seconds; three times as many, minutes
+MAX_NUMBERS = (
+    100  # numbers in arrays at which a function of Values is checked: ten seconds; three times as many, minutes
+)
 
-INSTEAD = (
+GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
     "or write f with micrograd_cn's functions"
 )
@@ -122,65 +124,65 @@ def gradcheck(
     >>> gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2.0 * x * math.exp(-x * x))
     """
     given = {"gradient": gradient, "jacobian": jacobian, "vjp": vjp, "jvp": jvp}
-    named = {name: derivative for name, derivative in given.items() if derivative is not None}
+    derivatives = {name: derivative for name, derivative in given.items() if derivative is not None}
     if order < 1:
         raise ValueError(f"order must be at least 1, got {order}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance is not None and not tolerance >= 0.0:
             raise ValueError(f"gradcheck: {name} must be 0 or more, got {tolerance}")
-    if len(named) > 1:
-        raise TypeError(f"gradcheck: give one derivative, not {' and '.join(f'{name}=' for name in named)}")
-    for name, derivative in named.items():
+    if len(derivatives) > 1:
+        raise TypeError(f"gradcheck: give one derivative, not {' and '.join(f'{name}=' for name in derivatives)}")
+    for name, derivative in derivatives.items():
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
     options = {name: x for name, x in (("rtol", rtol), ("atol", atol), ("seed", seed or None)) if x is not None}
-    asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named, options=options)
-    named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
-    leaves = pytrees.leaves(asked.args)
-    foreign = named or any(library(x) in ("torch", "jax") for x in leaves)
-    if named and order > 1:
+    subject = replace(make_subject(f, args, kwargs, static), order=order, derivatives=derivatives, options=options)
+    derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
+    leaves = pytrees.leaves(subject.args)
+    foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)
+    if derivatives and order > 1:
         raise ValueError(
             "gradcheck: order is for derivatives of any order, of functions of Values, torch or jax; "
             "check the gradient as f, and its derivative"
         )
-    if not foreign and any(map(is_array, leaves)) and (count := len(flatten(asked.args)[0])) > MANY:
-        found = next(type(x).__name__ for x in leaves if is_array(x))
+    if not foreign and any(map(is_any_array, leaves)) and (count := len(flatten(subject.args)[0])) > MAX_NUMBERS:
+        found = next(type(x).__name__ for x in leaves if is_any_array(x))
         raise TypeError(
             f"gradcheck: nothing says what the gradient of f is, given a {found}, and {count} numbers are too many to "
-            f"check ours at, one derivative at a time; {INSTEAD}"
+            f"check ours at, one derivative at a time; {GIVE_DERIVATIVE}"
         )
-    with undisturbed():
+    with restored_generators():
         if foreign:
             try:
-                from .array_check import subject_rows
+                from .array_check import compare_arrays
             except ModuleNotFoundError as error:
                 raise ImportError(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"
                 ) from error
             try:
-                rows, few_bits = subject_rows(asked, named, order, rtol, atol, seed)
+                comparisons, half_precision = compare_arrays(subject, derivatives, order, rtol, atol, seed)
             except GradientMismatch:
-                fail(asked.called)
+                notify_failure(subject.short_name)
                 raise
         else:
-            few_bits, rows = False, _value_rows(asked, order, 1e-6 if rtol is None else rtol, atol)
-    conclude(asked, rows, few_bits, stacklevel=2)
+            half_precision, comparisons = False, _compare_values(subject, order, 1e-6 if rtol is None else rtol, atol)
+    raise_or_warn(subject, comparisons, half_precision, stacklevel=2)
 
 
-def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
+def _compare_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
     """Compare every derivative, up to `order`, of a function of `Value`s."""
-    heading = asked.heading
-    varying = [i for i, name in enumerate(asked.names) if name not in asked.static]
-    leaves, rebuild = flatten([asked.args[i] for i in varying], "args")
-    names = [re.sub(r"^args\[(\d+)\]", lambda found: asked.names[varying[int(found[1])]], path) for path, _ in leaves]
+    heading = subject.heading
+    varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
+    leaves, rebuild = flatten([subject.args[i] for i in varying], "args")
+    names = [re.sub(r"^args\[(\d+)\]", lambda found: subject.names[varying[int(found[1])]], path) for path, _ in leaves]
     point = [x.data if isinstance(x, Value) else number(x) for _, x in leaves]
 
     def f(*inputs: Any) -> Any:
-        args = list(asked.args)
+        args = list(subject.args)
         for i, x in zip(varying, inputs, strict=True):
             args[i] = x
-        return asked.f(*args)
+        return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
         """Return the partial derivative of an output in `slots` at `xs` as a `Value`, and the leaves it depends on."""
@@ -193,9 +195,9 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
     try:
         outputs = _outputs(f(*rebuild([Value(x) for x in point])))
     except (TypeError, AttributeError) as error:
-        arrays = any(map(is_array, pytrees.leaves(asked.args)))
+        arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
         if arrays or ("Value" in str(error) and ("ufunc" in str(error) or "not Value" in str(error))):
-            raise TypeError(f"gradcheck: f does not take a Value ({error}); {INSTEAD}") from error
+            raise TypeError(f"gradcheck: f does not take a Value ({error}); {GIVE_DERIVATIVE}") from error
         raise
     for k, (path, y) in enumerate(outputs):
         again = at(point, k, ())[0].data
@@ -211,7 +213,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
         return [y.data, *(gradients(y, inputs) if order > 1 else ())]
 
-    rows: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, k, slots)
@@ -225,13 +227,13 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
 
                 over = "/".join(f"d{names[j]}" for j in (*slots, i))
                 title = f"d{level + 1 if level else ''}f{outputs[k][0]}/{over}"
-                lost = functools.partial(lost_digits, y)
+                lost = functools.partial(loses_digits, y)
                 noise = rounding_error(y, inputs[i])
                 size = math.fabs(y.data) / max(math.fabs(point[i]), 1.0)
                 tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
-                question = Claim(title, analytic, along, point[i], y.data, noise, tolerance)
-                rows.append(compare_value(question, rtol, atol, lost))
-    return rows
+                claim = Claim(title, analytic, along, point[i], y.data, noise, tolerance)
+                comparisons.append(compare_value(claim, rtol, atol, lost))
+    return comparisons
 
 
 def _outputs(result: Any) -> list[tuple[str, Value]]:
@@ -240,7 +242,7 @@ def _outputs(result: Any) -> list[tuple[str, Value]]:
     for _, y in outputs:
         if not isinstance(y, Value):
             raise TypeError(
-                f"gradcheck: f returned {type(y).__name__} {y!r}, not a Value: its graph was lost; {INSTEAD}"
+                f"gradcheck: f returned {type(y).__name__} {y!r}, not a Value: its graph was lost; {GIVE_DERIVATIVE}"
             )
     if not outputs:
         raise TypeError(f"gradcheck: f returned {result!r}, in which there is no number")

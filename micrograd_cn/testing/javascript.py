@@ -11,10 +11,10 @@ from ..picture.render import TIMEOUT
 NEWER = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # than quickjs
 
 
-def engine() -> Callable[[str], str] | None:
+def javascript_engine() -> Callable[[str], str] | None:
     """Return a function that evaluates a JavaScript expression to a text; None if there is no engine here.
 
-    >>> run = engine()
+    >>> run = javascript_engine()
     >>> run("String(1 / 0)") if run else "Infinity"
     'Infinity'
     """

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
-KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # of numpy's types
+NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # of numpy's types
 LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # the packages that types come from
 
 
-def library(x: object) -> str:
+def library_of(x: object) -> str:
     """Return the library of an array: "torch", "jax", "numpy", "other"; "" if it is none, as a type or a module is.
 
-    >>> library(1.0), library([1.0])
+    >>> library_of(1.0), library_of([1.0])
     ('', '')
     """
     kind: Any = type(x)  # which mypy does not take for hashable
-    if (found := _of_type(kind)) and hasattr(x, "dtype") and hasattr(x, "shape"):
+    if (found := _library_of_type(kind)) and hasattr(x, "dtype") and hasattr(x, "shape"):
         return found
     if isinstance(x, (Value, type)):
         return ""
@@ -34,36 +34,36 @@ def library(x: object) -> str:
 
 
 @functools.lru_cache
-def _of_type(kind: type) -> str:
+def _library_of_type(kind: type) -> str:
     for base in kind.__mro__:
         if found := LIBRARIES.get(base.__module__.partition(".")[0]):
             return found
     return ""
 
 
-def is_array(x: object) -> bool:
+def is_any_array(x: object) -> bool:
     """Return whether it is an array of any library; a numpy scalar is a number.
 
-    >>> is_array(1.0)
+    >>> is_any_array(1.0)
     False
     """
-    return bool(library(x)) and not (library(x) == "numpy" and getattr(x, "ndim", 1) == 0)
+    return bool(library_of(x)) and not (library_of(x) == "numpy" and getattr(x, "ndim", 1) == 0)
 
 
 def is_tensor(x: object) -> bool:
     """Return whether it is an array of PyTorch."""
-    return library(x) == "torch"
+    return library_of(x) == "torch"
 
 
-def read(x: Any) -> NDArray[float64]:
+def to_doubles(x: Any) -> NDArray[float64]:
     """Return an array, or a number, as one of doubles, of the same shape.
 
-    >>> read([1, 2.5])
+    >>> to_doubles([1, 2.5])
     array([1. , 2.5])
     """
     import numpy as np
 
-    whose = library(x)
+    whose = library_of(x)
     if isinstance(x, Value):
         x = x.data
     elif whose == "torch":
@@ -73,52 +73,52 @@ def read(x: Any) -> NDArray[float64]:
     return np.array(x, dtype=np.float64)
 
 
-def numbers(x: Any) -> NDArray[Any]:
+def to_numpy(x: Any) -> NDArray[Any]:
     """Return an array's numbers for numpy, not copied if they need not be.
 
-    >>> numbers(0.5).shape
+    >>> to_numpy(0.5).shape
     ()
     """
     found: NDArray[Any]
-    if library(x) == "numpy":
+    if library_of(x) == "numpy":
         found = x
     elif is_tensor(x) and x.element_size() > 2:
         found = x.numpy(force=True)
     else:
-        found = read(x)
+        found = to_doubles(x)
     return found
 
 
-def kind(x: Any) -> str:
+def number_kind(x: Any) -> str:
     """Return of what numbers an array is: "float", "complex", "int" (whole numbers and truth values), "other".
 
-    >>> kind(0.5), kind(1 + 2j), kind(3), kind("sum")
+    >>> number_kind(0.5), number_kind(1 + 2j), number_kind(3), number_kind("sum")
     ('float', 'complex', 'int', 'other')
     """
     import numpy as np
 
     if is_tensor(x):
         return "float" if x.is_floating_point() else "complex" if x.is_complex() else "int"
-    if not is_array(x) and not isinstance(x, (complex, np.generic, np.ndarray)):
+    if not is_any_array(x) and not isinstance(x, (complex, np.generic, np.ndarray)):
         number = isinstance(x, Value) or (hasattr(x, "__float__") and not isinstance(x, type))
         return "int" if isinstance(x, int) else "float" if number else "other"
     dtype = np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "tolist") else x.tolist()).dtype
-    return KINDS.get(dtype.kind, "float")
+    return NUMBER_KINDS.get(dtype.kind, "float")
 
 
-def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
+def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
     """Return a function that makes, of numbers, an array as `x` is: of its library, type, device and strides.
 
     What has the type already may share its memory.
 
-    >>> maker(0.5)(read(2))
+    >>> array_maker(0.5)(to_doubles(2))
     2.0
     """
     import numpy as np
 
     if isinstance(x, np.generic):
         return lambda values: x.dtype.type(values)
-    match library(x):
+    match library_of(x):
         case "torch":
             torch = sys.modules["torch"]
             like = {"dtype": x.dtype, "device": x.device}
@@ -144,7 +144,7 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
             return lambda values: jax.numpy.asarray(values.astype(x.dtype))
         case "numpy":
             if x.size and not x.flags.c_contiguous and all(step > 0 for step in x.strides):
-                return lambda values: _strided(values, x)
+                return lambda values: _strided_like(values, x)
             return lambda values: values.astype(x.dtype, copy=False)
         case "other":
             make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
@@ -152,17 +152,17 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
     return float
 
 
-def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
-    """Return a function that makes an array as `maker` does, not filled, and its numbers, to be written by numpy.
+def empty_maker(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
+    """Return a function that makes an array as `array_maker` does, not filled, and its numbers, to be written by numpy.
 
     None where numpy cannot write them in their order.
 
-    >>> blank(0.5) is None
+    >>> empty_maker(0.5) is None
     True
     """
     import numpy as np
 
-    if library(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous and x.itemsize > 2:
+    if library_of(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous and x.itemsize > 2:
 
         def of_numpy() -> tuple[Any, NDArray[Any]]:
             made = np.empty(x.shape, x.dtype)
@@ -179,7 +179,7 @@ def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
     return None
 
 
-def _strided(values: NDArray[float64], like: Any) -> Any:
+def _strided_like(values: NDArray[float64], like: Any) -> Any:
     """Return the numbers in an array of another one's type and strides."""
     import numpy as np
 

@@ -16,13 +16,13 @@ from ..flow.sheet import scripts
 from ..ops.number import number
 from ..ops.operation import Op
 from ..text.formula import FormulaError, expand
-from .javascript import engine
+from .javascript import javascript_engine
 from .numerical import rounding_error
-from .op_failures import Point, failed
-from .op_recording import same
+from .op_failures import Point, op_failure
+from .op_recording import same_number
 
 Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
-CODE = "from micrograd_cn.testing.lowerings import forms\nprint(forms(OP, XS))"
+CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP, XS))"
 
 
 class Lowering(NamedTuple):
@@ -30,7 +30,7 @@ class Lowering(NamedTuple):
 
     name: str
     field: str
-    results: Callable[[Op, Sequence[Point]], Results]
+    evaluate: Callable[[Op, Sequence[Point]], Results]
 
 
 class NotAvailable(Exception):
@@ -45,7 +45,7 @@ class LoweringFailed(Exception):
         self.xs = xs
 
 
-def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
+def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
     """Compare every form with the row at the points; return those that could not be compared, and why.
 
     Raises:
@@ -54,7 +54,7 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
     >>> from micrograd_cn import Op, cos, sin
     >>> from micrograd_cn.ops.traits import Lowerings
     >>> own = Op("own", lambda x: cos(x), (lambda y, x: -sin(x),), lowerings=Lowerings(lambda x: sin(x)))
-    >>> compare(own, [(0.5,)])  # doctest: +ELLIPSIS
+    >>> compare_lowerings(own, [(0.5,)])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     AssertionError: check_op of own at 0.5: the formula gives 0.479425538604203, not 0.8775825618903728
     ...
@@ -62,50 +62,50 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
     chosen = list({repr(xs): xs for xs in points}.values())  # 0.0 and -0.0 are two
     expected = [_row(op, xs) for xs in chosen]
     missing = {}
-    for form in forms_of(op):
+    for form in lowerings_of(op):
         called = f"the {form.name}{form.field}"
         try:
-            results = form.results(op, chosen)
+            results = form.evaluate(op, chosen)
         except (NotAvailable, FormulaError) as reason:
             missing[form.name] = str(reason)
             continue
         except LoweringFailed as reason:
-            raise failed(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
+            raise op_failure(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
         except Exception as error:
-            raise failed(op, chosen[0], f"{called} raised {type(error).__name__}: {error}", CODE) from error
+            raise op_failure(op, chosen[0], f"{called} raised {type(error).__name__}: {error}", CODE) from error
         wrong = [
             (xs, slot, got[slot], true[slot])
             for xs, got, true in zip(chosen, results, expected, strict=True)
             for slot in range(len(got))
-            if not _near(got[slot], true[slot], *_scale(op, xs, true, slot))
-            and not math.fabs(got[slot] - true[slot]) <= 8.0 * _lost(op, xs, slot)
+            if not _is_near(got[slot], true[slot], *_scale(op, xs, true, slot))
+            and not math.fabs(got[slot] - true[slot]) <= 8.0 * _rounding_on_the_way(op, xs, slot)
         ]
         if wrong:
             xs, slot, given, true = min(wrong, key=lambda found: _complexity(found[0]))
             of = f" of partial {slot - 1}" if slot else ""
-            raise failed(op, xs, f"{called}{of} gives {given!r}, not {true!r}", CODE)
+            raise op_failure(op, xs, f"{called}{of} gives {given!r}, not {true!r}", CODE)
     return missing
 
 
-def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
+def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
     """Return the value and the partials that the row and each of its other forms give, or why one gives none.
 
     The formula, the summands and numpy give the value alone.
 
     >>> from micrograd_cn import mul
-    >>> forms(mul, 2.0, 3.0)["row"]
+    >>> lowerings(mul, 2.0, 3.0)["row"]
     (6.0, 3.0, 2.0)
     """
     found: dict[str, tuple[float, ...] | str] = {"row": _row(op, xs)}
-    for form in forms_of(op):
+    for form in lowerings_of(op):
         try:
-            [found[form.name]] = form.results(op, [xs])
+            [found[form.name]] = form.evaluate(op, [xs])
         except Exception as reason:
             found[form.name] = str(reason)
     return found
 
 
-def forms_of(op: Op) -> list[Lowering]:
+def lowerings_of(op: Op) -> list[Lowering]:
     """Return the forms that there may be."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
@@ -163,7 +163,7 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
     """Evaluate the functions that the page has, in one run."""
-    run = engine()
+    run = javascript_engine()
     if run is None:
         raise NotAvailable("neither the program node nor the package quickjs is installed")
     rows = Rows()
@@ -255,7 +255,7 @@ def _complexity(xs: Point) -> tuple[int, bool, int]:
     return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
 
 
-def _lost(op: Op, xs: Point, slot: int) -> float:
+def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
     """Return how far rounding may carry the value, or a partial, on the way that the row computes it."""
     inputs = [Value(x) for x in xs]
     try:
@@ -265,8 +265,8 @@ def _lost(op: Op, xs: Point, slot: int) -> float:
     return rounding_error(y) if isinstance(y, Value) else 0.0
 
 
-def _near(a: float, b: float, size: float, stated: float) -> bool:
-    if same(a, b) or stated == math.inf:
+def _is_near(a: float, b: float, size: float, stated: float) -> bool:
+    if same_number(a, b) or stated == math.inf:
         return True
     if not math.isfinite(a - b):
         return False

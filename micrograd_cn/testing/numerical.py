@@ -18,9 +18,9 @@ from ..ops.registry import OPS
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
 LEVELS = 14  # halvings of the step in one extrapolation
-FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
-STILL = 2.0**-13  # a step, relative to the operand
-COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
+LOST_DIGITS_ERROR = 1e-10  # an error of a value, relative to it, that its derivative may show
+STILL_STEP = 2.0**-13  # a step, relative to the operand
+WIDE_ULP = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
 
 class OutOfCalls(Exception):
@@ -43,22 +43,22 @@ class Steps(NamedTuple):
     """The steps of a numerical derivative.
 
     Attributes:
-        first: of each extrapolation.
+        first_steps: of each extrapolation.
         finest: the smallest.
-        enough: the error, relative to the slope, at which no further first step is tried.
-        small: such an error that is absolute.
-        stops: whether an extrapolation stops there too.
+        relative_error: the error, relative to the slope, at which no further first step is tried.
+        absolute_error: such an error that is absolute.
+        stops_early: whether an extrapolation stops there too.
     """
 
-    first: Sequence[float]
+    first_steps: Sequence[float]
     finest: float
-    enough: float
-    small: float = 0.0
-    stops: bool = False
+    relative_error: float
+    absolute_error: float = 0.0
+    stops_early: bool = False
 
     def suffice(self, e: Estimate) -> bool:
         """Return whether the estimate is exact enough."""
-        return e.error <= max(self.enough * math.fabs(e.slope), self.small)
+        return e.error <= max(self.relative_error * math.fabs(e.slope), self.absolute_error)
 
 
 def derivative(
@@ -67,7 +67,7 @@ def derivative(
     side: int = 0,
     rounding: float = 0.0,
     steps: Steps | None = None,
-    satisfied: Callable[[Estimate], bool] | None = None,
+    accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
     """Return the derivative of `g` at `x`: central for side 0, from the right for 1, from the left for -1.
 
@@ -77,7 +77,7 @@ def derivative(
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
     which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
     tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
-    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `OutOfCalls`.
+    The first estimate with which the caller is `accept`, and a finer one agrees, ends it, and so does `OutOfCalls`.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -92,23 +92,23 @@ def derivative(
             return Estimate(0.0, math.ulp(here) / first[0])
         steps = Steps(first, 0.0, 1e-11)
     found: list[Estimate] = []
-    for i, h in enumerate(steps.first):
-        estimate = _extrapolate(g, x, h, side, rounding, steps, satisfied=satisfied)
+    for i, h in enumerate(steps.first_steps):
+        estimate = _extrapolate(g, x, h, side, rounding, steps, accept=accept)
         found.append(estimate)
-        if satisfied and satisfied(estimate):
-            [finer] = [_extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first[i + 1 :][:1]] or [
-                estimate
-            ]
+        if accept and accept(estimate):
+            [finer] = [
+                _extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first_steps[i + 1 :][:1]
+            ] or [estimate]
             if _agree(estimate, finer):
                 return estimate
         elif steps.suffice(estimate):
-            others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first[i + 1 :][-2:]]
+            others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first_steps[i + 1 :][-2:]]
             if all(_agree(estimate, other) for other in others):
                 return estimate
     # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
     kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
     best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
-    if math.ulp(x) > COARSEST and not _foretells(best, g, x, rounding):
+    if math.ulp(x) > WIDE_ULP and not _predicts_neighbours(best, g, x, rounding):
         return Estimate(nan, inf)
     return best
 
@@ -132,7 +132,7 @@ def taylor_order(
     return statistics.median(orders[-3:]) if orders else nan
 
 
-def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
+def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
     """Return whether the slope is that of neighbouring floats too, between which the function might oscillate."""
     here = g(x)
     for k in (-2, -1, 1, 2):
@@ -143,13 +143,13 @@ def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: flo
     return True
 
 
-def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
+def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
     """Return how far `g` is rounded near `x`: 0.0 where that cannot be seen.
 
     It is the largest that is seen at steps of 2**-k, and near 0 of 2**-k of `x` too, for k of `steps`: those smaller
     than the resolution of a part of `g` show nothing of it, and between larger ones functions may oscillate.
 
-    >>> 1e-17 < noise(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
+    >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
     """
     size = min(math.fabs(x) or 1.0, 1.0)
@@ -164,13 +164,13 @@ def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28,
                 values = [g(x + (i + 0.3) * h) for i in range(9)]
                 if all(map(math.isfinite, values)):
                     break
-            level = _noise_of(values)
+            level = _noise_in_differences(values)
             if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):  # what is larger there has more
                 found = max(found, level)
     return found
 
 
-def _noise_of(values: list[float]) -> float:
+def _noise_in_differences(values: list[float]) -> float:
     """Return how far values in equal steps are rounded, 0.0 where the steps are too large to see it.
 
     What is smooth vanishes from differences of high order; noise does not, it changes sign, and three orders
@@ -199,23 +199,23 @@ def _agree(a: Estimate, b: Estimate) -> bool:
     return not math.fabs(a.slope - b.slope) > 10.0 * (a.error + b.error)
 
 
-def quotient(g: Callable[[float], float], x: float, h: float) -> float:
+def central_quotient(g: Callable[[float], float], x: float, h: float) -> float:
     """Return the central difference quotient.
 
-    >>> quotient(lambda x: x * x, 3.0, 0.5)
+    >>> central_quotient(lambda x: x * x, 3.0, 0.5)
     6.0
     """
     return (g(x + h) - g(x - h)) / (2.0 * h)
 
 
-def glance(g: Callable[[float], float], x: float, h: float, finer: float, rounding: float) -> Estimate:
+def two_step_estimate(g: Callable[[float], float], x: float, h: float, finer: float, rounding: float) -> Estimate:
     """Return the central derivative from two quotients, whose steps are so far apart that the finer one is exact.
 
-    >>> estimate = glance(lambda x: x**3, 2.0, 2.0**-3, 2.0**-16, 0.0)
+    >>> estimate = two_step_estimate(lambda x: x**3, 2.0, 2.0**-3, 2.0**-16, 0.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-9
     True
     """
-    coarse, fine = quotient(g, x, h), quotient(g, x, finer)
+    coarse, fine = central_quotient(g, x, h), central_quotient(g, x, finer)
     noise = 2.0 * max(math.ulp(g(x + finer)), math.ulp(g(x - finer)), rounding) / finer
     off = (fine - coarse) / ((h / finer) ** 2 - 1.0)
     return Estimate(fine + off, math.fabs(off) + noise, noise)
@@ -229,7 +229,7 @@ def _extrapolate(
     rounding: float,
     steps: Steps,
     levels: int = LEVELS,
-    satisfied: Callable[[Estimate], bool] | None = None,
+    accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
     order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
     best = Estimate(nan, inf)
@@ -252,7 +252,7 @@ def _extrapolate(
                 best = Estimate(row[j], error, noise)
         if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:
             break
-        if steps.stops and (steps.suffice(best) or (satisfied and satisfied(best))):
+        if steps.stops_early and (steps.suffice(best) or (accept and accept(best))):
             break
         previous = row if math.isfinite(row[0]) else []
         h /= 2.0
@@ -262,41 +262,46 @@ def _extrapolate(
 def rounding_error(y: Value, moved: Value | None = None) -> float:
     """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it.
 
-    Where a single leaf is `moved`, the others do not show how a row of one's own is rounded beside them.
+    Where a single leaf is `changed_outputs`, the others do not show how a row of one's own is rounded beside them.
     """
     nodes = topological_order(y)
-    effects = [math.fabs(d) * _last_bits(node, moved) for d, node in zip(gradients(y, nodes), nodes, strict=True)]
+    effects = [
+        math.fabs(d) * _operation_rounding(node, moved) for d, node in zip(gradients(y, nodes), nodes, strict=True)
+    ]
     return math.fsum(effect for effect in effects if math.isfinite(effect))
 
 
-def lost_digits(y: Value) -> bool:
+def loses_digits(y: Value) -> bool:
     """Return whether a row of one's own has computed a value of the graph to few digits, as 1 - cos(x) does near 0.
 
     >>> own = Op("own", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
-    >>> lost_digits(own(Value(1e-6))), lost_digits(own(Value(1.0)))
+    >>> loses_digits(own(Value(1e-6))), loses_digits(own(Value(1.0)))
     (True, False)
     """
-    own = [node for node in topological_order(y) if not _is_of_table(node)]
-    return any(_last_bits(node) > FEW_DIGITS * math.fabs(node.data) or _stands_still(node) for node in own)
+    own = [node for node in topological_order(y) if not _has_stated_rounding(node)]
+    return any(
+        _operation_rounding(node) > LOST_DIGITS_ERROR * math.fabs(node.data) or _value_stands_still(node)
+        for node in own
+    )
 
 
-def _stands_still(node: Value) -> bool:
+def _value_stands_still(node: Value) -> bool:
     """Return whether a value does not change at all where a partial says that it does."""
     assert node.op is not None
     xs = [parent.data for parent in node.parents]
     for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
-        g, step = _along(node.op, xs, i), STILL * (math.fabs(x) or 1.0)
+        g, step = _with_operand(node.op, xs, i), STILL_STEP * (math.fabs(x) or 1.0)
         if math.fabs(slope * step) > math.ulp(node.data) and g(x - step) == g(x + step) == node.data:
             return True
     return False
 
 
-def _is_of_table(node: Value) -> bool:
+def _has_stated_rounding(node: Value) -> bool:
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
-def _last_bits(node: Value, moved: Value | None = None) -> float:
+def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     """Return the rounding error of one operation: the last bit, what its row says of it, or what is measured."""
     op = node.op
     assert op is not None
@@ -305,14 +310,16 @@ def _last_bits(node: Value, moved: Value | None = None) -> float:
     if op.smoothness.rounding is not None:
         stated = 1e-15 * op.smoothness.rounding(node.data, *xs)[0] * math.fabs(node.data)
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
-    if _is_of_table(node):
+    if _has_stated_rounding(node):
         return last_bit
     moving = [moved is None or parent.op is not None or parent is moved for parent in node.parents]
-    measured = [noise(_along(op, xs, i), x) for i, x in enumerate(xs) if moving[i]]  # one's own may lose digits
+    measured = [
+        noise_level(_with_operand(op, xs, i), x) for i, x in enumerate(xs) if moving[i]
+    ]  # one's own may lose digits
     return max([last_bit, *measured])
 
 
-def _along(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
+def _with_operand(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
     def forward(t: float) -> float:
         try:
             return float(op.forward(*xs[:i], t, *xs[i + 1 :]))

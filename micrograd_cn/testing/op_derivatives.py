@@ -9,28 +9,28 @@ from itertools import combinations, cycle
 
 from ..engine import Value, record
 from ..ops.operation import Op
-from .evaluation_points import FAR, FEW, PRIMES
-from .float_strategies import inside
+from .evaluation_points import FAR_REACH, FEW_ARITIES, PRIMES
+from .float_strategies import interior
 from .gradcheck import gradcheck
-from .op_failures import Point, failed
-from .op_recording import RECORDED_SHARED, compare_recorded, evaluated
+from .op_failures import Point, op_failure
+from .op_recording import RECORDED_SHARED_CODE, compare_recorded, evaluate
 from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth_steps import is_smooth
-from .suspicious_intervals import few
+from .suspicious_intervals import arities_among
 
-LONG = 6  # so many operands have their derivatives compared together, along one direction
-COMPARED = """\
+MANY_OPERANDS = 6  # so many operands have their derivatives compared together, along one direction
+COMPARE_CODE = """\
 from micrograd_cn.testing import gradcheck
 gradcheck(OP, XS, order=ORDER)"""
-COMPARED_RECORDED = """\
+COMPARE_RECORDED_CODE = """\
 from micrograd_cn.engine import record
 from micrograd_cn.testing import gradcheck
 gradcheck(lambda *xs: record(OP, xs), XS, order=ORDER)"""
-SHARED = """\
+SHARED_CODE = """\
 from micrograd_cn.engine import record
 from micrograd_cn.testing import gradcheck
 gradcheck(lambda *xs: record(OP, [xs[i] for i in PLACES]), FREE, order=2)"""
-ALONG = """\
+ALONG_CODE = """\
 from micrograd_cn.engine import record
 from micrograd_cn.testing import gradcheck
 xs = [XS]
@@ -38,7 +38,7 @@ us = DIRECTION
 gradcheck(lambda t: record(OP, [x + u * t for x, u in zip(xs, us)]), 0.0, order=ORDER)"""
 
 
-def _named(op: Op) -> Callable[..., Value]:
+def _as_function(op: Op) -> Callable[..., Value]:
     """Return the operation as a function of `Value`s that failures call by its name."""
 
     def apply(*operands: Value) -> Value:
@@ -48,36 +48,40 @@ def _named(op: Op) -> Callable[..., Value]:
     return apply
 
 
-def compare_derivatives(op: Op, xs: Point, order: int, partly: list[str] | None = None) -> bool:
+def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str] | None = None) -> bool:
     """Compare the derivatives at a point with numerical ones; return whether any could be compared.
 
-    If some could not be, the table of all is put into `partly`.
+    If some could not be, the table of all is put into `partial_tables`.
     """
-    name = _named(op)
-    return _compared(op, xs, lambda: gradcheck(name, *xs, order=order), comparison(op, order), partly=partly)
+    name = _as_function(op)
+    return _run_gradcheck(
+        op, xs, lambda: gradcheck(name, *xs, order=order), comparison_code(op, order), partial_tables=partial_tables
+    )
 
 
-def comparison(op: Op, order: int) -> str:
+def comparison_code(op: Op, order: int) -> str:
     """Return the code that compares the derivatives; a row that is not called with its operands is recorded."""
-    return (COMPARED_RECORDED if op.signature else COMPARED).replace("ORDER", str(order))
+    return (COMPARE_RECORDED_CODE if op.signature else COMPARE_CODE).replace("ORDER", str(order))
 
 
-def _compared(
-    op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partly: list[str] | None = None
+def _run_gradcheck(
+    op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PartlyCompared)
         try:
             check()
-            if partly is not None:
-                partly += [str(warning.message) for warning in caught]
+            if partial_tables is not None:
+                partial_tables += [str(warning.message) for warning in caught]
         except NothingCompared:
             return False
         except GradientMismatch as error:
             title, *table = str(error).splitlines()
-            raise failed(op, xs, where + title.rpartition(": ")[2], code, table, GradientMismatch) from None
+            raise op_failure(op, xs, where + title.rpartition(": ")[2], code, table, GradientMismatch) from None
         except Exception as error:  # of an operation that a partial uses
-            raise failed(op, xs, f"{where}to differentiate it raised {type(error).__name__}: {error}", code) from None
+            raise op_failure(
+                op, xs, f"{where}to differentiate it raised {type(error).__name__}: {error}", code
+            ) from None
     return True
 
 
@@ -86,15 +90,15 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
     That is all entries of the gradient, and of the matrix of second derivatives, in one number each.
     """
-    name = _named(op)
+    name = _as_function(op)
     direction = [1.0 + math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0 for i in range(len(xs))]
 
     def along(t: Value) -> Value:
         return name(*[x + u * t for x, u in zip(xs, direction, strict=True)])
 
-    code = ALONG.replace("DIRECTION", repr([round(u, 3) for u in direction])).replace("ORDER", str(order))
+    code = ALONG_CODE.replace("DIRECTION", repr([round(u, 3) for u in direction])).replace("ORDER", str(order))
     try:
-        return _compared(op, xs, lambda: gradcheck(along, 0.0, order=order), code)
+        return _run_gradcheck(op, xs, lambda: gradcheck(along, 0.0, order=order), code)
     except GradientMismatch:
         compare_derivatives(op, xs, 1)  # which names the operand
         raise
@@ -102,7 +106,7 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 def check_shared(op: Op, xs: Point) -> None:
     """Check the partials, and their sums, where one value is several operands: all, or each two of three or four."""
-    for count in few(op, FEW):
+    for count in arities_among(op, FEW_ARITIES):
         if count > 1:
             _check_shared_in(op, (xs[0],) * count, range(count))
     for i, j in combinations(range(len(xs)), 2) if len(xs) in (3, 4) else ():
@@ -110,21 +114,21 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
-    inner = [inside(interval, FAR) for interval in op.smoothness.domain]
-    fits = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
-    if not (fits and is_smooth(op, xs)):
+    inner = [interior(interval, FAR_REACH) for interval in op.smoothness.domain]
+    fits_domain = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
+    if not (fits_domain and is_smooth(op, xs)):
         return
     where = f"where operands {', '.join(map(str, slots))} are one value, "
     first, *others = slots
     places = [first if i in others else i for i in range(len(xs))]
     inputs = [Value(x) for x in xs]
-    code = RECORDED_SHARED.replace("PLACES", repr(places))
-    compare_recorded(op, xs, [inputs[i] for i in places], evaluated(op, xs)[1], code, where)
+    code = RECORDED_SHARED_CODE.replace("PLACES", repr(places))
+    compare_recorded(op, xs, [inputs[i] for i in places], evaluate(op, xs)[1], code, where)
     free = sorted(set(places))
     numbers = [free.index(i) for i in places]
-    code = SHARED.replace("PLACES", repr(numbers)).replace("FREE", ", ".join([repr(xs[i]) for i in free]))
+    code = SHARED_CODE.replace("PLACES", repr(numbers)).replace("FREE", ", ".join([repr(xs[i]) for i in free]))
 
     def at(*vs: Value) -> Value:
         return record(op, [vs[i] for i in numbers])
 
-    _compared(op, xs, lambda: gradcheck(at, *[xs[i] for i in free], order=2), code, where)
+    _run_gradcheck(op, xs, lambda: gradcheck(at, *[xs[i] for i in free], order=2), code, where)

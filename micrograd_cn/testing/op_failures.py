@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..ops.operation import Op
-from .expressions import _call_name, _is_public
-from .report import ORDER
+from .expressions import call_name, is_public
+from .report import ORDER_FOOTER
 
-WIDEST = 100  # columns of a title's point and of the code
-TABLE = 9  # lines of a table
+MAX_WIDTH = 100  # columns of a title's point and of the code
+MAX_TABLE_LINES = 9  # lines of a table
 
 Point = tuple[float, ...]
 
 
-def failed(
+def op_failure(
     op: Op, xs: Point, what: str, code: str, table: Sequence[str] = (), kind: type[AssertionError] = AssertionError
 ) -> AssertionError:
     """Return the exception that says `what` is wrong with the row at `xs`, and the code that shows it when pasted.
@@ -28,22 +28,31 @@ def failed(
 
     >>> from micrograd_cn import Op
     >>> own = Op("own", lambda x: 2 * x, (lambda y, x: 2.0,))
-    >>> print(failed(own, (float("inf"),), "it is wrong", "OP(XS)"))
+    >>> print(op_failure(own, (float("inf"),), "it is wrong", "OP(XS)"))
     check_op of own at inf: it is wrong
     <BLANKLINE>
     from math import inf
     # own is an operation of your own
     own(inf)
     """
-    at = f" at {_shown(xs)}" if xs else ""
-    return kind("\n".join([f"check_op of {op.name}{at}: {_one_line(what)}", *_cut(table), "", *pasted(op, xs, code)]))
+    at = f" at {_shown_point(xs)}" if xs else ""
+    return kind(
+        "\n".join(
+            [
+                f"check_op of {op.name}{at}: {_shortened(what)}",
+                *_shortened_table(table),
+                "",
+                *op_reproduction(op, xs, code),
+            ]
+        )
+    )
 
 
-def pasted(op: Op, xs: Point, code: str) -> list[str]:
+def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
     """Return the lines of the code, after what it imports."""
     names = [name for name, found in (("inf", any(map(math.isinf, xs))), ("nan", any(map(math.isnan, xs)))) if found]
-    name = _call_name(op)
-    known = [f"from micrograd_cn import {name}"] if _is_public(op) else []
+    name = call_name(op)
+    known = [f"from micrograd_cn import {name}"] if is_public(op) else []
     own = [] if known else [f"# {name} is an operation of your own"]
     lines = code.splitlines()
     imports = sorted([*known, *(line for line in lines if line.startswith("from "))])
@@ -54,43 +63,45 @@ def pasted(op: Op, xs: Point, code: str) -> list[str]:
     wrapped = [
         part
         for line in filled
-        for part in textwrap.wrap(line, WIDEST, subsequent_indent="    ", break_long_words=False)
+        for part in textwrap.wrap(line, MAX_WIDTH, subsequent_indent="    ", break_long_words=False)
     ]
     return [*imports, *own, *wrapped]
 
 
 @contextmanager
-def blamed(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
+def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
     """Say that `what`, which was written for the row, raised what is raised inside, and where."""
     try:
         yield
     except Exception as error:
-        raise failed(op, xs, f"{what} raised {type(error).__name__}: {error}", code, _place(error)) from None
+        raise op_failure(
+            op, xs, f"{what} raised {type(error).__name__}: {error}", code, _error_location(error)
+        ) from None
 
 
-def _place(error: Exception) -> list[str]:
+def _error_location(error: Exception) -> list[str]:
     """Return where in the user's code it was raised, if there is any: a function of C has no line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(frame.filename).parent == Path(__file__).parent
-    return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:WIDEST]]
+    return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:MAX_WIDTH]]
 
 
-def _shown(xs: Point) -> str:
+def _shown_point(xs: Point) -> str:
     text = repr(xs[0] if len(xs) == 1 else xs)
-    return text if len(text) <= WIDEST else f"{len(xs)} operands {text[: WIDEST - 20]}..."
+    return text if len(text) <= MAX_WIDTH else f"{len(xs)} operands {text[: MAX_WIDTH - 20]}..."
 
 
-def _one_line(text: str) -> str:
+def _shortened(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= 2 * WIDEST else f"{text[: 2 * WIDEST]}..."
+    return text if len(text) <= 2 * MAX_WIDTH else f"{text[: 2 * MAX_WIDTH]}..."
 
 
-def _cut(table: Sequence[str]) -> list[str]:
+def _shortened_table(table: Sequence[str]) -> list[str]:
     """Return a table's lines; of a long one, its head, the first lines that say what is wrong, and its footer."""
-    lines = [line if len(line) <= 2 * WIDEST else f"{line[: 2 * WIDEST]}..." for line in table]
-    if len(lines) <= TABLE:
+    lines = [line if len(line) <= 2 * MAX_WIDTH else f"{line[: 2 * MAX_WIDTH]}..." for line in table]
+    if len(lines) <= MAX_TABLE_LINES:
         return lines
-    footer = [ORDER] if lines[-1] == ORDER else []
+    footer = [ORDER_FOOTER] if lines[-1] == ORDER_FOOTER else []
     wrong = [line for line in lines[1:] if line.startswith("WRONG")] or lines[1:]
-    kept = [lines[0], *wrong[: TABLE - 2]]
+    kept = [lines[0], *wrong[: MAX_TABLE_LINES - 2]]
     return [*kept, f"... {len(lines) - len(kept) - len(footer)} lines more", *footer]

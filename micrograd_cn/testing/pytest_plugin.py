@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Collect what the checks of a test find."""
-    from .result_hooks import watching
+    from .result_hooks import result_hook
 
     found: dict[tuple[str, str], list[Any]] = {}
 
@@ -44,7 +44,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         found[check.function, check.argument] = [points + 1, max(error, check.error), worse]
 
     try:
-        with watching(collect):
+        with result_hook(collect):
             yield
     finally:
         if found:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .libraries import library
+from .libraries import library_of
 
 __tracebackhide__ = True
 
@@ -21,7 +21,7 @@ def parts(tree: Any) -> Parts | None:
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
     """
-    if library(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
+    if library_of(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
         return None
     if isinstance(tree, dict):
         return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
@@ -32,23 +32,23 @@ def parts(tree: Any) -> Parts | None:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = [field.name for field in dataclasses.fields(tree)]
         return [(f".{name}", getattr(tree, name)) for name in names], lambda found: _with_fields(tree, names, found)
-    return _pytree(tree)
+    return _jax_parts(tree)
 
 
-def flatten(tree: Any, path: str = "") -> Parts:
+def flatten_pytree(tree: Any, path: str = "") -> Parts:
     """Return the leaves of a structure, each with its path, and a function that puts as many others in their place.
 
     Unlike `tree.flatten` it knows dataclasses and jax's pytrees, and takes an array for a leaf.
 
-    >>> leaves, rebuild = flatten({"w": [1.0, 2.0], "b": 3.0}, "p")
+    >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])
     ([("p['w'][0]", 1.0), ("p['w'][1]", 2.0), ("p['b']", 3.0)], {'w': [4.0, 5.0], 'b': 6.0})
     """
     found = parts(tree)
     if found is None:
-        return [(path, tree)], _only
-    inside = [flatten(part, path + suffix) for suffix, part in found[0]]
-    if all(rebuild_part is _only for _, rebuild_part in inside):
+        return [(path, tree)], _single_leaf
+    inside = [flatten_pytree(part, path + suffix) for suffix, part in found[0]]
+    if all(rebuild_part is _single_leaf for _, rebuild_part in inside):
         return [part[0] for part, _ in inside], found[1]
 
     def rebuild(leaves: list[Any]) -> Any:
@@ -61,7 +61,7 @@ def flatten(tree: Any, path: str = "") -> Parts:
     return [leaf for part, _ in inside for leaf in part], rebuild
 
 
-def _only(leaves: list[Any]) -> Any:
+def _single_leaf(leaves: list[Any]) -> Any:
     return leaves[0]
 
 
@@ -75,8 +75,8 @@ def leaves(tree: Any) -> list[Any]:
     return [tree] if found is None else [leaf for _, part in found[0] for leaf in leaves(part)]
 
 
-def in_place_of(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
-    """Yield what stands in `tree` in the place of each leaf of `model`; None stands for all that is inside.
+def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
+    """Yield what stands in `unpack` in the place of each leaf of `model`; None stands for all that is inside.
 
     A dataclass may be given as one, or as a dict of its fields.
 
@@ -92,27 +92,29 @@ def in_place_of(tree: Any, model: Any, what: str, path: str = "") -> Iterator[An
         return
     at = f" for {path}" if path else ""
     if isinstance(model, dict):
-        given = _of_keys(tree, list(model), what, at)
+        given = _values_by_key(tree, list(model), what, at)
     elif dataclasses.is_dataclass(model):
         names = [field.name for field in dataclasses.fields(model)]
         given = (
-            [getattr(tree, name) for name in names] if type(tree) is type(model) else _of_keys(tree, names, what, at)
+            [getattr(tree, name) for name in names]
+            if type(tree) is type(model)
+            else _values_by_key(tree, names, what, at)
         )
     else:
         inside = parts(tree)
         given = [part for _, part in inside[0]] if inside else list(tree) if hasattr(tree, "__len__") else [tree]
         if len(given) != len(found[0]) or not (inside or hasattr(tree, "__len__")):
             raise ValueError(
-                f"gradcheck: {what} must have {len(found[0])} parts{at}, as {shown(model)} has, got {shown(tree)}"
+                f"gradcheck: {what} must have {len(found[0])} parts{at}, as {describe(model)} has, got {describe(tree)}"
             )
     for part, (suffix, like) in zip(given, found[0], strict=True):
-        yield from in_place_of(part, like, what, path + suffix)
+        yield from flatten_up_to(part, like, what, path + suffix)
 
 
-def shown(tree: Any) -> str:
+def describe(tree: Any) -> str:
     """Return of what kind and size a structure is.
 
-    >>> shown([1.0, 2.0])
+    >>> describe([1.0, 2.0])
     'a list of 2'
     """
     if isinstance(tree, (list, tuple, dict)):
@@ -120,11 +122,11 @@ def shown(tree: Any) -> str:
     return f"a {type(tree).__name__}" + (f" of shape {list(tree.shape)}" if hasattr(tree, "shape") else "")
 
 
-def _of_keys(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
+def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
         lacks = f", which lacks {', '.join(map(repr, missing))}" if missing else ""
-        raise ValueError(f"gradcheck: {what} must have the keys {keys}{at}, got {shown(tree)}{lacks}")
+        raise ValueError(f"gradcheck: {what} must have the keys {keys}{at}, got {describe(tree)}{lacks}")
     return [tree[key] for key in keys]
 
 
@@ -141,7 +143,7 @@ def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
     return made
 
 
-def _pytree(tree: Any) -> Parts | None:
+def _jax_parts(tree: Any) -> Parts | None:
     jax: Any = sys.modules.get("jax")
     if tree is None or not hasattr(jax, "tree_util"):
         return None

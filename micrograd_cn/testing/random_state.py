@@ -11,7 +11,7 @@ from typing import Any
 __tracebackhide__ = True
 
 
-def generators() -> dict[str, Any]:
+def generator_states() -> dict[str, Any]:
     """Return the states of the global generators of random numbers, by their names."""
     states: dict[str, Any] = {"random": random.getstate()}
     numpy: Any = sys.modules.get("numpy")
@@ -24,19 +24,19 @@ def generators() -> dict[str, Any]:
     return states
 
 
-def moved_generator(before: dict[str, Any]) -> str:
+def advanced_generator(before: dict[str, Any]) -> str:
     """Return which generator has drawn numbers since then; "" if none has.
 
-    >>> before = generators()
-    >>> moved_generator(before), random.random() < 1.0, moved_generator(before)
+    >>> before = generator_states()
+    >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)
     ('', True, 'random')
     """
-    now = generators()
+    now = generator_states()
     return next((name for name, state in before.items() if now[name] != state), "")
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def restored_generators() -> Iterator[None]:
     """Leave the global generators of random numbers as they are found."""
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")

@@ -7,16 +7,16 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 
-from .causes import likely
+from .causes import likely_causes
 from .compare import Comparison
-from .reproduce import pasted
-from .result_hooks import tell
+from .reproduce import reproduction
+from .result_hooks import notify
 from .subject import Subject
 
 __tracebackhide__ = True
 
-TINY = 1e-300  # an error that is none
-LINES = 15  # no failure is longer
+NEGLIGIBLE_ERROR = 1e-300  # an error that is none
+MAX_LINES = 15  # no failure is longer
 
 
 class GradientMismatch(AssertionError):
@@ -81,99 +81,125 @@ class PartlyCompared(UserWarning):
     """
 
 
-def conclude(asked: Subject, rows: list[Comparison], few_bits: bool, stacklevel: int) -> None:
-    """Raise, warn or be silent about `rows`.
+def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precision: bool, stacklevel: int) -> None:
+    """Raise, warn or be silent about `comparisons`.
 
     What noise hides of a type of few bits is no failure: it is warned of.
     """
-    tell(asked.called, rows)
-    unknown = [row for row in rows if row.agrees is None]
-    told = functools.partial(text, code=asked.code, rows=rows)
-    if any(row.agrees is False for row in rows):
-        raise GradientMismatch(told(f"{asked.heading}: {verdict(rows)}", end=[*likely(rows), *pasted(asked)]))
-    if any(row.agrees for row in rows):
+    notify(subject.short_name, comparisons)
+    unknown = [comparison for comparison in comparisons if comparison.agrees is None]
+    told = functools.partial(report_text, code=subject.code, comparisons=comparisons)
+    if any(comparison.agrees is False for comparison in comparisons):
+        raise GradientMismatch(
+            told(
+                f"{subject.heading}: {verdict_text(comparisons)}",
+                end=[*likely_causes(comparisons), *reproduction(subject)],
+            )
+        )
+    if any(comparison.agrees for comparison in comparisons):
         if unknown:
-            hidden = list(dict.fromkeys(row.argument for row in unknown if row.argument))
+            hidden = list(dict.fromkeys(comparison.argument for comparison in unknown if comparison.argument))
             of = f" ({', '.join(hidden)})" if hidden else ""
-            title = f"{asked.heading}: {len(unknown)} of {len(rows)} derivatives not compared{of}"
+            title = f"{subject.heading}: {len(unknown)} of {len(comparisons)} derivatives not compared{of}"
             warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
-    elif unknown and all(row.noisy for row in unknown):
-        title = f"{asked.heading}: too noisy to tell"
-        if not few_bits:
+    elif unknown and all(comparison.noisy for comparison in unknown):
+        title = f"{subject.heading}: too noisy to tell"
+        if not half_precision:
             raise TooNoisy(told(title))
         warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
     else:
-        raise NothingCompared(told(f"{asked.heading} compared nothing"))
+        raise NothingCompared(told(f"{subject.heading} compared nothing"))
 
 
-def verdict(rows: list[Comparison]) -> str:
+def verdict_text(comparisons: list[Comparison]) -> str:
     """Return which arguments' derivatives are wrong and which are right; where they have no names, how many.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")
-    >>> verdict([wrong, Comparison("df/db", 1.0, Estimate(1.0, 0.0), True, argument="b")])
+    >>> verdict_text([wrong, Comparison("df/db", 1.0, Estimate(1.0, 0.0), True, argument="b")])
     'wrong for w, right for b'
     """
-    wrong = list(dict.fromkeys(row.argument for row in rows if row.agrees is False and row.argument))
+    wrong = list(
+        dict.fromkeys(
+            comparison.argument for comparison in comparisons if comparison.agrees is False and comparison.argument
+        )
+    )
     if not wrong:
-        return f"{sum(row.agrees is False for row in rows)} of {len(rows)} derivatives wrong"
-    right = dict.fromkeys(row.argument for row in rows if row.agrees and row.argument not in ("", *wrong))
+        return (
+            f"{sum(comparison.agrees is False for comparison in comparisons)} of {len(comparisons)} derivatives wrong"
+        )
+    right = dict.fromkeys(
+        comparison.argument
+        for comparison in comparisons
+        if comparison.agrees and comparison.argument not in ("", *wrong)
+    )
     also = f", right for {', '.join(right)}" if right else ""
     return f"wrong for {', '.join(wrong)}{also}"
 
 
-def text(title: str, code: str, rows: Iterable[Comparison], end: Sequence[str] = ()) -> str:
+def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
     """Return the title, the code, a table of the rows, those that matter most first if not all find room, and the end.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> print(text("title", "", [Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, order=1.0)]))
+    >>> print(report_text("title", "", [Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)]))
     title
            derivative  analytic  numeric  estimated error  ratio  order
     WRONG  df/dx0      6.06      6        1e-12            1.01   1.00
     order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not
     """
-    rows = list(rows)
-    wrong = [row for row in rows if row.agrees is False]
-    if any(row.argument and not row.title.startswith("direction") for row in wrong):  # they say more than a direction
-        rows = [row for row in rows if row.agrees is not False or not row.title.startswith("direction")]
+    comparisons = list(comparisons)
+    wrong = [comparison for comparison in comparisons if comparison.agrees is False]
+    if any(
+        comparison.argument and not comparison.title.startswith("direction") for comparison in wrong
+    ):  # they say more than a direction
+        comparisons = [
+            comparison
+            for comparison in comparisons
+            if comparison.agrees is not False or not comparison.title.startswith("direction")
+        ]
     lines = [title, *([code] if code else [])]
-    footer = [*([ORDER] if any(row.order < FIRST for row in rows) else []), *end]
-    room = LINES - sum(line.count("\n") + 1 for line in lines) - 1 - len(footer)
-    shown = rows
-    if len(rows) > room:
-        first = sorted(range(len(rows)), key=lambda i: (_urgency(rows[i]), i))[: max(room - 1, 2)]
-        shown = [rows[i] for i in sorted(first)]
-        left = [row for i, row in enumerate(rows) if i not in set(first)]
-        counted = [(sum(row.agrees is verdict for row in left), mark) for verdict, mark in MARKS.items()]
+    footer = [
+        *([ORDER_FOOTER] if any(comparison.remainder_order < FIRST_ORDER for comparison in comparisons) else []),
+        *end,
+    ]
+    room = MAX_LINES - sum(line.count("\n") + 1 for line in lines) - 1 - len(footer)
+    shown = comparisons
+    if len(comparisons) > room:
+        first = sorted(range(len(comparisons)), key=lambda i: (_urgency(comparisons[i]), i))[: max(room - 1, 2)]
+        shown = [comparisons[i] for i in sorted(first)]
+        left = [comparison for i, comparison in enumerate(comparisons) if i not in set(first)]
+        counted = [(sum(comparison.agrees is verdict for comparison in left), mark) for verdict, mark in MARKS.items()]
         footer = [f"and {', '.join(f'{n} more {mark}' for n, mark in counted if n)}", *footer]
     return "\n".join([*lines, *_table(shown), *footer])
 
 
-ORDER = "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not"
-FIRST = 1.5  # a remainder is of the first order below it
+ORDER_FOOTER = "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not"
+FIRST_ORDER = 1.5  # a remainder is of the first order below it
 MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 
-def _urgency(row: Comparison) -> int:
-    return list(MARKS).index(row.agrees)
+def _urgency(comparison: Comparison) -> int:
+    return list(MARKS).index(comparison.agrees)
 
 
-def _size(row: Comparison) -> float:
-    return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (row.analytic, row.numeric.slope))
+def _magnitude(comparison: Comparison) -> float:
+    return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (comparison.analytic, comparison.numeric.slope))
 
 
-def _table(rows: list[Comparison]) -> list[str]:
+def _table(comparisons: list[Comparison]) -> list[str]:
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
-    for row in rows:
-        slope, error = row.numeric.slope, row.numeric.error
-        times = row.analytic / slope if slope else math.nan
+    for comparison in comparisons:
+        slope, error = comparison.numeric.slope, comparison.numeric.error
+        times = comparison.analytic / slope if slope else math.nan
         ratio = f"{times + 0.0:.6g}" if math.isfinite(times) else ""
-        order = f"{row.order:.2f}" if row.order < FIRST else ""  # curvature hides that of a small mistake
+        order = (
+            f"{comparison.remainder_order:.2f}" if comparison.remainder_order < FIRST_ORDER else ""
+        )  # curvature hides that of a small mistake
         # an error far below the last digit that is shown says nothing
-        error = max(error, 1e-16 * _size(row))
-        known = "" if not math.isfinite(error) else f"{error if error > TINY else 0.0:.1g}"
-        figures = (f"{row.analytic:.9g}", "" if math.isnan(slope) else f"{slope:.9g}", known, ratio, order)
-        lines.append((MARKS[row.agrees], row.title, *figures, row.note))
+        error = max(error, 1e-16 * _magnitude(comparison))
+        known = "" if not math.isfinite(error) else f"{error if error > NEGLIGIBLE_ERROR else 0.0:.1g}"
+        figures = (f"{comparison.analytic:.9g}", "" if math.isnan(slope) else f"{slope:.9g}", known, ratio, order)
+        lines.append((MARKS[comparison.agrees], comparison.title, *figures, comparison.note))
     if not any(line[6] for line in lines[1:]):
         lines = [(*line[:6], *line[7:]) for line in lines]  # type: ignore[misc]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

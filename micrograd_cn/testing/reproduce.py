@@ -10,39 +10,42 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .libraries import is_array, is_tensor, library, read
+from .libraries import is_any_array, is_tensor, library_of, to_doubles
 from .pytrees import leaves, parts
 from .subject import Subject
 
 __tracebackhide__ = True
 
-NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
-WIDEST, MOST = 160, 4  # characters of a line, and arguments
-WRITTEN = (bool, int, float, complex, str, bytes, slice, range)  # what its text is code of
-OTHERS = re.compile(r"\b(normal|randn|ones)\(")  # what writes other numbers than those of the point
+MAX_WRITTEN_NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
+MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # characters of a line, and arguments
+REPR_TYPES = (bool, int, float, complex, str, bytes, slice, range)  # what its text is code of
+RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # what writes other numbers than those of the point
 
 
-def pasted(asked: Subject) -> list[str]:
+def reproduction(subject: Subject) -> list[str]:
     """Return the lines of the code; none where arguments are no numbers nor arrays."""
-    given = [*leaves(asked.args), *leaves(dict(asked.keywords))]
-    libraries = sorted({library(x) for x in given if is_array(x)} & {"numpy", "torch", "jax"})
+    given = [*leaves(subject.args), *leaves(dict(subject.keywords))]
+    libraries = sorted({library_of(x) for x in given if is_any_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
         return []
     imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}
     seeds = itertools.count()
     lines, others, variables = [], [], []
-    f, derivatives = _called(asked.f, "f"), {name: _called(df, name) for name, df in asked.derivatives.items()}
+    f, derivatives = (
+        _callable_name(subject.f, "f"),
+        {name: _callable_name(df, name) for name, df in subject.derivatives.items()},
+    )
     taken = {f, *derivatives.values(), "gradcheck", "np", "torch", "jax", "jnp"}
-    for name, x in list(zip(asked.names, asked.args, strict=True))[asked.of_module :]:  # which has its parameters
+    for name, x in list(zip(subject.names, subject.args, strict=True))[subject.is_module :]:  # which has its parameters
         variables.append(f"{name}_" if name in taken else name)
-        written = code(x, seeds=seeds)
-        written = written if len(written) <= WIDEST else code(x, 0, seeds)
+        written = to_code(x, seeds=seeds)
+        written = written if len(written) <= MAX_LINE_LENGTH else to_code(x, 0, seeds)
         lines.append(f"{variables[-1]} = {written}")
-        others += [variables[-1]] if OTHERS.search(written) else []
-    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order}
-    options = {name: x for name, x in options.items() if x and x != 1} | dict(asked.options)
-    more = [f"{name}={code(x)}" for name, x in options.items()]
-    if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *more]):
+        others += [variables[-1]] if RANDOM_CALLS.search(written) else []
+    options = {"kwargs": dict(subject.keywords), "static": sorted(subject.static), "order": subject.order}
+    options = {name: x for name, x in options.items() if x and x != 1} | dict(subject.options)
+    more = [f"{name}={to_code(x)}" for name, x in options.items()]
+    if len(lines) > MAX_ARGUMENTS or any(len(line) > MAX_LINE_LENGTH or not _is_code(line) for line in [*lines, *more]):
         return []
     comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""
     named = [f"{name}={df}" for name, df in derivatives.items()]
@@ -50,7 +53,7 @@ def pasted(asked: Subject) -> list[str]:
     return ["", *(imports[name] for name in libraries), *lines, call]
 
 
-def _called(f: Any, otherwise: str) -> str:
+def _callable_name(f: Any, otherwise: str) -> str:
     """Return the name of a user's function at the top of a module, by which it can be called there."""
     ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
     return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
@@ -65,15 +68,15 @@ def _is_code(text: str) -> bool:
     return True
 
 
-def code(tree: Any, most: int = NUMBERS, seeds: Iterator[int] | None = None) -> str:
+def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | None = None) -> str:
     """Return an argument as code; arrays of more than so many numbers are drawn at random, each with a seed.
 
-    >>> code({"w": [1.0, 2]})
+    >>> to_code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"
     """
     seeds = itertools.count() if seeds is None else seeds
     if found := parts(tree):
-        inside = [code(part, most, seeds) for _, part in found[0]]
+        inside = [to_code(part, most, seeds) for _, part in found[0]]
         if isinstance(tree, dict):
             return f"{{{', '.join(f'{key!r}: {text}' for key, text in zip(tree, inside, strict=True))}}}"
         if type(tree) in (list, tuple):
@@ -81,33 +84,33 @@ def code(tree: Any, most: int = NUMBERS, seeds: Iterator[int] | None = None) -> 
             return f"[{', '.join(inside)}]" if isinstance(tree, list) else f"({', '.join(inside)}{comma})"
         names = [suffix.removeprefix(".") for suffix, _ in found[0]]
         return f"{type(tree).__name__}({', '.join(f'{n}={text}' for n, text in zip(names, inside, strict=True))})"
-    maker = {"numpy": "np.array", "torch": "torch.tensor", "jax": "jnp.array"}.get(library(tree))
-    if maker is None or not is_array(tree):
+    maker = {"numpy": "np.array", "torch": "torch.tensor", "jax": "jnp.array"}.get(library_of(tree))
+    if maker is None or not is_any_array(tree):
         if isinstance(tree, float) and not math.isfinite(tree):
             return f"float('{tree}')"
-        return repr(tree) if isinstance(tree, WRITTEN) or tree is None else f"<{type(tree).__name__}>"
+        return repr(tree) if isinstance(tree, REPR_TYPES) or tree is None else f"<{type(tree).__name__}>"
     kind = str(tree.dtype).rpartition(".")[2]
     if not kind.startswith(("int", "uint", "bool", "float", "bfloat", "complex")):
         return f"<{kind}>"
     dtype = f"torch.{kind}" if is_tensor(tree) else repr(kind)
     if math.prod(tree.shape) > most:
-        return _drawn(tree, kind, dtype, next(seeds))
-    numbers = f"{read(tree).tolist()}".replace("nan", "float('nan')").replace("inf", "float('inf')")
+        return _random_array_code(tree, kind, dtype, next(seeds))
+    numbers = f"{to_doubles(tree).tolist()}".replace("nan", "float('nan')").replace("inf", "float('inf')")
     empty = f".reshape({tuple(tree.shape)})" if 0 in tree.shape else ""
     return f"{maker}({numbers}, dtype={dtype}){empty}"
 
 
-def _drawn(array: Any, kind: str, dtype: str, seed: int) -> str:
+def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
     """Return code that draws an array of the same type and shape, of positive numbers if all of these are."""
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
         ones = {"numpy": f"np.ones({shape}, {dtype})", "torch": f"torch.ones({shape}, dtype={dtype})"}.get(
-            library(array), f"jnp.ones({shape}, {dtype})"
+            library_of(array), f"jnp.ones({shape}, {dtype})"
         )
         return ones
     exact = "" if kind == "float64" else f".astype({dtype})"
     drawn = {
         "numpy": f"np.random.default_rng({seed}).normal(size={shape}){exact}",
         "torch": f"torch.randn({shape}, generator=torch.Generator().manual_seed({seed}), dtype={dtype})",
-    }.get(library(array), f"jax.random.normal(jax.random.key({seed}), {shape}, {dtype})")
-    return f"abs({drawn})" if (read(array) > 0.0).all() else drawn
+    }.get(library_of(array), f"jax.random.normal(jax.random.key({seed}), {shape}, {dtype})")
+    return f"abs({drawn})" if (to_doubles(array) > 0.0).all() else drawn

@@ -29,52 +29,52 @@ class CheckResult:
     error: float
 
 
-_watchers: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("watchers", default=())
+_hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
-def watching(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
+def result_hook(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
     """Tell `watcher` what the checks inside find.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> found = []
-    >>> with watching(found.append):
+    >>> with result_hook(found.append):
     ...     gradcheck(lambda x: x * x, 3.0, gradient=lambda x: 2 * x)
     >>> found[0].function, found[0].argument, found[0].verdict
     ('<lambda>', 'x', 'right')
     """
-    token = _watchers.set((*_watchers.get(), watcher))
+    token = _hooks.set((*_hooks.get(), watcher))
     try:
         yield
     finally:
-        _watchers.reset(token)
+        _hooks.reset(token)
 
 
-def tell(function: str, rows: Sequence[Comparison]) -> None:
+def notify(function: str, comparisons: Sequence[Comparison]) -> None:
     """Tell who watches what has been found of a function, argument by argument."""
-    watchers = _watchers.get()
+    watchers = _hooks.get()
     if not watchers:
         return
-    named = [row for row in rows if row.argument] or list(rows)
-    for argument in dict.fromkeys(row.argument for row in named):
-        of_it = [row for row in named if row.argument == argument]
-        verdicts = {row.agrees for row in of_it}
+    named = [comparison for comparison in comparisons if comparison.argument] or list(comparisons)
+    for argument in dict.fromkeys(comparison.argument for comparison in named):
+        of_it = [comparison for comparison in named if comparison.argument == argument]
+        verdicts = {comparison.agrees for comparison in of_it}
         verdict = "wrong" if False in verdicts else "right" if True in verdicts else "not compared"
-        found = CheckResult(function, argument, verdict, max(map(_error, of_it)))
+        found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)))
         for watcher in watchers:
             watcher(found)
 
 
-def fail(function: str) -> None:
+def notify_failure(function: str) -> None:
     """Tell who watches that the backward pass of a function is wrong in another way than by its numbers."""
-    for watcher in _watchers.get():
+    for watcher in _hooks.get():
         watcher(CheckResult(function, "", "wrong", float("inf")))
 
 
-def _error(row: Comparison) -> float:
+def _relative_error(comparison: Comparison) -> float:
     """Return how far a derivative is off, relatively, nothing where it could not be compared."""
-    slope = row.numeric.slope
-    size, off = max(abs(slope), abs(row.analytic)), abs(row.analytic - slope)
-    if row.agrees is None or not off < float("inf"):
-        return 0.0 if row.agrees is not False else float("inf")
+    slope = comparison.numeric.slope
+    size, off = max(abs(slope), abs(comparison.analytic)), abs(comparison.analytic - slope)
+    if comparison.agrees is None or not off < float("inf"):
+        return 0.0 if comparison.agrees is not False else float("inf")
     return off / size if size else 0.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine import Value
 from ..nn import MLP
-from .float_strategies import NORMAL, _floats, _st, bounds, reals
+from .float_strategies import NORMAL_MAGNITUDES, bounds, floats_between, import_strategies, reals
 
 __all__ = ["networks", "register", "values"]
 
@@ -31,8 +31,8 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
     >>> find(values(), lambda v: v.data >= 2)
     Value(data=2.0, grad=0.0)
     """
-    st = _st()
-    data = reals(*bounds("values", min_value, max_value), magnitudes=NORMAL)
+    st = import_strategies()
+    data = reals(*bounds("values", min_value, max_value), magnitudes=NORMAL_MAGNITUDES)
     return st.builds(Value, data, st.just("") | st.text(max_size=8))  # type: ignore[no-any-return]
 
 
@@ -45,16 +45,16 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
     (MLP(1, [1]), 2 parameters
       layers.0: Layer(1, 1, linear), [0.0])
     """
-    return _st().composite(_draw_network)(max_width, list(activations))
+    return import_strategies().composite(_draw_network)(max_width, list(activations))
 
 
 def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple[MLP, list[float]]:
-    st = _st()
+    st = import_strategies()
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=4))
     model = MLP(widths[0], widths[1:], draw(st.sampled_from(activations)), init="zeros")
     for p in model.parameters():
-        p.data = draw(_floats(-2.0, 2.0))
-    return model, draw(st.lists(_floats(-2.0, 2.0), min_size=widths[0], max_size=widths[0]))
+        p.data = draw(floats_between(-2.0, 2.0))
+    return model, draw(st.lists(floats_between(-2.0, 2.0), min_size=widths[0], max_size=widths[0]))
 
 
 def register() -> None:
@@ -66,4 +66,4 @@ def register() -> None:
     >>> find(from_type(Value), lambda v: v.data > 1)
     Value(data=2.0, grad=0.0)
     """
-    _st().register_type_strategy(Value, lambda thing: values())
+    import_strategies().register_type_strategy(Value, lambda thing: values())

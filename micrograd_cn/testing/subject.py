@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..engine import Value
-from .libraries import is_array
+from .libraries import is_any_array
 from .pytrees import leaves
 
 __tracebackhide__ = True
@@ -31,7 +31,7 @@ class Subject:
         order: how many times it is differentiated.
         derivatives: what is given as its derivative, by its keyword.
         options: tolerances and the seed, if they are given.
-        of_module: whether the first argument is the parameters of a module.
+        is_module: whether the first argument is the parameters of a module.
     """
 
     f: Callable[..., Any]
@@ -43,21 +43,21 @@ class Subject:
     order: int = 1
     derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     options: Mapping[str, float] = field(default_factory=dict)
-    of_module: bool = False
+    is_module: bool = False
 
     @property
-    def called(self) -> str:
+    def short_name(self) -> str:
         """The function's name in one line; "f" where that is its code."""
         return "f" if "\n" in self.name else self.name
 
     @property
     def heading(self) -> str:
         """What is checked, in one line."""
-        values = [f"{name} = {shown(x)}" for name, x in zip(self.names, self.args, strict=True)]
+        values = [f"{name} = {one_line(x)}" for name, x in zip(self.names, self.args, strict=True)]
         if self.names == [f"x{i}" for i in range(len(self.args))]:
-            values = [shown(x) for x in self.args]
+            values = [one_line(x) for x in self.args]
         point = ", ".join(values)
-        return f"gradcheck of {self.called} at {point if len(point) <= 200 else f'{point[:200]}...'}"
+        return f"gradcheck of {self.short_name} at {point if len(point) <= 200 else f'{point[:200]}...'}"
 
     @property
     def code(self) -> str:
@@ -65,7 +65,7 @@ class Subject:
         return self.name if "\n" in self.name else ""
 
 
-def subject(
+def make_subject(
     f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any] | None, static: Collection[str | int]
 ) -> Subject:
     """Return what is checked: for a module of PyTorch, its parameters are the first argument.
@@ -75,11 +75,11 @@ def subject(
     """
     if isinstance(f, type) and hasattr(f, "apply") and hasattr(f, "backward"):
         f = f.apply  # an autograd.Function by its own name
-    args = _unpacked(f, args)
+    args = _unpack_single_tuple(f, args)
     names = parameter_names(f, len(args))
-    found = Subject(f, args, names, _name(f), frozenset(), dict(keywords or {}))
+    found = Subject(f, args, names, _function_name(f), frozenset(), dict(keywords or {}))
     if _is_module(f):
-        found = _of_module(found)
+        found = _as_function_of_parameters(found)
     if keywords:
         found = replace(found, f=functools.partial(found.f, **keywords))
     unknown = [i for i in static if i not in found.names and not (isinstance(i, int) and -len(names) <= i < len(names))]
@@ -106,19 +106,19 @@ def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
     return names[:count] if len(names) >= count else [f"x{i}" for i in range(count)]
 
 
-def shown(tree: Any) -> str:
+def one_line(tree: Any) -> str:
     """Return an argument in one line: arrays by type and shape.
 
-    >>> shown([1.0, {"a": 2}])
+    >>> one_line([1.0, {"a": 2}])
     "[1.0, {'a': 2}]"
     """
-    if is_array(tree) and getattr(tree, "shape", None):
+    if is_any_array(tree) and getattr(tree, "shape", None):
         kind = str(getattr(tree, "dtype", type(tree).__name__)).rpartition(".")[2]
         return f"{kind}{list(tree.shape)}"
     if isinstance(tree, dict):
-        return f"{{{', '.join(f'{key!r}: {shown(x)}' for key, x in tree.items())}}}"
-    if isinstance(tree, (list, tuple)) and any(map(is_array, leaves(tree))):
-        inside = ", ".join(map(shown, tree))
+        return f"{{{', '.join(f'{key!r}: {one_line(x)}' for key, x in tree.items())}}}"
+    if isinstance(tree, (list, tuple)) and any(map(is_any_array, leaves(tree))):
+        inside = ", ".join(map(one_line, tree))
         return f"[{inside}]" if isinstance(tree, list) else f"({inside})"
     return " ".join(repr(tree).split())
 
@@ -137,7 +137,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
     return []
 
 
-def _name(f: Any) -> str:
+def _function_name(f: Any) -> str:
     owner = getattr(f, "__self__", None)
     if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
         return owner.__name__
@@ -147,7 +147,7 @@ def _name(f: Any) -> str:
     return name if isinstance(name, str) else str(f)
 
 
-def _unpacked(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments out of the one tuple in which PyTorch's `gradcheck` takes them, if f takes them singly."""
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
@@ -156,7 +156,7 @@ def _unpacked(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     least = sum(p.default is p.empty for p in places)
     if parameters:
         return args[0] if least > 1 else args
-    if any(is_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):
+    if any(is_any_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):
         try:
             f(args[0])
         except TypeError:
@@ -169,7 +169,7 @@ def _is_module(f: Any) -> bool:
     return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)
 
 
-def _of_module(found: Subject) -> Subject:
+def _as_function_of_parameters(found: Subject) -> Subject:
     """Return a module as a function of its parameters too, which changes none of its buffers."""
     torch = sys.modules["torch"]
     module: Any = found.f
@@ -180,11 +180,13 @@ def _of_module(found: Subject) -> Subject:
         state = parameters | {name: buffer.clone() for name, buffer in buffers.items()}
         return torch.func.functional_call(module, state, args, keywords)
 
-    args = [x.requires_grad_() if _is_float_tensor(x) and not x.requires_grad else x for x in map(_own, found.args)]
-    return replace(found, f=of_parameters, args=(parameters, *args), names=["parameters", *found.names], of_module=True)
+    args = [
+        x.requires_grad_() if _is_float_tensor(x) and not x.requires_grad else x for x in map(_own_copy, found.args)
+    ]
+    return replace(found, f=of_parameters, args=(parameters, *args), names=["parameters", *found.names], is_module=True)
 
 
-def _own(x: Any) -> Any:
+def _own_copy(x: Any) -> Any:
     return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
 
 

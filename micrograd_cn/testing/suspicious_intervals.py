@@ -9,30 +9,34 @@ from collections.abc import Callable, Sequence
 
 from ..ops.operation import Op
 from ..ops.traits import Interval
-from .float_strategies import inside
+from .float_strategies import interior
 
-__all__ = ["dense_intervals", "few"]
+__all__ = ["arities_among", "suspicious_intervals"]
 
-FINE, STEPS = 8, 40  # so far from 0 the grid is even, with so many steps a unit: narrower intervals are not seen
-DECADES, PARTS = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
-PART = 1e-3  # of the change of a value that may be unexplained by its slopes
-MOST = 8  # intervals of one operand
+GRID_REACH, STEPS_PER_UNIT = (
+    8,
+    40,
+)  # so far from 0 the grid is even, with so many steps a unit: narrower intervals are not seen
+DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
+UNEXPLAINED_PART = 1e-3  # of the change of a value that may be unexplained by its slopes
+MAX_INTERVALS = 8  # intervals of one operand
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
-def few(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
+def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
     """Return those of the numbers of operands that the operation takes, or the least that it takes.
 
     >>> from micrograd_cn import mul, sum
-    >>> few(mul, (1, 2, 3)), few(sum, (1, 2, 3)), few(Op("own", max, max, arities=(4,)), (1, 2, 3))
-    ((2,), (1, 2, 3), (4,))
+    >>> own = Op("own", max, max, arities=(4,))
+    >>> [arities_among(op, (1, 2, 3)) for op in (mul, sum, own)]
+    [(2,), (1, 2, 3), (4,)]
     """
     return tuple([n for n in counts if n in op.arities]) or (op.arities[0],)
 
 
 @functools.lru_cache
-def dense_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
+def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """Return, for each interval of the row's domain, where to look densely at the operands that it is for.
 
     The row is evaluated over a grid, one operand after the other. Such an interval is where the partial does not add up
@@ -41,21 +45,21 @@ def dense_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
-    >>> dense_intervals(bad), dense_intervals(tanh)
+    >>> suspicious_intervals(bad), suspicious_intervals(tanh)
     ((((1.3, 1.35),),), ((),))
     """
-    count = few(op, range(1, 5))[-1]
+    count = arities_among(op, range(1, 5))[-1]
     found: list[dict[Interval, float]] = [{} for _ in op.smoothness.domain]
-    insides = [inside(op.smoothness.domain[slot % len(op.smoothness.domain)], 3.0) for slot in range(count)]
+    insides = [interior(op.smoothness.domain[slot % len(op.smoothness.domain)], 3.0) for slot in range(count)]
     others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
     for slot in range(count):
         domain = op.smoothness.domain[slot % len(op.smoothness.domain)]
-        suspicious = _found(_sampler(op, slot, others), _grid(domain), _has_kink(op, slot, others))
+        suspicious = _find_suspicious(_sample_along(op, slot, others), _grid(domain), _has_kink(op, slot, others))
         found[slot % len(op.smoothness.domain)].update(suspicious)
-    return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MOST:])) for each in found])
+    return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MAX_INTERVALS:])) for each in found])
 
 
-def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
+def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
     def at(x: float) -> Sample:
         xs = [*others[:slot], x, *others[slot + 1 :]]
         try:
@@ -69,10 +73,10 @@ def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample
 
 @functools.lru_cache
 def _grid(domain: Interval) -> list[float]:
-    even = [k / STEPS for k in range(-FINE * STEPS, FINE * STEPS + 1)]
-    powers = [10.0 ** (e + k / PARTS) for e in DECADES for k in range(PARTS)]
+    even = [k / STEPS_PER_UNIT for k in range(-GRID_REACH * STEPS_PER_UNIT, GRID_REACH * STEPS_PER_UNIT + 1)]
+    powers = [10.0 ** (e + k / STEPS_PER_DECADE) for e in DECADES for k in range(STEPS_PER_DECADE)]
     near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
-    low, high = inside(domain, math.inf, powers[0])
+    low, high = interior(domain, math.inf, powers[0])
     fractions = [low + (high - low) * k / 100 for k in range(101)] if math.isfinite(high - low) else []
     return sorted({x for x in [*even, *near, *fractions] if low <= x <= high})
 
@@ -91,7 +95,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
     return has_kink
 
 
-def _found(
+def _find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
     """Return suspicious intervals, neighbouring cells of the grid joined, with how suspicious each is."""
@@ -99,10 +103,10 @@ def _found(
     suspicious: dict[Interval, float] = {}
     for cell in cells:
         score = _unexplained(*cell)
-        if score > PART and (interval := _persistent(at, *cell)):
+        if score > UNEXPLAINED_PART and (interval := _persistent_part(at, *cell)):
             suspicious[interval] = score
-    for k in _fast(cells):
-        suspicious.setdefault((cells[k][0][0], cells[k][1][0]), PART)
+    for k in _fast_cells(cells):
+        suspicious.setdefault((cells[k][0][0], cells[k][1][0]), UNEXPLAINED_PART)
     joined: dict[Interval, float] = {}
     for low, high in sorted(interval for interval in suspicious if not has_kink(interval)):
         score = suspicious[low, high]
@@ -127,22 +131,22 @@ def _unexplained(a: Sample, b: Sample) -> float:
     return (math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise) / size if 0.0 < size < math.inf else 0.0
 
 
-def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
+def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
     """Return the part of a cell in which the change stays unexplained as it is halved: in a smooth one, it vanishes."""
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
         halves = sorted(((a, middle), (middle, b)), key=lambda half: _unexplained(*half))
-        if _unexplained(*halves[1]) <= PART:
+        if _unexplained(*halves[1]) <= UNEXPLAINED_PART:
             return None
         a, b = halves[1]
-        narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= PART
+        narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= UNEXPLAINED_PART
         if narrowing:
             interval = a[0], b[0]
     return interval
 
 
-def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:
+def _fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
     """Return the cells in which the partial changes four times as fast as some cells away on both sides."""
     rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
     found = []
@@ -150,9 +154,9 @@ def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:
         around, (a, b) = rates[k - 6 : k + 7], cells[k]
         if (
             math.isfinite(sum(around))
-            and math.fabs(a[0]) < FINE - 1  # beyond, the cells have not one width
+            and math.fabs(a[0]) < GRID_REACH - 1  # beyond, the cells have not one width
             and rates[k] > 4.0 * max(*around[:3], *around[-3:])
-            and math.fabs(b[2] - a[2]) > PART * math.fabs(a[2])
+            and math.fabs(b[2] - a[2]) > UNEXPLAINED_PART * math.fabs(a[2])
         ):
             found.append(k)
     return found

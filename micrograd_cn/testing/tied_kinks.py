@@ -13,64 +13,66 @@ from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
-CORNERS = 8  # directions that are tried to see a corner: of three equal numbers, half of them show it
+TRIED_DIRECTIONS = 8  # directions that are tried to see a corner: of three equal numbers, half of them show it
 
 
-def is_corner(line: DirectionalFunction) -> bool:
+def has_tied_kink(phi: DirectionalFunction) -> bool:
     """Return whether f has a corner where numbers are equal.
 
     Derivatives along directions that move different numbers do not add up there, though along each the function may be
     smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
     direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
     """
-    equal = line.problem.equal if line.x is line.problem.x else tied(line.x)
-    moved = np.count_nonzero(equal & (line.v != 0.0))
+    equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
+    moved = np.count_nonzero(equal & (phi.v != 0.0))
     if not moved:
         return False
     several = moved > 1
-    for directions in _halves(line) if several else _besides(line, equal):
-        lines = [DirectionalFunction(line.problem, line.u, v, line.x) for v in directions]
-        if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
+    for directions in _halves(phi) if several else _with_other_ties(phi, equal):
+        functions = [DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
+        if _stays_nonzero(functions, _additivity_terms) or (
+            several and any(_stays_nonzero([half], _one_sided_terms) for half in functions[:2])
+        ):
             return True
     return False
 
 
-def _halves(line: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
+def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield halves of a direction, and the whole: first what goes up, which is where it goes uphill, and down."""
-    random, v = np.random.default_rng(0), line.v
-    for k in range(CORNERS):
+    random, v = np.random.default_rng(0), phi.v
+    for k in range(TRIED_DIRECTIONS):
         first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
         yield first, v - first, v
 
 
-def _besides(line: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
+def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
-    random, v = np.random.default_rng(0), line.v
-    for _ in range(CORNERS):
-        other = np.where(equal & (v == 0.0), random.normal(size=v.size) * line.problem.scale, 0.0)
+    random, v = np.random.default_rng(0), phi.v
+    for _ in range(TRIED_DIRECTIONS):
+        other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
         yield v, other, v + other
 
 
-def _departure(lines: Sequence[DirectionalFunction], h: float) -> list[float]:
+def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the quotients of which the last is the sum of the others along directions that add, where f is smooth."""
-    a, b, both = (line(h) / h for line in lines)
+    a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]
 
 
-def _sides(lines: Sequence[DirectionalFunction], h: float) -> list[float]:
+def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the quotients on both sides, which cancel where f is smooth."""
-    [line] = lines
-    return [line(h) / h, line(-h) / h]
+    [phi] = functions
+    return [phi(h) / h, phi(-h) / h]
 
 
-def _lasting(
-    lines: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
+def _stays_nonzero(
+    functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
     """Return whether a sum of quotients is no noise and stays in small steps: where f is smooth it becomes 0."""
     sums = []
-    for h in lines[0].problem.steps.first[2:4]:
-        terms = quotients(lines, h)
+    for h in functions[0].problem.steps.first_steps[2:4]:
+        terms = quotients(functions, h)
         sums.append(math.fabs(math.fsum(terms)))
-        if sums[-1] <= max(1e-2 * max(map(math.fabs, terms)), 20.0 * lines[0].rounding / h):
+        if sums[-1] <= max(1e-2 * max(map(math.fabs, terms)), 20.0 * functions[0].rounding / h):
             return False
     return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]

@@ -9,19 +9,19 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .libraries import blank, is_array, is_tensor, kind, library, maker, numbers, read
-from .pytrees import flatten, in_place_of, leaves, parts, shown
+from .libraries import array_maker, empty_maker, is_any_array, is_tensor, library_of, number_kind, to_doubles, to_numpy
+from .pytrees import describe, flatten_pytree, flatten_up_to, leaves, parts
 
 __tracebackhide__ = True
 
 Vector: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 T = TypeVar("T")
-DOUBLE = 2.0**-52  # distance from 1.0 to the next double
+DOUBLE_EPS = 2.0**-52  # distance from 1.0 to the next double
 
-BLOCK = 2**13  # numbers that are worked on at once where there are many: they stay near the processor
+CHUNK_SIZE = 2**13  # numbers that are worked on at once where there are many: they stay near the processor
 
-HALF = 2.0**-10  # the same of float16, the only type in use of so few exponents
+FLOAT16_EPS = 2.0**-10  # the same of float16, the only type in use of so few exponents
 
 
 class Packed:
@@ -33,20 +33,20 @@ class Packed:
         varies: which leaves are no constants, by path and leaf.
 
     Attributes:
-        model: the structure.
+        template: the structure.
         vector: the numbers.
         missing: the leaves for which None was given as the derivative.
-        constant: the leaves that hold no floating-point numbers, with their paths.
-        fillable: whether numpy can write the numbers of all leaves in their order.
+        constants: the leaves that hold no floating-point numbers, with their paths.
+        writable: whether numpy can write the numbers of all leaves in their order.
         eps: the distance from 1.0 to the next number of the coarsest type.
-        least: the least number that the coarsest type holds to all its digits.
-        subnormal: about the smallest number that it holds, by multiples of which those below `least` are rounded.
+        smallest_normal: the least number that the coarsest type holds to all its digits.
+        smallest_subnormal: about the smallest number that it holds.
 
     Raises:
         TypeError: a leaf is complex, or neither a number nor an array.
 
     >>> packed = Packed({"w": np.array([1.0, 2.0]), "b": 3.0}, "x")
-    >>> packed.vector, packed.names(1), packed.tree(np.zeros(3))
+    >>> packed.vector, packed.element_name(1), packed.unpack(np.zeros(3))
     (array([1., 2., 3.]), "x['w'][1]", {'w': array([0., 0.]), 'b': 0.0})
     """
 
@@ -54,96 +54,96 @@ class Packed:
         self, tree: Any, name: str | Sequence[str], varies: Callable[[str, Any], bool] = lambda path, leaf: True
     ) -> None:
         if isinstance(name, str):
-            named, self._rebuild = flatten(tree, name)
+            named, self._rebuild = flatten_pytree(tree, name)
         else:
-            named, self._rebuild = flatten(tree)
+            named, self._rebuild = flatten_pytree(tree)
             named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
         self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
-        self.model, self._is_leaf = tree, parts(tree) is None
+        self.template, self._is_leaf = tree, parts(tree) is None
         self._parts: list[tuple[int, str, tuple[int, ...], slice]] = []  # leaf, its name, its shape, its place
-        self.constant: list[tuple[str, Any]] = []
+        self.constants: list[tuple[str, Any]] = []
         self.missing: set[str] = set()
-        values, start, self.eps = [np.zeros(0)], 0, DOUBLE
+        values, start, self.eps = [np.zeros(0)], 0, DOUBLE_EPS
         for i, (path, x) in enumerate(named):
-            found = None if x is None else kind(x)
+            found = None if x is None else number_kind(x)
             if found == "complex" and varies(path, x):
                 raise TypeError(
                     f"gradcheck: {path} is complex; take real and imaginary parts for arguments and outputs, since "
                     "libraries differ in what they call a complex gradient"
                 )
             if found != "float" or not varies(path, x):
-                self.constant.append((path, x))
+                self.constants.append((path, x))
                 continue
             try:
-                value = read(x)
+                value = to_doubles(x)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"gradcheck: {path} is {type(x).__name__} {x!r}, not a number nor an array") from error
             self._parts.append((i, path, value.shape, slice(start, start + value.size)))
             values.append(value.ravel())
             start += value.size
-            self.eps = max(self.eps, _spacing(x))
+            self.eps = max(self.eps, _machine_epsilon(x))
         self.vector: Vector = np.concatenate(values)
-        self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
-        blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
-        self._blanks = [make for make in blanks if make is not None]
-        self.fillable = len(self._blanks) == len(blanks)
-        self.exact = self.eps == DOUBLE
-        kinds = {numbers(self._leaves[i]).dtype for i, *_ in self._parts}
-        self._single = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
-        self._type = np.float32 if self._single else np.float64
-        self._held: Vector | None = None
-        self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
-        self.subnormal = self.least * self.eps
-        self._varying = varying = [i for i, *_ in self._parts]
-        self._copied = [
+        self._makers = [array_maker(self._leaves[i]) for i, *_ in self._parts]
+        blanks = [empty_maker(self._leaves[i]) for i, *_ in self._parts]
+        self._empty_makers = [make for make in blanks if make is not None]
+        self.writable = len(self._empty_makers) == len(blanks)
+        self.in_doubles = self.eps == DOUBLE_EPS
+        kinds = {to_numpy(self._leaves[i]).dtype for i, *_ in self._parts}
+        self._all_float32 = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
+        self._dtype = np.float32 if self._all_float32 else np.float64
+        self._rounded_buffer: Vector | None = None
+        self.smallest_normal = 2.0**-14 if self.eps == FLOAT16_EPS else 1e-37 if self.eps > DOUBLE_EPS else 1e-307
+        self.smallest_subnormal = self.smallest_normal * self.eps
+        self._variable_indices = varying = [i for i, *_ in self._parts]
+        self._constant_arrays = [
             i
             for i, x in enumerate(self._leaves)
-            if i not in varying and library(x) in ("numpy", "torch") and is_array(x)
+            if i not in varying and library_of(x) in ("numpy", "torch") and is_any_array(x)
         ]
 
-    def tree(self, vector: Vector) -> Any:
+    def unpack(self, vector: Vector) -> Any:
         """Return the structure with the numbers of `vector`, in the leaves' own types."""
-        return self.with_variables(self._made(vector.astype(self._type)))
+        return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
-    def held(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
+    def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
         """Return what makes the structure with the numbers of `vector`, and what its types hold of it.
 
         The latter stands until the next call.
         """
-        if self.exact:
-            return lambda: self.tree(vector), vector
-        if self._held is None:
-            self._held = np.empty(self.vector.size)
-        typed = vector.astype(self._type)
-        if self._single:
-            self._held[...] = typed
-            return lambda: self.with_variables(self._made(typed)), self._held
-        made = self._made(typed)
+        if self.in_doubles:
+            return lambda: self.unpack(vector), vector
+        if self._rounded_buffer is None:
+            self._rounded_buffer = np.empty(self.vector.size)
+        typed = vector.astype(self._dtype)
+        if self._all_float32:
+            self._rounded_buffer[...] = typed
+            return lambda: self.with_variables(self._make_leaves(typed)), self._rounded_buffer
+        made = self._make_leaves(typed)
         for x, (*_, place) in zip(made, self._parts, strict=True):
-            self._held[place] = numbers(x).reshape(-1)
-        return lambda: self.with_variables(made), self._held
+            self._rounded_buffer[place] = to_numpy(x).reshape(-1)
+        return lambda: self.with_variables(made), self._rounded_buffer
 
-    def blank(self) -> tuple[Any, list[NDArray[Any]]]:
-        """Return a structure whose arrays are not filled, and the numbers of each for numpy to write, if `fillable`."""
-        made = [make() for make in self._blanks]
+    def empty_tree(self) -> tuple[Any, list[NDArray[Any]]]:
+        """Return a structure whose arrays are not filled, and the numbers of each for numpy to write, if `writable`."""
+        made = [make() for make in self._empty_makers]
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
-    def typed(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of each leaf as `flat` returns them."""
-        return [vector[place].astype(numbers(self._leaves[i]).dtype) for i, *_, place in self._parts]
+    def split(self, vector: Vector) -> list[NDArray[Any]]:
+        """Return the numbers of each leaf as `flat_leaves` returns them."""
+        return [vector[place].astype(to_numpy(self._leaves[i]).dtype) for i, *_, place in self._parts]
 
-    def flat(self, tree: Any) -> list[NDArray[Any]]:
+    def flat_leaves(self, tree: Any) -> list[NDArray[Any]]:
         """Return the numbers of each leaf of a structure that is like this one, of their types.
 
         Raises:
             ValueError: there are more or fewer.
         """
-        found = [numbers(x).reshape(-1) for x in self.variables(tree)]
+        found = [to_numpy(x).reshape(-1) for x in self.variables(tree)]
         if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
             raise ValueError("an array has another size")
         return found
 
-    def _made(self, vector: NDArray[Any]) -> list[Any]:
+    def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
         """Return the leaves that are no constants, of which some share the memory of `vector`."""
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
@@ -153,26 +153,26 @@ class Packed:
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
-        for i in self._copied:  # a function that changes them spoils nothing
-            found[i] = copied(found[i])
+        for i in self._constant_arrays:  # a function that changes them spoils nothing
+            found[i] = array_copy(found[i])
         return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
         """Return the leaves of a structure that are no constants."""
         found = [tree] if self._is_leaf else leaves(tree)
-        return [found[i] for i in self._varying]
+        return [found[i] for i in self._variable_indices]
 
-    def stored(self, vector: Vector) -> Vector:
+    def rounded(self, vector: Vector) -> Vector:
         """Return the vector as its types hold it."""
-        return vector if self.exact else self.held(vector)[1].copy()
+        return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
         """Return the vector of a structure that is like this one."""
-        return joined([read(x).reshape(-1) for x in self.variables(tree)])
+        return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
-    def blocks(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
-        """Yield the part of `tree` that stands in the place of each leaf: its place, its shape, and the part."""
-        found = list(in_place_of(tree, self.model, what))
+    def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
+        """Yield the part of `unpack` that stands in the place of each leaf: its place, its shape, and the part."""
+        found = list(flatten_up_to(tree, self.template, what))
         for i, _, shape, place in self._parts:
             yield place, shape, found[i]
 
@@ -182,9 +182,9 @@ class Packed:
         other = now != vector
         if other.any() and (other := other & ~(np.isnan(now) & np.isnan(vector))).any():
             i = int(np.argmax(other))
-            return f"{self.names(i)} from {vector[i]:.6g} to {now[i]:.6g}"
+            return f"{self.element_name(i)} from {vector[i]:.6g} to {now[i]:.6g}"
         found = leaves(tree)
-        pairs = ((i, numbers(found[i]), numbers(self._leaves[i])) for i in self._copied)
+        pairs = ((i, to_numpy(found[i]), to_numpy(self._leaves[i])) for i in self._constant_arrays)
         return next((self._paths[i] for i, x, before in pairs if x.tobytes() != before.tobytes()), None)
 
     def derivative(self, tree: Any, what: str) -> Vector:
@@ -194,16 +194,16 @@ class Packed:
             ValueError: it has another structure, or an array another shape.
         """
         found = np.empty(self.vector.size)
-        for (_, path, shape, place), (_, _, x) in zip(self._parts, self.blocks(tree, what), strict=True):
+        for (_, path, shape, place), (_, _, x) in zip(self._parts, self.matched_parts(tree, what), strict=True):
             if x is None:
                 self.missing.add(path)
                 found[place] = 0.0
                 continue
             try:
-                value = numbers(x)
+                value = to_numpy(x)
             except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"gradcheck: {what} gave {shown(x)} for {path}, which is no array of numbers"
+                    f"gradcheck: {what} gave {describe(x)} for {path}, which is no array of numbers"
                 ) from error
             if np.iscomplexobj(value):
                 raise ValueError(f"gradcheck: {what} gave complex numbers for {path}, which is real")
@@ -214,7 +214,7 @@ class Packed:
             found[place] = value.reshape(-1)
         return found
 
-    def names(self, index: int) -> str:
+    def element_name(self, index: int) -> str:
         """Return what an element of the vector is called."""
         for _, path, shape, place in self._parts:
             if place.start <= index < place.stop:
@@ -222,11 +222,11 @@ class Packed:
                 return f"{path}[{', '.join(map(str, inside))}]" if inside else path
         raise IndexError(index)
 
-    def transposed(self, index: int) -> int:
+    def transposed_index(self, index: int) -> int:
         """Return where an element of a matrix is in the vector if it was read by columns; of other arrays, itself.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
-        >>> [packed.transposed(i) for i in range(6)]
+        >>> [packed.transposed_index(i) for i in range(6)]
         [0, 2, 4, 1, 3, 5]
         """
         for _, _, shape, place in self._parts:
@@ -235,18 +235,18 @@ class Packed:
                 return int(place.start + j * shape[0] + i)
         return index
 
-    def path(self, index: int) -> str:
+    def leaf_path(self, index: int) -> str:
         """Return what the leaf is called in which an element of the vector lies."""
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
 
-    def paths(self) -> list[tuple[str, slice]]:
+    def leaf_slices(self) -> list[tuple[str, slice]]:
         """Return what each leaf is called, and its place in the vector."""
         return [(path, place) for _, path, _, place in self._parts]
 
-    def of(self, argument: int) -> list[str]:
+    def variable_paths(self, argument: int) -> list[str]:
         """Return which leaves of an argument, of several, are no constants."""
-        start = sum(len(leaves(tree)) for tree in self.model[:argument])
-        inside = range(start, start + len(leaves(self.model[argument])))
+        start = sum(len(leaves(tree)) for tree in self.template[:argument])
+        inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
@@ -254,32 +254,32 @@ class Packed:
         return [place for *_, place in self._parts]
 
 
-def blocks(place: slice) -> Iterator[slice]:
+def chunks(place: slice) -> Iterator[slice]:
     """Yield the parts of a place that are worked on at once.
 
-    >>> list(blocks(slice(0, 10000)))
+    >>> list(chunks(slice(0, 10000)))
     [slice(0, 8192, None), slice(8192, 10000, None)]
     """
-    for start in range(place.start, place.stop, BLOCK):
-        yield slice(start, min(start + BLOCK, place.stop))
+    for start in range(place.start, place.stop, CHUNK_SIZE):
+        yield slice(start, min(start + CHUNK_SIZE, place.stop))
 
 
-def drawn(values: Vector, n: int, random: np.random.Generator) -> Vector:
+def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
     """Return so many numbers drawn from up to 256 values.
 
-    >>> drawn(np.array([0.5]), 2, np.random.default_rng(0))
+    >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
     """
     found, indices = np.empty(n), random.integers(0, values.size, n, dtype=np.uint8)
-    for some in blocks(slice(0, n)):
+    for some in chunks(slice(0, n)):
         np.take(values, indices[some], out=found[some], mode="clip")
     return found
 
 
-def remembered(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
+def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
     """Return the function of vectors, which gives again what it gave for the last vectors, and for some before them.
 
-    >>> double = remembered(lambda x: x + x)
+    >>> double = cached_by_identity(lambda x: x + x)
     >>> x = np.ones(1)
     >>> double(x) is double(x), double(x) is double(x.copy())
     (True, False)
@@ -298,7 +298,7 @@ def remembered(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
     return call
 
 
-def joined(vectors: list[Vector]) -> Vector:
+def concatenated(vectors: list[Vector]) -> Vector:
     """Return one vector of several; of a single one itself, taken from the list, which is then no copy."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
@@ -317,15 +317,17 @@ def tied(vector: Vector) -> NDArray[np.bool_]:
     return found
 
 
-def copied(x: Any) -> Any:
+def array_copy(x: Any) -> Any:
     """Return a copy of an array of numpy or PyTorch."""
     return x.clone() if is_tensor(x) else x.copy()
 
 
-def _spacing(x: Any) -> float:
+def _machine_epsilon(x: Any) -> float:
     """Return the distance from 1.0 to the next number of an array's type."""
-    if not is_array(x) and not isinstance(x, np.generic):
-        return DOUBLE
-    line = x.reshape(-1)[:1] if is_array(x) and hasattr(x, "reshape") else x  # contiguous: of no other shape's strides
-    above = read(maker(line)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
+    if not is_any_array(x) and not isinstance(x, np.generic):
+        return DOUBLE_EPS
+    line = (
+        x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x
+    )  # contiguous: of no other shape's strides
+    above = to_doubles(array_maker(line)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
     return 2.0 ** -int(np.count_nonzero(above > 1.0))

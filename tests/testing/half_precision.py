@@ -16,7 +16,7 @@ from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompar
 with contextlib.suppress(ModuleNotFoundError):  # whoever collects tests need not have it
     import torch
 
-KINDS = ["float16", "bfloat16", "float32"]
+NUMBER_KINDS = ["float16", "bfloat16", "float32"]
 PLAIN = {
     "tanh": lambda h: h.tanh(),
     "sigmoid": lambda h: h.sigmoid(),
@@ -144,7 +144,7 @@ def main(count=400, seed=0):
     verdicts = {}
     for k in range(count):
         f = Drawn(random.Random(f"{seed}:{k}"))
-        for kind in KINDS:
+        for kind in NUMBER_KINDS:
             point = [x.to(getattr(torch, kind)) for x in f.point]
             for mistake, how in mistakes(f, point):
                 found, text = verdict(f, point, **how)

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
-from micrograd_cn.testing.array_check import SampledCheck, _steps, foreign_rows, in_turn, singly
+from micrograd_cn.testing.array_check import (
+    SampledCheck,
+    _signed_steps,
+    compare_in_turn,
+    compare_problem,
+    compare_singly,
+)
 from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.directional_comparison import FEW_CALLS, compare_along
+from micrograd_cn.testing.directional_comparison import TOO_FEW_CALLS, compare_along
 from micrograd_cn.testing.directional_function import DirectionalFunction
 from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.problem import Problem, unit
+from micrograd_cn.testing.problem import Problem, unit_vector
 
 
 def draw(*shape, seed=0):
@@ -26,7 +32,7 @@ def problem_of(f, x, vjp=None, **named):
 
 
 def rows_of(f, x, vjp, seed=0):
-    return foreign_rows(problem_of(f, x, vjp), seed)
+    return compare_problem(problem_of(f, x, vjp), seed)
 
 
 def titles(rows):
@@ -47,7 +53,7 @@ def test_up_to_sixteen_derivatives_are_compared_singly():
 
 def test_no_derivative_is_compared_singly_as_0():
     problem = problem_of(lambda x, w: x * w, (2.0, 3.0), lambda x, w, g: (None, g * x))
-    rows = singly(problem)
+    rows = compare_singly(problem)
     assert titles(rows) == ["df/dx0", "df/dx1"]
     assert [row.agrees for row in rows] == [False, True]
     assert [row.argument for row in rows] == ["x0", "x1"]
@@ -55,28 +61,30 @@ def test_no_derivative_is_compared_singly_as_0():
 
 def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
     class Shares:
-        left, of_few_bits, shares = 91.5, False, []
+        calls_left, half_precision, shares = 91.5, False, []
 
-        def within(self, share, compare, firm=False):
+        def with_call_limit(self, share, compare, firm=False):
             assert not firm
             self.shares.append(share)
-            self.left -= 4.0
+            self.calls_left -= 4.0
             return compare()
 
     def row(note):
         return lambda: (Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
 
     problem = Shares()
-    notes = [row.note for row, _ in in_turn(problem, [row(FEW_CALLS), row(""), row(FEW_CALLS)], others=6)]
-    assert notes == [FEW_CALLS, "", FEW_CALLS]
+    notes = [
+        row.note for row, _ in compare_in_turn(problem, [row(TOO_FEW_CALLS), row(""), row(TOO_FEW_CALLS)], others=6)
+    ]
+    assert notes == [TOO_FEW_CALLS, "", TOO_FEW_CALLS]
     assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
 
 
 def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
     class All:
-        left, of_few_bits = 90.0, False
+        calls_left, half_precision = 90.0, False
 
-        def within(self, share, compare, firm=False):
+        def with_call_limit(self, share, compare, firm=False):
             return compare()
 
     def job(*found):
@@ -84,19 +92,21 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
         return lambda: next(rows)
 
     hidden = "too noisy to tell: values are rounded by 1"
-    jobs = [job((None, FEW_CALLS), (True, "told")), job((None, FEW_CALLS), (None, hidden)), job((None, hidden))]
-    assert [row.note for row, _ in in_turn(All(), jobs)] == ["told", FEW_CALLS, hidden]
+    jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((None, TOO_FEW_CALLS), (None, hidden)), job((None, hidden))]
+    assert [row.note for row, _ in compare_in_turn(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
     jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
-    assert [row.note for row, _ in in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
-    assert in_turn(All(), [], others=8) == []
-    jobs = [job((None, FEW_CALLS), (True, "told")), job((True, ""))]
-    assert [row.note for row, _ in in_turn(All(), jobs, enough=3)] == ["told", ""], "where none is wrong"
+    assert [row.note for row, _ in compare_in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
+    assert compare_in_turn(All(), [], others=8) == []
+    jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((True, ""))]
+    assert [row.note for row, _ in compare_in_turn(All(), jobs, enough=3)] == ["told", ""], "where none is wrong"
 
 
 @pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
 def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end_of_them(monkeypatch, kind, limited):
     found = []
-    monkeypatch.setattr(array_check, "singly", lambda problem: found.append((problem.left, problem.calls)) or [])
+    monkeypatch.setattr(
+        array_check, "compare_singly", lambda problem: found.append((problem.calls_left, problem.calls)) or []
+    )
     rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
     [(left, calls)] = found
     assert left == 300 - calls - 8 if limited else left > 1e6
@@ -116,12 +126,14 @@ def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
 def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
     found = []
 
-    def compare(problem, title, u, v, typical, whole):
+    def compare(problem, title, u, v, typical, gradient_norm):
         found.append(typical)
         return compare_along(problem, title, u, v, typical)
 
     monkeypatch.setattr(array_check, "compare_along", compare)
-    singly(problem_of(lambda x: np.array([3.0, 5.0]) * x, np.array([1.0, 8.0]), lambda x, g: np.array([3.0, 5.0]) * g))
+    compare_singly(
+        problem_of(lambda x: np.array([3.0, 5.0]) * x, np.array([1.0, 8.0]), lambda x, g: np.array([3.0, 5.0]) * g)
+    )
     assert found == pytest.approx([12.0 / math.sqrt(2.0)] * 2 + [40.0 / math.sqrt(2.0)] * 2)
 
 
@@ -156,10 +168,10 @@ def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turn
 
     def noted(problem, jobs, others=0, enough=math.inf):
         found.append((len(jobs), others, enough))
-        return in_turn(problem, jobs, others, enough)
+        return compare_in_turn(problem, jobs, others, enough)
 
-    monkeypatch.setattr(array_check, "in_turn", noted)
-    rows = SampledCheck(several(*sizes), 0).rows()
+    monkeypatch.setattr(array_check, "compare_in_turn", noted)
+    rows = SampledCheck(several(*sizes), 0).compare()
     assert found == turns
     assert all(row.agrees for row in rows)
     assert {row.argument for row in rows if row.title.startswith("direction ") and " of " not in row.title} == {
@@ -199,15 +211,15 @@ def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
 def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypatch):
     found = []
 
-    def compare(problem, title, u, v, typical, x=None, whole=0.0):
-        found.append((title.split("[")[0], whole))
-        return compare_along(problem, title, u, v, typical, x, whole)
+    def compare(problem, title, u, v, typical, x=None, gradient_norm=0.0):
+        found.append((title.split("[")[0], gradient_norm))
+        return compare_along(problem, title, u, v, typical, x, gradient_norm)
 
     monkeypatch.setattr(array_check, "compare_along", compare)
     x = (4.0 * np.ones(9), np.ones(16))
     SampledCheck(
         problem_of(lambda x, y: 2.0 * x.sum() + y.sum(), x, lambda x, y, g: (2.0 * g + 0.0 * x, g + 0.0 * y)), 0
-    ).rows()
+    ).compare()
     length = math.sqrt(9 * 8.0**2 + 16)
     assert dict(found) == {
         "direction 1": 0.0,
@@ -215,7 +227,7 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
         **dict.fromkeys(["direction of x0", "direction of x1", "df/dx0", "df/dx1"], length),
     }
     found.clear()
-    rows = SampledCheck(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).rows()
+    rows = SampledCheck(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).compare()
     assert all(row.agrees for row in rows)
     assert {whole for _, whole in found} == {0.0}
 
@@ -223,9 +235,9 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
 def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
-    elements, places = sampled._elements, []
-    sampled._elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
-    rows = sampled.rows()
+    elements, places = sampled._choose_elements, []
+    sampled._choose_elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
+    rows = sampled.compare()
     assert places == [[True] * 27 + [False] * 18]
     assert capsys.readouterr().err.splitlines() == [
         f"check: wrong; looking for the worst elements, {k} of 3" for k in (1, 2, 3)
@@ -239,23 +251,23 @@ def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
     x[[11, 42]] = 4096.0, 1024.0
     sampled = SampledCheck(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
     g = np.where(np.arange(60) == 50, -3.0, 1.0)
-    assert sampled._elements(g, np.ones(60, bool))[0] == 11
+    assert sampled._choose_elements(g, np.ones(60, bool))[0] == 11
     among = np.arange(60) >= 30
-    elements = sampled._elements(g, among)
+    elements = sampled._choose_elements(g, among)
     assert elements[0] == 42
     assert len(elements) == 8
     assert min(elements) >= 30
     g[42], among[50:] = np.nan, False
-    assert sampled._elements(-g, among)[0] == 42
-    assert sampled._elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
-    both = sampled._elements(None, np.ones(60, bool))
+    assert sampled._choose_elements(-g, among)[0] == 42
+    assert sampled._choose_elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
+    both = sampled._choose_elements(None, np.ones(60, bool))
     assert {i < 30 for i in both} == {True, False}
-    assert sorted(SampledCheck(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
+    assert sorted(SampledCheck(several(30, 3, 9), 0)._choose_elements(None, np.arange(42) == 31)) == [30, 31, 32]
 
 
 def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
     sampled = SampledCheck(several(40), 0)
-    compare, titles_of = sampled._of_element, []
+    compare, titles_of = sampled._compare_element, []
 
     def hidden(i, *rest):
         row, line = compare(i, *rest)
@@ -263,8 +275,8 @@ def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
         noisy = len(titles_of) % 2 == 0
         return Comparison(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
 
-    sampled._of_element = hidden
-    assert titles(sampled.rows())[4:] == titles_of[::2]
+    sampled._compare_element = hidden
+    assert titles(sampled.compare())[4:] == titles_of[::2]
 
 
 def test_where_no_single_output_is_wrong_it_is_told_of_all(monkeypatch):
@@ -317,7 +329,7 @@ def test_elements_of_every_array_are_compared():
     problem = problem_of(
         lambda x, e, w, b: x.sum() + w.sum() + b, x, lambda *args: [np.ones_like(v) for v in args[:-1]]
     )
-    rows = titles(SampledCheck(problem, 0).rows())
+    rows = titles(SampledCheck(problem, 0).compare())
     assert rows[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
     assert {title.split("[")[0] for title in rows[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
     assert [path for path, _ in SampledCheck(several(300, 0), 0)._arrays] == ["x0"]
@@ -335,11 +347,11 @@ def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
     sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
     g = vjp(np.ones(100), 1.0)
     everywhere = np.ones(100, bool)
-    elements = sampled._elements(g, everywhere)
+    elements = sampled._choose_elements(g, everywhere)
     assert elements[:3] == [20, 40, 70]
     assert len(elements) == 8
-    assert sampled._elements(None, everywhere) != elements
-    assert len(sampled._elements(None, everywhere)) == 8
+    assert sampled._choose_elements(None, everywhere) != elements
+    assert len(sampled._choose_elements(None, everywhere)) == 8
 
 
 def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
@@ -348,7 +360,7 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 
     x, y = draw(30), draw(30)
     problem = Problem("it", lambda x, y: np.sin(x) * np.exp(y), (x, y), {"vjp": vjp}, None, None)
-    rows = SampledCheck(problem, 0).rows()
+    rows = SampledCheck(problem, 0).compare()
     assert {row.argument for row in rows if row.agrees is False} == {"", "x0"}
     assert not any("dx1[" in row.title for row in rows)
     assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
@@ -357,15 +369,15 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
     g = np.repeat([0.0, math.nan, math.inf, -math.inf, -1.0, 1.0], 50)
     sampled = SampledCheck(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
-    up = (sampled._direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
+    up = (sampled._random_direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
     assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
     assert up[4:].tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(("uphill", "up"), [(0.0, 128), (0.5, 192), (0.75, 224), (1.0, 256)])
 def test_of_the_steps_that_are_drawn_a_part_is_up_and_half_of_the_others(uphill, up):
-    assert np.count_nonzero(_steps(uphill) > 0.0) == up
-    assert np.abs(_steps(uphill)).tolist() == (np.arange(256, 512) / 512).tolist()
+    assert np.count_nonzero(_signed_steps(uphill) > 0.0) == up
+    assert np.abs(_signed_steps(uphill)).tolist() == (np.arange(256, 512) / 512).tolist()
 
 
 def test_the_first_direction_goes_uphill_in_every_element():
@@ -373,27 +385,27 @@ def test_the_first_direction_goes_uphill_in_every_element():
     g[:2] = np.nan, 0.0
     sampled = SampledCheck(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
     for part, low, high in ((1.0, 1.0, 1.0), (0.75, 0.8, 0.95), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
-        v = sampled._direction(g, part)
+        v = sampled._random_direction(g, part)
         assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
         assert np.ptp(np.abs(v)) > 1.0
         assert low <= np.mean(np.sign(v[2:]) == np.sign(g[2:])) <= high
-    v = sampled._direction(None, 0.0)
+    v = sampled._random_direction(None, 0.0)
     assert 0.4 <= np.mean(v > 0.0) <= 0.6
     parts = []
-    sampled._direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
-    for row in sampled.rows()[:4]:
+    sampled._random_direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
+    for row in sampled.compare()[:4]:
         assert row.agrees
     assert parts == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_outputs_are_weighted_by_their_size():
     problem = problem_of(lambda x: [1000.0 * x, 0.01 * x[:2], 1e-9 * x, 0.0 * x], np.ones(40), lambda x, g: 0.0 * x)
-    u = SampledCheck(problem, 0)._weights()
+    u = SampledCheck(problem, 0)._next_cotangent()
     for part, size in ((u[:40], 1024.0), (u[40:42], 2.0**-7), (u[42:82], 2.0**-8), (u[82:], 1.0)):
         size = min(size, 256.0)
         assert set(np.abs(part) * size) <= {0.5, 0.75, 1.0}
     assert set(u[:40] * 256.0) == {-1.0, -0.75, -0.5, 0.5, 0.75, 1.0}
-    assert SampledCheck(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._weights().tolist() == [1.0]
+    assert SampledCheck(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._next_cotangent().tolist() == [1.0]
 
 
 # Kinks and noise.
@@ -412,7 +424,7 @@ def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
 def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
     found = []
 
-    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+    def compare(problem, title, u, v, typical, x=None, gradient_norm=0.0):
         found.append(x)
         return compare_along(problem, title, u, v, typical, x)
 
@@ -420,7 +432,7 @@ def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_th
     problem = problem_of(
         lambda x: np.abs(x).sum(), 0.0 * np.ones(40), lambda x, g: g * np.where(x == 0.0, 9.0, np.sign(x))
     )
-    SampledCheck(problem, 0)._along("direction 1", 1.0)
+    SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
     assert found[0] is None
     away = np.abs(found[1]) * 16.0
     assert ((away >= 0.5) & (away <= 1.0)).all()
@@ -450,7 +462,7 @@ def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, mon
     """What is not told there stays as it was at the point, if that agreed."""
     found = []
 
-    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+    def compare(problem, title, u, v, typical, x=None, gradient_norm=0.0):
         row, line = compare_along(problem, title, u, v, typical, x)
         if x is not None:
             found.append(np.abs(x).max())
@@ -461,13 +473,13 @@ def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, mon
     problem = problem_of(
         lambda x: np.maximum(x, 0.0).sum(), np.zeros(40), lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0)
     )
-    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
+    row, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
     assert row.agrees
     assert row.title == "direction 1, next to the point"
     assert [round(16.0 * most) for most in found] == [1, 2, 4][:tries]
     found.clear()
     tries = 9
-    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
+    row, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
     assert (row.title, row.agrees, row.note[:4]) == ("direction 1", True, "kink")
 
 
@@ -475,16 +487,16 @@ def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(mon
     g = np.where(np.arange(40) < 3, np.inf, draw(40))
     found = []
 
-    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+    def compare(problem, title, u, v, typical, x=None, gradient_norm=0.0):
         found.append((typical, v))
         return compare_along(problem, title, u, v, typical, x)
 
     monkeypatch.setattr(array_check, "compare_along", compare)
-    SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along("direction 1", 0.5)
+    SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._compare_along("direction 1", 0.5)
     [(typical, v)] = found
     assert typical == pytest.approx(np.linalg.norm(g[3:] * v[3:]))
     found.clear()
-    SampledCheck(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along("direction 1", 0.5)
+    SampledCheck(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._compare_along("direction 1", 0.5)
     assert found[0][0] == 0.0
 
 
@@ -496,12 +508,12 @@ def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
         return g * np.ones_like(x)
 
     sampled = SampledCheck(problem_of(f, np.ones(40), vjp), 0)
-    assert all(row.agrees is None for row in sampled.rows()[:4])
+    assert all(row.agrees is None for row in sampled.compare()[:4])
 
 
 def stub(sampled, verdicts):
     """Let the directions have the verdicts: True, False, None, or "noisy"."""
-    along = sampled._along
+    along = sampled._compare_along
     left = iter(verdicts)
 
     def stubbed(title, part):
@@ -511,7 +523,7 @@ def stub(sampled, verdicts):
         row = type(row)(row.title, row.analytic, row.numeric, None if noisy else verdict, noisy=noisy)
         return row, line
 
-    sampled._along = stubbed
+    sampled._compare_along = stubbed
 
 
 @pytest.mark.parametrize(
@@ -527,16 +539,16 @@ def stub(sampled, verdicts):
 def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions):
     sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
     stub(sampled, verdicts)
-    found = [title for title in titles(sampled.rows()) if title.startswith("direction")]
+    found = [title for title in titles(sampled.compare()) if title.startswith("direction")]
     assert found == [f"direction {k}" for k in directions]
 
 
 def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
     sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
     stub(sampled, [None] * 12)
-    along, parts = sampled._along, []
-    sampled._along = lambda title, part: parts.append((title, part)) or along(title, part)
-    sampled.rows()
+    along, parts = sampled._compare_along, []
+    sampled._compare_along = lambda title, part: parts.append((title, part)) or along(title, part)
+    sampled.compare()
     assert parts == [(f"direction {k + 1}", part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
 
 
@@ -544,9 +556,13 @@ def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
 def test_of_more_than_a_thousand_numbers_more_go_uphill(size, tries):
     sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
     stub(sampled, [None] * 9)
-    along, parts = sampled._along, []
-    sampled._along = lambda title, part: parts.append(part) or along(title, part)
-    sampled._telling(0), sampled._telling(1), sampled._telling(2)
+    along, parts = sampled._compare_along, []
+    sampled._compare_along = lambda title, part: parts.append(part) or along(title, part)
+    (
+        sampled._compare_informative_direction(0),
+        sampled._compare_informative_direction(1),
+        sampled._compare_informative_direction(2),
+    )
     assert parts == [1.0, *tries[1:], 0.0, *tries[1:], *tries]
 
 
@@ -561,26 +577,28 @@ def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
 
 def test_a_direction_without_calls_is_not_drawn_again():
     sampled, drawn = SampledCheck(several(40), 0), []
-    row = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, FEW_CALLS, noisy=True)
-    sampled._along = lambda title, part: drawn.append(part) or (row, None)
-    assert sampled._telling(1)[0].note == FEW_CALLS
+    row = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, noisy=True)
+    sampled._compare_along = lambda title, part: drawn.append(part) or (row, None)
+    assert sampled._compare_informative_direction(1)[0].note == TOO_FEW_CALLS
     assert drawn == [0.0]
-    sampled._along = lambda title, part: drawn.append(part) or (replace(row, note="too noisy to tell: values"), None)
-    sampled._telling(1)
+    sampled._compare_along = lambda title, part: (
+        drawn.append(part) or (replace(row, note="too noisy to tell: values"), None)
+    )
+    sampled._compare_informative_direction(1)
     assert drawn == [0.0, 0.0, 0.5, 1.0]
 
 
 def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
-    monkeypatch.setattr(array_check, "tells", lambda problem, row: False)
+    monkeypatch.setattr(array_check, "can_tell_one_percent", lambda problem, row: False)
     sampled, drawn = SampledCheck(several(9, 9), 0), []
-    along = sampled._along
+    along = sampled._compare_along
 
-    def noted(title, part, mask=None, u=None, whole=0.0):
-        drawn.append((title, part, None if u is None else u.tolist(), whole))
-        return along(title, part, mask, u, whole)
+    def noted(title, part, mask=None, u=None, gradient_norm=0.0):
+        drawn.append((title, part, None if u is None else u.tolist(), gradient_norm))
+        return along(title, part, mask, u, gradient_norm)
 
-    sampled._along = noted
-    rows = sampled.rows()[:4]
+    sampled._compare_along = noted
+    rows = sampled.compare()[:4]
     assert [row.argument for row in rows] == ["", "", "x0", "x1"]
     for row in rows:
         assert (row.agrees, row.note, row.noisy) == (None, "too noisy to tell 1 %", True)
@@ -598,7 +616,7 @@ def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
         problem = problem_of(
             functools.partial(f, amount=amount), np.float16(draw(40)), lambda x, g: 1.01 * g * np.ones(40)
         )
-        assert not any(row.agrees for row in SampledCheck(problem, seed).rows()[:4])
+        assert not any(row.agrees for row in SampledCheck(problem, seed).compare()[:4])
 
 
 # Where it is wrong.
@@ -613,22 +631,22 @@ def wrong_at(*elements, factor=2.0, n=60):
 def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
     sampled = SampledCheck(problem, 0)
-    v = sampled._direction(None, 0.0)
+    v = sampled._random_direction(None, 0.0)
     line = DirectionalFunction(problem, np.ones(1), v, problem.x)
-    assert sampled._worst(line) == element
-    assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
-    assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
-    assert f"df/dx0[{element}]" in titles(row for row in sampled.rows() if row.agrees is False)
+    assert sampled._worst_element(line) == element
+    assert sampled._mismatch_along(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
+    assert sampled._mismatch_along(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
+    assert f"df/dx0[{element}]" in titles(row for row in sampled.compare() if row.agrees is False)
 
 
 def test_of_two_wrong_elements_the_worse_is_found():
     problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
     line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     only = DirectionalFunction(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
-    assert SampledCheck(problem, 0)._worst(line) in range(60)
-    assert SampledCheck(problem, 0)._worst(only) != 7
+    assert SampledCheck(problem, 0)._worst_element(line) in range(60)
+    assert SampledCheck(problem, 0)._worst_element(only) != 7
     two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
-    assert SampledCheck(two, 0)._worst(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
+    assert SampledCheck(two, 0)._worst_element(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
 
 
 @pytest.mark.parametrize(("factor", "taken"), [(2.0, True), (1.001, False)])
@@ -638,7 +656,7 @@ def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_the
     problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
     line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     before = problem.calls
-    assert (SampledCheck(problem, 0)._worst(line) == 7) is taken
+    assert (SampledCheck(problem, 0)._worst_element(line) == 7) is taken
     assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
 
 
@@ -646,13 +664,13 @@ def test_a_mismatch_is_that_of_a_curve_too():
     problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
     sampled = SampledCheck(problem, 0)
     for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
-        assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
+        assert sampled._mismatch_along(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
     near = problem_of(
         lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
     )
-    assert SampledCheck(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
+    assert SampledCheck(near, 0)._mismatch_along(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
     outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
-    assert SampledCheck(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
+    assert SampledCheck(outside, 0)._mismatch_along(np.ones(1), np.ones(20)) == 0.0
 
 
 def test_a_steep_output_that_is_wrong_is_named_without_a_search():
@@ -662,16 +680,16 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
     problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
-    line = DirectionalFunction(sums, np.ones(40), sums.along(5), sums.x)
+    line = DirectionalFunction(sums, np.ones(40), sums.element_direction(5), sums.x)
     assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39
-    line = DirectionalFunction(sums, -np.ones(40), sums.along(5), sums.x)
+    line = DirectionalFunction(sums, -np.ones(40), sums.element_direction(5), sums.x)
     assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
-    line = DirectionalFunction(problem, np.ones(40), problem.along(5), problem.x)
+    line = DirectionalFunction(problem, np.ones(40), problem.element_direction(5), problem.x)
     calls.clear()
     assert np.argmax(SampledCheck(problem, 0)._wrong_output(line)) == 5
     assert len(calls) == 1
     flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
-    line = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.along(5), flat.x)
+    line = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.element_direction(5), flat.x)
     assert np.argmax(SampledCheck(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
 
 
@@ -682,30 +700,35 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
 
     problem = problem_of(lambda x: x**4, np.ones(40), vjp)
     sampled = SampledCheck(problem, 0)
-    for u in (np.ones(40), sampled._weights()):
-        assert np.argmax(sampled._wrong_output(DirectionalFunction(problem, u, problem.along(5), problem.x))) == output
+    for u in (np.ones(40), sampled._next_cotangent()):
+        assert (
+            np.argmax(sampled._wrong_output(DirectionalFunction(problem, u, problem.element_direction(5), problem.x)))
+            == output
+        )
     near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
-    found = SampledCheck(near, 0)._wrong_output(DirectionalFunction(near, np.ones(40), near.along(5), near.x))
-    assert found.tolist() == unit(40, output).tolist(), "in small steps"
-    wrong = titles(row for row in sampled.rows() if row.agrees is False)
+    found = SampledCheck(near, 0)._wrong_output(
+        DirectionalFunction(near, np.ones(40), near.element_direction(5), near.x)
+    )
+    assert found.tolist() == unit_vector(40, output).tolist(), "in small steps"
+    wrong = titles(row for row in sampled.compare() if row.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
 
 
 def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
     problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
     found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
-    beside = functools.partial(SampledCheck(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
-    assert problem.within(0, beside, firm=True) is found
-    assert problem.within(40, beside, firm=True)[0].agrees
+    beside = functools.partial(SampledCheck(problem, 0)._compare_nearby, found, "it", np.ones(30), np.ones(30), 1.0)
+    assert problem.with_call_limit(0, beside, firm=True) is found
+    assert problem.with_call_limit(40, beside, firm=True)[0].agrees
 
 
 def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
     found, points = (Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
     monkeypatch.setattr(array_check, "compare_along", lambda *args: points.append(args[-1]) or found)
     problem = problem_of(np.sin, np.array([1.0, 64.0, -1024.0] * 10), lambda x, g: g * np.cos(x))
-    SampledCheck(problem, 0)._beside(found, "it", np.ones(30), np.ones(30), 1.0)
+    SampledCheck(problem, 0)._compare_nearby(found, "it", np.ones(30), np.ones(30), 1.0)
     assert len(points) == 3
-    for x, away in zip(points, array_check.AWAY, strict=True):
+    for x, away in zip(points, array_check.NEARBY_DISTANCES, strict=True):
         parts = np.abs(x - problem.x) / problem.scale / away
         assert ((parts >= 0.5) & (parts <= 1.0)).all()
         assert 0 < np.count_nonzero(x > problem.x) < 30
@@ -714,10 +737,10 @@ def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(mo
 def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):
     """Of 24 elements one is steep; how wrong the others are shows in many steps."""
     x, counts = np.where(np.arange(24) == 5, 3.0, 0.01).astype(np.float32), []
-    for further in (array_check.FURTHER, 1000):
-        monkeypatch.setattr(array_check, "FURTHER", further)
+    for further in (array_check.CALLS_AFTER_WRONG, 1000):
+        monkeypatch.setattr(array_check, "CALLS_AFTER_WRONG", further)
         problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
-        wrong = [row.title for row in SampledCheck(problem, 0).rows() if row.agrees is False]
+        wrong = [row.title for row in SampledCheck(problem, 0).compare() if row.agrees is False]
         assert "df/dx0[5]" in wrong
         counts.append(problem.calls)
     assert 2 * counts[0] < counts[1]
@@ -734,11 +757,11 @@ def test_three_wrong_elements_are_enough():
 
 def test_a_derivative_along_directions_alone_is_compared_too():
     problem = problem_of(np.sin, draw(30), jvp=lambda x, t: t * np.cos(x))
-    rows = SampledCheck(problem, 0).rows()
+    rows = SampledCheck(problem, 0).compare()
     assert all(row.agrees for row in rows)
     assert len(rows) == 12
     wrong = problem_of(np.sin, draw(30), jvp=lambda x, t: 1.1 * t * np.cos(x))
-    assert any(row.agrees is False for row in SampledCheck(wrong, 0).rows())
+    assert any(row.agrees is False for row in SampledCheck(wrong, 0).compare())
 
 
 def test_the_seed_decides_what_is_drawn():

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import array_strategies, points
-from micrograd_cn.testing.array_strategies import _apart, _beside, _of_seed, _room, _rounded, _spaced, _windows
+from micrograd_cn.testing.array_strategies import (
+    _capacity,
+    _draw_large,
+    _magnitude_windows,
+    _neighbour,
+    _round_within,
+    _separated,
+    _spaced_out,
+)
 
 from .drawing import drawn_from
 
@@ -19,7 +27,7 @@ FLOAT64, FLOAT16 = np.float64, np.float16
 
 
 def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
-    windows = _windows(-1e6, 1e6, 1e-300)
+    windows = _magnitude_windows(-1e6, 1e6, 1e-300)
     *single, every = windows
     assert single[0] == ((-1.0, 1.0), (1e-3, 1.0)), "the simplest magnitude first"
     assert every == ((-1e6, 1e6), (1e-6, 1e6))
@@ -33,42 +41,42 @@ def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
 
 
 def test_without_bounds_arrays_are_of_every_magnitude_up():
-    sizes = [high for (_, high), _ in _windows(-1e308, 1e308, 1e-308)]
+    sizes = [high for (_, high), _ in _magnitude_windows(-1e308, 1e308, 1e-308)]
     assert any(size > 1e50 for size in sizes)
     assert all(size**3 < inf for size in sizes[:-1])
-    assert _windows(-1e308, 1e308, 1e-308)[-1] == ((-1e308, 1e308), (1e-6, 1e308))
+    assert _magnitude_windows(-1e308, 1e308, 1e-308)[-1] == ((-1e308, 1e308), (1e-6, 1e308))
 
 
 def test_magnitudes_are_those_between_the_bounds():
-    assert _windows(0.5, 20.0, 1e-300) == [
+    assert _magnitude_windows(0.5, 20.0, 1e-300) == [
         ((0.5, 1.0), (1e-3, 1.0)),
         ((0.5, 10.0), (1e-2, 10.0)),
         ((0.5, 20.0), (1e-6, 1e6)),
     ]
-    assert _windows(-20.0, -0.5, 1e-300) == [
+    assert _magnitude_windows(-20.0, -0.5, 1e-300) == [
         ((-1.0, -0.5), (1e-3, 1.0)),
         ((-10.0, -0.5), (1e-2, 10.0)),
         ((-20.0, -0.5), (1e-6, 1e6)),
     ]
-    assert [high for (_, high), _ in _windows(1.0, 10.0, 1e-300)] == [1.0, 10.0, 10.0]
-    assert [window for window, _ in _windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
-    assert [window for window, _ in _windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
-    assert len(_windows(0.0, 1.0, 0.9e-4)) == 3
-    assert len(_windows(-1.0, 0.0, 0.9e-4)) == 3
-    assert len(_windows(-5e-3, 1.0, 0.9e-4)) == 3
+    assert [high for (_, high), _ in _magnitude_windows(1.0, 10.0, 1e-300)] == [1.0, 10.0, 10.0]
+    assert [window for window, _ in _magnitude_windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
+    assert [window for window, _ in _magnitude_windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
+    assert len(_magnitude_windows(0.0, 1.0, 0.9e-4)) == 3
+    assert len(_magnitude_windows(-1.0, 0.0, 0.9e-4)) == 3
+    assert len(_magnitude_windows(-5e-3, 1.0, 0.9e-4)) == 3
 
 
 def test_a_magnitude_is_so_large_that_no_element_underflows_in_the_type():
     smallest = float(np.finfo(FLOAT16).tiny)
-    found = _windows(-65504.0, 65504.0, smallest)
+    found = _magnitude_windows(-65504.0, 65504.0, smallest)
     assert all(least >= 0.9 * smallest for _, (least, _) in found)
     assert min(high for (_, high), _ in found) == 0.1
     assert found[-1] == ((-65504.0, 65504.0), (smallest, 1e6))
-    assert _windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
+    assert _magnitude_windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
 
 
 def of_seed(window, size=2000):
-    return np.array(_of_seed(np.random.default_rng(1), size, window))
+    return np.array(_draw_large(np.random.default_rng(1), size, window))
 
 
 def test_elements_of_a_seed_are_of_both_signs_and_of_all_its_magnitudes_alike():
@@ -98,26 +106,26 @@ def test_elements_of_a_seed_that_are_not_between_the_bounds_are_spread_between_t
 
 def test_a_number_is_rounded_to_its_type_but_not_over_a_bound():
     below, above = 0.0999755859375, 0.10003662109375  # the float16 beside 0.1
-    assert _rounded(0.1, FLOAT16, 0.0, 1.0) == below
-    assert _rounded(0.1, FLOAT16, 0.1, 1.0) == above
-    assert _rounded(-0.1, FLOAT16, -1.0, -0.1) == -above
-    assert _rounded(-0.1, FLOAT16, -1.0, 0.0) == -below
-    assert _rounded(0.3, FLOAT16, 0.0, 0.3) == 0.2998046875
-    assert _rounded(0.3, FLOAT16, 0.0, 1.0) == 0.300048828125
-    assert _rounded(0.1, FLOAT16, below, 1.0) == below
-    assert _rounded(0.3, FLOAT16, 0.0, 0.300048828125) == 0.300048828125
-    assert _rounded(0.1, FLOAT64, 0.1, 0.1) == 0.1
+    assert _round_within(0.1, FLOAT16, 0.0, 1.0) == below
+    assert _round_within(0.1, FLOAT16, 0.1, 1.0) == above
+    assert _round_within(-0.1, FLOAT16, -1.0, -0.1) == -above
+    assert _round_within(-0.1, FLOAT16, -1.0, 0.0) == -below
+    assert _round_within(0.3, FLOAT16, 0.0, 0.3) == 0.2998046875
+    assert _round_within(0.3, FLOAT16, 0.0, 1.0) == 0.300048828125
+    assert _round_within(0.1, FLOAT16, below, 1.0) == below
+    assert _round_within(0.3, FLOAT16, 0.0, 0.300048828125) == 0.300048828125
+    assert _round_within(0.1, FLOAT64, 0.1, 0.1) == 0.1
 
 
 def test_the_number_beside_is_in_the_direction_that_is_asked_for():
-    assert _beside(0.1, FLOAT16, inf) == 0.10003662109375
-    assert _beside(0.1, FLOAT16, -inf) == 0.0999755859375
-    assert _beside(0.3, FLOAT16, inf) == 0.300048828125
-    assert _beside(0.3, FLOAT16, -inf) == 0.2998046875
-    assert _beside(-0.3, FLOAT16, inf) == -0.2998046875
+    assert _neighbour(0.1, FLOAT16, inf) == 0.10003662109375
+    assert _neighbour(0.1, FLOAT16, -inf) == 0.0999755859375
+    assert _neighbour(0.3, FLOAT16, inf) == 0.300048828125
+    assert _neighbour(0.3, FLOAT16, -inf) == 0.2998046875
+    assert _neighbour(-0.3, FLOAT16, inf) == -0.2998046875
     for towards in (inf, -inf):
-        assert _beside(0.5, FLOAT16, towards) == 0.5
-        assert type(_beside(0.5, FLOAT16, towards)) is float
+        assert _neighbour(0.5, FLOAT16, towards) == 0.5
+        assert type(_neighbour(0.5, FLOAT16, towards)) is float
 
 
 # Apart.
@@ -137,45 +145,45 @@ def test_the_number_beside_is_in_the_direction_that_is_asked_for():
     ],
 )
 def test_there_is_room_for_so_many_numbers_apart(low, high, apart, room):
-    assert _room(FLOAT64, low, high, apart) == room
+    assert _capacity(FLOAT64, low, high, apart) == room
 
 
 def test_numbers_of_a_coarse_type_need_more_room():
-    assert _room(FLOAT16, 1000.0, 1010.05, 1.0) == (0, 7), "where they are half apart, as each may be rounded"
-    assert _room(FLOAT16, -1010.05, -1000.0, 1.0) == (7, 0)
-    assert _room(FLOAT16, -65504.0, 65504.0, 60000.0) == (1, 1)
-    assert _room(FLOAT64, -1.5, 1.7e308, 1e308) == (0, 1), "twice the last bit of half does not overflow"
+    assert _capacity(FLOAT16, 1000.0, 1010.05, 1.0) == (0, 7), "where they are half apart, as each may be rounded"
+    assert _capacity(FLOAT16, -1010.05, -1000.0, 1.0) == (7, 0)
+    assert _capacity(FLOAT16, -65504.0, 65504.0, 60000.0) == (1, 1)
+    assert _capacity(FLOAT64, -1.5, 1.7e308, 1e308) == (0, 1), "twice the last bit of half does not overflow"
 
 
 def test_numbers_are_moved_apart_and_from_0_in_the_order_they_are_in():
-    assert _apart([0.1, -0.2, 0.1, 5.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, -0.5, 1.0, 5.0]
-    assert _apart([5.0, 0.2, -3.0, -3.0, 0.1], FLOAT64, -10.0, 10.0, 0.5) == [5.0, 1.0, -3.5, -3.0, 0.5]
-    assert _apart([2.0, 1.0], FLOAT64, 1.5, 10.0, 0.5) == [2.0, 1.5]
-    assert _apart([-2.0, -1.0], FLOAT64, -10.0, -1.5, 0.5) == [-2.0, -1.5]
-    assert _apart([], FLOAT64, -10.0, 10.0, 0.5) == []
-    assert _apart([-0.0, 0.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, 1.0]
+    assert _separated([0.1, -0.2, 0.1, 5.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, -0.5, 1.0, 5.0]
+    assert _separated([5.0, 0.2, -3.0, -3.0, 0.1], FLOAT64, -10.0, 10.0, 0.5) == [5.0, 1.0, -3.5, -3.0, 0.5]
+    assert _separated([2.0, 1.0], FLOAT64, 1.5, 10.0, 0.5) == [2.0, 1.5]
+    assert _separated([-2.0, -1.0], FLOAT64, -10.0, -1.5, 0.5) == [-2.0, -1.5]
+    assert _separated([], FLOAT64, -10.0, 10.0, 0.5) == []
+    assert _separated([-0.0, 0.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, 1.0]
 
 
 def test_numbers_for_which_there_is_no_room_on_their_side_of_0_go_to_the_other():
-    assert _apart([1.0, 1.1, 1.2], FLOAT64, -10.0, 1.3, 0.5) == [-0.5, 0.8, 1.3]
-    assert _apart([-1.0, -1.1, -1.2], FLOAT64, -1.3, 10.0, 0.5) == [0.5, -0.8, -1.3]
+    assert _separated([1.0, 1.1, 1.2], FLOAT64, -10.0, 1.3, 0.5) == [-0.5, 0.8, 1.3]
+    assert _separated([-1.0, -1.1, -1.2], FLOAT64, -1.3, 10.0, 0.5) == [0.5, -0.8, -1.3]
 
 
 def test_numbers_that_pass_the_end_are_moved_back():
-    assert _spaced([1.0, 9.9, 9.95], FLOAT64, 0.5, 10.0, 1.0) == [1.0, 9.0, 10.0]
-    assert _spaced([9.0, 9.0, 9.0], FLOAT64, 0.5, 10.0, 1.0) == [8.0, 9.0, 10.0]
-    assert _spaced([0.0, 0.0, 4.0], FLOAT64, 0.5, 10.0, 1.0) == [0.5, 1.5, 4.0]
-    assert _spaced([0.0, 1.0], FLOAT64, 0.0, 10.0, 1.0) == [0.0, 1.0]
-    assert _spaced([10.0], FLOAT64, 0.0, 10.0, 1.0) == [10.0]
-    assert _spaced([12.0, 13.0], FLOAT64, 0.0, 10.0, 1.0) == [9.0, 10.0]
+    assert _spaced_out([1.0, 9.9, 9.95], FLOAT64, 0.5, 10.0, 1.0) == [1.0, 9.0, 10.0]
+    assert _spaced_out([9.0, 9.0, 9.0], FLOAT64, 0.5, 10.0, 1.0) == [8.0, 9.0, 10.0]
+    assert _spaced_out([0.0, 0.0, 4.0], FLOAT64, 0.5, 10.0, 1.0) == [0.5, 1.5, 4.0]
+    assert _spaced_out([0.0, 1.0], FLOAT64, 0.0, 10.0, 1.0) == [0.0, 1.0]
+    assert _spaced_out([10.0], FLOAT64, 0.0, 10.0, 1.0) == [10.0]
+    assert _spaced_out([12.0, 13.0], FLOAT64, 0.0, 10.0, 1.0) == [9.0, 10.0]
 
 
 def test_numbers_of_a_coarse_type_are_no_nearer_after_rounding():
-    xs = _spaced([0.1, 0.1, 0.1, 0.1], FLOAT16, 0.1, 0.9, 0.2)
+    xs = _spaced_out([0.1, 0.1, 0.1, 0.1], FLOAT16, 0.1, 0.9, 0.2)
     assert all(x == float(FLOAT16(x)) for x in xs)
     assert xs[0] == 0.10003662109375
     assert min(np.diff(xs)) >= 0.2
-    back = _spaced([0.85, 0.85, 0.85], FLOAT16, 0.1, 0.9, 0.2)
+    back = _spaced_out([0.85, 0.85, 0.85], FLOAT16, 0.1, 0.9, 0.2)
     assert all(x == float(FLOAT16(x)) for x in back)
     assert back[-1] == 0.89990234375
     assert min(np.diff(back)) >= 0.2
@@ -194,15 +202,15 @@ def test_arrays_are_of_their_shape_and_type(shape, dtype):
 
 def test_a_million_is_the_largest_number_unless_it_is_said_otherwise(monkeypatch):
     asked = []
-    monkeypatch.setattr(array_strategies, "_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
+    monkeypatch.setattr(array_strategies, "_magnitude_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
     points(2)
     points(2, "float16", min_value=-inf, max_value=7)
     assert asked == [(-1e6, 1e6, sys.float_info.min), (-65504.0, 7.0, 2.0**-14)]
 
 
 def test_elements_of_a_large_array_come_from_a_seed(monkeypatch):
-    monkeypatch.setattr(array_strategies, "SINGLY", 3)
-    monkeypatch.setattr(array_strategies, "_of_seed", lambda random, size, window: [random.random()] * size)
+    monkeypatch.setattr(array_strategies, "MAX_DRAWN_SINGLY", 3)
+    monkeypatch.setattr(array_strategies, "_draw_large", lambda random, size, window: [random.random()] * size)
     assert any(len({*x.tolist()}) == 3 for x in drawn_from(points(3), 60))
     xs = [x.tolist() for x in drawn_from(points(4), 60)]
     assert all(len({*x}) == 1 for x in xs)

@@ -11,7 +11,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
-from micrograd_cn.testing.evaluation_points import near_ends, special, spread
+from micrograd_cn.testing.evaluation_points import points_near_ends, special_points, spread_points
 
 from .rows import grouped
 
@@ -21,7 +21,7 @@ _check_kinks = ROOM["_check_kinks"]
 _check_picture = ROOM["_check_picture"]
 _check_point = ROOM["_check_point"]
 _check_reference = ROOM["_check_reference"]
-_over_the_domain = ROOM["_over_the_domain"]
+_check_domain = ROOM["_check_domain"]
 
 
 def line(y=None, partial=None, **fields):
@@ -36,15 +36,15 @@ def line(y=None, partial=None, **fields):
 
 def test_a_row_is_checked_at_special_values_at_kinks_in_its_picture_over_its_domain_and_in_its_other_forms(monkeypatch):
     done = []
-    monkeypatch.setitem(ROOM, "evaluated", lambda op, xs: (7.0, (repr(xs),)))
+    monkeypatch.setitem(ROOM, "evaluate", lambda op, xs: (7.0, (repr(xs),)))
     monkeypatch.setitem(ROOM, "check_recording", lambda op, xs, partials: done.append((repr(xs), *partials)))
     monkeypatch.setitem(ROOM, "_check_kinks", lambda op, kink: done.append(("kinks", kink)))
     monkeypatch.setitem(ROOM, "_check_picture", lambda op: done.append("picture"))
-    monkeypatch.setitem(ROOM, "_over_the_domain", lambda *given: done.append(given) or [(0.5,)])
-    monkeypatch.setattr(ROOM["lowerings"], "compare", lambda op, points: {"told": [*map(repr, points)]})
+    monkeypatch.setitem(ROOM, "_check_domain", lambda *given: done.append(given) or [(0.5,)])
+    monkeypatch.setattr(ROOM["lowerings"], "compare_lowerings", lambda op, points: {"told": [*map(repr, points)]})
     for op in (mc.relu, mc.tanh):
         done.clear()
-        points = [repr(xs) for xs in special(op)]
+        points = [repr(xs) for xs in special_points(op)]
         assert _check(op, math.tanh, 7, ["partly"]) == {"told": [*points, "(0.5,)"]}
         kinks = [("kinks", op.smoothness.kink)] if op is mc.relu else []
         assert done == [*[(xs, xs) for xs in points], *kinks, "picture", (op, math.tanh, 7, ["partly"])]
@@ -93,7 +93,7 @@ def looked_at(monkeypatch):
 
         monkeypatch.setitem(ROOM, "_check_point", check_point)
         monkeypatch.setitem(ROOM, "check_shared", lambda op, xs: shared.append(xs))
-        found = _over_the_domain(op, "reference", examples, ["partly"])
+        found = _check_domain(op, "reference", examples, ["partly"])
         assert found == [xs for xs, _ in points]
         return points, shared
 
@@ -103,8 +103,8 @@ def looked_at(monkeypatch):
 def test_two_thirds_of_the_points_of_second_order_are_spread_near_and_far_and_others_drawn(looked_at):
     for examples in (66, 12):
         points, shared = looked_at(mc.tanh, examples)
-        near, far = list(spread(mc.tanh, examples // 2, 4.0)), list(spread(mc.tanh, examples // 6, 100.0))
-        first_order = list(spread(mc.tanh, 2 * examples, 100.0))
+        near, far = list(spread_points(mc.tanh, examples // 2, 4.0)), list(spread_points(mc.tanh, examples // 6, 100.0))
+        first_order = list(spread_points(mc.tanh, 2 * examples, 100.0))
         assert points[: len(near + far)] == [(xs, 2) for xs in near + far]
         assert points[len(near + far) : len(near + far + first_order)] == [(xs, 1) for xs in first_order]
         drawn = points[len(near + far + first_order) :]
@@ -129,7 +129,7 @@ def test_at_least_one_point_is_drawn(looked_at):
 
 def test_points_near_the_ends_of_the_domain_are_looked_at_to_first_order(looked_at):
     points, _ = looked_at(mc.asin)
-    for xs in near_ends(mc.asin):
+    for xs in points_near_ends(mc.asin):
         assert points.count((xs, 1)) == 1
     assert all(-1.0 < x < 1.0 for (x,), _ in points)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from micrograd_cn.testing.compare import Claim, Comparison, ValueTolerance, _is_too_fine, compare, compare_value
+from micrograd_cn.testing.compare import Claim, Comparison, ValueTolerance, _has_fine_feature, compare, compare_value
 from micrograd_cn.testing.numerical import Estimate, Steps, derivative
 from micrograd_cn.testing.tolerance import ArrayTolerance
 
@@ -27,8 +27,8 @@ def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False
 
 @SIDES
 def test_a_numerical_derivative_is_known_if_its_error_is_within_the_tolerance_and_a_tenth_of_it(sign):
-    def known(error, slope=1.0, rtol=0.0, atol=0.0, size=0.0):
-        return ValueTolerance(rtol, atol, size).known(Estimate(sign * slope, error))
+    def is_exact_enough(error, slope=1.0, rtol=0.0, atol=0.0, size=0.0):
+        return ValueTolerance(rtol, atol, size).is_exact_enough(Estimate(sign * slope, error))
 
     for limit, how in (
         (0.01, {"rtol": 0.01}),  # of the slope
@@ -39,16 +39,16 @@ def test_a_numerical_derivative_is_known_if_its_error_is_within_the_tolerance_an
         (2e-5, {"slope": 0.0, "rtol": 1.0, "size": 1e8}),  # five errors are 1e-12 of the values
         (2e-4, {"slope": 0.0, "rtol": 1.0, "size": 1e30}),  # at most 1e-3
     ):
-        assert known(0.99 * limit, **how)
-        assert not known(1.01 * limit, **how)
-    assert known(0.0, slope=0.0)
-    assert known(0.25, slope=1.0, rtol=0.25, atol=1.25), "the limits themselves"
-    assert not known(math.inf, slope=math.nan, rtol=1.0)
+        assert is_exact_enough(0.99 * limit, **how)
+        assert not is_exact_enough(1.01 * limit, **how)
+    assert is_exact_enough(0.0, slope=0.0)
+    assert is_exact_enough(0.25, slope=1.0, rtol=0.25, atol=1.25), "the limits themselves"
+    assert not is_exact_enough(math.inf, slope=math.nan, rtol=1.0)
 
 
 def test_what_is_allowed_is_the_largest_of_the_tolerances():
     def allowed(analytic, *estimates, rtol=0.0, atol=0.0):
-        return ValueTolerance(rtol, atol, 0.0).allowed(analytic, *estimates)
+        return ValueTolerance(rtol, atol, 0.0).allowed_error(analytic, *estimates)
 
     assert allowed(1.0, Estimate(-2.0, 0.0), rtol=0.25) == 0.5
     assert allowed(-4.0, Estimate(-2.0, 0.0), rtol=0.25) == 1.0
@@ -70,7 +70,7 @@ def test_a_smooth_derivative_is_right_within_the_tolerance_and_tells_the_order_i
         assert (row.note, row.title, row.analytic) == ("", "it", sign * 2.0 * (1.0 + off))
         assert row.numeric.slope == pytest.approx(sign * 2.0)
         assert row.numeric == derivative(lambda x: sign * 2.0 * math.sin(x), 0.0) or not agrees
-        assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
+        assert math.isnan(row.remainder_order) if agrees else row.remainder_order == pytest.approx(1.0, abs=0.1)
 
 
 @SIDES
@@ -174,7 +174,7 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
 
 def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
     row = Comparison("it", analytic, Estimate(slope, 0.0), False)
-    return _is_too_fine(row, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
+    return _has_fine_feature(row, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
 
 
 @SIDES
@@ -213,7 +213,7 @@ def test_a_small_feature_excuses_a_derivative_only_where_steps_are_given():
     assert row.agrees is None or row.note
     smooth = judged(math.sin, 1.5, steps=steps)
     assert smooth.agrees is False
-    assert smooth.order == pytest.approx(1.0, abs=0.1)
+    assert smooth.remainder_order == pytest.approx(1.0, abs=0.1)
     step = judged(lambda x: x + (0.0 if abs(x) < 2.0**-11 else 1e-3 * x), 1.5, steps=Steps([0.125], 2.0**-9, 1e-8))
     assert step.agrees is False
 
@@ -238,7 +238,7 @@ def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
         for s, sign in itertools.product((-1.0, 1.0), repeat=2):
             row = of_values(lambda x, slope=s * slope: slope * x, s * slope + sign * off)
             assert row.agrees is agrees
-            assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
+            assert math.isnan(row.remainder_order) if agrees else row.remainder_order == pytest.approx(1.0, abs=0.1)
     assert of_values(lambda x: 1e-8 * x, 1.05e-8, lost=True).agrees, "where digits are lost"
     assert of_values(lambda x: 1e-8 * x, 1.05e-8, atol=1e-9).agrees, "where that is given"
     assert of_values(lambda x: 0.0, 1e-10).agrees, "where nothing is known relative to it"
@@ -297,5 +297,5 @@ def test_a_remainder_is_of_the_first_order_if_it_is_so_on_both_sides():
         "it", 0.0, lambda t: 2.0 * t if t > 0.0 else t * t, 0.0, 0.0, 0.0, ArrayTolerance(1e-6, 0.0, 0.0, 0.0)
     )
     steps = Steps([2.0**-3, 2.0**-9, 2.0**-16], 2.0**-39, 1e-12)
-    assert replace(one_side, steps=steps).order() == pytest.approx(2.0)
-    assert replace(one_side, g=lambda t: 2.0 * t, steps=steps).order() == pytest.approx(1.0)
+    assert replace(one_side, steps=steps).remainder_order() == pytest.approx(2.0)
+    assert replace(one_side, g=lambda t: 2.0 * t, steps=steps).remainder_order() == pytest.approx(1.0)

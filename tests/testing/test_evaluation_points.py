@@ -11,7 +11,13 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import evaluation_points
-from micrograd_cn.testing.evaluation_points import at_simplest, kinks, near_ends, special, spread
+from micrograd_cn.testing.evaluation_points import (
+    check_and_shrink,
+    kink_points,
+    points_near_ends,
+    special_points,
+    spread_points,
+)
 
 TWO = Op(  # operands of different domains
     "own",
@@ -29,7 +35,7 @@ def summing(*arities):
 
 
 def test_one_operand_is_given_zeros_infinities_nan_and_what_over_and_underflows():
-    xs = [x for (x,) in special(mc.tanh)]
+    xs = [x for (x,) in special_points(mc.tanh)]
     assert [math.copysign(1.0, x) for x in xs if x == 0.0] == [1.0, -1.0]
     assert {1.0, -1.0, inf, -inf} <= {*xs}
     assert any(map(math.isnan, xs))
@@ -43,7 +49,7 @@ def test_one_operand_is_given_zeros_infinities_nan_and_what_over_and_underflows(
 
 def test_two_and_three_operands_are_given_special_values_each_with_each():
     for op, count in ((mc.mul, 2), (mc.where, 3)):
-        points = [tuple(map(repr, xs)) for xs in special(op)]
+        points = [tuple(map(repr, xs)) for xs in special_points(op)]
         values = {xs[0] for xs in points}
         assert {"0.0", "-1.0", "5e-324", "1e+300", "inf", "-inf", "nan"} <= values
         assert sorted(points) == sorted(itertools.product(values, repeat=count))
@@ -52,16 +58,16 @@ def test_two_and_three_operands_are_given_special_values_each_with_each():
 
 def test_many_operands_are_given_a_special_value_in_the_first_the_sixth_and_the_last_place():
     for count in (6, 9, 33):
-        points = list(special(summing(count)))
+        points = list(special_points(summing(count)))
         assert all(len(xs) == count for xs in points)
         places_of = Counter(i for xs in points for i, x in enumerate(xs) if x != 1.0)
         assert places_of == dict.fromkeys({0, 5, count - 1}, 7), "seven values each, beside ones"
         assert {repr(xs[0]) for xs in points} == {"0.0", "-1.0", "5e-324", "1e+300", "inf", "-inf", "nan", "1.0"}
-    assert {i for xs in special(summing(4)) for i, x in enumerate(xs) if x != 1.0} == {0, 1, 3}
+    assert {i for xs in special_points(summing(4)) for i, x in enumerate(xs) if x != 1.0} == {0, 1, 3}
 
 
 def test_a_row_of_any_number_of_operands_is_given_few_and_one_more_than_blocks_have():
-    counts = {len(xs) for xs in special(mc.sum)}
+    counts = {len(xs) for xs in special_points(mc.sum)}
     assert counts == {1, 2, 3, 6, 8 + 1, 16 + 1, 32 + 1}
 
 
@@ -69,10 +75,10 @@ def test_a_row_of_any_number_of_operands_is_given_few_and_one_more_than_blocks_h
 
 
 def test_points_fill_the_domain_evenly():
-    xs = [x for (x,) in spread(mc.tanh, 1000, 4.0)]
+    xs = [x for (x,) in spread_points(mc.tanh, 1000, 4.0)]
     assert all(90 <= n <= 110 for n in Counter(math.floor(x / 0.8) for x in xs).values())
     assert (min(xs), max(xs)) == pytest.approx((-4.0, 4.0), abs=0.01)
-    pairs = Counter((math.floor(a / 1.6 + 0.5), math.floor(b / 1.6 + 0.5)) for a, b in spread(mc.mul, 1000, 4.0))
+    pairs = Counter((math.floor(a / 1.6 + 0.5), math.floor(b / 1.6 + 0.5)) for a, b in spread_points(mc.mul, 1000, 4.0))
     assert len(pairs) == 25 or len(pairs) == 36
     assert all(25 <= pairs[i, j] <= 55 for i, j in itertools.product((-1, 0, 1), repeat=2))
 
@@ -81,25 +87,25 @@ def test_every_operand_has_its_own_irrational_number():
     assert evaluation_points.PRIMES[:6] == [2, 3, 5, 7, 11, 13]
     assert len(evaluation_points.PRIMES) == 62, "the primes below 300, more than operands are given"
     assert not any(math.isqrt(n) ** 2 == n for n in evaluation_points.PRIMES)
-    for xs in spread(mc.sum, 3, 4.0, [33]):
+    for xs in spread_points(mc.sum, 3, 4.0, [33]):
         assert len(xs) == len({*xs}) == 33
 
 
 def test_the_numbers_of_operands_take_turns():
-    assert Counter(map(len, spread(mc.sum, 20, 4.0))) == dict.fromkeys((1, 2, 3, 4, 5), 4)
-    assert [len(xs) for xs in spread(mc.sum, 3, 4.0, [6, 9])] == [9, 6, 9]
+    assert Counter(map(len, spread_points(mc.sum, 20, 4.0))) == dict.fromkeys((1, 2, 3, 4, 5), 4)
+    assert [len(xs) for xs in spread_points(mc.sum, 3, 4.0, [6, 9])] == [9, 6, 9]
 
 
 def test_points_are_inside_the_domain_of_their_operand_be_it_narrow():
-    assert all(0.05 <= a <= 4.0 and -0.95 <= b <= 2.95 for a, b in spread(TWO, 100, 4.0))
+    assert all(0.05 <= a <= 4.0 and -0.95 <= b <= 2.95 for a, b in spread_points(TWO, 100, 4.0))
     narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((1e-9, 2e-9),)))
-    xs = [x for (x,) in spread(narrow, 100, 4.0)]
+    xs = [x for (x,) in spread_points(narrow, 100, 4.0)]
     assert len({*xs}) == 100, "rounding to three digits would take them out of the domain"
     assert all(1.25e-9 <= x <= 1.75e-9 for x in xs)
 
 
 def test_points_near_an_end_have_the_other_operands_well_inside():
-    assert list(near_ends(TWO)) == [
+    assert list(points_near_ends(TWO)) == [
         (pytest.approx(0.02), 1.0),
         (pytest.approx(0.004), 1.0),
         (pytest.approx(0.00005), 1.0),
@@ -110,57 +116,57 @@ def test_points_near_an_end_have_the_other_operands_well_inside():
         (2.025, pytest.approx(2.996)),
         (2.025, pytest.approx(2.99995)),
     ]
-    assert list(near_ends(mc.tanh)) == []
+    assert list(points_near_ends(mc.tanh)) == []
 
 
 def test_points_near_an_end_of_a_narrow_domain_are_nearer_to_it_than_to_the_other():
     narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((2.0, 2.08),)))
-    assert [x for (x,) in near_ends(narrow)] == pytest.approx([2.008, 2.0016, 2.00002, 2.072, 2.0784, 2.07998])
+    assert [x for (x,) in points_near_ends(narrow)] == pytest.approx([2.008, 2.0016, 2.00002, 2.072, 2.0784, 2.07998])
 
 
 def test_points_near_an_end_have_one_two_and_three_operands():
     row = Op(
         "own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), smoothness=Smoothness(domain=((0.0, inf),))
     )
-    assert Counter(map(len, near_ends(row))) == {1: 3, 2: 6, 3: 9}
+    assert Counter(map(len, points_near_ends(row))) == {1: 3, 2: 6, 3: 9}
 
 
 # Kinks.
 
 
 def test_ties_are_found_at_simple_numbers_and_at_others():
-    assert {*kinks(mc.maximum, lambda a, b: a - b)} == {(x, x) for x in (0.0, 1.0, -1.0, 0.5, 3.0)}
+    assert {*kink_points(mc.maximum, lambda a, b: a - b)} == {(x, x) for x in (0.0, 1.0, -1.0, 0.5, 3.0)}
 
 
 def test_kinks_are_found_along_each_operand():
-    found = {*kinks(mc.maximum, lambda a, b: a - 2.0 * b)}
+    found = {*kink_points(mc.maximum, lambda a, b: a - 2.0 * b)}
     assert found == {(0.0, 0.0), (1.0, 0.5), (0.5, 0.25), (3.0, 1.5), (6.0, 3.0)}
 
 
 @pytest.mark.parametrize("place", [2.3, -0.7, 1e-30, 99.9, -100.0, 100.0])
 def test_a_kink_is_found_where_it_is(place):
-    assert {*kinks(mc.tanh, lambda x: x - place)} == {(place,)}
-    assert {*kinks(mc.tanh, lambda x: place - x)} == {(place,)}
+    assert {*kink_points(mc.tanh, lambda x: x - place)} == {(place,)}
+    assert {*kink_points(mc.tanh, lambda x: place - x)} == {(place,)}
 
 
 def test_every_kink_of_many_is_found():
-    found = {x for (x,) in kinks(mc.tanh, lambda x: math.sin(10.0 * x)) if abs(x) <= 4.0}
+    found = {x for (x,) in kink_points(mc.tanh, lambda x: math.sin(10.0 * x)) if abs(x) <= 4.0}
     assert sorted(found) == pytest.approx([k * math.pi / 10.0 for k in range(-12, 13)], abs=1e-14)
-    touching = {x for (x,) in kinks(mc.tanh, lambda x: (x * (x - 1.0)) ** 2)}
+    touching = {x for (x,) in kink_points(mc.tanh, lambda x: (x * (x - 1.0)) ** 2)}
     assert touching == {0.0, 1.0}, "no sign changes there"
 
 
 def test_a_jump_over_0_is_found_and_nothing_where_there_is_no_kink():
-    [(x,)] = {*kinks(mc.tanh, lambda x: math.copysign(1.0, x - 0.3))}
+    [(x,)] = {*kink_points(mc.tanh, lambda x: math.copysign(1.0, x - 0.3))}
     assert x == pytest.approx(0.3)
     for kink in (lambda x: 1.0 + x * x, lambda x: -0.5, lambda x: nan):
-        assert list(kinks(mc.tanh, kink)) == []
+        assert list(kink_points(mc.tanh, kink)) == []
 
 
 def test_a_kink_is_asked_at_simple_numbers_and_inside_its_domain_alone():
     asked = []
     list(
-        kinks(
+        kink_points(
             Op("own", mc.log, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((0.0, 50.0),))),
             lambda x: asked.append(x) or 1.0,
         )
@@ -169,7 +175,7 @@ def test_a_kink_is_asked_at_simple_numbers_and_inside_its_domain_alone():
     searched = {*asked} - {0.0, -1.0}
     assert (min(searched), max(searched)) == pytest.approx((0.05, 49.95))
     asked.clear()
-    list(kinks(mc.tanh, lambda x: asked.append(x) or 1.0))
+    list(kink_points(mc.tanh, lambda x: asked.append(x) or 1.0))
     assert (min(asked), max(asked)) == (-100.0, 100.0)
 
 
@@ -192,7 +198,7 @@ def failing(where):
 def simplest(op, xs, where):
     check, asked = failing(where)
     with pytest.raises(AssertionError) as caught:
-        at_simplest(op, xs, check)
+        check_and_shrink(op, xs, check)
     assert asked[0] == xs
     assert len({*asked}) == len(asked), "no point is tried again"
     return str(caught.value)
@@ -200,7 +206,7 @@ def simplest(op, xs, where):
 
 def test_where_a_check_passes_its_result_is_returned_and_no_other_point_tried():
     check, asked = failing(lambda xs: False)
-    assert at_simplest(mc.mul, (0.3, 7.1), check) == 2
+    assert check_and_shrink(mc.mul, (0.3, 7.1), check) == 2
     assert asked == [(0.3, 7.1)]
 
 
@@ -248,11 +254,11 @@ def test_another_failure_is_not_shown_but_one_with_other_numbers_is():
         )
 
     with pytest.raises(AssertionError, match=r"at -1\.0: its value is -0\.9999999,"):
-        at_simplest(mc.tanh, (7.7777,), check)
+        check_and_shrink(mc.tanh, (7.7777,), check)
 
 
 def test_a_point_of_many_operands_is_not_simplified_for_long():
     check, asked = failing(lambda xs: xs == (7.7777,) * 33)
     with pytest.raises(AssertionError):
-        at_simplest(mc.sum, (7.7777,) * 33, check)
-    assert len(asked) == 1 + evaluation_points.TRIALS
+        check_and_shrink(mc.sum, (7.7777,) * 33, check)
+    assert len(asked) == 1 + evaluation_points.SHRINK_TRIALS

@@ -10,23 +10,23 @@ from hypothesis import find
 from micrograd_cn.ops.traits import POSITIVE, REAL
 from micrograd_cn.testing import float_strategies as module
 from micrograd_cn.testing.float_strategies import (
-    _floats,
+    _enumerate_three_digits,
     _magnitudes,
-    _near,
     _near_end,
-    _numbered,
-    _numbering,
+    _near_interval,
     _power_of_10,
-    _tidied,
-    _whole,
+    _three_digit_numbers,
+    _tidy,
+    _whole_numbers,
     bounds,
-    inside,
+    floats_between,
+    interior,
     reals,
 )
 
 from .drawing import QUICK, drawn_from
 
-LEAST = 5e-324  # the least positive number
+MIN_RESULT = 5e-324  # the least positive number
 
 
 # Bounds.
@@ -69,59 +69,59 @@ def test_a_bound_that_is_nan_is_refused_by_its_name():
     ],
 )
 def test_the_inside_of_a_domain_is_near_0_or_near_its_end(domain, part):
-    assert inside(domain, 3.0) == pytest.approx(part, rel=1e-14)
+    assert interior(domain, 3.0) == pytest.approx(part, rel=1e-14)
 
 
 def test_the_margin_of_an_inside_may_be_chosen():
-    assert inside(POSITIVE, 3.0, 1e-6) == (1e-6, 3.0)
-    assert inside((-2.0, 2.0), 3.0, 0.0) == (-2.0, 2.0)
+    assert interior(POSITIVE, 3.0, 1e-6) == (1e-6, 3.0)
+    assert interior((-2.0, 2.0), 3.0, 0.0) == (-2.0, 2.0)
 
 
 def test_numbers_with_all_digits_are_near_0_or_the_end_of_the_domain_or_of_the_bounds():
-    assert _near(REAL, -1e9, 1e9) == (-3.0, 3.0)
-    assert _near(POSITIVE, LEAST, 2.0) == (0.05, 2.0)
-    assert _near((-1.0, 1.0), -0.3, 0.9999) == (-0.3, 0.95)
-    assert _near(REAL, 200.0, 1e9) == (200.0, 206.0)
-    assert _near(REAL, -1e9, -200.0) == (-206.0, -200.0)
-    assert _near(POSITIVE, 1e-9, 0.01) == (1e-9, 0.01)
-    assert _near(REAL, 3.0, 5.0) == (3.0, 3.0)
+    assert _near_interval(REAL, -1e9, 1e9) == (-3.0, 3.0)
+    assert _near_interval(POSITIVE, MIN_RESULT, 2.0) == (0.05, 2.0)
+    assert _near_interval((-1.0, 1.0), -0.3, 0.9999) == (-0.3, 0.95)
+    assert _near_interval(REAL, 200.0, 1e9) == (200.0, 206.0)
+    assert _near_interval(REAL, -1e9, -200.0) == (-206.0, -200.0)
+    assert _near_interval(POSITIVE, 1e-9, 0.01) == (1e-9, 0.01)
+    assert _near_interval(REAL, 3.0, 5.0) == (3.0, 3.0)
 
 
 # Single kinds of numbers.
 
 
 def test_tiny_numbers_have_three_digits_and_none_is_less_than_the_least():
-    assert _tidied(1.23456e-3, -1.0, 1.0, 1e-100) == 1.23456e-3
-    assert _tidied(-1e-6 * 1.23456, -1.0, 1.0, 1e-100) == -1.23456e-6
-    assert _tidied(9.87654e-7, -1.0, 1.0, 1e-100) == 9.88e-7
-    assert _tidied(9.87654e-7, -1.0, 9.879e-7, 1e-100) == 9.879e-7
-    assert _tidied(9.87123e-7, 9.871e-7, 1.0, 1e-100) == 9.871e-7
-    assert _tidied(-9.87e-101, -1.0, 1.0, 1e-100) == 0.0
-    assert _tidied(9.87e-101, 0.0, 1.0, 1e-100) == 0.0
-    assert _tidied(-9.87e-101, -1.0, 0.0, 1e-100) == 0.0
-    assert _tidied(9.87e-101, LEAST, 0.5, 1e-100) == 0.5
-    assert _tidied(-9.87e-101, -0.5, -LEAST, 1e-100) == -0.5
-    assert _tidied(0.0, -1.0, 1.0, 1e-100) == 0.0
+    assert _tidy(1.23456e-3, -1.0, 1.0, 1e-100) == 1.23456e-3
+    assert _tidy(-1e-6 * 1.23456, -1.0, 1.0, 1e-100) == -1.23456e-6
+    assert _tidy(9.87654e-7, -1.0, 1.0, 1e-100) == 9.88e-7
+    assert _tidy(9.87654e-7, -1.0, 9.879e-7, 1e-100) == 9.879e-7
+    assert _tidy(9.87123e-7, 9.871e-7, 1.0, 1e-100) == 9.871e-7
+    assert _tidy(-9.87e-101, -1.0, 1.0, 1e-100) == 0.0
+    assert _tidy(9.87e-101, 0.0, 1.0, 1e-100) == 0.0
+    assert _tidy(-9.87e-101, -1.0, 0.0, 1e-100) == 0.0
+    assert _tidy(9.87e-101, MIN_RESULT, 0.5, 1e-100) == 0.5
+    assert _tidy(-9.87e-101, -0.5, -MIN_RESULT, 1e-100) == -0.5
+    assert _tidy(0.0, -1.0, 1.0, 1e-100) == 0.0
 
 
 def test_whole_numbers_of_an_interval():
-    assert {*drawn_from(_whole(-1.5, 2.5))} == {-1.0, 0.0, 1.0, 2.0}
-    assert {*drawn_from(_whole(2.0, 2.0))} == {2.0}
-    assert _whole(0.2, 0.8).is_empty
-    assert all(isinstance(x, float) for x in drawn_from(_whole(0.0, 9.0), 5))
+    assert {*drawn_from(_whole_numbers(-1.5, 2.5))} == {-1.0, 0.0, 1.0, 2.0}
+    assert {*drawn_from(_whole_numbers(2.0, 2.0))} == {2.0}
+    assert _whole_numbers(0.2, 0.8).is_empty
+    assert all(isinstance(x, float) for x in drawn_from(_whole_numbers(0.0, 9.0), 5))
 
 
 def test_floats_of_an_interval_have_whole_numbers_among_them():
-    xs = drawn_from(_floats(0.5, 5.5))
+    xs = drawn_from(floats_between(0.5, 5.5))
     assert all(0.5 <= x <= 5.5 for x in xs)
     assert {1.0, 2.0, 3.0, 4.0, 5.0} <= {*xs}
     assert sum(not x.is_integer() for x in xs) > 20
-    assert all(0.2 <= x <= 0.8 for x in drawn_from(_floats(0.2, 0.8)))
-    assert all(x == 0.0 or abs(x) > 1e-308 for x in drawn_from(_floats(-1e-300, 1e-300))), "none is subnormal"
+    assert all(0.2 <= x <= 0.8 for x in drawn_from(floats_between(0.2, 0.8)))
+    assert all(x == 0.0 or abs(x) > 1e-308 for x in drawn_from(floats_between(-1e-300, 1e-300))), "none is subnormal"
 
 
 def test_numbers_of_three_digits_are_numbered_from_1_on():
-    count, numbered = _numbering(-1e6, 1e6, 1e-6, 1e6)
+    count, numbered = _enumerate_three_digits(-1e6, 1e6, 1e-6, 1e6)
     assert [numbered(k) for k in (0, 1, 998, 999, 1000, 1997)] == [1.0, 2.0, 999.0, -1.0, -2.0, -999.0]
     xs = [numbered(k) for k in range(count)]
     decades = [math.floor(math.log10(abs(x))) for x in xs]
@@ -145,21 +145,21 @@ def test_numbers_of_three_digits_are_numbered_from_1_on():
     ],
 )
 def test_numbers_of_three_digits_are_between_the_bounds(low, high, least, most, numbers):
-    count, numbered = _numbering(low, high, least, most)
+    count, numbered = _enumerate_three_digits(low, high, least, most)
     xs = {numbered(k) for k in range(count)}
     assert numbers <= xs
     assert bool(xs) == bool(numbers)
     assert all(low <= x <= high and least <= abs(x) <= most for x in xs)
-    assert _numbering(-high, -low, least, most)[0] == count
-    strategy = _numbered(low, high, least, most)
+    assert _enumerate_three_digits(-high, -low, least, most)[0] == count
+    strategy = _three_digit_numbers(low, high, least, most)
     assert strategy.is_empty == (not numbers)
     if numbers:
         assert {*drawn_from(strategy, 50)} <= xs
 
 
 def test_the_numbers_of_three_digits_are_drawn_to_the_last():
-    strategy = _numbered(0.97, 1.0, 1e-6, 1e6)
-    count, numbered = _numbering(0.97, 1.0, 1e-6, 1e6)
+    strategy = _three_digit_numbers(0.97, 1.0, 1e-6, 1e6)
+    count, numbered = _enumerate_three_digits(0.97, 1.0, 1e-6, 1e6)
     assert count == 1 + 1 + 4 + 30, "of 1.0, of 1.0 to one and to two digits, and of 0.970 to 0.999"
     assert {*drawn_from(strategy, 300)} == {numbered(k) for k in range(count)}
 
@@ -198,7 +198,7 @@ def test_a_power_of_ten_is_exact_where_it_is_whole():
 
 
 def test_numbers_near_an_end_have_distances_of_every_magnitude():
-    for end, low, high in ((0.0, LEAST, 10.0), (1.0, -1.0, math.nextafter(1.0, 0.0))):
+    for end, low, high in ((0.0, MIN_RESULT, 10.0), (1.0, -1.0, math.nextafter(1.0, 0.0))):
         distances = [abs(x - end) for x in drawn_from(_near_end(end, low, high), 200)]
         assert all(4e-8 <= d <= 0.0501 for d in distances)
         assert {math.floor(math.log10(d)) for d in distances} >= {-7, -6, -5, -4, -3, -2}
@@ -293,10 +293,10 @@ def test_a_strategy_is_made_once():
 def test_strategies_without_hypothesis_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     with pytest.raises(ImportError, match=r"strategies need hypothesis: pip install 'micrograd-cn\[test\]'"):
-        module._st()
+        module.import_strategies()
 
 
 def test_the_cubes_of_useful_numbers_are_floats():
-    least, largest = module.USEFUL
+    least, largest = module.DRAWN_MAGNITUDES
     assert least**3 > 0.0
     assert largest**3 < inf

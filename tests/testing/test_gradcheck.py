@@ -20,7 +20,7 @@ from micrograd_cn.testing import (
     TooNoisy,
     gradcheck,
 )
-from micrograd_cn.testing.numerical import derivative, noise, taylor_order
+from micrograd_cn.testing.numerical import derivative, noise_level, taylor_order
 
 from .cancelling import accusations
 
@@ -396,11 +396,11 @@ def test_lost_digits_excuse_no_wrong_derivative():
     ],
 )
 def test_noise_is_measured(g, x, rounded):
-    assert rounded / 5 < noise(g, x) < 5 * rounded
+    assert rounded / 5 < noise_level(g, x) < 5 * rounded
 
 
 def test_a_kink_is_no_noise():
-    assert noise(abs, 0.0) < 1e-18
+    assert noise_level(abs, 0.0) < 1e-18
 
 
 def test_the_order_of_the_remainder_tells_right_from_wrong():

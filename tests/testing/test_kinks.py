@@ -9,7 +9,7 @@ import pytest
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
 from micrograd_cn.testing.directional_function import DirectionalFunction
 from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.tied_kinks import is_corner
+from micrograd_cn.testing.tied_kinks import has_tied_kink
 
 
 def zeros(draw, size=200):
@@ -125,7 +125,7 @@ def test_at_a_kink_of_one_number_the_derivative_is_between_those_on_both_sides(c
 
 def corner(f, v=(1.0, -1.0, 0.0), x=(0.0, 0.0, 3.0), kind=float):
     problem = Problem("check", f, (np.array(x, kind),), {"vjp": lambda x, g: g * x}, None, None)
-    return is_corner(DirectionalFunction(problem, np.ones(problem.y.size), np.array(v), problem.x))
+    return has_tied_kink(DirectionalFunction(problem, np.ones(problem.y.size), np.array(v), problem.x))
 
 
 def test_where_the_derivatives_along_directions_are_not_that_along_their_sum_there_is_a_corner():
@@ -188,4 +188,4 @@ def test_of_many_bends_those_of_what_goes_up_are_seen_though_random_halves_of_th
 
     for direction in (v, -v):
         problem = Problem("check", f, (x,), {"vjp": lambda x, g: g * sign / 64.0}, None, None)
-        assert is_corner(DirectionalFunction(problem, np.ones(1), direction, problem.x))
+        assert has_tied_kink(DirectionalFunction(problem, np.ones(1), direction, problem.x))

@@ -9,8 +9,16 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import ForwardMode, GradientFunction, ReverseMode, compiled, dot
-from micrograd_cn.testing.libraries import blank, is_array, kind, library, maker, numbers, read
+from micrograd_cn.testing.analytic import ForwardMode, GradientFunction, ReverseMode, dot, jit_compiled
+from micrograd_cn.testing.libraries import (
+    array_maker,
+    empty_maker,
+    is_any_array,
+    library_of,
+    number_kind,
+    to_doubles,
+    to_numpy,
+)
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.vectors import Packed
 
@@ -110,9 +118,9 @@ class Converted:
     ids=lambda x: repr(x) if isinstance(x, (str, bool)) else type(x).__name__,
 )
 def test_an_array_has_a_library_and_a_kind_of_numbers(x, whose, is_one, of):
-    assert library(x) == whose
-    assert is_array(x) is is_one
-    assert kind(x) == of
+    assert library_of(x) == whose
+    assert is_any_array(x) is is_one
+    assert number_kind(x) == of
 
 
 def test_arrays_are_read_as_doubles_and_made_anew_in_their_own_type(monkeypatch):
@@ -127,30 +135,30 @@ def test_arrays_are_read_as_doubles_and_made_anew_in_their_own_type(monkeypatch)
         Listed([1.0, 2.0]),
     ]
     for x in arrays:
-        doubles = read(x)
+        doubles = to_doubles(x)
         assert type(doubles) is np.ndarray
         assert doubles.dtype == np.float64
         assert doubles.tolist() == [1.0, 2.0]
-        made = maker(x)(np.array([3.0, 4.0]))
+        made = array_maker(x)(np.array([3.0, 4.0]))
         assert type(made) is type(x)
         assert getattr(made, "dtype", None) == getattr(x, "dtype", None)
         assert getattr(made, "typecode", None) == getattr(x, "typecode", None)
         assert getattr(made, "requires_grad", None) == getattr(x, "requires_grad", None)
-        assert read(made).tolist() == [3.0, 4.0]
-    assert read(Value(3.0)).tolist() == 3.0
-    assert read(Converted([3.0])).tolist() == [3.0]
+        assert to_doubles(made).tolist() == [3.0, 4.0]
+    assert to_doubles(Value(3.0)).tolist() == 3.0
+    assert to_doubles(Converted([3.0])).tolist() == [3.0]
     for number in (2.0, np.float32(2.0)):
-        made = maker(number)(np.array(5.0))
+        made = array_maker(number)(np.array(5.0))
         assert type(made) is type(number)
         assert made == 5.0
 
 
 def test_numbers_are_those_of_numpy_and_not_copied_if_they_need_not_be():
     x, asking = np.float32([1.0, 2.0]), Tensor(np.float32([1.0, 2.0]), requires_grad=True)
-    assert numbers(x) is x
-    assert numbers(asking) is asking.data
+    assert to_numpy(x) is x
+    assert to_numpy(asking) is asking.data
     for other in (x.view(Array), Tensor(np.float16([1.0, 2.0])), array.array("f", [1.0, 2.0]), Listed([1, 2])):
-        found = numbers(other)
+        found = to_numpy(other)
         assert type(found) is np.ndarray
         assert (found.dtype, found.tolist()) == (np.float64, [1.0, 2.0])
 
@@ -168,19 +176,19 @@ def test_numbers_are_those_of_numpy_and_not_copied_if_they_need_not_be():
 )
 def test_an_array_of_numpy_is_made_with_its_strides_if_they_are_above_0(x):
     values = np.arange(float(x.size)).reshape(x.shape)
-    made = maker(x)(values)
+    made = array_maker(x)(values)
     assert (made.dtype, made.tolist()) == (x.dtype, values.tolist())
     assert (made.strides == x.strides) is (x.size > 0 and min(x.strides) > 0)
-    assert blank(x) is None or x.flags.c_contiguous
+    assert empty_maker(x) is None or x.flags.c_contiguous
 
 
 def test_what_has_its_type_already_may_share_its_memory_and_has_its_shape():
     values = np.arange(6.0).reshape(2, 3)
-    assert maker(np.ones((2, 3)))(values) is values
-    assert maker(np.ones((2, 3), "float32"))(values).dtype == np.float32
+    assert array_maker(np.ones((2, 3)))(values) is values
+    assert array_maker(np.ones((2, 3), "float32"))(values).dtype == np.float32
     for x in (1.0, np.float64(1.0), np.ones((2, 3)).T, array.array("d", [1.0]), np.ones(2).view(Array), Listed([1.0])):
-        assert blank(x) is None
-    made, flat = blank(np.ones((2, 3), "float32"))()
+        assert empty_maker(x) is None
+    made, flat = empty_maker(np.ones((2, 3), "float32"))()
     flat[:] = np.arange(6)
     assert (made.dtype, made.tolist()) == (np.float32, values.tolist())
 
@@ -332,7 +340,7 @@ def test_of_what_a_function_of_tensors_returns_the_graph_is_that_of_what_asks_fo
     sine, _, _ = in_torch
     x = random_tensor()
     problem = Problem("check", lambda x: [sine(x), 2.0, x.detach(), sine(x)], (x,), {}, None, None)
-    assert problem.derivative.graph(problem.arguments.tree(problem.x)) == [0, 3]
+    assert problem.derivative.differentiable_outputs(problem.arguments.unpack(problem.x)) == [0, 3]
 
 
 def test_calls_for_the_backward_pass_of_tensors_are_counted(in_torch, monkeypatch):
@@ -354,7 +362,7 @@ def test_beside_arrays_of_jax_those_of_others_are_constants(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
     x = np.ones(2).view(Array)
     problem = Problem("check", lambda *xs: x, (1.0, np.ones(2), x, array.array("d", [1.0])), {}, None, None)
-    assert [path for path, _ in problem.arguments.paths()] == ["x2"]
+    assert [path for path, _ in problem.arguments.leaf_slices()] == ["x2"]
 
 
 def test_a_function_is_compiled_by_jax_until_that_fails(monkeypatch):
@@ -374,9 +382,9 @@ def test_a_function_is_compiled_by_jax_until_that_fails(monkeypatch):
 
         return quick
 
-    assert compiled(f) is f, "without jit"
+    assert jit_compiled(f) is f, "without jit"
     monkeypatch.setattr(stand_ins.jax, "jit", jit, raising=False)
-    quick = compiled(f)
+    quick = jit_compiled(f)
     assert [quick(x) for x in (1.0, -1.0, 3.0)] == [2.0, -2.0, 6.0]
     assert calls == ["quick", "f", "quick", "f", "f"]
 
@@ -402,7 +410,7 @@ def test_the_gradient_is_a_function_of_the_arguments_and_of_the_weights(monkeypa
         return {"n": 2, "y": k * x * y}
 
     args = np.array([1.0, 2.0]).view(Array), 3.0, np.array([5.0, 7.0]).view(Array)
-    arguments = Packed(args, ["x", "k", "y"], lambda path, leaf: library(leaf) == "jax")
+    arguments = Packed(args, ["x", "k", "y"], lambda path, leaf: library_of(leaf) == "jax")
     gradient = GradientFunction(f, arguments, Packed(f(*args), "f"))
     by_x, by_y = gradient(*args, {"n": None, "y": np.array([1.0, -1.0]).view(Array)})
     assert by_x == pytest.approx([15.0, -21.0])
@@ -509,12 +517,12 @@ def test_the_gradient_of_tensors_is_0_where_nothing_depends_on_them(torch):
 def test_bfloat16_has_the_exponents_of_float32_and_fewer_digits(torch):
     x = torch.tensor([[1.5, -2.0, 3.0]], dtype=torch.bfloat16, requires_grad=True)
     packed = Packed(x, "x")
-    assert (packed.eps, packed.least, packed.subnormal) == (2.0**-7, 1e-37, 1e-37 * 2.0**-7)
-    for found in (read(x), numbers(x)):
+    assert (packed.eps, packed.smallest_normal, packed.smallest_subnormal) == (2.0**-7, 1e-37, 1e-37 * 2.0**-7)
+    for found in (to_doubles(x), to_numpy(x)):
         assert (found.dtype, found.tolist()) == (np.float64, [[1.5, -2.0, 3.0]])
-    made = maker(x)(np.array([[1.0 / 3.0, 1.0, 2.0]]))
-    assert (made.dtype, made.requires_grad, read(made)[0, 0]) == (torch.bfloat16, True, 0.333984375)
-    assert blank(x) is None
+    made = array_maker(x)(np.array([[1.0 / 3.0, 1.0, 2.0]]))
+    assert (made.dtype, made.requires_grad, to_doubles(made)[0, 0]) == (torch.bfloat16, True, 0.333984375)
+    assert empty_maker(x) is None
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -531,17 +539,17 @@ def test_tensors_are_made_of_their_type_with_their_strides(torch, kind, asks):
     ):
         x = x.detach().requires_grad_(asks)
         values = np.arange(float(x.numel())).reshape(x.shape)
-        made = maker(x)(values)
+        made = array_maker(x)(values)
         assert (made.dtype, made.requires_grad, made.tolist()) == (kind, asks, values.tolist())
         assert made.stride() == strides or not x.numel()
-        empty = blank(x)
+        empty = empty_maker(x)
         assert (empty is None) is (kind is torch.float16 or not x.is_contiguous())
         if empty:
             made, numbers_of_it = empty()
             numbers_of_it[:] = values.ravel()
             assert (made.dtype, made.requires_grad, made.tolist()) == (kind, asks, values.tolist())
     shared = np.ones((2, 3), flat.numpy().dtype)
-    assert np.shares_memory(numbers(maker(flat)(shared)), shared) is (kind is not torch.float16)
+    assert np.shares_memory(to_numpy(array_maker(flat)(shared)), shared) is (kind is not torch.float16)
 
 
 def test_a_graph_that_is_lost_is_told(torch):

@@ -1,4 +1,4 @@
-"""The forms of a row at single points: what each gives, how near is near enough, and what is said otherwise."""
+"""The lowerings of a row at single points: what each gives, how near is near enough, and what is said otherwise."""
 
 import math
 import re
@@ -19,18 +19,18 @@ from micrograd_cn.testing.lowerings import (
     NotAvailable,
     _complexity,
     _field,
+    _is_near,
     _javascript,
     _literal,
-    _lost,
     _machine_code,
-    _near,
     _numpy,
     _parsed,
+    _rounding_on_the_way,
     _scale,
     _summands,
-    compare,
-    forms,
-    forms_of,
+    compare_lowerings,
+    lowerings,
+    lowerings_of,
 )
 
 from .rows import grouped
@@ -50,11 +50,11 @@ def alone(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
 
 
-# Which forms there are.
+# Which lowerings there are.
 
 
 def fields_of(op):
-    return {form.name: form.field for form in forms_of(op)}
+    return {form.name: form.field for form in lowerings_of(op)}
 
 
 def test_the_forms_of_a_row_are_named_by_the_fields_that_they_are_made_from():
@@ -94,7 +94,7 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (inf, inf),
         (nan, nan),
     ):
-        assert _near(a, b, 0.0, 0.0)
+        assert _is_near(a, b, 0.0, 0.0)
     for a, b in (
         (1000.0, 1000.0 + 1.1e-9),
         (1000.0 + 1.1e-9, 1000.0),
@@ -104,21 +104,21 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (1.0, inf),
         (inf, 1.0),
     ):
-        assert not _near(a, b, 0.0, 0.0)
+        assert not _is_near(a, b, 0.0, 0.0)
     for large in (1e200, 1.7e308):
-        assert _near(large, large * (1.0 + 1e-14), 0.0, 0.0)
-    assert _near(0.0, 0.9e-9, 1000.0, 0.0)
-    assert not _near(0.0, 1.1e-9, 1000.0, 0.0)
-    assert _near(0.0, 0.9e-300, 0.0, 0.0)
-    assert not _near(0.0, 1.2e-300, 0.0, 0.0)
+        assert _is_near(large, large * (1.0 + 1e-14), 0.0, 0.0)
+    assert _is_near(0.0, 0.9e-9, 1000.0, 0.0)
+    assert not _is_near(0.0, 1.1e-9, 1000.0, 0.0)
+    assert _is_near(0.0, 0.9e-300, 0.0, 0.0)
+    assert not _is_near(0.0, 1.2e-300, 0.0, 0.0)
 
 
 def test_numbers_are_as_near_as_the_row_says_that_it_is_exact():
-    assert _near(1.0, 1.0 + 0.9e-11, 0.0, 9e3)
-    assert not _near(1.0, 1.0 + 1.1e-11, 0.0, 9e3)
-    assert _near(1.0, 2.0, 0.0, inf)
-    assert not _near(1.0, 1.0 + 1.1e-12, 0.0, nan)
-    assert _near(1.0, 1.0 + 0.9e-12, 0.0, nan)
+    assert _is_near(1.0, 1.0 + 0.9e-11, 0.0, 9e3)
+    assert not _is_near(1.0, 1.0 + 1.1e-11, 0.0, 9e3)
+    assert _is_near(1.0, 2.0, 0.0, inf)
+    assert not _is_near(1.0, 1.0 + 1.1e-12, 0.0, nan)
+    assert _is_near(1.0, 1.0 + 0.9e-12, 0.0, nan)
 
 
 def test_what_is_rounded_is_what_each_operand_adds_to_the_value():
@@ -132,45 +132,45 @@ def test_what_is_rounded_is_what_each_operand_adds_to_the_value():
 
 def test_what_is_lost_on_the_way_that_a_row_computes_is_known_of_its_formula_and_partials():
     row = Op("own", lambda x: (x + 1e6) - 1e6, (lambda y, x: (x + 1e9) - 1e9,))
-    assert 1e-11 < _lost(row, (0.5,), 0) < 1e-9
-    assert 1e-8 < _lost(row, (0.5,), 1) < 1e-6
+    assert 1e-11 < _rounding_on_the_way(row, (0.5,), 0) < 1e-9
+    assert 1e-8 < _rounding_on_the_way(row, (0.5,), 1) < 1e-6
     two = Op("own", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: (a + 1e9) - 1e9))
-    assert _lost(two, (0.5, 0.5), 1) < 1e-15 < 1e-8 < _lost(two, (0.5, 0.5), 2)
-    assert _lost(Op("own", math.atan, (lambda y, x: math.cos(x),)), (0.5,), 0) == 0.0
-    assert _lost(Op("own", math.atan, (lambda y, x: math.cos(x),)), (0.5,), 1) == 0.0
-    assert _lost(line(), (0.5,), 1) == 0.0, "a partial that is a number"
+    assert _rounding_on_the_way(two, (0.5, 0.5), 1) < 1e-15 < 1e-8 < _rounding_on_the_way(two, (0.5, 0.5), 2)
+    assert _rounding_on_the_way(Op("own", math.atan, (lambda y, x: math.cos(x),)), (0.5,), 0) == 0.0
+    assert _rounding_on_the_way(Op("own", math.atan, (lambda y, x: math.cos(x),)), (0.5,), 1) == 0.0
+    assert _rounding_on_the_way(line(), (0.5,), 1) == 0.0, "a partial that is a number"
 
 
 def test_a_difference_of_what_is_lost_is_no_mistake(alone):
-    compare(line(formula=lambda x: (x + 1e6) - 1e6), [(0.1,)])
+    compare_lowerings(line(formula=lambda x: (x + 1e6) - 1e6), [(0.1,)])
     for off in (1e-8, -1e-8):
         with pytest.raises(AssertionError, match="the formula gives"):
-            compare(line(formula=lambda x, off=off: (x + 1e6) - 1e6 + off), [(0.1,)])
+            compare_lowerings(line(formula=lambda x, off=off: (x + 1e6) - 1e6 + off), [(0.1,)])
 
 
 def test_eight_times_what_is_lost_is_allowed(monkeypatch):
     row = Op("own", lambda x: (x + 1e6) - 1e6, (lambda y, x: 1.0,))
-    lost = _lost(row, (0.5,), 0)
+    lost = _rounding_on_the_way(row, (0.5,), 0)
     for times, is_near in ((7.5, True), (-7.5, True), (8.5, False), (-8.5, False)):
         copy = Lowering("copy", "", lambda op, points, times=times: [(0.5 + times * lost,)])
-        monkeypatch.setitem(compare.__globals__, "forms_of", lambda op, copy=copy: [copy])
+        monkeypatch.setitem(compare_lowerings.__globals__, "lowerings_of", lambda op, copy=copy: [copy])
         if is_near:
-            assert compare(row, [(0.5,)]) == {}
+            assert compare_lowerings(row, [(0.5,)]) == {}
         else:
             with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the copy gives "):
-                compare(row, [(0.5,)])
+                compare_lowerings(row, [(0.5,)])
 
 
 def test_as_many_results_as_points_are_compared(monkeypatch):
     copy = Lowering("copy", "", lambda op, points: [(0.5,)])
-    monkeypatch.setitem(compare.__globals__, "forms_of", lambda op: [copy])
+    monkeypatch.setitem(compare_lowerings.__globals__, "lowerings_of", lambda op: [copy])
     with pytest.raises(ValueError, match="zip"):
-        compare(line(), [(0.5,), (1.5,)])
+        compare_lowerings(line(), [(0.5,), (1.5,)])
 
 
 def test_a_form_that_overflows_differs(alone):
     with pytest.raises(AssertionError, match=r"own at 1000\.0: the formula gives inf, not 1000\.0"):
-        compare(line(formula=lambda x: mc.log(mc.exp(x))), [(1.0,), (1000.0,)])
+        compare_lowerings(line(formula=lambda x: mc.log(mc.exp(x))), [(1.0,), (1000.0,)])
 
 
 # What is compared.
@@ -185,39 +185,41 @@ def test_the_simplest_point_where_a_form_differs_is_shown(alone):
     )
     points = [(0.5, 0.5), (inf,), (0.25,), (0.5,), (-0.5,), (0.0, 0.0)]
     with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the formula gives 1\.5, not 0\.5\n"):
-        compare(row, points)
+        compare_lowerings(row, points)
     assert _complexity((0.5,)) < _complexity((0.25,)) < _complexity((inf,)) < _complexity((0.0, 0.0))
 
 
 def test_both_zeros_are_points_and_none_is_compared_twice(alone):
     asked = []
-    compare(line(formula=lambda x: asked.append(x) or x), [(0.0,), (-0.0,), (0.0,), (1.0,), (nan,), (nan,)])
+    compare_lowerings(line(formula=lambda x: asked.append(x) or x), [(0.0,), (-0.0,), (0.0,), (1.0,), (nan,), (nan,)])
     assert [*map(repr, asked)] == ["0.0", "-0.0", "1.0", "nan"]
 
 
 def test_a_form_that_raises_or_gives_no_number_is_named(alone):
     with pytest.raises(AssertionError, match=r"own at 0\.0: the formula raised ZeroDivisionError: ") as caught:
-        compare(line(formula=lambda x: x / x * x), [(1.0,), (0.0,)])
+        compare_lowerings(line(formula=lambda x: x / x * x), [(1.0,), (0.0,)])
     assert caught.value.__suppress_context__
     with pytest.raises(AssertionError, match=r"own at 1\.0: the formula raised TypeError: expected a real number"):
-        compare(line(formula=lambda x: "1"), [(1.0,)])
+        compare_lowerings(line(formula=lambda x: "1"), [(1.0,)])
 
 
 def test_a_partial_that_differs_is_named_by_its_number(monkeypatch):
     def other(*results):
         monkeypatch.setitem(
-            compare.__globals__, "forms_of", lambda op: [Lowering("copy", "", lambda op, points: [results])]
+            compare_lowerings.__globals__,
+            "lowerings_of",
+            lambda op: [Lowering("copy", "", lambda op, points: [results])],
         )
 
     other(6.0, 3.0, 2.0)
-    assert compare(mc.mul, [(2.0, 3.0)]) == {}
+    assert compare_lowerings(mc.mul, [(2.0, 3.0)]) == {}
     other(6.0, 0.0, 1.0, 9.0)
     with pytest.raises(AssertionError, match=r"the copy of partial 2 gives 9\.0, not 0\.0"):
-        compare(mc.where, [(1.0, 6.0, 5.0)])
+        compare_lowerings(mc.where, [(1.0, 6.0, 5.0)])
     for slot, results in enumerate([(6.0, 9.0, 2.0), (6.0, 3.0, 9.0)]):
         other(*results)
         with pytest.raises(AssertionError, match=rf"^check_op of mul at .*: the copy of partial {slot} gives 9\.0"):
-            compare(mc.mul, [(2.0, 3.0)])
+            compare_lowerings(mc.mul, [(2.0, 3.0)])
 
 
 def test_a_form_that_cannot_be_made_is_named():
@@ -228,15 +230,15 @@ def test_a_form_that_cannot_be_made_is_named():
         (line(array="nosuch"), "numpy form .*"),
     ):
         with pytest.raises(AssertionError, match=rf"^check_op of own at 0\.5: the {name} raised (Type|Attribute)Error"):
-            compare(row, [(0.5,), (1.5,)])
+            compare_lowerings(row, [(0.5,), (1.5,)])
 
 
 def test_what_is_not_installed_is_returned(alone):
-    missing = compare(line(formula=lambda x: x), [(0.5,)])
+    missing = compare_lowerings(line(formula=lambda x: x), [(0.5,)])
     assert {*missing} == {"JavaScript form", "machine code", "numpy form"}
     assert missing["JavaScript form"] == "neither the program node nor the package quickjs is installed"
     assert missing["numpy form"] == "numpy is not installed"
-    assert forms(line(formula=lambda x: 2.0 * x), 0.5) == {"row": (0.5, 1.0), "formula": (1.0,), **missing}
+    assert lowerings(line(formula=lambda x: 2.0 * x), 0.5) == {"row": (0.5, 1.0), "formula": (1.0,), **missing}
 
 
 def test_the_sum_of_summands_is_of_products_and_terms():
@@ -285,7 +287,7 @@ def test_javascript_that_is_none_or_raises_is_refused():
         _javascript(line(javascript="x => x > 1 ? nosuch(x) : x"), [(0.5,), (1.5,)])
     assert caught.value.xs == (1.5,)
     with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the JavaScript form .* raised SyntaxError"):
-        compare(line(javascript="x => ("), [(0.5,), (1.5,)])
+        compare_lowerings(line(javascript="x => ("), [(0.5,), (1.5,)])
 
 
 def test_what_javascript_writes_is_read():
@@ -324,7 +326,7 @@ def test_a_program_is_given_an_expression_and_its_output_is_returned(monkeypatch
     program.write_text('#!/bin/sh\nread -r line\nprintf "%s|%s" "$1" "$line"\necho noise >&2\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert javascript.engine()("1 + 2") == "-|process.stdout.write(1 + 2)"
+    assert javascript.javascript_engine()("1 + 2") == "-|process.stdout.write(1 + 2)"
 
 
 def test_a_program_that_does_not_end_is_stopped(monkeypatch, tmp_path):
@@ -341,8 +343,8 @@ def test_quickjs_is_asked_where_there_is_no_node_and_without_it_nothing_is(monke
     context = types.SimpleNamespace(eval=lambda text: asked.append(text) or 12)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "quickjs", types.SimpleNamespace(Context=lambda: context))
-    assert javascript.engine()("1 + 2") == "12"
+    assert javascript.javascript_engine()("1 + 2") == "12"
     [text] = asked
     assert re.fullmatch(r"Array\.prototype\.at = .*;1 \+ 2", text)
     monkeypatch.setitem(sys.modules, "quickjs", None)
-    assert javascript.engine() is None
+    assert javascript.javascript_engine() is None

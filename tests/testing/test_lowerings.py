@@ -12,7 +12,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, Lowerings
 from micrograd_cn.testing import check_op, javascript
-from micrograd_cn.testing.lowerings import compare, forms
+from micrograd_cn.testing.lowerings import compare_lowerings, lowerings
 
 from .rows import grouped
 
@@ -184,12 +184,12 @@ def test_what_is_not_compared_is_told_and_why(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for name in ("quickjs", "numpy", "micrograd_cn.compiler"):
         monkeypatch.setitem(sys.modules, name, None)
-    told = compare(cosine(javascript="Math.sin", array="sin", machine="sin"), [(0.5,)])
+    told = compare_lowerings(cosine(javascript="Math.sin", array="sin", machine="sin"), [(0.5,)])
     assert told["JavaScript form"] == "neither the program node nor the package quickjs is installed"
     assert told["numpy form"] == "numpy is not installed"
     assert set(told) == {"JavaScript form", "numpy form", "machine code"}
     with pytest.raises(AssertionError, match="the formula gives"):
-        compare(cosine(formula=lambda x: mc.sin(x)), [(0.5,)])
+        compare_lowerings(cosine(formula=lambda x: mc.sin(x)), [(0.5,)])
 
 
 def test_a_row_that_is_not_written_in_the_tables_operations_has_no_other_forms():
@@ -209,7 +209,7 @@ def test_quickjs_is_asked_where_there_is_no_node(monkeypatch):
 
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "quickjs", types.SimpleNamespace(Context=Context))
-    run = javascript.engine()
+    run = javascript.javascript_engine()
     assert run("1 + 2") == "12"
     [text] = asked
     assert text.endswith("1 + 2")
@@ -223,7 +223,7 @@ def test_an_engine_gives_the_text_of_an_expression(program, monkeypatch):
     else:
         pytest.importorskip("quickjs")
         monkeypatch.setenv("PATH", "")
-    run = javascript.engine()
+    run = javascript.javascript_engine()
     assert run('[1 / 0, 0 / 0, -0, 0.1].join(" ")') == "Infinity NaN 0 0.1"
     with pytest.raises(AssertionError, match=r"own at 0\.0: the JavaScript form \(javascript='Math.sin'\) gives 0"):
         check_op(cosine(javascript="Math.sin"))
@@ -241,7 +241,7 @@ def test_a_program_that_fails_is_no_engine(monkeypatch, tmp_path):
 def test_the_forms_at_a_point_can_be_looked_at():
     pytest.importorskip("llvmlite")
     pytest.importorskip("numpy")
-    found = forms(cosine(formula=lambda x: 1 / x, machine="cos", array="cos", javascript="Math.cos"), 0.0)
+    found = lowerings(cosine(formula=lambda x: 1 / x, machine="cos", array="cos", javascript="Math.cos"), 0.0)
     assert found["row"] == (1.0, -0.0)
     assert found["formula"] == "raised ZeroDivisionError: float division by zero"
     assert found["machine code"] == (1.0, -0.0)

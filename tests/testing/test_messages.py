@@ -10,15 +10,22 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import GradientMismatch
-from micrograd_cn.testing.op_failures import _cut, _one_line, _shown, blamed, failed, pasted
-from micrograd_cn.testing.op_recording import evaluated
-from micrograd_cn.testing.report import ORDER
+from micrograd_cn.testing.op_failures import (
+    _shortened,
+    _shortened_table,
+    _shown_point,
+    op_failure,
+    op_reproduction,
+    reraise_as_failure,
+)
+from micrograd_cn.testing.op_recording import evaluate
+from micrograd_cn.testing.report import ORDER_FOOTER
 
 OWN = Op("own", lambda x: x, (lambda y, x: 1.0,))
 
 
 def test_a_failure_has_a_title_a_table_and_code():
-    assert str(failed(OWN, (0.5,), "it is wrong", "OP(XS)", ["head", "WRONG"])).splitlines() == [
+    assert str(op_failure(OWN, (0.5,), "it is wrong", "OP(XS)", ["head", "WRONG"])).splitlines() == [
         "check_op of own at 0.5: it is wrong",
         "head",
         "WRONG",
@@ -26,15 +33,20 @@ def test_a_failure_has_a_title_a_table_and_code():
         "# own is an operation of your own",
         "own(0.5)",
     ]
-    assert str(failed(OWN, (), "it is wrong", "OP.smoothness.domain")).splitlines()[0] == "check_op of own: it is wrong"
-    assert str(failed(mc.mul, (1.0, 2.0), "it is wrong", "OP(XS)")).startswith("check_op of mul at (1.0, 2.0): it is")
-    assert type(failed(OWN, (), "it is wrong", "")) is AssertionError
-    assert type(failed(OWN, (), "it is wrong", "", (), GradientMismatch)) is GradientMismatch
+    assert (
+        str(op_failure(OWN, (), "it is wrong", "OP.smoothness.domain")).splitlines()[0]
+        == "check_op of own: it is wrong"
+    )
+    assert str(op_failure(mc.mul, (1.0, 2.0), "it is wrong", "OP(XS)")).startswith(
+        "check_op of mul at (1.0, 2.0): it is"
+    )
+    assert type(op_failure(OWN, (), "it is wrong", "")) is AssertionError
+    assert type(op_failure(OWN, (), "it is wrong", "", (), GradientMismatch)) is GradientMismatch
 
 
 def test_code_imports_what_it_needs_in_order():
     code = "from micrograd_cn.engine import record\nfrom micrograd_cn import Value\ny = OP(XS)\nprint(y)"
-    assert pasted(mc.mul, (inf, 0.5), code) == [
+    assert op_reproduction(mc.mul, (inf, 0.5), code) == [
         "from math import inf",
         "from micrograd_cn import Value",
         "from micrograd_cn import mul",
@@ -42,27 +54,27 @@ def test_code_imports_what_it_needs_in_order():
         "y = mul(inf, 0.5)",
         "print(y)",
     ]
-    assert pasted(mc.tanh, (nan,), "OP(XS)")[0] == "from math import nan"
-    assert pasted(mc.mul, (nan, -inf), "OP(XS)")[0] == "from math import inf, nan"
-    assert pasted(mc.tanh, (0.5,), "OP(XS)") == ["from micrograd_cn import tanh", "tanh(0.5)"]
+    assert op_reproduction(mc.tanh, (nan,), "OP(XS)")[0] == "from math import nan"
+    assert op_reproduction(mc.mul, (nan, -inf), "OP(XS)")[0] == "from math import inf, nan"
+    assert op_reproduction(mc.tanh, (0.5,), "OP(XS)") == ["from micrograd_cn import tanh", "tanh(0.5)"]
     own = Op("tanh", OWN.forward, OWN.partials)
-    assert pasted(own, (0.5,), "OP(XS)") == ["# own_tanh is an operation of your own", "own_tanh(0.5)"]
+    assert op_reproduction(own, (0.5,), "OP(XS)") == ["# own_tanh is an operation of your own", "own_tanh(0.5)"]
 
 
 def test_long_lines_of_code_are_broken_between_words():
-    *_, first, second = pasted(OWN, (0.25,) * 25, "OP(XS)")
+    *_, first, second = op_reproduction(OWN, (0.25,) * 25, "OP(XS)")
     assert len(first) <= 100 < len(first) + len("0.25, ")
     assert second.startswith("    0.25")
     assert re.sub(r"\s+", " ", f"{first} {second}") == f"own({', '.join(['0.25'] * 25)})"
     word = "w" * 120
-    assert pasted(OWN, (), word)[-1] == word
+    assert op_reproduction(OWN, (), word)[-1] == word
 
 
 # What was raised.
 
 
 def raising(what, error):
-    with blamed(OWN, (0.5,), what, "OP(XS)"):
+    with reraise_as_failure(OWN, (0.5,), what, "OP(XS)"):
         deeper(error)
 
 
@@ -78,18 +90,18 @@ def test_what_is_raised_is_blamed_on_what_raised_it():
     assert re.fullmatch(r"at test_messages\.py, line \d+: raise error", place)
     assert empty == ""
     assert caught.value.__suppress_context__
-    with blamed(OWN, (0.5,), "own.forward", "OP(XS)"):
+    with reraise_as_failure(OWN, (0.5,), "own.forward", "OP(XS)"):
         pass
 
 
 def test_what_a_function_of_c_raises_has_no_place():
     with pytest.raises(AssertionError) as caught:
-        evaluated(Op("own", math.exp, (None,)), (1e300,))
+        evaluate(Op("own", math.exp, (None,)), (1e300,))
     assert str(caught.value).splitlines()[1] == ""
 
 
 def test_a_long_line_of_the_place_is_cut():
-    with pytest.raises(AssertionError) as caught, blamed(OWN, (0.5,), "own.forward", "OP(XS)"):
+    with pytest.raises(AssertionError) as caught, reraise_as_failure(OWN, (0.5,), "own.forward", "OP(XS)"):
         assert not "a line that is so long, so very long, that it does not fit into the hundred columns of a terminal"
     place = str(caught.value).splitlines()[1]
     assert len(place) == 100
@@ -106,35 +118,40 @@ def test_what_is_no_exception_is_not_blamed():
 
 
 def test_a_long_point_is_cut():
-    assert _shown((0.5,)) == "0.5"
-    assert _shown((0.5, -0.0)) == "(0.5, -0.0)"
+    assert _shown_point((0.5,)) == "0.5"
+    assert _shown_point((0.5, -0.0)) == "(0.5, -0.0)"
     short = (0.5,) * 20
-    assert _shown(short) == repr(short)
+    assert _shown_point(short) == repr(short)
     assert len(repr(short)) == 100
     long = (*short[:-1], 0.25)
-    assert _shown(long) == f"20 operands {repr(long)[:80]}..."
+    assert _shown_point(long) == f"20 operands {repr(long)[:80]}..."
 
 
 def test_a_long_reason_is_one_line_and_cut():
-    assert _one_line("much\nto  say") == "much to say"
-    assert _one_line("x" * 200) == "x" * 200
-    assert _one_line("x" * 201) == "x" * 200 + "..."
+    assert _shortened("much\nto  say") == "much to say"
+    assert _shortened("x" * 200) == "x" * 200
+    assert _shortened("x" * 201) == "x" * 200 + "..."
 
 
 def test_a_short_table_is_shown_as_it_is_but_for_long_lines():
-    assert _cut([]) == []
+    assert _shortened_table([]) == []
     table = [f"line {k}" for k in range(9)]
-    assert _cut(table) == table
-    assert _cut(["x" * 200, "y" * 201]) == ["x" * 200, "y" * 200 + "..."]
+    assert _shortened_table(table) == table
+    assert _shortened_table(["x" * 200, "y" * 201]) == ["x" * 200, "y" * 200 + "..."]
 
 
 def test_of_a_long_table_the_head_the_first_wrong_lines_and_the_footer_are_shown():
     rows = [f"{'right' if k % 2 else 'WRONG'} {k}" for k in range(30)]
     wrong = [line for line in rows if line.startswith("WRONG")][:7]
-    order = " ".join(ORDER.split())
-    assert _cut(["head", *rows, order]) == ["head", *wrong, "... 23 lines more", ORDER]
-    assert _cut(["head", *rows]) == ["head", *wrong, "... 23 lines more"]
+    order = " ".join(ORDER_FOOTER.split())
+    assert _shortened_table(["head", *rows, order]) == ["head", *wrong, "... 23 lines more", ORDER_FOOTER]
+    assert _shortened_table(["head", *rows]) == ["head", *wrong, "... 23 lines more"]
     few = ["right"] * 9 + ["WRONG"]
-    assert _cut(["WRONG head", *few, ORDER]) == ["WRONG head", "WRONG", "... 9 lines more", ORDER]
+    assert _shortened_table(["WRONG head", *few, ORDER_FOOTER]) == [
+        "WRONG head",
+        "WRONG",
+        "... 9 lines more",
+        ORDER_FOOTER,
+    ]
     none = [f"right {k}" for k in range(9)]
-    assert _cut(["head", *none]) == ["head", *none[:7], "... 2 lines more"]
+    assert _shortened_table(["head", *none]) == ["head", *none[:7], "... 2 lines more"]

@@ -14,14 +14,14 @@ from micrograd_cn.testing.numerical import (
     OutOfCalls,
     Steps,
     _agree,
-    _foretells,
-    _noise_of,
+    _noise_in_differences,
+    _predicts_neighbours,
     derivative,
-    glance,
-    lost_digits,
-    noise,
+    loses_digits,
+    noise_level,
     rounding_error,
     taylor_order,
+    two_step_estimate,
 )
 
 
@@ -110,7 +110,7 @@ def test_an_extrapolation_ends_where_it_grows_worse():
 @pytest.mark.parametrize(("enough", "small"), [(1e-3, 0.0), (0.0, 6e-3)])
 def test_an_estimate_is_enough_relative_to_the_slope_or_by_itself(enough, small):
     steps = Steps([1.0], 0.0, enough, small)
-    exact = steps.enough * 6.0 + steps.small
+    exact = steps.relative_error * 6.0 + steps.absolute_error
     assert steps.suffice(Estimate(-6.0, exact))
     assert not steps.suffice(Estimate(-6.0, 1.01 * exact))
     assert not steps.suffice(Estimate(math.nan, math.inf))
@@ -119,7 +119,7 @@ def test_an_estimate_is_enough_relative_to_the_slope_or_by_itself(enough, small)
 
 def test_one_extrapolation_ends_where_it_is_exact_enough_if_it_shall():
     calls = []
-    for steps in (Steps([0.125], 2.0**-20, 1e-6), Steps([0.125], 2.0**-20, 1e-6, stops=True)):
+    for steps in (Steps([0.125], 2.0**-20, 1e-6), Steps([0.125], 2.0**-20, 1e-6, stops_early=True)):
         g = Recorded(math.exp)
         estimate = derivative(g, 0.5, steps=steps)
         assert estimate.slope == pytest.approx(math.exp(0.5), rel=1e-6)
@@ -204,7 +204,7 @@ def test_a_derivative_costs_few_calls():
 
 def levels(smooth, size, count=300, **how):
     """Return how much noise is seen of a function that is rough by `size`, at many points, and where none is seen."""
-    found = [noise(rough(seed, size, smooth), 1.0, **how) for seed in range(count)]
+    found = [noise_level(rough(seed, size, smooth), 1.0, **how) for seed in range(count)]
     seen = [level for level in found if level]
     return statistics.fmean(seen) / size, 1.0 - len(seen) / count
 
@@ -218,59 +218,64 @@ def test_noise_on_a_polynomial_is_twice_its_standard_deviation(n):
 
 
 def test_a_staircase_is_rounded_by_half_of_its_largest_step_and_a_single_step_is_a_jump():
-    assert _noise_of([0.0, 0.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 4.0]) == 1.0
-    assert _noise_of([0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]) == 0.5, "four of eight stand still"
-    assert _noise_of([0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]) != 0.5, "three of eight"
-    assert _noise_of([0.0] * 8 + [1.0]) == _noise_of([2.0] * 4 + [1.0] * 5) == _noise_of([1.0] * 9) == 0.0
-    assert _noise_of([0.0] * 7 + [1.0, 2.0]) == 0.5
-    assert _noise_of([math.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]) == 0.0
+    assert _noise_in_differences([0.0, 0.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 4.0]) == 1.0
+    assert _noise_in_differences([0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]) == 0.5, "four of eight stand still"
+    assert _noise_in_differences([0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]) != 0.5, "three of eight"
+    assert (
+        _noise_in_differences([0.0] * 8 + [1.0])
+        == _noise_in_differences([2.0] * 4 + [1.0] * 5)
+        == _noise_in_differences([1.0] * 9)
+        == 0.0
+    )
+    assert _noise_in_differences([0.0] * 7 + [1.0, 2.0]) == 0.5
+    assert _noise_in_differences([math.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]) == 0.0
 
 
 def test_what_is_smooth_has_no_noise():
-    assert noise(math.exp, 0.0) > 0.0, "but for its last bits"
+    assert noise_level(math.exp, 0.0) > 0.0, "but for its last bits"
     for f in (lambda x: x, lambda x: x**5, math.exp, math.log, math.tan, lambda x: 1.0 / x):
-        assert noise(f, 1.0, steps=(5, 7)) < 1e-15
-        assert noise(f, 1.0) < 1e-15
+        assert noise_level(f, 1.0, steps=(5, 7)) < 1e-15
+        assert noise_level(f, 1.0) < 1e-15
 
 
 @pytest.mark.parametrize("x", [0.0, 0.3, -0.3, 1e-9, 7.0, 1e3, -1e6])
 @pytest.mark.parametrize("part", [2.0**10, 2.0**20, 2.0**30, 2.0**35])
 def test_the_rounding_of_a_larger_part_is_seen(x, part):
     resolution = max(math.ulp(part), math.ulp(part + x))
-    assert 0.25 * resolution <= noise(lambda t: (t + part) - part, x) <= 1.2 * resolution
+    assert 0.25 * resolution <= noise_level(lambda t: (t + part) - part, x) <= 1.2 * resolution
 
 
 def test_what_oscillates_in_seven_steps_and_a_half_is_no_noise():
-    assert _noise_of([float(i * i) for i in range(-4, 5)]) == 0.0
+    assert _noise_in_differences([float(i * i) for i in range(-4, 5)]) == 0.0
     for phase in (0.0, 1.0, 2.0, 3.0, 4.0):
         slow, fast = ([math.cos(2.0 * math.pi * i / period + phase) for i in range(9)] for period in (7.5, 6.5))
-        assert _noise_of(slow) == 0.0
-        assert _noise_of(fast) > 0.1
+        assert _noise_in_differences(slow) == 0.0
+        assert _noise_in_differences(fast) > 0.1
 
 
 def test_noise_is_looked_for_on_the_other_side_where_the_domain_ends():
     for sign in (-1.0, 1.0):
-        level = noise(lambda t, s=sign: (t + 1e6) - 1e6 if s * t <= 0.5 else math.nan, sign * 0.5)
+        level = noise_level(lambda t, s=sign: (t + 1e6) - 1e6 if s * t <= 0.5 else math.nan, sign * 0.5)
         assert 3e-11 < level < 3e-10
 
 
 def test_noise_costs_few_calls_and_none_at_the_point_itself():
     for x, scales in ((0.3, 2), (0.0, 1), (2.0, 1)):
         g = Recorded(math.exp)
-        noise(g, x)
+        noise_level(g, x)
         assert len(g.points) <= 36 * scales
         assert x not in g.points
         right = Recorded(lambda t, x=x: math.nan if t > x else 0.0)
-        noise(right, x)
+        noise_level(right, x)
         assert min(right.points) < x < max(right.points)
 
 
 def test_noise_is_not_looked_for_in_steps_of_few_floats():
     g = Recorded(lambda t: t % 7.0)
-    assert noise(g, 2.0**40) == 0.0
+    assert noise_level(g, 2.0**40) == 0.0
     assert g.points == []
     far = Recorded(lambda t: t % 7.0)
-    noise(far, 2.0**23, steps=(26, 27))
+    noise_level(far, 2.0**23, steps=(26, 27))
     assert len(far.points) == 9, "steps of 5.6 floats, not of 2.8"
 
 
@@ -278,10 +283,10 @@ def test_beside_what_is_seen_near_the_point_only_large_noise_counts_further_away
     def f(x):  # of the size of its values, exact near 0
         return 2.0**-50 * round(2.0**50 * math.exp(100.0 * x)) if x > 1e-10 else 1.0
 
-    assert noise(f, 1e-12) == 0.0
-    assert noise(lambda x: rough(0, 2.0**-40)(x) + 1.0 if x > 1e-10 else 1.0, 1e-12) > 2.0**-42
+    assert noise_level(f, 1e-12) == 0.0
+    assert noise_level(lambda x: rough(0, 2.0**-40)(x) + 1.0 if x > 1e-10 else 1.0, 1e-12) > 2.0**-42
     for x in (0.0, 1.0, 8.0):  # where near and further away are one, all counts
-        assert noise(lambda t: rough(0, 2.0**-51)(t) + 1.0, x) > 2.0**-53
+        assert noise_level(lambda t: rough(0, 2.0**-51)(t) + 1.0, x) > 2.0**-53
 
 
 # Far from 0.
@@ -289,24 +294,24 @@ def test_beside_what_is_seen_near_the_point_only_large_noise_counts_further_away
 
 def test_a_slope_is_foretold_if_it_leads_to_the_neighbouring_floats():
     x, gap = 2.0**60, 2.0**8
-    assert _foretells(Estimate(3.0, 0.0), lambda t: 3.0 * (t - x), x, 0.0)
+    assert _predicts_neighbours(Estimate(3.0, 0.0), lambda t: 3.0 * (t - x), x, 0.0)
     for k in (-2, -1, 1, 2):
         for off, foretold in ((0.09, True), (-0.09, True), (0.11, False), (-0.11, False)):
 
             def f(t, k=k, off=off):
                 return 3.0 * (t - x) * (1.0 + off * (t == x + k * gap))
 
-            assert _foretells(Estimate(3.0, 0.0), f, x, 0.0) is foretold
-            assert _foretells(Estimate(3.0, 0.0), f, x, 0.01 * 3.0 * 2 * gap)
-    assert not _foretells(Estimate(math.nan, math.inf), lambda t: t - x, x, 0.0)
+            assert _predicts_neighbours(Estimate(3.0, 0.0), f, x, 0.0) is foretold
+            assert _predicts_neighbours(Estimate(3.0, 0.0), f, x, 0.01 * 3.0 * 2 * gap)
+    assert not _predicts_neighbours(Estimate(math.nan, math.inf), lambda t: t - x, x, 0.0)
 
 
 @pytest.mark.parametrize(("off", "foretold"), [(3.9, True), (-3.9, True), (4.1, False), (-4.1, False)])
 def test_neighbouring_floats_may_be_off_by_what_rounding_does(off, foretold):
     x = 2.0**60
-    assert _foretells(Estimate(0.0, 0.0), lambda t: 1.0 + off * 2.0**-20 * (t != x), x, 2.0**-20) is foretold
+    assert _predicts_neighbours(Estimate(0.0, 0.0), lambda t: 1.0 + off * 2.0**-20 * (t != x), x, 2.0**-20) is foretold
     last_bits = round(off) * 2.0**-52 * (1.0 if foretold else 1.25)
-    assert _foretells(Estimate(0.0, 0.0), lambda t: 1.5 + last_bits * (t != x), x, 0.0) is foretold
+    assert _predicts_neighbours(Estimate(0.0, 0.0), lambda t: 1.5 + last_bits * (t != x), x, 0.0) is foretold
 
 
 def test_between_distant_floats_a_derivative_must_foretell_the_neighbours():
@@ -402,37 +407,37 @@ def test_the_rounding_of_a_row_of_ones_own_is_measured_along_what_moves():
 
 def test_lost_digits_are_those_of_ones_own_rows():
     own = Op("own", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
-    assert lost_digits(mc.exp(own(Value(1e-4))))
-    assert not lost_digits(own(Value(1.0)))
-    assert not lost_digits(1.0 - mc.cos(Value(1e-4)))
-    assert not lost_digits(Value(1.0) - (1.0 - 2.0**-50))
+    assert loses_digits(mc.exp(own(Value(1e-4))))
+    assert not loses_digits(own(Value(1.0)))
+    assert not loses_digits(1.0 - mc.cos(Value(1e-4)))
+    assert not loses_digits(Value(1.0) - (1.0 - 2.0**-50))
     named = Op("exp", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
-    assert lost_digits(named(Value(1e-4))), "a name of the table does not make it a row of the table"
+    assert loses_digits(named(Value(1e-4))), "a name of the table does not make it a row of the table"
 
 
 def test_a_row_that_stands_still_where_its_partial_says_that_it_moves_has_lost_digits():
     def still(partial, x=1.0, width=2.0**-10):
         flat = Op("flat", lambda t: x + 0.0 * t if math.fabs(t - x) < width else t, (lambda y, t: partial,))
-        return lost_digits(flat(Value(x)))
+        return loses_digits(flat(Value(x)))
 
     assert still(1.0)
     assert still(-1.0)
     assert not still(0.0)
     assert not still(2.0**-40), "a change of less than the last bit"
     constant = Op("constant", lambda t: 1.0 + 0.0 * t, (lambda y, t: 1e-4,))
-    assert lost_digits(constant(Value(1.0)))
-    assert lost_digits(constant(Value(0.0)))
-    assert not lost_digits(constant(Value(1e-9))), "a change of less than the last bit"
+    assert loses_digits(constant(Value(1.0)))
+    assert loses_digits(constant(Value(0.0)))
+    assert not loses_digits(constant(Value(1e-9))), "a change of less than the last bit"
     for x in (1.0, -1.0, 4.0):
         assert still(1.0, x, 1.3e-4 * abs(x))
         assert not still(1.0, x, 1.1e-4 * abs(x)), "seen by a step of 2**-13 of the number"
     assert still(1.0, x=0.0)
     of_right = Op("right", lambda t: max(t, 1.0), (lambda y, t: 1.0,))
     of_left = Op("left", lambda t: min(t, 1.0), (lambda y, t: 1.0,))
-    assert not lost_digits(of_right(Value(1.0)))
-    assert not lost_digits(of_left(Value(1.0)))
+    assert not loses_digits(of_right(Value(1.0)))
+    assert not loses_digits(of_left(Value(1.0)))
     second = Op("second", lambda a, b: a, (lambda y, a, b: 1.0, lambda y, a, b: 1.0))
-    assert lost_digits(second(Value(1.0), Value(1.0)))
+    assert loses_digits(second(Value(1.0), Value(1.0)))
 
 
 def test_a_row_of_ones_own_may_refuse_what_is_outside_its_domain():
@@ -443,18 +448,18 @@ def test_a_row_of_ones_own_may_refuse_what_is_outside_its_domain():
 
     own = Op("own", root, (lambda y, x: 0.5 / y,))
     assert 0.0 < rounding_error(own(Value(0.5))) < 1e-15
-    assert not lost_digits(own(Value(0.5)))
+    assert not loses_digits(own(Value(0.5)))
 
 
 def test_a_glance_is_one_quotient_of_a_small_step_extrapolated_from_one_with_a_large_step():
     g = Recorded(lambda x: math.sin(x) + 3.0 * x * x)
-    found = glance(g, 0.0, 2.0**-3, 2.0**-16, 0.0)
+    found = two_step_estimate(g, 0.0, 2.0**-3, 2.0**-16, 0.0)
     assert {abs(x) for x in g.points} == {2.0**-3, 2.0**-16}
     assert abs(found.slope - 1.0) <= found.error < 1e-9
     assert found.noise == 2.0 * math.ulp(g(2.0**-16)) * 2.0**16
-    rounded = glance(lambda x: x, 0.0, 2.0**-3, 2.0**-16, 1e-9)
+    rounded = two_step_estimate(lambda x: x, 0.0, 2.0**-3, 2.0**-16, 1e-9)
     assert rounded.noise == rounded.error == 2e-9 * 2.0**16, "what is known of the rounding counts"
-    assert math.isnan(glance(lambda x: x if abs(x) < 0.1 else math.nan, 0.0, 2.0**-3, 2.0**-16, 0.0).slope)
+    assert math.isnan(two_step_estimate(lambda x: x if abs(x) < 0.1 else math.nan, 0.0, 2.0**-3, 2.0**-16, 0.0).slope)
 
 
 def test_a_derivative_that_has_no_calls_left_is_not_known():
@@ -474,6 +479,6 @@ def test_what_satisfies_must_be_so_with_a_finer_first_step_too():
     def g(x):
         return x + 2.0 * max(abs(x) - 2.0**-10, 0.0) * math.copysign(1.0, x)
 
-    steps = Steps([2.0**3, 2.0**-12], 2.0**-30, 1e-12, stops=True)
+    steps = Steps([2.0**3, 2.0**-12], 2.0**-30, 1e-12, stops_early=True)
     found = derivative(g, 0.0, 0, 0.0, steps, lambda e: abs(e.slope - 3.0) < 1e-2)
     assert found.slope == pytest.approx(1.0)

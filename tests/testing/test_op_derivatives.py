@@ -17,9 +17,9 @@ from micrograd_cn.testing.op_derivatives import (
     check_along,
     check_shared,
     compare_derivatives,
-    comparison,
+    comparison_code,
 )
-from micrograd_cn.testing.op_recording import RECORDED, check_recording, compare_recorded, evaluated, same
+from micrograd_cn.testing.op_recording import RECORDED_CODE, check_recording, compare_recorded, evaluate, same_number
 
 from .rows import grouped
 
@@ -47,20 +47,20 @@ def code_of(error):
 
 
 def test_numbers_are_the_same_where_they_are_equal_or_both_nan():
-    assert same(1.0, 1.0)
-    assert same(0.0, -0.0)
-    assert same(nan, nan)
-    assert same(inf, inf)
+    assert same_number(1.0, 1.0)
+    assert same_number(0.0, -0.0)
+    assert same_number(nan, nan)
+    assert same_number(inf, inf)
     for a, b in ((1.0, 2.0), (2.0, 1.0), (nan, 1.0), (1.0, nan), (inf, -inf), (-inf, inf)):
-        assert not same(a, b)
+        assert not same_number(a, b)
 
 
 def test_the_value_and_the_partials_are_evaluated():
-    assert evaluated(mc.mul, (2.0, 3.0)) == (6.0, (3.0, 2.0))
-    assert evaluated(row(lambda a, b: a * 2.0, lambda y, a, b: y + b, None), (3.0, 1.0)) == (6.0, (7.0, 0.0))
-    assert evaluated(squares(lambda xs: [2.0 * x for x in xs]), (1.0, 2.0)) == (5.0, (2.0, 4.0))
-    assert evaluated(row(lambda x: x, lambda y, x: 1), (3.0,)) == (3.0, (1,)), "a whole number is one"
-    value, partials = evaluated(row(lambda x: nan, lambda y, x: nan), (3.0,))
+    assert evaluate(mc.mul, (2.0, 3.0)) == (6.0, (3.0, 2.0))
+    assert evaluate(row(lambda a, b: a * 2.0, lambda y, a, b: y + b, None), (3.0, 1.0)) == (6.0, (7.0, 0.0))
+    assert evaluate(squares(lambda xs: [2.0 * x for x in xs]), (1.0, 2.0)) == (5.0, (2.0, 4.0))
+    assert evaluate(row(lambda x: x, lambda y, x: 1), (3.0,)) == (3.0, (1,)), "a whole number is one"
+    value, partials = evaluate(row(lambda x: nan, lambda y, x: nan), (3.0,))
     assert math.isnan(value)
     assert math.isnan(*partials)
 
@@ -90,14 +90,14 @@ def test_the_value_and_the_partials_are_evaluated():
 )
 def test_what_is_wrong_with_a_value_or_a_partial_is_said(op, xs, message):
     with pytest.raises(AssertionError) as caught:
-        evaluated(op, xs)
+        evaluate(op, xs)
     assert message in str(caught.value).splitlines()[0]
 
 
 def test_a_row_that_gives_two_values_is_no_function():
     calls = itertools.count(1)
     with pytest.raises(AssertionError, match=r"own\.forward gave 1\.0, then 2\.0: it is not a function"):
-        evaluated(row(lambda x: float(next(calls)), lambda y, x: 1.0), (0.5,))
+        evaluate(row(lambda x: float(next(calls)), lambda y, x: 1.0), (0.5,))
 
 
 # What is recorded.
@@ -107,7 +107,7 @@ def recorded(on_floats, in_record, on_values):
     """Check a row that gives these partials."""
     given = iter([in_record, on_values])
     op = row(lambda x: 2.0 * x, lambda y, x: next(given))
-    compare_recorded(op, (0.5,), [Value(0.5)], [on_floats], RECORDED)
+    compare_recorded(op, (0.5,), [Value(0.5)], [on_floats], RECORDED_CODE)
 
 
 def test_the_partials_are_those_on_floats_when_recorded_and_on_values():
@@ -158,9 +158,9 @@ def test_what_is_raised_on_the_way_is_said():
 
 
 def test_the_code_of_a_comparison_calls_the_row_as_it_is_called():
-    assert comparison(mc.tanh, 2).splitlines()[-1] == "gradcheck(OP, XS, order=2)"
+    assert comparison_code(mc.tanh, 2).splitlines()[-1] == "gradcheck(OP, XS, order=2)"
     called = row(lambda x: x, lambda y, x: 1.0, signature=lambda xs: tuple(xs))
-    assert comparison(called, 1).splitlines()[-1] == "gradcheck(lambda *xs: record(OP, xs), XS, order=1)"
+    assert comparison_code(called, 1).splitlines()[-1] == "gradcheck(lambda *xs: record(OP, xs), XS, order=1)"
 
 
 # Along a direction.

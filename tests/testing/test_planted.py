@@ -136,7 +136,7 @@ LUCKY = {  # who may draw the numbers: Hypothesis draws those that stand in this
 @pytest.mark.parametrize("asked", ["who finds it", pytest.param("all", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_found_by_whom_the_table_says(name, asked):
-    if "JavaScript" in name and javascript.engine() is None:
+    if "JavaScript" in name and javascript.javascript_engine() is None:
         pytest.skip("needs an engine for JavaScript: Node.js or quickjs")
     if "machine" in name and importlib.util.find_spec("llvmlite") is None:
         pytest.skip("needs llvmlite")

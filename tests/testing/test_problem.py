@@ -10,10 +10,10 @@ import pytest
 
 from micrograd_cn.testing import NotDeterministic, NothingCompared
 from micrograd_cn.testing.analytic import ReverseMode
-from micrograd_cn.testing.array_check import foreign_rows
-from micrograd_cn.testing.contract import examine, random_weights
+from micrograd_cn.testing.array_check import compare_problem
+from micrograd_cn.testing.contract import check_contract, random_cotangent
 from micrograd_cn.testing.numerical import Estimate, OutOfCalls
-from micrograd_cn.testing.problem import Problem, length, power_of_2, rms, sizes, unit
+from micrograd_cn.testing.problem import Problem, element_scales, floor_power_of_2, norm, rms, unit_vector
 from micrograd_cn.testing.vectors import Packed, tied
 
 
@@ -31,7 +31,7 @@ def test_a_type_has_so_many_bits(kind, bits):
     assert problem.eps == Packed([x, 1.0], "x").eps == Packed([1.0, x], "x").eps == 2.0**-bits
     assert Packed(x[0], "x").eps == 2.0**-bits
     assert problem.bits == bits
-    assert problem.arguments.exact is (bits == 52)
+    assert problem.arguments.in_doubles is (bits == 52)
     assert problem_of(lambda x: x.astype(float), x).eps == problem_of(lambda x: x.astype(kind), np.ones(2)).eps
 
 
@@ -49,9 +49,9 @@ def test_the_least_number_is_that_of_the_coarsest_type():
         ([half, single, double], 2.0**-14, 2.0**-10),
     ):
         packed = Packed(tree, "x")
-        assert (packed.least, packed.subnormal) == (least, least * eps)
-        assert problem_of(lambda x, tree=tree: tree, double, vjp=lambda x, g: x).least == least
-        assert problem_of(lambda *xs: double, *(tree if type(tree) is list else [tree])).least == least
+        assert (packed.smallest_normal, packed.smallest_subnormal) == (least, least * eps)
+        assert problem_of(lambda x, tree=tree: tree, double, vjp=lambda x, g: x).smallest_normal == least
+        assert problem_of(lambda *xs: double, *(tree if type(tree) is list else [tree])).smallest_normal == least
 
 
 def test_tolerances_are_those_that_are_given_or_suit_the_type():
@@ -59,21 +59,21 @@ def test_tolerances_are_those_that_are_given_or_suit_the_type():
         problem = problem_of(lambda x: x, np.ones(2, kind))
         assert problem.rtol == rtol
         assert problem.atol == 0.0
-        assert problem.steps.enough == 0.01 * rtol
+        assert problem.steps.relative_error == 0.01 * rtol
     given = problem_of(lambda x: x, np.ones(2), rtol=0.25, atol=0.5)
     assert (given.rtol, given.atol) == (0.25, 0.5)
 
 
 def test_steps_for_doubles_are_those_for_values_and_fewer_digits_have_larger_ones():
     of = {kind: problem_of(lambda x: x, np.ones(2, kind)) for kind in ("float64", "float32", "float16")}
-    exponents = {kind: [-math.log2(h) for h in (*p.steps.first, p.steps.finest)] for kind, p in of.items()}
+    exponents = {kind: [-math.log2(h) for h in (*p.steps.first_steps, p.steps.finest)] for kind, p in of.items()}
     assert exponents == {"float64": [3, 9, 16, 24, 39], "float32": [1, 4, 7, 11, 17], "float16": [1, 2, 3, 5, 8]}
-    assert {kind: sorted(p.noise_steps) for kind, p in of.items()} == {
+    assert {kind: sorted(p.noise_exponents) for kind, p in of.items()} == {
         "float64": [16, 22, 28, 40],
         "float32": [7, 10, 12, 18],
         "float16": [3, 4, 5, 8],
     }
-    assert all(p.steps.stops for p in of.values())
+    assert all(p.steps.stops_early for p in of.values())
     assert of["float64"].steps.suffice(Estimate(1.0, 1e-9))
 
 
@@ -85,87 +85,87 @@ def test_every_number_has_its_place_and_its_name_and_goes_back_to_it():
     packed = Packed((tree,), ["x0"])
     assert packed.vector.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     names = ["x0['w'][0, 0]", "x0['w'][0, 1]", "x0['w'][1, 0]", "x0['w'][1, 1]", "x0['b'][0]", "x0['b'][1][0]"]
-    assert [packed.names(i) for i in range(6)] == names
+    assert [packed.element_name(i) for i in range(6)] == names
     with pytest.raises(IndexError):
-        packed.names(6)
+        packed.element_name(6)
     with pytest.raises(IndexError):
-        packed.names(-1)
+        packed.element_name(-1)
     assert packed.slices() == [slice(0, 4), slice(4, 5), slice(5, 6)]
-    [back] = packed.tree(np.arange(6.0) / 3.0)
+    [back] = packed.unpack(np.arange(6.0) / 3.0)
     assert back["w"].dtype == np.float32
     assert back["w"].tolist() == np.float32([[0, 1 / 3], [2 / 3, 1]]).tolist()
     assert back["n"].tolist() == [0, 1, 2]
     assert back["n"] is not tree["n"], "a function that changes it spoils nothing"
     assert back["none"] is None
     assert back["b"][0] == 4.0 / 3.0
-    assert packed.pack((back,)).tolist() == packed.stored(np.arange(6.0) / 3.0).tolist()
-    assert packed.stored(np.arange(6.0) / 3.0)[1] == np.float32(1 / 3)
+    assert packed.pack((back,)).tolist() == packed.rounded(np.arange(6.0) / 3.0).tolist()
+    assert packed.rounded(np.arange(6.0) / 3.0)[1] == np.float32(1 / 3)
     assert not packed.missing
 
 
 def test_what_does_not_vary_is_constant():
     packed = Packed([1.0, 2.0, True], "x", lambda path, leaf: path != "x[0]")
     assert packed.vector.tolist() == [2.0]
-    assert packed.tree(np.array([5.0])) == [1.0, 5.0, True]
+    assert packed.unpack(np.array([5.0])) == [1.0, 5.0, True]
     assert Packed([], "x").vector.size == 0
 
 
 def test_what_is_constant_is_kept_with_its_path():
     rows, words = array.array("i", [1, 2]), {"n": 3, "z": 1j}
     packed = Packed([rows, np.ones(2), words, None], "x", lambda path, leaf: path != "x[2]['z']")
-    assert packed.constant == [("x[0]", rows), ("x[2]['n']", 3), ("x[2]['z']", 1j), ("x[3]", None)]
-    assert packed.tree(np.zeros(2))[0] is rows
-    assert packed.tree(np.zeros(2))[2:] == [words, None]
+    assert packed.constants == [("x[0]", rows), ("x[2]['n']", 3), ("x[2]['z']", 1j), ("x[3]", None)]
+    assert packed.unpack(np.zeros(2))[0] is rows
+    assert packed.unpack(np.zeros(2))[2:] == [words, None]
 
 
 def test_every_element_knows_its_leaf_and_its_place_in_it():
     packed = Packed(([np.zeros(3), 1.0], np.zeros((2, 3)), {"n": 2, "a": np.zeros((2, 3, 2))}), ["x", "y", "z"])
-    assert packed.paths() == [
+    assert packed.leaf_slices() == [
         ("x[0]", slice(0, 3)),
         ("x[1]", slice(3, 4)),
         ("y", slice(4, 10)),
         ("z['a']", slice(10, 22)),
     ]
-    assert [packed.path(i) for i in range(22)] == ["x[0]"] * 3 + ["x[1]"] + ["y"] * 6 + ["z['a']"] * 12
-    assert [packed.names(i) for i in range(2, 10)] == [
+    assert [packed.leaf_path(i) for i in range(22)] == ["x[0]"] * 3 + ["x[1]"] + ["y"] * 6 + ["z['a']"] * 12
+    assert [packed.element_name(i) for i in range(2, 10)] == [
         "x[0][2]",
         "x[1]",
         *[f"y[{i}, {j}]" for i in range(2) for j in range(3)],
     ]
-    assert packed.names(10 + 7) == "z['a'][1, 0, 1]"
+    assert packed.element_name(10 + 7) == "z['a'][1, 0, 1]"
     by_columns = [4, 6, 8, 5, 7, 9]
-    assert [packed.transposed(i) for i in range(22)] == [0, 1, 2, 3, *by_columns, *range(10, 22)]
+    assert [packed.transposed_index(i) for i in range(22)] == [0, 1, 2, 3, *by_columns, *range(10, 22)]
 
 
 def test_of_an_argument_are_the_leaves_in_it_that_are_no_constants():
     packed = Packed(([1.0, 2, np.zeros(2)], 3.0, {"n": 2, "a": 4.0}, "sum", [5.0, 6.0]), ["x", "y", "z", "mode", "w"])
-    assert [packed.of(i) for i in range(5)] == [["x[0]", "x[2]"], ["y"], ["z['a']"], [], ["w[0]", "w[1]"]]
+    assert [packed.variable_paths(i) for i in range(5)] == [["x[0]", "x[2]"], ["y"], ["z['a']"], [], ["w[0]", "w[1]"]]
 
 
 def test_arrays_that_are_not_filled_are_written_by_their_numbers():
     tree = {"a": np.ones((2, 2), "float32"), "n": np.arange(2), "b": np.ones(3)}
-    made, [a, b] = Packed(tree, "x").blank()
+    made, [a, b] = Packed(tree, "x").empty_tree()
     assert [(x.dtype, x.shape) for x in (made["a"], made["b"])] == [(np.float32, (2, 2)), (np.float64, (3,))]
     a[:], b[:] = np.arange(4), np.arange(3)
     assert made["a"].tolist() == [[0.0, 1.0], [2.0, 3.0]]
     assert made["b"].tolist() == [0.0, 1.0, 2.0]
     assert made["n"].tolist() == [0, 1]
-    assert len(Packed([np.ones(1)] * 300, "x").blank()[1]) == 300
+    assert len(Packed([np.ones(1)] * 300, "x").empty_tree()[1]) == 300
     for other in (1.0, np.float32(1.0), np.ones((2, 3)).T, array.array("d", [1.0])):
-        assert not Packed([np.ones(2), other], "x").fillable
-    assert Packed([np.ones(2), np.ones(1, "float32")], "x").fillable
-    assert not Packed([np.ones(2), np.ones(1, "float16")], "x").fillable, "of so few bits, what is off is made up for"
+        assert not Packed([np.ones(2), other], "x").writable
+    assert Packed([np.ones(2), np.ones(1, "float32")], "x").writable
+    assert not Packed([np.ones(2), np.ones(1, "float16")], "x").writable, "of so few bits, what is off is made up for"
 
 
 def test_the_numbers_of_each_leaf_keep_its_type():
     packed = Packed([np.float32([1.0, 2.0]), 3, np.ones((2, 2))], "x")
-    flat = packed.flat([np.float32([3.0, 4.0]), 3, np.arange(4.0).reshape(2, 2)])
-    typed = packed.typed(np.array([3.0, 4.0, 0.0, 1.0, 2.0, 3.0]))
+    flat = packed.flat_leaves([np.float32([3.0, 4.0]), 3, np.arange(4.0).reshape(2, 2)])
+    typed = packed.split(np.array([3.0, 4.0, 0.0, 1.0, 2.0, 3.0]))
     for found in (flat, typed):
         assert [(x.dtype, x.tolist()) for x in found] == [(np.float32, [3.0, 4.0]), (np.float64, [0.0, 1.0, 2.0, 3.0])]
     for n in (3, 5):
         with pytest.raises(ValueError, match="an array has another size"):
-            packed.flat([np.float32([3.0, 4.0]), 3, np.ones(n)])
+            packed.flat_leaves([np.float32([3.0, 4.0]), 3, np.ones(n)])
 
 
 def test_numbers_are_held_as_their_types_hold_them():
@@ -173,10 +173,10 @@ def test_numbers_are_held_as_their_types_hold_them():
     for kinds in (["float32"] * 2, ["float32", "float64"], ["float16", "float32"], ["float64"] * 2):
         packed = Packed([np.ones(n, kind) for n, kind in zip((1, 2), kinds, strict=True)], "x")
         first, second = (float(third.astype(kind)[0]) for kind in kinds)
-        makes, held = packed.held(third)
+        makes, held = packed.unpack_later(third)
         assert held.tolist() == packed.pack(makes()).tolist() == [first, second, second]
-        assert packed.stored(third).tolist() == packed.pack(packed.tree(third)).tolist() == [first, second, second]
-        assert [leaf.dtype for leaf in makes()] == [leaf.dtype for leaf in packed.tree(third)] == kinds
+        assert packed.rounded(third).tolist() == packed.pack(packed.unpack(third)).tolist() == [first, second, second]
+        assert [leaf.dtype for leaf in makes()] == [leaf.dtype for leaf in packed.unpack(third)] == kinds
     assert Packed([1, "sum"], "x").pack([1, "sum"]).tolist() == []
 
 
@@ -260,7 +260,7 @@ def test_a_problem_tells_what_it_can_not_compare():
     with pytest.raises(NothingCompared, match=r"check: outside the domain, f\[0\] is nan there"):
         problem_of(lambda x: [math.nan, math.inf], 1.0)
     some = problem_of(lambda x: [1.0, math.nan, math.inf], 1.0, vjp=lambda x, g: 0.0)
-    assert some.live.tolist() == [True, False, False]
+    assert some.finite_outputs.tolist() == [True, False, False]
     assert some.y.tolist() == some.value(np.array([2.0])).tolist() == [1.0, 0.0, 0.0]
 
 
@@ -275,7 +275,7 @@ def test_what_is_static_is_an_argument_with_all_its_parts(static):
     problem = Problem("check", lambda *args: 1.0, tuple(args.values()), {"vjp": abs}, None, None, list(args), [static])
     paths = ["a[0]", "a[1]", "b", "c['x']", "ab"]
     name = static if isinstance(static, str) else list(args)[static]
-    assert [path for path, _ in problem.arguments.paths()] == [p for p in paths if p.partition("[")[0] != name]
+    assert [path for path, _ in problem.arguments.leaf_slices()] == [p for p in paths if p.partition("[")[0] != name]
 
 
 @pytest.mark.parametrize(("apart", "same"), [(8.0, True), (-8.0, True), (9.0, False), (-9.0, False)])
@@ -300,7 +300,7 @@ def test_nan_at_one_call_and_none_at_the_other_is_chance():
             problem_of(lambda x, values=values: next(values), 1.0)
     gradients = iter([9.0, 1.0, 7.0, 2.0])
     with pytest.raises(NotDeterministic, match=r"two calls of the gradient gave 1.0 and 2.0"):
-        examine(problem_of(lambda x: x, 1.0, vjp=lambda x, g: next(gradients)), np.random.default_rng(0))
+        check_contract(problem_of(lambda x: x, 1.0, vjp=lambda x, g: next(gradients)), np.random.default_rng(0))
 
 
 def test_of_two_numbers_the_one_that_chance_moves_is_named():
@@ -319,8 +319,8 @@ def test_errors_of_arithmetic_and_of_values_are_refusals(error):
         return x
 
     problem, beyond = problem_of(f, np.ones(2)), np.array([3.0, 1.0])
-    assert problem.result([np.ones(2)])[1][0].tolist() == [1.0, 1.0]
-    for way in (problem.value, lambda x: problem.result([x])):
+    assert problem.evaluate_tree([np.ones(2)])[1][0].tolist() == [1.0, 1.0]
+    for way in (problem.value, lambda x: problem.evaluate_tree([x])):
         if error is KeyError:
             with pytest.raises(KeyError):
                 way(beyond)
@@ -334,21 +334,21 @@ def test_errors_of_arithmetic_and_of_values_are_refusals(error):
 @pytest.mark.parametrize(("n", "m", "singly"), [(16, 1, True), (4, 4, True), (17, 1, False), (1, 17, False)])
 def test_up_to_sixteen_derivatives_are_compared_singly(n, m, singly):
     a = np.arange(1.0, n * m + 1.0).reshape(m, n)
-    rows = foreign_rows(problem_of(lambda x: a @ x, np.ones(n), vjp=lambda x, g: g @ a), 0)
+    rows = compare_problem(problem_of(lambda x: a @ x, np.ones(n), vjp=lambda x, g: g @ a), 0)
     assert any(row.title.startswith("direction") for row in rows) is not singly
     assert all(row.agrees for row in rows)
 
 
 def test_two_calls_are_made_at_the_point_and_three_hundred_are_left():
     problem = problem_of(lambda x: x, np.ones(2))
-    assert (problem.calls, problem.left) == (2, 300)
+    assert (problem.calls, problem.calls_left) == (2, 300)
 
 
 @pytest.mark.parametrize(("share", "calls"), [(3, 3), (2.5, 3), (0, 0), (-1.0, 0)])
 def test_a_comparison_has_so_many_calls_that_are_taken_from_those_that_are_left(share, calls):
     problem = problem_of(lambda x: x, np.ones(2))
-    for way in (problem.value, lambda x: problem.result([x])):
-        before, left = problem.calls, problem.left
+    for way in (problem.value, lambda x: problem.evaluate_tree([x])):
+        before, left = problem.calls, problem.calls_left
 
         def compare(way=way):
             with contextlib.suppress(OutOfCalls):
@@ -356,33 +356,33 @@ def test_a_comparison_has_so_many_calls_that_are_taken_from_those_that_are_left(
                     way(np.full(2, float(i)))
             return "compared"
 
-        assert problem.within(share, compare) == "compared"
-        assert problem.calls - before == left - problem.left == calls
-        assert len(problem.result([np.ones(2)])) == 2, "afterwards there is no limit"
+        assert problem.with_call_limit(share, compare) == "compared"
+        assert problem.calls - before == left - problem.calls_left == calls
+        assert len(problem.evaluate_tree([np.ones(2)])) == 2, "afterwards there is no limit"
 
 
 def test_what_looks_wrong_has_as_many_calls_as_it_needs_and_takes_none_from_others():
     problem = problem_of(lambda x: x, np.ones(2))
 
     def compare():
-        problem.suspect()
+        problem.lift_call_limit()
         return [problem.value(np.full(2, float(i))).tolist() for i in range(2, 7)]
 
-    assert problem.within(1, compare) == [[i, i] for i in range(2, 7)]
-    assert (problem.calls, problem.left) == (7, 300)
+    assert problem.with_call_limit(1, compare) == [[i, i] for i in range(2, 7)]
+    assert (problem.calls, problem.calls_left) == (7, 300)
 
 
 @pytest.mark.parametrize(("n", "remembered"), [(500, True), (501, False)])
 def test_points_of_up_to_a_thousand_numbers_and_values_are_not_asked_for_twice(n, remembered):
     problem = problem_of(lambda x: x[:500], np.ones(n))
-    assert [len(problem.point), len(problem.results)] == ([0, 0] if remembered else [1, 1])
+    assert [len(problem.point_leaves), len(problem.output_leaves)] == ([0, 0] if remembered else [1, 1])
     for x in (2.0, 3.0, 2.0):
         assert problem.value(np.full(n, x)).tolist() == [x] * 500
     assert problem.calls == (4 if remembered else 5)
-    assert problem_of(lambda x: x[:1], np.ones(999)).point == []
-    assert len(problem_of(lambda x: x[:1], np.ones(1000)).point) == 1
+    assert problem_of(lambda x: x[:1], np.ones(999)).point_leaves == []
+    assert len(problem_of(lambda x: x[:1], np.ones(1000)).point_leaves) == 1
     if remembered:
-        assert problem.within(0, lambda: problem.value(np.full(n, 3.0))[0]) == 3.0, "which takes no calls"
+        assert problem.with_call_limit(0, lambda: problem.value(np.full(n, 3.0))[0]) == 3.0, "which takes no calls"
 
 
 def test_a_function_may_refuse_what_is_outside_its_domain():
@@ -398,19 +398,19 @@ def test_a_function_may_refuse_what_is_outside_its_domain():
 
 def test_names_directions_and_sizes():
     problem = problem_of(lambda x, w: [x[0] * w, x[1]], np.array([8.0, 0.0]), 5.0, vjp=lambda x, w, g: (x * 0 + 3, 7.0))
-    assert problem.title(1, 2) == "df[1]/dx1"
-    assert problem.title(0, 1) == "df[0]/dx0[1]"
-    assert problem_of(lambda x: x, 1.0).title(0, 0) == "df/dx0"
-    assert problem_of(lambda x: x, np.ones(1)).title(0, 0) == "df/dx0[0]"
-    assert problem_of(lambda x: {"a": np.zeros(0), "b": x}, 1.0).title(0, 0) == "df['b']/dx0"
+    assert problem.derivative_name(1, 2) == "df[1]/dx1"
+    assert problem.derivative_name(0, 1) == "df[0]/dx0[1]"
+    assert problem_of(lambda x: x, 1.0).derivative_name(0, 0) == "df/dx0"
+    assert problem_of(lambda x: x, np.ones(1)).derivative_name(0, 0) == "df/dx0[0]"
+    assert problem_of(lambda x: {"a": np.zeros(0), "b": x}, 1.0).derivative_name(0, 0) == "df['b']/dx0"
     assert problem.scale.tolist() == [8.0, 4.0, 4.0]
-    assert problem.along(1).tolist() == [0.0, 4.0, 0.0]
-    assert problem.typical(np.ones(2)) == pytest.approx(math.sqrt((24.0**2 + 12.0**2 + 28.0**2) / 3.0))
+    assert problem.element_direction(1).tolist() == [0.0, 4.0, 0.0]
+    assert problem.typical_slope(np.ones(2)) == pytest.approx(math.sqrt((24.0**2 + 12.0**2 + 28.0**2) / 3.0))
     infinite = problem_of(lambda x: x.sum(), np.ones(3), vjp=lambda x, g: np.array([math.inf, 3.0, math.nan]))
-    assert infinite.typical(np.ones(1)) == 3.0
+    assert infinite.typical_slope(np.ones(1)) == 3.0
     nothing = problem_of(lambda x: x.sum(), np.ones(1), vjp=lambda x, g: np.array([math.inf]))
-    assert nothing.typical(np.ones(1)) == 0.0
-    assert problem_of(np.sin, np.ones(2), jvp=lambda x, t: t).typical(np.ones(2)) == 0.0
+    assert nothing.typical_slope(np.ones(1)) == 0.0
+    assert problem_of(np.sin, np.ones(2), jvp=lambda x, t: t).typical_slope(np.ones(2)) == 0.0
 
 
 def test_numbers_are_tied_to_equal_ones():
@@ -418,38 +418,42 @@ def test_numbers_are_tied_to_equal_ones():
 
 
 def test_sizes_are_powers_of_2():
-    assert power_of_2(np.array([5.0, 4.0, 3.99, 0.3, 0.0])).tolist() == [4.0, 4.0, 2.0, 0.25, 0.0]
-    assert sizes(np.array([-8.0, 0.0, 0.5])).tolist() == [8.0, 4.0, 4.0]
-    assert sizes(np.array([0.0])).tolist() == [1.0]
+    assert floor_power_of_2(np.array([5.0, 4.0, 3.99, 0.3, 0.0])).tolist() == [4.0, 4.0, 2.0, 0.25, 0.0]
+    assert element_scales(np.array([-8.0, 0.0, 0.5])).tolist() == [8.0, 4.0, 4.0]
+    assert element_scales(np.array([0.0])).tolist() == [1.0]
     assert rms(np.array([3.0, -4.0])) == pytest.approx(math.sqrt(12.5), rel=1e-15)
     assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0
-    assert unit(3, 2).tolist() == [0.0, 0.0, 1.0]
-    assert sizes(np.array([8.0, np.inf])).tolist() == sizes(np.array([8.0, np.nan])).tolist() == [8.0, 4.0]
-    assert sizes(np.array([0.25, np.nan])).tolist() == [0.25, 0.125]
+    assert unit_vector(3, 2).tolist() == [0.0, 0.0, 1.0]
+    assert (
+        element_scales(np.array([8.0, np.inf])).tolist()
+        == element_scales(np.array([8.0, np.nan])).tolist()
+        == [8.0, 4.0]
+    )
+    assert element_scales(np.array([0.25, np.nan])).tolist() == [0.25, 0.125]
 
 
 @np.errstate(all="ignore")
 def test_the_length_of_a_vector_is_that_of_what_is_finite_however_large_or_small():
-    assert length(np.array([2.0**-10, 2.0**-11])) == math.sqrt(1.25) * 2.0**-10
-    assert length(np.zeros(2)) == length(np.array([np.nan])) == length(np.zeros(0)) == 0.0
-    assert length(np.array([3.0 * 2.0**-600, np.inf])) == 3.0 * 2.0**-600
-    assert length(np.array([3.0, -4.0, np.inf, np.nan])) == 5.0
-    assert length(np.array([3.0, 2.0, np.inf]), np.array([1.0, -2.0, 3.0])) == 5.0
-    assert length(np.array([2.0**600, 1.0]), np.array([3.0 * 2.0**-600, 4.0])) == 5.0
-    assert length(np.full(30000, 2.0**-600)) == pytest.approx(2.0**-600 * math.sqrt(30000.0))
-    assert [length(size * np.array([3.0, -4.0])) / size for size in (2.0**-700, 2.0**-520, 2.0**700)] == [5.0] * 3
+    assert norm(np.array([2.0**-10, 2.0**-11])) == math.sqrt(1.25) * 2.0**-10
+    assert norm(np.zeros(2)) == norm(np.array([np.nan])) == norm(np.zeros(0)) == 0.0
+    assert norm(np.array([3.0 * 2.0**-600, np.inf])) == 3.0 * 2.0**-600
+    assert norm(np.array([3.0, -4.0, np.inf, np.nan])) == 5.0
+    assert norm(np.array([3.0, 2.0, np.inf]), np.array([1.0, -2.0, 3.0])) == 5.0
+    assert norm(np.array([2.0**600, 1.0]), np.array([3.0 * 2.0**-600, 4.0])) == 5.0
+    assert norm(np.full(30000, 2.0**-600)) == pytest.approx(2.0**-600 * math.sqrt(30000.0))
+    assert [norm(size * np.array([3.0, -4.0])) / size for size in (2.0**-700, 2.0**-520, 2.0**700)] == [5.0] * 3
 
 
 def test_the_size_of_an_array_of_outputs_is_a_power_of_2_that_is_not_far_from_1():
     outputs = [np.array([3.0, -3.0]), 1e9, -1e-9, np.full(4, 0.3), 2.0**7.9, 0.0]
     problem = problem_of(lambda x: outputs, 1.0, vjp=lambda x, g: 0.0)
-    assert problem.output_sizes == [4.0, 256.0, 2.0**-8, 0.25, 256.0, 1.0]
-    assert problem_of(lambda x: 2.0**-7.4, 1.0).output_sizes == [2.0**-7]
+    assert problem.output_scales == [4.0, 256.0, 2.0**-8, 0.25, 256.0, 1.0]
+    assert problem_of(lambda x: 2.0**-7.4, 1.0).output_scales == [2.0**-7]
 
 
 def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
     problem = problem_of(lambda x: (64.0 * x, x / 64.0), np.ones(50), vjp=lambda x, g: 64.0 * g[0] + g[1] / 64.0)
-    weighted = np.abs(random_weights(problem, np.random.default_rng(0)) * problem.y)
+    weighted = np.abs(random_cotangent(problem, np.random.default_rng(0)) * problem.y)
     assert ((weighted >= 0.5) & (weighted <= 1.0)).all()
 
 

@@ -16,7 +16,7 @@ from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functio
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.pytest_plugin import Summary
-from micrograd_cn.testing.result_hooks import CheckResult, _error, watching
+from micrograd_cn.testing.result_hooks import CheckResult, _relative_error, result_hook
 
 TESTS = """
 import sys
@@ -107,7 +107,7 @@ def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared
         (True, math.inf, 1.0, 0.0),
         (None, math.inf, 1.0, 0.0),
     ):
-        assert _error(Comparison("it", analytic, Estimate(slope, 0.0), agrees)) == error
+        assert _relative_error(Comparison("it", analytic, Estimate(slope, 0.0), agrees)) == error
 
 
 def test_the_wrong_ones_come_first_and_of_these_the_worst():
@@ -138,7 +138,7 @@ def test_the_wrong_ones_come_first_and_of_these_the_worst():
 
 def test_whoever_watches_is_told_of_each_argument():
     found = []
-    with watching(found.append):
+    with result_hook(found.append):
         gradcheck(lambda x, w: (x * w).sum(), np.ones(2), np.ones(2), gradient=lambda x, w: (w, x))
         with pytest.raises(GradientMismatch):
             gradcheck(lambda x, w: (x * w).sum(), np.ones(2), np.ones(2), gradient=lambda x, w: (w, 2 * x))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
-from micrograd_cn.testing.causes import likely
+from micrograd_cn.testing.causes import likely_causes
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.pytrees import flatten
-from micrograd_cn.testing.report import conclude, text, verdict
-from micrograd_cn.testing.reproduce import pasted
+from micrograd_cn.testing.pytrees import flatten_pytree
+from micrograd_cn.testing.report import raise_or_warn, report_text, verdict_text
+from micrograd_cn.testing.reproduce import reproduction
 from micrograd_cn.testing.subject import Subject
 
 
@@ -27,7 +27,7 @@ def concluded(code, rows, few_bits=False):
         return x
 
     asked = Subject(f, (1.0,), ["x0"], code or "check", frozenset(), {})
-    return conclude(asked, rows, few_bits, 1)
+    return raise_or_warn(asked, rows, few_bits, 1)
 
 
 def rows(*verdicts):
@@ -35,12 +35,12 @@ def rows(*verdicts):
 
 
 def shown(title, code, rows):
-    return text(title, code, rows).split("\n")
+    return report_text(title, code, rows).split("\n")
 
 
 def test_a_table_shows_ratio_order_and_notes():
     lines = shown(
-        "title", "", [row(False, order=1.0, note="here"), row(True, "longer", -1.5, 0.0), row(None, slope=-3)]
+        "title", "", [row(False, remainder_order=1.0, note="here"), row(True, "longer", -1.5, 0.0), row(None, slope=-3)]
     )
     assert lines == [
         "title",
@@ -64,11 +64,11 @@ def test_without_an_order_its_column_is_left_out():
 @pytest.mark.parametrize(("code", "room"), [("", 13), ("def f(x):\n    return x", 11)])
 def test_a_text_has_at_most_15_lines(code, room):
     assert len(shown("title", code, rows(*[True] * room))) == 15
-    assert "more" not in text("title", code, rows(*[True] * room))
+    assert "more" not in report_text("title", code, rows(*[True] * room))
     lines = shown("title", code, rows(*[True] * (room + 1)))
     assert len(lines) == 15
     assert lines[-1] == "and 2 more ok"
-    ordered = [*rows(*[True] * (room - 1)), row(False, order=1.0)]
+    ordered = [*rows(*[True] * (room - 1)), row(False, remainder_order=1.0)]
     assert len(shown("title", code, ordered)) == 15
     assert shown("title", code, ordered)[-2:][0] == "and 2 more ok"
 
@@ -112,7 +112,7 @@ def test_nothing_compared_is_raised_and_noise_told_apart():
 def test_a_warning_points_to_who_called():
     asked = Subject(None, (1.0,), ["x0"], "check", frozenset(), {})
     with pytest.warns(PartlyCompared, match=r"^gradcheck of check at 1.0: 1 of 2 deriv.* not compared \(w\)") as caught:
-        conclude(asked, [row(None, argument="w"), row(True)], False, 1)
+        raise_or_warn(asked, [row(None, argument="w"), row(True)], False, 1)
     assert caught[0].filename == __file__
     assert concluded("", rows(True, True)) is None
 
@@ -125,21 +125,21 @@ def test_a_ratio_of_nothing_is_left_out(analytic):
 
 
 def test_an_error_is_no_less_than_the_last_digit_of_the_derivative():
-    [_, _, line] = text("", "", [Comparison("it", 3.0, Estimate(3.0, 2e-322), True)]).split("\n")
+    [_, _, line] = report_text("", "", [Comparison("it", 3.0, Estimate(3.0, 2e-322), True)]).split("\n")
     assert line.split() == ["ok", "it", "3", "3", "3e-16", "1"]
 
 
 def test_arguments_that_are_wrong_and_right_are_told():
     found = [row(False, argument="w"), row(True, argument="w"), row(True, argument="b"), row(True)]
-    assert verdict(found) == "wrong for w, right for b"
-    assert verdict(found[:2]) == "wrong for w"
+    assert verdict_text(found) == "wrong for w, right for b"
+    assert verdict_text(found[:2]) == "wrong for w"
 
 
 def test_a_direction_is_left_out_where_an_element_is_shown():
     found = [row(False, "direction of w", argument="w"), row(False, "df/dw[1]", argument="w"), row(True, "direction 1")]
-    lines = text("", "", found).split("\n")[2:]
+    lines = report_text("", "", found).split("\n")[2:]
     assert [re.split("  +", line)[1] for line in lines] == ["df/dw[1]", "direction 1"]
-    [line] = text("", "", found[:1]).split("\n")[2:]
+    [line] = report_text("", "", found[:1]).split("\n")[2:]
     assert "direction of w" in line, "where none is"
 
 
@@ -167,33 +167,35 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
     ],
 )
 def test_the_likely_cause_is_told_from_ratios_and_differences(pairs, cause):
-    found = likely([row(False, f"df/dw[{i}]", a, b, argument="w") for i, (a, b) in enumerate(pairs)])
+    found = likely_causes([row(False, f"df/dw[{i}]", a, b, argument="w") for i, (a, b) in enumerate(pairs)])
     assert found == ([f"likely, for w: {cause}"] if cause else [])
 
 
 def test_of_two_arguments_the_causes_are_told_and_one_that_all_derivatives_share_is_it():
     rows = [row(False, f"df/d{name}[0]", -6.0, 6.0, argument=name) for name in "abc"]
-    assert likely(rows) == ["likely, for a: the sign is wrong", "likely, for b: the sign is wrong"]
+    assert likely_causes(rows) == ["likely, for a: the sign is wrong", "likely, for b: the sign is wrong"]
     transposed = [replace(row(False, f"df/dw[{i}]", i, 6.0, argument="w"), cause="a transposed matrix") for i in (1, 2)]
-    assert likely(transposed) == likely(transposed[:1]) == ["likely, for w: a transposed matrix"]
-    assert likely([transposed[0], replace(transposed[1], cause="")]) == []
+    assert likely_causes(transposed) == likely_causes(transposed[:1]) == ["likely, for w: a transposed matrix"]
+    assert likely_causes([transposed[0], replace(transposed[1], cause="")]) == []
 
 
 def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     wrong, right = row(False, "df/dw[0]", 7.0, 1.0, argument="w"), row(True, "df/dw[1]", 1.0, 1.0, argument="w")
-    assert likely([wrong, right]) == []
+    assert likely_causes([wrong, right]) == []
     none = row(False, "df/dw[0]", 0.0, 1.0, argument="w")
-    assert likely([none, right]) == ["likely, for w: some elements get no gradient"]
-    assert likely([none, replace(wrong, title="direction of w")]) == ["likely, for w: some elements get no gradient"]
+    assert likely_causes([none, right]) == ["likely, for w: some elements get no gradient"]
+    assert likely_causes([none, replace(wrong, title="direction of w")]) == [
+        "likely, for w: some elements get no gradient"
+    ]
     missing = "likely, for w: a gradient is missing: 0 or None is returned"
-    assert likely([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
+    assert likely_causes([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
 
 
 def test_an_order_that_tells_nothing_is_not_shown():
-    lines = shown("title", "", [row(False, order=2.2)])
+    lines = shown("title", "", [row(False, remainder_order=2.2)])
     assert len(lines) == 3
     assert "order" not in "".join(lines)
-    assert "order" in shown("title", "", [row(False, order=2.2), row(False, order=1.1)])[1]
+    assert "order" in shown("title", "", [row(False, remainder_order=2.2), row(False, remainder_order=1.1)])[1]
 
 
 def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
@@ -206,11 +208,11 @@ def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
 def test_code_to_paste_runs_and_has_the_same_types_and_shapes():
     small, large = np.float32([[1.5, -2.0]]), np.linspace(0.5, 4.0, 300).reshape(3, 100)
     for args in ((small, 2.0), (large, {"w": small}), (np.ones(40, int), large)):
-        lines = pasted(Subject(None, args, ["x", "y"], "f", frozenset(), {}))
+        lines = reproduction(Subject(None, args, ["x", "y"], "f", frozenset(), {}))
         found = []
         exec("\n".join(lines), {"f": None, "gradcheck": lambda f, *xs, found=found: found.extend(xs)})
         for x, y in zip(args, found, strict=True):
-            for (_, a), (_, b) in zip(flatten(x)[0], flatten(y)[0], strict=True):
+            for (_, a), (_, b) in zip(flatten_pytree(x)[0], flatten_pytree(y)[0], strict=True):
                 assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
     assert (found[1] > 0.0).all(), "positive numbers stay positive"
 
@@ -276,6 +278,6 @@ def test_an_error_that_is_none_is_shown_as_0():
         Comparison("tiny", 2e-300, Estimate(1e-300, 2e-322), False),
         Comparison("none", 0.0, Estimate(0.0, 2e-322), True),
     ]
-    lines = text("", "", rows).splitlines()
+    lines = report_text("", "", rows).splitlines()
     assert [line.split()[4] for line in lines[2:4]] == ["0", "0"]
     assert "e-322" not in "".join(lines)

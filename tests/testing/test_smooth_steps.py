@@ -8,7 +8,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL
-from micrograd_cn.testing.smooth_steps import NudgedValue, fits, input_node, is_smooth, smooth_step
+from micrograd_cn.testing.smooth_steps import NudgedValue, fits_domain, is_smooth, nudged_input, smooth_step
 
 from .rows import grouped
 
@@ -19,7 +19,7 @@ def row(forward, count=1, **fields):
 
 
 def at(x, place=0, domain=REAL, kinked=False):
-    return input_node(x, place, domain, kinked)
+    return nudged_input(x, place, domain, kinked)
 
 
 def is_kept(op, *xs, domain=REAL):
@@ -51,16 +51,16 @@ def is_kept(op, *xs, domain=REAL):
     ],
 )
 def test_an_input_is_nudged_by_a_step_that_suits_its_size(x, domain, kinked, nudge):
-    node = input_node(x, 0, domain, kinked)
-    assert node.beside == [pytest.approx(x - nudge, abs=0.01 * nudge), pytest.approx(x + nudge, abs=0.01 * nudge)]
-    assert (node.here, node.noise, node.inputs, node.step) == (x, 0.0, 1, None)
+    node = nudged_input(x, 0, domain, kinked)
+    assert node.nudged == [pytest.approx(x - nudge, abs=0.01 * nudge), pytest.approx(x + nudge, abs=0.01 * nudge)]
+    assert (node.value, node.noise, node.input_mask, node.step) == (x, 0.0, 1, None)
 
 
 def test_a_later_input_stays_where_it_is_while_earlier_ones_are_nudged():
-    node = input_node(3.0, 2, REAL, False)
-    assert node.beside == pytest.approx([3.0, 3.0, 3.0, 3.0, 2.95, 3.05])
-    assert node.inputs == 0b100
-    assert [at(3.0).at(k) for k in (0, 1, 2, 5)] == pytest.approx([2.95, 3.05, 3.0, 3.0])
+    node = nudged_input(3.0, 2, REAL, False)
+    assert node.nudged == pytest.approx([3.0, 3.0, 3.0, 3.0, 2.95, 3.05])
+    assert node.input_mask == 0b100
+    assert [at(3.0).nudged_value(k) for k in (0, 1, 2, 5)] == pytest.approx([2.95, 3.05, 3.0, 3.0])
 
 
 def test_inputs_are_told_apart_though_they_have_the_same_numbers():
@@ -69,13 +69,13 @@ def test_inputs_are_told_apart_though_they_have_the_same_numbers():
 
 
 def test_a_node_fits_a_domain_where_twice_its_nudge_stays_inside():
-    assert fits(at(1.0), (0.89, 1.11))
-    assert not fits(at(1.0), (0.91, 2.0))
-    assert not fits(at(1.0), (0.0, 1.09))
-    assert not fits(at(1.0), (1.5, 2.0))
+    assert fits_domain(at(1.0), (0.89, 1.11))
+    assert not fits_domain(at(1.0), (0.91, 2.0))
+    assert not fits_domain(at(1.0), (0.0, 1.09))
+    assert not fits_domain(at(1.0), (1.5, 2.0))
     one_sided = NudgedValue(1.0, [1.0, 1.4], 0.0, 1)
-    assert fits(one_sided, (0.1, 1.9))
-    assert not fits(one_sided, (0.3, 1.9)), "it may go as far to the other side"
+    assert fits_domain(one_sided, (0.1, 1.9))
+    assert not fits_domain(one_sided, (0.3, 1.9)), "it may go as far to the other side"
 
 
 # Points of `check_op`.
@@ -119,15 +119,15 @@ def test_a_kink_function_that_is_constant_nearby_is_away_from_0_be_it_small():
 def test_a_step_knows_its_value_at_and_beside_the_point():
     x, y = at(1.0), at(3.0, 1)
     node = smooth_step(mc.mul, [x, y], [x, y])
-    assert node.here == 3.0
-    assert node.beside == pytest.approx([0.95 * 3.0, 1.05 * 3.0, 2.95, 3.05])
-    assert node.inputs == 0b11
+    assert node.value == 3.0
+    assert node.nudged == pytest.approx([0.95 * 3.0, 1.05 * 3.0, 2.95, 3.05])
+    assert node.input_mask == 0b11
     assert node.step == (mc.mul, [x, y])
     later = smooth_step(mc.add, [y, 10.0], [x, y])
-    assert later.beside == pytest.approx([13.0, 13.0, 12.95, 13.05])
-    assert later.inputs == 0b10
+    assert later.nudged == pytest.approx([13.0, 13.0, 12.95, 13.05])
+    assert later.input_mask == 0b10
     of_first = smooth_step(mc.mul, [2.0, x], [x, y])
-    assert of_first.beside == pytest.approx([1.9, 2.1])
+    assert of_first.nudged == pytest.approx([1.9, 2.1])
 
 
 def test_a_step_of_constants_alone_is_none():
@@ -227,7 +227,7 @@ def test_a_step_is_left_out_where_an_operand_is_lost_beside_another():
     assert None not in added(lambda x: 1e4 * x)
     assert None not in added(lambda x: x - x), "it does not move at all"
     falling = row(lambda x: 80.0 - math.exp(100.0 - 100.0 * x))
-    assert smooth_step(falling, [x], [x]).beside == pytest.approx([-68.4, 80.0], abs=0.1)
+    assert smooth_step(falling, [x], [x]).nudged == pytest.approx([-68.4, 80.0], abs=0.1)
     assert None not in added(falling.forward), "to one side it moves far"
     exact = smooth_step(row(lambda x: x), [x], [x])
     flat = smooth_step(row(lambda a, b: 0.0, 2), [exact, exact], [x])

@@ -13,11 +13,11 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from micrograd_cn.testing.array_check import subject_rows
-from micrograd_cn.testing.pytrees import flatten, in_place_of, parts
-from micrograd_cn.testing.reproduce import code
-from micrograd_cn.testing.subject import parameter_names, subject
-from micrograd_cn.testing.subject import shown as shown_in_a_line
+from micrograd_cn.testing.array_check import compare_arrays
+from micrograd_cn.testing.pytrees import flatten_pytree, flatten_up_to, parts
+from micrograd_cn.testing.reproduce import to_code
+from micrograd_cn.testing.subject import make_subject, parameter_names
+from micrograd_cn.testing.subject import one_line as shown_in_a_line
 
 X, Y = np.array([1.25, -0.5]), np.array([0.5, 2.0])
 
@@ -172,7 +172,7 @@ def test_dataclasses_and_named_tuples_are_arguments_and_gradients(kind):
 
 def test_a_structure_is_taken_apart_and_put_together():
     tree = collections.OrderedDict(a=[1.0, (2.0,)], b=Layer(X, 3.0), c=Pair(4.0, {}))
-    leaves, rebuild = flatten(tree, "p")
+    leaves, rebuild = flatten_pytree(tree, "p")
     assert [path for path, _ in leaves] == [
         "p['a'][0]",
         "p['a'][1][0]",
@@ -184,10 +184,10 @@ def test_a_structure_is_taken_apart_and_put_together():
     again = rebuild([x for _, x in leaves])
     assert repr(again) == repr(tree)  # arrays are not equal or unequal as a whole
     assert type(again) is collections.OrderedDict
-    assert list(in_place_of(None, tree, "it")) == [None] * 6
-    assert list(in_place_of([2.0] * 300, [1.0] * 300, "it")) == [2.0] * 300
+    assert list(flatten_up_to(None, tree, "it")) == [None] * 6
+    assert list(flatten_up_to([2.0] * 300, [1.0] * 300, "it")) == [2.0] * 300
     with pytest.raises(ValueError, match=r"it must have 2 parts for \['a'\], as a list of 2 has, got a float"):
-        list(in_place_of({"a": 1.0, "b": None, "c": None}, tree, "it"))
+        list(flatten_up_to({"a": 1.0, "b": None, "c": None}, tree, "it"))
 
 
 def test_a_name_is_the_parameters_or_a_number():
@@ -201,17 +201,17 @@ def test_a_name_is_the_parameters_or_a_number():
 
 def test_arguments_are_code_that_runs():
     tree = {"w": np.array([[1.5, np.nan]], "float32"), "n": (1,), "p": Pair([2.0], -np.inf)}
-    text = code(tree)
+    text = to_code(tree)
     again = eval(text, {"np": np, "Pair": Pair, "inf": np.inf})
     assert again["w"].dtype == np.float32
     assert again["w"].shape == (1, 2)
-    assert code(again) == text
-    assert code((1, [2.5, (3, 4)])) == "(1, [2.5, (3, 4)])"
-    assert code(np.ones(3, "float32"), 3) == "np.array([1.0, 1.0, 1.0], dtype='float32')"
+    assert to_code(again) == text
+    assert to_code((1, [2.5, (3, 4)])) == "(1, [2.5, (3, 4)])"
+    assert to_code(np.ones(3, "float32"), 3) == "np.array([1.0, 1.0, 1.0], dtype='float32')"
     for kind, exact in (("float64", ""), ("float32", ".astype('float32')"), ("float16", ".astype('float16')")):
         for x in (-1.0, [0.0, 1.0, 1.0, 1.0]):
-            assert code(np.array(x * np.ones(4), kind), 3) == f"np.random.default_rng(0).normal(size=(4,)){exact}"
-    for x, shown in ((X, True), (np.ones(99), False)):
+            assert to_code(np.array(x * np.ones(4), kind), 3) == f"np.random.default_rng(0).normal(size=(4,)){exact}"
+    for x, one_line in ((X, True), (np.ones(99), False)):
         with pytest.raises(GradientMismatch) as caught:
             gradcheck(lambda x: x * x, x, vjp=lambda x, g: g * x)
         written = "import numpy as np\nx = np.array([1.25, -0.5], dtype='float64')\ngradcheck(f, x, vjp=vjp)"
@@ -219,7 +219,7 @@ def test_arguments_are_code_that_runs():
             "\nx = abs(np.random.default_rng(0).normal(size=(99,)))\n"
             "gradcheck(f, x, vjp=vjp)  # other numbers of the same type and shape: x"
         )
-        assert (written in str(caught.value), drawn in str(caught.value)) == (shown, not shown)
+        assert (written in str(caught.value), drawn in str(caught.value)) == (one_line, not one_line)
     how = {"kwargs": {"p": 3}, "static": ["c"]}
     with pytest.raises(GradientMismatch, match=r"\ngradcheck\(f, x, c, vjp=vjp, kwargs=\{'p': 3\}, static=\['c'\]\)$"):
         gradcheck(lambda x, c, p: c * x**p, X, Y, **how, vjp=lambda x, c, g, p: (g * x, None))
@@ -230,7 +230,7 @@ def test_arguments_are_code_that_runs():
 
 def test_what_is_rebuilt_has_other_leaves_and_what_it_was_made_of_has_its_own():
     layer, ordered = Layer(X, 3.0), collections.OrderedDict(a=1.0)
-    leaves, rebuild = flatten([layer, ordered])
+    leaves, rebuild = flatten_pytree([layer, ordered])
     assert len(leaves) == 4
     made = rebuild([Y, 5.0, "other", 2.0])
     assert (made[0].b, made[0].name, made[1]["a"]) == (5.0, "other", 2.0)
@@ -243,7 +243,7 @@ def test_what_only_looks_like_a_structure_is_a_leaf_and_a_field_makes_no_array()
         w: float
         dtype: str
 
-    assert [path for path, _ in flatten(Typed(1.0, "float32"))[0]] == [".w", ".dtype"]
+    assert [path for path, _ in flatten_pytree(Typed(1.0, "float32"))[0]] == [".w", ".dtype"]
     for leaf in (Layer, types.SimpleNamespace(_fields=("w",)), np.ones(2), np.float32(1.0), None, "text"):
         assert parts(leaf) is None
 
@@ -255,8 +255,8 @@ def test_a_structure_that_differs_is_refused_by_its_parts_or_keys():
         b: float
 
     fields = {"w": 1.0, "b": 2.0, "name": None}
-    assert list(in_place_of(fields, Layer(0.0, 0.0), "it")) == [1.0, 2.0, None]
-    assert list(in_place_of(np.array([4.0]), [1.0], "it")) == [4.0]
+    assert list(flatten_up_to(fields, Layer(0.0, 0.0), "it")) == [1.0, 2.0, None]
+    assert list(flatten_up_to(np.array([4.0]), [1.0], "it")) == [4.0]
     for tree, model, message in (
         (1.0, [2.0], "it must have 1 parts, as a list of 1 has, got a float$"),
         ([1.0, 2.0], [2.0], "it must have 1 parts, as a list of 1 has, got a list of 2$"),
@@ -267,7 +267,7 @@ def test_a_structure_that_differs_is_refused_by_its_parts_or_keys():
         (Other(1.0, 2.0), Layer(1.0, 2.0), r"the keys \['w', 'b', 'name'\], got a Other$"),
     ):
         with pytest.raises(ValueError, match=message):
-            list(in_place_of(tree, model, "it"))
+            list(flatten_up_to(tree, model, "it"))
 
 
 def test_a_function_with_a_method_apply_or_backward_of_its_own_is_called_as_it_is():
@@ -293,7 +293,7 @@ def test_a_function_with_a_method_apply_or_backward_of_its_own_is_called_as_it_i
     gradcheck(square, X, vjp=square.backward)
     gradcheck(Doubled, 0.5)
     gradcheck(Pair, X, 2.0, vjp=lambda w, b, g: (g.w, g.b))
-    assert subject(square.apply, (X,), None, ()).name == "apply"
+    assert make_subject(square.apply, (X,), None, ()).name == "apply"
     assert parameter_names(square.forward, 1) == ["x"]
 
 
@@ -343,12 +343,12 @@ def test_a_name_is_that_of_the_function_or_of_the_class_that_is_applied():
         (np.hypot, "hypot", ["x0", "x1"]),
         (functools.partial(math.hypot), "functools.partial(<built-in function hypot>)", ["x0", "x1"]),
     ):
-        found = subject(f, (0.5, 2), None, ())
+        found = make_subject(f, (0.5, 2), None, ())
         assert (found.name, found.names) == (name, names)
     assert parameter_names(Plain().method, 1) == ["x"]
     assert parameter_names(functools.cache(lambda a, b: a), 2) == ["a", "b"]
     nameless = types.SimpleNamespace(name=3)
-    assert subject(nameless, (0.5,), None, ()).name == "namespace(name=3)"
+    assert make_subject(nameless, (0.5,), None, ()).name == "namespace(name=3)"
 
 
 def test_a_heading_names_what_has_names_and_code_is_what_has_lines():
@@ -358,7 +358,7 @@ def test_a_heading_names_what_has_names_and_code_is_what_has_lines():
         (lambda y, z: y, "gradcheck of <lambda> at y = 0.5, z = 2", ""),
         (types.SimpleNamespace(name="def f(x):\n    return x"), "gradcheck of f at 0.5, 2", "def f(x):\n    return x"),
     ):
-        found = subject(f, (0.5, 2), None, ())
+        found = make_subject(f, (0.5, 2), None, ())
         assert (found.heading, found.code) == (heading, shows)
 
 
@@ -373,18 +373,18 @@ def test_one_tuple_stays_one_where_f_takes_one_or_does_not_say():
         np.array,
         np.add,
     ):
-        assert subject(f, (pair,), None, ()).args == (pair,)
+        assert make_subject(f, (pair,), None, ()).args == (pair,)
     for f in (lambda x, y: x, lambda x, y, z=0.0: x, lambda x, y, /: x, operator.mul):
-        assert subject(f, (pair,), None, ()).args is pair
+        assert make_subject(f, (pair,), None, ()).args is pair
     for args in (((3.0, 4.0),), ((),)):
-        assert subject(math.hypot, args, None, ()).args is args, "no arrays are in it"
+        assert make_subject(math.hypot, args, None, ()).args is args, "no arrays are in it"
     for args in ((Pair(X, Y),), ([X, Y],), ((Value(1.0), Value(2.0)),), ((Value(1.0), X),), (pair, X)):
-        assert subject(lambda x, y: x, args, None, ()).args is args
+        assert make_subject(lambda x, y: x, args, None, ()).args is args
 
 
 def test_a_constant_has_a_name_or_a_number_from_either_end():
     def static(*which):
-        return subject(lambda x, eps: x, (X, 1e-5), None, which).static
+        return make_subject(lambda x, eps: x, (X, 1e-5), None, which).static
 
     assert static() == frozenset()
     assert static(0) == static(-2) == static("x") == {"x"}
@@ -455,7 +455,7 @@ def test_of_a_module_all_parameters_are_compared_and_buffers_stay(torch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(norm, x)
-    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
+    assert all(torch.tied_elements(buffer, before[name]) for name, buffer in norm.named_buffers())
     assert norm.weight.grad is None
 
 
@@ -494,7 +494,7 @@ def test_custom_derivatives_of_jax():
     cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * x**2 * g,))
     x = jax.numpy.array([0.5, -1.25, 2.0])
     gradcheck(cube, x)
-    assert subject(cube, (x,), None, ()).names == ["x"]
+    assert make_subject(cube, (x,), None, ()).names == ["x"]
     with jax.experimental.enable_x64() if hasattr(jax.experimental, "enable_x64") else jax.enable_x64(True):
         gradcheck(lambda x: x**3, jax.numpy.array([0.5, -1.25]), order=2)
     with pytest.raises(NothingCompared, match=r"x is of whole ones; write x\.astype\(float\)"):
@@ -540,17 +540,17 @@ def test_a_module_is_a_function_of_copies_and_what_is_frozen_stays_so(torch):
     linear = torch.nn.Linear(3, 2).double()
     linear.bias.requires_grad_(False)
     x, labels, w = torch.randn(4, 3).double(), torch.arange(4), torch.randn(2, requires_grad=True)
-    found = subject(linear, (x, labels, w), None, [0])
+    found = make_subject(linear, (x, labels, w), None, [0])
     parameters, copied, *others = found.args
     assert {name: p.requires_grad for name, p in parameters.items()} == {"weight": True, "bias": False}
     assert parameters["weight"] is not linear.weight
-    assert torch.equal(parameters["weight"], linear.weight)
+    assert torch.tied_elements(parameters["weight"], linear.weight)
     assert (copied is not x, copied.requires_grad, x.requires_grad) == (True, True, False)
     assert others[0] is labels
     assert others[1] is w
     assert found.names[0] == "parameters"
-    assert subject(linear, (x,), None, ["parameters"]).static == {"parameters"}
-    assert subject(linear, (x,), None, [0]).static == {"input"}
+    assert make_subject(linear, (x,), None, ["parameters"]).static == {"parameters"}
+    assert make_subject(linear, (x,), None, [0]).static == {"input"}
     assert shown_in_a_line(x) == "float64[4, 3]"
 
 
@@ -573,7 +573,7 @@ def test_pytrees_that_jax_knows_are_taken_apart():
         found, rebuild = parts(Box(*inside))
         assert tuple(part for _, part in found) == inside
         assert rebuild([4.0] * len(inside)).inside == (4.0,) * len(inside)
-    assert [x for _, x in flatten({"a": Box(1.0, Box(2.0))})[0]] == [1.0, 2.0]
+    assert [x for _, x in flatten_pytree({"a": Box(1.0, Box(2.0))})[0]] == [1.0, 2.0]
     for leaf in (None, 1.0, jax.numpy.ones(2), object()):
         assert parts(leaf) is None
 
@@ -608,7 +608,7 @@ def test_a_wrong_third_derivative_is_found_whether_the_tensor_asks_for_a_gradien
 
 def test_a_derivative_of_higher_order_is_one_by_the_upstream_gradients_too(torch):
     x = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    rows, few_bits = subject_rows(subject(lambda x: x**3, (x,), None, ()), {}, 3, None, None, 0)
+    rows, few_bits = compare_arrays(make_subject(lambda x: x**3, (x,), None, ()), {}, 3, None, None, 0)
     assert [row.title for row in rows] == [
         "df/dx",
         *(f"dd1f[0]/d{by}" for by in ("x", "upstream")),
@@ -617,15 +617,15 @@ def test_a_derivative_of_higher_order_is_one_by_the_upstream_gradients_too(torch
     assert [row.analytic for row in rows] == [0.75, 3.0, 0.75, 6.0, 3.0, 3.0, 3.0, 0.0, 0.75]
     assert all(row.agrees for row in rows)
     assert not few_bits
-    wrong = subject_rows(subject(lambda x: x.detach() * x, (x,), None, ()), {}, 3, None, None, 0)[0]
+    wrong = compare_arrays(make_subject(lambda x: x.detach() * x, (x,), None, ()), {}, 3, None, None, 0)[0]
     assert [row.title for row in wrong] == ["df/dx"], "of a wrong gradient no derivative is of use"
-    cubes = subject(lambda x, n: x**n, (torch.ones(2, dtype=torch.float64), 3), None, ["n"])
-    drawn = [subject_rows(cubes, {}, 2, None, None, seed)[0][4].analytic for seed in range(5)]
+    cubes = make_subject(lambda x, n: x**n, (torch.ones(2, dtype=torch.float64), 3), None, ["n"])
+    drawn = [compare_arrays(cubes, {}, 2, None, None, seed)[0][4].analytic for seed in range(5)]
     assert len(set(drawn)) > 2, "the seed draws the upstream gradient"
-    assert subject_rows(cubes, {}, 2, None, None, 1)[0][4].analytic == drawn[1]
+    assert compare_arrays(cubes, {}, 2, None, None, 1)[0][4].analytic == drawn[1]
 
 
 def test_it_is_said_whether_the_type_is_one_of_few_bits():
     for kind, few in (("float16", True), ("float32", False), ("float64", False)):
-        asked = subject(lambda x: 2 * x, (np.ones(2, kind),), None, ())
-        assert subject_rows(asked, {"vjp": lambda x, g: 2 * g}, 1, None, None, 0)[1] is few
+        asked = make_subject(lambda x: 2 * x, (np.ones(2, kind),), None, ())
+        assert compare_arrays(asked, {"vjp": lambda x, g: 2 * g}, 1, None, None, 0)[1] is few

@@ -12,15 +12,15 @@ from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import suspicious_intervals as module
 from micrograd_cn.testing.suspicious_intervals import (
-    _fast,
-    _found,
+    _fast_cells,
+    _find_suspicious,
     _grid,
     _has_kink,
-    _persistent,
-    _sampler,
+    _persistent_part,
+    _sample_along,
     _unexplained,
-    dense_intervals,
-    few,
+    arities_among,
+    suspicious_intervals,
 )
 
 
@@ -58,7 +58,7 @@ def test_the_grid_is_dense_at_the_ends_of_a_domain_and_within_a_narrow_one():
 
 def test_a_grid_is_made_once():
     assert _grid(REAL) is _grid(REAL)
-    assert dense_intervals(mc.tanh) is dense_intervals(mc.tanh)
+    assert suspicious_intervals(mc.tanh) is suspicious_intervals(mc.tanh)
 
 
 # What is sampled.
@@ -66,9 +66,9 @@ def test_a_grid_is_made_once():
 
 def test_a_row_is_sampled_along_one_operand_with_its_own_partial():
     row = Op("own", lambda a, b: a * b * b, (lambda y, a, b: b * b, lambda y, a, b: 2 * a * b))
-    assert _sampler(row, 0, [5.0, 3.0])(2.0) == (2.0, 18.0, 9.0)
-    assert _sampler(row, 1, [5.0, 3.0])(2.0) == (2.0, 20.0, 20.0)
-    whole = _sampler(Op("own", lambda x: x, (lambda y, x: 1,)), 0, [0.0])(2.0)
+    assert _sample_along(row, 0, [5.0, 3.0])(2.0) == (2.0, 18.0, 9.0)
+    assert _sample_along(row, 1, [5.0, 3.0])(2.0) == (2.0, 20.0, 20.0)
+    whole = _sample_along(Op("own", lambda x: x, (lambda y, x: 1,)), 0, [0.0])(2.0)
     assert isinstance(whole[2], float)
 
 
@@ -78,7 +78,7 @@ def test_what_raises_is_sampled_as_nan():
         Op("bad", lambda x: 1 / 0, (lambda y, x: 1.0,)),
         Op("bad", lambda x: x, (lambda y, x: None,)),
     ):
-        x, y, partial = _sampler(row, 0, [0.0])(2.0)
+        x, y, partial = _sample_along(row, 0, [0.0])(2.0)
         assert x == 2.0
         assert math.isnan(y)
         assert math.isnan(partial)
@@ -92,7 +92,7 @@ def test_the_other_operands_differ_and_are_inside_their_domains_near_0():
         return 0.0
 
     domains = ((10.0, inf), (-inf, inf), (-1.0, 1.0))
-    dense_intervals(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smoothness=Smoothness(domain=domains)))
+    suspicious_intervals(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smoothness=Smoothness(domain=domains)))
     assert all(low < x < high for xs in asked for x, (low, high) in zip(xs, domains, strict=True))
     constant = [max({*column}, key=column.count) for column in zip(*asked, strict=True)]
     fractions = [(x - low) / (high - low) for x, low, high in zip(constant, (10, -3, -1), (16, 3, 1), strict=True)]
@@ -112,7 +112,7 @@ def test_a_row_of_any_number_of_operands_is_looked_at_with_four():
     def partials(y, *xs):
         return tuple([1.1 if i == 3 and 1.3 < x < 1.4 else 1.0 for i, x in enumerate(xs)])
 
-    assert dense_intervals(Op("bad", forward, partials)) == (((1.3, 1.4),),)
+    assert suspicious_intervals(Op("bad", forward, partials)) == (((1.3, 1.4),),)
     assert counts == {4}
 
 
@@ -125,7 +125,7 @@ def test_each_operand_of_a_row_has_its_own_dense_intervals():
         lambda a, b: a + 2.0 * b,
         (lambda y, a, b: wrong(a, -2.0, -1.9), lambda y, a, b: 2.0 * wrong(b, 0.5, 0.6)),
     )
-    assert dense_intervals(bad) == (((-2.0, -1.9),), ((0.5, 0.6),))
+    assert suspicious_intervals(bad) == (((-2.0, -1.9),), ((0.5, 0.6),))
 
 
 def test_the_worst_eight_of_many_intervals_are_kept_in_order():
@@ -135,15 +135,17 @@ def test_the_worst_eight_of_many_intervals_are_kept_in_order():
         k = math.floor(x)
         return 1.0 + (sizes[k] if 0 <= k < 10 and 0.25 <= x - k <= 0.5 and k < 8 else 0.0)
 
-    lows = [low for ((low, _),) in [(interval,) for interval in dense_intervals(Op("bad", lambda x: x, (partial,)))[0]]]
+    lows = [
+        low for ((low, _),) in [(interval,) for interval in suspicious_intervals(Op("bad", lambda x: x, (partial,)))[0]]
+    ]
     assert [math.floor(low) for low in lows] == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert len(lows) == module.MOST
+    assert len(lows) == module.MAX_INTERVALS
 
     def of_ten(y, x):
         k = math.floor(x + 5.0)
         return 1.0 + (0.01 * sizes[k] if 0 <= k < 10 and 0.25 <= x + 5.0 - k <= 0.5 else 0.0)
 
-    [found] = dense_intervals(Op("bad", lambda x: x, (of_ten,)))
+    [found] = suspicious_intervals(Op("bad", lambda x: x, (of_ten,)))
     assert [math.floor(low + 5.0) for low, _ in found] == [k for k in range(10) if sizes[k] > 2]
 
 
@@ -197,30 +199,30 @@ def test_of_a_smooth_cell_nothing_stays_unexplained():
     ):
         cell = cell_of(value, partial, low, 1.7)
         assert _unexplained(*cell[1:]) > 0.01
-        assert _persistent(*cell) is None
+        assert _persistent_part(*cell) is None
 
 
 def test_of_a_cell_with_a_jump_the_thirty_second_part_around_it_is_returned():
     for place in (0.3, 0.7001, 0.98):
         cell = cell_of(lambda x, place=place: 0.0 if x < place else 1.0, lambda x: 0.0, 0.0, 1.0)
-        low, high = _persistent(*cell)
+        low, high = _persistent_part(*cell)
         assert low < place < high
         assert high - low == 1.0 / 32.0
 
 
 def test_a_cell_is_not_narrowed_where_both_halves_are_wrong():
-    assert _persistent(*cell_of(lambda x: x, lambda x: 1.1, 1.0, 2.0)) == (1.0, 2.0)
+    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.1, 1.0, 2.0)) == (1.0, 2.0)
     quarter = cell_of(lambda x: x, lambda x: 1.1 if 1.25 <= x <= 1.5 else 1.0, 1.0, 2.0)
-    assert _persistent(*quarter) in ((1.0, 2.0), (1.0, 1.5), (1.25, 1.5))
+    assert _persistent_part(*quarter) in ((1.0, 2.0), (1.0, 1.5), (1.25, 1.5))
     two = cell_of(lambda x: (x > 1.1) + (x > 1.9), lambda x: 0.0, 1.0, 2.0)
-    assert _persistent(*two) == (1.0, 2.0)
+    assert _persistent_part(*two) == (1.0, 2.0)
     close = cell_of(lambda x: (x > 1.55) + (x > 1.7), lambda x: 0.0, 1.0, 2.0)
-    assert _persistent(*close) == (1.5, 1.75)
+    assert _persistent_part(*close) == (1.5, 1.75)
 
 
 def test_a_mistake_of_a_thousandth_is_suspicious_and_none_of_a_hundredth_of_that():
-    assert _persistent(*cell_of(lambda x: x, lambda x: 1.003, 1.0, 2.0)) == (1.0, 2.0)
-    assert _persistent(*cell_of(lambda x: x, lambda x: 1.00001, 1.0, 2.0)) is None
+    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.003, 1.0, 2.0)) == (1.0, 2.0)
+    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.00001, 1.0, 2.0)) is None
 
 
 # Where the partial changes fast.
@@ -263,26 +265,26 @@ def rates(**others):
     ],
 )
 def test_cells_in_which_the_partial_changes_four_times_as_fast_as_on_both_sides(around, fast):
-    assert _fast(cells_of(rates(**around))) == fast
+    assert _fast_cells(cells_of(rates(**around))) == fast
 
 
 def test_it_is_the_rate_that_is_compared_not_the_change():
-    assert _fast(cells_of([0.1 * rate for rate in rates(at12=4.1)])) == [12]
-    assert _fast(cells_of([0.1 * rate for rate in rates(at12=3.9)])) == []
+    assert _fast_cells(cells_of([0.1 * rate for rate in rates(at12=4.1)])) == [12]
+    assert _fast_cells(cells_of([0.1 * rate for rate in rates(at12=3.9)])) == []
     places = [0.1 * k + (0.8 if k > 12 else 0.0) for k in range(26)]  # one cell is nine times as wide
-    assert _fast(list(itertools.pairwise([(x, 0.0, x) for x in places]))) == []
+    assert _fast_cells(list(itertools.pairwise([(x, 0.0, x) for x in places]))) == []
 
 
 def test_a_fast_change_is_none_beside_a_large_partial_or_far_out():
     peak = rates(at12=9.0)
-    assert _fast(cells_of(peak, partial=800.0)) == [12], "0.9 is more than a thousandth of 801.2"
-    assert _fast(cells_of(peak, partial=-800.0)) == [12]
-    assert _fast(cells_of(peak, partial=900.0)) == []
-    assert _fast(cells_of(peak, partial=-910.0)) == []
+    assert _fast_cells(cells_of(peak, partial=800.0)) == [12], "0.9 is more than a thousandth of 801.2"
+    assert _fast_cells(cells_of(peak, partial=-800.0)) == [12]
+    assert _fast_cells(cells_of(peak, partial=900.0)) == []
+    assert _fast_cells(cells_of(peak, partial=-910.0)) == []
     for start in (-7.5, 5.0):
-        assert _fast(cells_of(peak, start=start)) == [12]
+        assert _fast_cells(cells_of(peak, start=start)) == [12]
     for start in (-8.5, 6.5):
-        assert _fast(cells_of(peak, start=start)) == []
+        assert _fast_cells(cells_of(peak, start=start)) == []
 
 
 # Kinks.
@@ -329,7 +331,7 @@ def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_op
 
 
 def intervals_of(value, partial, grid, has_kink=lambda interval: False):
-    return _found(sampled(value, partial), grid, has_kink)
+    return _find_suspicious(sampled(value, partial), grid, has_kink)
 
 
 def test_suspicious_cells_beside_each_other_are_one_interval_as_suspicious_as_the_worst():
@@ -357,10 +359,10 @@ def test_a_cell_in_which_a_right_partial_changes_fast_is_the_least_suspicious():
     found = intervals_of(lambda x: 2.0 * x + bump(x), lambda x: 2.0 - 800.0 * (x - 2.05) * bump(x), grid)
     [(low, high)] = found
     assert 1.8 < low < 2.05 < high < 2.3
-    assert found[low, high] == module.PART
+    assert found[low, high] == module.UNEXPLAINED_PART
 
 
 def test_the_operands_that_a_row_takes():
-    assert few(mc.mul, (1, 2, 3)) == (2,)
-    assert few(Op("own", max, max, arities=(4, 7)), (1, 7)) == (7,)
-    assert few(Op("own", max, max, arities=(4, 7)), (1, 2)) == (4,)
+    assert arities_among(mc.mul, (1, 2, 3)) == (2,)
+    assert arities_among(Op("own", max, max, arities=(4, 7)), (1, 7)) == (7,)
+    assert arities_among(Op("own", max, max, arities=(4, 7)), (1, 2)) == (4,)
