@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing.pytrees import flatten, leaves, parts
+from micrograd_cn.testing.pytrees import flatten_pytree, leaves, parts
 
 
 class Box:
@@ -61,7 +61,7 @@ def test_what_jax_knows_has_the_parts_that_it_says_and_is_rebuilt_of_others(boxe
 def test_structures_in_structures_are_taken_apart_to_the_leaves(boxes):
     tree = {"a": boxes(1.0, boxes(2.0, [3.0])), "b": (boxes(4.0),)}
     assert leaves(tree) == [1.0, 2.0, 3.0, 4.0]
-    paths, rebuild = flatten(tree, "p")
+    paths, rebuild = flatten_pytree(tree, "p")
     assert [path for path, _ in paths] == [
         "p['a'][<flat index 0>]",
         "p['a'][<flat index 1>][<flat index 0>]",
