@@ -206,17 +206,26 @@ def test_a_derivative_may_fail_elsewhere():
     assert (g == 2.0 * u).all()
 
 
-def test_what_f_keeps_from_other_points_is_told():
+@pytest.mark.parametrize(
+    ("result", "how"),
+    [
+        (np.asarray, lambda last: {"vjp": lambda x, g: 2 * g * last["x"]}),
+        (np.asarray, lambda last: {"jacobian": lambda x: np.diag(2 * last["x"])}),
+        (np.sum, lambda last: {"gradient": lambda x: 2 * last["x"]}),
+    ],
+    ids=["vjp", "jacobian", "gradient"],
+)
+def test_what_f_keeps_from_other_points_is_told_whatever_form_the_derivative_has(result, how):
     last = {}
 
     def f(x):
         last["x"] = x.copy()
-        return x * x
+        return result(x * x)
 
     with pytest.raises(
         GradientMismatch, match=r"gradient for x\[0\] is another one after calls of f: does f keep a resu"
     ):
-        gradcheck(f, draw(4), vjp=lambda x, g: 2 * g * last["x"])
+        gradcheck(f, draw(4), **how(last))
 
 
 @pytest.mark.parametrize("outputs", [1, 4])
