@@ -14,8 +14,8 @@ class Tensor:
 
     __module__ = "torch"
 
-    def __init__(self, data, requires_grad=False, partials=()):
-        self.data, self.requires_grad, self.partials = np.asarray(data), requires_grad, partials
+    def __init__(self, data, requires_grad=False, partials=(), once=False):
+        self.data, self.requires_grad, self.partials, self.once = np.asarray(data), requires_grad, partials, once
         self.dtype, self.device, self.shape = self.data.dtype, "cpu", self.data.shape
 
     def detach(self):
@@ -78,18 +78,22 @@ class Tensor:
         return self.dtype.kind == "c"
 
 
-def elementwise(value, *partials):
-    """Return a function of tensors that is computed by elements, with its derivatives by each of them."""
+def elementwise(value, *partials, once=False):
+    """Return a function of tensors that is computed by elements, with its derivatives by each of them.
+
+    If it is differentiable only once, its backward pass leaves no graph.
+    """
 
     def f(*xs):
         data = [x.data for x in xs]
         pairs = [(x, p(*data)) for x, p in zip(xs, partials, strict=True) if x.requires_grad]
-        return Tensor(value(*data), bool(pairs), pairs)
+        return Tensor(value(*data), bool(pairs), pairs, once)
 
     return f
 
 
-def _grad(results, inputs, weights, allow_unused):
+def _grad(results, inputs, weights, allow_unused, create_graph=False):
+    """Return the gradients; their graphs lead to the weights alone, as those of what is linear do."""
     assert allow_unused
     assert all(result.requires_grad for result in results)
     found = [None] * len(inputs)
@@ -97,8 +101,11 @@ def _grad(results, inputs, weights, allow_unused):
         for x, partial in result.partials:
             for i, leaf in enumerate(inputs):
                 if x is leaf:
-                    found[i] = (0.0 if found[i] is None else found[i]) + weight.data * partial
-    return [None if g is None else Tensor(g) for g in found]
+                    before = found[i] or Tensor(np.zeros_like(x.data))
+                    graph = create_graph and weight.requires_grad and not result.once
+                    pairs = [*before.partials, *[(weight, partial)] * graph]
+                    found[i] = Tensor(before.data + weight.data * partial, bool(pairs), pairs)
+    return found
 
 
 torch = types.ModuleType("torch")

@@ -352,6 +352,27 @@ def test_calls_for_the_backward_pass_of_tensors_are_counted(in_torch, monkeypatc
         assert problem.calls == calls
 
 
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("parameter_asks", [True, False])
+def test_all_second_derivatives_are_compared_whether_tensors_ask_for_gradients_or_not(in_torch, asks, parameter_asks):
+    x, parameter = random_tensor(requires_grad=asks), random_tensor(requires_grad=parameter_asks)
+
+    def shifted(f, derivative, **how):
+        sum_ = elementwise(lambda x, w: f(x) + w, lambda x, w: derivative(x), lambda x, w: 1.0, **how)
+        return lambda x: sum_(x, parameter)
+
+    def triple(x):
+        return 3.0 * x
+
+    gradcheck(shifted(triple, lambda x: triple(np.ones(3))), x, order=2)
+    without_graph = shifted(triple, lambda x: triple(np.ones(3)), once=True)
+    curved = shifted(np.sin, np.cos)  # whose gradient has no graph to x, here
+    for f, wrong in ((without_graph, "upstream"), (curved, "x")):
+        gradcheck(f, x)
+        with pytest.raises(GradientMismatch, match=rf"WRONG .*/d{wrong}\[0\]"):
+            gradcheck(f, x, order=2)
+
+
 def test_whole_numbers_are_told_how_to_be_made_others_in_their_library():
     for x, write in ((Tensor([1, 2]), r"x0.double\(\)"), (array.array("i", [1]), r"x0.astype\(float\)")):
         with pytest.raises(NothingCompared, match=f"x0 is of whole ones; write {write}$"):
