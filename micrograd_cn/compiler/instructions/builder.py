@@ -1,8 +1,8 @@
-"""Lower operations to instructions: each to one opcode, or to a formula of simpler operations.
+"""Lower each operation to one opcode, or to a formula: a computation in simpler operations.
 
-A formula is traced once. If it is short, it becomes an opcode of its own, so that one kernel computes all of it: its
-intermediate values then stay in registers. A formula with long sums or too many steps is expanded into the
-instructions of its steps.
+A formula is traced once for each operation. If the formula is short, it becomes an opcode of its own: one kernel then
+computes all of it, and its intermediate values stay in registers. A formula with long sums or too many steps is
+expanded into the instructions of its steps.
 """
 
 from __future__ import annotations
@@ -33,22 +33,23 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # operands, the index included, of an operation that selects instead of gathering
-MAX_SPECIALIZATIONS = 4  # traces of one formula with different constants, with which it may be simpler
-MAX_FORMULA_OPERANDS = 4  # operands of a formula that is specialised, or is an opcode
-INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # part of a formula's opcode; other constants are operands
-MAX_FORMULA_STEPS = 50  # steps of a formula that is one instruction
+MAX_SELECT_OPERANDS = 4  # of `take`, its index included: with more operands it is a gather instead of selects
+MAX_SPECIALIZATIONS = 4  # how often one formula is traced with known constant operands, which may make it simpler
+MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
+INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # these are part of a formula's opcode; others are its operands
+MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
 
 
 class FormulaCall(NamedTuple):
-    """One result of a formula as one instruction, for operands of which some are samples and some are not.
+    """How one instruction computes one result of a formula, if it is known which inputs depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.
-        operands: the numbers in `source` of the instruction's operands.
-        hoisted: the numbers in `source` of what does not depend on the row, and is computed in phase BATCH.
-        source: the formula's instructions, written out.
-        direct: whether the operands are inputs of the formula, so nothing has to be computed before.
+        operands: the instruction's operands, as instruction numbers in `source`.
+        hoisted: the instructions in `source` that do not depend on the row. They are computed in phase BATCH, outside
+            the opcode.
+        source: the formula expanded into instructions, of which the first ones are its inputs.
+        direct: whether all operands are inputs of the formula, so no instruction has to be hoisted.
     """
 
     opcode: str
@@ -59,11 +60,12 @@ class FormulaCall(NamedTuple):
 
 
 class CodeBuilder(Code):
-    """A code to which operations and formulas are added.
+    """A `Code` that operations and formulas can be added to.
 
     Attributes:
-        formulas: the formulas that were traced, by operation, kind ("formula" or "partials") and constant operands.
-        specializations: for each operation and kind, for how many combinations of constants it was traced.
+        formulas: the formulas that were traced, by operation, kind and constant inputs. The kinds are those of
+            `_trace_formula`.
+        specializations: for each operation and kind, the count of traces with some inputs constant.
     """
 
     def __init__(self) -> None:
@@ -75,12 +77,13 @@ class CodeBuilder(Code):
         self._checked: set[tuple[Op, int]] = set()
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
-        """Return the number of an operation's result, given the numbers of its operands.
+        """Add the instructions that apply an operation, and return the instruction number of the result.
 
         Args:
             op: the operation.
-            xs: the numbers of its operands.
-            expand: whether a formula becomes the instructions of its steps, instead of an opcode of its own.
+            xs: the instruction numbers of its operands.
+            expand: whether a formula is expanded into the instructions of its steps, even if it is short enough to be
+                an opcode of its own.
         """
         known = [*map(self.constant_value, xs)]
         if None not in known:
@@ -104,7 +107,7 @@ class CodeBuilder(Code):
         return result
 
     def check(self, op: Op, count: int) -> None:
-        """Raise TypeError if an operation cannot be compiled for this number of operands."""
+        """Raise TypeError if the operation cannot be compiled for `count` operands."""
         if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
             return
         if op.lowerings.machine:
@@ -116,25 +119,41 @@ class CodeBuilder(Code):
         self._checked.add((op, count))
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
-        """Return the numbers of an operation's partial derivatives, given those of its result and its operands."""
+        """Add an operation's partial derivatives, and return their instruction numbers, one for each operand.
+
+        Args:
+            op: the operation.
+            y: the instruction number of its result.
+            xs: the instruction numbers of its operands.
+        """
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
-        """Return the numbers of what a selecting operation contributes to the gradients of its operands."""
+        """Add what an operation that selects (`Op.selects`) contributes to the gradients of its operands.
+
+        Args:
+            op: the operation.
+            upstream: the instruction number of the gradient of its result.
+            xs: the instruction numbers of its operands.
+
+        Returns:
+            the instruction number of each operand's contribution.
+        """
         return self.instantiate(
             self.formula((op, "contributions"), [None, *map(self.constant_value, xs)], op), [upstream, *xs]
         )
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
-        """Return a formula, traced once.
+        """Return a formula of an operation, which is traced at the first call.
 
         Args:
-            kind: the operation, and "formula" or "partials".
-            known: each operand's value if it is a constant, else None. With constants a formula may be simpler.
-            op: the operation.
+            kind: the operation, and "formula", "partials" or "contributions", see `_trace_formula`.
+            known: for each input of the formula, its value if it is a constant, else None. A formula may be simpler if
+                some inputs are constants.
+            op: the operation, once more.
 
         Raises:
-            TypeError: the row of the operation is wrong, or is not written in the table's operations.
+            TypeError: the operation is defined wrongly, or is not written in the table's operations.
         """
         general = [None] * len(known)
         if len(known) > MAX_FORMULA_OPERANDS:
@@ -160,11 +179,13 @@ class CodeBuilder(Code):
         return found
 
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
-        """Return the numbers of a formula's results for some operands. A result of a short formula is one instruction.
+        """Add the instructions that compute a formula, and return the instruction numbers of its results.
+
+        Each result of a short formula is one instruction.
 
         Args:
             formula: the formula.
-            xs: the numbers of its operands.
+            xs: the instruction numbers of its inputs.
         """
         steps, results = formula
         if 2 <= len(steps) <= MAX_FORMULA_STEPS and len(xs) <= MAX_FORMULA_OPERANDS:
@@ -173,7 +194,14 @@ class CodeBuilder(Code):
         return self._expand_steps(formula, xs, expand=False)
 
     def _result(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
-        """Return the number of result k of a short formula; `samples` says which operands are samples."""
+        """Add one result of a short formula, and return its instruction number.
+
+        Args:
+            formula: the formula.
+            k: the index of the result in `formula.results`.
+            xs: the instruction numbers of the formula's inputs.
+            samples: for each input, whether it depends on the row.
+        """
         result = formula.results[k]
         if isinstance(result, float):
             return self.constant(result)
@@ -186,15 +214,21 @@ class CodeBuilder(Code):
         if call := self._calls[key]:
             number = xs if call.direct else self._hoist(call, xs)
             used = [number[i] for i in call.operands] if number else []
-            if None in map(self.constant_value, used):  # else its value is known at compile time
+            if None in map(self.constant_value, used):  # otherwise the result is folded to a constant below
                 return self.add((call.opcode, *used))
         return self._expand_steps(StraightLine(formula.steps, [result]), xs)[0]
 
     def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
-        """Add what a formula computes once a batch, and return the new number of everything the call refers to.
+        """Add the instructions of a formula that do not depend on the row.
 
-        Return None if constants turn out to be all operands of some instruction: then the formula is expanded, which
-        folds it.
+        Args:
+            call: how the formula becomes one instruction.
+            xs: the instruction numbers of the formula's inputs.
+
+        Returns:
+            a dict from instruction numbers in `call.source` to instruction numbers in this code, with all operands of
+            the call. None if all operands of some instruction are constants: the caller then expands the formula, which
+            folds that instruction.
         """
         number = dict(enumerate(xs))
         for i in (*call.hoisted, *call.operands):
@@ -213,14 +247,16 @@ class CodeBuilder(Code):
     def _formula_call(
         self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], inline: set[str]
     ) -> FormulaCall | None:
-        """Return one result of a formula as one instruction; None if it has only one anyway, or has a loop or gather.
+        """Make a formula's result one instruction.
+
+        Return None if the formula has no more than one instruction anyway, or if it has a long sum or a gather.
 
         Args:
-            steps: the formula's operations.
+            steps: the formula's steps, see `StraightLine`.
             result: the index of the result, see `StraightLine`.
-            samples: which inputs are samples.
-            inline: the constants, as text, that are part of the opcode. Others are operands, so that formulas which
-                differ in such constants have the same opcode.
+            samples: for each input, whether it depends on the row.
+            inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
+                differ only in these have the same opcode.
         """
         source = CodeBuilder()
         source.op_names, source.formulas = self.op_names, self.formulas
@@ -251,9 +287,12 @@ class CodeBuilder(Code):
         return FormulaCall(opcode, used, hoisted, source, direct)
 
     def _expand_steps(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
-        """Return the numbers of a formula's results, with one instruction or more for each of its steps.
+        """Add the instructions for each step of a formula, and return the instruction numbers of its results.
 
-        If `expand` is set, formulas in the steps are expanded too.
+        Args:
+            formula: the formula.
+            xs: the instruction numbers of its inputs.
+            expand: whether a step that is a formula itself is expanded too.
         """
         steps, results = formula
         numbers = list(xs)
@@ -285,9 +324,14 @@ def _check_opcode(op: Op, count: int) -> None:
 
 
 def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
-    """Trace an operation's "formula", its "partials", or its "contributions" to the operands that it may select.
+    """Trace one of the formulas of an operation.
 
-    The first operand of "partials" is the operation's result, and that of "contributions" the upstream gradient.
+    Args:
+        kind: "formula" for the operation itself, with its operands as inputs. "partials" for its partial derivatives;
+            their first input is the operation's result, and its operands follow. "contributions" for what the operands
+            of an operation that selects get of the upstream gradient; the first input is this gradient.
+        known: for each input, its value if it is a constant, else None. Constants are built into the formula.
+        op: the operation.
     """
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":

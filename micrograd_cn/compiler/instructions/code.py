@@ -4,17 +4,18 @@ An instruction is a tuple that begins with its opcode. Its number is its index i
 numbers of earlier instructions:
 
     ("constant", x)                 a float
-    ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
+    ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th value of a row
     ("seed",)                       where the gradient starts: 1 for each row
-    ("total", k)                    the mean of the k-th total over the rows of a batch
+    ("total", k)                    the mean over the rows of a batch of what the k-th total adds up
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
-    ("gather", index, *operands)    the operand with this index, which is known at run time; nan if there is none
-    ("dot", pairs, terms)           the products of the pairs and the terms, added up; a product need not be rounded
-    ("sum", pairs, terms)           the same, but every product is rounded
+    ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
+    ("dot", pairs, terms)           the sum of the terms and of the products of the pairs, which FMA may compute
+    ("sum", pairs, terms)           the sum of the terms and of the products of the pairs, each product rounded
 
 Each instruction belongs to the phase in which it is computed. CONSTANT instructions are known at compile time. BATCH
-instructions depend on parameters alone and are computed once a batch, SAMPLE instructions once a row. AFTER
-instructions depend on totals, and are computed once all rows of a batch are done.
+instructions depend on parameters alone and are computed once a batch. SAMPLE instructions depend on the row and are
+computed once a row. AFTER instructions depend on totals, and are computed once all rows of a batch are done. In this
+folder and its neighbours, the values of SAMPLE instructions are called samples, and all other values scalars.
 """
 
 from __future__ import annotations
@@ -37,22 +38,21 @@ T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAF_OPCODES = ("constant", "parameter", "input", "seed", "total")
-SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
+SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products; a "dot" may compute them by FMA
 IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
 GATHER = "gather"
-START = "start"  # of a map: it copies the values that long sums start from
+START = "start"  # the opcode of a map that copies start values to the places of long sums
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 MIN_LOOP_PRODUCTS = 8  # a sum of fewer products is written out; of more, it may become a loop
-HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # of powers that are faster by a square root
-MIN_LOOP_TERMS = 16  # a sum of more terms is written as products with 1, so it may become a loop
+HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
+MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products with 1, so the sum may become a loop
 
 
-# Each formula is one instruction with an opcode of its own. It maps to a code, whose first instructions are the
-# formula's inputs, and to the number of the result in it. The dict is shared by the whole process, as are the kernels
-# of these opcodes.
+# Maps the opcode of each formula to a code, whose first instructions are the formula's inputs, and to the number of the
+# result in this code. The dict is shared by the whole process, as are the kernels of these opcodes.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
 _naming = ForkSafeLock()
@@ -67,9 +67,9 @@ class Code:
         operands: the numbers of each instruction's operands; a leaf has none.
         per_sample: the numbers of the instructions in phase SAMPLE.
         op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
-        constants: for the number of each constant, its value.
+        constants: a dict from the number of each constant to its value.
         constant_value: a function from an instruction's number to its value, or to None if it is no constant.
-        formula_cost: if this is the code of a formula, its cost, see `cost_of`.
+        formula_cost: the cost of the formula, see `cost_of`. It is set only if this is the code of a formula.
 
     >>> code = Code()
     >>> x = code.append(("input", 0), SAMPLE)
@@ -92,7 +92,7 @@ class Code:
         self.formula_cost: int
 
     def copy(self) -> Code:
-        """Return an independent copy: to change it, or to add to it, leaves this code as it is."""
+        """Return an independent copy: this code stays as it is when the copy is changed."""
         found = copy(self)
         for name, x in vars(self).items():
             if isinstance(x, (list, dict, set)):
@@ -106,7 +106,7 @@ class Code:
         Args:
             instruction: the instruction.
             phase: its phase; by default the latest phase of its operands.
-            key: what identifies it, by default the instruction itself.
+            key: instructions with equal keys are the same. By default the key is the instruction itself.
         """
         key = key or instruction
         known = self._number_of.get(key)
@@ -119,7 +119,13 @@ class Code:
         return number
 
     def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
-        """Append an instruction without looking for an equal one, and return its number. A leaf uses no operands."""
+        """Append an instruction without looking for an equal one, and return its number.
+
+        Args:
+            instruction: the instruction.
+            phase: its phase.
+            used: the numbers of its operands; a leaf has none.
+        """
         number = len(self.instructions)
         if phase == SAMPLE:
             self.per_sample.add(number)
@@ -129,7 +135,7 @@ class Code:
         return number
 
     def cost_of_all(self, numbers: Iterable[int]) -> int:
-        """Return about how many machine instructions are to be compiled: the costs of some instructions, added up.
+        """Return the sum of the costs of some instructions: about how many machine instructions LLVM must compile.
 
         An instruction outside phase SAMPLE counts a third, since it computes a scalar instead of a vector.
         """
@@ -142,7 +148,7 @@ class Code:
         return thirds // 3
 
     def cost_of(self, i: int) -> int:
-        """Return about how many machine instructions an instruction is: 4 for a call, 10 at most for a sum."""
+        """Return about how many machine instructions instruction `i` becomes: 4 for a call, at most 10 for a sum."""
         opcode, *rest = self.instructions[i]
         if opcode in FORMULAS:
             return FORMULAS[opcode][0].formula_cost
@@ -158,10 +164,11 @@ class Code:
         return number
 
     def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
-        """Return the number of an opcode's result for some operands, simplified where the result keeps its bits.
+        """Add the instruction with this opcode and these operands, and return its number.
 
-        Sums and products of constants are folded, x * 1 is x, x**2 is x * x, and x / 4 is 0.25 * x. x**0.5 and the like
-        become formulas with a square root, or, if `expand` is set, the instructions of these formulas.
+        It is simplified where the result keeps its bits. Sums and products of constants are folded, x * 1 is x, x**2 is
+        x * x, and x / 4 is 0.25 * x. Powers with HALF_INTEGER_EXPONENTS become formulas with a square root, or, if
+        `expand` is set, the instructions of these formulas.
         """
         known = [*map(self.constant_value, xs)]
         if opcode in COMMUTATIVE:
@@ -181,10 +188,15 @@ class Code:
         return self.add((opcode, *xs))
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
-        """Return the number of the sum of some products and terms.
+        """Add the sum of some products and terms, and return its number.
 
-        What does not depend on the row is hoisted: it becomes a sum of its own, in phase BATCH. Products that may be
-        computed by a loop are separated from the others, see `_loop_products`.
+        Products and terms that do not depend on the row are hoisted: they become a sum of their own, in phase BATCH.
+        Products that may be computed by a loop are separated from the others, see `_loop_products`.
+
+        Args:
+            pairs: the numbers of the two factors of each product.
+            terms: the numbers of the terms.
+            opcode: "dot", or "sum" if every product shall be rounded.
         """
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
@@ -200,7 +212,7 @@ class Code:
             terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = partition(terms, per_sample.__contains__)  # a loop reads samples or scalars, not both
+            samples, scalars = partition(terms, per_sample.__contains__)  # the factors of a loop are not mixed
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return self.emit("fadd", *terms)
@@ -209,10 +221,11 @@ class Code:
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
-        """Return the products that a loop may compute, and the term that it starts from, if there is one.
+        """Return the products that a loop may compute, and the term that the loop starts from, if there is one.
 
-        A loop reads samples as right factors, and either samples or scalars as left ones. So of products of two samples
-        and products of a scalar and a sample, those that are fewer become a sum of their own, which is the term.
+        In one loop, all right factors must be samples, and the left factors must be all samples or all scalars. So the
+        products of two samples and the products of a scalar and a sample are separated. The smaller group becomes a sum
+        of its own, which the loop starts from.
         """
         per_sample = self.per_sample
         of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
@@ -225,7 +238,7 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Return the number of a sum whose factors and terms are all constants; None if one of them is not."""
+        """Add the value of a sum as a constant, and return its number; None if a factor or term is no constant."""
         if pairs and self.constant_value(pairs[0][0]) is None:
             return None
         if None in map(self.constant_value, chain(*pairs, terms)):
@@ -235,9 +248,11 @@ class Code:
 
 
 def register_formula(code: Code, result: int) -> str:
-    """Return the opcode of a formula: a code whose first instructions are its inputs, and the number of its result.
+    """Return the opcode of a formula. Equal formulas have the same opcode in the whole process.
 
-    The same formula has the same opcode in the whole process.
+    Args:
+        code: the formula's instructions, of which the first ones are its inputs.
+        result: the number of the instruction that computes its result.
     """
     code.formula_cost = code.cost_of_all(range(len(code.instructions)))
     with _naming():
@@ -248,7 +263,10 @@ def register_formula(code: Code, result: int) -> str:
 
 @cache
 def _half_integer_power(exponent: float) -> str:
-    """Return the opcode of the formula of x**exponent by a square root; at -0.0 and -inf it gives what `pow` gives."""
+    """Return the opcode of a formula that computes x**exponent by a square root.
+
+    At -0.0 and -inf the formula has the result of C's `pow`.
+    """
     code = Code()
     x = code.append(("input", 0), SAMPLE)
     power = code.add(("llvm.sqrt", x))
@@ -262,7 +280,13 @@ def _half_integer_power(exponent: float) -> str:
 
 
 def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
-    """Add the instructions of a formula for some operands to a code, and return the number of the result."""
+    """Add the instructions of a formula to a code, and return the number of the result.
+
+    Args:
+        code: the code.
+        opcode: the formula's opcode.
+        xs: the numbers in `code` of the formula's operands.
+    """
     formula, result = FORMULAS[opcode]
     number = dict(enumerate(xs))
     for i in range(len(xs), len(formula.instructions)):
@@ -273,7 +297,7 @@ def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
 
 
 def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
-    """Return the items that belong, and the other items.
+    """Return the items for which `belongs` is true, and the other items.
 
     >>> partition([1, 2, 3, 4], lambda x: x > 2)
     ([3, 4], [1, 2])
@@ -285,7 +309,7 @@ def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
 
 
 def _exact_reciprocal(x: float | None) -> float | None:
-    """Return 1 / x if x is a power of two, since to multiply by it gives the bits of a division; None if it is not.
+    """Return 1 / x if multiplying by it gives the same bits as dividing by x, as for a power of two; else None.
 
     >>> [_exact_reciprocal(x) for x in (-4.0, 3.0, 0.0, 2.0**-1024, None)]
     [-0.25, None, None, None, None]
@@ -296,7 +320,7 @@ def _exact_reciprocal(x: float | None) -> float | None:
 
 
 def bits(x: float) -> int:
-    """Return the bits of a double as a whole number, which tell -0.0 from 0.0, and a nan from another one.
+    """Return the bits of a double as an integer. They tell -0.0 from 0.0, and one nan from another.
 
     >>> hex(bits(1.0)), bits(0.0) == bits(-0.0)
     ('0x3ff0000000000000', False)
@@ -305,7 +329,7 @@ def bits(x: float) -> int:
 
 
 def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    """Return an instruction with its operands replaced, given the new number of each.
+    """Return an instruction with its operands replaced, given a dict from their numbers to the new numbers.
 
     >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
     ('dot', ((4, 5),), (6,))
@@ -318,9 +342,9 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
 
 
 def live(code: Code, roots: Iterable[int]) -> list[int]:
-    """Return the numbers of the live instructions, in order: the roots, and whatever they need directly or indirectly.
+    """Return the numbers of the live instructions, in order: the roots, and all that they depend on.
 
-    One pass from the end suffices, since operands have lower numbers.
+    One pass from the end suffices, since operands have lower numbers than their users.
     """
     found, operands = bytearray(len(code.instructions)), code.operands
     for i in roots:

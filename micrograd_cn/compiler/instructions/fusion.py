@@ -1,7 +1,7 @@
-"""Fuse single-use instructions into their user, so that fewer values go through memory.
+"""Fuse instructions that have a single user into this user, so that fewer values go through memory.
 
-Threaded code and maps gain from it, because each of their instructions reads its operands from memory and stores its
-result there. Straight-line native code keeps such values in registers anyway.
+Threaded code (`tables.threaded`) and maps gain from this, because each of their instructions reads its operands from
+memory and stores its result there. Straight-line native code keeps such values in registers anyway.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from .code import (
     renumbered,
 )
 
-MAX_INPUTS = 10  # operands of a fused instruction
-MAX_COST = 50  # machine instructions in a fused instruction
-MIN_OCCURRENCES = 32  # of one tree: for fewer, a kernel takes longer to compile than it saves
+MAX_INPUTS = 10  # operands of a fused instruction, at most
+MAX_COST = 50  # machine instructions in a fused instruction, at most
+MIN_OCCURRENCES = 32  # equal trees that are worth a kernel; for fewer, compiling it takes longer than it saves
 NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return a copy of a code in which common trees of SAMPLE instructions are formulas, each one instruction.
+    """Return a copy of a code in which each common tree of SAMPLE instructions is one instruction, with a formula.
 
-    Numbers stay the same. An instruction that was fused into another one is still in the list, but nothing uses it.
+    The numbers of instructions stay the same. An instruction that was fused into another one is still in the list, but
+    nothing uses it.
 
     Args:
         code: the instructions.
         live: the numbers of the live instructions, in order.
-        kept: the numbers of the instructions whose values are also read by something that is no instruction.
+        kept: the numbers of the instructions whose values are read by something besides instructions, such as the
+            caller. They are not fused into their users.
         sums: whether short sums may be fused too. If not, they become maps, for which one kernel suffices.
     """
     live = list(live)
@@ -60,13 +62,15 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
 
 
 class _Trees:
-    """Trees of instructions: each instruction, with the operands that it absorbed, is a candidate for a formula.
+    """Trees of instructions, which are candidates for formulas.
+
+    The tree of an instruction has the instruction as its root, and the trees of those operands that it absorbed.
 
     Attributes:
-        inputs: for each tree, the numbers of what it reads, each once.
-        absorbed: for each instruction, which of its operands are inside its tree.
+        inputs: for the root of each tree, the numbers of the instructions outside that the tree reads, each once.
+        absorbed: for each instruction, which of its operands it absorbed.
         cost: for each instruction that its user may absorb, the cost of its tree.
-        roots: the instructions that are the root of a tree and are not absorbed, in order.
+        roots: the roots of the trees that no user has absorbed, in order.
     """
 
     def __init__(self, code: Code, sums: bool) -> None:
@@ -77,7 +81,10 @@ class _Trees:
         self.roots: dict[int, None] = {}
 
     def add(self, i: int, used_once: bool) -> None:
-        """Add the next instruction, which absorbs what it can; `used_once` says whether its user may absorb it."""
+        """Let instruction `i` absorb the operands that it can; `used_once` says whether its own user may absorb it.
+
+        Instructions must be added in order, operands first.
+        """
         opcode, operands = self.code.instructions[i][0], self.code.operands[i]
         if opcode in NOT_FUSED:
             return
@@ -96,7 +103,16 @@ class _Trees:
             self.cost[i] = cost
 
     def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Absorb the operands that fit into the limits, and return the cost of the tree with them."""
+        """Let instruction `i` absorb those operands that fit into MAX_COST and MAX_INPUTS.
+
+        Args:
+            i: the instruction's number.
+            operands: the numbers of its operands.
+            cost: the cost of the instruction alone.
+
+        Returns:
+            the cost of the instruction's tree.
+        """
         read, inside = dict.fromkeys(operands), []
         for j in operands:
             more = self.cost.get(j)
@@ -112,11 +128,11 @@ class _Trees:
         return cost
 
     def shape(self, i: int, place: dict[int, int]) -> Any:
-        """Return what is equal for trees that compute the same function of their inputs.
+        """Return a key of a tree. Trees with equal keys compute the same function of their inputs.
 
         Args:
-            i: the root's number.
-            place: the position of each input among the tree's inputs.
+            i: the number of the tree's root.
+            place: a dict from the number of each input of the tree to its position among the inputs.
         """
         opcode, *rest = self.code.instructions[i]
         inside = self.absorbed.get(i, ())
@@ -124,7 +140,7 @@ class _Trees:
         return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *shapes
 
     def opcode(self, i: int) -> str:
-        """Return the opcode of a tree as a formula."""
+        """Make the tree with the root `i` a formula, and return the formula's opcode."""
         code = Code()
         place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(self.inputs[i])}
 

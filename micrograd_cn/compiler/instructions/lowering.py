@@ -12,7 +12,9 @@ from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
 
-MOST_SELECTED = 4  # operands of a selection that is lowered to selects; with more, masks are factors of products
+# The gradient of an operation that selects among at most so many operands is lowered to selects. With more operands, it
+# is lowered to products with the operation's partials, such as 1 for the selected operand and 0 for the others.
+MOST_SELECTED = 4
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
@@ -30,11 +32,11 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
 
 
 class _Contributions(NamedTuple):
-    """What is added up to be each node's gradient, during the backward pass.
+    """The summands of each node's gradient, collected during the backward pass.
 
     Attributes:
-        pairs: for each node, the products: pairs of the numbers of two factors.
-        terms: for each node, the numbers of the other terms.
+        pairs: for each node, the summands that are products, each as the instruction numbers of two factors.
+        terms: for each node, the instruction numbers of the other summands.
     """
 
     pairs: dict[Value, list[Pair]]
@@ -48,17 +50,18 @@ class Graph:
         operations: the interior nodes with their operations, operands first.
         parameters: first `first_parameters`, then the other leaves that require a gradient and are no inputs, in the
             order of their first use.
-        constants: the values of the leaves that require no gradient.
+        constants: the values of all other leaves, which are neither inputs nor parameters.
         code: a builder without instructions, in which the formulas of the operations are traced already.
 
     Args:
-        outputs: the values that are computed.
+        outputs: the nodes whose values are computed.
         inputs: the leaves that are inputs.
         first_parameters: leaves that are the first parameters, whether the graph uses them or not.
 
     Raises:
         TypeError: an operation cannot be compiled.
-        ValueError: a leaf requires a gradient now, but did not when it was used. No gradient would reach it.
+        ValueError: a node requires a gradient now, but did not when another node was recorded with it, see
+            `check_gradient_flow`.
 
     >>> x, w = Value(2), Value(3)
     >>> graph = Graph([w * x + w], [x])
@@ -79,11 +82,11 @@ class Graph:
         self.code = CodeBuilder()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations]):
             self.code.check(op, count)
-        check_gradient_flow(interior, first_parameters)  # of these, some may be frozen now and trained later
+        check_gradient_flow(interior, first_parameters)  # these may be frozen while the graph is recorded
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
-    """Return leaves in the order in which they are operands of the nodes; leaves that are only outputs come last."""
+    """Return `leaves` in the order in which the nodes use them; leaves that are only outputs come last."""
     if not leaves:
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
@@ -93,7 +96,8 @@ def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: s
 def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:
     """Raise ValueError if an operand requires a gradient now, but did not when a node was recorded with it.
 
-    Such a node has no partial derivative for the operand, so no gradient would reach it. Leaves in `exempt` may be so.
+    A node recorded with such an operand kept no partial derivative for it, so no gradient would flow to the operand. No
+    error is raised for operands in `exempt`.
 
     >>> x, w = Value(2), Value(3, "w")
     >>> w.requires_grad = False
@@ -123,23 +127,25 @@ recorded with it, so it would get none there; record the graph again, and write 
 
 
 def _selected(node: Value, slot: int) -> bool:
-    """Return whether an operation selected its operand."""
+    """Return whether the operation that made `node` selected the operand in `slot`, by the values at that time."""
     assert node.op
     return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
 
 
 class Lowering:
-    """A recorded graph as instructions.
+    """A recorded graph, lowered to instructions.
 
     Attributes:
         code: the instructions.
-        width: how many inputs there are: the numbers of a row.
+        width: the count of inputs, which is the length of a row.
         parameters: the graph's parameters.
-        number_of: for each node that was lowered, the number of its instruction.
-        outputs: the numbers of the outputs.
-        totals: what is added up over the rows of a batch: for each total, the pairs of factors whose products are
-            added up. `differentiate` fills it.
-        gradients: for each parameter, the number of its gradient, in phase AFTER. `differentiate` fills it.
+        number_of: for each node that was lowered, its instruction number.
+        operations: the interior nodes with their operations, operands first.
+        per_sample: the inputs, and after `differentiate` also the nodes that depend on them.
+        outputs: the instruction numbers of the outputs.
+        totals: the sums over the rows of a batch that the gradients need. Each total is given by pairs of instruction
+            numbers: the products of these pairs are added up. `differentiate` fills this list.
+        gradients: the instruction number of each parameter's gradient. `differentiate` fills this list.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -150,7 +156,7 @@ class Lowering:
         }
         self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.operations = graph.operations
-        # After `differentiate`, also what is computed from them: a node that was folded may have a gradient per sample.
+        # The phases do not tell this: a node that was folded to a constant may still have a gradient for each row.
         self.per_sample = {*graph.inputs}
         for node, op in self.operations:
             self._lower(node, op)
@@ -158,7 +164,7 @@ class Lowering:
         self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
-        self._propagates: dict[Op, list[bool]] = {}  # for each of its operands
+        self._propagates: dict[Op, list[bool]] = {}  # for each operand slot, whether a gradient flows to it
 
     def _lower(self, node: Value, op: Op) -> None:
         number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
@@ -176,7 +182,7 @@ class Lowering:
         number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
     def _lower_leaf(self, leaf: Any) -> int:
-        """Return the number of a leaf that has none yet, or of a float."""
+        """Add an instruction for a float, or for a leaf that has none yet, and return its number."""
         if type(leaf) is float:
             return self.code.constant(leaf)
         if leaf in self._index_of_parameter:
@@ -187,7 +193,10 @@ class Lowering:
         return number
 
     def _factors(self, node: Value) -> list[Pair]:
-        """Return the pair of factors if a node was lowered to a product, else nothing. A sum of pairs may be a loop."""
+        """Return a list with one pair, the factors of a node that was lowered to a product; else an empty list.
+
+        A sum of pairs, unlike a sum of instructions "fmul", may become a loop.
+        """
         factors = tuple(
             sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
         )
@@ -196,8 +205,8 @@ class Lowering:
     def differentiate(self) -> None:
         """Add the gradient of the only output with respect to every parameter, by the chain rule, as backward() does.
 
-        Where a node does not depend on the row but its users do, what they contribute to its gradient is a total: it is
-        averaged over the batch before it is propagated to the node's operands.
+        If a node does not depend on the row but its users do, their contributions to the node's gradient are added up
+        in a total: they are averaged over the batch before they are propagated to the node's operands.
         """
         [root] = self._output_nodes
         wanted = set(self.parameters)
@@ -209,8 +218,9 @@ class Lowering:
                 wanted.add(node)
         contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
         self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the way select
-        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}  # of others: nodes, and the slot if they select
-        self._reach: dict[Value, int] = {}
+        # For each other node, the users that pass a gradient to it, and its operand slot if they select, else None.
+        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
+        self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
         if root in wanted:
             contributions.terms[root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self.operations):
@@ -223,7 +233,14 @@ class Lowering:
         self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
 
     def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Add a node's gradient times each local derivative to the contributions to its operands."""
+        """Add what each operand's gradient gets from a node: the node's gradient times the local derivative.
+
+        Args:
+            op: the node's operation.
+            node: the node.
+            upstream: the instruction number of the node's gradient.
+            contributions: where the products are added.
+        """
         pairs, terms = contributions
         parents, number_of, certain = node.operands, self.number_of, node in self._certain
         xs = self._numbers(parents)
@@ -243,12 +260,16 @@ class Lowering:
                 terms[parent].append(upstream)
             elif certain or op.selects or value is not None:
                 pairs[parent].append((upstream, partial))
-            else:  # a gradient of 0 may stand for nothing, and 0 times an infinite local derivative would be nan
+            else:  # if no gradient reaches the node, `upstream` is 0, and 0 times an infinite derivative would be nan
                 product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
                 terms[parent].append(self.code.apply(ops.where, [self._reach_of(node), product, nothing]))
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Propagate the gradient of a sum of products and terms. A product's derivative is its other factor."""
+        """Add what each operand's gradient gets from a node that is a sum of products and terms.
+
+        The local derivative with respect to a factor is the other factor of the product. The arguments are those of
+        `_propagate`.
+        """
         assert op.lowerings.summands
         pairs, terms = contributions
         products, added = op.lowerings.summands(*node.parents)
@@ -271,16 +292,22 @@ class Lowering:
         return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
 
     def _spread(self, source: Value, target: Value, slot: int | None) -> None:
-        """Note that a node passes on what reaches it; `slot` is the operand's if the node's operation selects."""
+        """Record that a gradient may flow from a node to its operand.
+
+        Args:
+            source: the node.
+            target: the operand.
+            slot: the operand's slot if the node's operation selects among its operands, else None.
+        """
         if slot is None and source in self._certain:
             self._certain.add(target)
         elif target not in self._certain:
             self._sources.setdefault(target, []).append((source, slot))
 
     def _reach_of(self, node: Value) -> int:
-        """Return the number of a condition: 0 if no gradient reaches the node, more than 0 if one does.
+        """Add a condition that is 0 if no gradient reaches the node, and more than 0 otherwise; return its number.
 
-        Nothing reaches a node if the operations on every path to it have selected other operands.
+        No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
         one = self.code.constant(1.0)
         stack = [node]
@@ -301,7 +328,7 @@ class Lowering:
         return self._reach[node]
 
     def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
-        """Return the number of a node's gradient: the sum of the contributions to it."""
+        """Add a node's gradient, the sum of the contributions to it, and return its instruction number."""
         code, pairs, terms = self.code, contributions.pairs[node], contributions.terms[node]
         if node in self.per_sample:
             return code.dot(pairs, terms)
@@ -319,7 +346,7 @@ class Lowering:
         return code.dot(others, rest)
 
     def _total(self, products: tuple[Pair, ...]) -> int:
-        """Return the number of a new total: the mean over the batch of the sum of some products."""
+        """Add a total of these products, and return the instruction number of its mean over the batch."""
         self.totals.append(products)
         return self.code.append(("total", len(self.totals) - 1), AFTER)
 
