@@ -1,1 +1,4 @@
-"""Find the loops in a program, order its stages, and give its values places in memory. Printers read the result."""
+"""Find the loops in a program, order its stages, and give its values places in memory.
+
+The folders `tables` and `c`, and `native`, print the result.
+"""

@@ -1,7 +1,9 @@
-"""Allocate places in memory for values: an index among the scalars, or among the vectors of a block.
+"""Allocate places in memory for values.
 
-A block holds one vector for every value that depends on the row, with one row in each lane. Places of dead values are
-used again: scalars once they are given to `free`, vectors by `reuse_vectors`.
+Scalars are in one array, and the place of a scalar is its index in this array. If rows are computed in lanes, a value
+that depends on the row is a vector with one row in each lane. The vectors for as many rows as there are lanes form a
+block, and the place of such a value is the index of its vector in the block. Places of dead values are used again:
+those of scalars once they are given to `free`, those of vectors by `reuse_vectors`.
 """
 
 from __future__ import annotations
@@ -18,17 +20,18 @@ class Places:
 
     Args:
         schedule: the instructions.
-        simd: doubles in a SIMD vector. Results that are computed as vectors are padded to whole ones.
-        lanes: lanes in a block.
+        simd: the count of doubles in a SIMD vector. Scalars that are computed together by SIMD instructions are padded
+            to whole SIMD vectors.
+        lanes: the count of lanes of a block.
         scalars: the first free place among the scalars.
 
     Attributes:
-        scalar: for each instruction that has one, its place among the scalars.
-        vector: for each instruction that has one, the index of its vector in a block.
-        constants: for places among the scalars, the constants that they hold from the beginning.
-        broadcasts: for scalars that are needed in all lanes, the index of a vector that holds them there.
-        offset: a function from an instruction's number to the bytes between its value and the beginning of the scalars,
-            or of a block. An instruction without a place is given one.
+        scalar: a dict from instruction numbers to places among the scalars, for the values that have such a place.
+        vector: a dict from instruction numbers to indices of vectors in a block, for the values that have a vector.
+        constants: a dict from places among the scalars to the constants that they hold from the beginning.
+        broadcasts: for each scalar that is needed in all lanes, the index of a vector that holds it there.
+        offset: a function from an instruction number to the offset of its value in bytes, from the beginning of the
+            scalars, or of the block if the value is in lanes. A scalar without a place is given one.
     """
 
     def __init__(self, schedule: Schedule, simd: int, lanes: int, scalars: int) -> None:
@@ -41,7 +44,7 @@ class Places:
         self._scalars, self._vectors = scalars, 0
         self._free: list[tuple[int, int]] = []  # free ranges of scalars: the first place, and the one after the last
         self._offsets = _Offsets(self)
-        self.offset = self._offsets.__getitem__  # C code, which is fast: every operand in every table needs it
+        self.offset = self._offsets.__getitem__  # a method written in C, since tables ask for each of their operands
 
     def copy(self) -> Places:
         """Return a copy, to which places may be added."""
@@ -52,12 +55,12 @@ class Places:
 
     @property
     def scalar_count(self) -> int:
-        """How many places for scalars there are."""
+        """The count of places for scalars."""
         return self._scalars
 
     @property
     def vector_count(self) -> int:
-        """How many vectors a block has."""
+        """The count of vectors in a block."""
         return self._vectors
 
     def allocate(self, count: int) -> int:
@@ -78,7 +81,7 @@ class Places:
         return self._scalars - count
 
     def free(self, places: Iterable[int]) -> None:
-        """Let places among the scalars be used again."""
+        """Mark places among the scalars as free, so they can be allocated again."""
         free: list[tuple[int, int]] = []
         for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
             if free and free[-1][1] == first:
@@ -93,11 +96,11 @@ class Places:
         return self._vectors - count
 
     def padded(self, count: int) -> int:
-        """Return a count, rounded up to whole SIMD vectors."""
+        """Return `count`, rounded up to a multiple of the doubles in a SIMD vector."""
         return -(-count // self.simd) * self.simd
 
     def ensure(self, i: int) -> None:
-        """Give an instruction's value a place if it has none."""
+        """Give the value of instruction `i` a place if it has none."""
         if i in self.scalar or i in self.vector:
             return
         if self.schedule.in_lanes(i):
@@ -108,12 +111,17 @@ class Places:
                 self.constants[self.scalar[i]] = x
 
     def assign(self, scalars: dict[int, int]) -> None:
-        """Set the places of scalars, by the instructions' numbers."""
+        """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
         self.scalar.update(scalars)
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
 
     def place_contiguously(self, numbers: Iterable[int], pad: bool = False) -> None:
-        """Give contiguous places to those values that have none yet; pad them to whole SIMD vectors if `pad` is set."""
+        """Give contiguous places to those values that have none yet.
+
+        Args:
+            numbers: the values' instruction numbers, in the order of their places.
+            pad: whether unused places follow, up to a whole SIMD vector of scalars.
+        """
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
         if self.schedule.batched:
@@ -129,12 +137,12 @@ class Places:
             self.allocate(-count % self.simd)
 
     def reuse_vectors(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
-        """Reallocate the vectors of a block so that a value takes over the vector of one that is dead (liveness).
+        """Reallocate the vectors of a block: a value takes over the vector of a value that is dead (liveness).
 
         Args:
-            first: how many vectors, from the first one on, stay as they are.
-            made: for each stage, the values that it computes.
-            over: for each stage, the values that are dead after it.
+            first: the count of vectors at the beginning of the block that keep their values.
+            made: for each stage, the instruction numbers of the values that it computes.
+            over: for each stage, the instruction numbers of the values that are dead after it.
         """
         free: list[int] = []
         vectors = {i: vector for i, vector in self.vector.items() if vector < first}
@@ -152,7 +160,10 @@ class Places:
             self._offsets.pop(i, None)
 
     def broadcast(self, i: int) -> int:
-        """Return the index of the vector that holds a value in all lanes; a scalar is broadcast to a new one."""
+        """Return the index of the vector that holds the value of instruction `i`.
+
+        For a scalar, this is a vector to which it will be broadcast. The vector is allocated at the first call.
+        """
         if self.schedule.in_lanes(i):
             return self.vector[i]
         if i not in self.broadcasts:
@@ -161,12 +172,16 @@ class Places:
         return self.broadcasts[i]
 
     def block_offset(self, i: int) -> int:
-        """Return the bytes from the beginning of a block to a value's vector; a scalar is broadcast."""
+        """Return the offset in bytes where code for rows finds the value of instruction `i`.
+
+        In lanes, this is the offset of the value's vector in a block, and a scalar is given a vector by `broadcast`.
+        For single rows, it is the offset among the scalars.
+        """
         return WORD * self.lanes * self.broadcast(i) if self.schedule.batched else self.offset(i)
 
 
 class _Offsets(dict[int, int]):
-    """A cache of what `Places.offset` returns."""
+    """The offset of each value whose offset was asked for, by instruction number: a cache for `Places.offset`."""
 
     def __init__(self, places: Places) -> None:
         self._places = places

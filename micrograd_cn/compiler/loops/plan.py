@@ -11,9 +11,9 @@ from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
 from .vectorizer import MIN_MAP_VECTORS, Vectorizer, strided_inputs
 
-L2_BYTES = 1 << 20  # bytes of a panel that loops go through several times, so it should stay in a cache
-L1_BYTES = 1 << 13  # bytes of a panel that is read once, and can stay in the nearest cache
-MAX_BLOCKS = 16  # blocks in a panel
+L2_BYTES = 1 << 20  # bytes of a panel, at most, if loops go through it several times: it should stay in the L2 cache
+L1_BYTES = 1 << 13  # bytes of a panel, at most, if it is read once: it should stay in the L1 cache
+MAX_BLOCKS = 16  # blocks in a panel, at most
 
 
 class Plan:
@@ -21,23 +21,25 @@ class Plan:
 
     Args:
         schedule: the instructions, in layers.
-        simd: doubles in a SIMD vector.
-        lanes: lanes in a block, if samples are in lanes.
-        width: numbers in a row.
-        scalars: the first free place among the scalars. Those before it belong to the parameters.
+        simd: the count of doubles in a SIMD vector.
+        lanes: the count of lanes of a block. It is ignored if rows are computed one at a time.
+        width: the length of a row, which is the count of inputs.
+        scalars: the first free place among the scalars. The parameters have the places before it.
         gather: whether scalar instructions become maps even if their operands are not contiguous.
-        outputs: instructions whose values need a vector in a block, even if they do not depend on the row.
+        outputs: the instructions whose values need a vector in a block, even if they do not depend on the row.
 
     Attributes:
-        places: the places of all values. `scalar`, `vector` and `offset` are attributes of it.
+        places: the places of all values. Its `scalar`, `vector` and `offset` are attributes of the plan too.
         stages: the stages of each phase.
-        row_at: where the numbers of a row are stored: a place among the scalars, or the index of a vector.
-        blocks: how many blocks of rows are computed together, as one panel.
-        total_count: how many totals there are, padded to whole SIMD vectors.
-        totals_at: the place of the first total's mean among the scalars.
-        total_place: the index of each total.
-        outer_products: the totals that are outer products.
-        copied_inputs: places of inputs that are copied so that they become contiguous: from where, and to where.
+        row_at: where the inputs of a row are stored: the place of the first one among the scalars, or the index of its
+            vector in a block.
+        blocks: the count of blocks that are computed together, as one panel.
+        total_count: the length of the array in which totals are added up, a multiple of the doubles in a SIMD vector.
+        totals_at: the place among the scalars of the first total's mean. The other means follow it.
+        total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
+        outer_products: the matrices of totals, which sums of outer products are added to.
+        copied_inputs: inputs that are copied to contiguous places: for each, its place among the scalars before and
+            after.
     """
 
     def __init__(
@@ -98,13 +100,16 @@ class Plan:
             self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _best_orientation(self, group: OuterProduct) -> OuterProduct:
-        """Return a matrix of totals, transposed if its rows then need less padding to whole vectors."""
+        """Return a matrix of totals, transposed if its rows then need less padding to whole SIMD vectors."""
         rows, columns = len(group.lefts), len(group.rights)
         turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return, for each value that a loop reads, the number of the loop and the value's position in it."""
+        """Return, for each value that is a factor in a loop, the index of a list of factors and its position there.
+
+        A loop is fast if the members of such a list, such as the right factors of its sums, are contiguous.
+        """
         lists = [
             side
             for phase in (BATCH, SAMPLE, AFTER)
@@ -121,7 +126,10 @@ class Plan:
         return preferred
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and place the results of loops. Scalar instructions are vectorised to maps."""
+        """Yield the stages of a phase, and give the results of loops their places.
+
+        Scalar instructions of the same opcode are vectorised to maps where possible.
+        """
         schedule, vectorizer = self.schedule, self._vectorizer
         for layer in schedule.layers[phase]:
             for group in layer.sums:
@@ -160,8 +168,8 @@ class Plan:
     def _place_values_in_memory(self) -> None:
         """Give a place to each value that a loop, another stage or the caller reads.
 
-        The order matters, because the first request for a value decides where it lies: operands of loops come first,
-        since these need contiguous or strided places.
+        The order matters, because the first request for a value decides where it lies. The operands of loops come
+        first, since they need contiguous or strided places.
         """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
@@ -176,7 +184,7 @@ class Plan:
             if isinstance(stage, Gathers):
                 for i in self.reads(stage):
                     self.places.ensure(i)
-        made: set[int] = set()  # by the straight lines before
+        made: set[int] = set()  # the values that the straight lines before this stage compute
         for stage in stages:
             if isinstance(stage, StraightLine):
                 for i in made.intersection(self.reads(stage)):
@@ -189,9 +197,9 @@ class Plan:
                 self.places.ensure(i)
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return, for each stage of phase SAMPLE, the values that it computes, and those that are dead after it.
+        """Return two lists with an item for each stage of phase SAMPLE: the values it computes, and those that die.
 
-        Values in `kept` and leaves never die.
+        A value dies in the last stage that reads it. Values in `kept` and leaves never die.
         """
         stages = self.stages[SAMPLE]
         made = [stage.numbers for stage in stages]
@@ -215,7 +223,7 @@ class Plan:
         return [[*column] for column in zip(*rows, strict=True)]
 
     def reads(self, stage: Stage) -> Iterator[int]:
-        """Yield the values that a stage reads. Those of a straight line include values that it computes itself."""
+        """Yield the values that a stage reads. For a straight line they include values that it computes itself."""
         if isinstance(stage, StraightLine):
             return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
         if isinstance(stage, Gathers):
@@ -223,10 +231,10 @@ class Plan:
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks_per_panel(self) -> int:
-        """Return how many blocks a panel has: as many as fit into a cache, but at least two if one of them fits.
+        """Return how many blocks a panel has: as many as fit into the L2 cache, but at least two if one of them fits.
 
-        Tables are read, and totals written, once a panel, so many blocks are better. Without loops and totals there is
-        nothing to share, so the nearest cache decides.
+        Many blocks are better, since tables are read, and totals written, once a panel. Without loops and totals there
+        is nothing to share, so the panel is made to fit into the L1 cache instead.
         """
         if not self.schedule.batched:
             return 1
