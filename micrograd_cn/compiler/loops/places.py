@@ -172,10 +172,10 @@ class Places:
         return self.broadcasts[i]
 
     def block_offset(self, i: int) -> int:
-        """Return the offset in bytes where code for rows finds the value of instruction `i`.
+        """Return the offset in bytes at which code that computes rows finds the value of instruction `i`.
 
-        In lanes, this is the offset of the value's vector in a block, and a scalar is given a vector by `broadcast`.
-        For single rows, it is the offset among the scalars.
+        If rows are in lanes, this is the offset of a vector in a block; a scalar is given a vector by `broadcast`. For
+        single rows, it is the offset of the value among the scalars.
         """
         return WORD * self.lanes * self.broadcast(i) if self.schedule.batched else self.offset(i)
 

@@ -231,10 +231,10 @@ class Plan:
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks_per_panel(self) -> int:
-        """Return how many blocks a panel has: as many as fit into the L2 cache, but at least two if one of them fits.
+        """Return how many blocks a panel has: as many as fit into L2_BYTES, but at least two if one of them fits.
 
         Many blocks are better, since tables are read, and totals written, once a panel. Without loops and totals there
-        is nothing to share, so the panel is made to fit into the L1 cache instead.
+        is nothing to share, so the panel is made to fit into L1_BYTES instead.
         """
         if not self.schedule.batched:
             return 1

@@ -1,7 +1,8 @@
 """Write the kernels of gathers, which load an operand by an index that is known at run time.
 
-An index that is no index of an operand, such as -1, 0.5 or nan, is replaced by the number of operands: there the table
-has the offset of a nan. So nothing but operands is read. The kernels have the arguments that `sums` describes.
+A table has the offset of each operand of a gather, and after these the offset of a nan. If an index is invalid, such as
+-1, 0.5 or nan, the count of operands is used instead, at which the table has the offset of the nan. So the kernels
+never read outside the operands. Their arguments, and the words of tables, are explained in `sums`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from .sums import KERNEL_ARGUMENTS, each_block
 def gather(machine: Machine, opcode: str) -> Function:
     """Write the kernel of gathers with an index in each lane. Operands are samples or scalars.
 
-    Table: the number of groups of gathers with the same index. Then for each group: the offset of the index, the number
-    of operands, and the number of results. Then for each result: its offset, the bytes from one lane of an operand to
-    the next, which are 0 if the operands are scalars, and the address of a table with the offsets of the operands and
-    of a nan.
+    Table: the count of groups of gathers; the gathers of a group have the same index, and the same count of operands.
+    Then for each group: the offset of the index, the count of operands, and the count of results. Then for each result
+    of the group: its offset, the distance in bytes from one lane of an operand to the next lane, which is 0 if the
+    operands are scalars, and the address of a table with the offsets of the operands and of a nan.
     """
     f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
@@ -42,7 +43,7 @@ def gather(machine: Machine, opcode: str) -> Function:
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers in which the index and the operands are scalars. The table is that of `gather`."""
+    """Write the kernel of gathers whose index and operands are scalars. Its table is laid out as for `gather`."""
     f = Function(KERNEL_PREFIX + "gather_scalars", KERNEL_ARGUMENTS)
     with _groups(f) as (index, count, results, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
@@ -56,10 +57,10 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 
 @contextmanager
 def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
-    """Write a loop over the groups of a table.
+    """Write a loop over the groups of a table, see `gather`.
 
-    Yield the offset of the group's index, the numbers of operands and results, and where in the table its first result
-    is.
+    Yield the names of four LLVM values: the offset of the group's index, the count of operands, the count of results,
+    and the address of the words for the first result in the table.
     """
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as group:
         [at] = group.carried
@@ -70,14 +71,23 @@ def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
-    """Return the index that each lane holds, as an i64; `count` if it is not one of 0 to count - 1."""
+    """Convert the index in each lane to an i64. An index that is not one of 0 to count - 1 becomes `count`.
+
+    Args:
+        lanes: the writer of vector operations.
+        x: the name of the vector of indices, which are doubles.
+        count: the name of the count of operands.
+
+    Returns:
+        the name of the index of each lane.
+    """
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
     end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
     inside = f.op(
         f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, {lanes.compare('fcmp olt', [x, end])}"
     )
-    bounded = lanes.select(inside, x, end)  # to convert a double that fits no integer is undefined
+    bounded = lanes.select(inside, x, end)  # since converting a double that fits no integer is undefined
     rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
     back = f.op(f"sitofp {whole} {rounded} to {lanes.type}")
     number = f.op(

@@ -1,7 +1,7 @@
-"""Write the kernels of maps, which compute instructions of one opcode on scalars as vectors.
+"""Write the kernels of maps. A map is a list of instructions of one opcode on scalars, computed as SIMD vectors.
 
-Operands that are contiguous are loaded as vectors, others are gathered one by one. Results are contiguous. The kernels
-have the arguments that `sums` describes.
+Operands that are contiguous are loaded as vectors, and others are gathered one by one. Results are contiguous. The
+arguments of kernels, and the words of tables, are explained in `sums`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from ..llvm.straight_line import compute
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 from .sums import KERNEL_ARGUMENTS, KernelWriter, kernel_name
 
-MAX_UNROLLED_FACTORS = 24  # of a sum whose products are written out; for longer sums there is a loop
+MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
 
 class _Operands:
-    """Write the loads of a map's operands. For each operand there is a word in the table, and a letter in the pattern.
+    """Write the loads of a map's operands.
 
-    s (splat): all instructions have the same operand, and the word is its offset. v (vector): the operands are
-    contiguous, and the word is the offset of the first one. g (gather): the word is the address of a table with the
-    offset of each operand, padded to whole vectors.
+    The pattern of a map has a letter for each operand slot of its opcode, and the table has a word for each slot:
+
+        s (splat)   all instructions have the same operand; the word is its offset
+        v (vector)  the operands are contiguous; the word is the offset of the first one
+        g (gather)  the operands are anywhere; the word is the address of a table with their offsets, in which the last
+                    offset is repeated up to whole vectors
     """
 
     def __init__(self, lanes: Lanes, pattern: str) -> None:
@@ -35,7 +38,10 @@ class _Operands:
         self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
 
     def load(self, k: int, first: str) -> str:
-        """Load operand k of as many instructions as a vector has lanes, from instruction `first` on."""
+        """Load a vector with the operands in slot `k` of as many instructions as a vector has lanes.
+
+        `first` is the name of the position in the map of the first of these instructions.
+        """
         x, letter = self.all[k]
         if letter == "s":
             return self.fixed[k]
@@ -46,10 +52,12 @@ class _Operands:
 
 @cache
 def map_kernel(opcode: str, pattern: str) -> KernelWriter:
-    """Return the writer of the kernel of an opcode, or of sums of a few products each.
+    """Return the function that writes the kernel of maps with an opcode and a pattern, see `_Operands`.
 
-    Table: the number of vectors, the offset of the first result, and a word for each operand, see `_Operands`. The
-    operands of sums are the factors of the products, pair by pair.
+    The opcode may be "sum" or "dot": the products of each sum are then written out. Their factors, pair by pair, are
+    the operands in the pattern and the table.
+
+    Table: the count of vectors of results, the offset of the first result, and a word for each operand slot.
     """
 
     def make(machine: Machine, _: str) -> Function:
@@ -68,7 +76,7 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
 
 
 def unrolled_sum(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
-    """Return the sum of products, given their factors pair by pair."""
+    """Write a sum of products, and return the name of the sum. `factors` has the factors' names, pair by pair."""
     accumulator = lanes.constant(-0.0)
     for a, b in zip(factors[::2], factors[1::2], strict=True):
         accumulator = lanes.multiply_add(a, b, accumulator, opcode)
@@ -76,10 +84,11 @@ def unrolled_sum(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
 
 
 def gathered_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of sums with the same number of products, whose factors are gathered.
+    """Write the kernel of maps of sums whose factors are gathered. All sums of a map have the same count of products.
 
-    Table: the number of vectors, the offset of the first result, and the number of products. Then for each vector and
-    each product: the offsets of the left factors, then those of the right ones, one for each lane.
+    Table: the count of vectors of results, the offset of the first result, and the count of products in each sum. Then
+    for each vector of results, and for each product: the offsets of the left factors, one for each lane, and then those
+    of the right factors.
     """
     simd = machine.simd
     f = Function(kernel_name("gathered_sums", opcode), KERNEL_ARGUMENTS)
@@ -101,7 +110,7 @@ def _at(f: Function, table: str, index: int | str = 0) -> str:
 
 
 def _gather(lanes: Lanes, places: str) -> str:
-    """Return a vector of the scalars at the offsets that a table has from `places` on."""
+    """Load scalars into the lanes of a vector, and return its name. `places` is the address of the scalars' offsets."""
     vector = "poison"
     for lane in range(lanes.count):
         x = lanes.f.load("double", _at(lanes.f, places, lane))

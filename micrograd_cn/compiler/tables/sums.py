@@ -1,15 +1,24 @@
-"""Write the kernels of long sums: functions that all programs share, which a table tells where their operands are.
+"""Write the kernels of long sums. All programs share the kernels, and a table tells a kernel where its operands are.
 
-The most important kernel multiplies a matrix of scalars by vectors of samples, with one row of the batch in each lane.
-It works in tiles: a few sums for one block of rows stay in registers, so each number that is loaded is used several
-times. Totals over the batch, such as the gradient of a matrix, are computed in tiles too. They stay in registers for
-all rows of a panel, and their lanes are added up at the end. Where values are scalars, in phases BATCH and AFTER and
-for a single row, the lanes of a vector hold several sums, or several products of one sum.
+The most important kernel multiplies a matrix of scalars by vectors of samples, the values that depend on the row. Each
+lane holds one row of the batch. The kernel works in tiles: a few sums for one block of rows stay in registers, so each
+value that is loaded is used several times. Totals, which are sums over the batch such as the gradient of a matrix, are
+computed in tiles too. They stay in registers for all rows of a panel, and then their lanes are added up. If values are
+scalars, in phases BATCH and AFTER and for a single row, the lanes of a vector hold several sums, or several products of
+one sum.
 
-All kernels have the same arguments: `%t`, the table; `%s`, the scalars; `%w`, the first block of a panel; `%a`, the
-totals; `%blocks`, the number of blocks; `%stride`, the bytes of a block. A table consists of 64-bit words: numbers of
-items, offsets in bytes, and addresses of functions and tables. A sum starts from the value in its place, unless its
-table has a start code, see `start_code`.
+All kernels have the same arguments:
+
+    %t       the address of the table
+    %s       the address of the scalars
+    %w       the address of a panel, which consists of blocks; a block has a vector for each sample
+    %a       the address of the totals
+    %blocks  the count of blocks
+    %stride  the size of a block in bytes
+
+A table consists of 64-bit words: counts, offsets, and addresses of functions and of other tables. Offsets are in bytes,
+from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts from the
+value that is stored in the place of its result, unless its table has a start code, see `start_code`.
 """
 
 from __future__ import annotations
@@ -22,11 +31,11 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 
-MAX_TILE_SUMS = 6  # sums of a tile, each of which takes two vector registers
-PRODUCTS_PER_PASS = 256  # products of each sum before the next tile, so the samples stay in the cache
-COLUMNS_PER_PASS = 32  # columns of totals before the next rows, so their factors stay in the cache
+MAX_TILE_SUMS = 6  # sums in a tile, each of which takes two vector registers
+PRODUCTS_PER_PASS = 256  # a tile adds so many products to each sum before the next tile, so samples stay in the cache
+COLUMNS_PER_PASS = 32  # so many columns of totals are computed before the next ones, so factors stay in the cache
 VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
-ACCUMULATORS = 4  # of one scalar sum, so that additions need not wait for each other
+ACCUMULATORS = 4  # partial sums of one scalar sum, so an addition need not wait for the one before it
 KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
 KernelWriter = Callable[[Machine, str], Function]
@@ -44,17 +53,18 @@ def each_block(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator
 
 
 def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
-    """Return an address: `base` plus the offset in bytes that is at an index of a table."""
+    """Write the address `base` plus the offset in word `index` of a table, and return the address's name."""
     return f.at(base, f.word(table, index), BYTE)
 
 
 # Rows in lanes.
 
-STARTS = (None, 0.0, -0.0)  # what sums start from, by start code; None stands for the values in their places
+# For each start code, what sums start from. None stands for the value that is stored in the place of the result.
+STARTS = (None, 0.0, -0.0)
 
 
 def start_code(x: float | None) -> int:
-    """Return the word by which a table says what sums start from: a constant, or None for the values in their places.
+    """Return the word that tells a kernel what sums start from: a constant, or the values in their places if x is None.
 
     >>> start_code(None), start_code(0.0), start_code(-0.0)
     (0, 1, 2)
@@ -63,7 +73,14 @@ def start_code(x: float | None) -> int:
 
 
 def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
-    """Return the vector that a sum starts from, by the start code `first`."""
+    """Write the choice of the vector that a sum starts from, and return its name.
+
+    Args:
+        lanes: the writer of vector operations.
+        first: the name of the start code.
+        place: the address of the result.
+        align: the alignment of this address in bytes.
+    """
     f = lanes.f
     held = f.load(lanes.type, place, align)
     zero = f.op(f"select i1 {f.op(f'icmp eq i64 {first}, 1')}, double 0.0, double -0.0")
@@ -72,11 +89,11 @@ def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a vector of samples.
+    """Write the kernel that multiplies a matrix of scalars by a vector of samples. Each row of the matrix is a sum.
 
-    Table: the number of products, the bytes from one scalar of a sum to the next, the number of tiles, the start code,
-    and the offsets of the samples. Then for each tile: its function, the number of its sums, and for each of these the
-    offsets of the result and of the first scalar.
+    Table: the count of products in each sum, the distance in bytes from one scalar of a row to the next, the count of
+    tiles, the start code, and the offsets of the samples. Then for each tile: the address of its function, the count of
+    its sums, and for each sum the offset of the result and that of the first scalar in its row.
     """
     f = Function(kernel_name("matrix", opcode), KERNEL_ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
@@ -99,7 +116,10 @@ def matrix(machine: Machine, opcode: str) -> Function:
 
 @cache
 def tile(m: int) -> KernelWriter:
-    """Return the writer of the function that `matrix` calls for a tile of `m` sums, for all blocks of a panel."""
+    """Return a function that writes the function which `matrix` calls for a tile of `m` sums.
+
+    One call computes the sums for all blocks of a panel.
+    """
 
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
@@ -130,8 +150,8 @@ def tile(m: int) -> KernelWriter:
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of samples.
 
-    Table: the number of sums and the start code. Then for each sum: the offset of the result, the number of products,
-    and the offsets of their factors, pair by pair.
+    Table: the count of sums and the start code. Then for each sum: the offset of the result, the count of products, and
+    the offsets of their factors, pair by pair.
     """
     f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
@@ -152,16 +172,23 @@ def inner(machine: Machine, opcode: str) -> Function:
 
 
 def rows_per_tile(machine: Machine) -> int:
-    """Return how many rows a tile of totals has, to fill the registers. It has a column for each lane of a vector."""
+    """Return how many rows of a matrix of totals are in a tile, so that the tile fills the registers.
+
+    A tile has as many columns as a SIMD vector has lanes.
+    """
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
 
 def outer(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds outer products of samples to a matrix of totals, over the rows of a panel.
+    """Write the kernel that adds outer products of samples to a matrix of totals, for all rows of the batch in a panel.
 
-    Table: the numbers of pairs, of rows and of columns, the offset of the first total, the functions for a tile and for
-    the rows that are left over, then pair by pair the offsets of the rows' factors, and pair by pair those of the
-    columns' factors, padded to whole vectors.
+    Each outer product multiplies a list of left factors, one for each row of the matrix, by a list of right factors,
+    one for each column. "Rows" and "columns" below are those of the matrix.
+
+    Table: the count of outer products, the count of rows, the count of columns rounded up to whole SIMD vectors, the
+    offset of the first total, the address of the function for a full tile, and the address of the function for the last
+    tile, which may have fewer rows. Then for each outer product, the offsets of its left factors. Then for each outer
+    product, the offsets of its right factors, of which the last one is repeated up to whole SIMD vectors.
     """
     f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
     size = rows_per_tile(machine)
@@ -187,10 +214,10 @@ def outer(machine: Machine, opcode: str) -> Function:
 
 @cache
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
-    """Return the writer of the function that `outer` calls for a tile of `r` rows of totals.
+    """Return a function that writes the function which `outer` calls for a tile with `r` rows of totals.
 
-    It loops over pairs and over blocks. If `pairs_innermost` is set, the inner loop goes over pairs, which is faster if
-    there are more pairs than blocks.
+    The function for a tile has two nested loops, over outer products, whose factors are the pairs, and over blocks. If
+    `pairs_innermost` is set, the inner loop is the one over pairs, which is faster if there are more pairs than blocks.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
@@ -210,7 +237,7 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
             for half in range(0, machine.width, simd):
                 at = f.add(offset, 8 * half)
                 ys = [f.load(lanes.type, f.at(left, at, BYTE), align) for left in lefts]
-                for k, right in enumerate(rights):  # loaded one by one, since the sums and `ys` fill the registers
+                for k, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
                     x = f.load(lanes.type, f.at(right, at, BYTE), align)
                     places = range(k, r * simd, simd)
                     more = [lanes.multiply_add(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
@@ -241,10 +268,10 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
 
 
 def single_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds a product of two samples to each of some totals.
+    """Write the kernel that adds one product of two samples to each of several contiguous totals.
 
-    Table: the number of totals, padded to whole vectors, the offset of the first total, and the offsets of their
-    factors, pair by pair.
+    Table: the count of totals rounded up to whole SIMD vectors, the offset of the first total, and for each total the
+    offsets of its two factors.
     """
     f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -269,9 +296,9 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
 
 def broadcast(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that broadcasts scalars to all lanes of a vector in each block.
+    """Write the kernel that copies each scalar to all lanes of a vector, in each block of a panel.
 
-    Table: the number of scalars, and for each the offset of the vector and that of the scalar.
+    Table: the count of scalars, and for each scalar the offset of its vector in a block and its own offset.
     """
     f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
@@ -285,14 +312,16 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     return f
 
 
-# Scalars. Where rows are computed one at a time, samples are scalars too.
+# Scalars. If rows are computed one at a time, samples are scalars too.
 
 
 def row_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of sums whose factors are contiguous, like a row of a matrix; vectors run along the products.
+    """Write the kernel of scalar sums whose left factors are contiguous, like the rows of a matrix in row-major order.
 
-    Table: the number of sums, padded to whole vectors, the number of products, the offsets of the first right factor
-    and of the first result, and for each sum the offset of its first left factor.
+    The right factors are contiguous too, and all sums share them. The lanes of a vector hold products of one sum.
+
+    Table: the count of sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the
+    first right factor, the offset of the first result, and for each sum the offset of its first left factor.
     """
     f = Function(kernel_name("row_sums", opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -325,21 +354,30 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums by columns, see `_columns`."""
+    """Write the kernel of scalar sums whose k-th left factors are contiguous, see `_columns`."""
     return _columns(machine, opcode, "column_sums", "%s")
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds to totals by columns, see `_columns`."""
+    """Write the kernel that adds sums to totals if the sums' k-th left factors are contiguous, see `_columns`."""
     return _columns(machine, opcode, "column_totals", "%a")
 
 
 def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write a kernel of sums whose results are contiguous, as are their k-th left factors; vectors run along the sums.
+    """Write a kernel of scalar sums whose k-th left factors are contiguous, like a matrix in column-major order.
 
-    Table: the number of groups of such sums. Then for each group: the number of sums, padded to whole vectors, the
-    number of products, the offset of the first result, and for each product the offsets of the first sum's left factor
-    and of the right factor, which all sums share.
+    Sums are in groups. The results of a group are contiguous, and its sums share their right factors. The lanes of a
+    vector hold several sums.
+
+    Table: the count of groups. Then for each group: the count of sums rounded up to whole SIMD vectors, the count of
+    products in each sum, the offset of the first result, and for each k the offset of the first sum's k-th left factor
+    and that of the k-th right factor.
+
+    Args:
+        machine: the machine.
+        opcode: "dot" or "sum".
+        called: the kernel's short name.
+        base: the address that the results' offsets are added to, "%s" or "%a".
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -371,20 +409,26 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 
 def list_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums one by one, see `_listed`."""
+    """Write the kernel that computes scalar sums one by one, see `_listed`."""
     return _listed(machine, opcode, "list_sums", "%s")
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds to totals one by one, see `_listed`."""
+    """Write the kernel that adds sums to totals one by one, see `_listed`."""
     return _listed(machine, opcode, "list_totals", "%a")
 
 
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write a kernel of sums with factors anywhere.
+    """Write a kernel of scalar sums whose factors may be anywhere among the scalars.
 
-    Table: the number of sums. Then for each sum: the offset of the result, the number of products, and the offsets of
+    Table: the count of sums. Then for each sum: the offset of the result, the count of products, and the offsets of
     their factors, pair by pair.
+
+    Args:
+        machine: the machine.
+        opcode: "dot" or "sum".
+        called: the kernel's short name.
+        base: the address that the results' offsets are added to, "%s" or "%a".
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
@@ -416,7 +460,7 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 def copy(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies scalars to contiguous places.
 
-    Table: the number of scalars, the offset of the first place, and the offset of each scalar.
+    Table: the count of scalars, the offset of the first contiguous place, and the offset of each scalar.
     """
     f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
@@ -427,5 +471,5 @@ def copy(machine: Machine, opcode: str) -> Function:
 
 
 def kernel_name(called: str, opcode: str) -> str:
-    """Return the name of a kernel for sums of an opcode, "dot" or "sum"."""
+    """Return the LLVM name of a kernel with the short name `called`, for sums of the opcode "dot" or "sum"."""
     return KERNEL_PREFIX + (called if opcode == "dot" else f"{called}_{opcode}")

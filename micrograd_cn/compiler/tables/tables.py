@@ -1,6 +1,6 @@
-"""Print a plan's sums, maps, gathers and totals as tables for kernels.
+"""Write a plan's sums, maps, gathers and totals as tables for kernels.
 
-Threaded and native code share these tables. They differ in how they compute straight lines.
+Threaded and native code share these tables. The two differ in how they compute straight lines.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from . import gathers, maps, sums
 
 
 class Tables:
-    """The tables of a plan, whose memory is freed with this object.
+    """The tables of a plan. Their memory is freed with this object.
 
     Args:
-        plan: the stages and places.
+        plan: the stages and places. The `call` of each stage but the straight lines is set.
         machine: the machine that the tables are for.
 
     Attributes:
         all: the tables.
-        kernels: the kernels that the tables need, by name.
+        kernels: for the name of each kernel that the tables need, the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
-        pack_calls: calls in phase BATCH that copy scalars to contiguous places.
-        totals: calls that add to the totals.
+        pack_calls: the calls that copy scalars to contiguous places, after the other stages of phase BATCH.
+        totals: the calls that add the products of a panel's rows to the totals.
     """
 
     def __init__(self, plan: Plan, machine: Machine) -> None:
@@ -56,7 +56,10 @@ class Tables:
         self.totals = [*map(self._outer, plan.outer_products), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
-        """Store a table, and return its address. A word that is a kernel's name is replaced later, see `link`."""
+        """Store a table, and return its address.
+
+        A word that is the name of a kernel is replaced by the kernel's address later, by `link`.
+        """
         numbers: list[Any] = list(words)
         try:
             table = array("q", numbers)
@@ -68,9 +71,9 @@ class Tables:
         return table.buffer_info()[0]
 
     def link(self, fast: bool = False) -> None:
-        """Put the addresses of kernels into the tables, after compiling those that no program has needed yet.
+        """Compile the kernels that no program has needed yet, and put the addresses of all kernels into the tables.
 
-        If `fast` is set, these are the optimised versions from now on.
+        If `fast` is set, the addresses are those of the kernels' optimised versions, now and at later calls.
         """
         self.fast = self.fast or fast
         self.machine.compile_kernels(self.kernels, self.fast, self.code.op_names)
@@ -79,7 +82,12 @@ class Tables:
             table[k] = addresses[name]
 
     def kernel(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
-        """Return the name of a kernel, given its writer, and add it to the kernels that are needed."""
+        """Add a kernel to those that the tables need, and return its name.
+
+        Args:
+            make: the function that writes the kernel.
+            opcode: the opcode of the sums that the kernel computes, which is passed to `make`.
+        """
         key, kernels = (make, opcode), self.machine.written_kernels
         if key not in kernels:
             kernels[key] = make(self.machine, opcode)
@@ -120,9 +128,9 @@ class Tables:
         return sums.matrix, words
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return the offset of the first member of each list, and the stride, which is the same for all lists.
+        """Return the offset of the first member of each list, and the stride in bytes, which all lists share.
 
-        If the lists have different strides, or none, they are packed: copied to contiguous places.
+        If a list has no constant stride, or another stride than the others, all lists are copied to contiguous places.
         """
         places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])
@@ -131,14 +139,20 @@ class Tables:
         return [self._pack(tuple(row)) for row in places], WORD
 
     def _pack(self, places: tuple[int, ...]) -> int:
-        """Return the offset of the first of some scalars' copies, which are contiguous."""
+        """Add a call that copies scalars to contiguous places, and return the offset of the first copy.
+
+        `places` has the offsets of the scalars.
+        """
         if places not in self._packs:
             to = self._packs[places] = WORD * self.places.allocate(len(places))
             self.pack_calls.append(self._call(sums.copy, [len(places), to, *places]))
         return self._packs[places]
 
     def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        """Return the kernel and the table of scalar sums. If their places allow it, they are computed as vectors."""
+        """Return the writer of the kernel of some scalar sums, and the words of their table.
+
+        The kernel computes the sums as SIMD vectors if the places of factors and results allow this.
+        """
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
         lefts = [[*map(self.offset, left)] for left in group.lefts]
@@ -171,7 +185,7 @@ class Tables:
         return self._call(maps.map_kernel(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
-        """Pad places to whole vectors by repeating the last one."""
+        """Return `places`, with the last one repeated up to whole SIMD vectors."""
         return [*places, *[places[-1]] * (self.places.padded(len(places)) - len(places))]
 
     def _gathers(self, stage: Gathers) -> Call:
@@ -190,7 +204,12 @@ class Tables:
         return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
     def _operand_table(self, xs: tuple[int, ...], samples: bool) -> int:
-        """Return the address of a table with the offsets of operands, and then of a nan. Equal tables are shared."""
+        """Return the address of a table with the offsets of a gather's operands and of a nan. Equal tables are shared.
+
+        Args:
+            xs: the instruction numbers of the operands.
+            samples: whether the operands are in a block, with a value in each lane. If not, they are scalars.
+        """
         if (xs, samples) not in self._operand_tables:
             place = self.places.block_offset if samples else self.offset
             self._operand_tables[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
@@ -254,7 +273,7 @@ class Tables:
         return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
     def broadcast_calls(self, places: Places) -> list[Call]:
-        """Return the calls that broadcast scalars to the vectors that hold them in all lanes."""
+        """Return the calls that copy scalars to all lanes of the vectors in `places.broadcasts`."""
         if not places.broadcasts:
             return []
         words = [len(places.broadcasts)]
@@ -264,7 +283,10 @@ class Tables:
 
 
 def _letter(places: Sequence[int]) -> str:
-    """Return the letter of an operand in a map's pattern (see `maps`): s for one place, v for contiguous ones, or g."""
+    """Return the letter for an operand slot in a map's pattern, see `maps`.
+
+    It is "s" if all of its operands have the same place, "v" if their places are contiguous, and "g" otherwise.
+    """
     step = stride(places)
     return "s" if step == 0 else "v" if step == WORD else "g"
 

@@ -1,11 +1,12 @@
-"""Print straight lines as threaded code: a table whose entries are computed by kernels that call each other in turn.
+"""Write straight lines as threaded code: tables whose entries are computed by kernels that call each other in turn.
 
-There is one kernel for each opcode, shared by all programs, so there is hardly anything to compile. Threaded code is
-slower than native code, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of the ACM 16,
-1973.) Every value has a place in memory. Scalars that are operands of samples are broadcast to all lanes.
+Each entry of a table is an instruction, and there is one kernel for each opcode. All programs share the kernels, so
+there is hardly anything to compile. Threaded code is slower than native code, and has the same results to the last bit.
+(Threaded code: Bell, Communications of the ACM 16, 1973.) Every value has a place in memory. If rows are in lanes, the
+scalars that they need are copied to all lanes of a vector first.
 
-An entry of the table consists of the address of a kernel, the offset of the result, and the offsets of the operands.
-Offsets are in bytes from the beginning of a block, or of `%s` for scalars.
+An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
+bytes, from the beginning of a block if rows are in lanes, else from the beginning of the scalars.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Add tables for a plan's straight lines to its tables.
+    """Add tables for the straight lines of a plan to its other tables.
 
     Attributes:
         places: a copy of the plan's places, in which every value of the straight lines has a place too.
@@ -41,7 +42,15 @@ class Threaded:
         self._names: dict[tuple[str, int, int], str] = {}
 
     def call(self, stage: StraightLine, batched: bool) -> Call:
-        """Return the call of a straight line: the kernel that runs a table, and the table."""
+        """Add the table of a straight line, and return the call that computes the straight line.
+
+        Args:
+            stage: the straight line.
+            batched: whether its values are vectors with one row in each lane.
+
+        Returns:
+            the name of the kernel that runs the table for each block, and the table's address.
+        """
         table: list[str | int] = []
         count, offset = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
         for i in stage.numbers:
@@ -52,7 +61,13 @@ class Threaded:
         return start, self.tables.table([*table, END])
 
     def _entry_kernel(self, opcode: str, count: int, operands: int) -> str:
-        """Return the name of the kernel for an entry with an opcode that is no sum."""
+        """Return the name of the kernel that computes entries with an opcode, and add the kernel to those needed.
+
+        Args:
+            opcode: the opcode, which is no sum.
+            count: the count of lanes.
+            operands: the count of operands.
+        """
         key = opcode, count, operands
         if key not in self._names:
             name = self._names[key] = (
@@ -105,14 +120,19 @@ class _EntryWriter:
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
 
     def load(self, pc: str, place: int) -> str:
-        """Load the value at the offset that a word of an entry has."""
+        """Load a value, whose offset is the word with the index `place` of the words at `pc`; return its name."""
         return self.f.load(self.lanes.type, self._at(pc, place), self.align)
 
     def _at(self, pc: str, place: int) -> str:
         return self.f.at(self.base, self.f.word(pc, place), BYTE)
 
     def end(self, result: str, following: str) -> Function:
-        """Store the result, and tail-call the kernel of the next entry, so that the stack does not grow."""
+        """Store the result, and tail-call the kernel of the next entry, so the stack does not grow.
+
+        Args:
+            result: the name of the result.
+            following: the address of the next entry.
+        """
         f = self.f
         f.store(self.lanes.type, result, self._at("%pc", 1), self.align)
         f.do(f"musttail call void {f.pointer(following)}(ptr {following}, ptr %s, ptr %w)")
@@ -127,7 +147,11 @@ def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands:
 
 
 def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
-    """Write the kernel for an entry that is a sum: after the result come the number of products and their factors."""
+    """Write the kernel for entries that are sums of products.
+
+    Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
+    offsets of their factors, pair by pair.
+    """
     entry = _EntryWriter(machine, name, count)
     f, lanes = entry.f, entry.lanes
     with f.loop(f.word("%pc", 2), [(lanes.type, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
