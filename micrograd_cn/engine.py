@@ -112,8 +112,8 @@ class Value(Node):
         reached = {self}  # propagate a gradient of 0 too, since 0 * inf is nan; skip only nodes that none has reached
         try:
             for node in context.with_anomaly_checks(node for node in order if node in reached):
-                for x, partial in node.edges():
-                    x.grad += node.grad * partial
+                for x, term in node._terms(node.grad):
+                    x.grad += term
                     reached.add(x)
         finally:
             for leaf, grad in before.items():

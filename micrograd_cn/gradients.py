@@ -75,9 +75,9 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             if check:
                 _check_gradient(upstream, node)
             if not create_graph:
-                for x, partial in node.edges():
+                for x, term in node._terms(upstream):
                     if x in relevant:
-                        terms[x].append(_product(upstream, partial))
+                        terms[x].append(term)
                 continue
             for x, edge in symbolic_edges(node, relevant):
                 reach.spread(node, x, edge)

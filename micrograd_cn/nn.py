@@ -27,7 +27,7 @@ Activation: TypeAlias = str | Callable[[Value], Value]
 Inputs: TypeAlias = Value | Iterable[Number]
 
 
-def _activation(activation: Activation) -> Callable[[Value], Value]:
+def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     """Return the activation function with this name, or the function itself.
 
     Raises:
@@ -59,6 +59,8 @@ class _CheckedInputs(tuple[Value, ...]):
 
 def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     """Return the inputs as `Value`s; a number becomes one node for all neurons. A `Value` alone is one input."""
+    if type(x) is _CheckedInputs and len(x) == nin:
+        return x
     given = (x,) if isinstance(x, Value) else tuple(x)
     try:
         inputs = _CheckedInputs([x if isinstance(x, Value) else constant(x) for x in given])
@@ -101,6 +103,12 @@ class Neuron(Module):
 
     expands_in_repr = False
 
+    # These hold in a subclass that does not call __init__, as in code written for micrograd: it sets w and b itself.
+    nonlin: bool = True
+    group: Group | None = None
+    _activation: Activation = "relu"
+    _apply: Callable[[Value], Value] = staticmethod(_activation_function(_activation))
+
     def __init__(
         self,
         nin: int,
@@ -126,14 +134,14 @@ class Neuron(Module):
 
     @activation.setter
     def activation(self, activation: Activation) -> None:
-        self._apply, self._activation = _activation(activation), activation
+        self._apply, self._activation = _activation_function(activation), activation
 
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         inputs = x if type(x) is _CheckedInputs and len(x) == len(self.w) else _checked_inputs(self, len(self.w), x)
         group = self.group
         if context.active and (scope := context.here().scope):
-            group = group.inside(scope)
+            group = group.inside(scope) if group else scope
         linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
         if self.nonlin:
@@ -145,7 +153,7 @@ class Neuron(Module):
         return {name: held for name, held in vars(self).items() if name != "_apply"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _apply=_activation(state["_activation"]))
+        vars(self).update(state, _apply=_activation_function(state.get("_activation", self._activation)))
 
     def entries(self) -> dict[str, Any]:
         """Return the parameters by PyTorch's names, then those of the activation function, if it is a module.
@@ -215,6 +223,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
         self.group = Group("layer")
         for j, neuron in enumerate(self.neurons):
+            assert neuron.group
             neuron.group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs) -> Any:
@@ -222,7 +231,8 @@ class Layer(Module):
 
         The type depends on the number of neurons, so it is Any to a type checker.
         """
-        inputs = _checked_inputs(self, len(self.neurons[0].w), x)
+        weights = getattr(self.neurons[0], "w", None)  # a neuron of another class need not have a list of this name
+        inputs = _checked_inputs(self, len(weights), x) if isinstance(weights, list) else x
         outputs = [neuron(inputs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -296,6 +306,9 @@ class MLP(Module):
         The type depends on the number of neurons, so it is Any to a type checker.
         """
         outputs: Any = x
+        first: Any = self.layers[0]
+        if type(first).__call__ is Layer.__call__ and isinstance(getattr(first.neurons[0], "w", None), list):
+            outputs = _checked_inputs(self, len(first.neurons[0].w), x)
         for layer in self.layers:
             outputs = layer(outputs)
         return outputs

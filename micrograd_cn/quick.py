@@ -172,6 +172,10 @@ class Quick(Value):
                     if a.requires_grad:
                         a.grad += upstream * partial
                 elif type(node._a) is tuple:
+                    if node._b is None:  # a node that was made by hand
+                        for x, term in node._terms(upstream):
+                            x.grad += term
+                        continue
                     for x, partial in zip(node._a, node._b, strict=True):
                         if x.requires_grad and partial is not None:
                             x.grad += upstream * partial

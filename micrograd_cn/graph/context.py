@@ -58,6 +58,9 @@ class Hooks:
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
 
+    def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
+        """Called when a node is made with its operands, as `Value(t, (x,), "tanh")`; `op` is its operation."""
+
     def new_node(self, kind: Any) -> Any:
         """Return an empty object of class `kind`, which becomes the node of an operation."""
         return object.__new__(kind)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from ..ops.number import number
 from ..ops.operation import Op
 from . import context
+from .closures import Closure, sends_nothing
 from .groups import Group
 from .operators import Operators
 
 __all__ = ["Node"]
-
-
-DEFINE_AN_OPERATION = """\
-Value() takes a number and a label; a node gets its operands and its _op from an operation. Write
-from micrograd_cn import Op, tanh
-own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
-out = own(x)"""
 
 
 def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
@@ -41,6 +36,14 @@ def _before_read(x: Any, how: str) -> None:
     """Call the hook, if there is one, for a read of the number."""
     if context.active and (hooks := context.here().hooks):
         hooks.read(x, how)
+
+
+def _number_in_name(x: Any) -> str:
+    """Return an operand as micrograd writes it in the name of an operation, such as "**2"; "" if it is no constant."""
+    if isinstance(x, Node) and x.requires_grad:
+        return ""
+    constant: float = x._data if isinstance(x, Node) else x
+    return str(int(constant) if constant.is_integer() else constant)
 
 
 class Node(Operators):
@@ -90,21 +93,47 @@ class Node(Operators):
     requires_grad: bool
 
     def __init__(
-        self, data: SupportsFloat, label: str = "", *made_by: object, _children: object = None, _op: object = None
+        self, data: SupportsFloat, _children: str | Iterable[Any] = "", _op: str = "", label: str = ""
     ) -> None:
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
-        if made_by or _children is not None or _op is not None or isinstance(label, (tuple, list, set)):
-            raise TypeError(DEFINE_AN_OPERATION)
-        if not isinstance(label, str):
-            raise TypeError(f"a label must be a str, got {type(label).__name__} {label!r}")
         self._data = number(data)
         self.grad = 0.0
         self.op = None
         self._a = self._b = self._da = self._db = None
-        self.label = label
         self.group = None
         self.requires_grad = True
+        if isinstance(_children, str) and isinstance(label, str) and _op == "":
+            self.label = _children or label
+        else:
+            self._init_as_in_micrograd(_children, _op, label)
+
+    def _init_as_in_micrograd(self, children: Any, symbol: Any, label: Any) -> None:
+        """Finish a node with a label or with micrograd's arguments: `Value(t, (x,), "tanh")` is made by hand."""
+        if isinstance(children, str):
+            children, label = (), label or children
+        if isinstance(children, Node):
+            raise TypeError(f"Value(data, operands) takes a tuple of operands, got the Value {children!r}; write (x,)")
+        if not isinstance(label, str) or not isinstance(children, Iterable):
+            wrong = label if isinstance(children, Iterable) else children
+            raise TypeError(f"a label must be a str, got {type(wrong).__name__} {wrong!r}")
+        if not isinstance(symbol, str):
+            raise TypeError(f"_op must be a str, the operation's name, got {type(symbol).__name__} {symbol!r}")
+        self.label = label
+        self._b = symbol or None
+        operands = tuple(dict.fromkeys(children))
+        for x in operands:
+            if not isinstance(x, Node):
+                raise TypeError(f"the operands in Value(data, operands, {symbol!r}) must be Values, got {x!r}; wrap it")
+        if operands:
+            op = Closure(symbol)
+            if hooks := context.here().hooks:
+                hooks.made_by_hand(op, operands)
+            if context.suppresses_recording(op, operands, self._data) or not any(x.requires_grad for x in operands):
+                self.requires_grad = False
+            else:
+                self.op, self._a, self._b = op, operands, None
+                self.group = context.here().scope
 
     @classmethod
     def _constant(cls, x: SupportsFloat) -> Self:
@@ -166,7 +195,7 @@ class Node(Operators):
     def _partials(self) -> tuple[float | None, ...]:
         if type(self._a) is tuple:
             partials: tuple[float | None, ...] = self._b
-            return partials
+            return self.op.partials_of(self) if isinstance(self.op, Closure) else partials
         return () if self._a is None else (self._da,) if self._b is None else (self._da, self._db)
 
     def edges(self) -> list[tuple[Self, float]]:
@@ -203,13 +232,46 @@ class Node(Operators):
 
     @property
     def _op(self) -> str:
-        """The operation's symbol, which micrograd's notebooks show; "" for a leaf."""
-        return self.op.notation.symbol if self.op else ""
+        """The operation's name as micrograd spells it, for its notebooks; "" for a leaf, unless it was given one."""
+        if self.op is None:
+            return self._b or ""
+        spelling: Callable[..., str] | None = self.op.notation.micrograd
+        return spelling(*map(_number_in_name, self.operands)) if spelling else self.op.notation.symbol
 
-    def _backward(self) -> None:
-        """Send this node's gradient to its operands, for micrograd's notebooks, which call it by hand."""
-        for x, partial in self.edges():
-            x.grad = (x.grad or 0.0) + self.grad * partial  # users of PyTorch may have set `x.grad = None`
+    @property
+    def _backward(self) -> Callable[[], object]:
+        """A function that sends this node's gradient to its operands, for micrograd's code, which calls or assigns it.
+
+        Raises:
+            TypeError: a function was assigned to a leaf, and it does something.
+        """
+        if isinstance(self.op, Closure):
+            return self.op.backward or functools.partial(self.op.sent, self, 1.0)
+        edges = self.edges()
+
+        def backward() -> None:
+            for x, partial in edges:
+                x.grad = (x.grad or 0.0) + self.grad * partial  # users of PyTorch may have set `x.grad = None`
+
+        return backward
+
+    @_backward.setter
+    def _backward(self, backward: Callable[[], object]) -> None:
+        if self.op is not None:
+            operands = tuple(dict.fromkeys(self.parents))
+            self.op, self._a, self._b, self._da, self._db = Closure(self._op, backward), operands, None, None, None
+        elif self.requires_grad and not sends_nothing(backward):
+            raise TypeError(
+                f"{self!r} is a leaf, so its _backward would never be called; give the operands when the node is made: "
+                'out = Value(data, (x,), "name"), then out._backward = backward'
+            )
+
+    def _terms(self, upstream: float) -> list[tuple[Self, float]]:
+        """Return the operands to which a gradient flows, each with what the gradient `upstream` of this node adds."""
+        if not isinstance(self.op, Closure):
+            return [(x, upstream * partial) for x, partial in self.edges()]
+        slots = zip(self._a, self.op.sent(self, upstream), strict=True)
+        return [(x, term) for x, term in slots if term is not None and x.requires_grad]
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""

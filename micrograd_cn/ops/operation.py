@@ -248,7 +248,7 @@ class Op(Row):
         >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
         ('a / b', '-a', 'tanh(x)')
         """
-        symbol, precedence, _, text = self.notation
+        symbol, precedence, _, text, _ = self.notation
         if text:
             return text(*operands)
         if precedence:

@@ -110,7 +110,7 @@ div: Op = define(Op(
 pow: Op = define(Op(  # noqa: A001 -- the field's name
     "pow", ieee.pow, (lambda y, a, b: _pow_da(a, b), lambda y, a, b: _pow_db(y, a, b)),
     "Return a ** b; nan if a is negative and b is not an integer.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)",
-    notation=Notation("**", 4, right_associative=True),
+    notation=Notation("**", 4, right_associative=True, micrograd=lambda a, b: f"**{b}"),
     smoothness=Smoothness(
         domain=(POSITIVE, REAL),
         convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
@@ -241,6 +241,7 @@ relu: Op = define(Op(
         lambda g, x: _choose(less_equal(x, 0.0), 0.0, g), lambda x: None if x <= 0.0 else 1.0,
     ),),
     "Return max(x, 0), the rectified linear unit.\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
+    notation=Notation(micrograd=lambda x: "ReLU"),
     smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
     lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x)),
 ))

@@ -28,16 +28,19 @@ class Notation(NamedTuple):
             It is 0 if the operation is written as a call.
         right_associative: whether a ** b ** c means a ** (b ** c).
         text: a function from the operands' texts to the text of a call, if that is not `name(a, b)`.
+        micrograd: a function that returns what micrograd's nodes have as `_op`, if that is not the symbol. It takes the
+            text of each operand that is a number, and "" for one that is a node.
 
     >>> from micrograd_cn import div
     >>> div.notation
-    Notation(symbol='/', precedence=2, right_associative=False, text=None)
+    Notation(symbol='/', precedence=2, right_associative=False, text=None, micrograd=None)
     """
 
     symbol: str = ""
     precedence: int = 0
     right_associative: bool = False
     text: Callable[..., str] | None = None
+    micrograd: Callable[..., str] | None = None
 
 
 class Smoothness(NamedTuple):

@@ -117,9 +117,15 @@ class Traced(Value):
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
 
-    def _backward(self) -> None:
+    @property
+    def _backward(self) -> NoReturn:
         """Refuse: it would leave the recorded sample's gradients."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
+
+    @_backward.setter
+    def _backward(self, backward: object) -> None:
+        """Refuse to be given a function, which no program could call."""
+        self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
         """Refuse to be a key outside this package if the number varies."""
@@ -284,6 +290,10 @@ class RecordingHooks(Hooks):
                 _refuse_changed_flag(x)
             if isinstance(x, Value):
                 self._constants[x] = None
+
+    def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
+        """Refuse a node whose `_backward` somebody has written: no program could call it."""
+        raise TypeError(f"{user_location()}: {op.refusal(len(operands))}")
 
     def new_node(self, kind: Any) -> Value:
         """Return an empty `Traced` for a new node."""

@@ -1,0 +1,144 @@
+"""The operation of a node that is made as in micrograd: `Value(t, (x,), "tanh")`, and then `out._backward = closure`.
+
+The closure adds to the gradients of the operands, and reads `out.grad`. Backward calls it, as micrograd does, so it may
+do anything with `out.grad`, such as clip it. Pictures and other readers of local derivatives need factors: they get
+what the closure adds, divided by `out.grad`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from keyword import iskeyword
+from typing import Any, NoReturn
+
+from ..ops.number import number
+from ..ops.operation import Op
+from ..ops.registry import OPS
+from ..ops.traits import Notation
+
+__all__ = ["Closure", "sends_nothing"]
+
+
+class Closure(Op):
+    """The operation of one node whose `_backward` somebody has written.
+
+    It has no formula. So it cannot be compiled, and has no second derivatives.
+
+    Args:
+        symbol: the name that the node was made with, as `_op`.
+        backward: the closure; None as long as there is none.
+
+    >>> from micrograd_cn import Value
+    >>> x = Value(3)
+    >>> y = Value(x.data**2, (x,), "square")
+    >>> def backward():
+    ...     x.grad += 2 * x.data * y.grad
+    >>> y._backward = backward
+    >>> (y + x).backward()
+    >>> y.op, y.partials, x.grad
+    (<operation square>, (6.0,), 7.0)
+    """
+
+    def __init__(self, symbol: str, backward: Callable[[], object] | None = None) -> None:
+        name = symbol if symbol.isidentifier() and not iskeyword(symbol) else "made_by_hand"
+        super().__init__(name, self._refuse, lambda y, *xs: self._refuse(*xs))
+        self.notation = Notation(symbol, text=lambda *texts: f"{symbol or '?'}({', '.join(texts)})")
+        self.backward = backward
+
+    def sent(self, node: Any, upstream: float) -> list[float | None]:
+        """Return what the closure adds to each operand if the node's gradient is `upstream`; None if it adds nothing.
+
+        No gradient has changed afterwards.
+
+        Raises:
+            RuntimeError: there is no closure.
+        """
+        if self.backward is None:
+            raise RuntimeError(
+                f"backward() needs out._backward of {node!r}, which was made by Value(data, operands, "
+                f"{self.notation.symbol!r}): assign a function that adds to the operands' grad, or lambda: None if no "
+                "gradient is to flow to them"
+            )
+        operands, own = node.operands, node.grad
+        before = [x.grad for x in operands]
+        untouched = [float("0") for _ in operands]  # distinct objects, by which we see what the closure has left alone
+        for x, zero in zip(operands, untouched, strict=True):
+            x.grad = zero
+        node.grad = upstream
+        try:
+            self.backward()
+            added = [x.grad for x in operands]
+        finally:
+            node.grad = own
+            for x, grad in zip(operands, before, strict=True):
+                x.grad = grad
+        return [None if grad is zero else number(grad) for grad, zero in zip(added, untouched, strict=True)]
+
+    def partials_of(self, node: Any) -> tuple[float | None, ...]:
+        """Return the factors by which the closure multiplies the node's gradient; nan as long as there is no closure.
+
+        They are what it adds for the gradient 1. A closure that is not linear in the gradient has other factors for the
+        gradient that the node has now, and then these are returned.
+        """
+        if self.backward is None:
+            return (math.nan,) * len(node.operands)
+        partials = self.sent(node, 1.0)
+        upstream = node.grad
+        if upstream and upstream != 1.0 and math.isfinite(upstream):
+            for slot, term in enumerate(self.sent(node, upstream)):
+                partial = partials[slot]
+                if term is None or partial is None or not math.isclose(term, partial * upstream, rel_tol=1e-12):
+                    partials[slot] = None if term is None else term / upstream
+        return tuple(partials)
+
+    def instead(self, count: int) -> str:
+        """Return what to write instead of a node with `count` operands that is made by hand.
+
+        >>> print(Closure("**2").instead(1))
+        pow is built in: delete your method, and write x ** 2
+        """
+        row, number_in_name = _built_in(self.notation.symbol, count)
+        if row:
+            written = row.text(*"xyz"[:count], *number_in_name)
+            return f"{row.name} is built in: delete your method, and write {written}"
+        return (
+            "write the operation as a row: from micrograd_cn import Op, tanh\n"
+            'own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and its derivative\n'
+            "out = own(x)"
+        )
+
+    def refusal(self, count: int) -> str:
+        """Return the text of the error for what a node with `count` operands cannot do, as it has no formula."""
+        return (
+            f"{self.notation.symbol or 'a node'} was made by hand, with a _backward of its own, so it cannot be "
+            f"compiled and has no second derivatives; {self.instead(count)}"
+        )
+
+    def _refuse(self, *operands: Any) -> NoReturn:
+        raise TypeError(self.refusal(len(operands)))
+
+
+def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
+    """Return the row of the table that a name such as "ReLU" or "**2" means, and the number in the name."""
+    name = symbol.strip().lower()
+    stem = name.rstrip("0123456789.")
+    stem = stem.removesuffix("-") or stem
+    for text, numbers in ((name, []), (stem, [name[len(stem) :]])):
+        for op in OPS.values():
+            if text in (op.name, op.notation.symbol) and count + len(numbers) in op.arities:
+                return op, numbers
+    return None, []
+
+
+def sends_nothing(closure: object) -> bool:
+    """Return whether a function is `lambda: None`, as micrograd's leaves have, or another function without statements.
+
+    >>> sends_nothing(lambda: None), sends_nothing(lambda: print())
+    (True, False)
+    """
+    code = getattr(closure, "__code__", None)
+    return code is not None and code.co_code == _NOTHING.co_code
+
+
+_NOTHING = (lambda: None).__code__
