@@ -1,8 +1,14 @@
-"""Property-based gradient checking, for this engine, for rules of your own, and for anybody's functions.
+"""Property-based gradient checking, for this engine, for your own operations, and for functions of any library.
 
-`gradcheck` needs nothing but the library for functions of `Value`s, numpy for others; `checks_gradient`, which makes a
-test in one line, the strategies and `check_op` need hypothesis (for `points`, numpy). `find_functions` tells what a
-package has to check, and the plugin of pytest sums up: the extra `pytest` brings all of them.
+`gradcheck` needs nothing but this package for functions of `Value`s, and numpy for others. `checks_gradient`, which
+makes a test in one line, the strategies and `check_op` need hypothesis; `points` needs numpy, too. `find_functions`
+lists what a package has to check, and a pytest plugin prints a summary. The extra `pytest` installs all that is needed.
+
+A check of functions takes this way: `gradcheck` makes a `subject` of its arguments. `array_check` packs them into
+vectors (`problem`, `vectors`, `pytrees`, `libraries`), checks the contract of the backward pass (`contract`), and
+compares directional derivatives (`directional_comparison`) with numerical ones (`numerical`, `compare`). `report`
+prints the result. `check_op` checks one operation of the table, at its `evaluation_points`, and in all its `lowerings`;
+`expressions` draws random graphs in which every step is smooth.
 """
 
 from .array_strategies import points

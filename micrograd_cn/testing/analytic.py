@@ -1,4 +1,4 @@
-"""Where the derivative to be checked comes from: what the user wrote, PyTorch's backward pass, jax's vjp."""
+"""The source of the derivative that is checked: what the user wrote, PyTorch's backward pass, or jax's vjp."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ __tracebackhide__ = True
 
 
 class Derivative(Protocol):
-    """The derivative of a function from vectors to vectors, as far as somebody wrote it."""
+    """The derivative of a function f from vectors to vectors."""
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""
+        """Return the directional derivative u · Df(x) d."""
         ...
 
     def gradient(self, x: Vector, u: Vector) -> Vector | None:
-        """Return the gradient at `x` of the outputs' sum weighted by `u`; None if only slopes are known."""
+        """Return the gradient Df(x)ᵀ u; None if only directional derivatives are known."""
         ...
 
 
-BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # from arguments and weights of the outputs, as structures
-Changed: TypeAlias = Callable[[Vector], str | None]  # which argument a call at a point changes
+BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # (arguments, upstream gradient) as structures -> gradient
+Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; names the argument that it changes
 
 
 class ReverseMode:
-    """A derivative that is known as gradients, by a function of the point and the weights.
+    """A derivative that is known as gradients.
 
     Attributes:
-        backward_pass: the same of structures; None if no upstream gradient is given to what somebody wrote.
-        differentiable_outputs: returns which outputs have a backward pass; None for other libraries.
-        changed: which argument a call changes, where there is no `backward_pass`.
+        backward_pass: computes a gradient from structures; None if the user's derivative takes no upstream gradient.
+        differentiable_outputs: returns the indices of the outputs that have a backward pass, for PyTorch alone: any of
+            their upstream gradients may be None.
+        changed: names the argument that a call changes; None if there is a `backward_pass`, which shows that itself.
     """
 
     def __init__(
@@ -56,40 +57,40 @@ class ReverseMode:
         )
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
-        """Return the gradient at `x` of the outputs' sum weighted by `u`."""
+        """Return the gradient Df(x)ᵀ u."""
         return self._pullback(x, u)
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""
+        """Return the directional derivative u · Df(x) d."""
         return dot(self.gradient(x, u), d)
 
 
 class ForwardMode:
-    """A derivative that is known along directions, by a function of the point and the direction.
+    """A derivative that is known along directions.
 
     Attributes:
-        changed: which argument a call changes.
+        changed: names the argument that a call changes.
     """
 
     def __init__(self, pushforward: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
         self._pushforward, self.changed = pushforward, changed
 
     def gradient(self, x: Vector, u: Vector) -> None:
-        """Return None: it would take as many slopes as there are elements."""
+        """Return None: a gradient would take as many calls as there are elements."""
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""
+        """Return the directional derivative u · Df(x) d."""
         return dot(self._pushforward(x, d), u)
 
 
 def dot(values: Vector, weights: Vector) -> float:
-    """Return the weighted sum; what has the weight 0 counts nothing, be it infinite.
+    """Return the weighted sum of the values; a value of weight 0 does not count, not even inf or nan.
 
     >>> with np.errstate(invalid="ignore"):
     ...     dot(np.array([1.0, np.inf]), np.array([2.0, 0.0]))
     2.0
     """
-    n = values.size  # BLAS starts threads for many at once
+    n = values.size  # chunks, since BLAS starts threads for longer vectors
     if math.isfinite(
         total := float(values.dot(weights))
         if n <= CHUNK_SIZE
@@ -104,7 +105,15 @@ def dot(values: Vector, weights: Vector) -> float:
 def derivative_of(
     f: Callable[..., Any], derivatives: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
 ) -> Derivative:
-    """Return the derivative that is given by its name, or that of the arguments' library."""
+    """Return the derivative that the user gave, or that of the arguments' library.
+
+    Args:
+        f: the function, from structures to structures.
+        derivatives: the user's derivative by its name ("gradient", "jacobian", "vjp" or "jvp"); empty for the
+            library's.
+        arguments: the structure of the arguments.
+        outputs: the structure of the outputs.
+    """
     if not derivatives:
         in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
         run = (_torch_backward_pass if in_torch else _jax_backward_pass)(f, arguments, outputs)
@@ -133,7 +142,10 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether two things are the value and the gradient, of two arguments of which one is a constant."""
+        """Return whether a tuple of two is (value, gradient), and not the gradients of two arguments.
+
+        This is in doubt only if one of two arguments is a constant.
+        """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
         ):
@@ -148,11 +160,11 @@ def derivative_of(
             return gradients(tuple([result[1] if arguments.variable_paths(i) else None for i in range(2)]))
         one = isinstance(result, tuple) and len(result) == 1
         try:
-            return arguments.derivative(returned(result) if several or one else (returned(result),), what)
+            return arguments.pack_derivative(returned(result) if several or one else (returned(result),), what)
         except ValueError:
             if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.template)):
                 varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
-                if sum(varying) == 1:  # constants have no place in it
+                if sum(varying) == 1:  # the only gradient, without a place for the constants
                     return gradients(tuple([result if varies else None for varies in varying]))
             if (
                 name == "gradient"
@@ -160,7 +172,7 @@ def derivative_of(
                 and len(result) == 2
                 and np.ndim(_plain_number(result[0])) == 0
             ):
-                return gradients(result[1])  # of a function that returns the value and the gradient
+                return gradients(result[1])  # the function returned (value, gradient)
             raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
@@ -171,7 +183,7 @@ def derivative_of(
         return gradients(given(*args, upstream))
 
     def of_jvp(x: Vector, d: Vector) -> Vector:
-        return outputs.derivative(returned(given(*arguments.unpack(x), structured(d))), what)
+        return outputs.pack_derivative(returned(given(*arguments.unpack(x), structured(d))), what)
 
     def of_jacobian(x: Vector, u: Vector) -> Vector:
         result = returned(given(*arguments.unpack(x)))
@@ -179,7 +191,7 @@ def derivative_of(
         for rows, shape, block in outputs.matched_parts(result, what):
             for columns, inner, part in arguments.matched_parts(block if several else (block,), what):
                 if np.iscomplexobj(part):
-                    raise ValueError(f"gradcheck: {what} gave complex numbers, of real ones")
+                    raise ValueError(f"gradcheck: {what} gave complex numbers for a real function")
                 matrix = np.zeros(0) if part is None else to_doubles(part)
                 expected, rows_first = (*shape, *inner), (u[rows].size, *inner)
                 flat = (u[rows].size, total[columns].size)
@@ -193,7 +205,7 @@ def derivative_of(
     def changed(x: Vector) -> str | None:
         args = arguments.unpack(x)
         given(*args, *([structured(x)] if name == "jvp" else []))
-        return arguments.changed(args, x)
+        return arguments.first_change(args, x)
 
     if name == "vjp":
         return _reverse_mode(of_vjp, arguments, outputs)
@@ -203,23 +215,29 @@ def derivative_of(
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape without axes of length 1."""
     return tuple([n for n in shape if n != 1])
 
 
 def _reverse_mode(
     run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
 ) -> ReverseMode:
+    """Return a derivative in reverse mode that packs and unpacks vectors for a backward pass."""
     return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph)
 
 
 def _plain_number(x: Any) -> Any:
+    """Return the doubles of an array or number; anything else as it is."""
     return to_doubles(x) if number_kind(x) == "float" else x
 
 
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Return PyTorch's results, arguments and weights; a result of which the weight is None is left out."""
+    """Call f; return the results that have a backward pass, the variable arguments, and the upstream gradients.
+
+    A result whose upstream gradient is None is left out.
+    """
     inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
     some = [(y, w) for y, w in pairs if is_tensor(y) and y.requires_grad and w is not None]
@@ -227,16 +245,17 @@ def _record_in_torch(
 
 
 def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
+    """Return PyTorch's backward pass of `f`."""
     torch = sys.modules["torch"]
 
     def run(args: Any, upstream: Any) -> Vector:
         results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
         if not results and isinstance(inspect.unwrap(f), GradientFunction):
-            return np.zeros(arguments.vector.size)  # of what is linear
+            return np.zeros(arguments.vector.size)  # the gradient of a linear function is constant
         if not results:
             raise TypeError(
-                "gradcheck: the result does not depend on the tensors by PyTorch's operations, so that there is no "
-                "backward pass to check; does f use .detach(), .item(), .numpy() or no_grad()? Or give gradient="
+                "gradcheck: the result does not depend on the tensors through PyTorch's operations, so there is no "
+                "backward pass to check; does f use .detach(), .item(), .numpy() or no_grad()? Otherwise give gradient="
             )
         found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
         zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
@@ -246,10 +265,12 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
+    """Return `f` as a function of its variable leaves, which returns its variable outputs as a tuple."""
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
 def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
+    """Return jax's vjp of `f` as a backward pass."""
     jax = sys.modules["jax"]
 
     def back(variables: tuple[Any, ...], weights: tuple[Any, ...]) -> Any:
@@ -265,7 +286,7 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of jax's arrays compiled by `jax.jit`, or as it is from when that cannot be."""
+    """Return a function of jax's arrays that runs compiled by `jax.jit`, or as it is if that fails."""
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
         return f
@@ -276,7 +297,7 @@ def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
         if quick is not f:
             try:
                 return quick(*args)
-            except Exception:  # it branches on values, or leaves jax: eager calls say what is wrong, if anything is
+            except Exception:  # f may branch on values or leave jax; if there is a mistake, an eager call raises it
                 quick = f
         return f(*args)
 
@@ -284,9 +305,9 @@ def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class GradientFunction:
-    """The function of the arguments, and of the outputs' weights, that is the gradient: a tuple of arrays.
+    """The gradient as a function of the arguments and the upstream gradient; it returns a tuple of arrays.
 
-    It is differentiated in its turn by PyTorch or jax, so that a second derivative is checked as a first one.
+    PyTorch or jax can differentiate it in turn. So second derivatives are checked like first ones.
     """
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:
@@ -294,7 +315,7 @@ class GradientFunction:
         self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
-        """Return the gradient at all arguments but the last, which weights the outputs."""
+        """Return the gradient at all arguments but the last, which is the upstream gradient."""
         f, arguments, outputs = self._f, self._arguments, self._outputs
         if not self._in_torch:
             _, back = sys.modules["jax"].vjp(

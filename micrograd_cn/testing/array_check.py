@@ -1,4 +1,4 @@
-"""Check functions of many numbers: singly where they are few, else by random directions and a sample of elements."""
+"""Check the derivative of a function of arrays: every element of few; of many, random directions and a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .analytic import GradientFunction, dot
 from .causes import EQUAL_RTOL
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
-from .directional_comparison import TOO_FEW_CALLS, can_tell_one_percent, compare_along
+from .directional_comparison import TOO_FEW_CALLS, Compared, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
 from .libraries import is_tensor
 from .numerical import Estimate, OutOfCalls, central_quotient
@@ -28,18 +28,16 @@ from .vectors import Indices, Vector, chunks, draw_from
 
 __tracebackhide__ = True
 
-DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
-MAX_GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
-MAX_EVEN_SIZE = 1000  # numbers of which a direction goes uphill in no more than downhill
-STEP_SIZES = np.arange(256, 512) / 512  # of a scale, by which the numbers are moved at a step of 1
-CLEAR_OUTPUT_MISMATCH = 0.1  # by which a derivative is off that shows a mistake well
-NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # of a scale, where it is next to the point
-MAX_WRONG_ELEMENTS = 3  # elements that are wrong, to stop
-CALLS_AFTER_WRONG = (
-    16  # calls for an element when another one is known to be wrong: one that shows a mistake well takes 6
-)
-RESERVED_CALLS = 8  # calls that are made when all is compared
-UNLIMITED_CALLS = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
+DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared, of many
+MAX_GROUPS = 12  # each array has a direction of its own; if there are more arrays, some share one
+MAX_EVEN_SIZE = 1000  # up to this size, a random direction goes as much uphill as downhill
+STEP_SIZES = np.arange(256, 512) / 512  # the entries of a random direction, relative to the elements' scales
+CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output so far off is a good example of the mistake
+NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: where to compare if there is a kink
+MAX_WRONG_ELEMENTS = 3  # so many examples of a mistake are enough
+CALLS_AFTER_WRONG = 16  # per element, once one is known to be wrong; an element that shows a mistake well takes 6
+RESERVED_CALLS = 8  # for what is called after the comparisons
+UNLIMITED_CALLS = 10**9  # in half precision, where it takes many calls to tell a mistake from noise
 
 
 def compare_arrays(
@@ -50,19 +48,30 @@ def compare_arrays(
     atol: float | None,
     seed: int,
 ) -> tuple[list[Comparison], bool]:
-    """Compare derivatives up to `order` of a function of arrays: each is that of the gradient before, as a function.
+    """Compare the derivatives of a function of arrays up to `order`.
 
-    It is said, too, whether it is one of a type of few bits.
+    A derivative of second order is checked as the derivative of the gradient, which is a function in its turn.
+
+    Args:
+        subject: the function and its arguments.
+        derivatives: the user's derivative by its name; empty for the library's.
+        order: of the highest derivative.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        seed: of the random directions.
+
+    Returns:
+        The comparisons, and whether the coarsest type is one of half precision.
     """
     problem = Problem(subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static)
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
     comparisons = compare_problem(problem, seed)
     for level in range(2, order + 1):
-        if any(comparison.agrees is False for comparison in comparisons):  # of a wrong gradient no derivative is of use
+        if any(comparison.agrees is False for comparison in comparisons):  # no use in differentiating a wrong gradient
             break
         upstream = problem.outputs.unpack(random_cotangent(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
-            if is_tensor(weights):  # asks for a gradient if the arguments do, so that all are compared
+            if is_tensor(weights):  # it must require a gradient if the arguments do, to be differentiated like them
                 weights.requires_grad_(chosen)
         df = GradientFunction(problem.f, problem.arguments, problem.outputs)
         args, names = (
@@ -77,17 +86,17 @@ def compare_arrays(
 
 
 def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
-    """Compare derivatives of a function of numbers and arrays.
+    """Compare the derivatives of a problem, and check the contract of its backward pass.
 
     Raises:
-        GradientMismatch: the backward pass fails where it is called in other ways.
+        GradientMismatch: the backward pass breaks its contract.
         NotDeterministic: two calls gave different gradients.
     """
     random = np.random.default_rng(seed)
     kept = check_contract(problem, random)
     problem.calls_left = UNLIMITED_CALLS if problem.half_precision else MAX_CALLS - problem.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
-    with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
+    with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
         comparisons = (
             compare_singly(problem)
             if n * m <= MAX_COMPARED_SINGLY
@@ -105,7 +114,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare every derivative of every output."""
+    """Compare the derivative of every output with respect to every element."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
@@ -119,7 +128,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
                 u: Vector = u,
                 typical_slope: float = typical_slope,
                 gradient_norm: float = gradient_norm,
-            ) -> tuple[Comparison, DirectionalFunction]:
+            ) -> Compared:
                 return compare_along(
                     problem,
                     problem.derivative_name(j, i),
@@ -131,7 +140,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
             jobs.append(compare)
             arguments.append(problem.arguments.leaf_path(i))
-    found = compare_in_turn(problem, jobs)
+    found = compare_within_budget(problem, jobs)
     return [
         replace(_excuse_infinite_argument(*one), argument=argument)
         for one, argument in zip(found, arguments, strict=True)
@@ -139,7 +148,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return a comparison, or that there is none: what is not finite at a number that is not is no mistake."""
+    """Return the comparison, but do not call it wrong if neither the derivative nor the argument is finite."""
     if (
         comparison.agrees is False
         and not math.isfinite(comparison.analytic)
@@ -149,41 +158,44 @@ def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) 
     return comparison
 
 
-def compare_in_turn(
+def compare_within_budget(
     problem: Problem,
-    jobs: Sequence[Callable[[], tuple[Comparison, DirectionalFunction]]],
-    others: int = 0,
-    enough: float = math.inf,
-) -> list[tuple[Comparison, DirectionalFunction]]:
-    """Return the comparisons, until so many are wrong: each has its share of the calls of `f`, `others` have theirs.
+    jobs: Sequence[Callable[[], Compared]],
+    reserved: int = 0,
+    max_wrong: float = math.inf,
+) -> list[Compared]:
+    """Run comparisons that share the calls of the function that are left.
 
-    What its share did not tell has the rest once more; but those beside a wrong one, of which there are to be `enough`,
-    have few.
+    Each has an equal share. Those that it did not suffice for run once more, with what the others left over. Once a
+    comparison is wrong and `max_wrong` are wanted, the others have few calls, and there is no second run.
+
+    Args:
+        problem: the function, which counts its calls.
+        jobs: the comparisons.
+        reserved: for how many further comparisons shares are reserved.
+        max_wrong: stop after so many wrong derivatives.
     """
-    found: list[tuple[Comparison, DirectionalFunction]] = []
-    kept = problem.calls_left * others / (len(jobs) + others) if jobs else 0.0
+    found: list[Compared] = []
+    reserved_calls = problem.calls_left * reserved / (len(jobs) + reserved) if jobs else 0.0
     wrong = 0
     for k, job in enumerate(jobs):
-        firm = wrong > 0 and enough < math.inf and not problem.half_precision
-        found.append(
-            problem.with_call_limit(
-                CALLS_AFTER_WRONG if firm else (problem.calls_left - kept) / (len(jobs) - k), job, firm
-            )
-        )
+        firm = wrong > 0 and max_wrong < math.inf and not problem.half_precision
+        share = CALLS_AFTER_WRONG if firm else (problem.calls_left - reserved_calls) / (len(jobs) - k)
+        found.append(problem.with_call_limit(share, job, firm))
         wrong += found[-1][0].agrees is False
-        if wrong >= enough:
+        if wrong >= max_wrong:
             break
-    if wrong and enough < math.inf:
+    if wrong and max_wrong < math.inf:
         return found
     unknown = [k for k, (comparison, _) in enumerate(found) if comparison.note == TOO_FEW_CALLS]
     for n, k in enumerate(unknown):
-        again = problem.with_call_limit((problem.calls_left - kept) / (len(unknown) - n), jobs[k])
+        again = problem.with_call_limit((problem.calls_left - reserved_calls) / (len(unknown) - n), jobs[k])
         found[k] = again if again[0].agrees is not None else found[k]
     return found
 
 
 def _not_finite_outputs(problem: Problem) -> list[Comparison]:
-    """Return a row for outputs that are not finite at the point, of which nothing is compared."""
+    """Return a comparison that stands for the outputs that are not finite at the point: nothing could be compared."""
     if problem.finite_outputs.all():
         return []
     i = int(np.argmin(problem.finite_outputs))
@@ -193,12 +205,12 @@ def _not_finite_outputs(problem: Problem) -> list[Comparison]:
 
 
 class SampledCheck:
-    """Random directions and a sample of elements of a problem with many.
+    """The check of a problem with many derivatives: random directions, and a sample of elements.
 
     Args:
         problem: the function, its derivative and the point.
-        random: what is random.
-        u: weights of the outputs for the first direction, of which the gradient is known already.
+        random: a generator of random numbers, or its seed.
+        u: the cotangent for the first direction; its gradient is known already.
     """
 
     def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
@@ -207,50 +219,47 @@ class SampledCheck:
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
     def compare(self) -> list[Comparison]:
-        """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
+        """Compare directions of all arrays together and of each, then elements: where one disagrees, the worst ones."""
         problem, several = self._problem, len(self._arrays) > 1
         directions = [
             functools.partial(self._compare_informative_direction, k)
             for k in range(DIRECTIONS // 2 if several else DIRECTIONS)
         ]
         arrays = min(len(self._arrays), MAX_GROUPS) if several else 0
-        found = compare_in_turn(problem, directions, others=arrays + ELEMENTS, enough=1)
+        found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
         comparisons = [comparison for comparison, _ in found]
-        if 2 * sum(comparison.agrees is not None for comparison in comparisons) >= len(
-            comparisons
-        ):  # what noise hides is left to the others
+        known = sum(comparison.agrees is not None for comparison in comparisons)
+        if 2 * known >= len(comparisons):  # then the others stand for those that noise hides
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
-        u = self._next_cotangent()  # with the same ones for arrays and elements, one gradient is enough
+        u = self._next_cotangent()  # one cotangent for all arrays and elements, so one gradient is enough
         g = problem.derivative.gradient(problem.x, u)
         gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
         groups = self._groups(g) if several else []
-        of_arrays = compare_in_turn(
+        of_arrays = compare_within_budget(
             problem,
             [functools.partial(self._compare_group, *group, u, gradient_norm) for group in groups],
-            others=ELEMENTS,
+            reserved=ELEMENTS,
         )
         comparisons += [comparison for comparison, _ in of_arrays]
         wrong = [phi for comparison, phi in of_arrays if comparison.agrees is False][:MAX_WRONG_ELEMENTS]
         functions = wrong or [phi for comparison, phi in found if comparison.agrees is False]
         worst = []
-        for k, phi in enumerate(functions, 1):  # what is wrong is known: where takes longer
+        for k, phi in enumerate(functions, 1):  # this takes longer than to find that something is wrong
             print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
             worst.append(self._worst_element(phi))
         typical_slope = problem.typical_slope(u)
         among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
         elements = list(dict.fromkeys([*worst, *self._choose_elements(g, among)]))
-        compared = compare_in_turn(
+        compared = compare_within_budget(
             problem,
             [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
-            enough=MAX_WRONG_ELEMENTS,
+            max_wrong=MAX_WRONG_ELEMENTS,
         )
-        # of an element that noise hides there is its array's direction
+        # The direction of its array stands for an element that noise hides.
         return comparisons + [comparison for comparison, _ in compared if not comparison.noisy]
 
-    def _compare_element(
-        self, i: int, u: Vector, typical_slope: float, gradient_norm: float
-    ) -> tuple[Comparison, DirectionalFunction]:
-        """Compare the derivative by an element; where it is wrong, that of an output."""
+    def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
+        """Compare the derivative of u · f by an element; if it is wrong, look for a single output that shows it."""
         problem = self._problem
         comparison, phi = compare_along(
             problem, self._title(i), u, problem.element_direction(i), typical_slope, gradient_norm=gradient_norm
@@ -264,24 +273,27 @@ class SampledCheck:
             with contextlib.suppress(OutOfCalls):
                 of_one = self._wrong_output(phi)
                 title = problem.derivative_name(int(np.argmax(of_one)), i)
-                derivatives, _ = compare_along(
-                    problem, title, of_one, problem.element_direction(i), problem.typical_slope(of_one)
-                )
-                comparison = derivatives if derivatives.agrees is False else comparison
+                direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
+                of_output, _ = compare_along(problem, title, of_one, direction, slope)
+                comparison = of_output if of_output.agrees is False else comparison
             comparison = replace(comparison, cause=cause)
         return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
-        """Return that a matrix is transposed, if the right derivative by an element stands where that would put it."""
+        """Return "a transposed matrix" if the right derivative stands where transposing would put it; else ""."""
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
         return "a transposed matrix" if is_there and at != i else ""
 
-    def _compare_informative_direction(self, k: int) -> tuple[Comparison, DirectionalFunction]:
-        """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
+    def _compare_informative_direction(self, k: int) -> Compared:
+        """Compare along up to three random directions, until one would show an error of 1 %.
+
+        Another direction may be steeper, or cross no kink.
+        """
         problem = self._problem
-        even = problem.x.size <= MAX_EVEN_SIZE  # of many numbers, what goes up and down at once cancels
-        first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5  # a mistake in one of many is lost in what is all up
+        even = problem.x.size <= MAX_EVEN_SIZE  # among many numbers, uphill and downhill would cancel
+        # All uphill shows most, but a mistake in one of many elements is lost in it.
+        first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
         for part in (first, 0.5 if even else 0.75, 1.0):
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
             array, *others = [path for path, _ in self._arrays]
@@ -289,11 +301,11 @@ class SampledCheck:
             if can_tell_one_percent(problem, comparison) or comparison.note == TOO_FEW_CALLS:
                 return comparison, phi
         if comparison.agrees:
-            comparison = replace(comparison, agrees=None, note="too noisy to tell 1 %", noisy=True)
+            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
         return comparison, phi
 
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
-        """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
+        """Return the arrays, or groups of arrays with similar gradients: their names, and a mask of their elements."""
         size = self._problem.x.size
         steep = [0.0 if g is None else norm(g[place], self._problem.scale[place]) for _, place in self._arrays]
         order = np.argsort(steep, kind="stable") if len(steep) > MAX_GROUPS else np.arange(len(steep))
@@ -306,47 +318,58 @@ class SampledCheck:
             groups.append((f"{first} and {len(others)} others" if others else first, mask))
         return groups
 
-    def _compare_group(
-        self, names: str, mask: Vector, u: Vector, gradient_norm: float
-    ) -> tuple[Comparison, DirectionalFunction]:
+    def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
+        """Compare along a random direction of one group of arrays."""
         comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
         if not can_tell_one_percent(self._problem, comparison):
             comparison, phi = self._compare_along(
                 f"direction of {names}", 0.5, mask, self._next_cotangent(), gradient_norm
             )
         if comparison.agrees and not can_tell_one_percent(self._problem, comparison):
-            comparison = replace(comparison, agrees=None, note="too noisy to tell 1 %", noisy=True)
+            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
         return replace(comparison, argument=names), phi
 
     def _title(self, element: int) -> str:
+        """Return the name of the derivative by an element; w stands for random weights of several outputs."""
         name = "f" if self._problem.y.size == 1 else "(w*f)"
         return f"d{name}/d{self._problem.arguments.element_name(element)}"
 
     def _compare_along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
-    ) -> tuple[Comparison, DirectionalFunction]:
-        """Compare along a direction, of some arrays, uphill in a part of it, by which there is more to be seen."""
+    ) -> Compared:
+        """Compare along a random direction; at a kink, next to the point instead.
+
+        Args:
+            title: the name of the derivative.
+            part: the part of the elements that goes uphill; the more, the larger the derivative.
+            mask: which elements are moved; all by default.
+            u: the cotangent; a random one by default.
+            gradient_norm: the norm of the whole gradient.
+        """
         problem = self._problem
         u = self._next_cotangent() if u is None else u
         g = problem.derivative.gradient(problem.x, u)
         v = self._random_direction(g, part) if mask is None else mask * self._random_direction(g, part)
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
-        if comparison.note.startswith("kink"):  # of what is between the derivatives on both sides, more is seen beside
+        if comparison.note.startswith("kink"):  # at a kink, anything between the two sides agrees: look beside it
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             return (comparison, phi) if comparison.agrees and found[0].agrees is None else found
         return comparison, phi
 
-    def _compare_nearby(
-        self, found: tuple[Comparison, DirectionalFunction], title: str, u: Vector, v: Vector, typical_slope: float
-    ) -> tuple[Comparison, DirectionalFunction]:
-        """Compare next to the point, where kinks hide what the derivative is at the point; farther if they still do.
+    def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
+        """Compare next to the point, and farther away if there is a kink again.
 
-        Where no calls are left for that, it is what was `found` at the point.
+        Args:
+            found: the comparison at the point, which is returned if no calls are left.
+            title: the name of the derivative.
+            u: the cotangent.
+            v: the direction.
+            typical_slope: the size of derivatives of the same kind.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in NEARBY_DISTANCES:
-            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two of them equal
+            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two are equal
             beside = problem.arguments.rounded(problem.x + steps * problem.scale)
             with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical_slope, beside)
@@ -355,12 +378,15 @@ class SampledCheck:
         return found
 
     def _next_cotangent(self) -> Vector:
-        """Return random weights of the outputs."""
+        """Return random weights of the outputs; the first time, those whose gradient is known already."""
         known, self._first_cotangent = self._first_cotangent, None
         return random_cotangent(self._problem, self._random) if known is None else known
 
     def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
-        """Return a random direction, half a scale or more of each element, that goes uphill in a part of them."""
+        """Return a random direction in which the given part of the elements goes uphill, and half of the others too.
+
+        Its entries are between half of an element's scale and the whole of it.
+        """
         problem, random = self._problem, self._random
         if g is None:
             uphill = 0.0
@@ -372,11 +398,18 @@ class SampledCheck:
             v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
         v *= problem.scale
         if g is not None and not np.isfinite(g).all():
-            v[~(np.isfinite(g) | np.isfinite(problem.x))] = 0.0  # what is not finite at such a number is no mistake
+            v[~(np.isfinite(g) | np.isfinite(problem.x))] = (
+                0.0  # at an infinite argument, an infinite gradient is right
+            )
         return v
 
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
-        """Return elements to be compared: not finite, steepest, and of every array some; where wrong, of those."""
+        """Return elements to compare: some whose gradient is not finite, the steepest, and random ones of every array.
+
+        Args:
+            g: the gradient, if it is known.
+            among: where something is wrong, if anything is: all but the first kind are chosen there.
+        """
         problem = self._problem
         found: list[int] = []
         if g is not None:
@@ -393,9 +426,9 @@ class SampledCheck:
         return list(dict.fromkeys(found))
 
     def _worst_element(self, phi: DirectionalFunction) -> int:
-        """Return the element of a direction that disagrees most, by halving the direction again and again.
+        """Return the element with the largest mismatch, by bisection of the direction.
 
-        If the steepest one disagrees by as much as they do on average, it is that one.
+        If the mismatch of the steepest element is at least the average one, it is that element.
         """
         some, problem = phi.moved_elements, self._problem
         total = self._mismatch_along(phi.u, phi.v)
@@ -414,14 +447,14 @@ class SampledCheck:
         return int(some.item())
 
     def _mismatch_along(self, u: Vector, v: Vector) -> float:
-        """Return the difference of both derivatives along `v`, from few calls."""
+        """Return the numerical derivative less the analytic one along `v`, from two calls."""
         problem = self._problem
         phi = DirectionalFunction(problem, u, v, problem.x)
         numeric = central_quotient(phi, 0.0, problem.steps.first_steps[2])
         return numeric - phi.analytic if math.isfinite(numeric) else 0.0
 
     def _wrong_output(self, phi: DirectionalFunction) -> Vector:
-        """Return 1 for an output whose derivative along a line disagrees: the steepest, or one found by halving."""
+        """Return the unit cotangent of an output with a large mismatch: the steepest, or one found by bisection."""
         problem, size = self._problem, phi.u.size
         h = problem.steps.first_steps[2]
         above, below = (problem.value(problem.arguments.rounded(problem.x + t * phi.v)) for t in (h, -h))
@@ -448,17 +481,18 @@ class SampledCheck:
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return steps of which a part is up, and half of the others too."""
+    """Return the entries of a random direction, of which the given part is positive, and half of the others too."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)
 
 
 def print_progress(progress: str) -> None:
-    """Tell who waits at a terminal how far a search is."""
+    """Print how far a search is, if somebody waits at a terminal."""
     if sys.stderr.isatty():
         print(progress, file=sys.stderr, flush=True)
 
 
 def _mask(n: int, some: Indices) -> NDArray[np.bool_]:
+    """Return a mask of length n that is True at some indices."""
     mask = np.zeros(n, bool)
     mask[some] = True
     return mask

@@ -1,4 +1,4 @@
-"""What a mistake probably is, told from the ratio or the difference of the derivative and the numerical one."""
+"""The likely cause of a mistake, told from the ratio or the difference of the derivative and the numerical one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .compare import Comparison
 
 __tracebackhide__ = True
 
-EQUAL_RTOL = 1e-3  # the relative spread of what is one number
+EQUAL_RTOL = 1e-3  # numbers within this relative distance count as equal
 TOO_LARGE = "large as it should be, as if f had a sum and not a mean"
 TOO_SMALL = "small as it should be, as if f had a mean and not a sum"
 KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
 
 def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return the likely cause of each argument's mistake, in a line each, where it can be told.
+    """Return a line with the likely cause of each argument's mistake, where it can be told; two lines at most.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
@@ -46,7 +46,13 @@ def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
-    """Return what explains all of the wrong derivatives of an argument, of which some, elsewhere, may be no 0."""
+    """Return what explains all of the wrong derivatives of one argument; "" if nothing does.
+
+    Args:
+        wrong: the wrong derivatives with respect to single elements.
+        some_right: whether another derivative of the argument is right and not 0.
+        some: whether any wrong derivative of the argument, along directions too, is not 0.
+    """
     first, *others = {comparison.cause for comparison in wrong}
     if first and not others:
         return first
@@ -83,5 +89,6 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
 
 
 def _all_equal(numbers: Sequence[float]) -> bool:
+    """Return whether the numbers are equal, up to `EQUAL_RTOL`."""
     size = max(map(math.fabs, numbers))
     return max(numbers) - min(numbers) <= EQUAL_RTOL * size

@@ -1,4 +1,4 @@
-"""Make a test of a function in one line: its gradient is checked at points that Hypothesis draws."""
+"""Make a pytest test of a gradient in one line; Hypothesis draws the points."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from .gradcheck import gradcheck
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
     """Return a test that checks the gradient of `f` at points that Hypothesis draws.
 
-    The points come as numpy's arrays; a function of PyTorch or jax is checked at tensors or arrays of theirs if an
-    argument says so by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure
-    has code to paste.
+    The points are numpy arrays. A function of PyTorch or jax is checked at tensors or arrays of theirs if the strategy
+    makes them by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code to paste.
 
     Args:
         f: the function.
-        arguments: for each argument a strategy, such as `points((2, 3))`, a shape for one of doubles that are not near
-            0 nor each other, or a constant.
+        arguments: for each argument a strategy, such as `points((2, 3))`; or the shape of an array of doubles that are
+            near neither 0 nor each other; or a constant.
         examples: how many points.
-        how: what `gradcheck` takes: `vjp=`, `rtol=`, `order=`.
+        how: further arguments of `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 
     >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
     >>> test_square()
@@ -43,8 +42,8 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     def check(args: tuple[Any, ...]) -> None:
         gradcheck(f, *args, **how)
 
-    # a check takes as long as its function: no deadline stands beside what is wrong, and no search for simpler points
-    # goes on for minutes, since the message names the element
+    # The function may be slow, so there is no deadline. The message names the wrong element, so there is no search
+    # for a simpler point, which could take minutes.
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     quiet = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
     test: Any = quiet(given(st.tuples(*drawn))(check))  # type: ignore[no-untyped-call]  # `settings` has no types

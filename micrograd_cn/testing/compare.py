@@ -1,4 +1,4 @@
-"""Compare one derivative with a numerical one: right, wrong, at a kink, or not to be told."""
+"""Compare one derivative with a numerical one: it is right, wrong, at a kink, or cannot be told."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-EXCUSED_ERROR = 1e-3  # of a derivative, by which one may be off that the default absolute tolerance excuses
+EXCUSED_ERROR = 1e-3  # relative: a derivative within the default atol must be this close where it is known so exactly
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One line of the comparison.
+    """The result of comparing one derivative with a numerical one: a line of the table that people read.
 
     Attributes:
-        title: which derivative.
-        analytic: the one that is checked.
-        numeric: the numerical one.
-        agrees: None if it could not be compared.
-        note: why not, or what is special there.
-        noisy: whether it is noise that hides the derivative.
-        order: of the Taylor remainder, where they disagree.
-        argument: which array the derivative is of.
-        cause: what is likely wrong, where the comparison tells it.
+        title: the name of the derivative, such as "df/dx0".
+        analytic: the derivative that is checked.
+        numeric: the numerical derivative.
+        agrees: True if it is right, False if it is wrong, None if it could not be compared.
+        note: why it could not be compared, or what is special at the point.
+        noisy: whether noise hides the derivative.
+        remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong.
+        argument: the array that the derivative is with respect to.
+        cause: what is likely wrong, if the comparison shows it.
     """
 
     title: str
@@ -44,10 +44,10 @@ class Comparison:
 
 
 class Tolerance(Protocol):
-    """Say how exact a numerical derivative must be to tell anything, and how far one may be from it."""
+    """Tells how exact a numerical derivative must be, and how far from it the analytic one may be."""
 
     def is_exact_enough(self, e: Estimate) -> bool:
-        """Return whether it is exact enough to be compared with."""
+        """Return whether the estimate is exact enough to compare a derivative with."""
         ...
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
@@ -57,17 +57,22 @@ class Tolerance(Protocol):
 
 @dataclass(frozen=True)
 class ValueTolerance:
-    """The tolerance for functions of `Value`s, whose rounding is known from their graphs."""
+    """The tolerance for functions of `Value`s. Their rounding is known from their graphs.
+
+    Attributes:
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        typical_slope: |y| / max(|x|, 1), the slope by which a function changes about as much as its value.
+    """
 
     rtol: float
     atol: float
     typical_slope: float
 
     def is_exact_enough(self, e: Estimate) -> bool:
-        """Return whether it is exact enough to be compared with."""
-        telling = max(
-            self.atol, min(1e-12 * self.typical_slope, 1e-3), 0.1 * math.fabs(e.slope)
-        )  # more would excuse anything
+        """Return whether the estimate is exact enough to compare a derivative with."""
+        # An estimate with a larger error would excuse any derivative.
+        telling = max(self.atol, min(1e-12 * self.typical_slope, 1e-3), 0.1 * math.fabs(e.slope))
         return (
             e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.typical_slope))
             and 5.0 * e.error <= telling
@@ -81,19 +86,19 @@ class ValueTolerance:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is asked of one derivative: is it that of a function of one number?
+    """The claim that a number is the derivative of a function of one number.
 
     Attributes:
-        title: which derivative.
-        analytic: the one that is checked.
+        title: the name of the derivative.
+        analytic: the derivative that is checked.
         g: the function.
         x: the point.
-        y: the function there.
-        rounding: how far rounding may carry `y`.
-        tolerance: how exact a numerical derivative must be, and how far off the analytic one may be.
-        steps: of the numerical derivative; by default those of what computes with doubles.
-        needs_first_order: whether what rounding leaves of a mistake must look like one: a remainder of the first order.
-        accept: whether the analytic derivative agrees with an estimate that no finer step would tell apart from it.
+        y: g(x), or what stands for it: not finite if there is no derivative.
+        rounding: the absolute error of the values of `g`.
+        tolerance: how exact the numerical derivative must be, and how far from it the analytic one may be.
+        steps: of the numerical derivative; by default those for a function that computes in doubles.
+        needs_first_order: whether a derivative counts as wrong only if its Taylor remainder is of first order.
+        accept: tells whether an estimate is exact enough (see `numerical.derivative`).
     """
 
     title: str
@@ -114,7 +119,7 @@ class Claim:
 
     @property
     def looks_wrong(self) -> bool:
-        """Whether the analytic derivative is farther from the numerical one than that seems to be known."""
+        """Whether the analytic derivative is farther from the numerical one than the tolerance allows."""
         mismatch = math.fabs(self.analytic - self.central.slope)
         return not math.isfinite(self.analytic) or mismatch > self.tolerance.allowed_error(self.analytic, self.central)
 
@@ -124,7 +129,7 @@ class Claim:
         return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
 
     def remainder_order(self) -> float:
-        """Return the Taylor remainder's order: on both sides less than 1.5 if the derivative is wrong."""
+        """Return the order of the Taylor remainder: less than 1.5 on both sides if the derivative is wrong."""
         first = self.steps.first_steps[0] if self.steps else 0.0
         orders = [
             taylor_order(self.g, self.x, self.analytic, self.rounding, step)
@@ -135,14 +140,22 @@ class Claim:
 
 
 def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: Callable[[], bool]) -> Comparison:
-    """Compare a derivative of a function of `Value`s.
+    """Compare a claimed derivative of a function of `Value`s.
 
-    A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
-    is a mistake if the derivative is known to four digits and no value on the way has lost digits.
+    A mistake must exceed the measured noise of `g`. A derivative that agrees only because of the default absolute
+    tolerance is still wrong if the numerical one is known to four digits and no value on the way has lost digits.
+
+    Args:
+        claim: the derivative and what it is said to be the derivative of.
+        rtol: relative tolerance.
+        atol: the absolute tolerance that the user gave; None for the default.
+        loses_digits: tells whether a value on the way has lost digits.
     """
     title, analytic, g, x = claim.title, claim.analytic, claim.g, claim.x
     if not math.isfinite(claim.y):
-        return Comparison(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {claim.y} there")
+        return Comparison(
+            title, analytic, Estimate(nan, inf), None, f"not finite at the point: the function is {claim.y}"
+        )
     comparison, rounding = compare(claim), claim.rounding
     if comparison.agrees is None:
         return comparison
@@ -164,13 +177,16 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
 
 
 def _is_close(analytic: float, slope: float, part: float) -> bool:
+    """Return whether `analytic` is near `slope`, relative to `slope`."""
     return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 
 def compare(claim: Claim) -> Comparison:
-    """Compare the derivative of `g` at `x` with the numerical one.
+    """Return whether a claimed derivative of `g` at `x` is right.
 
-    At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
+    At a kink it is right if it lies between the derivatives of the two sides; at the edge of the domain, if it is the
+    derivative of the one side. A derivative that differs is called wrong only if `g` has no feature as small as the
+    finest steps and, where the claim `needs_first_order`, only if the Taylor remainder is of first order.
     """
     comparison = _compare_once(claim)
     if comparison.agrees is not False:
@@ -180,13 +196,13 @@ def compare(claim: Claim) -> Comparison:
     order = claim.remainder_order()
     if claim.needs_first_order and math.isfinite(comparison.analytic) and not order < 1.5:
         return replace(
-            comparison, agrees=None, note="too noisy to tell: what is off vanishes in smaller steps", noisy=True
+            comparison, agrees=None, note="too noisy to tell: the mismatch vanishes in smaller steps", noisy=True
         )
     return replace(comparison, remainder_order=order)
 
 
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
-    """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
+    """Return whether the finest steps show a jump, or a slope nearer to the derivative that is checked."""
     g, x, rounding = claim.g, claim.x, claim.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
@@ -196,6 +212,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def _compare_once(claim: Claim) -> Comparison:
+    """Compare with the central derivative, else with those of both sides, else with the only one-sided derivative."""
     title, analytic, rounding = claim.title, claim.analytic, claim.rounding
     is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
     central = claim.central
@@ -209,10 +226,9 @@ def _compare_once(claim: Claim) -> Comparison:
             sides = (left, right)
             near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
             if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
-                return Comparison(
-                    title, analytic, central, None, kink
-                )  # if it is that of one side, it is not wrong by chance
-            agrees = all(near)  # not by chance
+                # It is the derivative of one side, which is no coincidence.
+                return Comparison(title, analytic, central, None, kink)
+            agrees = all(near)
             return Comparison(title, analytic, central if is_exact_enough(central) and not agrees else right, agrees)
         lower, upper = sorted((left, right), key=lambda side: side.slope)
         inside = (
@@ -225,7 +241,7 @@ def _compare_once(claim: Claim) -> Comparison:
         beyond, y = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf)), claim.y
         jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
         if math.isfinite(beyond) and (jump or not agrees):
-            return Comparison(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
+            return Comparison(title, analytic, side, None, f"a jump or a pole nearby: smooth on the {where} only")
         return Comparison(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
     if central.noise > 0.1 * central.error:
         return Comparison(title, analytic, central, None, noise_note(rounding), noisy=True)
@@ -233,5 +249,5 @@ def _compare_once(claim: Claim) -> Comparison:
 
 
 def noise_note(rounding: float) -> str:
-    """Return the note of what noise hides."""
+    """Return the note for a derivative that noise hides."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"

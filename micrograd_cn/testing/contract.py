@@ -1,4 +1,4 @@
-"""What a backward pass promises beside its numbers: it is linear in the upstream gradient, and changes nothing."""
+"""The contract of a backward pass, besides its numbers: it is linear in the upstream gradient, and changes nothing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,17 @@ from .vectors import Vector, concatenated, draw_from
 
 __tracebackhide__ = True
 
-FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
-LARGE_UPSTREAM = 2.0**10  # of an upstream gradient, about, in other types, for what is not linear where that is large
-UNDERFLOW_FACTOR = (
-    2.0**8
-)  # times the upstream gradient, of few bits, with which terms that were too small to be held are held
-EQUAL_ULPS = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
-NEARBY_DISTANCE = (
-    2.0**-4
-)  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
+FACTOR = -0.5  # scales the upstream gradient; since it is a power of 2, a linear backward pass scales with no rounding
+LARGE_UPSTREAM = 2.0**10  # scales it too, to find a backward pass that clips; not in half precision, which overflows
+UNDERFLOW_FACTOR = 2.0**8  # scales it in half precision, where small terms of the gradient may have been rounded to 0
+EQUAL_ULPS = 64.0  # gradients are equal within so many last bits of the largest of their array
+NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is called there first, since it may store results of that call
 COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
-MAX_SINGLE_OUTPUTS = 3  # outputs that are each tried alone
+MAX_SINGLE_OUTPUTS = 3  # outputs of which each gets the only upstream gradient that is not None
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs that every type holds, those of an array by its size."""
+    """Return random weights of the outputs, scaled by the size of their arrays; every type holds them exactly."""
     if problem.y.size == 1:
         return problem.unit_cotangent(0)
     places = zip(problem.outputs.slices(), problem.output_scales, strict=True)
@@ -49,14 +45,14 @@ def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
-    """Call the derivative in all the ways that it must stand; return the weights and the gradient, if it gave one.
+    """Call the derivative in every way that it must support; return the cotangent and the gradient, if it gives one.
 
     Raises:
-        GradientMismatch: it does not; the message says what it does instead.
+        GradientMismatch: it breaks the contract; the message says how.
         NotDeterministic: two calls gave different gradients.
     """
     derivative, u = problem.derivative, random_cotangent(problem, random)
-    with contextlib.suppress(Exception):  # elsewhere it may have no derivative
+    with contextlib.suppress(Exception):  # there may be no derivative there
         beside = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
         derivative.slope(beside, u, problem.scale)
     if not isinstance(derivative, (ForwardMode, ReverseMode)):
@@ -68,7 +64,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         with np.errstate(all="ignore"):
             along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
         if np.isfinite(along) and not abs(other - FACTOR * along) <= EQUAL_ULPS * problem.eps * abs(along) * u.size:
-            was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
+            was = f"it gives {along:.6g}, and {other:.6g} for {FACTOR} times the tangents"
             raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
         return None
     g = derivative.gradient(problem.x, u)
@@ -78,15 +74,15 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     args, factored = problem.arguments.unpack(problem.x), FACTOR * u
     upstream = problem.outputs.unpack(factored)
     scaled = derivative.backward_pass(args, upstream)
-    if changed := problem.arguments.changed(args, problem.x):
+    if changed := problem.arguments.first_change(args, problem.x):
         raise _contract_failure(
             problem, f"the backward pass changes the argument {changed}; let it compute with a copy"
         )
-    if changed := problem.outputs.changed(upstream, factored):
+    if changed := problem.outputs.first_change(upstream, factored):
         raise _contract_failure(
             problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
         )
-    if not np.array_equal(scaled, FACTOR * g):  # else it is the same again, to the last bit
+    if not np.array_equal(scaled, FACTOR * g):  # otherwise the second call has given the same result
         problem.check_same_gradient(
             g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         )
@@ -117,7 +113,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     for variant, weights, expected in _upstream_variants(problem, u, g):
         try:
             found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
-        except Exception as error:  # whatever a backward pass of somebody else raises; it is named, and the cause
+        except Exception as error:  # a user's backward pass may raise anything
             text = " ".join(str(error).split())[:200]
             raise _contract_failure(
                 problem,
@@ -133,10 +129,15 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
 
 
 def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
-    """Compare the gradient for some weights with the sum of those of single outputs, where these are few.
+    """Compare the gradient for a cotangent with the sum of the gradients for single outputs.
+
+    Args:
+        problem: the function and its derivative.
+        u: the cotangent.
+        g: the gradient for it.
 
     Raises:
-        GradientMismatch: it is another one.
+        GradientMismatch: the sum differs.
     """
     alone = [
         u[j] * problem.derivative.gradient(problem.x, problem.unit_cotangent(j)) for j in np.flatnonzero(u).tolist()
@@ -154,10 +155,15 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
 
 
 def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
-    """Call the derivative once more, after those elsewhere: what it kept from there must not show.
+    """Call the derivative again, after calls elsewhere: if it stored something from those, the gradient differs.
+
+    Args:
+        problem: the function and its derivative.
+        u: a cotangent.
+        before: the gradient for it before those calls.
 
     Raises:
-        GradientMismatch: the gradient at the point has become another one.
+        GradientMismatch: the gradient at the point has changed.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
@@ -165,11 +171,12 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     if at := _first_difference(problem, derivative.gradient(problem.x, u.copy()), before):
         name = problem.arguments.element_name(at[1])
         raise _contract_failure(
-            problem, f"the gradient for {name} is another one after calls of f: does f keep a result?"
+            problem, f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
         )
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
+    """Return whether the backward pass is linear in the upstream gradient `u`."""
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
@@ -177,7 +184,7 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 
 
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
-    """Yield upstream gradients of other kinds: what they are, they themselves, and the gradient that they must give."""
+    """Yield upstream gradients in other forms: a name for messages, the structure, and the right gradient for it."""
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, ReverseMode)
     leaves = outputs.variables(outputs.unpack(u))
@@ -200,7 +207,7 @@ def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple
 
 
 def _non_contiguous(w: Any) -> Any:
-    """Return the same numbers between others, which are nan."""
+    """Return an array with the same numbers that is not contiguous: there is nan between them."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
     spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)
@@ -211,9 +218,13 @@ def _non_contiguous(w: Any) -> Any:
 def _first_difference(
     problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
 ) -> tuple[str, int] | None:
-    """Return the argument, and the element, at which two gradients differ that should be the same; None if none.
+    """Return the leaf and the element at which two gradients differ that should be equal; None if there is none.
 
-    What cancels in them, as sums of what is normalised do, is rounded as a `usual` gradient is.
+    Args:
+        problem: the function and its derivative.
+        found: a gradient.
+        expected: the gradient that it should be.
+        usual: a gradient whose size tells how far these are rounded, where their terms cancel.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():
@@ -234,10 +245,12 @@ def _first_difference(
 
 
 def _derivative_by(problem: Problem, i: int) -> str:
+    """Return the name of the derivative with respect to an element, for messages."""
     return f"d/d{problem.arguments.element_name(i)}"
 
 
 def _max_magnitude(x: Vector) -> float:
+    """Return the largest absolute value."""
     return max(float(np.max(x)), -float(np.min(x)))
 
 

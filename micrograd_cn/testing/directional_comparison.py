@@ -1,4 +1,4 @@
-"""Compare a derivative of a problem along a line through a point: at the point, or as a mean around it."""
+"""Compare a directional derivative with a numerical one, at the point or as a mean over an interval around it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,19 +22,17 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-TOO_FEW_CALLS = "too noisy to tell in few calls"
-DOUBLE_PRECISION_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
-VISIBLE_MISMATCH = 20.0  # times what rounding does, a mistake must do in the largest step to be shown by that
-MIN_SIGNAL_TO_NOISE = (
-    1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
-)
-MAX_ANALYTIC_NOISE = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
-MAX_SCATTER = (
-    0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
-)
-CLEAR_MISMATCH = 100.0  # times the error of a derivative by which another one is wrong whatever other steps say
-CHANGE_FACTOR = 2.0  # times what the outputs are moved, of which 1 % must be known, however steep other derivatives are
-NEGLIGIBLE_SHARE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
+Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and along which function it was found
+
+TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
+DOUBLE_PRECISION_BITS = 40  # with so many bits, rounding cannot look like a mistake of the size of the tolerance
+VISIBLE_MISMATCH = 20.0  # times the rounding: the effect of a mistake that the largest step shows
+MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
+MAX_ANALYTIC_NOISE = 2.0**13  # in last bits: how noisy a right analytic derivative may be
+MAX_SCATTER = 0.1  # how far quotients may differ, relative to derivative and mismatch, if noise explains neither
+CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative so far off is wrong, whatever larger steps say
+CHANGE_FACTOR = 2.0  # times the change of the outputs: a derivative of that size must be known to 1 %
+NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below it may be hidden by rounding
 
 
 def compare_along(
@@ -44,31 +43,31 @@ def compare_along(
     typical_slope: float,
     x: Vector | None = None,
     gradient_norm: float = 0.0,
-) -> tuple[Comparison, DirectionalFunction]:
-    """Compare the derivative of the outputs weighted by `u` along `v`.
+) -> Compared:
+    """Compare the derivative of u · f along `v` with a numerical one.
 
-    Unless it agrees, it is tried again with steps of about 1, since there may be nothing of a small number left in the
-    outputs, nor of what is special near 0 among large ones; and with steps of each number's own size, which suit it
-    among larger ones and near the edge of a domain.
+    If it does not agree, two other sizes of steps are tried. Steps of about 1 show a small number whose effect rounding
+    hides, and features near 0 of a large one. Steps of each number's own size suit numbers that are small beside
+    others, and points near the edge of a domain.
 
     Args:
-        problem: the function, its derivative and the point.
-        title: what is compared.
-        u: the weights of the outputs.
+        problem: the function f, its derivative and the point.
+        title: the name of the derivative.
+        u: the cotangent, the weights of the outputs.
         v: the direction.
         typical_slope: the size of derivatives of the same kind.
-        x: another point.
-        gradient_norm: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
+        x: another point than that of the problem.
+        gradient_norm: the norm of the whole gradient. Rounding may hide a derivative that is negligible beside it.
     """
     (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
     if first.agrees and not first.noisy:
         return first, phi
-    moved = phi.moved_elements  # few of many, along an element
+    moved = phi.moved_elements
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
     own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(steps, 1.0))
     for other in (np.ones(steps.size), own):
         factors = np.abs(np.log2(other / steps))
-        many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # of the steps are far too large, maybe
+        many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # many steps may be far too large
         plain = other.max() > steps.max() and _is_clearly_wrong(first)
         if (first.agrees is False and many and not plain) or (first.agrees is None and factors.max() > 2.0):
             of_other = typical_slope * float(other.max() / steps.max())
@@ -86,12 +85,12 @@ def compare_along(
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE_SHARE * gradient_norm:
-        first = replace(first, agrees=True, note="nothing beside the others", noisy=False)
+        first = replace(first, agrees=True, note="negligible beside the other derivatives", noisy=False)
     return first, phi
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
-    """Return whether what is wrong is far more than the numerical derivative's error: larger steps see less of it."""
+    """Return whether the mismatch is far larger than the estimated error: larger steps would only hide it."""
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     return (
         comparison.numeric.slope != 0.0
@@ -101,14 +100,14 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 
 
 def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
-    """Return whether a comparison would have told 1 % of the derivative itself: in a type of many bits all do."""
+    """Return whether a comparison would have shown an error of 1 %; outside half precision, each verdict says so."""
     return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None
 
 
 def _excuse(
     problem: Problem, comparison: Comparison, phi: DirectionalFunction, title: str, u: Vector, typical_slope: float
 ) -> str:
-    """Return why what seems wrong may be right: rounding, or a kink in several arguments at once; else ""."""
+    """Return why a mismatch may not be a mistake: rounding, or a kink where numbers are equal; else ""."""
     if problem.half_precision:
         return half_precision.rounding_excuse(
             problem, comparison, phi, lambda x: _compare_within_limit(problem, title, u, phi.v, typical_slope, x)[0]
@@ -117,17 +116,17 @@ def _excuse(
     if comparison.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(phi, mismatch)):
         return noise_note(rounding)
     tread = problem.steps.finest
-    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # as what computes in float32 among doubles
+    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # a part may compute in float32
     if still and _is_staircase(phi, comparison.analytic, mismatch):
-        return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
-    return "kink: not differentiable, as where numbers that are sorted are equal" if has_tied_kink(phi) else ""
+        return "too noisy to tell: the mismatch vanishes over larger steps"  # as for 1 + erf(x) at -8
+    return "kink: not differentiable, as sorting is where numbers are equal" if has_tied_kink(phi) else ""
 
 
 def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
-    """Return how far the outputs are rounded where all numbers are moved, if that hides what is off; else 0.0.
+    """Return how far the outputs are rounded when all elements are moved, if that hides the mismatch; else 0.0.
 
-    Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides
-    slopes cancel, and what is left of kinks grows with the steps.
+    When one element is moved, the outputs may stay the same by chance, like the rounded value of log(exp(x)) - x. Steps
+    to both sides are added, so slopes cancel; what kinks leave grows with the steps and is subtracted.
     """
     problem, small = phi.problem, 2.0 ** -phi.problem.noise_exponents[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
@@ -139,7 +138,7 @@ def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
 
 
 def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
-    """Return whether the derivative is about its means over steps that pass many treads, and these are hardly off."""
+    """Return whether the derivative is close to its means over steps that pass many treads of a staircase."""
     means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
         mean is not None
@@ -151,16 +150,22 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 def _compare_within_limit(
     problem: Problem, title: str, u: Vector, v: Vector, typical_slope: float, x: Vector | None
-) -> tuple[Comparison, DirectionalFunction]:
+) -> Compared:
+    """Compare the derivative along `v`; if the limit of calls is reached first, say so."""
     phi = DirectionalFunction(problem, u, v, problem.x if x is None else x, per_element=True)
     try:
-        return _compare_with_noise(problem, title, phi, typical_slope / math.fabs(phi.divisor)), phi
+        return _compare_in_stages(problem, title, phi, typical_slope / math.fabs(phi.divisor)), phi
     except OutOfCalls:
         return Comparison(title, phi.analytic, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, True), phi
 
 
-def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
-    """Compare the derivative along a line."""
+def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
+    """Compare the derivative along a line in stages, from the cheapest to the most costly, until one of them can tell.
+
+    A stage may end the comparison: steps that leave the domain, outputs that do not change, noise that hides all, the
+    mean over an interval (first in half precision, last otherwise), a few quotients, and at last extrapolated
+    derivatives at the point, with the rounding as computed, then as measured.
+    """
     half = problem.half_precision
     if half:
         phi.changes_far_away()
@@ -168,13 +173,15 @@ def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, 
     change = max(math.fabs(phi(first)), math.fabs(phi(-first)))
     near = max(math.fabs(phi(last)), math.fabs(phi(-last))) if half else change
     if not half and not math.isfinite(change) and _moves_beyond_own_size(phi):
-        return Comparison(title, phi.analytic, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
+        return Comparison(
+            title, phi.analytic, Estimate(math.nan, math.inf), None, "outside the domain: the steps are too large"
+        )
     moved = change / first if math.isfinite(change) else 0.0
-    if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
+    if moved:  # the gradient may be wrong, or 0 at a stationary point: the change of the outputs bounds what is typical
         typical_slope = max(min(typical_slope, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
     elif phi.analytic == 0.0 and math.isfinite(change) and not (half and phi.changed_outputs.any()):
         return _compare_unmoved(title, phi)
-    if not half and _is_below_noise(phi, first, change):  # before the costly ways to tell a little more
+    if not half and _is_below_noise(phi, first, change):  # the costly stages would hardly tell more
         error = 4.0 * phi.rounding / first
         estimate = Estimate(_central_quotient(phi, first), error, error)
         return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
@@ -191,6 +198,7 @@ def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, 
     needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
 
     def at_the_point(rounding: float, tolerance: ArrayTolerance) -> Comparison:
+        """Compare with an extrapolated derivative at the point, for a given rounding of φ."""
         accept = functools.partial(tolerance.accepts, phi.analytic)
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
         if claim.looks_wrong:
@@ -216,7 +224,7 @@ def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, 
     if comparison.agrees and not comparison.note:
         return comparison
     rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
-    if change == 0.0 and phi.changes_far_away():  # then rounding hides how it moves near the point
+    if change == 0.0 and phi.changes_far_away():  # rounding hides all change near the point
         rounding = max(rounding, first * math.fabs(phi.analytic))
     comparison = at_the_point(rounding, tolerance)
     if comparison.agrees is not True and math.isfinite(phi.analytic):
@@ -236,17 +244,18 @@ def _compare_with_noise(problem: Problem, title: str, phi: DirectionalFunction, 
 
 
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
-    """Return whether some numbers are moved by many times their own size, so that smaller steps are to be tried."""
+    """Return whether some number is moved by more than 4 times its own size: smaller steps are worth a try."""
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
 def _central_quotient(phi: DirectionalFunction, h: float) -> float:
+    """Return the central difference quotient of φ at 0."""
     return central_quotient(phi, 0.0, h)
 
 
 def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
-    """Return whether even the largest step moves the outputs too little to tell 1 %, and shows no mistake beyond."""
+    """Return whether even the largest step changes the outputs too little to see an error of 1 %, and shows none."""
     if not max(change, first * math.fabs(phi.analytic)) < MIN_SIGNAL_TO_NOISE * phi.rounding:
         return False
     return (
@@ -256,7 +265,7 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return what is said where the outputs do not change, and should not: they must not far away, either."""
+    """Return the comparison for outputs that neither change nor should: right, unless they change far away."""
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
     return Comparison(
@@ -267,7 +276,7 @@ def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
 def _compare_quickly(
     phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
 ) -> Comparison | None:
-    """Return what few quotients tell: that a derivative is right, or wrong beyond doubt; None if they tell neither."""
+    """Compare by few difference quotients: the derivative is right, or clearly wrong; None if they cannot tell."""
     steps = phi.problem.steps
     e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
     if tolerance.accepts(phi.analytic, e):
@@ -280,7 +289,7 @@ def _compare_quickly(
         noisy.allowed_error(phi.analytic, e), phi.rounding_beside_largest
     ):
         return None
-    telling = mismatch * steps.finest > 40.0 * phi.rounding  # else noise hides what the finest steps would show
+    telling = mismatch * steps.finest > 40.0 * phi.rounding  # the finest steps show a mistake in spite of noise
     small = steps.first_steps[-2], steps.finest if telling else steps.first_steps[-1]
     if not _stands_out(phi, e.slope, mismatch, small):
         return None
@@ -291,10 +300,10 @@ def _compare_quickly(
 
 
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
-    """Return whether a derivative is off by far more than the quotients on both sides, with small steps, scatter.
+    """Return whether the mismatch far exceeds the scatter of quotients with small steps to both sides.
 
-    Noise that hid it would carry these by thousands of times what is off; at a kink, or beside a feature as small as
-    the steps, they differ. What does not change with these must not change far away, either.
+    Noise that could hide the right derivative would scatter them far more. At a kink, or next to a feature as small as
+    the steps, they differ too. If the outputs do not change in these steps, they must not change far away, either.
     """
     scatter = MAX_SCATTER * min(mismatch, math.fabs(slope))
     if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
@@ -303,13 +312,13 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
 
 
 def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
-    """Return the Taylor remainder's order between two small steps."""
+    """Return the order of the Taylor remainder between two small steps."""
     left = [math.hypot(*(phi(t) - t * phi.analytic for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 
 
 def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
-    """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
+    """Return how far a right analytic derivative may be rounded, as far as the noise of the function explains it."""
     problem = phi.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
     digits = max(problem.eps, rounding / (largest or math.inf))

@@ -1,4 +1,4 @@
-"""A problem along a line: the outputs, weighted, as a function of one number, and what is known of its rounding."""
+"""A function of several numbers along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of its rounding."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
 
-FAR_STEP = 8.0  # a step by which an output changes, if it depends on what is moved
+FAR_STEP = 8.0  # in this step an output changes, if it depends at all on the elements that are moved
 
 
 class DirectionalFunction:
-    """The outputs, weighted, along a line, as a function of a number: 0.0 at the point, known up to `rounding`.
+    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u weights the outputs.
 
     Args:
-        problem: the function.
-        u: the weights.
+        problem: the function f.
+        u: the cotangent, the weights of the outputs.
         v: the direction.
         x: the point.
-        per_element: whether what moves one number alone gives the derivative by that, and no multiple of it.
+        per_element: whether to divide by the entry of v, if v has only one that is not 0. The derivative of φ at 0 is
+            then the partial derivative.
 
     Attributes:
-        divisor: by which all is divided.
-        slope: the derivative that is checked.
-        changed_outputs: which outputs have been seen to change.
+        divisor: the number by which everything is divided; 1.0 unless `per_element` says otherwise.
+        analytic: the derivative that is checked, u · Df(x) v.
+        changed_outputs: which outputs have changed so far.
     """
 
     def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, per_element: bool = False) -> None:
@@ -48,17 +49,17 @@ class DirectionalFunction:
         self.changed_outputs = np.zeros(self._y.size, bool)
         self._all_changed = False
         self._rounding: float | None = None
-        self._rounding_floor: float | None = None  # of it, whichever outputs change
+        self._rounding_floor: float | None = None  # the part of the rounding that all outputs share
         self._memo: dict[float, float] = {0.0: 0.0}
 
     @functools.cached_property
     def moved_elements(self) -> Indices:
-        """Which numbers are moved."""
-        return np.flatnonzero(self.v != 0.0)  # of truth values, which is quicker
+        """The indices of the elements of x that are moved."""
+        return np.flatnonzero(self.v != 0.0)  # quicker for booleans than for doubles
 
     @property
     def rounding(self) -> float:
-        """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
+        """How far the last bits of the outputs may carry φ: of those that have changed, or of all if none has."""
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs
             if self._all_changed or not self.changed_outputs.any():
@@ -74,7 +75,7 @@ class DirectionalFunction:
 
     @property
     def _argument_rounding(self) -> float:
-        """How far the last bits of many arguments may carry it, where they are moved in their own types."""
+        """How far the last bits of the arguments may carry φ, where many of them are moved in their own types."""
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
             return 0.0
@@ -82,7 +83,7 @@ class DirectionalFunction:
 
     @property
     def analytic_rounding(self) -> float:
-        """How far the last bits of a gradient may carry the slope; of what is not finite, not at all."""
+        """How far the last bits of the gradient may carry `analytic`; 0.0 if that is not finite."""
         steps = self.v[self.moved_elements] if self._few else self.v
         tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.analytic), tiny)
@@ -90,7 +91,10 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far an output may be off that is computed beside the largest of its array, as gelu far below 0 is."""
+        """How far φ may be off because outputs are computed beside the largest one of their array.
+
+        An output much smaller than that, such as gelu far below 0, may have few correct digits.
+        """
         weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
         beside = [
             norm(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
@@ -99,32 +103,36 @@ class DirectionalFunction:
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
-        """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
+        """Return how far φ may be off because f computes with larger numbers on the way, as log(1 + exp(-x)) may.
+
+        The outputs at 0 and at the mirror image of the point show the size of such numbers.
+        """
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
         changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
         return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
 
     def changes_far_away(self) -> bool:
-        """Return whether the outputs change at large steps, at least."""
+        """Return whether some output changes in large steps, if not in small ones."""
         for t in (FAR_STEP, -FAR_STEP, FAR_STEP * FAR_STEP):
             self.change(self.problem.value(self.problem.arguments.rounded(self.x + t * self.v)))
         return bool((self.changed_outputs & (self.u != 0.0)).any())
 
     def __call__(self, t: float) -> float:
-        """Return how far the outputs have changed at `t`.
+        """Return φ(t).
 
-        The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up,
-        but where many are moved, which `rounding` takes into account.
+        The arguments' types may not hold x + t v. The derivative that is checked corrects for the offset. Where many
+        elements are moved in their own types, there is no correction; `rounding` includes the offset instead.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
             change, offset = self._change_in_doubles(t) if gradient is None else self._change_in_own_types(t, gradient)
-            self._memo[t] = change - (offset if abs(offset) <= abs(change) else 0.0)  # a wrong one spoils nothing
+            # A wrong derivative may give a huge offset; it must not spoil the change.
+            self._memo[t] = change - (offset if abs(offset) <= abs(change) else 0.0)
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return how far the outputs have changed, and what of that is the types'."""
+        """Return the change of the outputs, and the part of it that is due to rounding x + t v to the types of x."""
         problem = self.problem
         exact = np.multiply(self.v, t, out=problem.scratch)
         exact += self.x
@@ -136,7 +144,11 @@ class DirectionalFunction:
         return change, -self.analytic_along(exact, self.x)
 
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
-        """Return the same of many numbers, moved in their own types."""
+        """Return the change of the outputs, and the part of it that is due to rounding x + t v to the arguments' types.
+
+        The elements are moved in their own types by numpy, which is quicker for many. The second number is 0 then,
+        unless few of them are moved.
+        """
         problem = self.problem
         tree, flats = problem.arguments.empty_tree()
         offset = 0.0
@@ -155,24 +167,24 @@ class DirectionalFunction:
 
     @property
     def _gradient_in_own_types(self) -> Vector | None:
-        """The gradient, if numbers are so many that numpy moves them in their own types."""
+        """The gradient, if there are so many elements that numpy moves them in their own types; else None."""
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
 
     @property
     def _moves_few(self) -> bool:
-        """Whether it moves so few numbers that those at the point are copied, and most outputs may stay."""
+        """Whether so few elements are moved that the others can be copied from the point."""
         return self._few and self.x is self.problem.x
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """Of each leaf the numbers at the point, and by how much they are moved, of its type."""
+        """For each leaf its numbers at the point and their steps, both in the leaf's type."""
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
 
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
-        """Return how far the outputs have changed, of a result of many numbers."""
+        """Return the change of the outputs from their flat arrays, in chunks."""
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.output_leaves, strict=True):
@@ -189,7 +201,7 @@ class DirectionalFunction:
         return total / self.divisor
 
     def change(self, y: Vector) -> float:
-        """Return how far the outputs have changed to become `y`."""
+        """Return u · (y - f(x)), and note which outputs have changed."""
         changes = y - self._y
         if not self._all_changed:
             moved = (changes != 0.0) & np.isfinite(changes)
@@ -198,15 +210,15 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Remember that more outputs have moved; what is known of their rounding is known no more."""
+        """Set which outputs have changed, and forget the rounding that was computed for fewer."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
-        """Return the derivative that is checked, at a point along a direction."""
+        """Return the derivative that is checked, at the point `x` along the direction `d`."""
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:
-        """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""
+        """Return the derivative that is checked, at x + t v; nan if it raises an error of its domain."""
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)

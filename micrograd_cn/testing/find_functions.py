@@ -1,4 +1,4 @@
-"""Find the functions of a package whose gradients somebody wrote by hand, so that none goes unchecked."""
+"""Find the functions of a package whose gradients are written by hand, so that a test can check all of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
-    """Return the `autograd.Function`s and `custom_vjp`s of a module and of all inside it, by their full names.
+    """Return the `autograd.Function`s and `custom_vjp`s of a module and of all modules in it, by their full names.
 
-    A module inside it that cannot be imported is left out with a warning. Neither PyTorch nor jax is imported by this:
-    a package that has such functions has imported it.
+    A module that cannot be imported is left out with a warning. PyTorch and jax are not imported by this: a package
+    that has such functions has imported them.
 
     Args:
-        module: a package, or a module; or its name.
+        module: a package or a module, or its name.
 
     Warns:
-        RuntimeWarning: a module inside it cannot be imported; `-W error` makes an error of it.
+        RuntimeWarning: a module cannot be imported; `-W error` makes an error of it.
 
     >>> import math
     >>> find_functions(math)
@@ -39,15 +39,16 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
 
 
 def _modules(top: ModuleType) -> Iterator[ModuleType]:
+    """Yield the module and, if it is a package, all modules in it that can be imported."""
     yield top
     for info in pkgutil.walk_packages(getattr(top, "__path__", []), f"{top.__name__}.", onerror=lambda name: None):
         if info.name.rpartition(".")[2] == "__main__":
-            continue  # which runs what it is
+            continue  # importing it would run the program
         try:
             yield importlib.import_module(info.name)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a module does: it asks for an extra, skips tests, exits
+        except BaseException as error:  # a module may ask for an extra, skip tests, or exit
             left_out = (
                 f"find_functions: {info.name} cannot be imported, and is left out: {type(error).__name__}: {error}"
             )
@@ -55,6 +56,7 @@ def _modules(top: ModuleType) -> Iterator[ModuleType]:
 
 
 def _has_own_gradient(x: Any) -> bool:
+    """Return whether this is an autograd.Function, or a function with jax's `custom_vjp` or `custom_jvp`."""
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if torch is not None and inspect.isclass(x):
         return issubclass(x, torch.autograd.Function) and x is not torch.autograd.Function

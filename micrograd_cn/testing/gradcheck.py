@@ -1,9 +1,10 @@
-"""`gradcheck`: compare the gradient of any function with numerical derivatives that know their own error.
+"""`gradcheck`: compare the gradient of a function with numerical derivatives that estimate their own error.
 
-The arguments say what is checked: numbers, and numpy's arrays of them, go to a function of `Value`s, one derivative at
-a time (here, to any order); arrays of other libraries, or a derivative that is given, to `directions`, which takes them
-for vectors of doubles (`vectors`, `libraries`) and the gradient from where it is (`analytic`). Both compare with a
-numerical derivative (`compare`, `numerical`) and tell it (`report`).
+The arguments decide what is checked. A function of numbers, or of numpy arrays without a given derivative, is called
+with `Value`s, and every derivative is compared one by one, up to any order; this is done here. If a derivative is
+given, or the arguments are arrays of PyTorch or jax, `array_check` packs the arguments into one vector of doubles
+(`vectors`, `libraries`) and takes the gradient from its source (`analytic`). Both ways compare with numerical
+derivatives (`compare`, `numerical`) and report the result (`report`).
 """
 
 from __future__ import annotations
@@ -32,9 +33,8 @@ from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-MAX_NUMBERS = (
-    100  # numbers in arrays at which a function of Values is checked: ten seconds; three times as many, minutes
-)
+# numbers in arrays: a check of a function of Values takes ten seconds then, and with 300 numbers minutes
+MAX_NUMBERS = 100
 
 GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
@@ -58,63 +58,71 @@ def gradcheck(
 ) -> None:
     """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
 
-    What is checked is the derivative that is given; without one, it is that of the arguments' library: PyTorch's
-    backward pass for tensors, jax's vjp for its arrays, and for numbers, and other arrays of them, ours: `f` then takes
-    `Value`s in their place, as in `functional.grad` and `compile`, so numpy's arrays are arrays of `Value`s.
+    If a derivative is given, it is checked. Otherwise the derivative of the arguments' library is: PyTorch's backward
+    pass for tensors, jax's vjp for its arrays, and micrograd_cn's for numbers and numpy arrays. In the last case `f` is
+    called with `Value`s, or arrays of them, as in `functional.grad` and `compile`.
 
-    A derivative agrees if it differs from the numerical one by no more than atol, rtol times the larger of the two, or
-    five times the numerical one's estimated error. At a kink it agrees if it lies between the derivatives of the two
-    sides, at the edge of the domain if it is that of the one side; nan at a kink is a convention, and not compared.
-    How exact `f` is in its own type, float16 and bfloat16 too, is measured.
+    A derivative agrees if it differs from the numerical one by at most atol, rtol times the larger of the two, or five
+    times the estimated error of the numerical one. At a kink it agrees if it lies between the derivatives of the two
+    sides; nan at a kink is a convention and is not compared. At the edge of the domain it agrees if it is the
+    derivative of the one side. The rounding of `f` in its own type, also in float16 and bfloat16, is measured.
 
-    Up to 16 derivatives are compared singly, and all those of functions of `Value`s. Of more, four random directions,
-    with random weights of the outputs (of several arrays two, and one of each array, so that none hides behind
-    another), and eight elements, the steepest among them; of one that disagrees the steepest element is taken, or, if
-    that is hardly wrong, the worst one is found by halving. While nothing looks wrong, that takes 300 calls of `f`,
-    however many elements there are: each comparison has its share, and what that did not tell is not compared. In half
-    precision it may take some thousands, since a mistake must be as large at points next to `args`, where rounding is
-    another. In float32 only that is a mistake of which the remainder is of the first order, as that of rounding and of
-    kinks nearby is not.
+    All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. Of more,
+    four random directions are compared, with random weights of the outputs; for several arrays two directions of all
+    and one of each, so that no array hides behind another. Eight elements are compared too, the steepest among them. If
+    a direction disagrees, the steepest element is compared if it explains enough, or else the worst one, which is found
+    by bisection. As long as nothing looks wrong, this takes at most 300 calls of `f`, for any number of elements. Each
+    comparison has a share of the calls, and what cannot be told with them is not compared. In half precision there may
+    be some thousands of calls, since a mistake must then show as well at points next to `args`, where rounding differs.
+    In float32 a mismatch is a mistake only if the Taylor remainder is of first order; rounding and nearby kinks leave
+    another one.
 
-    It is checked, too, that a derivative changes no argument, and of a backward pass that it is linear in the upstream
-    gradient, also where that is large, and does not change it, gives the same again after other calls, and takes an
-    upstream gradient that is not contiguous, is expanded, or is None for some of PyTorch's outputs.
+    Some rules are checked, too. A derivative changes no argument. A backward pass is linear in the upstream gradient,
+    also in a large one, does not change it, and gives the same result again after other calls. It takes an upstream
+    gradient that is not contiguous, that is expanded, or that is None for some outputs in PyTorch.
 
-    What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
-    that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
-    the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
-    cannot tell a mistake from rounding that goes one way even over steps of 16 times the numbers' size, or that of
-    what does not depend on `args`, nor one that is far less over such steps; nor, in any, from a feature narrower than
-    its finest steps, such as the clamp of x / max(|x|, 1e-12) at 0. What rounding has made a stair, with treads wider
-    than those steps, it takes for one: 1 + erf(x) at -5, of whose derivative hardly a digit is left.
+    What it cannot see:
+
+    - a mistake elsewhere than near `args`, or in `f` itself;
+    - a mistake that is smaller than the tolerance, or than the noise where that is larger;
+    - in large arrays, a mistake that all random directions miss: less than about rtol of the whole gradient;
+    - at a kink, which value between the two sides the gradient has;
+    - in half precision, whether a mismatch is a mistake or rounding that always goes one way, even over steps of 16
+      times the numbers' size, or rounding of what does not depend on `args`; nor a mistake that is much smaller over
+      such steps;
+    - whether a mismatch comes from a feature narrower than the finest steps, such as the clamp of
+      x / max(|x|, 1e-12) at 0, or from a staircase that rounding has made, with treads wider than those steps, as in
+      1 + erf(x) at -5, whose derivative has hardly a digit left.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
-            its buffers are left alone; an `autograd.Function` may be given by its own name.
-        args: what to call it with; of a `Value` its data. Beside a derivative of somebody else's, integers, flags,
-            text and whatever else is no floating-point number are constants.
-        kwargs: keyword arguments of `f`, and of its derivative; they are constants.
-        static: names, or numbers, of arguments that are constants.
-        gradient: `(*args)` -> the gradient of a scalar `f`, in the argument's structure; for several arguments a tuple.
-            It may return the value too: `(value, gradient)`. None for a floating-point argument says 0.
-        jacobian: `(*args)` -> the output's structure, with the arguments' in the place of each number or array; of an
-            array of shape s and one of shape t an array of shape s + t.
-        vjp: `(*args, upstream)` -> the gradient of the outputs times `upstream`, as for `gradient`.
-        jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, a tuple for several arguments.
-        order: how many times to differentiate a function of `Value`s, or of PyTorch's or jax's arrays.
-        rtol: relative tolerance; by default 1e-6, in types of fewer digits up to 5e-3.
-        atol: absolute tolerance; by default, for functions of `Value`s, 1e-9, less where the numerical derivative is
-            smaller and yet known to four digits.
+            its buffers are left alone. An `autograd.Function` may be given by its own name.
+        args: the arguments of `f`; a `Value` stands for its data. If a derivative is given or the library is not ours,
+            everything that is not a floating-point number, such as integers, booleans and text, is a constant.
+        kwargs: keyword arguments of `f` and of its derivative; they are constants.
+        static: names, or indices, of arguments that are constants.
+        gradient: `(*args)` -> the gradient of a scalar `f`, in the argument's structure; for several arguments, a
+            tuple. It may return the value too: `(value, gradient)`. None for a floating-point argument stands for 0.
+        jacobian: `(*args)` -> the output's structure, in which each number or array is replaced by the arguments'
+            structure. For an output of shape s and an argument of shape t, the array has shape s + t.
+        vjp: `(*args, upstream)` -> the gradient of the outputs times `upstream`, in the form of `gradient`.
+        jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which is a tuple for several
+            arguments.
+        order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
+        rtol: relative tolerance; by default 1e-6, in types with fewer digits up to 5e-3.
+        atol: absolute tolerance; by default 1e-9 for functions of `Value`s, but less where the numerical derivative is
+            smaller and known to four digits.
         seed: of the random directions.
 
     Raises:
-        GradientMismatch: an AssertionError with a table of the derivatives, or what the backward pass does wrong.
-        NothingCompared: no derivative could be compared: the point is outside the domain, at a jump or at a pole.
-        TooNoisy: a NothingCompared: rounding hides the derivatives; in half precision, that is warned of.
+        GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
+            breaks.
+        NothingCompared: no derivative could be compared, since the point is outside the domain, at a jump or at a pole.
+        TooNoisy: a NothingCompared: rounding hides the derivatives; in half precision, this is a warning.
         NotDeterministic: a NothingCompared: two calls gave different results.
         TypeError: an argument holds something that is not a number, or there is no derivative to check.
-        ValueError: `order` is less than 1, a tolerance less than 0, or the derivative has another structure than it
+        ValueError: `order` is less than 1, a tolerance is negative, or the derivative has another structure than it
             should.
 
     Warns:
@@ -143,14 +151,14 @@ def gradcheck(
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)
     if derivatives and order > 1:
         raise ValueError(
-            "gradcheck: order is for derivatives of any order, of functions of Values, torch or jax; "
-            "check the gradient as f, and its derivative"
+            "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
+            "give the gradient as f, and its derivative as jacobian="
         )
     if not foreign and any(map(is_any_array, leaves)) and (count := len(flatten(subject.args)[0])) > MAX_NUMBERS:
         found = next(type(x).__name__ for x in leaves if is_any_array(x))
         raise TypeError(
-            f"gradcheck: nothing says what the gradient of f is, given a {found}, and {count} numbers are too many to "
-            f"check ours at, one derivative at a time; {GIVE_DERIVATIVE}"
+            f"gradcheck: no derivative of f is given, and {count} numbers in a {found} are too many to check "
+            f"micrograd_cn's, one derivative at a time; {GIVE_DERIVATIVE}"
         )
     with restored_generators():
         if foreign:
@@ -209,7 +217,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return, where the i-th number is `t`, the partial derivative of an output in `slots`, and its gradient."""
+        """Return a partial derivative of an output where the i-th number is `t`, and then its gradient, if needed."""
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
         return [y.data, *(gradients(y, inputs) if order > 1 else ())]
 
@@ -222,7 +230,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
                 def along(t: float, k: int = k, slots: tuple[int, ...] = slots, i: int = i) -> float:
                     try:
                         return moved(k, slots[:-1], i, t)[slots[-1] + 1 if slots else 0]
-                    except (ArithmeticError, ValueError):  # f refuses what is outside its domain
+                    except (ArithmeticError, ValueError):  # outside the domain of f
                         return nan
 
                 over = "/".join(f"d{names[j]}" for j in (*slots, i))
@@ -237,7 +245,11 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
 
 def _outputs(result: Any) -> list[tuple[str, Value]]:
-    """Return the function's outputs, each with the path to it."""
+    """Return the outputs of the function, each with its path.
+
+    Raises:
+        TypeError: an output is not a `Value`, or there is none.
+    """
     outputs = flatten(result)[0]
     for _, y in outputs:
         if not isinstance(y, Value):
@@ -245,5 +257,5 @@ def _outputs(result: Any) -> list[tuple[str, Value]]:
                 f"gradcheck: f returned {type(y).__name__} {y!r}, not a Value: its graph was lost; {GIVE_DERIVATIVE}"
             )
     if not outputs:
-        raise TypeError(f"gradcheck: f returned {result!r}, in which there is no number")
+        raise TypeError(f"gradcheck: f returned {result!r}, which holds no number")
     return outputs

@@ -1,4 +1,4 @@
-"""A derivative along a line in types of few digits, where rounding looks like a mistake and is told from it."""
+"""Tell a mistake from rounding in half precision (float16 and bfloat16), where they look alike."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-WIDER_INTERVALS = 8.0, 16.0  # intervals over which rounding that goes one way is less
-NEIGHBOURS, NEIGHBOUR_DISTANCE = (
-    8,
-    2.0**-4,
-)  # points by which a mistake is told from rounding, so far from the point, relatively
+WIDER_INTERVALS = 8.0, 16.0  # steps over which rounding that always goes one way matters less
+NEIGHBOURS = 8  # points near the one that is checked, at which a mistake must show as well
+NEIGHBOUR_DISTANCE = 2.0**-4  # their distance from it, relative to each number
 
-CompareAt = Callable[[Vector], Comparison]  # at another point
+CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another point
 
 
 def can_tell_one_percent(comparison: Comparison) -> bool:
-    """Return whether a comparison would have told 1 % of the derivative itself, whatever is typical, from noise."""
+    """Return whether a comparison would have shown an error of 1 % of this derivative."""
     if comparison.agrees:
         return ArrayTolerance(0.0, 0.0, 0.0, 0.0).is_exact_enough(
             comparison.numeric, comparison.analytic - comparison.numeric.slope
@@ -36,16 +34,16 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 
 
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
-    """Return why what seems wrong along a line may be rounding: it is not so nearby, or over larger steps; else ""."""
+    """Return why a mismatch may be rounding: none is nearby, or it vanishes over larger steps; "" for a mistake."""
     if not _is_off_nearby(problem, phi.x, compare):
-        return "too noisy to tell: not so next to the point"
+        return "too noisy to tell: no such mismatch next to the point"
     if any(mismatch_vanishes_over(phi, comparison, steps) for steps in WIDER_INTERVALS):
-        return "too noisy to tell: not so over larger steps"
+        return "too noisy to tell: the mismatch vanishes over larger steps"
     return ""
 
 
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
-    """Return whether the derivative is off by about as much at points next to `x`."""
+    """Return whether the derivative has about the same mismatch at points next to `x`."""
     random = np.random.default_rng(0)
     mismatch: list[float] = []
     agree = 0
@@ -61,9 +59,9 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 
 
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
-    """Return whether what is wrong is less than half as large, beside one of the slopes, with steps so large.
+    """Return whether, over steps of this size, the mismatch is less than half as large, relative to one of the slopes.
 
-    Then it is rounding that always goes one way, as that of 1 + x * x where x is small.
+    Then it comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

@@ -1,4 +1,4 @@
-"""The mean of a derivative over an interval along a line, which rounding hides less than the derivative at a point."""
+"""The mean of a derivative over an interval, which rounding hides less than the derivative at a point."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-INTERVAL_POINTS = 17  # of an interval
-NEXT_SMALLER, NEXT_LARGER = (
-    {1.0: 0.5, 0.5: 0.25},
-    {1.0: 2.0},
-)  # intervals after one where the curve hides all, or the noise
+INTERVAL_POINTS = 17  # points at which the outputs are computed, over one interval
+NEXT_SMALLER = {1.0: 0.5, 0.5: 0.25}  # the interval to try next if the curvature hides the derivative
+NEXT_LARGER = {1.0: 2.0}  # the interval to try next if noise does
 
 
 class IntervalMean(NamedTuple):
-    """The mean of a derivative over an interval.
+    """The mean of a directional derivative over an interval.
 
     Attributes:
-        slope: of the derivative that is checked.
-        mismatch: what is to be added to that.
-        spread: how far values are rounded.
-        noise: what that does to `mismatch`.
-        bias: what the curvature does.
+        analytic: the mean of the derivative that is checked.
+        mismatch: the mean of the numerical derivative, less `analytic`.
+        rounding: how far the values of the function are rounded.
+        noise: the error of `mismatch` that comes from rounding.
+        bias: the error of `mismatch` that comes from curvature.
     """
 
     analytic: float
@@ -43,10 +41,11 @@ class IntervalMean(NamedTuple):
 
 
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
-    """Return the mean of the derivative that is checked over an interval, and by how much it is off.
+    """Return the mean of the derivative that is checked over [-h, h], and its mismatch; None if nothing can be told.
 
-    The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
-    through that has the slope by which the derivative is off, known as exactly as the noise around the line says.
+    The change of the outputs, less the integral of the derivative that is checked, is a constant plus noise if that
+    derivative is right. The slope of a straight line fitted to it is the mismatch, and the scatter around the line is
+    the noise.
     """
     ts = np.linspace(-h, h, INTERVAL_POINTS)
     changes, integral, error = changes_and_integrals(phi, ts)
@@ -61,8 +60,11 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 
 
 def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
-    """Compare mean derivatives over an interval, which rounding hides less than those at a point."""
-    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # of a mean, and its noise is seen
+    """Compare the means of both derivatives over an interval around the point.
+
+    Intervals of other lengths are tried if the first does not tell. None is returned if no mean could be computed.
+    """
+    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # that of a mean is smaller
     best: Comparison | None = None
     following: float | None = 1.0
     while following:
@@ -86,10 +88,10 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
 
 
 def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
-    """Return the outputs' changes at `ts`, integrals of the derivative up to there, and the last one's error.
+    """Return the changes of the outputs at `ts`, the integrals of the derivative up to there, and the last one's error.
 
-    It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the
-    derivative show its curvature, for which half of the points tell the error, its noise, and its jumps.
+    The trapezoidal rule integrates between the points as the arguments' types can hold them. Second differences of the
+    derivative tell the error: they show curvature (by leaving out every second point), noise, and jumps.
     """
     points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
     changes = np.array([phi.change(phi.problem.value(x)) for x in points])
@@ -99,8 +101,8 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
         before[k] = phi.analytic_along(x - points[max(k - 1, 0)], x)
         after[k] = phi.analytic_along(points[min(k + 1, len(ts) - 1)] - x, x)
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
-    curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
+    curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of the change if only every second point is used
     usual = float(np.median(np.abs(bends)))
     jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))
-    noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors: usual is 1.6 times theirs
+    noise = 2.5 * usual * math.sqrt(len(ts))  # that of independent errors, whose median second difference is `usual`
     return changes, integral, curvature + jumps + noise

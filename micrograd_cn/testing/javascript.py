@@ -1,4 +1,4 @@
-"""An engine for JavaScript, if there is one: Node.js, or the package quickjs."""
+"""A JavaScript engine, if one is installed: Node.js, or the package quickjs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from ..picture.render import TIMEOUT
 
-NEWER = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # than quickjs
+POLYFILL = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # quickjs lacks it
 
 
 def javascript_engine() -> Callable[[str], str] | None:
-    """Return a function that evaluates a JavaScript expression to a text; None if there is no engine here.
+    """Return a function that evaluates a JavaScript expression to a string; None if no engine is installed.
 
     >>> run = javascript_engine()
     >>> run("String(1 / 0)") if run else "Infinity"
@@ -24,10 +24,11 @@ def javascript_engine() -> Callable[[str], str] | None:
         import quickjs
     except ImportError:
         return None
-    return lambda text: str(quickjs.Context().eval(NEWER + text))
+    return lambda text: str(quickjs.Context().eval(POLYFILL + text))
 
 
 def _node(program: str, text: str) -> str:
+    """Return the value of a JavaScript expression, as a string, by the program `node`."""
     done = subprocess.run(
         [program, "-"],
         input=f"process.stdout.write({text})",

@@ -1,4 +1,7 @@
-"""Arrays of any library: whose they are, read as doubles, and made anew. No library is imported that was not before."""
+"""Arrays of numpy, PyTorch, jax and other libraries: read as doubles, and made again. It imports none of them.
+
+It finds PyTorch and jax only where they have been imported before.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
-NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # of numpy's types
-LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # the packages that types come from
+NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # by numpy's kind
+LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # by the package of the type
 
 
 def library_of(x: object) -> str:
-    """Return the library of an array: "torch", "jax", "numpy", "other"; "" if it is none, as a type or a module is.
+    """Return the library of an array: "torch", "jax", "numpy" or "other"; "" if it is no array, such as a type.
 
     >>> library_of(1.0), library_of([1.0])
     ('', '')
     """
-    kind: Any = type(x)  # which mypy does not take for hashable
+    kind: Any = type(x)  # Any, since mypy does not know that a type is hashable
     if (found := _library_of_type(kind)) and hasattr(x, "dtype") and hasattr(x, "shape"):
         return found
     if isinstance(x, (Value, type)):
@@ -35,6 +38,7 @@ def library_of(x: object) -> str:
 
 @functools.lru_cache
 def _library_of_type(kind: type) -> str:
+    """Return the library that a type, or a base class of it, comes from; "" if none."""
     for base in kind.__mro__:
         if found := LIBRARIES.get(base.__module__.partition(".")[0]):
             return found
@@ -42,7 +46,7 @@ def _library_of_type(kind: type) -> str:
 
 
 def is_any_array(x: object) -> bool:
-    """Return whether it is an array of any library; a numpy scalar is a number.
+    """Return whether this is an array of any library. A numpy scalar is not: it is a number.
 
     >>> is_any_array(1.0)
     False
@@ -51,12 +55,12 @@ def is_any_array(x: object) -> bool:
 
 
 def is_tensor(x: object) -> bool:
-    """Return whether it is an array of PyTorch."""
+    """Return whether this is a tensor of PyTorch."""
     return library_of(x) == "torch"
 
 
 def to_doubles(x: Any) -> NDArray[float64]:
-    """Return an array, or a number, as one of doubles, of the same shape.
+    """Return an array or a number as a numpy array of doubles, of the same shape.
 
     >>> to_doubles([1, 2.5])
     array([1. , 2.5])
@@ -74,7 +78,7 @@ def to_doubles(x: Any) -> NDArray[float64]:
 
 
 def to_numpy(x: Any) -> NDArray[Any]:
-    """Return an array's numbers for numpy, not copied if they need not be.
+    """Return an array or a number as a numpy array; without a copy where that is possible.
 
     >>> to_numpy(0.5).shape
     ()
@@ -90,7 +94,7 @@ def to_numpy(x: Any) -> NDArray[Any]:
 
 
 def number_kind(x: Any) -> str:
-    """Return of what numbers an array is: "float", "complex", "int" (whole numbers and truth values), "other".
+    """Return what an array or a number holds: "float", "complex", "int" (also booleans) or "other".
 
     >>> number_kind(0.5), number_kind(1 + 2j), number_kind(3), number_kind("sum")
     ('float', 'complex', 'int', 'other')
@@ -107,9 +111,9 @@ def number_kind(x: Any) -> str:
 
 
 def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
-    """Return a function that makes, of numbers, an array as `x` is: of its library, type, device and strides.
+    """Return a function from a numpy array of doubles to an array like `x`: of its library, type, device and strides.
 
-    What has the type already may share its memory.
+    If the type is the same already, the result may share memory with the argument.
 
     >>> array_maker(0.5)(to_doubles(2))
     2.0
@@ -153,9 +157,9 @@ def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
 
 
 def empty_maker(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
-    """Return a function that makes an array as `array_maker` does, not filled, and its numbers, to be written by numpy.
+    """Return a function that makes an array like `x`, not filled, and a flat view of it for numpy to write.
 
-    None where numpy cannot write them in their order.
+    None is returned if numpy cannot write the numbers of such an array in their order.
 
     >>> empty_maker(0.5) is None
     True

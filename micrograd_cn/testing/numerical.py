@@ -1,4 +1,4 @@
-"""Numerical derivatives that know their own error, and how exact a function is, measured."""
+"""Numerical derivatives that estimate their own error, and the measured rounding error of a function."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from ..ops.registry import OPS
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-LEVELS = 14  # halvings of the step in one extrapolation
-LOST_DIGITS_ERROR = 1e-10  # an error of a value, relative to it, that its derivative may show
-STILL_STEP = 2.0**-13  # a step, relative to the operand
-WIDE_ULP = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
+LEVELS = 14  # how often one extrapolation halves its step, at most
+LOST_DIGITS_ERROR = 1e-10  # the relative error of a value above which it has lost digits
+STILL_STEP = 2.0**-13  # relative to the operand: the step that shows whether a value stands still
+WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart, hardly any step is small
 
 
 class OutOfCalls(Exception):
-    """No more calls of the function are to be made for this derivative."""
+    """Raised by a function when no calls are left to compute this derivative."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A numerical derivative, an estimate of its absolute error, and what part of that is noise.
+    """A numerical derivative.
 
-    They are nan and inf where there is none.
+    Attributes:
+        slope: the derivative; nan if none was found.
+        error: an estimate of its absolute error; inf if none was found.
+        noise: the part of `error` that comes from rounding in the function's values.
     """
 
     slope: float
@@ -40,14 +43,14 @@ class Estimate:
 
 
 class Steps(NamedTuple):
-    """The steps of a numerical derivative.
+    """The step sizes of a numerical derivative, and the error at which it is exact enough.
 
     Attributes:
-        first_steps: of each extrapolation.
-        finest: the smallest.
-        relative_error: the error, relative to the slope, at which no further first step is tried.
-        absolute_error: such an error that is absolute.
-        stops_early: whether an extrapolation stops there too.
+        first_steps: the step with which each extrapolation begins, from the largest to the smallest.
+        finest: no step is smaller.
+        relative_error: exact enough is an error of at most this, relative to the slope,
+        absolute_error: or of at most this.
+        stops_early: whether a single extrapolation also stops there.
     """
 
     first_steps: Sequence[float]
@@ -69,15 +72,21 @@ def derivative(
     steps: Steps | None = None,
     accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
-    """Return the derivative of `g` at `x`: central for side 0, from the right for 1, from the left for -1.
+    """Return the derivative of `g` at `x`, computed from values of `g` alone.
 
-    `rounding` is how far rounding in what `g` computes on the way may carry its value; `steps` are by default those of
-    a function that computes with doubles.
+    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 (Richardson). The differences within the
+    tableau estimate the error, and the extrapolation stops when they grow again (Ridders 1982, Advances in Engineering
+    Software 4, 75). There are several first steps, since only a step smaller than the distance to the next kink, pole
+    or edge of the domain can give the right result.
 
-    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
-    which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
-    tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
-    The first estimate with which the caller is `accept`, and a finer one agrees, ends it, and so does `OutOfCalls`.
+    Args:
+        g: the function.
+        x: the point.
+        side: 0 for a central derivative, 1 for the one from the right, -1 for the one from the left.
+        rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
+        steps: by default those for a function that computes in doubles.
+        accept: tells whether an estimate is exact enough for the caller. The first one that it accepts is returned, if
+            an extrapolation with the next smaller first step agrees.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -88,7 +97,7 @@ def derivative(
         first = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24)}, reverse=True)
         here = g(x)
         sides = [side] if side else [1, -1]
-        if all(g(x + sign * h) == here for h in first for sign in sides):  # to the last bit: it does not depend on x
+        if all(g(x + sign * h) == here for h in first for sign in sides):  # g does not depend on x
             return Estimate(0.0, math.ulp(here) / first[0])
         steps = Steps(first, 0.0, 1e-11)
     found: list[Estimate] = []
@@ -105,7 +114,7 @@ def derivative(
             others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first_steps[i + 1 :][-2:]]
             if all(_agree(estimate, other) for other in others):
                 return estimate
-    # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
+    # Trust the estimate of a coarse step only if all finer ones agree: it may have stepped over a kink.
     kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
     best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
     if math.ulp(x) > WIDE_ULP and not _predicts_neighbours(best, g, x, rounding):
@@ -116,10 +125,17 @@ def derivative(
 def taylor_order(
     g: Callable[[float], float], x: float, slope: float, rounding: float = 0.0, first: float = 0.0
 ) -> float:
-    """Return the order in h of |g(x + h) - g(x) - slope * h|: 2 or more if `slope` is the derivative, 1 if it is not.
+    """Return the order in h of the Taylor remainder |g(x + h) - g(x) - slope * h|.
 
-    It is the median over halving steps of those remainders that rounding leaves; nan if there are none. `first` is the
-    largest step, by default an eighth of `x` or more.
+    It is 2 or more if `slope` is the derivative of `g` at `x`, and 1 if it is not. The result is a median over halving
+    steps. Remainders that rounding hides are left out; if that leaves none, the result is nan.
+
+    Args:
+        g: the function.
+        x: the point.
+        slope: the derivative to be checked.
+        rounding: the absolute error of the values of `g`.
+        first: the largest step; by default an eighth of max(|x|, 1).
 
     >>> round(taylor_order(math.exp, 0.0, 1.0)), round(taylor_order(math.exp, 0.0, 1.01))
     (2, 1)
@@ -133,7 +149,7 @@ def taylor_order(
 
 
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
-    """Return whether the slope is that of neighbouring floats too, between which the function might oscillate."""
+    """Return whether the slope predicts `g` at the neighbouring floats of `x`: between them, `g` might oscillate."""
     here = g(x)
     for k in (-2, -1, 1, 2):
         there, change = g(x + k * math.ulp(x)), e.slope * (k * math.ulp(x))
@@ -144,10 +160,16 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
 
 
 def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
-    """Return how far `g` is rounded near `x`: 0.0 where that cannot be seen.
+    """Return how far `g` is rounded near `x`, as an absolute error; 0.0 where that cannot be seen.
 
-    It is the largest that is seen at steps of 2**-k, and near 0 of 2**-k of `x` too, for k of `steps`: those smaller
-    than the resolution of a part of `g` show nothing of it, and between larger ones functions may oscillate.
+    The noise is measured at equally spaced points beside `x`, and the largest found is returned.
+
+    Args:
+        g: the function.
+        x: the point.
+        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. Steps that are
+            smaller than the resolution of some part of `g` show no noise of it. Between the points of larger ones, `g`
+            may oscillate.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
@@ -157,24 +179,25 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
     for scale in dict.fromkeys((size, 1.0)):
         for k in steps:
             step = 0.7 * scale * 2.0**-k
-            if step < 4.0 * math.ulp(x):  # what changes between neighbouring floats is not all rounding
+            if step < 4.0 * math.ulp(x):  # between neighbouring floats, not every change is rounding
                 continue
-            # on one side, since a kink at x would look like noise, and so that odd functions do not show none
+            # All points are on one side of x: a kink at x would look like noise, and an odd function would show none.
             for h in (step, -step):
                 values = [g(x + (i + 0.3) * h) for i in range(9)]
                 if all(map(math.isfinite, values)):
                     break
             level = _noise_in_differences(values)
-            if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):  # what is larger there has more
+            # Farther from x, values may be larger, and so may their last bits: those are no noise at x.
+            if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):
                 found = max(found, level)
     return found
 
 
 def _noise_in_differences(values: list[float]) -> float:
-    """Return how far values in equal steps are rounded, 0.0 where the steps are too large to see it.
+    """Return how far values at equally spaced points are rounded; 0.0 where their steps are too large to see it.
 
-    What is smooth vanishes from differences of high order; noise does not, it changes sign, and three orders
-    show the same of it (Moré and Wild 2011, SIAM Journal on Scientific Computing 33, 1292).
+    Differences of high order vanish for a smooth function. Those of noise do not: they change sign, and three orders in
+    a row estimate the same noise (ECnoise; Moré and Wild 2011, SIAM Journal on Scientific Computing 33, 1292).
     """
     if not all(map(math.isfinite, values)):
         return 0.0
@@ -184,7 +207,7 @@ def _noise_in_differences(values: list[float]) -> float:
     for order in range(1, 7):
         differences = [b - a for a, b in itertools.pairwise(differences)]
         still = differences.count(0.0)
-        if order == 1 and still >= 4:  # a staircase, of which one step may be a jump
+        if order == 1 and still >= 4:  # a staircase; if there is a single step, it may be a jump
             return 0.5 * max(map(math.fabs, differences)) if still < len(differences) - 1 else 0.0
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
         levels.append(2.0 * math.sqrt(factor / len(differences)) * math.hypot(*differences))
@@ -200,7 +223,7 @@ def _agree(a: Estimate, b: Estimate) -> bool:
 
 
 def central_quotient(g: Callable[[float], float], x: float, h: float) -> float:
-    """Return the central difference quotient.
+    """Return the central difference quotient of `g` at `x` with step `h`.
 
     >>> central_quotient(lambda x: x * x, 3.0, 0.5)
     6.0
@@ -209,7 +232,7 @@ def central_quotient(g: Callable[[float], float], x: float, h: float) -> float:
 
 
 def two_step_estimate(g: Callable[[float], float], x: float, h: float, finer: float, rounding: float) -> Estimate:
-    """Return the central derivative from two quotients, whose steps are so far apart that the finer one is exact.
+    """Return the central derivative from two quotients whose steps are far apart: one step of Richardson extrapolation.
 
     >>> estimate = two_step_estimate(lambda x: x**3, 2.0, 2.0**-3, 2.0**-16, 0.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-9
@@ -231,7 +254,8 @@ def _extrapolate(
     levels: int = LEVELS,
     accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
-    order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
+    """Return the best estimate of one extrapolation (see `derivative`), which begins with the step `h`."""
+    order = 1 if side else 2  # the error is a power series in h; that of a central quotient is one in h * h
     best = Estimate(nan, inf)
     previous: list[float] = []
     for _ in range(levels):
@@ -260,9 +284,12 @@ def _extrapolate(
 
 
 def rounding_error(y: Value, moved: Value | None = None) -> float:
-    """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it.
+    """Return how far rounding may carry `y`: the sum of what the last bits of every node of its graph do to it.
 
-    Where a single leaf is `changed_outputs`, the others do not show how a row of one's own is rounded beside them.
+    Args:
+        y: the result.
+        moved: the only leaf that is varied; None if all are. The noise of a user-defined operation is measured with
+            respect to those operands alone that this leaf can change.
     """
     nodes = topological_order(y)
     effects = [
@@ -272,7 +299,7 @@ def rounding_error(y: Value, moved: Value | None = None) -> float:
 
 
 def loses_digits(y: Value) -> bool:
-    """Return whether a row of one's own has computed a value of the graph to few digits, as 1 - cos(x) does near 0.
+    """Return whether a user-defined operation computed a value of the graph to few digits, as 1 - cos(x) is near 0.
 
     >>> own = Op("own", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
     >>> loses_digits(own(Value(1e-6))), loses_digits(own(Value(1.0)))
@@ -286,7 +313,7 @@ def loses_digits(y: Value) -> bool:
 
 
 def _value_stands_still(node: Value) -> bool:
-    """Return whether a value does not change at all where a partial says that it does."""
+    """Return whether a value does not change at all in a step in which its partial says that it does."""
     assert node.op is not None
     xs = [parent.data for parent in node.parents]
     for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
@@ -297,12 +324,16 @@ def _value_stands_still(node: Value) -> bool:
 
 
 def _has_stated_rounding(node: Value) -> bool:
+    """Return whether the rounding of a node's operation is known: its row states it, or it is one of the table's."""
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
-    """Return the rounding error of one operation: the last bit, what its row says of it, or what is measured."""
+    """Return the absolute rounding error of one operation: what its row states, or the last bit.
+
+    For a user-defined operation it is measured, since it may lose digits.
+    """
     op = node.op
     assert op is not None
     last_bit = math.ulp(node.data)
@@ -320,10 +351,12 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
 
 
 def _with_operand(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
+    """Return the operation as a function of its i-th operand; nan where it raises."""
+
     def forward(t: float) -> float:
         try:
             return float(op.forward(*xs[:i], t, *xs[i + 1 :]))
-        except (ArithmeticError, ValueError):  # outside its domain
+        except (ArithmeticError, ValueError):  # outside the domain of a user-defined operation
             return nan
 
     return forward

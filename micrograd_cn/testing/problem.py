@@ -1,4 +1,4 @@
-"""A function of one vector, its derivative, the point, and what is known of the precision of its numbers."""
+"""A function from vectors to vectors, its derivative, the point, the precision of its numbers, and a limit of calls."""
 
 from __future__ import annotations
 
@@ -22,28 +22,53 @@ from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, tie
 __tracebackhide__ = True
 
 T = TypeVar("T")
-MAX_COMPARED_SINGLY = 16  # derivatives that are compared singly
-MAX_CALLS = 300  # of the function, while nothing looks wrong
-HALF_PRECISION_BITS = 12  # a type of so few is compared over an interval first
-MAX_CACHED_SIZE = 1000  # points of so many numbers, and values, are not asked for twice
-MIN_EXACT_SQUARE_SUM = 1e-280  # a sum of squares that has all its digits
-DETECTABLE_ERROR = 0.01  # the relative error of a derivative that must be seen
-DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # outside a domain; PyTorch's are the third
+MAX_COMPARED_SINGLY = 16  # up to so many derivatives are compared one by one
+MAX_CALLS = 300  # of the function, as long as nothing looks wrong
+HALF_PRECISION_BITS = 12  # bits of the significand, at most: float16 has 11, bfloat16 8
+MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most so many numbers together
+MIN_EXACT_SQUARE_SUM = 1e-280  # squares smaller than this have lost digits by underflow
+DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
+DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises the third of these
 
 
 class Problem:
-    """A function of one vector, its derivative, and the point.
+    """A function from vectors to vectors, its derivative, and the point at which they are compared.
 
     Args:
         heading: what messages begin with.
         f: the function.
-        args: its arguments.
-        derivatives: the derivative that is given, by its name.
+        args: its arguments, as structures.
+        derivatives: the user's derivative by its name ("gradient", "jacobian", "vjp" or "jvp"); empty for the
+            library's.
         rtol: relative tolerance.
         atol: absolute tolerance.
         names: of the arguments.
         static: names, or indices, of arguments that are constants.
-        output: what its result is called.
+        output_name: what messages call the result.
+
+    Attributes:
+        arguments: the structure of the arguments.
+        outputs: the structure of the result.
+        x: the point, as a vector.
+        y: the outputs there, as a vector; 0 for those that are not finite.
+        finite_outputs: which outputs are finite at the point.
+        derivative: the derivative that is checked.
+        scale: by how much each element of x may be moved; a power of 2.
+        steps: of numerical derivatives, relative to `scale`.
+        noise_exponents: exponents k: rounding is measured in steps of 2**-k.
+        bits: of the significand of the coarsest type.
+        half_precision: whether that type is float16 or bfloat16.
+        steps_in_own_types: whether there are so many numbers that numpy moves them in their own types.
+        point_leaves: then, the numbers of each leaf of the point.
+        output_leaves: then, the numbers of each leaf of the result.
+        calls: how often the function has been called.
+        calls_left: how many calls the remaining comparisons may make.
+
+    Raises:
+        NothingCompared: no argument is a floating-point number, or no output is finite.
+        NotDeterministic: two calls at the point gave different results.
+        GradientMismatch: the function changes an argument.
+        TypeError: the result holds no floating-point number.
     """
 
     def __init__(
@@ -75,7 +100,7 @@ class Problem:
             raise NothingCompared(f"{heading} compared nothing: {_no_floats_message(self.arguments)}")
         tree = self.arguments.unpack(self.x)
         result = counted(*tree)
-        if changed := self.arguments.changed(tree, self.x):
+        if changed := self.arguments.first_change(tree, self.x):
             raise GradientMismatch(
                 f"{heading}: f changes its argument {changed}; its gradient would be taken at another point than its "
                 "value. Let it compute with a copy"
@@ -83,9 +108,7 @@ class Problem:
         self.outputs = Packed(result, output_name)
         self.y = self.outputs.vector
         if not self.y.size:
-            raise TypeError(
-                f"{heading}: f returned {type(result).__name__}, in which there is no floating-point number"
-            )
+            raise TypeError(f"{heading}: f returned {type(result).__name__}, which holds no floating-point number")
         self._compiled: Callable[..., Any] | None = None
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         again = self.outputs.pack(counted(*self.arguments.unpack(self.x)))
@@ -101,7 +124,7 @@ class Problem:
             self._compiled = jit_compiled(
                 lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs))))
             )
-        # in jax, f is called where it is compiled alone
+        # jax calls f while it compiles; these are no calls at a point, so they are not counted
         differentiated = counted if any(is_tensor(x) for x in varying) else f
         self.derivative: Derivative = derivative_of(differentiated, derivatives, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * DETECTABLE_ERROR) if rtol is None else rtol
@@ -109,19 +132,14 @@ class Problem:
         if self.x.size + self.y.size > MAX_CACHED_SIZE:
             self._cache = None
         many = self._cache is None
-        self.steps_in_own_types = (
-            many and self.all_outputs_finite and self.arguments.writable
-        )  # so that numpy moves them in their types
-        self.point_leaves = (
-            self.arguments.split(self.x) if many else []
-        )  # of many numbers, those of the point as they came
+        self.steps_in_own_types = many and self.all_outputs_finite and self.arguments.writable
+        self.point_leaves = self.arguments.split(self.x) if many else []
         self.output_leaves = self.outputs.split(self.y) if many else []
         self.scale = np.concatenate([element_scales(self.x[place]) for place in self.arguments.slices()])
-        self.unit_cotangent = functools.cache(
-            lambda output: unit_vector(self.y.size, output)
-        )  # weights, of which one gradient is enough
+        # The same vector each time, so the derivative's cache finds the gradient that belongs to it.
+        self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
-        self.scratch = np.empty(self.x.size)  # for what is needed a moment, as a point on a line
+        self.scratch = np.empty(self.x.size)  # for vectors that are needed only for a moment
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS
@@ -130,10 +148,10 @@ class Problem:
         self.noise_exponents = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
     def with_call_limit(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
-        """Return what `compare` returns from at most so many calls, which are taken from those that are left.
+        """Return the result of `compare`, which may make at most `share` calls; these are taken from those left.
 
-        Where something looks wrong, `lift_call_limit` lifts the limit, and takes nothing from the others,
-        unless the share is `firm` and it is not sure.
+        If something looks wrong, `lift_call_limit` lifts the limit, and then nothing is taken from the others. A `firm`
+        limit is lifted only for a mistake that is sure.
         """
         before, self._call_limit, self._limit_is_firm = self.calls, self.calls + share, firm
         found = compare()
@@ -142,16 +160,20 @@ class Problem:
         return found
 
     def lift_call_limit(self, sure: bool = False) -> None:
-        """Let what looks wrong be looked at until it is known; of few calls that are firm, what is wrong for `sure`."""
+        """Allow as many calls as it takes to tell whether something is wrong; a firm limit stays, unless sure."""
         if sure or not self._limit_is_firm:
             self._call_limit = math.inf
 
     def value(self, x: Vector) -> Vector:
-        """Return the outputs, nan where the function refuses what is outside its domain."""
+        """Return the outputs at `x`; nan where the function raises an error of its domain."""
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold."""
+        """Return the outputs at the point next to `x` that the arguments' types hold, and this point.
+
+        Raises:
+            OutOfCalls: the limit of calls is reached.
+        """
         made, held = self.arguments.unpack_later(x)
         key = b"" if self._cache is None else held.tobytes()
         if self._cache and key in self._cache:
@@ -174,7 +196,11 @@ class Problem:
         return y, held
 
     def evaluate_tree(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
-        """Return what the function gives, and its arrays' numbers; None where it refuses what is outside its domain."""
+        """Return the result of the function and its leaves as flat arrays; None if it raises an error of its domain.
+
+        Raises:
+            OutOfCalls: the limit of calls is reached.
+        """
         if self.calls >= self._call_limit:
             raise OutOfCalls
         try:
@@ -185,27 +211,32 @@ class Problem:
 
     @functools.cached_property
     def output_scales(self) -> list[float]:
-        """Of each array of the outputs a power of 2 that is about its size."""
+        """For each leaf of the outputs, a power of 2 that is about its size."""
         sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
         return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
 
     @functools.cached_property
     def tied_elements(self) -> NDArray[np.bool_]:
-        """Which numbers of the point are equal to others."""
+        """Which elements of the point are equal to another one."""
         return tied(self.x)
 
     def check_same_gradient(self, first: Vector, second: Vector) -> None:
-        """Raise what says so unless two calls of the derivative gave the same."""
+        """Compare what two calls of the derivative returned.
+
+        Raises:
+            NotDeterministic: they differ.
+        """
         self._check_same("the gradient", first, second, self.arguments, str)
 
     def _random_source(self) -> str:
-        """Return which generator the function draws random numbers from; "" if none."""
+        """Return the name of the global generator that the function draws random numbers from; "" if there is none."""
         before = generator_states()
-        with contextlib.suppress(Exception):  # two calls have differed, which is told whatever a third one does
+        with contextlib.suppress(Exception):  # that two calls differed is reported, whatever a third one does
             self.f(*self.arguments.unpack(self.x))
         return advanced_generator(before)
 
     def _check_same(self, what: str, first: Vector, second: Vector, packed: Packed, draws: Callable[[], str]) -> None:
+        """Raise NotDeterministic if two results of the same call differ; `draws` names a generator that may be why."""
         if np.array_equal(first, second):
             return
         with np.errstate(all="ignore"):
@@ -220,18 +251,18 @@ class Problem:
             )
 
     def derivative_name(self, output: int, element: int) -> str:
-        """Return the derivative's name."""
+        """Return the name of the derivative of an output with respect to an element."""
         name = self.outputs.element_name(output) if self.y.size > 1 else self.outputs.leaf_path(output)
         return f"d{name}/d{self.arguments.element_name(element)}"
 
     def element_direction(self, element: int) -> Vector:
-        """Return the direction of one element, by its scale."""
+        """Return the direction that moves one element, by its scale."""
         direction = unit_vector(self.x.size, element)
         direction[element] = self.scale[element]
         return direction
 
     def typical_slope(self, u: Vector) -> float:
-        """Return the size of the derivatives along single elements."""
+        """Return the root mean square of the derivatives by single elements, each times its scale; 0.0 if unknown."""
         g = self.derivative.gradient(self.x, u)
         if g is None:
             return 0.0
@@ -242,7 +273,11 @@ class Problem:
 def _is_differentiated(
     args: tuple[Any, ...], derivatives: dict[str, Any], names: Sequence[str], static: Collection[str | int]
 ) -> Callable[[str, Any], bool]:
-    """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
+    """Return a function that tells whether a leaf is differentiated.
+
+    If the user gave a derivative, all floating-point leaves are. In PyTorch, it is those tensors that require a
+    gradient, or all if none does; otherwise it is jax's arrays.
+    """
     constant = {names[i] if isinstance(i, int) else i for i in static}
     in_torch = [x for x in leaves(args) if is_tensor(x)]
     chosen = any(getattr(x, "requires_grad", False) for x in in_torch)
@@ -260,17 +295,17 @@ def _is_differentiated(
 
 
 def _no_floats_message(arguments: Packed) -> str:
-    """Return that nothing can be differentiated, and what to write instead."""
+    """Return that no argument can be differentiated, and what to write instead."""
     for path, x in arguments.constants:
         if number_kind(x) == "int":
             floats = {"torch": ".double()", "": ""}.get(library_of(x), ".astype(float)")
             write = f"{path}{floats}" if floats else f"{path} = {float(x)}"
-            return f"no argument holds floating-point numbers, {path} is of whole ones; write {write}"
+            return f"no argument holds floating-point numbers, but {path} holds integers; write {write}"
     return "no argument holds floating-point numbers"
 
 
 def rms(x: Vector) -> float:
-    """Return the root of the mean square, 1.0 where there is nothing but 0.
+    """Return the root mean square of the numbers; 1.0 if all are 0.
 
     >>> rms(np.array([3.0, -3.0, 3.0, -3.0]))
     3.0
@@ -280,9 +315,9 @@ def rms(x: Vector) -> float:
 
 
 def norm(x: Vector, factors: Vector | None = None) -> float:
-    """Return the length of a vector, or of its products with `factors`, without what is not finite.
+    """Return the Euclidean norm of x, or of x * factors, over the finite elements.
 
-    It is right however large or small the numbers are.
+    It neither overflows nor underflows on the way.
 
     >>> with np.errstate(all="ignore"):
     ...     [norm(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
@@ -304,7 +339,9 @@ def _norm(x: Vector) -> float:
 
 
 def element_scales(x: Vector) -> Vector:
-    """Return by how much each number may be moved: about its own size, at least that of its array; powers of 2.
+    """Return by how much each number may be moved: about its own size, or that of its array if that is larger.
+
+    The scales are powers of 2.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))
@@ -317,7 +354,7 @@ def element_scales(x: Vector) -> Vector:
 
 
 def floor_power_of_2(x: Vector) -> Vector:
-    """Return the largest powers of 2 that are not above the numbers, 0 for 0.
+    """Return, for each number, the largest power of 2 that is not above it; 0 for 0.
 
     >>> floor_power_of_2(np.array([5.0, 0.0]))
     array([4., 0.])
@@ -328,7 +365,7 @@ def floor_power_of_2(x: Vector) -> Vector:
 
 
 def unit_vector(n: int, i: int) -> Vector:
-    """Return the i-th unit vector.
+    """Return the i-th unit vector of length n.
 
     >>> unit_vector(2, 1)
     array([0., 1.])

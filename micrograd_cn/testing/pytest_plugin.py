@@ -1,7 +1,7 @@
-"""The plugin of pytest: tests of one line for hand-written gradients, and a summary of all that was checked.
+"""The pytest plugin: it collects the results of all gradient checks, and prints a summary at the end.
 
-It is found by itself where the package is installed; nothing needs to be configured, and neither PyTorch, jax nor numpy
-is imported but by tests that use them.
+pytest loads it by itself where the package is installed. PyTorch, jax and numpy are imported only by tests that use
+them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pytest
 if TYPE_CHECKING:
     from .result_hooks import CheckResult
 
-RESULTS = "gradcheck"  # the key under which a test's results travel, from a worker too
+RESULTS = "gradcheck"  # the key of a test's results in its user properties, which xdist sends from its workers
 COLUMNS = ["test", "function", "argument", "points", "largest error", "verdict"]
-SHOWN = 20  # lines of the summary
+MAX_SHOWN = 20  # lines of the summary
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes the table of all checks to a file."""
+    """Add the option that writes a table of all checks to a file."""
     group = parser.getgroup("micrograd_cn", "gradient checks")
     group.addoption(
         "--gradcheck-table",
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Collect what the checks of a test find."""
+    """Collect the results of the checks in a test."""
     from .result_hooks import result_hook
 
     found: dict[tuple[str, str], list[Any]] = {}
@@ -52,31 +52,31 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 class Summary:
-    """What all tests have found, in the process that reports."""
+    """The results of all tests, in the process that reports."""
 
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a test's results, also from a worker of xdist."""
+        """Take the results of a test, which may have run in a worker of xdist."""
         if report.when == "call":
             for name, rows in report.user_properties:
                 if name == RESULTS:
-                    found: Any = rows  # pytest takes any object for a property
+                    found: Any = rows  # pytest declares the value of a property as object
                     self.rows += [[report.nodeid, *row] for row in found]
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
-        """Show the verdicts, the wrong ones first, and write the table."""
+        """Print the results, the wrong ones first, and write the table."""
         if not self.rows:
             return
         terminalreporter.section("gradients checked")
         order = {"wrong": 0, "not compared": 1, "right": 2}
         rows = sorted(self.rows, key=lambda row: (order[row[5]], -row[4]))
         counts = [f"{sum(row[5] == verdict for row in rows)} {verdict}" for verdict in order]
-        for _, function, argument, points, error, verdict in rows[:SHOWN]:
+        for _, function, argument, points, error, verdict in rows[:MAX_SHOWN]:
             of = f" by {argument}" if argument else ""
             terminalreporter.line(f"{verdict:12} {function}{of}, points: {points}, largest relative error: {error:.1g}")
-        terminalreporter.line(", ".join(counts) + (f"; shown are {SHOWN}" if len(rows) > SHOWN else ""))
+        terminalreporter.line(", ".join(counts) + (f"; shown are {MAX_SHOWN}" if len(rows) > MAX_SHOWN else ""))
         if path := config.getoption("--gradcheck-table"):
             with Path(path).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([COLUMNS, *self.rows])
@@ -84,6 +84,6 @@ class Summary:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the process that reports collect the results."""
+    """Register the summary in the process that reports."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Summary(), "micrograd_cn_summary")

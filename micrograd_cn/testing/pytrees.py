@@ -1,4 +1,7 @@
-"""Nested arguments and results taken apart: lists, tuples, dicts, dataclasses, and the pytrees that jax knows."""
+"""Pytrees, taken apart and put together again: lists, tuples, dicts, dataclasses, and the classes that jax knows.
+
+`derivatives.tree` does the same for arguments of `Value`s. There, an array is a nested list; here it is a leaf.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
 
 
 def parts(tree: Any) -> Parts | None:
-    """Return what a structure holds, each part with its path, and a function that rebuilds it; None for a leaf.
+    """Return the parts of a structure, each with its path, and a function that rebuilds it; None for a leaf.
 
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
@@ -36,9 +39,7 @@ def parts(tree: Any) -> Parts | None:
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
-    """Return the leaves of a structure, each with its path, and a function that puts as many others in their place.
-
-    Unlike `tree.flatten` it knows dataclasses and jax's pytrees, and takes an array for a leaf.
+    """Return the leaves of a structure, each with its path, and a function that rebuilds it from as many others.
 
     >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])
@@ -76,9 +77,15 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
-    """Yield what stands in `unpack` in the place of each leaf of `model`; None stands for all that is inside.
+    """Yield the part of `tree` that stands in the place of each leaf of `model`.
 
-    A dataclass may be given as one, or as a dict of its fields.
+    None in `tree` stands for a whole part: it is yielded for each leaf in it. A dict may stand for a dataclass.
+
+    Args:
+        tree: a structure like `model`, at least down to its leaves.
+        model: the structure.
+        what: what messages call `tree`.
+        path: the path of `model` in messages.
 
     Raises:
         ValueError: the structures differ.
@@ -112,7 +119,7 @@ def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[
 
 
 def describe(tree: Any) -> str:
-    """Return of what kind and size a structure is.
+    """Return the type and size of a structure, for messages.
 
     >>> describe([1.0, 2.0])
     'a list of 2'
@@ -123,6 +130,7 @@ def describe(tree: Any) -> str:
 
 
 def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
+    """Return the values of a dict in the order of the keys."""
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
         lacks = f", which lacks {', '.join(map(repr, missing))}" if missing else ""
@@ -131,19 +139,22 @@ def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
 
 
 def _dict_like(tree: dict[Any, Any], found: list[Any]) -> Any:
-    made = copy.copy(tree)  # of its own kind: ordered, with a default
+    """Return a dict of the same class with other values."""
+    made = copy.copy(tree)  # an OrderedDict or a defaultdict stays one
     made.update(zip(tree, found, strict=True))
     return made
 
 
 def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
+    """Return a copy of a dataclass with other values in its fields."""
     made = copy.copy(tree)
     for name, part in zip(names, found, strict=True):
-        object.__setattr__(made, name, part)  # of a frozen one, too
+        object.__setattr__(made, name, part)  # works for a frozen dataclass, too
     return made
 
 
 def _jax_parts(tree: Any) -> Parts | None:
+    """Return the parts of a class that is registered with jax; None if it is not."""
     jax: Any = sys.modules.get("jax")
     if tree is None or not hasattr(jax, "tree_util"):
         return None

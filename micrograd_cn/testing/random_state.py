@@ -1,4 +1,4 @@
-"""What a function may change around itself: the global generators of random numbers, which a check leaves as it was."""
+"""The state of the global random number generators, which a check leaves as it found it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __tracebackhide__ = True
 
 
 def generator_states() -> dict[str, Any]:
-    """Return the states of the global generators of random numbers, by their names."""
+    """Return the states of the global random number generators of Python, numpy and PyTorch, by name."""
     states: dict[str, Any] = {"random": random.getstate()}
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
@@ -25,7 +25,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def advanced_generator(before: dict[str, Any]) -> str:
-    """Return which generator has drawn numbers since then; "" if none has.
+    """Return the name of a generator that has drawn numbers since the states `before`; "" if none has.
 
     >>> before = generator_states()
     >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)
@@ -37,7 +37,7 @@ def advanced_generator(before: dict[str, Any]) -> str:
 
 @contextmanager
 def restored_generators() -> Iterator[None]:
-    """Leave the global generators of random numbers as they are found."""
+    """Restore the states of the global random number generators when the block ends."""
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
     python, of_numpy = random.getstate(), numpy.random.get_state() if numpy is not None else None

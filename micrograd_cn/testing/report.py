@@ -1,4 +1,4 @@
-"""What a check says: the exceptions, and the text that people read."""
+"""The result of a check: the exceptions, and the text that people read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .subject import Subject
 
 __tracebackhide__ = True
 
-NEGLIGIBLE_ERROR = 1e-300  # an error that is none
-MAX_LINES = 15  # no failure is longer
+NEGLIGIBLE_ERROR = 1e-300  # an estimated error below it is shown as 0
+MAX_LINES = 15  # of a message, code to paste included
 
 
 class GradientMismatch(AssertionError):
-    """A gradient differs from the numerical derivative by more than the latter's error and the tolerance.
+    """A gradient differs from the numerical derivative by more than the tolerance and the estimated error.
 
     >>> from micrograd_cn import Op
     >>> from micrograd_cn.testing import gradcheck
@@ -33,7 +33,7 @@ class GradientMismatch(AssertionError):
 
 
 class NothingCompared(ValueError):
-    """No gradient could be compared with a numerical derivative, so that nothing was checked.
+    """No gradient could be compared with a numerical derivative, so nothing was checked.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> gradcheck(lambda x: x.log(), -1.0)
@@ -44,9 +44,9 @@ function is nan there
 
 
 class TooNoisy(NothingCompared):
-    """Rounding hides the derivative: no mistake was found, and none of 1 % could have been.
+    """Rounding hides the derivative: no mistake was found, but a mistake of 1 % would not have been found either.
 
-    Check at a point of another size, compute in a wider type, or say that it is expected: `suppress(TooNoisy)`.
+    Check at a point of another size, compute in a wider type, or state that this is expected: `suppress(TooNoisy)`.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> gradcheck(lambda x: (x + 1e16) - 1e16, 0.5)  # doctest: +ELLIPSIS
@@ -57,7 +57,7 @@ class TooNoisy(NothingCompared):
 
 
 class NotDeterministic(NothingCompared):
-    """Two calls at one point gave two results, which have no derivative.
+    """Two calls at one point gave different results, so there is no derivative.
 
     >>> import itertools
     >>> from micrograd_cn.testing import gradcheck
@@ -82,9 +82,14 @@ class PartlyCompared(UserWarning):
 
 
 def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precision: bool, stacklevel: int) -> None:
-    """Raise, warn or be silent about `comparisons`.
+    """Raise the exception, or give the warning, that the comparisons call for, and notify the hooks of the results.
 
-    What noise hides of a type of few bits is no failure: it is warned of.
+    Args:
+        subject: the function that was checked.
+        comparisons: the results.
+        half_precision: whether it was checked in half precision, where noise is common: if it hides everything, that is
+            a warning.
+        stacklevel: of the warning, as for `warnings.warn`.
     """
     notify(subject.short_name, comparisons)
     unknown = [comparison for comparison in comparisons if comparison.agrees is None]
@@ -112,7 +117,7 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:
-    """Return which arguments' derivatives are wrong and which are right; where they have no names, how many.
+    """Return which arguments' derivatives are wrong and which are right; if they have no names, how many are wrong.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")
@@ -138,10 +143,13 @@ def verdict_text(comparisons: list[Comparison]) -> str:
 
 
 def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
-    """Return the title, the code, a table of the rows, those that matter most first if not all find room, and the end.
+    """Return the title, the function's code, a table of the comparisons, and the end, in at most `MAX_LINES` lines.
+
+    If the table is too long, wrong derivatives come first.
 
     >>> from micrograd_cn.testing.numerical import Estimate
-    >>> print(report_text("title", "", [Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)]))
+    >>> wrong = Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)
+    >>> print(report_text("title", "", [wrong]))
     title
            derivative  analytic  numeric  estimated error  ratio  order
     WRONG  df/dx0      6.06      6        1e-12            1.01   1.00
@@ -174,19 +182,22 @@ def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: S
 
 
 ORDER_FOOTER = "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not"
-FIRST_ORDER = 1.5  # a remainder is of the first order below it
+FIRST_ORDER = 1.5  # a Taylor remainder below this order shows that the derivative is wrong
 MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 
 def _urgency(comparison: Comparison) -> int:
+    """Return 0 for a wrong derivative, 1 for one that was not compared, 2 for a right one."""
     return list(MARKS).index(comparison.agrees)
 
 
 def _magnitude(comparison: Comparison) -> float:
+    """Return the larger absolute value of the two derivatives."""
     return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (comparison.analytic, comparison.numeric.slope))
 
 
 def _table(comparisons: list[Comparison]) -> list[str]:
+    """Return the lines of a table with a row for each comparison."""
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for comparison in comparisons:
         slope, error = comparison.numeric.slope, comparison.numeric.error

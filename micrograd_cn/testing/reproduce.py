@@ -1,4 +1,4 @@
-"""Code that shows a failure when pasted: the arguments, and the call with the derivative that was given."""
+"""Code to paste that reproduces a failure of `gradcheck`: the arguments, and the call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .subject import Subject
 
 __tracebackhide__ = True
 
-MAX_WRITTEN_NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
-MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # characters of a line, and arguments
-REPR_TYPES = (bool, int, float, complex, str, bytes, slice, range)  # what its text is code of
-RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # what writes other numbers than those of the point
+MAX_WRITTEN_NUMBERS = 24  # an array is written out up to this size; for a larger one, the code draws random numbers
+MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # beyond these, no code is printed
+REPR_TYPES = (bool, int, float, complex, str, bytes, slice, range)  # types whose repr is code
+RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # code that makes other numbers than those of the point
 
 
 def reproduction(subject: Subject) -> list[str]:
-    """Return the lines of the code; none where arguments are no numbers nor arrays."""
+    """Return the lines of code that reproduce the failure; none if no argument is an array or one has no code."""
     given = [*leaves(subject.args), *leaves(dict(subject.keywords))]
     libraries = sorted({library_of(x) for x in given if is_any_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
@@ -54,13 +54,13 @@ def reproduction(subject: Subject) -> list[str]:
 
 
 def _callable_name(f: Any, otherwise: str) -> str:
-    """Return the name of a user's function at the top of a module, by which it can be called there."""
+    """Return the name of a user's function at the top level of a module; `otherwise` for any other function."""
     ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
     return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
 
 
 def _is_code(text: str) -> bool:
-    """Return whether it can be read as Python: the name of an object that has none cannot."""
+    """Return whether a text is valid Python; the repr of many objects is not."""
     try:
         ast.parse(text)
     except SyntaxError:
@@ -69,7 +69,9 @@ def _is_code(text: str) -> bool:
 
 
 def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | None = None) -> str:
-    """Return an argument as code; arrays of more than so many numbers are drawn at random, each with a seed.
+    """Return an argument as code.
+
+    An array of more than `most` numbers is drawn at random, with the next of the `seeds`.
 
     >>> to_code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"
@@ -101,7 +103,7 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
 
 
 def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
-    """Return code that draws an array of the same type and shape, of positive numbers if all of these are."""
+    """Return code that draws an array of the same type and shape; of positive numbers, if all of these are positive."""
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
         ones = {"numpy": f"np.ones({shape}, {dtype})", "torch": f"torch.ones({shape}, dtype={dtype})"}.get(

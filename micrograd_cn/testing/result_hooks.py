@@ -1,4 +1,4 @@
-"""What checks have found, told to whoever watches: the summary of a test run."""
+"""Hooks for the results of checks, with which the pytest plugin collects its summary."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check has found of one argument.
+    """The result of one check for one argument.
 
     Attributes:
-        function: its name.
-        argument: which; "" where a check is of all of them together.
-        verdict: "right", "wrong", "not compared".
+        function: the name of the function.
+        argument: the name of the argument; "" if the check is about all arguments together.
+        verdict: "right", "wrong" or "not compared".
         error: the largest difference from the numerical derivative, relative to the larger of the two.
     """
 
@@ -29,12 +29,12 @@ class CheckResult:
     error: float
 
 
-_hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("watchers", default=())
+_hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("micrograd_cn_result_hooks", default=())
 
 
 @contextmanager
-def result_hook(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
-    """Tell `watcher` what the checks inside find.
+def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
+    """Call `hook` with each result of the checks inside the block.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> found = []
@@ -43,7 +43,7 @@ def result_hook(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
     >>> found[0].function, found[0].argument, found[0].verdict
     ('<lambda>', 'x', 'right')
     """
-    token = _hooks.set((*_hooks.get(), watcher))
+    token = _hooks.set((*_hooks.get(), hook))
     try:
         yield
     finally:
@@ -51,9 +51,9 @@ def result_hook(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
 
 
 def notify(function: str, comparisons: Sequence[Comparison]) -> None:
-    """Tell who watches what has been found of a function, argument by argument."""
-    watchers = _hooks.get()
-    if not watchers:
+    """Call the hooks with the results for a function, one for each argument."""
+    hooks = _hooks.get()
+    if not hooks:
         return
     named = [comparison for comparison in comparisons if comparison.argument] or list(comparisons)
     for argument in dict.fromkeys(comparison.argument for comparison in named):
@@ -61,18 +61,18 @@ def notify(function: str, comparisons: Sequence[Comparison]) -> None:
         verdicts = {comparison.agrees for comparison in of_it}
         verdict = "wrong" if False in verdicts else "right" if True in verdicts else "not compared"
         found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)))
-        for watcher in watchers:
-            watcher(found)
+        for hook in hooks:
+            hook(found)
 
 
 def notify_failure(function: str) -> None:
-    """Tell who watches that the backward pass of a function is wrong in another way than by its numbers."""
-    for watcher in _hooks.get():
-        watcher(CheckResult(function, "", "wrong", float("inf")))
+    """Call the hooks for a function whose backward pass breaks its contract."""
+    for hook in _hooks.get():
+        hook(CheckResult(function, "", "wrong", float("inf")))
 
 
 def _relative_error(comparison: Comparison) -> float:
-    """Return how far a derivative is off, relatively, nothing where it could not be compared."""
+    """Return the relative difference of the derivatives; 0.0 if they could not be compared."""
     slope = comparison.numeric.slope
     size, off = max(abs(slope), abs(comparison.analytic)), abs(comparison.analytic - slope)
     if comparison.agrees is None or not off < float("inf"):

@@ -1,4 +1,4 @@
-"""What is checked: a function in any of the forms that people have, as one of positional arguments that have names."""
+"""The function that is checked, in any of the forms that users give it, as one with named positional arguments."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class Subject:
-    """A function and its arguments.
+    """A function that is checked, with its arguments.
 
     Attributes:
         f: the function.
         args: its positional arguments.
         names: of the arguments.
-        name: of the function.
-        static: which arguments are constants, by name.
-        keywords: what it is called with besides.
+        name: of the function, or its code if it prints as code.
+        static: the names of arguments that are constants.
+        keywords: keyword arguments.
         order: how many times it is differentiated.
-        derivatives: what is given as its derivative, by its keyword.
+        derivatives: what the user gave as its derivative, by keyword.
         options: tolerances and the seed, if they are given.
-        is_module: whether the first argument is the parameters of a module.
+        is_module: whether it is a module of PyTorch, so that the first argument is its parameters.
     """
 
     f: Callable[..., Any]
@@ -47,12 +47,12 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        """The function's name in one line; "f" where that is its code."""
+        """The name of the function; "f" if it prints as code."""
         return "f" if "\n" in self.name else self.name
 
     @property
     def heading(self) -> str:
-        """What is checked, in one line."""
+        """The first line of messages: the function and the point."""
         values = [f"{name} = {one_line(x)}" for name, x in zip(self.names, self.args, strict=True)]
         if self.names == [f"x{i}" for i in range(len(self.args))]:
             values = [one_line(x) for x in self.args]
@@ -61,20 +61,22 @@ class Subject:
 
     @property
     def code(self) -> str:
-        """The code of a function that shows its own."""
+        """The code of a function that prints as code; else ""."""
         return self.name if "\n" in self.name else ""
 
 
 def make_subject(
     f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any] | None, static: Collection[str | int]
 ) -> Subject:
-    """Return what is checked: for a module of PyTorch, its parameters are the first argument.
+    """Return the function that is checked, with its arguments, from the arguments of `gradcheck`.
+
+    The parameters of a PyTorch module become its first argument.
 
     Raises:
         TypeError: `static` names no argument.
     """
     if isinstance(f, type) and hasattr(f, "apply") and hasattr(f, "backward"):
-        f = f.apply  # an autograd.Function by its own name
+        f = f.apply  # an autograd.Function was given by its own name
     args = _unpack_single_tuple(f, args)
     names = parameter_names(f, len(args))
     found = Subject(f, args, names, _function_name(f), frozenset(), dict(keywords or {}))
@@ -85,14 +87,14 @@ def make_subject(
     unknown = [i for i in static if i not in found.names and not (isinstance(i, int) and -len(names) <= i < len(names))]
     if unknown:
         raise TypeError(
-            f"gradcheck: static={unknown[0]!r} is no argument of f; they are {', '.join(found.names)}. Give arguments "
+            f"gradcheck: static={unknown[0]!r} is no argument of f, which has {', '.join(found.names)}. Give arguments "
             "by their names or numbers: static=['axis'], static=[1]"
         )
     return replace(found, static=frozenset(i if isinstance(i, str) else names[i] for i in static))
 
 
 def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
-    """Return what a function calls its arguments; x0, x1, ... where it does not say.
+    """Return the names of a function's arguments; x0, x1, ... where it does not tell.
 
     >>> parameter_names(lambda x, *ws: x, 3), parameter_names(max, 1)
     (['x', 'x1', 'x2'], ['x0'])
@@ -107,7 +109,7 @@ def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def one_line(tree: Any) -> str:
-    """Return an argument in one line: arrays by type and shape.
+    """Return an argument as one line of text; an array by type and shape.
 
     >>> one_line([1.0, {"a": 2}])
     "[1.0, {'a': 2}]"
@@ -124,7 +126,7 @@ def one_line(tree: Any) -> str:
 
 
 def _parameters(f: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a function that was written in Python; of an autograd.Function those of its forward."""
+    """Return the parameters of a Python function; of an autograd.Function, those of `forward` without the context."""
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
         forward: Any = getattr(owner, "forward", None)
@@ -138,6 +140,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
 
 
 def _function_name(f: Any) -> str:
+    """Return the name of a function, autograd.Function, module or operation."""
     owner = getattr(f, "__self__", None)
     if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
         return owner.__name__
@@ -148,7 +151,7 @@ def _function_name(f: Any) -> str:
 
 
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments out of the one tuple in which PyTorch's `gradcheck` takes them, if f takes them singly."""
+    """Return the arguments, unpacked if they are a single tuple and f takes several, as for PyTorch's `gradcheck`."""
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
     parameters = _parameters(f)
@@ -165,12 +168,13 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _is_module(f: Any) -> bool:
+    """Return whether this is a module of PyTorch."""
     torch: Any = sys.modules.get("torch")
     return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)
 
 
 def _as_function_of_parameters(found: Subject) -> Subject:
-    """Return a module as a function of its parameters too, which changes none of its buffers."""
+    """Return a module as a function of its parameters and arguments that leaves its buffers unchanged."""
     torch = sys.modules["torch"]
     module: Any = found.f
     parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
@@ -187,9 +191,11 @@ def _as_function_of_parameters(found: Subject) -> Subject:
 
 
 def _own_copy(x: Any) -> Any:
+    """Return a copy of a tensor that requires no gradient, so that it can be set to require one."""
     return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
 
 
 def _is_float_tensor(x: Any) -> bool:
+    """Return whether this is a tensor of floating-point numbers."""
     torch = sys.modules["torch"]
     return isinstance(x, torch.Tensor) and x.is_floating_point()

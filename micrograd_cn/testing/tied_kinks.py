@@ -1,4 +1,4 @@
-"""Whether a function has a corner at a point, where many kinks meet, which a single line may not show."""
+"""Kinks where several numbers are equal, such as that of sorting, which one direction alone may not show."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
-TRIED_DIRECTIONS = 8  # directions that are tried to see a corner: of three equal numbers, half of them show it
+TRIED_DIRECTIONS = 8  # directions in which a kink is looked for; at three equal numbers, half of all show it
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:
-    """Return whether f has a corner where numbers are equal.
+    """Return whether f has a kink at the point because some of its numbers are equal.
 
-    Derivatives along directions that move different numbers do not add up there, though along each the function may be
-    smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
-    direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
+    There, derivatives along directions that move different numbers do not add up, even if f is smooth along each of
+    them, as the middle one of three equal numbers is along one of them. Or f has a kink along each half of a direction,
+    even if the kinks cancel along the whole, as those of relu at many zeros do.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
@@ -38,7 +38,10 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 
 
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield halves of a direction, and the whole: first what goes up, which is where it goes uphill, and down."""
+    """Yield two halves of the direction, and the whole.
+
+    The first pair separates the numbers that go up from those that go down, which is uphill from downhill.
+    """
     random, v = np.random.default_rng(0), phi.v
     for k in range(TRIED_DIRECTIONS):
         first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
@@ -46,7 +49,7 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 
 
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
+    """Yield the direction, a random one that moves equal numbers which the direction leaves alone, and their sum."""
     random, v = np.random.default_rng(0), phi.v
     for _ in range(TRIED_DIRECTIONS):
         other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
@@ -54,13 +57,13 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 
 
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the quotients of which the last is the sum of the others along directions that add, where f is smooth."""
+    """Return difference quotients along a, b and -(a + b): their sum is 0 in the limit where f is smooth."""
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]
 
 
 def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the quotients on both sides, which cancel where f is smooth."""
+    """Return the difference quotients to both sides: their sum is 0 in the limit where f is smooth."""
     [phi] = functions
     return [phi(h) / h, phi(-h) / h]
 
@@ -68,7 +71,7 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 def _stays_nonzero(
     functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
-    """Return whether a sum of quotients is no noise and stays in small steps: where f is smooth it becomes 0."""
+    """Return whether the sum of the quotients exceeds noise and does not vanish with the step, as for a smooth f."""
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
         terms = quotients(functions, h)

@@ -1,4 +1,4 @@
-"""How far a derivative of arrays may be from the numerical one: as far as both are known, and no farther."""
+"""How far the derivative of a function of arrays may be from the numerical one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from .problem import DETECTABLE_ERROR
 
 __tracebackhide__ = True
 
-ZERO_ERROR = 2.0**-1022  # the error at which a derivative is known to be 0, in whose place a rounded one would be any
-TYPICAL_SHARE = 1e-2  # of the relative tolerance: what is excused of an element for the sake of typical ones
+ZERO_ERROR = 2.0**-1022  # a derivative is known to be 0 if its error is at most the smallest normal double
+TYPICAL_SHARE = 1e-2  # the part of a typical derivative that counts as the size of a small one, beside rtol
 
 
 @dataclass(frozen=True)
 class ArrayTolerance:
-    """The tolerance for functions whose rounding is measured: one mistake in a hundred must be seen.
+    """The tolerance for functions whose rounding is measured: it lets an error of 1 % be seen.
 
-    `typical_slope` is the size of a derivative of the same kind, `error` how far the analytic one is rounded. It is a
-    derivative's own size that the relative tolerance is of; of typical ones, beside which it is computed, a hundredth
-    of that. How exact the numerical one must be goes by its `own_slope` size where typical ones are larger.
+    The relative tolerance refers to the larger of the two derivatives. A derivative that is small beside
+    `typical_slope` is computed beside larger ones, so it counts as a hundredth of that.
+
+    Attributes:
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        typical_slope: the size of derivatives of the same kind.
+        analytic_error: how far the analytic derivative is rounded.
+        own_slope: the size of this derivative. Where typical ones are larger, it decides how exact the numerical
+            derivative must be.
     """
 
     rtol: float
@@ -30,9 +37,12 @@ class ArrayTolerance:
     own_slope: float = math.inf
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
-        """Return whether it is exact enough to be compared with; of one that is off by `mismatch`, to call that right.
+        """Return whether an error of 1 % would be seen.
 
-        What looks right may be wrong by 1 % and be off the other way by noise.
+        Args:
+            e: the numerical derivative.
+            mismatch: how far the analytic derivative is from it, if it is to be called right: noise may hide that it is
+                wrong by 1 %.
         """
         telling = DETECTABLE_ERROR * max(math.fabs(e.slope), min(self.typical_slope, self.own_slope)) or ZERO_ERROR
         return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
@@ -43,11 +53,12 @@ class ArrayTolerance:
         return max(self.atol, *each) + self.analytic_error
 
     def accepts(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with an estimate that no finer step would tell apart from it."""
+        """Return whether `analytic` agrees with an estimate so exact that finer steps would not change this."""
         size = max(self.atol, self._of_size(analytic, e))
         exact = 5.0 * e.error <= max(size, 10.0 * e.noise)
         return exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
+        """Return the relative tolerance times the size of the derivative."""
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)

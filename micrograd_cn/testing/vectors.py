@@ -1,4 +1,4 @@
-"""Structures of numbers and arrays as one vector of doubles, and back, in the types that they came in."""
+"""A structure of numbers and arrays as one vector of doubles, and back in its own types."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ __tracebackhide__ = True
 Vector: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 T = TypeVar("T")
-DOUBLE_EPS = 2.0**-52  # distance from 1.0 to the next double
+DOUBLE_EPS = 2.0**-52  # the distance from 1.0 to the next double
 
-CHUNK_SIZE = 2**13  # numbers that are worked on at once where there are many: they stay near the processor
+CHUNK_SIZE = 2**13  # long vectors are processed in chunks of so many numbers, which stay in the processor's cache
 
-FLOAT16_EPS = 2.0**-10  # the same of float16, the only type in use of so few exponents
+FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 has more exponents, and another one
 
 
 class Packed:
-    """The floating-point numbers of a structure as a vector; what else it holds is constant.
+    """The floating-point numbers of a structure as one vector. Everything else in it is constant.
+
+    The leaves that hold those numbers are its variables.
 
     Args:
-        tree: numbers, arrays, lists, tuples, dicts, dataclasses.
-        name: what messages call it, or the names of its parts.
-        varies: which leaves are no constants, by path and leaf.
+        tree: numbers, arrays, lists, tuples, dicts, dataclasses, pytrees.
+        name: what messages call the structure, or the names of its parts.
+        varies: tells from its path and value whether a leaf is a variable.
 
     Attributes:
         template: the structure.
         vector: the numbers.
-        missing: the leaves for which None was given as the derivative.
-        constants: the leaves that hold no floating-point numbers, with their paths.
-        writable: whether numpy can write the numbers of all leaves in their order.
+        missing: the paths of the leaves for which None was given as the derivative.
+        constants: the leaves that are constant, with their paths.
+        writable: whether numpy can write the numbers of all variables in their order.
+        in_doubles: whether all variables are doubles.
         eps: the distance from 1.0 to the next number of the coarsest type.
-        smallest_normal: the least number that the coarsest type holds to all its digits.
-        smallest_subnormal: about the smallest number that it holds.
+        smallest_normal: about the smallest number that the coarsest type holds with all its digits.
+        smallest_subnormal: about the smallest positive number that the coarsest type holds.
 
     Raises:
         TypeError: a leaf is complex, or neither a number nor an array.
@@ -60,7 +63,9 @@ class Packed:
             named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
         self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
         self.template, self._is_leaf = tree, parts(tree) is None
-        self._parts: list[tuple[int, str, tuple[int, ...], slice]] = []  # leaf, its name, its shape, its place
+        self._parts: list[
+            tuple[int, str, tuple[int, ...], slice]
+        ] = []  # index, path, shape and place of a variable leaf
         self.constants: list[tuple[str, Any]] = []
         self.missing: set[str] = set()
         values, start, self.eps = [np.zeros(0)], 0, DOUBLE_EPS
@@ -68,7 +73,7 @@ class Packed:
             found = None if x is None else number_kind(x)
             if found == "complex" and varies(path, x):
                 raise TypeError(
-                    f"gradcheck: {path} is complex; take real and imaginary parts for arguments and outputs, since "
+                    f"gradcheck: {path} is complex; let real and imaginary parts be the arguments and outputs, since "
                     "libraries differ in what they call a complex gradient"
                 )
             if found != "float" or not varies(path, x):
@@ -77,7 +82,9 @@ class Packed:
             try:
                 value = to_doubles(x)
             except (TypeError, ValueError) as error:
-                raise TypeError(f"gradcheck: {path} is {type(x).__name__} {x!r}, not a number nor an array") from error
+                raise TypeError(
+                    f"gradcheck: {path} is {type(x).__name__} {x!r}, neither a number nor an array"
+                ) from error
             self._parts.append((i, path, value.shape, slice(start, start + value.size)))
             values.append(value.ravel())
             start += value.size
@@ -89,7 +96,7 @@ class Packed:
         self.writable = len(self._empty_makers) == len(blanks)
         self.in_doubles = self.eps == DOUBLE_EPS
         kinds = {to_numpy(self._leaves[i]).dtype for i, *_ in self._parts}
-        self._all_float32 = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
+        self._all_float32 = kinds == {np.dtype(np.float32)}  # then numpy rounds the whole vector at once
         self._dtype = np.float32 if self._all_float32 else np.float64
         self._rounded_buffer: Vector | None = None
         self.smallest_normal = 2.0**-14 if self.eps == FLOAT16_EPS else 1e-37 if self.eps > DOUBLE_EPS else 1e-307
@@ -106,9 +113,9 @@ class Packed:
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return what makes the structure with the numbers of `vector`, and what its types hold of it.
+        """Return a function that makes the structure with the numbers of `vector`, and the vector rounded to its types.
 
-        The latter stands until the next call.
+        The rounded vector is valid until the next call.
         """
         if self.in_doubles:
             return lambda: self.unpack(vector), vector
@@ -124,19 +131,19 @@ class Packed:
         return lambda: self.with_variables(made), self._rounded_buffer
 
     def empty_tree(self) -> tuple[Any, list[NDArray[Any]]]:
-        """Return a structure whose arrays are not filled, and the numbers of each for numpy to write, if `writable`."""
+        """Return a structure whose arrays are not filled, and a flat view of each for numpy to write, if `writable`."""
         made = [make() for make in self._empty_makers]
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def split(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of each leaf as `flat_leaves` returns them."""
+        """Return the numbers of `vector` as one flat array for each variable, in its type."""
         return [vector[place].astype(to_numpy(self._leaves[i]).dtype) for i, *_, place in self._parts]
 
     def flat_leaves(self, tree: Any) -> list[NDArray[Any]]:
-        """Return the numbers of each leaf of a structure that is like this one, of their types.
+        """Return the numbers of a structure like this one, as one flat array for each variable, in its type.
 
         Raises:
-            ValueError: there are more or fewer.
+            ValueError: an array has another size.
         """
         found = [to_numpy(x).reshape(-1) for x in self.variables(tree)]
         if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
@@ -144,40 +151,45 @@ class Packed:
         return found
 
     def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
-        """Return the leaves that are no constants, of which some share the memory of `vector`."""
+        """Return the variables with the numbers of `vector`; some of them share its memory."""
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure with other leaves in the place of those that are no constants."""
+        """Return the structure with other variables."""
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
-        for i in self._constant_arrays:  # a function that changes them spoils nothing
+        for i in self._constant_arrays:  # copies, in case the function changes them
             found[i] = array_copy(found[i])
         return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
-        """Return the leaves of a structure that are no constants."""
+        """Return the variables of a structure like this one."""
         found = [tree] if self._is_leaf else leaves(tree)
         return [found[i] for i in self._variable_indices]
 
     def rounded(self, vector: Vector) -> Vector:
-        """Return the vector as its types hold it."""
+        """Return the vector rounded to the leaves' types."""
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
-        """Return the vector of a structure that is like this one."""
+        """Return the vector of a structure like this one."""
         return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
-        """Yield the part of `unpack` that stands in the place of each leaf: its place, its shape, and the part."""
+        """Yield the place and shape of each variable, and the part of `tree` that stands in its place.
+
+        Args:
+            tree: a structure like this one, at least down to its leaves.
+            what: what messages call it.
+        """
         found = list(flatten_up_to(tree, self.template, what))
         for i, _, shape, place in self._parts:
             yield place, shape, found[i]
 
-    def changed(self, tree: Any, vector: Vector) -> str | None:
-        """Return what of a structure is no more what `vector` says, which its types hold; None if all is."""
+    def first_change(self, tree: Any, vector: Vector) -> str | None:
+        """Return what in a structure no longer equals `vector` or the constants, for a message; None if all does."""
         now = self.pack(tree)
         other = now != vector
         if other.any() and (other := other & ~(np.isnan(now) & np.isnan(vector))).any():
@@ -187,11 +199,15 @@ class Packed:
         pairs = ((i, to_numpy(found[i]), to_numpy(self._leaves[i])) for i in self._constant_arrays)
         return next((self._paths[i] for i, x, before in pairs if x.tobytes() != before.tobytes()), None)
 
-    def derivative(self, tree: Any, what: str) -> Vector:
-        """Return the vector of what was given as derivatives; None says that the derivative is 0.
+    def pack_derivative(self, tree: Any, what: str) -> Vector:
+        """Return the vector of derivatives that a user's function gave; None stands for a derivative of 0.
+
+        Args:
+            tree: the derivatives, in this structure.
+            what: what messages call them.
 
         Raises:
-            ValueError: it has another structure, or an array another shape.
+            ValueError: the structure or the shape of an array differs, or a derivative is complex or no number.
         """
         found = np.empty(self.vector.size)
         for (_, path, shape, place), (_, _, x) in zip(self._parts, self.matched_parts(tree, what), strict=True):
@@ -215,7 +231,7 @@ class Packed:
         return found
 
     def element_name(self, index: int) -> str:
-        """Return what an element of the vector is called."""
+        """Return the name of an element of the vector."""
         for _, path, shape, place in self._parts:
             if place.start <= index < place.stop:
                 inside = np.unravel_index(index - place.start, shape) if shape else ()
@@ -223,7 +239,7 @@ class Packed:
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
-        """Return where an element of a matrix is in the vector if it was read by columns; of other arrays, itself.
+        """Return where an element of a matrix is if the matrix is transposed; for other arrays, the same index.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed_index(i) for i in range(6)]
@@ -236,26 +252,26 @@ class Packed:
         return index
 
     def leaf_path(self, index: int) -> str:
-        """Return what the leaf is called in which an element of the vector lies."""
+        """Return the path of the variable to which an element of the vector belongs."""
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
 
     def leaf_slices(self) -> list[tuple[str, slice]]:
-        """Return what each leaf is called, and its place in the vector."""
+        """Return the path of each variable, and its place in the vector."""
         return [(path, place) for _, path, _, place in self._parts]
 
     def variable_paths(self, argument: int) -> list[str]:
-        """Return which leaves of an argument, of several, are no constants."""
+        """Return the paths of the variables in one argument, if the structure is a tuple of arguments."""
         start = sum(len(leaves(tree)) for tree in self.template[:argument])
         inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
-        """Return the place of each leaf in the vector."""
+        """Return the place of each variable in the vector."""
         return [place for *_, place in self._parts]
 
 
 def chunks(place: slice) -> Iterator[slice]:
-    """Yield the parts of a place that are worked on at once.
+    """Yield the chunks of a place in a vector, in which it is processed.
 
     >>> list(chunks(slice(0, 10000)))
     [slice(0, 8192, None), slice(8192, 10000, None)]
@@ -265,7 +281,7 @@ def chunks(place: slice) -> Iterator[slice]:
 
 
 def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
-    """Return so many numbers drawn from up to 256 values.
+    """Return n random choices from up to 256 values.
 
     >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
@@ -277,7 +293,7 @@ def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
 
 
 def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
-    """Return the function of vectors, which gives again what it gave for the last vectors, and for some before them.
+    """Return a function of vectors that caches its last results, keyed by the identity of the vectors.
 
     >>> double = cached_by_identity(lambda x: x + x)
     >>> x = np.ones(1)
@@ -299,7 +315,7 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 
 def concatenated(vectors: list[Vector]) -> Vector:
-    """Return one vector of several; of a single one itself, taken from the list, which is then no copy."""
+    """Return the vectors as one. A single vector is not copied, but taken out of the list."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
@@ -326,8 +342,7 @@ def _machine_epsilon(x: Any) -> float:
     """Return the distance from 1.0 to the next number of an array's type."""
     if not is_any_array(x) and not isinstance(x, np.generic):
         return DOUBLE_EPS
-    line = (
-        x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x
-    )  # contiguous: of no other shape's strides
-    above = to_doubles(array_maker(line)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
+    # One element, which is contiguous: the array's strides do not fit another shape.
+    element = x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x
+    above = to_doubles(array_maker(element)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
     return 2.0 ** -int(np.count_nonzero(above > 1.0))

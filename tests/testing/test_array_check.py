@@ -12,9 +12,9 @@ from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
 from micrograd_cn.testing.array_check import (
     SampledCheck,
     _signed_steps,
-    compare_in_turn,
     compare_problem,
     compare_singly,
+    compare_within_budget,
 )
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.directional_comparison import TOO_FEW_CALLS, compare_along
@@ -74,7 +74,8 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
 
     problem = Shares()
     notes = [
-        row.note for row, _ in compare_in_turn(problem, [row(TOO_FEW_CALLS), row(""), row(TOO_FEW_CALLS)], others=6)
+        row.note
+        for row, _ in compare_within_budget(problem, [row(TOO_FEW_CALLS), row(""), row(TOO_FEW_CALLS)], reserved=6)
     ]
     assert notes == [TOO_FEW_CALLS, "", TOO_FEW_CALLS]
     assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
@@ -93,12 +94,14 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
 
     hidden = "too noisy to tell: values are rounded by 1"
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((None, TOO_FEW_CALLS), (None, hidden)), job((None, hidden))]
-    assert [row.note for row, _ in compare_in_turn(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
+    assert [row.note for row, _ in compare_within_budget(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
     jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
-    assert [row.note for row, _ in compare_in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
-    assert compare_in_turn(All(), [], others=8) == []
+    assert [row.note for row, _ in compare_within_budget(All(), jobs, max_wrong=2)] == ["1", "2", "3"]
+    assert compare_within_budget(All(), [], reserved=8) == []
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((True, ""))]
-    assert [row.note for row, _ in compare_in_turn(All(), jobs, enough=3)] == ["told", ""], "where none is wrong"
+    assert [row.note for row, _ in compare_within_budget(All(), jobs, max_wrong=3)] == ["told", ""], (
+        "where none is wrong"
+    )
 
 
 @pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
@@ -119,7 +122,7 @@ def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
         last["x"] = x.copy()
         return x * x
 
-    with pytest.raises(GradientMismatch, match="another one after calls of f"):
+    with pytest.raises(GradientMismatch, match="changes after calls of f elsewhere"):
         rows_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
 
 
@@ -166,11 +169,11 @@ def several(*sizes, factor=lambda i: 1.0):
 def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turns):
     found = []
 
-    def noted(problem, jobs, others=0, enough=math.inf):
-        found.append((len(jobs), others, enough))
-        return compare_in_turn(problem, jobs, others, enough)
+    def noted(problem, jobs, reserved=0, max_wrong=math.inf):
+        found.append((len(jobs), reserved, max_wrong))
+        return compare_within_budget(problem, jobs, reserved, max_wrong)
 
-    monkeypatch.setattr(array_check, "compare_in_turn", noted)
+    monkeypatch.setattr(array_check, "compare_within_budget", noted)
     rows = SampledCheck(several(*sizes), 0).compare()
     assert found == turns
     assert all(row.agrees for row in rows)
@@ -601,7 +604,7 @@ def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
     rows = sampled.compare()[:4]
     assert [row.argument for row in rows] == ["", "", "x0", "x1"]
     for row in rows:
-        assert (row.agrees, row.note, row.noisy) == (None, "too noisy to tell 1 %", True)
+        assert (row.agrees, row.note, row.noisy) == (None, "too noisy to show an error of 1 %", True)
     whole = math.sqrt(18.0)
     of_arrays = [(f"direction of x{i}", part, [1.0], pytest.approx(whole)) for i in (0, 1) for part in (1.0, 0.5)]
     assert drawn[6:] == of_arrays

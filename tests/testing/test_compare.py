@@ -143,7 +143,7 @@ def test_beside_a_jump_nothing_is_told(sign):
 
         row = judged(g, 9.0)
         assert row.agrees is (True if told else None)
-        assert row.note.startswith("edge of the domain" if told else f"a jump or a pole near: smooth on the {where} ")
+        assert row.note.startswith("edge of the domain" if told else f"a jump or a pole nearby: smooth on the {where} ")
         assert judged(g, 9.1).agrees is None, "beyond it is finite"
 
 
@@ -225,7 +225,7 @@ def test_the_value_must_be_finite():
     for y in (math.inf, math.nan):
         row = of_values(lambda x, y=y: y, 1.0)
         assert row.agrees is None
-        assert row.note == f"what is differentiated is {y} there"
+        assert row.note == f"not finite at the point: the function is {y}"
 
 
 def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():

@@ -63,7 +63,7 @@ def test_in_few_bits_a_term_that_is_too_small_to_be_held_is_no_mistake_and_one_t
 
 def test_a_derivative_along_tangents_is_linear_in_them():
     gradcheck(np.tanh, draw(3), jvp=lambda x, t: t * (1 - np.tanh(x) ** 2))
-    with pytest.raises(GradientMismatch, match=r"jvp= is not linear in the tangents: -0.5 times them give"):
+    with pytest.raises(GradientMismatch, match=r"jvp= is not linear in the tangents: it gives"):
         gradcheck(np.tanh, draw(3), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2))
 
 
@@ -223,7 +223,7 @@ def test_what_f_keeps_from_other_points_is_told_whatever_form_the_derivative_has
         return result(x * x)
 
     with pytest.raises(
-        GradientMismatch, match=r"gradient for x\[0\] is another one after calls of f: does f keep a resu"
+        GradientMismatch, match=r"gradient for x\[0\] changes after calls of f elsewhere: does f store a"
     ):
         gradcheck(f, draw(4), **how(last))
 
@@ -243,7 +243,7 @@ def test_what_is_linear_may_be_off_by_64_last_bits_for_each_output(outputs, sign
 
     assert check(62.0 * outputs) is None
     with pytest.raises(
-        GradientMismatch, match=r"jvp= is not linear in the tangents: -0\.5 times them give \S+, they give"
+        GradientMismatch, match=r"jvp= is not linear in the tangents: it gives \S+, and \S+ for -0\.5 times"
     ):
         check(66.0 * outputs)
 

@@ -375,7 +375,7 @@ def test_all_second_derivatives_are_compared_whether_tensors_ask_for_gradients_o
 
 def test_whole_numbers_are_told_how_to_be_made_others_in_their_library():
     for x, write in ((Tensor([1, 2]), r"x0.double\(\)"), (array.array("i", [1]), r"x0.astype\(float\)")):
-        with pytest.raises(NothingCompared, match=f"x0 is of whole ones; write {write}$"):
+        with pytest.raises(NothingCompared, match=f"but x0 holds integers; write {write}$"):
             Problem("check", lambda x: 1.0, (x,), {}, None, None)
 
 

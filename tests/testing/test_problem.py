@@ -183,7 +183,7 @@ def test_numbers_are_held_as_their_types_hold_them():
 def test_what_a_function_changes_is_named():
     tree = [np.array([1.0, np.nan, 2.0]), np.arange(2), 4.0]
     packed = Packed(tree, "x")
-    assert packed.changed(tree, packed.vector) is None
+    assert packed.first_change(tree, packed.vector) is None
     for i, value, message in (
         (0, 3.0, "x[0][0] from 1 to 3"),
         (0, np.nan, "x[0][0] from 1 to nan"),
@@ -192,20 +192,20 @@ def test_what_a_function_changes_is_named():
     ):
         first = tree[0].copy()
         first[i] = value
-        assert packed.changed([first, *tree[1:]], packed.vector) == message
-    assert packed.changed([tree[0], np.array([0, 2]), 4.0], packed.vector) == "x[1]"
+        assert packed.first_change([first, *tree[1:]], packed.vector) == message
+    assert packed.first_change([tree[0], np.array([0, 2]), 4.0], packed.vector) == "x[1]"
 
 
 def test_derivatives_take_the_place_of_what_they_are_of():
     packed = Packed([np.zeros((2, 1)), 3.0, {"a": np.zeros(2)}], "x")
-    found = packed.derivative([np.array([[1.0], [2.0]]), np.array([4.0]), {"a": [5.0, 6.0]}], "it")
+    found = packed.pack_derivative([np.array([[1.0], [2.0]]), np.array([4.0]), {"a": [5.0, 6.0]}], "it")
     assert found.tolist() == [1.0, 2.0, 4.0, 5.0, 6.0]
     assert not packed.missing
-    found = packed.derivative([None, 4.0, {"a": None}], "it")
+    found = packed.pack_derivative([None, 4.0, {"a": None}], "it")
     assert found.tolist() == [0.0, 0.0, 4.0, 0.0, 0.0]
     assert packed.missing == {"x[0]", "x[2]['a']"}
     several = Packed([[1.0, 2.0], 3.0], "x")
-    assert several.derivative([None, 5.0], "it").tolist() == [0.0, 0.0, 5.0]
+    assert several.pack_derivative([None, 5.0], "it").tolist() == [0.0, 0.0, 5.0]
     assert several.missing == {"x[0][0]", "x[0][1]"}
 
 
@@ -229,18 +229,18 @@ Point = collections.namedtuple("Point", "x y")
 )
 def test_another_structure_than_that_of_the_arguments_is_refused(tree, model, message):
     with pytest.raises(ValueError, match=message):
-        Packed(model, "x").derivative(tree, "it")
-    assert Packed(Point(1.0, 2.0), "x").derivative(np.array([3.0, 4.0]), "it").tolist() == [3.0, 4.0]
+        Packed(model, "x").pack_derivative(tree, "it")
+    assert Packed(Point(1.0, 2.0), "x").pack_derivative(np.array([3.0, 4.0]), "it").tolist() == [3.0, 4.0]
 
 
 def test_what_is_no_number_is_refused():
-    with pytest.raises(TypeError, match=r"x\['a'\] is complex; take real and imaginary parts for arguments"):
+    with pytest.raises(TypeError, match=r"x\['a'\] is complex; let real and imaginary parts be the arguments"):
         Packed({"a": np.ones(2) * 1j}, "x")
     with pytest.raises(TypeError, match="x is complex"):
         Packed(1j, "x")
     assert Packed(["sum", 1.0], "x").vector.tolist() == [1.0], "text is a constant"
     for x in ({}, "sum"):  # numpy raises TypeError, and ValueError
-        with pytest.raises(TypeError, match=r"x is ndarray .*, not a number nor an array"):
+        with pytest.raises(TypeError, match=r"x is ndarray .*, neither a number nor an array"):
             Packed(np.array([x], object), "x")
 
 
@@ -248,10 +248,10 @@ def test_what_is_no_number_is_refused():
 
 
 def test_a_problem_tells_what_it_can_not_compare():
-    with pytest.raises(TypeError, match="check: f returned list, in which there is no floating-point number"):
+    with pytest.raises(TypeError, match="check: f returned list, which holds no floating-point number"):
         problem_of(lambda x: [], np.ones(2))
     for n, write in ((np.arange(3), r"x0.astype\(float\)"), (2, "x0 = 2.0"), (True, "x0 = 1.0")):
-        with pytest.raises(NothingCompared, match=f"compared nothing: .*, x0 is of whole ones; write {write}$"):
+        with pytest.raises(NothingCompared, match=f"compared nothing: .*, but x0 holds integers; write {write}$"):
             problem_of(lambda n: 1.0, n)
     with pytest.raises(NothingCompared, match=r"no argument holds floating-point numbers$"):
         problem_of(lambda mode: 1.0, "sum")
