@@ -63,7 +63,7 @@ class Module:
         0.0
         """
         for parameter in self.parameters():
-            parameter.grad = 0.0
+            parameter._grad = 0.0
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of `state_dict` by name; an entry is a parameter, or nested lists or dicts of parameters.

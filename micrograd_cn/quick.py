@@ -36,7 +36,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
         return _node_in_block(op, data, a, b, da, db)
     node: Value = _new(Value)
     node._data = data
-    node.grad = 0.0
+    node._grad = 0.0
     node.op = op
     node._a = a
     node._b = b
@@ -53,7 +53,7 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
     here = _here()
     node: Value = here.hooks.new_node(Value) if here.hooks else _new(Value)
     node._data = data
-    node.grad = 0.0
+    node._grad = 0.0
     node.op = op
     node._a = a
     node._b = b
@@ -156,21 +156,21 @@ class Quick(Value):
         order, leaves = Quick._traverse(self)
         before, unreached = [], _UNREACHED
         for leaf in leaves:
-            if leaf.grad:
-                before.append((leaf, leaf.grad))
-            leaf.grad = 0.0
+            if grad := leaf._grad:
+                before.append((leaf, grad))
+            leaf._grad = 0.0
         for node in order:
-            node.grad = unreached
-        self.grad = seed
+            node._grad = unreached
+        self._grad = seed
         try:
             for node in order:
-                upstream = node.grad
+                upstream = node._grad
                 if upstream is unreached:
                     continue
                 if (partial := node._da) is not None:
                     a = node._a
                     if a.requires_grad:
-                        a.grad += upstream * partial
+                        a._grad += upstream * partial
                 elif type(node._a) is tuple:
                     if node._b is None:  # a node that was made by hand
                         for x, term in node._terms(upstream):
@@ -178,14 +178,14 @@ class Quick(Value):
                         continue
                     for x, partial in zip(node._a, node._b, strict=True):
                         if x.requires_grad and partial is not None:
-                            x.grad += upstream * partial
+                            x._grad += upstream * partial
                 if (partial := node._db) is not None:
                     b = node._b
                     if b.requires_grad:
-                        b.grad += upstream * partial
+                        b._grad += upstream * partial
         finally:
             for leaf, grad in before:
-                leaf.grad += grad
+                leaf._grad += grad
         return None
 
     # Addition, multiplication and negation make most of a graph, so their rows are inlined too.

@@ -45,7 +45,10 @@ ROOMS = (
 # The same order inside folders, of modules or of folders.
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
-    "graph": ("operators", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node"),
+    "graph": (
+        *("operators", "numpy_methods", "conversion", "groups", "anomaly", "stepwise", "context", "scopes"),
+        *("closures", "node"),
+    ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
     "text": ("words", "expression", "formula"),

@@ -3,6 +3,7 @@
 import gc
 import math
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -273,6 +274,27 @@ def test_a_gradient_of_none_counts_as_zero():
     a.grad = None
     a.backward()
     assert a.grad == 1.0
+
+
+@pytest.mark.parametrize("given", [2, True, np.float32(0.1), np.float64(2), np.int64(3), np.array(4.0), Fraction(1, 2)])
+def test_a_gradient_is_a_float_whatever_real_number_is_assigned(given):
+    x = Value(1)
+    x.grad = given
+    assert (type(x.grad), x.grad) == (float, float(given))
+    (x * 3.0).backward()
+    assert (type(x.grad), x.grad) == (float, float(given) + 3.0)
+    x.grad *= np.float32(0.1)
+    x.data -= 0.1 * x.grad
+    assert (type(x.grad), type(x.data)) == (float, float)
+
+
+@pytest.mark.parametrize("given", ["a", b"1", [1.0], np.ones(2), 1j, Value(1)])
+def test_a_gradient_that_is_not_a_real_number_is_refused(given):
+    x = Value(1)
+    x.grad = 5.0
+    with pytest.raises(TypeError, match=r"^grad: expected (a|one) real number"):
+        x.grad = given
+    assert x.grad == 5.0
 
 
 def test_backward_refuses_what_is_not_a_value():

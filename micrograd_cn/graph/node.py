@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from ..ops.number import number
 from ..ops.operation import Op
 from . import context
 from .closures import Closure, sends_nothing
 from .groups import Group
-from .operators import Operators
+from .numpy_methods import NumpyMethods
 
 __all__ = ["Node"]
 
@@ -46,7 +47,14 @@ def _number_in_name(x: Any) -> str:
     return str(int(constant) if constant.is_integer() else constant)
 
 
-class Node(Operators):
+def _refuse_conversion(conversion: str) -> NoReturn:
+    """Raise the error for `float(x)`, `math.exp(x)` and the like, which would lose the graph."""
+    from .conversion import refusal  # here, because programs without a mistake do without it
+
+    raise refusal(conversion, sys._getframe(2)) from None
+
+
+class Node(NumpyMethods):
     """A node y = op(operands) of a computation graph, or a leaf, which has no op.
 
     Args:
@@ -55,7 +63,8 @@ class Node(Operators):
 
     Attributes:
         data: the number, a float; any real number may be assigned.
-        grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before.
+        grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before. Any real number may be
+            assigned, and becomes a float. None, by PyTorch's habit, may be assigned too, and counts as 0.
         op: the operation that made it; None for a leaf.
         operands: what it was made from, one entry for each operand slot, so `a + a` has two. Numbers are floats.
         parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
@@ -79,10 +88,10 @@ class Node(Operators):
     # node with one or two operands is one object, without tuples: _a and _b are the operands, _da and _db the partials.
     # With any other number of operands, _a is the tuple of operands and _b that of partials. A partial is None where
     # no gradient flows.
-    __slots__ = ("_a", "_b", "_da", "_data", "_db", "grad", "group", "label", "op", "requires_grad")
+    __slots__ = ("_a", "_b", "_da", "_data", "_db", "_grad", "group", "label", "op", "requires_grad")
 
     _data: float
-    grad: float
+    _grad: float
     op: Op | None
     _a: Any
     _b: Any
@@ -98,7 +107,7 @@ class Node(Operators):
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
         self._data = number(data)
-        self.grad = 0.0
+        self._grad = 0.0
         self.op = None
         self._a = self._b = self._da = self._db = None
         self.group = None
@@ -172,6 +181,20 @@ class Node(Operators):
         context.data_changed = True
 
     @property
+    def grad(self) -> float:
+        """The gradient, a float; None if None was assigned."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, x: SupportsFloat | None) -> None:
+        if type(x) is not float and x is not None:
+            try:
+                x = number(x)
+            except TypeError as error:
+                raise TypeError(f"grad: {error}") from None
+        self._grad = x  # type: ignore[assignment]  # None is an exception that types leave out
+
+    @property
     def operands(self) -> tuple[Any, ...]:
         """The operands, one for each slot: nodes, and floats for numbers."""
         a, b = self._a, self._b
@@ -224,6 +247,20 @@ class Node(Operators):
         if context.active:
             _before_read(self, ".item()")
         return self._data
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that a Value does not support float()
+
+        def __float__(self) -> NoReturn:
+            _refuse_conversion("float")
+
+        def __int__(self) -> NoReturn:
+            _refuse_conversion("int")
+
+        def __trunc__(self) -> NoReturn:
+            _refuse_conversion("math.trunc")
+
+        def __round__(self, digits: object = None) -> NoReturn:
+            _refuse_conversion("round")
 
     @property
     def _prev(self) -> set[Any]:

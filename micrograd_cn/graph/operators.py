@@ -37,7 +37,8 @@ def method(op: Op) -> Method:
 
     ours = vars(ops).get(op.name) is op  # the results of a user-defined operation are checked, by op()
     chosen = unary if op.arity == 1 and ours else general
-    chosen.__name__, chosen.__doc__ = op.name, op.doc.partition("\n")[0]
+    chosen.__name__, chosen.__qualname__ = op.name, f"Value.{op.name}"
+    chosen.__doc__ = op.doc.partition("\n")[0]
     return cast(Method, chosen)
 
 

@@ -25,6 +25,8 @@ def number(x: object) -> float:
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
         if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
             raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
+        if hasattr(x, "_record"):
+            raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
         if not hasattr(x, "__float__"):
             raise TypeError(f"expected a real number, got {type(x).__name__}")
         if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):

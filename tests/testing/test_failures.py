@@ -84,7 +84,8 @@ TITLES = {  # after "check_op of own"
     "returned 1.0; one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
     "derivative ...",
     "partial_of_math": " at 0.0: the partials of own, which must be written with the table's "
-    "operations, raised TypeError: must be real number, not Value",
+    "operations, raised TypeError: math.fabs() of a Value would lose its graph; write "
+    "abs(x), or x.data for the number alone",
     "partial_differs_on_values": " at 0.0: partial 0 is 1.0 on floats, 1.0 when recorded, 1.001 on Values",
     "partial_is_no_function": " at 0.0: partial 0 is NUMBER on floats, NUMBER when recorded, NUMBER on Values",
     "partial_raises_near_0": " at 0.0: to differentiate it raised KeyError: True",

@@ -495,7 +495,7 @@ def test_pytest_shows_none_of_our_frames(pytester_run):
 
 def test_a_function_that_is_none_of_values_is_told_what_to_do():
     for f in (math.sin, lambda x: math.exp(x) * x):
-        with pytest.raises(TypeError, match=r"does not take a Value \(must be real number, not Value\); give "):
+        with pytest.raises(TypeError, match=r"does not take a Value \(\w*\.?\w+\(\) of a Value would.*\); give "):
             gradcheck(f, 1.0)
     with pytest.raises(TypeError, match=r"its graph was lost; give .*gradcheck\(f, x, gradient=df\)"):
         gradcheck(lambda x: 2.0, 1.0)

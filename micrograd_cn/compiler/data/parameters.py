@@ -66,4 +66,4 @@ def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weigh
             if p.original.requires_grad:
                 p.original.backward(weight * gradient)
         elif p.requires_grad:  # it may have been frozen since the program was made
-            p.grad = (p.grad or 0.0) + weight * gradient
+            p._grad = (p._grad or 0.0) + weight * gradient

@@ -291,8 +291,8 @@ class TrainingState:
         changes: list[Iterable[object]] = [
             map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read_column(0))),
             map(setattr, [context], ["data_changed"], [True]),
-            map(setattr, () if every else optimizer.parameters, repeat("grad"), repeat(0.0)),
-            map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._read_column(1))),
+            map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
+            map(setattr, of_trained(layout.trained), repeat("_grad"), of_trained(self._read_column(1))),
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if callable(optimizer.lazy_state):

@@ -1,0 +1,71 @@
+"""Refuse `float(x)` and whatever converts like it, such as `math.exp(x)`, in words that say what to write instead."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from pathlib import Path
+from types import FrameType
+
+from ..ops.registry import OPS
+
+__all__ = ["refusal"]
+
+PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
+# What these functions compute has an operation with another name, or can be written with operations.
+OTHER_NAMES = {
+    "fabs": "abs(x)",
+    "fsum": "micrograd_cn.sum(xs)",
+    "sumprod": "micrograd_cn.dot(xs, ys)",
+    "exp2": "2 ** x",
+    "log2": "micrograd_cn.log(x) / math.log(2)",
+    "log10": "micrograd_cn.log(x) / math.log(10)",
+    "cbrt": "x ** (1 / 3), for x above 0",
+    "radians": "x * (math.pi / 180)",
+    "degrees": "x * (180 / math.pi)",
+}
+
+
+def refusal(conversion: str, caller: FrameType) -> TypeError:
+    """Return the error for a conversion of a `Value` to a plain number.
+
+    Args:
+        conversion: Python's name for it, such as "float".
+        caller: the frame in which it happens, whose source names the function that converts, unless this package calls
+            the user's function there.
+
+    >>> import math
+    >>> from micrograd_cn import Value
+    >>> math.exp(Value(1))
+    Traceback (most recent call last):
+    TypeError: math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for the number alone
+    """
+    called = conversion if caller.f_code.co_filename.startswith(PACKAGE) else _called(caller) or conversion
+    library, _, name = called.rpartition(".")
+    instead = ""
+    if library and (name in OTHER_NAMES or name in OPS):
+        instead = f"{OTHER_NAMES.get(name) or f'micrograd_cn.{name}({_operands(OPS[name].arity)})'}, or "
+    return TypeError(
+        f"{called}() of a Value would lose its graph; write {instead}x.data for the number" + " alone" * bool(instead)
+    )
+
+
+def _operands(count: int | None) -> str:
+    return "xs" if count is None else ", ".join("xyz"[:count])
+
+
+def _called(frame: FrameType) -> str:
+    """Return the name of the function that the frame is calling, as its source has it; "" if this is not a call."""
+    code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
+    if first is None or last is None or start is None or end is None or not first <= last <= len(lines):
+        return ""
+    text = [line.encode() for line in lines[first - 1 : last]]
+    text[-1] = text[-1][:end]
+    text[0] = text[0][start:]
+    try:
+        call = ast.parse(b"".join(text).decode(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return ""
+    called = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+    return called if called.replace(".", "").isidentifier() else ""

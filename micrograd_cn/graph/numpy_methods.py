@@ -1,0 +1,75 @@
+"""Methods by the names that numpy calls: `np.arctan(values)` calls `value.arctan()` for each `Value` of an array.
+
+A function of numpy whose operation has the same name here, such as `np.exp`, finds the method of `operators`. Those
+whose operation has another name find it here. Those that have no operation find a method that says what to write.
+Functions that never call a method (`np.logaddexp`, `np.isnan`, `np.heaviside`) have numpy's own error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn, Self
+
+from .. import ops
+from .operators import Operators, method
+
+__all__ = ["NumpyMethods"]
+
+
+def _no_operation(name: str, instead: str) -> Callable[[Any], NoReturn]:
+    """Return a method that says what to write instead of a function of numpy that has no operation."""
+
+    def refuse(self: Any) -> NoReturn:
+        raise TypeError(f"np.{name}() of a Value: there is no operation for it; write {instead}")
+
+    refuse.__name__, refuse.__qualname__, refuse.__doc__ = name, f"Value.{name}", f"Refuse: write {instead}."
+    return refuse
+
+
+class NumpyMethods(Operators):
+    """Mixin: methods that numpy's functions call.
+
+    >>> import numpy as np
+    >>> from micrograd_cn import Value
+    >>> np.arctan2(np.array([Value(0), Value(1)]), 1.0)[0]
+    Value(data=0.0, grad=0.0)
+    >>> np.log10(Value(100))
+    Traceback (most recent call last):
+    TypeError: np.log10() of a Value: there is no operation for it; write x.log() / math.log(10)
+    """
+
+    __slots__ = ()
+
+    arcsin = method(ops.asin)
+    arccos = method(ops.acos)
+    arctan = method(ops.atan)
+    arctan2 = method(ops.atan2)
+    hypot = method(ops.hypot)
+    fabs = method(ops.abs)
+
+    def exp2(self) -> Self:
+        """Return 2 ** x."""
+        return 2.0**self
+
+    def deg2rad(self) -> Self:
+        """Return the angle in radians."""
+        return self * (math.pi / 180.0)
+
+    def rad2deg(self) -> Self:
+        """Return the angle in degrees."""
+        return self * (180.0 / math.pi)
+
+    radians, degrees = deg2rad, rad2deg
+
+    def conjugate(self) -> Self:
+        """Return x itself, which is real; `np.var` and `np.std` call this."""
+        return self
+
+    log2 = _no_operation("log2", "x.log() / math.log(2)")
+    log10 = _no_operation("log10", "x.log() / math.log(10)")
+    cbrt = _no_operation("cbrt", "x ** (1 / 3), for x above 0")
+    arcsinh = _no_operation("arcsinh", "(x + hypot(x, 1)).log()")
+    arccosh = _no_operation("arccosh", "(x + (x * x - 1).sqrt()).log()")
+    arctanh = _no_operation("arctanh", "(x.log1p() - (-x).log1p()) / 2")
+    rint = _no_operation("rint", "round(x.data), whose derivative is 0")

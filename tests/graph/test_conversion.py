@@ -1,0 +1,74 @@
+"""A `Value` is never converted to a plain number in silence: the error says what to write instead."""
+
+import builtins
+import math
+import re
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile as compile_function
+
+
+def spread(*xs):
+    return math.fsum(xs)
+
+
+@pytest.mark.parametrize(
+    ("convert", "instead"),
+    [
+        (lambda x: float(x), "float() of a Value would lose its graph; write x.data for the number"),
+        (lambda x: int(x), "int() of a Value would lose its graph; write x.data for the number"),
+        (lambda x: round(x), "round() of a Value would lose its graph; write x.data for the number"),
+        (
+            lambda x: builtins.round(x, 2),
+            "builtins.round() of a Value would lose its graph; write x.data for the number",
+        ),
+        (lambda x: "%.2f" % x, "float() of a Value would lose its graph; write x.data for the number"),  # noqa: UP031
+        (lambda x: math.exp(x), "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for"),
+        (
+            lambda x: math.pow(x, 2),
+            "math.pow() of a Value would lose its graph; write micrograd_cn.pow(x, y), or",
+        ),
+        (lambda x: math.fabs(x), "math.fabs() of a Value would lose its graph; write abs(x), or x.data for the number"),
+        (lambda x: math.log2(x), "write micrograd_cn.log(x) / math.log(2), or x.data for the number alone"),
+        (lambda x: spread(x, x), "math.fsum() of a Value would lose its graph; write micrograd_cn.sum(xs), or x.data"),
+        (lambda x: math.trunc(x), "math.trunc() of a Value would lose its graph; write x.data for the number"),
+        (lambda x: math.floor(x), "math.floor() of a Value would lose its graph; write x.data for the number"),
+        (
+            lambda x: math.exp(
+                x + 1,
+            ),
+            "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x)",
+        ),
+        (lambda x: np.zeros(3).__setitem__(0, x), "float() of a Value would lose its graph; write x.data"),
+        (lambda x: np.array([x], dtype=float), "np.array() of a Value would lose its graph; write x.data"),
+        (lambda x: np.interp(x, [0, 1], [1, 2]), "of a Value would lose its graph; write x.data for the number"),
+        (lambda x: setattr(x, "data", x - 0.1), "expected a real number, got Value; write x.data for the number"),
+        (lambda x: eval("float(x)", {"x": x}), "float() of a Value would lose its graph; write x.data"),
+        (lambda x: x.tanh(3), "Value.tanh() takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_conversion_to_a_plain_number_says_what_to_write(convert, instead):
+    x = Value(3)
+    with pytest.raises(TypeError, match=re.escape(instead)):
+        convert(x)
+    assert x.data == 3.0
+
+
+def test_what_needs_no_conversion_works_as_before():
+    x, y = Value(3), Value(1)
+    assert [v.dtype for v in (np.array([x]), np.array([[x, 2], [3, y]]), np.asarray(x))] == [np.dtype("O")] * 3
+    assert type(np.float64(2) * x) is Value
+    assert max([y, x]) is x
+    assert sorted([x, y]) == [y, x]
+    assert sum([x, y]).data == 4.0
+    assert math.prod([x, y]).data == 3.0
+    assert (f"{x:.2f}", f"{x}") == ("3.00", repr(x))
+
+
+def test_a_recorded_function_refuses_a_conversion_in_its_own_words():
+    with pytest.raises(TypeError, match=r"^float\(\) of a Value would lose its graph") as caught:
+        compile_function(lambda x: x * float(x))(2.0)
+    assert "is recorded with Values" in caught.value.__notes__[0]
