@@ -34,6 +34,10 @@ class Value(Node):
     compare the data. There is no `float(v)`, because it would silently lose the graph: read `v.data`. A node has no
     room for other attributes: keep them in a dict by node, or in a subclass.
 
+    Code for micrograd runs, with the same numbers but for a few cases. Local derivatives are those of the forward pass,
+    even if data is changed before `backward()`. A number beside an operator is a constant, whose `grad` stays 0, and
+    `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
+
     >>> x = Value(3, "x")
     >>> y = x * x + 2
     >>> y.backward()

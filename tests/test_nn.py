@@ -245,3 +245,79 @@ def test_an_activation_that_is_set_is_applied():
     with pytest.raises(ValueError, match="no such"):
         neuron.activation = "no such"
     assert neuron.activation == "tanh"
+
+
+class ByHand(Neuron):
+    """A neuron as in code for micrograd: it sets micrograd's attributes, and does not call `super().__init__`."""
+
+    def __init__(self, nin, nonlin=True):
+        self.w = [Value(0.5) for _ in range(nin)]
+        self.b = Value(0.25)
+        self.nonlin = nonlin
+
+
+class Bare(Neuron):
+    def __init__(self, nin):
+        self.w = [Value(-0.5) for _ in range(nin)]
+        self.b = Value(0)
+
+
+class Other:
+    """A neuron that is no `Neuron`, with names of its own."""
+
+    def __init__(self, nin):
+        self.weights = [Value(1.0) for _ in range(nin)]
+
+    def __call__(self, xs):
+        return sum((w * x for w, x in zip(self.weights, xs, strict=True)), Value(0.0))
+
+
+class Layers(Layer):
+    def __init__(self, nin, nout, kind=ByHand):
+        self.neurons = [kind(nin) for _ in range(nout)]
+
+
+class Network(MLP):
+    def __init__(self, nin, nouts):
+        sizes = [nin, *nouts]
+        self.layers = [Layers(a, b) for a, b in zip(sizes, nouts, strict=False)]
+
+
+def test_subclasses_need_not_call_init():
+    assert ByHand(2)([1.0, 2.0]).data == 1.75
+    assert Bare(2)([1.0, 2.0]).data == 0.0
+    assert ByHand(2, nonlin=False)([-1.0, -2.0]).data == -1.25
+    assert ByHand(2).summary() == "Neuron(2, relu)"
+    assert Layers(2, 3)([1.0, 2.0])[2].data == 1.75
+    model = Network(2, [3, 1])
+    y = model([1.0, 2.0])
+    y.backward()
+    assert y.data == 1.75 * 1.5 + 0.25
+    assert [p.grad for p in model.parameters()] == [0.5, 1.0, 0.5] * 3 + [1.75] * 3 + [1.0]
+    assert copy.deepcopy(model)([1.0, 2.0]).data == pickle.loads(pickle.dumps(model))([1.0, 2.0]).data == y.data
+    with mc.scope("part") as scope:
+        assert ByHand(2)([1.0, 2.0]).group is scope
+    assert "v0" in mc.draw_dot(y).source
+    neuron = ByHand(2)
+    neuron.activation = "tanh"
+    assert neuron([1.0, 2.0]).data == math.tanh(1.75)
+
+
+def test_a_layer_of_other_neurons_gives_them_the_inputs():
+    x = np.array([1.0, 2.0])
+    assert [y.data for y in Layers(2, 2, Other)(x)] == [3.0, 3.0]
+    model = MLP(2, [2, 1], activation="relu", init="zeros")
+    model.layers[0] = Layers(2, 2, Other)
+    assert model(x).data == 0.0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_mlp_of_another_number_of_inputs_says_mlp(count):
+    with pytest.raises(ValueError, match=rf"^MLP of 2 inputs was given {count}$"):
+        MLP(2, [3, 1])([1.0] * count)
+    with pytest.raises(ValueError, match=rf"^Network of 2 inputs was given {count}$"):
+        Network(2, [3, 1])([1.0] * count)
+    broken = MLP(2, [3, 1])
+    broken.layers[0].neurons.pop()
+    with pytest.raises(ValueError, match=r"^Layer of 3 inputs was given 2$"):
+        broken([1.0, 2.0])

@@ -59,6 +59,9 @@ class Node(NumpyMethods):
 
     Args:
         data: a real number.
+        _children: the label, as in `Value(3, "x")`. Code for micrograd gives the operands here, in a tuple, and then
+            assigns `_backward`; see `graph.closures`. An empty tuple makes a leaf.
+        _op: micrograd's name for the operation.
         label: a name, for messages and drawings.
 
     Attributes:
@@ -76,7 +79,7 @@ class Node(NumpyMethods):
         group: the neuron or the `scope` that it belongs to, which pictures fold; None for none.
 
     Raises:
-        TypeError: `data` is not a real number, or `label` is not a str.
+        TypeError: `data` is not a real number, `label` or `_op` is not a str, or an operand is not a `Value`.
 
     >>> from micrograd_cn import Value
     >>> node = Value(3, "x") * 2
