@@ -1,1 +1,1 @@
-"""Write LLVM functions as text, compile them to machine code, and hold what is particular to this machine."""
+"""Write LLVM functions as text, and compile them to machine code for the processor that runs this process."""

@@ -1,8 +1,8 @@
-"""Make Python functions that run machine code directly. A call costs as much as one of `len`; ctypes takes far longer.
+"""Make Python functions that run machine code directly. A call takes as long as a call of `len`; ctypes is far slower.
 
-They are built-in functions like those of C extensions (`PyCFunction_NewEx`). The machine code is called with `self`,
-here a tuple. Its first item is a `bytes` with the operands of the code, its second item is the result, and its other
-items are kept alive as long as the function.
+Such a function is a built-in function like those of C extensions (`PyCFunction_NewEx`). Python calls the machine code
+with the function's `self`, which is a tuple here. The first item of the tuple is a `bytes` with the operands of the
+code, and the second item is the result. The other items are only kept alive, as long as the function.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def addresses() -> dict[str, int]:
 
 @cache
 def _definition(code: int) -> _Definition:
-    """Return the definition of functions with this code. It must outlive all of them, so it is cached for good."""
+    """Return the definition of functions that run the machine code at the address `code`.
+
+    A definition must outlive all functions that are made with it, so it is cached for good.
+    """
     return _Definition(b"prepared", code, METH_NOARGS, None)
 
 

@@ -14,7 +14,7 @@ from ..instructions.code import bits
 from .vectors import Vector
 
 ROUNDING = 1.5 * 2.0**52  # adding a small number to this rounds it to an integer, which is in the last bits
-BIAS = 1023.0  # of the exponent: what its bits have added to it
+BIAS = 1023.0  # the exponent bits of a double are its exponent plus this
 SMALLEST_NORMAL, LARGEST_NORMAL = sys.float_info.min, sys.float_info.max
 SQRT_HALF = bits(math.sqrt(0.5))
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with an integer below 2**20 is exact
@@ -32,7 +32,10 @@ LOG = (
 
 
 def exp(x: Vector) -> Vector:
-    """Return exp(x) = 2**k * exp(r) with an integer k. Where 2**k is not normal, it is multiplied in two halves."""
+    """Return exp(x) = 2**k * exp(r) with an integer k.
+
+    If 2**k is not a normal number, exp(r) is multiplied by two powers of two, whose product is 2**k.
+    """
     far = x.any_outside(-708.0, 708.0)
     [x] = x.rarely(far, [x], lambda: [x.clamp(-746.0, 710.0)])  # beyond these the result is 0 or inf
     power, k = _power(x, BIAS)
@@ -48,12 +51,12 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, computed as twice its half: 2**(k - 1) does not overflow where 2**k would."""
+    """Return exp(x) - 1, as twice its half. The half needs 2**(k - 1), which does not overflow where 2**k would."""
     return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 
 
 def tanh(x: Vector) -> Vector:
-    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. From 20 on it is 1."""
+    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. For |x| from 20 on, |tanh(x)| is 1."""
     size = x.abs()
     e = _expm1(size.where("ogt", 20.0, 20.0, size) * 2.0, BIAS)
     return (e / (e + 2.0)).copysign(x)
@@ -79,12 +82,12 @@ def log1p(x: Vector) -> Vector:
     """Return log(1 + x) = k * log(2) + log(m + c), where 2**k * m is the rounded sum, and 2**k * c its error."""
     special = x.any_outside(-1.0 + 2.0**-53, 2.0**1000)
     total = x + 1.0
-    rest = x - (total - 1.0)  # exact, unless it is far too small to matter
+    rest = x - (total - 1.0)  # the rounding error of `total`: exact, unless it is far too small to matter
     number, bias = x.rarely(
         special,
         [total, x.splat(2.0**52 + BIAS)],
         lambda: [
-            x.where("ogt", 2.0**1000, x * 2.0**-64, total),  # or else 2**-k could not be represented
+            x.where("ogt", 2.0**1000, x * 2.0**-64, total),  # otherwise 2**-k could not be represented
             x.where("ogt", 2.0**1000, 2.0**52 + BIAS - 64.0, 2.0**52 + BIAS),
         ],
     )
@@ -103,7 +106,7 @@ def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
 def _expm1(x: Vector, bias: float) -> Vector:
     """Return (exp(x) - 1) * 2**(bias - BIAS).
 
-    It is the sum of (2**k - 1) + 2**k * r, which is almost exact, and of a smaller rest, where x = k * log(2) + r.
+    With x = k * log(2) + r, the result is (2**k - 1) + 2**k * r, which is almost exact, plus a small correction.
     """
     power, k = _power(x, bias)
     r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
@@ -111,7 +114,7 @@ def _expm1(x: Vector, bias: float) -> Vector:
 
 
 def _split(x: Vector) -> tuple[Vector, Vector]:
-    """Return m between sqrt(1/2) and sqrt(2), where x = 2**k * m, and doubles whose bits are k + BIAS."""
+    """Split x = 2**k * m with m between sqrt(1/2) and sqrt(2). Return m, and doubles whose bits are k + BIAS."""
     moved = x.on_bits("add", bits(1.0) - SQRT_HALF)
     return moved.on_bits("and", 2**52 - 1).on_bits("add", SQRT_HALF), moved.on_bits("lshr", 52)
 
@@ -129,7 +132,7 @@ def _log(k: Vector, f: Vector) -> Vector:
 
 
 def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return a logarithm y of x with its special values: -inf at the pole, nan below it, and inf at inf."""
+    """Return `y`, a logarithm of `x`, with special values put in: -inf at x = pole, nan below it, and inf at inf."""
     y = x.where("oeq", pole, -inf, y)
     y = x.where("ult", pole, nan, y)
     return x.where("oeq", inf, inf, y)

@@ -1,11 +1,11 @@
 """Write elementary functions of vectors: by polynomials, by libmvec, or lane by lane by C's scalar functions.
 
-The polynomials of `elementary` run on every machine; they are as fast as glibc's functions of vectors (libmvec), and
-more accurate. Other functions are libmvec's if the process has them. If not, the scalar function of C's library is
-called for each lane, with whatever error it has.
+The polynomials of `elementary` run on every machine. They are as fast as libmvec, which has glibc's functions of
+vectors, and more accurate. For the other functions, libmvec is called if the process has it. If not, the scalar
+function of C's library is called for each lane, with whatever error that function has.
 
-All of them have the results of C's functions at 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains. A
-lane's bits do not depend on the other lanes. No error is above 4 units in the last place, see ULPS.
+At 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, all of these have the results of C's functions. The
+bits of a lane do not depend on the other lanes. No error is above 4 units in the last place, see ULPS.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from .text import KERNEL_PREFIX, Function
 from .vectors import Vector
 
 LIBRARY = "libmvec.so.1"
-LETTERS = {2: "b", 4: "d", 8: "e"}  # for SSE, AVX and AVX-512 in libmvec's names, by the doubles in a vector
+# The letters for SSE, AVX2 and AVX-512 in the names of libmvec's functions, by the count of doubles in a vector.
+LETTERS = {2: "b", 4: "d", 8: "e"}
 # The largest errors that were found on x86-64 with vectors of 2, 4 and 8 doubles, in units in the last place, rounded
-# up (`python -m tests.compiler.vector_functions` looks for them). For other processors glibc promises at most 4.
+# up (`python -m tests.compiler.vector_functions` searches for them). For other processors glibc promises at most 4.
 ULPS = {
     **{"exp": 1.4, "expm1": 1.9, "log": 0.9, "log1p": 1.5, "tanh": 2.7, "sin": 3.9, "cos": 3.9, "tan": 4.0},
     **{"asin": 3.2, "acos": 2.4, "atan": 2.8, "atan2": 3.3, "sinh": 2.3, "cosh": 2.2, "erf": 2.7, "erfc": 2.4},
@@ -29,13 +30,14 @@ ULPS = {
 
 
 class Library:
-    """The functions of vectors on a machine, in a process that has loaded `LIBRARY` if the system has it.
+    """Write the elementary functions of vectors for a machine.
 
     Args:
         triple: LLVM's name of the machine and system.
-        simd: the number of doubles in a SIMD vector.
-        fused: whether the machine has FMA.
-        found: whether the process has a function with this name.
+        simd: the count of doubles in a SIMD vector.
+        fused: whether the machine has FMA, which multiplies and adds with one rounding.
+        found: a function from a name to whether the process has a C function with this name. The process must have
+            loaded `LIBRARY` if the system has it.
     """
 
     def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:
@@ -45,7 +47,7 @@ class Library:
         self.found = found
 
     def symbol(self, name: str, operands: int) -> str:
-        """Return libmvec's name of a function of SIMD vectors, or "" if the process does not have it.
+        """Return libmvec's name of a C function with so many operands, or "" if the process does not have it.
 
         >>> Library("x86_64-unknown-linux-gnu", 4, True, lambda symbol: True).symbol("pow", 2)
         '_ZGVdN4vv_pow'
@@ -58,7 +60,13 @@ class Library:
         return symbol if name in ULPS and self.found(symbol) else ""
 
     def write_vector_function(self, name: str, count: int, operands: int) -> Function:
-        """Write the function `vector_<name>_<count>`, which applies a function of C's library to `count` lanes."""
+        """Write the function that applies a function of C's library to vectors, see `vector_function_name`.
+
+        Args:
+            name: the name of the C function.
+            count: the count of lanes of the vectors.
+            operands: the count of operands.
+        """
         type_ = vector(count)
         parameters = [f"%x{k}" for k in range(operands)]
         f = Function(vector_function_name(name, count), ", ".join([f"{type_} {x}" for x in parameters]), type_)
@@ -74,7 +82,17 @@ class Library:
         return f
 
     def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
-        """Write calls of a function of SIMD vectors for all parts of a wider vector, and join the results."""
+        """Write calls of libmvec's function `symbol` for all SIMD-sized parts of wider vectors, and join the results.
+
+        Args:
+            f: the function in which the calls are written.
+            symbol: the name of libmvec's function.
+            count: the count of lanes of the wider vectors.
+            parameters: the names of these vectors.
+
+        Returns:
+            the name of the joined vector.
+        """
         type_, simd = vector(count), vector(self.simd)
         results = []
         for start in range(0, count, self.simd):
@@ -95,12 +113,12 @@ class Library:
 
 
 def vector_function_name(name: str, count: int) -> str:
-    """Return the name of the function that applies a function of C's library to vectors with `count` lanes."""
+    """Return the name of the LLVM function that applies the C function `name` to vectors with `count` lanes."""
     return f"{KERNEL_PREFIX}vector_{name}_{count}"
 
 
 def _lane_by_lane(f: Function, name: str, count: int, parameters: Sequence[str]) -> str:
-    """Write a loop that calls a scalar function for each lane."""
+    """Write a loop that calls the C function `name` for each lane, and return the name of the vector of results."""
     type_ = vector(count)
     memory = [f.op(f"alloca {type_}, align 64") for _ in parameters]
     for x, pointer in zip(parameters, memory, strict=True):

@@ -10,11 +10,13 @@ ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
 
 class Lanes:
-    """Write operations on vectors of doubles in a function. Operands and results are names of values in it.
+    """Write operations on vectors of doubles in a function.
+
+    Each method writes instructions. Its operands and its result are names of values in the function.
 
     Args:
         f: the function.
-        count: how many lanes a vector has. With 1, operations are on scalars.
+        count: the count of lanes of a vector. If it is 1, operations are on scalars.
         fused: whether the machine can multiply and add with one rounding (FMA).
 
     Attributes:
@@ -36,7 +38,7 @@ class Lanes:
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
     def splat(self, x: str) -> str:
-        """Broadcast a scalar to all lanes."""
+        """Broadcast a scalar to all lanes, and return the vector's name."""
         if self.scalar:
             return x
         one = self.f.op(f"insertelement {self.type} poison, double {x}, i32 0")
@@ -44,7 +46,7 @@ class Lanes:
         return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {lanes}")
 
     def constant(self, x: float) -> str:
-        """Return a constant with the same number in all lanes."""
+        """Return the text of a constant vector with the value `x` in all lanes."""
         if self.scalar:
             return literal(x)
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
@@ -68,7 +70,7 @@ class Lanes:
         return self.f.call(self.type, f"{KERNEL_PREFIX}vector_{opcode}_{self.count}", *operands)
 
     def compare(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the mask of a comparison, with one bit for each lane."""
+        """Return the mask of a comparison such as "fcmp olt", with one bit for each lane."""
         return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
 
     def select(self, condition: str, a: str, b: str) -> str:
@@ -80,18 +82,18 @@ class Lanes:
         return self.select(condition, self.constant(1.0), self.constant(0.0))
 
     def any(self, condition: str) -> str:
-        """Return the i1 that says whether the condition holds in any lane."""
+        """Return an i1 that is true if the condition holds in at least one lane."""
         if self.scalar:
             return condition
         bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
         return self.f.op(f"icmp ne i{self.count} {bits}, 0")
 
     def add(self, a: str, b: str) -> str:
-        """Return the sum."""
+        """Return a + b."""
         return self.f.op(f"fadd {self.type} {a}, {b}")
 
     def multiply(self, a: str, b: str) -> str:
-        """Return the product."""
+        """Return a * b."""
         return self.f.op(f"fmul {self.type} {a}, {b}")
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
@@ -116,7 +118,10 @@ class Lanes:
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return every other group of `size` lanes of `a`, from lane `start` on, each followed by that of `b`."""
+        """Return every other group of `size` lanes of `a`, each followed by the group of `b` in the same lanes.
+
+        The first group begins at lane `start`.
+        """
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         return self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, <{self.count} x i32> <{chosen}>")
@@ -135,13 +140,16 @@ class Lanes:
         return x if self.scalar else self.f.op(f"extractelement {type_} {x}, i32 0")
 
     def horizontal_sums(self, xs: Sequence[str]) -> str:
-        """Return a vector whose lane i is the sum of all lanes of vector i, by repeatedly adding neighbouring lanes."""
+        """Return a vector whose lane i is the sum of all lanes of xs[i]. Neighbouring lanes are added repeatedly.
+
+        There must be as many vectors as lanes.
+        """
         while len(xs) > 1:
             xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]
         return xs[0]
 
     def _neighbours(self, a: str, b: str) -> str:
-        """Return the sums of pairs of neighbouring lanes, first those of `a`, then those of `b`."""
+        """Return the sums of neighbouring lanes: lanes 0 and 1 of `a`, 2 and 3, and so on, and then those of `b`."""
         halves = []
         for odd in (0, 1):
             chosen = ", ".join([f"i32 {k}" for k in range(odd, 2 * self.count, 2)])
@@ -151,7 +159,7 @@ class Lanes:
 
 
 def vector(count: int) -> str:
-    """Return LLVM's type of a vector of doubles; with one lane it is a scalar.
+    """Return LLVM's type of a vector of `count` doubles; it is the type of a scalar if `count` is 1.
 
     >>> vector(4), vector(1)
     ('<4 x double>', 'double')

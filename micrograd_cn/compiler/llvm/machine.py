@@ -1,4 +1,4 @@
-"""The machine: its vector width, the compilation of LLVM text to functions (llvmlite), and memory for them."""
+"""Describe the machine, compile LLVM text to functions for it (by llvmlite), and allocate memory for their data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
-SPLIT_512 = ("znver4",)  # processors that split 512 bits in halves: vectors of 256 bits are as fast, and stores faster
+SPLIT_512 = ("znver4",)  # these processors split 512 bits in halves: 256 bits are as fast, and are stored faster
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
 _llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
 
@@ -37,29 +37,30 @@ def _release() -> None:
     _lock.release()
 
 
-if hasattr(os, "register_at_fork"):  # so that no other thread holds a lock at a fork, which the child would wait for
+if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
 
 
 class Machine:
-    """A processor, and the kernels that are compiled for it, which all programs of this process share.
+    """A processor, and the kernels compiled for it. A kernel is a function that all programs of the process share.
 
     Args:
-        name: LLVM's name of the processor; by default that of this one. For another one, code can be written but not
-            run.
-        triple: LLVM's name of the machine and system.
-        features: for each of LLVM's names of the processor's features, whether it has them.
+        name: LLVM's name of the processor. By default it is the one that runs this process. For another processor,
+            code can be written but not run.
+        triple: LLVM's name of the machine and system; by default those of this process.
+        features: for LLVM's name of each feature, whether the processor has it; by default those of this processor.
 
     Attributes:
-        simd: the number of doubles in the vectors with which the processor is fastest.
-        registers: the number of vector registers.
-        width: the lanes of a block. It is two vectors, so while the addition to one waits for the addition before it,
-            the other one is computed.
+        simd: the count of doubles in a SIMD vector, of the size with which the processor is fastest.
+        registers: the count of vector registers.
+        width: the count of lanes of a block. These are two SIMD vectors: while an addition to one of them waits for the
+            addition before it, the processor adds to the other one.
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
-        library: the functions of vectors.
+        library: the writer of elementary functions of vectors.
         kernels: the kernels that are compiled, by name.
-        written_kernels: the kernels that programs have asked for, by their writers and opcodes.
-        addresses: the addresses of the kernels: of those that were compiled quickly, and of the optimised ones.
+        written_kernels: the kernels that programs have asked for, by the function that writes them and its opcode.
+        addresses: two dicts from a kernel's name to its address. The first has the kernels that were compiled quickly,
+            and the second has the optimised ones, so the dicts can be indexed with a bool.
     """
 
     def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:
@@ -75,7 +76,7 @@ class Machine:
         self.registers = 32 if found.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
         if self.triple == llvm.get_process_triple():
             with _lock:
-                self.engine(llvm.parse_assembly(""), 0)  # only then does LLVM find the functions of the process
+                self.engine(llvm.parse_assembly(""), 0)  # LLVM finds the functions of the process only after this
                 with suppress(RuntimeError):  # not every system has it
                     llvm.load_library_permanently(LIBRARY)
                 for name, address in builtin.addresses().items():
@@ -88,13 +89,13 @@ class Machine:
         self._compiled: list[Compiled] = []
 
     def target(self, level: int) -> Any:
-        """Return LLVM's target machine; at a higher level it generates faster code, and takes longer."""
+        """Return LLVM's target machine. At a higher optimisation level it generates faster code, and takes longer."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
 
     def engine(self, module: Any, level: int) -> Any:
-        """Return LLVM's execution engine of a module, which compiles it."""
+        """Return LLVM's execution engine for a module, which compiles the module at an optimisation level."""
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
@@ -119,14 +120,14 @@ class Machine:
         )
 
     def compile(self, functions: Sequence[Function], op_names: Mapping[str, str] | None = None) -> Compiled:
-        """Compile a program's own functions, and before them the kernels that they call.
+        """Compile a program's own functions, after the kernels that these call.
 
         Args:
             functions: the functions.
             op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
 
         Raises:
-            TypeError: they call a function that the process does not have.
+            TypeError: one of the functions calls a C function that the process does not have.
         """
         for f in functions:
             self.check(f, op_names or {})
@@ -134,25 +135,25 @@ class Machine:
         return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
-        """Raise TypeError if a function calls a function of C's library that the process does not have."""
+        """Raise TypeError if `f` calls a C function that the process does not have; `op_names` is as for `compile`."""
         for name in (*f.called, *(name for name, _ in f.vector_functions)):
             if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _has_function(name):
                 raise _unknown(name, op_names)
 
     def _vector_functions(self, f: Function) -> KernelWriters:
-        """Return the writers of the functions of vectors that a function calls."""
+        """Return the elementary functions of vectors that `f` calls: for each name, the function that writes it."""
         return {
             vector_function_name(name, count): partial(self.library.write_vector_function, name, count, operands)
             for (name, count), operands in f.vector_functions.items()
         }
 
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
-        """Compile the kernels that are not compiled yet, and those that they call.
+        """Compile those of some kernels that are not compiled yet, and the kernels that these call.
 
         Args:
-            kernels: the writers of the kernels, by name.
+            kernels: for each kernel's name, the function that writes the kernel.
             fast: whether to compile optimised versions, which takes longer.
-            op_names: as for `compile`.
+            op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
         """
         with _lock:
             made: dict[str, Function] = {}
@@ -174,11 +175,14 @@ class Machine:
                 self.kernels |= made
 
     def count_slow(self, names: Iterable[str]) -> int:
-        """Return how many of some kernels have no optimised version yet."""
+        """Return how many of the kernels with these names have no optimised version yet."""
         return sum(name not in self.addresses[True] for name in names)
 
     def with_kernels(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
-        """Return functions, and after them the compiled kernels that they call, or that have one of the names."""
+        """Return `functions`, followed by the compiled kernels that they need.
+
+        These are the kernels with the given names, those that the functions call, and those that such kernels call.
+        """
         found = {f.name: f for f in functions}
         wanted = [*names, *(name for f in functions for name in f.called)]
         while wanted:
@@ -189,7 +193,13 @@ class Machine:
         return list(found.values())
 
     def address(self, name: str, make: Callable[[], Function], fast: bool) -> int:
-        """Return the address of a kernel, which is compiled if need be."""
+        """Return the address of a kernel, which is compiled if it has not been yet.
+
+        Args:
+            name: the kernel's name.
+            make: the function that writes it.
+            fast: whether the optimised version is wanted.
+        """
         if name not in self.addresses[fast]:
             self.compile_kernels({name: make}, fast)
         return self.addresses[fast][name]
@@ -207,11 +217,17 @@ def machine() -> Machine:
 
 
 class Compiled:
-    """The compiled functions of a module. Their code is freed with this object.
+    """The compiled functions of a module. Their machine code is freed with this object.
+
+    Args:
+        on: the machine.
+        text: the text of the module.
+        level: LLVM's optimisation level.
+        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
 
     Raises:
         RuntimeError: LLVM rejects the text.
-        TypeError: it calls an intrinsic that does not exist, on which LLVM would crash.
+        TypeError: the text calls an intrinsic that does not exist, on which LLVM would crash.
     """
 
     def __init__(self, on: Machine, text: str, level: int, op_names: Mapping[str, str]) -> None:
@@ -232,7 +248,7 @@ class Compiled:
             self.engine.finalize_object()
 
     def address(self, name: str) -> int:
-        """Return a function's address."""
+        """Return the address of the function with this name."""
         return int(self.engine.get_function_address(name))
 
 
@@ -250,12 +266,12 @@ def _unknown(opcode: str, op_names: Mapping[str, str]) -> TypeError:
 
 
 class Memory:
-    """An array of doubles, aligned to 64 bytes as the widest vectors need it.
+    """An array of `count` doubles, aligned to 64 bytes as the widest SIMD vectors need it.
 
     Attributes:
         data: the doubles, as a ctypes array.
-        view: the doubles as a memoryview, which is faster for slices.
-        address: the address of the first one.
+        view: the doubles, as a memoryview, which is faster for slices.
+        address: the address of the first double.
     """
 
     def __init__(self, count: int) -> None:

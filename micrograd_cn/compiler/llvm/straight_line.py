@@ -9,12 +9,16 @@ from .lanes import Lanes
 
 
 class StraightLineWriter:
-    """Write instructions one after the other. A subclass says from where other values are loaded.
+    """Write instructions one after the other.
+
+    Values that other code has computed are loaded by `load`, which a subclass defines.
 
     Attributes:
-        names: the names of values in the LLVM function, by the instructions' numbers.
-        conditions: the masks of comparisons. They are converted to numbers only where they are used as numbers.
-        computed: the names of values by opcode and operands, so that formulas share common subexpressions.
+        names: a dict from instruction numbers to the names of the values in the LLVM function.
+        conditions: a dict from the instruction numbers of comparisons to the names of their masks. A mask is converted
+            to 1.0 and 0.0 only where it is used as a number.
+        computed: a dict from an opcode and the names of its operands to the name of the result, so formulas share
+            common subexpressions.
     """
 
     def __init__(self, lanes: Lanes, code: Code, computed: dict[tuple[str, ...], str] | None = None) -> None:
@@ -24,7 +28,7 @@ class StraightLineWriter:
         self.computed: dict[tuple[str, ...], str] = {} if computed is None else computed
 
     def name_of(self, i: int) -> str:
-        """Return the name of an instruction's value, which is loaded or converted first if need be."""
+        """Return the name of the value of instruction `i`. A value without a name is loaded or converted first."""
         if i not in self.names:
             if i in self.conditions:
                 self.names[i] = self.lanes.to_number(self.conditions[i])
@@ -35,15 +39,15 @@ class StraightLineWriter:
         return self.names[i]
 
     def load(self, i: int) -> str:
-        """Load a value that was not computed here, and return its name."""
+        """Load the value of instruction `i`, which other code has computed, and return its name."""
         raise KeyError(i)
 
     def define(self, i: int, name: str) -> None:
-        """Record the name of a value."""
+        """Record that the value of instruction `i` has this name."""
         self.names[i] = name
 
     def write(self, i: int) -> None:
-        """Write one instruction."""
+        """Write instruction `i`, and record the name of its value or mask."""
         opcode, *rest = self.code.instructions[i]
         if opcode in SUM_OPCODES:
             self.define(i, self.sum(opcode, *rest))
@@ -63,7 +67,13 @@ class StraightLineWriter:
             self.define(i, self.computed[key])
 
     def sum(self, opcode: str, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
-        """Return the sum of some terms and products."""
+        """Write a sum, and return its name.
+
+        Args:
+            opcode: "sum" if products are rounded before they are added, or "dot".
+            pairs: the instruction numbers of the two factors of each product.
+            terms: the instruction numbers of the terms.
+        """
         total = ""
         for t in terms:
             total = self.lanes.add(total, self.name_of(t)) if total else self.name_of(t)
@@ -76,7 +86,14 @@ class StraightLineWriter:
 
 
 def compute(lanes: Lanes, opcode: str, names: Sequence[str], computed: dict[tuple[str, ...], str] | None = None) -> str:
-    """Return the name of an opcode's result, given its operands' names. The opcode may be a formula or START."""
+    """Write the code for one opcode, and return the name of the result.
+
+    Args:
+        lanes: the writer of vector operations.
+        opcode: the opcode, which may be a formula or START but no sum.
+        names: the names of its operands.
+        computed: values that are computed already, see `StraightLineWriter`. A formula's values are added.
+    """
     if opcode == START:
         return names[0]
     if opcode not in FORMULAS:

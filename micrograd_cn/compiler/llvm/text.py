@@ -1,4 +1,4 @@
-"""Write LLVM functions as text, which needs no LLVM."""
+"""Write LLVM functions as text. LLVM itself is not needed for this."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TypeAlias
 from ..instructions.code import bits
 
 BYTE = "i8"  # the element type with which `Function.at` counts offsets in bytes
-KERNEL_PREFIX = "micrograd_cn."  # of the names of kernels, so that no function of C's library has the same name
-FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # of the names of their optimised versions
+KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
+FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised versions begin with this
 
-# Maps the name of each kernel to the function that writes it.
+# Maps the name of each kernel to the function that writes the kernel.
 KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 
 
 def literal(x: float) -> str:
-    """Return a double as LLVM writes it, by its bits.
+    """Return a double as LLVM text, which has its bits in hexadecimal digits.
 
     >>> literal(1.0)
     '0x3FF0000000000000'
@@ -31,7 +31,8 @@ class Loop:
     Attributes:
         index: the name of the loop's index.
         carried: the names of the loop-carried values in this iteration, which are phi nodes.
-        next: the names of their values in the next iteration, which the body sets; after the loop, the last values.
+        next: the names of the loop-carried values in the next iteration. The body must set them. After the loop they
+            are the names of the last values.
     """
 
     def __init__(self, index: str, carried: list[str]) -> None:
@@ -45,10 +46,10 @@ class Function:
 
     Attributes:
         name: the function's name.
-        called: for each function that it calls, the type of the result and the types of the operands.
-        kernels: what writes the kernels that it calls, by name.
-        vector_functions: the elementary functions of vectors that it calls: the number of operands, by the name in C
-            and the number of lanes.
+        called: for the name of each function that it calls, the type of the result and the types of the operands.
+        kernels: for the name of each kernel that it calls, the function that writes the kernel.
+        vector_functions: the elementary functions of vectors that it calls. The key is a function's name in C and the
+            count of lanes, and the value is the count of operands.
         stack: whether vectors may be spilled to the stack. The stack is then aligned by means of a frame pointer, since
             LLVM lets spilled vectors cross cache lines otherwise.
 
@@ -91,7 +92,13 @@ class Function:
         return name
 
     def call(self, type_: str, name: str, *operands: str) -> str:
-        """Write a call, and return the name of its result, "" if there is none. Operands are written as "double %x"."""
+        """Write a call, and return the name of its result, or "" if there is none.
+
+        Args:
+            type_: the type of the result, or "void".
+            name: the name of the function that is called.
+            operands: the operands with their types, such as "double %x".
+        """
         self.called[name] = type_, tuple([_type_of(operand) for operand in operands])
         text = f"call {type_} @{name}({', '.join(operands)})"
         if type_ != "void":
@@ -100,15 +107,21 @@ class Function:
         return ""
 
     def at(self, pointer: str, index: int | str, of: str = "double") -> str:
-        """Return the address of an element of an array (`getelementptr`)."""
+        """Return the address of element `index` of an array (`getelementptr`).
+
+        Args:
+            pointer: the address of the array.
+            index: the index of the element.
+            of: the type of the elements.
+        """
         return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
 
     def word(self, pointer: str, index: int | str = 0) -> str:
-        """Load a 64-bit integer from an array of them."""
+        """Load element `index` of the array of 64-bit integers at an address."""
         return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
 
     def pointer(self, pointer: str, index: int | str = 0) -> str:
-        """Load an address from an array of them."""
+        """Load element `index` of the array of addresses at an address."""
         return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
 
     def add(self, a: int | str, b: int | str) -> str:
@@ -128,28 +141,28 @@ class Function:
         return self.op(f"udiv i64 {a}, {b}")
 
     def smaller(self, a: int | str, b: int | str) -> str:
-        """Return the smaller one of two integers that are not negative."""
+        """Return the smaller of two integers that are not negative."""
         return self.op(f"select i1 {self.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def larger(self, a: int | str, b: int | str) -> str:
-        """Return the larger one of two integers that are not negative."""
+        """Return the larger of two integers that are not negative."""
         return self.op(f"select i1 {self.op(f'icmp ugt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def load(self, type_: str, pointer: str, align: int = 8) -> str:
-        """Load a value of some type."""
+        """Load a value of the type `type_`."""
         return self.op(f"load {type_}, ptr {pointer}, align {align}")
 
     def store(self, type_: str, value: str, pointer: str, align: int = 8) -> None:
-        """Store a value of some type."""
+        """Store a value of the type `type_`."""
         self.do(f"store {type_} {value}, ptr {pointer}, align {align}")
 
     def copy(self, to: str, pointer: str, count: str) -> None:
-        """Copy `count` doubles."""
+        """Copy `count` doubles from the address `pointer` to the address `to`."""
         size = self.times(count, 8)
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
     def clear(self, pointer: str, count: str) -> None:
-        """Set `count` doubles to 0."""
+        """Set `count` doubles at an address to 0."""
         size = self.times(count, 8)
         self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
 
@@ -162,15 +175,15 @@ class Function:
     def loop(
         self, count: int | str, carried: Sequence[tuple[str, str]] = (), *, first: int | str = 0, step: int | str = 1
     ) -> Iterator[Loop]:
-        """Write a loop: its body is what is written inside the `with` block.
+        """Write a loop. The instructions that are written inside the `with` block are its body.
 
-        The body must set `Loop.next`, one name for each carried value.
+        The body must set `Loop.next`, with one name for each carried value.
 
         Args:
-            count: the index stays below it. The loop runs at least once.
+            count: the loop ends once its index is not below this. It runs at least once.
             carried: the types and first values of loop-carried values.
             first: the first index.
-            step: what is added to the index after each iteration.
+            step: the integer that is added to the index after each iteration.
         """
         before, head, end = self.label, self.fresh("loop"), self.fresh("end")
         self.do(f"br label %{head}")
@@ -188,7 +201,7 @@ class Function:
 
     @contextmanager
     def repeat(self, count: str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
-        """Write a loop that runs `count` times, which may be 0: then the carried values keep their first values."""
+        """Write a loop that runs `count` times, see `loop`. If `count` is 0, carried values keep their first values."""
         some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
         self.do(f"br i1 {some}, label %{body}, label %{end}")
         self.open(body)
@@ -204,7 +217,7 @@ class Function:
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
-        """Write a branch: the body is run if the i1 `condition` holds."""
+        """Write a branch: the instructions written inside the `with` block are run if the i1 `condition` holds."""
         then, end = self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}")
         self.open(then)
@@ -214,9 +227,10 @@ class Function:
 
     @contextmanager
     def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
-        """Write a branch that is rarely taken. The body is run if the i1 `condition` holds, and must set `Loop.next`.
+        """Write a branch that is rarely taken. Its body, inside the `with` block, is run if the i1 `condition` holds.
 
-        Afterwards `Loop.carried` has the body's values if it was run, else `names`. All have the type `type_`.
+        The body must set `Loop.next`. After the block, `Loop.carried` has the names of values that are those of
+        `Loop.next` if the body was run, and those of `names` otherwise. All these values have the type `type_`.
         """
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
@@ -234,7 +248,7 @@ class Function:
 
 
 def _type_of(operand: str) -> str:
-    """Return the type in an operand, which is a type and a name or constant.
+    """Return the type of an operand. The operand's text is the type, followed by a name or a constant.
 
     >>> _type_of("double %x"), _type_of("<2 x double> <double 1.0, double 2.0>")
     ('double', '<2 x double>')

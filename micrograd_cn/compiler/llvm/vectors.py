@@ -1,4 +1,4 @@
-"""Vectors with arithmetic operators, which write instructions, so that a formula reads like mathematics."""
+"""Define vectors whose operators write LLVM instructions, so that formulas for vectors read like mathematics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from .lanes import Lanes
 
 
 class Vector:
-    """A vector of doubles in a function that is being written. Operations on it write instructions for all its lanes.
+    """A vector of doubles in an LLVM function that is being written.
+
+    Operations on a vector write instructions for all of its lanes.
 
     Args:
-        lanes: the writer of operations in the function.
-        name: the vector's name in it.
+        lanes: the writer of vector operations in the function.
+        name: the vector's name in the function.
 
     >>> from .text import Function
     >>> f = Function("f", "<4 x double> %x", "<4 x double>")
@@ -28,15 +30,15 @@ class Vector:
         self.name = name
 
     def _wrap(self, name: str) -> Vector:
-        """Return the vector with some name in the same function."""
+        """Return the vector that has this name in the same function."""
         return Vector(self.lanes, name)
 
     def splat(self, x: Vector | float) -> Vector:
-        """Return a vector with a number in all lanes; a vector is returned as it is."""
+        """Return a vector with the number `x` in all lanes. If `x` is a vector, it is returned as it is."""
         return x if isinstance(x, Vector) else self._wrap(self.lanes.constant(x))
 
     def op(self, opcode: str, *operands: Vector | float) -> Vector:
-        """Return the result of an opcode for vectors and numbers."""
+        """Apply an opcode to vectors; an operand that is a number is the same in all lanes."""
         return self._wrap(self.lanes.apply(opcode, [self.splat(x).name for x in operands]))
 
     def __add__(self, other: Vector | float) -> Vector:
@@ -56,7 +58,7 @@ class Vector:
         return self._wrap(self.lanes.multiply_add(self.name, self.splat(factor).name, self.splat(term).name))
 
     def polynomial(self, coefficients: Sequence[float]) -> Vector:
-        """Return the value of a polynomial, given its coefficients, the constant term first.
+        """Return the value of a polynomial at this vector. Its coefficients are given with the constant term first.
 
         Even and odd powers are added up separately, so two chains of instructions run in parallel.
         """
@@ -74,11 +76,14 @@ class Vector:
         return self.op("llvm.fabs", self)
 
     def copysign(self, x: Vector) -> Vector:
-        """Return a vector with the absolute values of this one and the signs of another."""
+        """Return a vector with the absolute values of this one and the signs of `x`."""
         return self.op("llvm.copysign", self, x)
 
     def on_bits(self, instruction: str, number: int) -> Vector:
-        """Apply an instruction for integers to the bits of this vector and to a number; the result is doubles again."""
+        """Apply an instruction for 64-bit integers, such as "shl", to the bits of each lane and to a number.
+
+        The bits of the result are taken as doubles again.
+        """
         f, type_, count = self.lanes.f, self.lanes.type, self.lanes.count
         whole = f"<{count} x i64>"
         own = f.op(f"bitcast {type_} {self.name} to {whole}")
@@ -88,27 +93,30 @@ class Vector:
     # Choices.
 
     def compare(self, comparison: str, bound: float) -> str:
-        """Return the mask of the lanes in which a comparison holds."""
+        """Return the mask of the lanes that compare with `bound` in this way, such as "olt" for ordered and less."""
         return self.lanes.compare(f"fcmp {comparison}", [self.name, self.lanes.constant(bound)])
 
     def where(self, comparison: str, bound: float, then: Vector | float, other: Vector | float) -> Vector:
-        """Return `then` where a comparison with a number holds, `other` elsewhere."""
+        """Return `then` in the lanes in which a comparison with the number `bound` holds, and `other` elsewhere."""
         return self._wrap(
             self.lanes.select(self.compare(comparison, bound), self.splat(then).name, self.splat(other).name)
         )
 
     def clamp(self, low: float, high: float) -> Vector:
-        """Return each lane, or the nearest number from `low` to `high`; nan stays nan."""
+        """Return each lane, or `low` if it is below `low`, or `high` if it is above `high`; nan stays nan."""
         x = self.where("olt", low, low, self)
         return x.where("ogt", high, high, x)
 
     def any_outside(self, low: float, high: float) -> str:
-        """Return the i1 that says whether any lane is below `low`, above `high`, or nan."""
+        """Return an i1 that is true if at least one lane is below `low`, above `high`, or nan."""
         mask = self.lanes.mask
         return self.lanes.any(self.lanes.f.op(f"or {mask} {self.compare('ult', low)}, {self.compare('ogt', high)}"))
 
     def rarely(self, condition: str, values: Sequence[Vector], others: Callable[[], Sequence[Vector]]) -> list[Vector]:
-        """Return `values`, or what `others` returns in a branch that is rarely taken, if the condition holds."""
+        """Return `values`, or, if the i1 `condition` holds, the vectors that `others` returns.
+
+        The instructions that `others` writes are in a branch that is marked as rarely taken.
+        """
         with self.lanes.f.rarely(condition, self.lanes.type, [x.name for x in values]) as branch:
             branch.next = [x.name for x in others()]
         return [self._wrap(name) for name in branch.carried]
