@@ -1,4 +1,7 @@
-"""Write straight lines as native code, which is several times as fast as threaded code, but takes longer to compile."""
+"""Write straight lines as native code: LLVM functions that are compiled for one program.
+
+Native code is several times as fast as threaded code (`tables.threaded`), but takes longer to compile.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 
-MAX_UNROLLED_VECTORS = 16  # SIMD vectors of a map up to which it is unrolled here; longer maps are left to kernels
+MAX_UNROLLED_VECTORS = 16  # a map of up to so many SIMD vectors is unrolled here; longer maps are left to kernels
 HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 
@@ -26,8 +29,9 @@ class Part:
     Attributes:
         stages: the stages.
         batched: whether they compute vectors, with one row in each lane.
-        stored: the values that are stored in memory, because other parts or loops read them.
-        outputs: the program's outputs, if this part stores them itself, row by row from `%a` on.
+        stored: the instruction numbers of the values that are stored in memory, because other parts or loops read them.
+        outputs: the instruction numbers of the program's outputs if this part stores them, row by row, at the address
+            `%a`. Otherwise it is empty.
         kernel_call: the call of the single stage if a kernel computes it, else None.
     """
 
@@ -42,11 +46,12 @@ class Part:
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
-    """Split a plan into parts, and find out which values each of them must store.
+    """Split each phase of a plan into parts, and find out which values each part must store.
 
     Args:
         plan: the stages and places.
-        outputs: the program's outputs, if the last part of phase SAMPLE shall store them itself where it can.
+        outputs: the instruction numbers of the outputs that the last part of phase SAMPLE shall store row by row. It
+            does so if it ends with a straight line, and if the outputs are not too many.
     """
     schedule = plan.schedule
     found = {
@@ -55,7 +60,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     }
     listed = [part for parts in found.values() for part in parts]
     in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
-    reader_of: dict[int, int | None] = {}  # the part that reads a value; None if several parts do
+    reader_of: dict[int, int | None] = {}  # the index of the part that reads a value; None for several parts
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, StraightLine):
@@ -63,7 +68,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
                     if reader_of.setdefault(i, number) != number:
                         reader_of[i] = None
             else:
-                in_memory.update(plan.reads(stage))  # loops read from memory
+                in_memory.update(plan.reads(stage))  # loops read their operands from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
@@ -81,7 +86,10 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
 
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Split the stages of a phase into groups, each of which becomes one function of at most about the maximal cost."""
+    """Split the stages of a phase into groups, each of which becomes one function.
+
+    A group with several stages costs at most MAX_STRAIGHT_LINE_COST.
+    """
     part: list[Stage] = []
     cost = 0
     for stage in plan.stages[phase]:
@@ -101,14 +109,24 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 
 
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
-    """Return whether a map is unrolled: it is short, and its operands are contiguous or the same for all."""
+    """Return whether a stage is a map that is unrolled.
+
+    Such a map is short, and in each slot its operands are contiguous, or all instructions have the same operand.
+    """
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
     return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd
 
 
 def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
-    """Return the LLVM function of a part."""
+    """Return the LLVM function of a part.
+
+    Args:
+        plan: the stages and places.
+        part: the part.
+        name: the function's name.
+        fused: whether the machine has FMA, which multiplies and adds with one rounding.
+    """
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
@@ -132,7 +150,14 @@ def _write_stages(writer: PartWriter, part: Part, to: str = "") -> None:
 
 
 class PartWriter(StraightLineWriter):
-    """Write the stages of a part. Values that other parts compute are loaded from memory."""
+    """Write the stages of a part. Values that other parts compute are loaded from memory.
+
+    Args:
+        plan: the stages and places.
+        lanes: the writer of vector operations in the part's function.
+        block: the address of a block, or of the scalars if rows are computed one at a time.
+        stored: the instruction numbers of the values that are stored in memory.
+    """
 
     def __init__(self, plan: Plan, lanes: Lanes, block: str, stored: set[int]) -> None:
         super().__init__(lanes, plan.code)
@@ -142,7 +167,7 @@ class PartWriter(StraightLineWriter):
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
         for i in numbers:
-            if i in self.plan.schedule.long_sums:  # whose start is stored here
+            if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))
             else:
                 self.write(i)
@@ -152,8 +177,8 @@ class PartWriter(StraightLineWriter):
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write instructions, and store the outputs row by row.
 
-        As many outputs as a vector has lanes are stored as soon as they are computed, so that few have to stay in
-        registers. The order of the instructions follows from this.
+        The outputs are stored in groups with as many outputs as a SIMD vector has lanes. Each group is stored as soon
+        as it is computed, so few outputs have to stay in registers. This determines the order of the instructions.
 
         Args:
             numbers: the numbers of the instructions.
@@ -164,7 +189,7 @@ class PartWriter(StraightLineWriter):
         width = self.plan.simd
         if (
             len(outputs) % width
-        ):  # rows are then not aligned, and a store of 64 bytes would cross cache lines more often
+        ):  # since rows are not aligned then, a store of 64 bytes would cross cache lines more often
             width = min(width, HALF_CACHE_LINE)
         simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), simd.count):
@@ -187,10 +212,10 @@ class PartWriter(StraightLineWriter):
         """Store a few neighbouring outputs of each row.
 
         Args:
-            simd: the writer of operations on vectors with as many lanes as there are outputs, or more.
-            xs: the names of the outputs, each a vector over the rows.
-            to: the address of the first one in the first row.
-            width: how many outputs a row has.
+            simd: the writer of operations on vectors with at least as many lanes as there are outputs here.
+            xs: the names of these outputs. Each is a vector with one row in each lane.
+            to: the address of the first of these outputs in the first row.
+            width: the count of all outputs of a row.
         """
         if simd.scalar:
             self.f.store(simd.type, xs[0], to)
@@ -211,7 +236,7 @@ class PartWriter(StraightLineWriter):
                         self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
-        """Load a value from its place, and return its name; a scalar is broadcast to all lanes."""
+        """Load the value of instruction `i` from its place, and return its name. A scalar is broadcast to all lanes."""
         if self.plan.schedule.in_lanes(i):
             return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
         return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
@@ -220,13 +245,13 @@ class PartWriter(StraightLineWriter):
         self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
 
     def define(self, i: int, name: str) -> None:
-        """Record the name of a value, and store the value if another part or a loop reads it."""
+        """Record that the value of instruction `i` has this name, and store the value if it is in `stored`."""
         self.names[i] = name
         if i in self.stored:
             self._store(i, name)
 
     def write_map(self, stage: Map) -> None:
-        """Write an unrolled map."""
+        """Write the vectors of a map one after the other, without a loop."""
         simd = self.plan.simd
         lanes = Lanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]

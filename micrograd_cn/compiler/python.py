@@ -17,7 +17,7 @@ from .instructions.builder import CodeBuilder
 from .instructions.lowering import DETACH, evaluation_order
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-BUILTINS = ("abs",)  # Python's own functions that accept numbers and arrays
+BUILTINS = ("abs",)  # Python's own functions that accept both numbers and arrays
 DEFINE_WHERE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
 DEFINE_ARRAY = """\
 def array(x):  # torch's functions take no plain numbers
@@ -38,30 +38,36 @@ class Condition:
 
     Attributes:
         text: the comparison as Python text.
-        origins: see `PythonWriter.origins`.
+        origins: whether its operands depend on parameters ("w"), inputs ("x"), or both.
     """
 
     text: str
     origins: frozenset[str]
 
 
-Name: TypeAlias = str | float | Condition
+Name: TypeAlias = str | float | Condition  # the name of a variable, a constant, or a comparison
 ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of parameters in nested lists
 
 
 class PythonWriter:
-    """Write the lines of the function. Equal expressions get the same name, so they are computed once.
+    """Write the lines of a Python function. Equal expressions get the same name, so they are computed once.
 
-    Parameters ("w") may be plain numbers while inputs ("x") are arrays, or the other way round. A value that depends on
-    both is an array in any case. Functions of torch accept no plain numbers, so for a value that depends on one of the
-    two only, all leaves of this origin are converted to arrays at the beginning.
+    A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. Parameters may
+    be plain numbers while inputs are arrays, or the other way round, so a value with both origins is an array in any
+    case. Functions of torch accept no plain numbers. If one of them is applied to values with a single origin, all
+    leaves of this origin are converted to arrays at the beginning of the function.
+
+    Args:
+        leaves: the names of the leaves, which begin with their origin, such as "w0" and "x1".
 
     Attributes:
-        origins: the origins of each name: "w", "x", or both.
-        all_origins: the origins that the function has.
+        origins: the origins of the value with each name.
+        all_origins: the origins of all leaves.
         converted: the origins whose leaves are converted to arrays.
         lines: the assignments.
-        helpers: the definitions of functions that they need, by name.
+        helpers: the definitions of the functions that the assignments need, by name.
+        name_of: the name of the value of each expression.
+        code: the builder that traces the formulas of operations.
     """
 
     def __init__(self, leaves: Iterable[str]) -> None:
@@ -91,7 +97,11 @@ class PythonWriter:
         return self.name_of[expression]
 
     def apply(self, op: Op, names: Sequence[Name]) -> Name:
-        """Return the name of an operation's result. If all operands are constants, it is a number.
+        """Write an operation, and return its result, which is a number if all operands are constants.
+
+        Args:
+            op: the operation.
+            names: its operands.
 
         Raises:
             ValueError: the operation is `detach()`.
@@ -126,17 +136,20 @@ class PythonWriter:
         return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
-        """Return the text of a value as a number."""
+        """Return the Python text of a value as a number: a comparison becomes 1.0 or 0.0."""
         return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else literal(name)
 
     def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
-        """Return the name of a value that is `a` where a condition holds, and `b` elsewhere."""
+        """Write the choice of `a` where a condition holds, and of `b` elsewhere, and return the result's name.
+
+        A condition that is given as a name holds where the value with this name is not 0.
+        """
         self.helpers["where"] = DEFINE_WHERE
         self.require_array(condition)
         test = condition.text if isinstance(condition, Condition) else f"{condition} != 0"
         if isinstance(a, float) and isinstance(
             b, float
-        ):  # of two numbers, torch would make an array in single precision
+        ):  # torch would make an array in single precision of two plain numbers
             texts = [self.array(a), self.array(b)]
         else:
             self.require_array(a, b)
@@ -144,7 +157,7 @@ class PythonWriter:
         return self.assign(f"where({test}, {', '.join(texts)})", (condition, a, b))
 
     def array(self, name: Name) -> str:
-        """Return the text of a value as an array."""
+        """Return the Python text of a value that must be an array, so a number is converted to one."""
         if isinstance(name, float):
             self.helpers["array"] = DEFINE_ARRAY
             return f"array({literal(name)})"
@@ -152,20 +165,20 @@ class PythonWriter:
         return self.text(name)
 
     def require_array(self, *names: Name) -> None:
-        """Make sure that at least one of some values is an array, by converting leaves if need be."""
+        """Make sure that at least one of the values is an array, by converting leaves at the beginning if necessary."""
         origins = self.origins_of(names)
         if origins != self.all_origins:
             self.converted |= origins
             self.helpers["array"] = DEFINE_ARRAY
 
     def origins_of(self, names: Iterable[Name]) -> frozenset[str]:
-        """Return the origins of the leaves that some values depend on."""
+        """Return the origins of the leaves that the values depend on."""
         used = [name for name in names if not isinstance(name, float)]
         known = [name.origins if isinstance(name, Condition) else self.origins[name] for name in used]
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
-        """Return the text that names a function. If libraries differ in its name, a definition is added."""
+        """Return the Python text of a function. If libraries differ in its name, a definition is added to `helpers`."""
         if name in BUILTINS:
             return name
         if name in ("erf", "erfc"):
@@ -178,7 +191,7 @@ class PythonWriter:
 
 
 def literal(x: str | float) -> str:
-    """Return a name as it is, and a number as Python text.
+    """Return a number as Python text, or a name as it is.
 
     >>> literal("x"), literal(-1.0), literal(float("inf"))
     ('x', '(-1.0)', 'float("inf")')
@@ -202,12 +215,12 @@ def source(
     """Return the text of a function `f(xp, parameters, inputs)`, in which `xp` is the library that computes.
 
     Args:
-        outputs: the nodes that it returns.
+        outputs: the nodes whose values the function returns.
         inputs: the leaves that are inputs.
         parameters: the leaves that are parameters.
-        constants: the values of leaves that are constants.
-        single: whether it returns one number instead of a list.
-        named: names of the parameters. With these, the function takes a dict of parameters, else a list.
+        constants: the values of the leaves that are constants.
+        single: whether the function returns one number instead of a list.
+        named: the parameters by name, if the function shall take a dict of parameters. By default it takes a list.
 
     Raises:
         TypeError: `named` is wrong, see `in_order_of_names`, or an operation cannot be printed.
@@ -241,7 +254,13 @@ def source(
 
 
 def named_entries(named: ParameterNames, language: str = "python") -> dict[str, Any]:
-    """Return the parameters of a model, or of a dict, in nested lists by name."""
+    """Return a dict from names to parameters or nested lists of them, given a model or such a dict.
+
+    `language` is the argument of `Program.source`, for messages.
+
+    Raises:
+        TypeError: `named` is neither a model nor a dict.
+    """
     if isinstance(named, Module):
         return named.entries()
     if isinstance(named, Mapping):
@@ -255,6 +274,12 @@ def in_order_of_names(
     entries: dict[str, Any], parameters: Sequence[Value], read: Container[Value], language: str = "python"
 ) -> list[Value]:
     """Return the program's parameters in the order in which they are named.
+
+    Args:
+        entries: a dict from names to parameters or nested lists of them.
+        parameters: the program's parameters.
+        read: the leaves that the graph reads.
+        language: the argument of `Program.source`, for messages.
 
     Raises:
         TypeError: a name belongs to something that is no `Value`.
@@ -282,12 +307,12 @@ def in_order_of_names(
 
 
 def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
-    """Yield the lines that unpack a nested entry to one name for each leaf that the graph has.
+    """Yield the assignments that unpack a nested entry to a variable for each leaf that the graph has.
 
     Args:
-        entry: a leaf, or lists and dicts of them.
+        entry: a leaf, or nested lists and dicts of leaves.
         given: the Python text of the entry.
-        words: the names of the leaves.
+        words: the names of the variables, for the leaves that the graph has.
     """
     if isinstance(entry, dict):
         for key, item in entry.items():
@@ -301,7 +326,7 @@ def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[s
 
 
 def _quoted(name: str) -> str:
-    """Return a name as a Python string in one line. Line ends that JSON does not escape are escaped, too.
+    """Return a name as a Python string literal in one line. Line ends that JSON leaves as they are get escaped, too.
 
     >>> print(_quoted("重"), _quoted("a" + chr(0x2028) + "b"))
     "重" "a\\u2028b"
@@ -310,9 +335,9 @@ def _quoted(name: str) -> str:
 
 
 def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
-    """Return the pattern that unpacks nested lists, with "_" for leaves that the graph does not have.
+    """Return the assignment target that unpacks nested lists, with "_" for leaves that the graph does not have.
 
-    Return None if a dict is inside, since no pattern can unpack it.
+    Return None if the lists contain a dict, since no assignment target can unpack a dict.
     """
     if isinstance(entry, (list, tuple)):
         inside = [_nested_pattern(item, words) for item in entry]
@@ -321,7 +346,7 @@ def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
 
 
 def _list_pattern(names: str) -> str:
-    """Return names as a list pattern, over several lines if it is long."""
+    """Return names, separated by commas, in brackets; long text is broken into several lines."""
     if len(names) < 80:
         return f"[{names}]"
     return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

@@ -1,4 +1,4 @@
-"""Write accesses to the arrays of a C function, in loops and outside: by strides, or by tables of indices."""
+"""Write accesses to the arrays of a C function. In loops, an index is linear, or is looked up in a table."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from ..loops.strides import runs, stride
 from .text import Text, block, product
 
 T = TypeVar("T")
-Place: TypeAlias = tuple[str, int]  # an array's name, and an index in it
+Place: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, which are in no array
-ARRAY_SPAN = 1 << 40  # between the places of two arrays' first elements, so that no stride leads into another array
+ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # a smaller integer is its own place among the constants, so 0, 1, 2 have a constant stride
-MIN_LOOP_ITEMS = 3  # items in a run, from which it is a loop
-MIN_MEAN_RUN = 3  # items in a run on average, from which runs are loops instead of one loop with a table
+MIN_LOOP_ITEMS = 3  # a run with fewer items is written out instead of being a loop
+MIN_MEAN_RUN = 3  # if runs have fewer items on average, they are one loop with a table instead of a loop for each
 
 
 class Arrays:
-    """The arrays of one function, in which its values are, and the lines that are written for it.
+    """The arrays that hold the values of one C function, and the lines that are written for the function.
+
+    Values are given by their instruction numbers.
 
     Args:
-        text: the file.
-        places: the places of the values. A place is an array and an index as one number, see `address`.
+        text: the writer of what the functions of the file share.
+        places: the places of the values. A place is an array and an index in it as one integer, see `address`.
 
     Attributes:
         lines: the lines that were written since the last call of `take_lines`.
@@ -40,44 +42,53 @@ class Arrays:
         self._packed: dict[tuple[int, ...], int] = {}
 
     def take_lines(self) -> list[str]:
-        """Return and clear the pending lines."""
+        """Return `lines`, and begin with no lines again."""
         lines, self.lines = self.lines, []
         return lines
 
     @property
     def work(self) -> int:
-        """The size of the array `work`."""
+        """The count of elements that the array `work` needs."""
         return self.places.scalar_count - WORK
 
     def place(self, i: int) -> Place:
-        """Return a value's array and its index in it."""
+        """Return the array that holds the value of instruction `i`, and the value's index in the array."""
         array, index = divmod(self.places.scalar[i], ARRAY_SPAN)
         return ARRAYS[array], index
 
     def array(self, i: int) -> str:
-        """Return the array that holds a value."""
+        """Return the name of the array that holds the value of instruction `i`."""
         return ARRAYS[self.places.scalar[i] // ARRAY_SPAN]
 
     def arrays_of(self, numbers: Iterable[int]) -> tuple[str, ...]:
-        """Return the array of each of some values."""
+        """Return the name of the array that holds each value."""
         return tuple(map(self.array, numbers))
 
     def index_of(self, i: int) -> int:
-        """Return the index of a value in its array."""
+        """Return the index of the value of instruction `i` in its array."""
         return self.places.scalar[i] % ARRAY_SPAN
 
     def add_loop(self, count: int, lines: list[str]) -> None:
-        """Write a loop over `i` from 0 to count - 1; with a count of 1 only its body."""
+        """Write a loop over `i` from 0 to count - 1 with the body `lines`; if `count` is 1, write only the body."""
         self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
 
     def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
-        """Return an expression for each column of values, for the row with the index `i`."""
+        """Return C expressions for the values in one row, an expression for each column.
+
+        Args:
+            rows: rows of equal length of instruction numbers.
+            i: the C expression for the index of the row.
+        """
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
     def strided_pointer(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
-        """Return a pointer to the first value of row `i`, and the stride of its values.
+        """Return a C expression for a pointer to the first value of a row, and the stride of the row's values.
 
         Return None if the values are in several arrays, or have no constant stride that is the same for all rows.
+
+        Args:
+            rows: rows of instruction numbers.
+            i: the C expression for the index of the row.
         """
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others or not array:
@@ -90,15 +101,20 @@ class Arrays:
         return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
 
     def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
-        """Copy values to other places."""
+        """Write the lines that copy values to other places.
+
+        Args:
+            to: the places.
+            numbers: the instruction numbers of the values.
+        """
         self._store_each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
 
     def _store_each(self, found: Iterable[tuple[Place, tuple[int, ...]]], sign: str) -> None:
-        """Store products in some places, or add them to these, in loops where strides allow it.
+        """Write the lines that store products in places, or add them to what is there, in loops where strides allow it.
 
         Args:
-            found: for each place, the numbers of the factors.
-            sign: "=" or "+=".
+            found: each place, with the instruction numbers of the product's factors, which may be one or two.
+            sign: "=" to store, or "+=" to add.
         """
         groups: dict[Any, list[tuple[Place, tuple[int, ...]]]] = defaultdict(list)
         for place, factors in found:
@@ -116,21 +132,24 @@ class Arrays:
         return self.text.weights if array == "weights" else array
 
     def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-        """Return an expression for the value in row `i` and column `k`, where `i` and `k` are C expressions."""
+        """Return a C expression for the value in row `i` and column `k`, where `i` and `k` are C expressions.
+
+        If the values are in several arrays, the lines that copy them to `work` are written first.
+        """
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others:
             return f"work[{index_expression(self.text, self._pack(rows), i, k)}]"
         if array:
             indices = [[self.index_of(j) for j in row] for row in rows]
             return f"{self._name(array)}[{index_expression(self.text, indices, i, k)}]"
-        values = [self.code.constants.get(j, 1.0) for row in rows for j in row]  # or it is the seed
+        values = [self.code.constants.get(j, 1.0) for row in rows for j in row]  # the seed, which is 1, is no constant
         [text, *others] = {self.text.literal(x) for x in values}
         return (
             f"{self.text.table(values)}[{index_expression(self.text, _contiguous(0, rows), i, k)}]" if others else text
         )
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
-        """Copy values of several arrays to contiguous places in `work`, and return the indices of the copies."""
+        """Write the lines that copy values to contiguous places in `work`, and return the indices of the copies."""
         flat = tuple([j for row in rows for j in row])
         if flat not in self._packed:
             first = self._packed[flat] = self.places.allocate(len(flat)) - WORK
@@ -139,7 +158,7 @@ class Arrays:
 
 
 def address(place: Place) -> int:
-    """Return a place as one number, for `Places`.
+    """Return a place as one integer, as `Places` needs it.
 
     >>> address(("inputs", 3)) - address(("inputs", 1))
     2
@@ -148,9 +167,9 @@ def address(place: Place) -> int:
 
 
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
-    """Return a place for each constant and for the seed, which is 1.
+    """Return the places of those instructions in `numbers` that are constants, or the seed, which is 1.
 
-    A small integer is its own place; the other constants come after all of these.
+    The place of a small integer is its value. The places of the other constants come after all of these.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
     small = {
@@ -161,9 +180,9 @@ def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
 
 
 def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-    """Return a C expression for an index that depends on a row `i` and a column `k`.
+    """Return a C expression for the index in row `i` and column `k`, where `i` and `k` are C expressions.
 
-    It is linear where the indices have constant strides. Otherwise tables are looked up.
+    The expression is linear where the indices have constant strides. Otherwise it looks them up in tables.
 
     >>> text = Text("f", "double", {})
     >>> index_expression(text, [[5], [7], [9]]), index_expression(text, [[0, 1], [4, 5]]), index_expression(text, [[3]])
@@ -188,6 +207,10 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
 def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
     """Split items into runs with constant strides. If the runs would be too short, all items stay in one list.
 
+    `places` is a function from an item to the places of its operands.
+
+    `places` is a function from an item to the places of its operands.
+
     >>> split_by_stride([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
@@ -203,7 +226,7 @@ def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def linear(base: int, *parts: tuple[int, str]) -> str:
-    """Return a C expression for a number plus multiples of variables.
+    """Return a C expression for `base` plus multiples of variables. Each part is a multiple and a variable's name.
 
     >>> linear(0, (1, "i"), (0, "k")), linear(3, (-2, "k")), linear(0, (0, "i"))
     ('i', '3 - 2 * k', '0')

@@ -30,12 +30,13 @@ class Interface(NamedTuple):
     Attributes:
         name: the prefix of the names of functions and macros.
         number_type: the C type of numbers, "double" or "float".
-        inputs, parameters: the names of their elements, "" for an element without a name.
-        outputs: how many outputs there are.
+        inputs: the name of each input, "" for an input without a name.
+        outputs: the count of outputs.
+        parameters: the name of each parameter, "" for a parameter without a name.
         passed: whether the parameters are passed to the functions, instead of being constants in the file.
         trains: whether there is a function for the gradient.
         optimizer: the optimiser for which there is a function that takes a step; None if there is no such function.
-        kept: the names of the state that the optimiser keeps for each parameter.
+        state_names: the names of the values that the optimiser keeps for each parameter, such as a momentum buffer.
     """
 
     name: str
@@ -56,11 +57,11 @@ class Interface(NamedTuple):
         return sizes
 
     def state(self) -> list[str]:
-        """Return the name of each number in the optimiser's state."""
+        """Return the name of each element of the optimiser's state."""
         return ["steps taken", *(name for name in self.state_names for _ in self.parameters)]
 
     def comment(self) -> str:
-        """Return the comment.
+        """Return the comment as C text.
 
         >>> print(Interface("f", "double", ["x"], 1, [], True, False, None).comment())
         /*
@@ -132,7 +133,7 @@ class Interface(NamedTuple):
 
 
 def _list_names(array: str, names: Sequence[str]) -> list[str]:
-    """Return lines that say how many elements an array has, and their names. Neighbours with one name share a line.
+    """Return lines with an array's length and the names of its elements. Neighbours with the same name share a line.
 
     >>> _list_names("inputs", ["x", "y", "y", ""])
     ['inputs: 4', '    [0] x', '    [1] to [2] y']

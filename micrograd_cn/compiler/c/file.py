@@ -1,4 +1,7 @@
-"""Print a recorded graph as one C file: forward, gradient and a training step, without allocation or static state."""
+"""Print a recorded graph as one C file, with functions for the outputs, the gradient and a training step.
+
+The functions neither allocate memory nor keep static state.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ class Options(NamedTuple):
 
     Attributes:
         name: the prefix of all names.
-        precision: "double" or "float".
-        weights: "passed", or "embedded" if the parameters are constants in the file.
-        optimizer: the optimiser whose step is a function, if there is one.
+        precision: the C type of numbers, "double" or "float".
+        weights: "passed" if the parameters are passed to the functions, "embedded" if they are constants in the file.
+        optimizer: the optimiser for whose step there is a function; None for no such function.
     """
 
     name: str = "f"
@@ -47,7 +50,7 @@ class File:
         lowering: the graph's instructions.
         inputs: the leaves that are inputs.
         outputs: the nodes that are computed.
-        named: the parameters by name, which sets their order; by default this is the order of the program.
+        named: the parameters by name, in the order of the array; by default the array has the program's order.
         options: the options of the file.
     """
 
@@ -107,7 +110,14 @@ class File:
     # Functions.
 
     def function(self, result_type: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
-        """Return the definition of a function with the file's prefix. Unused arguments are cast to void."""
+        """Return the definition of a C function. Unused arguments are cast to void, so compilers do not warn.
+
+        Args:
+            result_type: the type of the result.
+            name: the name, to which the file's prefix is added.
+            arguments: the declarations of the arguments.
+            lines: the lines of the body.
+        """
         text = "\n".join(lines)
         words = [re.findall(r"\w+", argument)[-1] for argument in arguments]
         unused = [f"(void){word};" for word in words if not re.search(rf"\b{word}\b", text)]
@@ -115,17 +125,17 @@ class File:
         return "\n".join([short for line in [head, *block("", [*unused, *lines])] for short in wrapped(line)])
 
     def arguments(self, given: str, changes: bool = False) -> list[str]:
-        """Return the declarations of the arguments for the parameters, if they are passed, and for the inputs.
+        """Return the declarations of a function's first arguments: the parameters, if they are passed, and the inputs.
 
         Args:
-            given: the name of the argument for the inputs.
-            changes: whether the function changes the parameters.
+            given: the name of the argument that points to the inputs: "inputs" for one row, "rows" for several.
+            changes: whether the function changes the parameters, which are not declared `const` then.
         """
         passed = [f"{'' if changes else 'const '}{self.number_type} *parameters"] * self.interface.passed
         return [*passed, f"const {self.number_type} *{given}"]
 
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
-        """Return the writer of loops for a function that computes some values and totals."""
+        """Return the writer of loops for a function that computes the values of `roots` and the totals."""
         of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
@@ -155,7 +165,7 @@ class File:
         totals_at, in_work = self._totals(loops, sums, totals)
         loops.assign_places({i: totals_at[k] for i, k in totals.items()})
         kept = {*schedule.roots, *sums.factors()}
-        kept.update(j for i in schedule.computed for j in code.operands[i] if phase[j] != phase[i])  # of another phase
+        kept.update(j for i in schedule.computed for j in code.operands[i] if phase[j] != phase[i])  # needed later
 
         loops.write([BATCH], kept)
         lines = [*loops.take_lines(), *_for_each_parameter(self.size, "gradient[i] = 0;")]
@@ -185,10 +195,15 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
-        """Return the places of totals, and the range of indices of those that are in `work`.
+        """Return the place of each total, and the range of the indices of those totals that are in `work`.
 
-        A total whose mean is a parameter's gradient is in the array `gradient`. All others are in `work`, as is a whole
-        matrix of totals if one of them is.
+        A total whose mean is a parameter's gradient is in the array `gradient`. All others are in `work`. If one total
+        of a matrix must be in `work`, the whole matrix is.
+
+        Args:
+            loops: the writer of loops, in whose `work` the places are allocated.
+            sums: the totals, grouped into matrices and single ones.
+            totals: a dict from the number of each instruction "total" to the total's index in `Lowering.totals`.
         """
         lowering, place = self.lowering, dict[int, Place]()
         index = {p: i for i, p in enumerate(self.parameters)}
@@ -244,7 +259,7 @@ class File:
 
 
 def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
-    """Return, for each parameter, the name of the entry that contains it."""
+    """Return, for each parameter, the name of the entry in `entries` that contains it."""
     names = {leaf: repr(key) for key, entry in entries.items() for _, leaf in flatten({key: entry}, "")[0]}
     return [names[p] for p in parameters]
 
@@ -260,10 +275,10 @@ def source(
     named: ParameterNames | None,
     options: Options,
 ) -> str:
-    """Return the text of a C file, see `Program.source`.
+    """Return the text of a C file, see `Program.source`. The arguments are those of `File`.
 
     Raises:
-        TypeError, ValueError: an option, or the naming of parameters, is wrong, or an operation cannot be printed.
+        TypeError, ValueError: an option or `named` is wrong, or an operation cannot be printed.
     """
     name, precision, weights, optimizer = options
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):

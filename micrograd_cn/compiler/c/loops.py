@@ -1,4 +1,4 @@
-"""Write instructions and totals as loops of C, with the maps that a `Vectorizer` finds among instructions."""
+"""Write instructions and totals as loops of C. A `Vectorizer` finds the instructions that a loop can compute."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ ARRAY_ORDER = {
     "parameter": 1,
     "total": 1,
     "input": 2,
-}  # by leaf: of two factors, the lower is left
-MIN_STRIDED_LOOP = 8  # instructions whose operands have constant strides, from which they are a loop of their own
-SPLIT_FACTORS = 4  # factors of a row or column of totals whose strides are looked at
+}  # of two factors, the one whose opcode has the lower rank here is made the left one; other opcodes have rank 3
+MIN_STRIDED_LOOP = 8  # so many instructions whose operands have constant strides are a loop of their own
+SPLIT_FACTORS = 4  # of the factors of a row or column of totals, only so many are checked for constant strides
 
 
 class Loops(Arrays):
-    """The arrays and lines of one function, with the loops that compute instructions and totals.
+    """The arrays and lines of one C function, with the loops that compute instructions and totals.
 
     Args:
-        text: the file.
-        schedule: the instructions. Factors in its code are exchanged so that the left ones are in one array, as are the
-            right ones.
-        leaves: the places of parameters and inputs.
+        text: the writer of what the functions of the file share.
+        schedule: the instructions. Its code is changed: the factors of products are exchanged where this brings left
+            factors into one array, and right factors into one array.
+        leaves: for the instruction numbers of parameters and inputs, their places.
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
@@ -60,7 +60,7 @@ class Loops(Arrays):
         )
 
     def assign_places(self, found: dict[int, Place]) -> None:
-        """Set the places of values."""
+        """Set the places of values, which are given by their instruction numbers."""
         self.places.assign({i: address(place) for i, place in found.items()})
 
     # Instructions.
@@ -70,7 +70,8 @@ class Loops(Arrays):
 
         Args:
             phases: the phases.
-            kept: the values that are read afterwards. The places of others are free again once they are dead.
+            kept: the instruction numbers of the values that are read later. The place of any other value is used again
+                once no instruction of these phases needs the value.
         """
         layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
         levels = [level for layer in layers for level in (*layer.levels.values(), layer.gathers)]
@@ -84,7 +85,7 @@ class Loops(Arrays):
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _write_group(self, members: Sequence[int]) -> None:
-        """Write instructions of one opcode, as a loop if there are several."""
+        """Write instructions of one opcode, as a loop if there are several. `members` has their numbers."""
         opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
         if opcode in SUM_OPCODES:
@@ -105,7 +106,12 @@ class Loops(Arrays):
     # Sums.
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
-        """Return the body of a loop over sums with equal numbers of products and terms."""
+        """Return the body of a loop over sums that all have the same counts of products and of terms.
+
+        Args:
+            members: the instruction numbers of the sums.
+            target: the C expression that the sum with index `i` is assigned to.
+        """
         pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
         long = count >= MIN_LOOP_PRODUCTS
@@ -120,12 +126,15 @@ class Loops(Arrays):
     def products(
         self, lefts: list[list[int]], rights: list[list[int]], outer: tuple[str, str] = ("i", "i")
     ) -> list[str]:
-        """Return lines that add many products to `y`: a call if their factors have constant strides, or a loop.
+        """Return lines that add the many products of one sum to the variable `y`.
+
+        The lines are a call if the factors have constant strides, else a loop.
 
         Args:
-            lefts: the left factors of each sum.
-            rights: the right factors of each sum.
-            outer: the variables that are the index of the sum, for the left and for the right factors.
+            lefts: for each row of left factors, their instruction numbers.
+            rights: for each row of right factors, their instruction numbers.
+            outer: the C variables that choose the row of left factors and the row of right factors. For a list of sums,
+                both are the index of the sum. For a matrix of totals, they are the row and the column of the total.
         """
         [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
         strides = [self.strided_pointer(rows, i) for rows, i in sides]
@@ -138,7 +147,12 @@ class Loops(Arrays):
     # Totals of a batch.
 
     def add_outer(self, group: OuterProduct, place: dict[int, Place]) -> None:
-        """Write the loops that add outer products to a matrix of totals, whose places are given."""
+        """Write the loops that add outer products, computed from one row of the batch, to a matrix of totals.
+
+        Args:
+            group: the matrix of totals, and the factors.
+            place: the place of each total.
+        """
         targets = [[place[k] for k in row] for row in group.totals]
 
         def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Place]) -> Iterator[list[int]]:
@@ -173,19 +187,27 @@ class Loops(Arrays):
         self.lines += lines if loops else in_braces(lines)
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
-        """Write the loops that add one product to each of some totals, whose places are given."""
+        """Write the loops that add one product to each of several totals.
+
+        Args:
+            totals: the index of each total, and the pair of factors.
+            place: the place of each total.
+        """
         self._store_each([(place[k], _in_order(self.code, pair)) for k, pair in totals], "+=")
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, in the order of the arrays that they are in."""
+    """Return two factors, or two terms, in the order of ARRAY_ORDER."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair
 
 
 def _order_factors(code: Code) -> None:
-    """Bring all pairs of factors, and of terms, into the order of their arrays, so that loops find constant strides."""
+    """Bring the factors of all products, and the terms of additions, into the order of ARRAY_ORDER.
+
+    More loops then have constant strides.
+    """
     for i, (opcode, *rest) in enumerate(code.instructions):
         if opcode in SUM_OPCODES:
             code.instructions[i] = opcode, tuple([_in_order(code, pair) for pair in rest[0]]), rest[1]

@@ -1,4 +1,4 @@
-"""Write the parts of a C file that its functions share: numbers, expressions, functions of formulas, and tables."""
+"""Write what all functions of a C file need: numbers, expressions, functions for formulas, and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from math import inf, isnan
 from ..instructions.code import FORMULAS, SUM_OPCODES, Code
 
 MAX_LINE = 110  # characters in a line, at most
-SUFFIXES = {"double": "", "float": "f"}  # of the names of functions in math.h, and of numbers
+SUFFIXES = {"double": "", "float": "f"}  # the names of functions in math.h, and numbers, end with this
 OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 COMPARISONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
@@ -30,7 +30,7 @@ MATH_H = frozenset([
     "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc",
 ])
 # fmt: on
-C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # functions that have another name in C
+C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # for functions that have another name in C
 DOT = """\
 static {number_type} {name}({number_type} y, const {number_type} *a, long da, const {number_type} *b, long db, long n)
 {{
@@ -63,8 +63,8 @@ class Text:
         weights: the name of the array of parameters.
 
     Attributes:
-        tables: the name and the definition of each table, by its contents, or by the name that was given.
-        functions: the name and the definition of each function, by its opcode or its name.
+        tables: the name and the definition of each table. The key is its contents, or its name if that was given.
+        functions: the name and the definition of each shared function. The key is a formula's opcode, or the name.
     """
 
     def __init__(self, prefix: str, number_type: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
@@ -76,7 +76,7 @@ class Text:
     # Numbers and expressions.
 
     def literal(self, x: float) -> str:
-        """Return a number as C text. A float is written with as few digits as tell it from all other floats.
+        """Return a number as C text. In a file of floats it has as few digits as tell it from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
@@ -95,7 +95,7 @@ class Text:
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the expression of an opcode that is no sum, given the text of its operands.
+        """Return the C expression of an opcode, which is no sum, given the C text of its operands.
 
         Raises:
             ValueError: C99 has no function for the opcode.
@@ -126,12 +126,14 @@ class Text:
     # Straight-line code.
 
     def straight_line(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
-        """Return definitions of variables for the values of some instructions, and add their names to `names`.
+        """Return the lines that define variables for the values of some instructions.
+
+        A comparison gets no variable: it is written out where it is used.
 
         Args:
             code: the instructions.
-            names: the names of values that are known already.
-            numbers: the numbers of the instructions.
+            names: a dict from instruction numbers to the C text of values. The values that are defined here are added.
+            numbers: the numbers of the instructions to write.
         """
         lines: list[str] = []
         conditions: dict[int, str] = {}
@@ -161,14 +163,14 @@ class Text:
         return lines
 
     def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
-        """Return the expression of a sum of terms and products."""
+        """Return the C expression of a sum of terms and products, which are given as C text."""
         one = self.literal(1.0)
         return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
 
     # Functions and tables.
 
     def formula(self, opcode: str) -> str:
-        """Return the name of the function of a formula, which is defined if need be."""
+        """Return the name of the C function of a formula. The function is defined at the first call."""
         if opcode not in self.functions:
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
@@ -181,18 +183,23 @@ class Text:
         return self.functions[opcode][0]
 
     def dot(self) -> str:
-        """Return the name of the function that adds an inner product of two arrays, each with a stride, to a number."""
+        """Return the name of the C function that adds an inner product of two strided arrays to a number."""
         name = f"{self.prefix}_dot"
         text = DOT.format(number_type=self.number_type, name=name, zero=self.literal(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the function that converts a number to an index below n, or to -1 if it is none."""
+        """Return the name of the C function that converts a number to an index below n, or to -1 if it is no index."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
     def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
-        """Return the name of a constant array of integers or of numbers, which is defined if need be."""
+        """Return the name of a constant array, which is defined at the first call.
+
+        Args:
+            values: the elements, which are all integers, or all numbers of the file's type.
+            name: the name of the array. By default a name is chosen, and arrays with equal elements are shared.
+        """
         numbers = all(isinstance(x, int) for x in values)
         small = numbers and min(values) >= 0 and max(values) < 1 << 16
         element_type = ("unsigned short" if small else "long") if numbers else self.number_type
@@ -206,7 +213,7 @@ class Text:
 
 
 def product(a: str, b: str, one: str) -> str:
-    """Return the expression of a product; a factor that is `one` is left out.
+    """Return the C expression of a product. A factor that is equal to `one`, the text of 1, is left out.
 
     >>> product("x", "y", "1.0"), product("1.0", "y", "1.0")
     ('x * y', 'y')
@@ -215,7 +222,7 @@ def product(a: str, b: str, one: str) -> str:
 
 
 def wrapped(line: str) -> list[str]:
-    """Break a line of C into several if it is too long."""
+    """Break a line of C into several if it is longer than MAX_LINE."""
     indent = " " * (len(line) - len(line.lstrip()))
     more = indent + 8 * " "
     wrapper = textwrap.TextWrapper(MAX_LINE, indent, more, break_long_words=False, break_on_hyphens=False)
@@ -223,7 +230,7 @@ def wrapped(line: str) -> list[str]:
 
 
 def block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return lines in braces, after a head such as a `for` if it is not empty.
+    """Return lines in braces. Before the opening brace is `head`, such as a `for`, unless it is empty.
 
     >>> block("for (;;)", ["x++;"])
     ['for (;;) {', '    x++;', '}']
