@@ -1,7 +1,8 @@
 """Order a program's live instructions: in layers between long sums and gathers, and in levels within a layer.
 
-The layer of an instruction is the largest number of long sums and gathers on a path from a leaf to it. All long sums of
-a layer are computed together; those with the same right factors are a matrix by a vector.
+A long sum is a sum of so many products that a loop computes it. The layer of an instruction is the largest count of
+long sums and gathers on a path from a leaf to the instruction. All long sums of a layer are computed together. Those
+with the same right factors are computed as a matrix times a vector.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from .stages import StraightLine, Sums
 from .totals import Totals
 
 MIN_LONE_LOOP_PRODUCTS = 32  # products from which a sum is a loop although no other sum has its right factors
-MIN_GROUPED_LEVEL = 4  # instructions in a level; in a smaller one each counts as a group of its own
-LEVELS_PER_LAYER = 1 << 32  # a depth is this times the layer's number, plus the level in it
-MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made, which takes seconds
-MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; longer ones take disproportionately long
+MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of them counts as a group of its own
+LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level there
+MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made; compiling so many takes seconds
+MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; compile time grows faster than the length
 
 
 class Layer(NamedTuple):
-    """Instructions of which none needs a long sum or a gather of the same layer.
+    """A layer of instructions, none of which depends on a long sum or a gather of the same layer.
 
     Attributes:
-        numbers: the numbers of all but the gathers, in order.
-        levels: the same numbers by level. Instructions of a level do not need each other.
-        sums: the long sums among them, grouped.
+        numbers: the numbers of all instructions but the gathers, in order.
+        levels: the same instruction numbers by level. Instructions of one level do not depend on each other.
+        sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
 
@@ -45,23 +46,24 @@ class Schedule:
     Args:
         code: the instructions, to which a few may be added.
         roots: the numbers of the instructions whose values are wanted.
-        totals: the totals that are wanted, see `Totals`.
-        batched: whether samples are vectors with one row in each lane. If not, rows are computed one at a time, and
-            samples are scalars.
+        totals: the totals that are wanted, see `Lowering.totals`.
+        batched: whether samples, the values that depend on the row, are vectors with one row in each lane. If not, rows
+            are computed one at a time, and samples are scalars.
         sums: whether long sums are separate loops. If not, they are treated like any other instruction.
 
     Attributes:
         live: the numbers of the live instructions, in order.
-        leaves: the live instructions without operands.
-        computed: the other live instructions.
-        long_sums: the sums among them that loops compute.
+        leaves: the numbers of the live instructions without operands.
+        computed: the numbers of the other live instructions.
+        long_sums: the numbers of the sums that loops compute.
         zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. It need not be
             stored before the loop.
-        gathers: the live gathers.
+        gathers: the numbers of the live gathers.
         layers: the layers of each phase.
-        totals: the totals, grouped.
+        totals: the totals, grouped into outer products and single ones.
         cost: the cost of all straight lines, see `Code.cost_of_all`.
-        threaded_only: whether native code would take too long to compile.
+        threaded_only: whether the program runs as threaded code alone, since native code would take too long to
+            compile.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Schedule:
         self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return how many instructions with the same opcode a level has on average; 0 if samples are in lanes."""
+        """Return the mean count of instructions with the same opcode in a level; 0 if samples are in lanes."""
         steps = groups = 0
         for layer in chain(*self.layers.values()):
             for level in () if self.batched else layer.levels.values():
@@ -112,7 +114,7 @@ class Schedule:
         return self.batched and self.code.phase[i] == SAMPLE
 
     def _can_be_loop(self, i: int) -> bool:
-        """Return whether a loop can compute a sum.
+        """Return whether a loop can compute the sum with instruction number `i`.
 
         In lanes, all right factors must be samples, and the left factors must be all samples or all scalars.
         """
@@ -123,7 +125,7 @@ class Schedule:
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
     def start(self, i: int) -> int:
-        """Return the number of the value from which a long sum starts."""
+        """Return the instruction number of the value from which the long sum `i` starts."""
         _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
@@ -136,12 +138,12 @@ class Schedule:
     def _layers(self, phase: int) -> list[Layer]:
         """Return the layers of a phase.
 
-        An instruction is in the highest layer of its operands, or one higher if that operand is a long sum or a gather.
-        Its level is one more than the highest level of its operands in this layer.
+        An instruction is in the highest layer of its operands, or in the next layer if the operand in the highest layer
+        is a long sum or a gather. Its level is one more than the highest level of its operands in this layer.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
-        above = [0] * len(code.instructions)  # the lowest depth of a user of each instruction
+        above = [0] * len(code.instructions)  # for each instruction, the lowest depth that its users can have
         for i in self.computed:
             if code.phase[i] != phase:
                 continue
@@ -185,14 +187,17 @@ class Schedule:
         return [*done]
 
     def _by_opcode(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
-        """Yield instructions level by level, sorted by opcode, since a processor then predicts their jumps."""
+        """Yield instructions level by level, sorted by opcode within a level.
+
+        In threaded code, a processor can then predict the jumps from instruction to instruction.
+        """
         for level in levels:
             yield from sorted(
                 [i for i in level if i not in self.zero_starts], key=lambda i: self.code.instructions[i][0]
             )
 
     def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
-        """Split instructions into straight lines of at most about MAX_STRAIGHT_LINE_COST."""
+        """Split instructions into straight lines, each of which ends when its cost reaches MAX_STRAIGHT_LINE_COST."""
         chunk: list[int] = []
         cost = 0
         for i in numbers:
@@ -205,7 +210,7 @@ class Schedule:
             yield StraightLine(chunk)
 
     def cost_of(self, i: int) -> int:
-        """Return the cost of an instruction in a straight line, where a long sum only stores its start."""
+        """Return the cost of instruction `i` in a straight line, which only stores the start value of a long sum."""
         return 2 if i in self.long_sums else self.code.cost_of(i)
 
     def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
@@ -215,7 +220,7 @@ class Schedule:
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
             start = self.zero_starts.get(i)
-            key = kind, opcode, {"inner": ()}.get(kind, right), repr(start)  # which tells 0.0 from -0.0
+            key = kind, opcode, {"inner": ()}.get(kind, right), repr(start)  # the text tells 0.0 from -0.0
             group = groups.setdefault(key, Sums(kind, opcode, [], [], [], start))
             group.numbers.append(i)
             group.lefts.append(left)
@@ -223,6 +228,9 @@ class Schedule:
         yield from groups.values()
 
     def operands_in_registers(self, i: int) -> tuple[int, ...]:
-        """Return the operands that straight-line code needs in registers; the factors of a long sum are in memory."""
+        """Return the operands of instruction `i` that straight-line code needs in registers.
+
+        For a long sum, this is only the value that it starts from, since a loop reads its factors from memory.
+        """
         terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long_sums else self.code.operands[i]
         return terms

@@ -8,14 +8,16 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-Call: TypeAlias = tuple[str | int, int]  # a kernel's name, or the address of native code; the address of its table
+# What is called, and the address of the table that is passed to it. A kernel is given by its name, native code by its
+# address.
+Call: TypeAlias = tuple[str | int, int]
 
 
 @dataclass
 class StraightLine:
     """Instructions that are computed one after the other, as in a basic block.
 
-    The number of a long sum stands for storing the value that the sum starts from; a later stage computes the sum.
+    For a long sum, a straight line only stores the value that the sum starts from. A later stage computes the sum.
 
     Attributes:
         numbers: the numbers of the instructions.
@@ -29,14 +31,16 @@ class Sums:
     """Long sums of one opcode, which loops compute.
 
     Attributes:
-        kind: how they are computed. "matrix": a matrix of scalars by a vector of samples, which are the right factors
-            of all sums. "inner": inner products of samples. "scalars": the sums are scalars, with the same right
+        kind: "matrix" if a matrix of scalars is multiplied by a vector of samples in lanes: row n of the matrix has the
+            left factors of sum n, and all sums have the vector as their right factors. "inner" if each sum is an inner
+            product of two lists of samples in lanes. "scalars" if the sums are scalars; they have the same right
             factors.
         opcode: "sum" or "dot".
         numbers: the numbers of the instructions.
-        lefts: the left factors of each sum.
-        rights: the right factors of each sum.
-        start: the constant that all sums start from, 0.0 or -0.0; None if each starts from the value in its place.
+        lefts: for each sum, the instruction numbers of its left factors.
+        rights: for each sum, the instruction numbers of its right factors.
+        start: the constant that all sums start from, 0.0 or -0.0. If it is None, each sum starts from the value that is
+            stored in its place before the loop.
         call: the kernel and the table that compute the sums. It is set once all values have places.
     """
 
@@ -49,7 +53,7 @@ class Sums:
     call: Call = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
-        """Return the pairs of factors of each sum."""
+        """Return, for each sum, the left and the right factor of each product."""
         return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
 
 
@@ -62,7 +66,8 @@ class Map:
     Attributes:
         opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
         numbers: the numbers of the instructions.
-        pattern: where the operands lie, see `tables.maps`; "" for sums, and until all values have places.
+        pattern: a letter for each operand that says how it is loaded, see `tables.maps`. It is "" for sums, and until
+            all values have places.
         call: the kernel and the table that compute the map. It is set once all values have places.
     """
 
@@ -87,14 +92,14 @@ class Gathers:
 
 @dataclass
 class OuterProduct:
-    """Totals that form a matrix: a sum of outer products of columns of factors with rows of factors.
+    """A matrix of totals, which is a sum of outer products. A total is a sum over the rows of a batch.
 
-    The total in row i and column j adds up lefts[i][p] * rights[j][p] over the pairs p, and over the rows of the batch.
+    The total in row i and column j adds up lefts[i][p] * rights[j][p] for all p, and for all rows of the batch.
 
     Attributes:
-        totals: the numbers of the totals, row by row.
-        lefts: the left factors of each row of totals, one for each pair.
-        rights: the right factors of each column of totals, one for each pair.
+        totals: the indices of the totals in `Lowering.totals`, row by row.
+        lefts: for each row of the matrix, the instruction numbers of its left factors, in the order of p.
+        rights: for each column of the matrix, the instruction numbers of its right factors, in the order of p.
     """
 
     totals: list[list[int]]
@@ -102,7 +107,7 @@ class OuterProduct:
     rights: list[tuple[int, ...]]
 
     def transpose(self) -> OuterProduct:
-        """Return the transposed matrix of totals, with left and right factors exchanged."""
+        """Return the transposed matrix of totals. The left and right factors are exchanged."""
         return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
@@ -110,10 +115,10 @@ Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return for each stage the values whose live ranges end there: it reads them, and no later stage does.
+    """Return, for each stage, the values that it is the last one to read: their live ranges end there.
 
     Args:
-        reads: the number of a stage and the values that it reads, in any order.
+        reads: the index of a stage and the values that it reads. A stage may occur several times, and in any order.
 
     >>> dead_after([(0, [7, 8]), (1, [8]), (3, [9])])
     {0: [7], 1: [8], 3: [9]}

@@ -1,4 +1,4 @@
-"""Find constant strides: if operands lie at constant strides, instructions of one opcode can be one loop."""
+"""Find constant strides. If their operands lie at constant strides, instructions of one opcode can be one loop."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ def stride(places: Sequence[int]) -> int | None:
 
 
 def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] | None = None) -> Iterator[range]:
-    """Split items into runs in which the places of each item's operands have constant strides.
+    """Split items into runs in which each operand has a constant stride from item to item.
 
-    Runs are found from left to right, each as long as possible. The ranges of the items' indices are yielded.
+    Runs are found from left to right, each as long as possible. For each run, the range of its items' indices is
+    yielded.
 
     Args:
         places: for each item, the places of its operands.
-        fits: whether a run may have these strides, one for each operand. By default all strides are allowed.
+        fits: a function from the strides of a run, one for each operand, to whether they are allowed. By default all
+            strides are allowed.
 
     >>> [*runs([[1], [2], [3], [10], [12], [14]])]
     [range(0, 3), range(3, 6)]

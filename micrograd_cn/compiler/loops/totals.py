@@ -1,4 +1,4 @@
-"""Group totals: sums over the rows of a batch, which gradients are computed from. Many are outer products."""
+"""Group totals, the sums over the rows of a batch from which gradients are computed. Many are outer products."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair
 from .stages import OuterProduct
 
-MIN_OUTER_COLUMNS = 3  # totals with the same left factors, from which they are rows of an outer product
+MIN_OUTER_COLUMNS = 3  # totals with the same left factors, from which on they are a row of an outer product
 
 
 class Totals:
-    """The totals of a program, grouped.
+    """The totals of a program, grouped into matrices, which are outer products, and single totals.
 
     Args:
-        code: the instructions, to which the products of a total that is single are added.
-        totals: for each total, the pairs of factors whose products are added up.
+        code: the instructions. If a single total has several pairs of factors, the sum of their products is added.
+        totals: for each total, the instruction numbers of the pairs of factors whose products are added up.
 
     Attributes:
-        outer_products: matrices of totals with at least MIN_OUTER_COLUMNS columns.
-        single: the number of each other total, and the one pair of factors whose product is added up.
+        outer_products: the matrices of totals. They have at least MIN_OUTER_COLUMNS columns.
+        single: for each other total, its index in `totals` and one pair of factors, whose product is added up.
     """
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:
@@ -46,6 +46,6 @@ class Totals:
         self.outer_products = list(outer.values())
 
     def factors(self) -> list[int]:
-        """Return the numbers of all factors."""
+        """Return the instruction numbers of the factors of all totals. A factor with several uses may be repeated."""
         factors = [i for group in self.outer_products for side in (*group.lefts, *group.rights) for i in side]
         return [*factors, *(i for _, pair in self.single for i in pair)]

@@ -1,7 +1,7 @@
 """Auto-vectorise scalar instructions of the same opcode.
 
-A map computes them as SIMD vectors. It stores its results contiguously, in an order in which its users, or the map
-itself, can load their operands as vectors too.
+A map is a list of such instructions, which SIMD instructions compute. The results of a map are contiguous, in an order
+that lets its users, or the map itself, load their operands as SIMD vectors too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .places import Places
 from .stages import Map, Stage
 from .strides import runs
 
-MIN_MAP_LENGTH = 3  # instructions in a map
+MIN_MAP_LENGTH = 3  # instructions in a map, at least
 MIN_MAP_VECTORS = 2  # SIMD vectors in a map; shorter maps of one opcode are joined, and their operands are gathered
-LOOKAHEAD = 6  # how many of the following instructions may be the second one of a strided run
-UNPLACED_STRIDE = 1 << 32  # between values without places: larger than any distance between places
-PLACE_BITS = 80  # of a place that is packed into one number with others; multiples of a stride fit in too
-MAX_PACKED_ONE_BY_ONE = 16  # places; more are packed by halves, since appending one by one takes quadratic time
+LOOKAHEAD = 6  # how many of the following instructions are tried as the second one of a strided run
+UNPLACED_STRIDE = 1 << 32  # the stride of values without places, which is larger than any distance between places
+PLACE_BITS = 80  # the bits for each place in `_packed`, which suffice for multiples of UNPLACED_STRIDE
+MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since appending them one by one takes quadratic time
 
 Offsets: TypeAlias = tuple[int, ...]
 
@@ -44,12 +44,12 @@ class Vectorizer:
     """Find maps among scalar instructions, and place their results.
 
     Args:
-        places: the places of values, to which those of the results are added.
-        preferred: for each value that a loop reads, the number of the loop and the value's position in it.
+        places: the places of values, to which the places of the maps' results are added.
+        preferred: for each value that a loop reads, a key to sort it by, see `Plan._preferred_order`.
         gather: whether a map may have operands that are not contiguous.
-        min_length: if `gather` is set, the length from which a run is a map of its own. Shorter runs of one opcode are
-            joined in one map.
-        split_by: a function from an instruction's number to something that must be equal within a map.
+        min_length: if `gather` is set, a run of at least so many instructions is a map of its own. Shorter runs of one
+            opcode are joined in one map.
+        split_by: a function from an instruction number to a key that must be equal within a map.
     """
 
     def __init__(
@@ -65,7 +65,11 @@ class Vectorizer:
         self._min_length = min_length or MIN_MAP_VECTORS * places.simd
 
     def sort_key(self, i: int) -> tuple[Any, ...]:
-        """Return the key that sorts instructions by the order in which loops read them, or else by their operands."""
+        """Return the key of instruction `i`, by which instructions are sorted.
+
+        Instructions whose values a loop reads come first, in the order in which the loop reads them. The others are
+        sorted by the places of their operands.
+        """
         [candidate] = self._candidates(self._code.instructions[i][0], [i])
         return candidate.order
 
@@ -90,7 +94,10 @@ class Vectorizer:
         return tuple([place[j] if j in place else -j * UNPLACED_STRIDE - UNPLACED_STRIDE for j in operands])
 
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
-        """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map."""
+        """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map.
+
+        The results of all these instructions are given places.
+        """
         groups: dict[Any, list[int]] = {}
         if len(numbers) >= MIN_MAP_LENGTH:
             for i in numbers:
@@ -111,7 +118,11 @@ class Vectorizer:
         return stages, rest
 
     def _signature(self, i: int) -> Any:
-        """Return what must be equal within a map: the opcode, and more; None if an instruction cannot be in a map."""
+        """Return the signature of instruction `i`, which is equal for all instructions of a map.
+
+        It is the opcode, with the counts of products and terms of a sum, and what `split_by` returns. It is None if the
+        instruction cannot be in a map.
+        """
         opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long_sums:
             return START
@@ -122,7 +133,7 @@ class Vectorizer:
         return opcode
 
     def _maps_of(self, signature: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps of instructions with the same signature, and place their results."""
+        """Yield the maps among instructions with the same signature, and give their results places."""
         opcode = signature[0] if isinstance(signature, tuple) else signature
         self._place_constants_contiguously(numbers)
         candidates = self._candidates(opcode, numbers)
@@ -139,7 +150,14 @@ class Vectorizer:
     def _maps_and_rest(
         self, opcode: str, found: Iterable[Sequence[_Candidate]], min_length: int, others: list[_Candidate]
     ) -> Iterator[Map]:
-        """Yield the runs that are long enough as maps, and add the candidates of the others to a list."""
+        """Yield a map for each run of candidates that is long enough, and add the other candidates to a list.
+
+        Args:
+            opcode: the opcode of all candidates.
+            found: the runs.
+            min_length: the length from which a run is a map.
+            others: the list to which the candidates of shorter runs are added.
+        """
         for candidates in found:
             if len(candidates) < min_length:
                 others += candidates
@@ -154,7 +172,7 @@ class Vectorizer:
     def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
         """Yield maps that copy the start values of long sums to the sums' places.
 
-        They have whole vectors only, since padding would overwrite the sums after them.
+        These maps have whole SIMD vectors only, since padding would overwrite the places of other sums.
         """
         place = self._places.scalar
         candidates = sorted(
@@ -165,7 +183,10 @@ class Vectorizer:
                 yield Map(START, [i for _, i, _ in found[:whole]])
 
     def _place_constants_contiguously(self, numbers: Sequence[int]) -> None:
-        """Place constants contiguously if instructions differ in nothing else, so that a map loads them as vectors."""
+        """If instructions differ only in one constant operand, place these constants contiguously.
+
+        A map of the instructions can then load the constants as SIMD vectors.
+        """
         operands, known = self._code.operands, self._code.constants
         differing: dict[tuple[int | None, ...], list[int]] = {}
         for i in numbers:
@@ -179,9 +200,14 @@ class Vectorizer:
 
 
 def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield inputs with a constant stride above 1 that at least `min_length` instructions of one opcode read.
+    """Yield lists of inputs with a constant stride above 1 that instructions of one opcode read.
 
-    If they are copied to contiguous places, a map can load them as vectors.
+    If such inputs are copied to contiguous places, a map can load them as SIMD vectors.
+
+    Args:
+        code: the instructions.
+        numbers: the numbers of the instructions to look at.
+        min_length: the count of inputs from which on a list is yielded.
 
     >>> code, sample = Code(), 2
     >>> x = [code.append(("input", k), sample) for k in range(6)]
@@ -223,8 +249,8 @@ def _contiguous_runs(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Can
 def _strided_runs(candidates: Sequence[_Candidate], min_length: int) -> Iterator[Sequence[_Candidate]]:
     """Split sorted candidates into runs with constant strides, which may be interleaved.
 
-    For each candidate that is in no run yet, the longest run that begins with it is looked for. If it is shorter than
-    `min_length`, the candidate is yielded alone.
+    The search takes the first candidate that is in no run yet, and looks for the longest run that begins with it. If
+    that run is shorter than `min_length`, the candidate is yielded alone.
 
     >>> places = [(1, 1), (1, 7), (2, 3), (2, 7), (3, 5), (3, 9)]
     >>> candidates = [_Candidate((), k, place) for k, place in enumerate(places)]
@@ -252,7 +278,7 @@ def _strided_runs(candidates: Sequence[_Candidate], min_length: int) -> Iterator
 
 
 def _packed(places: Sequence[int]) -> int:
-    """Pack places as digits of one number, so that one addition adds the strides of all operands.
+    """Pack places into one integer, as its digits, so one addition of integers adds the strides of all operands.
 
     >>> _packed((2, 3)) + _packed((5, -4)) == _packed((7, -1))
     True
