@@ -59,6 +59,9 @@ class Tensor:
     def __setitem__(self, place, other):
         self.data[place] = other.data
 
+    def new_empty(self, shape):
+        return self.new_full(shape, np.nan)
+
     def new_full(self, shape, value):
         return Tensor(np.full(shape, value, self.dtype))
 

@@ -353,6 +353,20 @@ def test_calls_for_the_backward_pass_of_tensors_are_counted(in_torch, monkeypatc
 
 
 @pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("turned", [True, False])
+def test_numpy_writes_the_numbers_of_tensors_that_lie_in_their_order(in_torch, kind, turned, asks):
+    data = np.ones((2, 3), kind)
+    x = Tensor(data.T if turned else data, requires_grad=asks)
+    empty = empty_maker(x)
+    assert (empty is None) is (turned or kind == "float16")
+    if empty:
+        made, flat = empty()
+        flat[:] = np.arange(6)
+        assert (made.dtype, made.requires_grad, made.data.tolist()) == (kind, asks, [[0, 1, 2], [3, 4, 5]])
+
+
+@pytest.mark.parametrize("asks", [True, False])
 @pytest.mark.parametrize("parameter_asks", [True, False])
 def test_all_second_derivatives_are_compared_whether_tensors_ask_for_gradients_or_not(in_torch, asks, parameter_asks):
     x, parameter = random_tensor(requires_grad=asks), random_tensor(requires_grad=parameter_asks)
