@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from .engine import Value, graph_nodes, topological_order
+from .gradients import contributions
 from .picture import RenderError, draw_dot
-from .picture.text import columns
+from .picture.text import columns, drawn
 from .text.expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
 from .text.words import WORDS, language
 
@@ -252,20 +253,34 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
 
     backward: list[list[str]] = []
     so_far: dict[Value, float] = defaultdict(float)
+    sent = contributions(root)
+    reached = {root, *(node.parents[slot] for node, slot in sent)}
     for node in topological_order(root):
-        for parent, partial in zip(node.parents, node.partials, strict=True):
-            if parent.requires_grad:
-                before, contribution = so_far[parent], node.grad * partial
-                so_far[parent] += contribution
-                shown = [_number(x) for x in (partial, node.grad, contribution)]
-                narration = words["narrate_edge"].format(
-                    name=name(parent),
-                    before=_number(before),
-                    local=_number(partial),
-                    upstream=_number(node.grad),
-                    after=_number(so_far[parent]),
-                )
-                backward.append([str(len(backward) + 1), name(node), name(parent), *shown, narration])
+        assert node.op is not None
+        for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
+            if not parent.requires_grad:
+                continue
+            before, contribution = so_far[parent], sent.get((node, slot), 0.0)
+            so_far[parent] += contribution
+            local, upstream = _number(partial), _number(node.grad)
+            template = "narrate_edge"
+            if node not in reached:
+                template, upstream = "narrate_unreached", "-"
+            elif not node.op.propagates_gradient_to(slot):
+                template = "narrate_still"
+            elif (node, slot) not in sent:
+                template, local = "narrate_unselected", words["unselected"]
+            narration = words[template].format(
+                name=name(parent),
+                node=name(node),
+                op=drawn(node.op.notation.symbol),
+                before=_number(before),
+                local=local,
+                upstream=upstream,
+                after=_number(so_far[parent]),
+            )
+            row = [name(node), name(parent), local, upstream, _number(contribution), narration]
+            backward.append([str(len(backward) + 1), *row])
     yield ""
     yield words["cli_backward"].format(root=name(root))
     yield from _aligned([words["cli_backward_columns"].split("|"), *backward])

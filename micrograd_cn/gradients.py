@@ -7,7 +7,8 @@ graph of the gradient on its way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias, overload
 
 from . import ops
@@ -16,7 +17,7 @@ from .graph import context
 from .graph.anomaly import describe
 from .ops.operation import Op
 
-__all__ = ["Reach", "SymbolicEdge", "contribution_through", "gradients", "paths", "symbolic_edges"]
+__all__ = ["Reach", "SymbolicEdge", "contribution_through", "contributions", "gradients", "paths", "symbolic_edges"]
 
 # The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
 # unselected, the function from an upstream gradient to its contribution. The partial is a `Value`, or a float where it
@@ -79,17 +80,54 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
                     if x in relevant:
                         terms[x].append(term)
                 continue
-            for x, edge in symbolic_edges(node, relevant):
-                reach.spread(node, x, edge)
-                contribution = contribution_through(edge, upstream, reach, node)
-                if contribution is not None:
-                    terms[x].append(contribution)
+            # What nothing reaches sends nothing, so no number that its edges are computed with is an anomaly.
+            with _unchecked() if check and not reach.finds(node) else nullcontext():
+                for x, edge in symbolic_edges(node, relevant):
+                    reach.spread(node, x, edge)
+                    contribution = contribution_through(edge, upstream, reach, node)
+                    if contribution is not None:
+                        terms[x].append(contribution)
     found = [_sum_of_terms(terms, x) for x in inputs]
     if check:
         for g, x in zip(found, inputs, strict=True):
             _check_gradient(g, x)
     if create_graph:
         return [g if isinstance(g, Value) else constant(g) for g in found]
+    return found
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Record operations without the checks of `detect_anomaly`."""
+    owner = object()
+    context.enter(owner, detect_anomaly=False)
+    try:
+        yield
+    finally:
+        context.leave(owner)
+
+
+def contributions(root: Value) -> dict[tuple[Value, int], float]:
+    """Return what `root.backward()` sends along each edge, by the node that sends and the operand's slot.
+
+    A contribution is the local derivative times the `grad` that the node has now. An edge along which nothing flows has
+    no entry: it leads to a constant or to an operand that was not selected, or no gradient reaches the node.
+
+    >>> x = Value(-1)
+    >>> y = x.relu()
+    >>> z = y + x
+    >>> z.backward()
+    >>> contributions(z) == {(z, 0): 1.0, (z, 1): 1.0}
+    True
+    """
+    found: dict[tuple[Value, int], float] = {}
+    reached = {root}
+    for node in topological_order(root):
+        if node in reached:
+            for slot, (x, partial) in enumerate(zip(node.parents, node._partials, strict=True)):
+                if partial is not None and x.requires_grad:
+                    found[node, slot] = (node.grad or 0.0) * partial
+                    reached.add(x)
     return found
 
 
@@ -144,6 +182,11 @@ class Reach:
     def is_certain(self, node: Value) -> bool:
         """Return whether a gradient reaches a node, whatever is selected."""
         return node in self._certain
+
+    def finds(self, node: Value) -> bool:
+        """Return whether something reaches a node, with the numbers that the graph has now."""
+        found = self.of(node)
+        return (found._data if isinstance(found, Value) else found) != 0.0
 
     def of(self, node: Value) -> Any:
         """Return a `Value` or float that is 0 if nothing reaches a node, and more than 0 if something does."""

@@ -167,16 +167,47 @@ def test_the_table_is_what_backward_does(f):
     _name_steps(root, {leaf.label for leaf in leaves})
     lines = list(_tables(root, WORDS["en"]))
     rows = backward_rows("value\n\n" + "\n".join(lines))
-    edges = [
-        (partial, node.grad, node.grad * partial)
-        for node in topological_order(root)
-        for parent, partial in zip(node.parents, node.partials, strict=True)
-        if parent.requires_grad
-    ]
-    assert [row[3:6] for row in rows] == [[f"{x + 0.0:.6g}" for x in edge] for edge in edges]
-    last = {row[2]: row[6].rpartition(" = ")[2] for row in rows}
+    edges, reached = [], {root}
+    for node in topological_order(root):
+        for parent, partial in zip(node.parents, node._partials, strict=True):
+            if parent.requires_grad:
+                flows = node in reached and partial is not None
+                reached |= {parent} if flows else set()
+                upstream = f"{node.grad + 0.0:.6g}" if node in reached else "-"
+                edges.append([upstream, f"{node.grad * partial + 0.0:.6g}" if flows else "0"])
+    assert [row[4:6] for row in rows] == edges
+    last = {row[2]: re.search(r" = (\S+)$|stays (\S+):", row[6]).group(1, 2) for row in rows}
+    last = {name: sum_ or stays for name, (sum_, stays) in last.items()}
     for leaf in leaves:
         assert last.get(leaf.label, "0") == f"{leaf.grad + 0.0:.6g}"
+
+
+NOTHING = "{name}.grad stays 0: nothing flows to {name}, because {reason}".format
+SELECTED = {
+    ("sqrt(relu(x))", "en"): [
+        ["1", "v2", "v1", "inf", "1", "inf", "v1.grad: 0 + (local inf × upstream 1) = inf"],
+        ["2", "v1", "x", "not selected", "inf", "0", NOTHING(name="x", reason="relu did not select it")],
+    ],
+    ("sqrt(relu(x))", "zh"): [
+        ["1", "v2", "v1", "inf", "1", "inf", "v1.grad：0 + (局部导数 inf × 上游梯度 1) = inf"],
+        ["2", "v1", "x", "未选中", "inf", "0", "x.grad 仍为 0：relu 没有选中 x，没有梯度传给它"],
+    ],
+    ("where(0, sqrt(x), 0)", "en"): [
+        ["1", "v2", "v1", "not selected", "1", "0", NOTHING(name="v1", reason="where did not select it")],
+        ["2", "v1", "x", "nan", "-", "0", NOTHING(name="x", reason="no gradient reached v1")],
+    ],
+    ("log(step(x))", "en"): [
+        ["1", "v2", "v1", "inf", "1", "inf", "v1.grad: 0 + (local inf × upstream 1) = inf"],
+        ["2", "v1", "x", "0", "inf", "0", "x.grad stays 0: the derivative of step with respect to x is 0 everywhere"],
+    ],
+}
+
+
+@pytest.mark.parametrize(("text", "lang"), SELECTED)
+def test_the_table_says_why_nothing_flows_to_an_operand(run, text, lang):
+    _, out, _ = run(text, "x=-1", "--lang", lang)
+    assert backward_rows(out) == SELECTED[text, lang]
+    assert out.endswith("x.grad = 0.0\n")
 
 
 # What it refuses.

@@ -274,6 +274,17 @@ def test_every_convention_stands_in_both_languages():
 
 
 @both
+def test_what_operations_pass_to_operands_that_they_do_not_select(lang):
+    heading = {"en": ("operation", "nothing flows to"), "zh": ("运算", "没有梯度传给")}[lang]
+    rows = table(TEXTS[f"demos.{lang}"], *heading)
+    assert [code(name) for name, *_ in rows] == [op.name for op in OPS.values() if op.selects]
+    public = {name: getattr(micrograd_cn, name) for name in micrograd_cn.__all__}
+    for name, _, source, derivative in rows:
+        assert code(name) in source
+        assert outcome(code(source), public | {"grad": functional.grad}) == code(derivative)
+
+
+@both
 def test_the_number_of_operations_is_the_tables(lang):
     assert f"{len(OPS)} {'operations' if lang == 'en' else '种运算'}" in TEXTS[lang]
 

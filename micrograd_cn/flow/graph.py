@@ -94,11 +94,13 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
 
     `row` names its functions in JavaScript, and is None if the operation cannot be written as a formula. `text` is how
     a formula is written, and `written` the same in full if `text` leaves operands out. `still` has the operand slots
-    that no gradient flows to. `listed` is there if a Python program can import the operation from the package.
+    that no gradient flows to. `selects` is there if the operation selects among operands, and has the slots to which no
+    gradient flows where the local derivative is 0. `listed` is there if a Python program can import the operation from
+    the package.
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())
-    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0], 'listed': True}
+    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0], 'selects': [1, 2], 'listed': True}
     """
     try:
         row = rows.add(op, count)
@@ -109,6 +111,9 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
     still = [slot for slot in range(count) if not op.propagates_gradient_to(slot)]
     facts: dict[str, Any] = {"row": row, "symbol": drawn(op.notation.symbol), "text": text, "still": still}
+    if op.selects:
+        chosen = enumerate(op.selection((0.0,) * count))
+        facts["selects"] = [slot for slot, contribution in chosen if contribution and slot not in still]
     if OPS.get(op.name) is op:
         facts["listed"] = True
     return facts if text == written else facts | {"written": written}

@@ -22,7 +22,8 @@ HERE = Path(__file__).parent
 # The page folds a graph and cuts labels at the same sizes as a picture.
 LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES, "most": MOST_BOXES, "label": LONGEST_LABEL}
 # The page shares these words with pictures and the command line.
-SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")
+NARRATED = ("narrate_edge", "narrate_unselected", "narrate_unreached")
+SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "unselected", *NARRATED)
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:

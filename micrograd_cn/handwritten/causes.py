@@ -7,6 +7,7 @@ If several kinds match, the likeliest is the one that explains most of the wrong
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from .comparison import Comparison, Contribution
 
 __all__ = ["Cause", "likeliest"]
 
-KINDS = ("left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
+KINDS = ("multiplied", "left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
 # The search is limited, because the combinations of contributions are exponentially many.
 MOST_NODES = 100  # nodes at which mistakes are tried
 MOST_TERMS = 8  # contributions of which all subsets are tried
@@ -86,6 +87,10 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
     def gives(*terms: float) -> bool:
         return comparison.same(node, theirs, ieee.sum(*terms))
 
+    for c in sent:
+        if not c.flows and math.isnan(c.product) and gives(*[other.product for other in sent]):
+            yield Cause("multiplied", about=c)
+            break
     expected = comparison.expected(node)
     only_root = all(c.user is comparison.root for c in sent)
     if expected and (only_root or all(other.op is None for other in comparison.wrong)):

@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from ..engine import Value, topological_order
+from ..gradients import contributions
 from ..ops import ieee
 from .opaque import Opaque
 
@@ -30,10 +31,16 @@ class Contribution(NamedTuple):
     slot: int
     local: float
     upstream: float
+    flows: bool  # whether anything is sent: not if the user did not select the operand, or if no gradient reached it
 
     @property
     def value(self) -> float:
-        """Return local derivative × upstream gradient."""
+        """Return local derivative × upstream gradient; 0 if nothing is sent."""
+        return self.product if self.flows else 0.0
+
+    @property
+    def product(self) -> float:
+        """Return local derivative × upstream gradient, which may be 0 × inf if nothing is sent."""
         return self.local * self.upstream
 
     @property
@@ -49,6 +56,7 @@ class Comparison:
         received: the contributions to each node. Those of users near the root come first.
         wrong: the nodes whose gradient is not the sum of their contributions, although nothing above them is wrong.
             Those near the root come first.
+        reached: the nodes that a gradient reaches.
         unknown: the operations whose local derivatives are not known, each with a node that it made.
 
     >>> x = Value(2)
@@ -65,13 +73,15 @@ class Comparison:
         self.received: dict[Value, list[Contribution]] = defaultdict(list)
         self.nodes = {root: None} | dict.fromkeys(self.order)
         self.unknown: dict[Opaque, Value] = {}
+        sent = contributions(root)
+        self.reached = {root, *(node.parents[slot] for node, slot in sent)}
         for node in self.order:
             if isinstance(node.op, Opaque) and node.op.reason:
                 self.unknown[node.op] = node
             for slot, (x, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
                 if x.requires_grad:
                     self.nodes.setdefault(x)
-                    self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0))
+                    self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0, (node, slot) in sent))
         self.wrong: list[Value] = []
         self.tainted: dict[Value, None] = {}  # wrong nodes, and all nodes below them
         self.doubtful: set[Value] = set()  # nodes below one that cannot be compared
@@ -111,7 +121,9 @@ class Comparison:
             return False
         relative = max(TOLERANCE, ROUNDINGS * self.unit)
         allowed = relative if node is self.root else 2.0**-1070
-        for user, _, local, upstream in self.received.get(node, []):
+        for user, _, local, upstream, flows in self.received.get(node, []):
+            if not flows:
+                continue
             absolute = 0.0 if user.op and user.op.notation.precedence else 8 * self.unit
             allowed += relative * abs(local) * abs(upstream) + absolute * abs(upstream)
         return abs(x - y) <= allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from ..engine import Value
@@ -119,8 +120,23 @@ def not_compared(comparison: Comparison) -> str:
 def _received(comparison: Comparison, node: Value) -> list[str]:
     sent = comparison.received[node]
     shown = sent if len(sent) <= MOST_LINES else sent[: MOST_LINES - 1]
-    lines = [f"    from {_source(c)}: {_number(c.local)} × {_number(c.upstream)} = {_number(c.value)}" for c in shown]
+    lines = [f"    from {_source(c)}: {_product(comparison, c)}" for c in shown]
     return lines + [f"    ... and {len(sent) - len(shown)} more"] * (len(shown) < len(sent))
+
+
+def _product(comparison: Comparison, c: Contribution) -> str:
+    if not c.flows and math.isnan(c.product):
+        return f"nothing, because {_why_nothing(comparison, c, 'it')}"
+    return f"{_number(c.local)} × {_number(c.upstream)} = {_number(c.value)}"
+
+
+def _why_nothing(comparison: Comparison, c: Contribution, user: str) -> str:
+    assert c.user.op is not None
+    if c.user not in comparison.reached:
+        return f"no gradient reached {user}"
+    if c.user.op.propagates_gradient_to(c.slot):
+        return f"{c.user.op.notation.symbol!r} did not select this operand"
+    return "this derivative is 0 everywhere"
 
 
 def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
@@ -139,6 +155,8 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
         return _some(sent, cause)
     assert c is not None
     user = _named(c.user)
+    if cause.kind == "multiplied":
+        return f"{_number(c.local)} × {_number(c.upstream)} is nan; {_why_nothing(comparison, c, user)}, so add nothing"
     if cause.kind == "early":
         arrived = len(comparison.received[c.user])
         return (

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..engine import Value, graph_nodes, topological_order
+from ..gradients import contributions
 from ..graph.groups import Group
 
 # Up to so many boxes and edges, a graph is readable and not folded further. Up to so many boxes, an edge shows its
@@ -36,6 +37,7 @@ class Edge:
     slots: list[tuple[Value, int]]
     contributions: list[float]
     constant: bool
+    flows: bool  # whether anything flows along a slot; if not, the contribution of 0 stands for nothing
 
     @property
     def size(self) -> float:
@@ -63,23 +65,24 @@ class Flow:
         self.received: dict[Value, list[float]] = defaultdict(list)
         merged: dict[tuple[str, str], Edge] = {}
         self.edges: list[Edge] = []
+        sent = contributions(root)
         for node in reversed(interior):
             target = self.box_of[node]
-            assert node.op is not None
             for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-                flows = parent.requires_grad and node.op.propagates_gradient_to(slot)
-                contribution = (node.grad or 0.0) * partial if flows else 0.0
+                flows = (node, slot) in sent
+                contribution = sent.get((node, slot), 0.0)
                 if parent.requires_grad:
                     self.received[parent].append(contribution)
                 source = self.box_of[parent]
                 if source is target:
                     continue
-                edge = Edge(source, target, partial, [(node, slot)], [contribution], not parent.requires_grad)
+                edge = Edge(source, target, partial, [(node, slot)], [contribution], not parent.requires_grad, flows)
                 if source.group or target.group:
                     known = merged.setdefault((source.name, target.name), edge)
                     if known is not edge:
                         known.slots.append((node, slot))
                         known.contributions.append(contribution)
+                        known.flows |= flows
                         continue
                 self.edges.append(edge)
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0

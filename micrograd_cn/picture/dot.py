@@ -45,9 +45,10 @@ def draw_dot(
 
     An edge stands for one operand slot. Its label has the local derivative, and the contribution that the edge carries
     to the operand: the local derivative times the gradient of the result. The larger a contribution, the wider is its
-    edge. The colour is the sign, and a dashed grey edge carries 0. Arrows point the way the gradient flows. Before
-    `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages too, which its viewer
-    chooses (`prefers-color-scheme`).
+    edge. The colour is the sign, and a dashed grey edge carries 0. It says "nothing" where the product would be nan,
+    such as 0 × inf, but nothing flows, because the operation did not select the operand. Arrows point the way the
+    gradient flows. Before `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages
+    too, which its viewer chooses (`prefers-color-scheme`).
 
     Nodes of a class of your own are drawn too, if they keep `data`, `grad`, the operands in `_prev` and the name of the
     operation in `_op`. The gradients are those that your class computed, and the local derivatives are the table's. If
@@ -211,7 +212,9 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
     elif few and not several:
         rows.append(Text(f"× {number(edge.partial + 0.0)}", WORD, QUIET))
     if flow.ran and some and not several:
-        rows.append(Text(signed(contribution), SENT, colour, bold=True))
+        product = (edge.slots[0][0].grad or 0.0) * edge.partial
+        text = words["nothing"] if not edge.flows and math.isnan(product) else signed(contribution)
+        rows.append(Text(text, SENT, colour, bold=True))
     look = {"label": edge_label(rows)} if rows else {}
     if not flow.ran:
         return look | {"color": QUIET}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, detect_anomaly, gradients, no_grad
+from micrograd_cn import Value, detect_anomaly, gradients, less, maximum, no_grad, relu, take, where
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,23 @@ def test_detect_anomaly_also_watches_inside_no_grad_and_lets_finite_graphs_pass(
         with no_grad(), pytest.raises(FloatingPointError, match="log"):
             (x - 2).log()
     assert x.grad == 4.5
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: where(0.0, x.sqrt(), x),
+        lambda x: where(less(1.0, x), x.sqrt(), x) + x.relu(),
+        lambda x: take([x, x.sqrt()], 0),
+        lambda x: maximum(x.sqrt(), 1.0),
+        lambda x: relu(-x.sqrt()),
+    ],
+)
+def test_detect_anomaly_lets_pass_what_flows_nowhere(f):
+    x = Value(0, "x")
+    with detect_anomaly():
+        y = f(x)
+        y.backward()
+        [first] = gradients(y, [x], create_graph=True)
+        assert (first.data, gradients(y, [x])) == (x.grad, [x.grad])
+        assert gradients(first, [x]) == [0.0]

@@ -441,3 +441,35 @@ def test_many_contributions_and_many_unknown_operations_stay_short():
     right(z)
     x.grad = -1.0
     assert "... and 27 more" in message(z)
+
+
+# Operands that are not selected
+
+
+def test_a_product_with_0_where_nothing_flows_is_named():
+    x = Named(-1.0)
+    h = Named(0.0, (x,), (0.0,), "relu")
+    y = Named(0.0, (h,), (math.inf,), "sqrt")
+    x.label = "x"
+    right(y)  # multiplies every local derivative by the upstream gradient
+    assert message(y) == (
+        "the first gradient that differs, going back from the root, is that of the leaf x = -1\n"
+        "  it is nan, and should be 0, the sum of local derivative × upstream gradient:\n"
+        "    from relu(x): nothing, because 'relu' did not select this operand\n"
+        "  likely cause: 0 × inf is nan; 'relu' did not select this operand, so add nothing"
+    )
+    x.grad = 0.0
+    assert message(y) == ""
+
+
+def test_a_product_with_inf_below_what_was_not_selected_is_named():
+    x, z = Named(0.0), Named(3.0)
+    h = Named(0.0, (x,), (math.inf,), "sqrt")
+    y = Named(3.0, (h, z), (0.0, 1.0), "maximum")
+    x.label, h.label, z.label = "x", "h", "z"
+    right(y)
+    found = message(y)
+    assert "from h = sqrt(x): nothing, because no gradient reached it" in found
+    assert "likely cause: inf × 0 is nan; no gradient reached h = sqrt(x), so add nothing" in found
+    x.grad = 0.0
+    assert message(y) == ""

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from micrograd_cn import Value, draw_dot
+from micrograd_cn import Value, draw_dot, where
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.optim import clip_grad_norm
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
+from micrograd_cn.text.words import WORDS
 
 from .svg import SVG, box, course, elements, neuron, parsed, points, shapes, texts
 
@@ -226,6 +227,20 @@ def test_a_dead_relu_is_dashed_and_grey():
     assert lines["× 0 0"].get("stroke-dasharray")
     assert lines["× 0 0"].get("stroke") == ZERO
     assert not lines["× 3 +3"].get("stroke-dasharray")
+
+
+@pytest.mark.parametrize(("lang", "nothing"), [("en", "nothing"), ("zh", "不传梯度")])
+def test_no_product_of_0_and_inf_is_drawn_where_nothing_flows(lang, nothing):
+    x = Value(-1, "x")
+    y = x.relu().sqrt() + where(0.0, x.sqrt(), x)
+    y.backward()
+    picture = draw_dot(y, lang=lang)
+    lines = {" ".join(texts(g)): next(g.iter(f"{SVG}path")) for g in elements(picture, "edge") if texts(g)}
+    for label in (f"× 0 {nothing}", f"× nan {nothing}", "× 0 0"):
+        assert lines[label].get("stroke-dasharray")
+        assert lines[label].get("stroke") == ZERO
+    assert not lines["× inf +inf"].get("stroke-dasharray")
+    assert texts(box(picture, "x"))[-2:] == [f"{WORDS[lang]['grad']} 1", "= 0 + 1 + 0"]
 
 
 @pytest.mark.parametrize(

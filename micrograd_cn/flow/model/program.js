@@ -6,6 +6,7 @@
 // has the offsets of all.
 
 import { forward, partials } from "../rows.js";
+import { sendsTo } from "../stepper/graph.js";
 import { page } from "../stepper/page.js";
 
 export class Program {
@@ -38,7 +39,7 @@ export class Program {
   // Record an operation of places and constants. Operations of sequences follow below.
   apply(name, operands) {
     const places = operands.map(x => this.operand(x)), facts = page.operations[name];
-    return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], blocked: facts.still });
+    return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], facts });
   }
 
   // Record the sum of products of two sequences of places.
@@ -141,17 +142,19 @@ const FORWARD = {
 };
 
 const BACKWARD = {
-  map(data, grad, { first, count, base, step, slopes, blocked }) {
+  map(data, grad, { first, count, base, step, slopes, facts }) {
     for (let i = count - 1; i >= 0; i--) {
       const y = data[first + i], upstream = grad[first + i];
-      if (base.length === 1) grad[base[0] + i * step[0]] += upstream * slopes(y, data[base[0] + i * step[0]])[0];
-      else if (base.length === 2) {
+      if (base.length === 1) {
+        const [local] = slopes(y, data[base[0] + i * step[0]]);
+        if (sendsTo(facts, 0, local)) grad[base[0] + i * step[0]] += upstream * local;
+      } else if (base.length === 2) {
         const a = base[0] + i * step[0], b = base[1] + i * step[1], local = slopes(y, data[a], data[b]);
-        if (!blocked.includes(0)) grad[a] += upstream * local[0];
-        if (!blocked.includes(1)) grad[b] += upstream * local[1];
+        if (sendsTo(facts, 0, local[0])) grad[a] += upstream * local[0];
+        if (sendsTo(facts, 1, local[1])) grad[b] += upstream * local[1];
       } else {
         const local = slopes(y, ...base.map((x, k) => data[x + i * step[k]]));
-        base.forEach((x, k) => blocked.includes(k) || (grad[x + i * step[k]] += upstream * local[k]));
+        base.forEach((x, k) => sendsTo(facts, k, local[k]) && (grad[x + i * step[k]] += upstream * local[k]));
       }
     }
   },

@@ -2,6 +2,7 @@
 
 import { Random } from "./random.js";
 import { forward, partials } from "../rows.js";
+import { sendsTo } from "../stepper/graph.js";
 import { page } from "../stepper/page.js";
 
 // Draw weights as micrograd_cn/init.py does.
@@ -24,10 +25,12 @@ export class Network {
     const value = forward[activation], slopes = partials[activation];
     this.value = x => value(x, ...defaults);
     this.slope = (y, x) => slopes(y, x, ...defaults)[0];
+    this.facts = page.operations[activation];
     this.extra = defaults;
     this.layers = sizes.slice(1).map((nout, i) => ({
       nin: sizes[i], nout, last: i === sizes.length - 2,
       sums: new Float64Array(nout), out: new Float64Array(nout), back: new Float64Array(nout),
+      reached: new Uint8Array(nout), // whether a gradient has arrived; a neuron that none reaches sends nothing
     }));
     let count = 0;
     for (const layer of this.layers) {
@@ -61,12 +64,17 @@ export class Network {
   // output.
   backward(inputs, upstream) {
     this.layers.at(-1).back[0] = upstream;
+    this.layers.at(-1).reached[0] = 1;
     for (let l = this.layers.length - 1; l >= 0; l--) {
-      const { nin, nout, first, last, sums, out, back } = this.layers[l];
+      const { nin, nout, first, last, sums, out, back, reached } = this.layers[l];
       const below = l ? this.layers[l - 1] : null, before = below ? below.out : inputs;
       below?.back.fill(0);
+      below?.reached.fill(0);
       for (let j = 0; j < nout; j++) {
-        const at = first + j * (nin + 1), d = last ? back[j] : back[j] * this.slope(out[j], sums[j]);
+        const slope = last ? 1 : this.slope(out[j], sums[j]);
+        if (!reached[j] || !(last || sendsTo(this.facts, 0, slope))) continue;
+        const at = first + j * (nin + 1), d = back[j] * slope;
+        below?.reached.fill(1);
         for (let i = 0; i < nin; i++) {
           this.grad[at + i] += d * before[i];
           if (below) below.back[i] += d * this.data[at + i];

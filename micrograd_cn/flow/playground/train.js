@@ -4,24 +4,28 @@ import { Network } from "./network.js";
 import { Random } from "./random.js";
 import { updates } from "./updates.js";
 import { forward, partials } from "../rows.js";
+import { sendsTo } from "../stepper/graph.js";
 import { reversed } from "../stepper/lists.js";
 import { page } from "../stepper/page.js";
 
-// Return the loss of one output and its derivative. flow/playground.py says what the steps are.
+// Return the loss of one output and its derivative, which is null if no gradient reaches the output. flow/playground.py
+// says what the steps are.
 function lossOf(steps, output) {
-  const data = [output], local = [];
+  const data = [output], local = [], known = [];
   for (const [name, operands] of steps) {
-    const facts = page.operations[name], { row } = Array.isArray(facts) ? facts[operands.length] : facts;
+    const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed, { row } = facts;
     const xs = operands.map(x => (Array.isArray(x) ? x[0] : data[x]));
     const y = forward[row](...xs);
     data.push(y);
+    known.push(facts);
     local.push(partials[row](y, ...xs));
   }
-  const back = new Float64Array(data.length);
+  const back = new Array(data.length).fill(null); // null where no gradient has arrived
   back[data.length - 1] = 1;
   for (let k = steps.length - 1; k >= 0; k--) {
+    if (back[k + 1] === null) continue;
     steps[k][1].forEach((x, slot) => {
-      if (!Array.isArray(x)) back[x] += back[k + 1] * local[k][slot];
+      if (!Array.isArray(x) && sendsTo(known[k], slot, local[k][slot])) back[x] += back[k + 1] * local[k][slot];
     });
   }
   return [data.at(-1), back[0]];
@@ -82,7 +86,7 @@ export class Trainer {
     for (const i of samples) {
       const { inputs, label } = points[i], [each, slope] = lossOf(loss.steps[label], network.forward(inputs));
       total += each;
-      network.backward(inputs, share * slope);
+      if (slope !== null) network.backward(inputs, share * slope);
     }
     return total * share;
   }

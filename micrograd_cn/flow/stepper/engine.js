@@ -1,7 +1,7 @@
 // Compute a graph's numbers and its gradients, in the same order and by the same formulas as Value.backward().
 
 import { forward, partials } from "../rows.js";
-import { flowsTo, isLeaf } from "./graph.js";
+import { flowsTo, isLeaf, sendsTo } from "./graph.js";
 import { reversed } from "./lists.js";
 
 // Return the data and the partials of every node, computed from the data of the leaves. With `held`, one operand slot
@@ -59,6 +59,7 @@ export function replayed(graph, numbers, moves, done) {
     arrived: new Float64Array(graph.nodes.length),
     terms: graph.nodes.map(() => NO_TERMS),
     sent: new Array(graph.slotCount),
+    reached: new Uint8Array(graph.nodes.length), // whether a gradient has arrived in this pass, so the node sends
     passes: 0, // backward passes since the last zero_grad()
     began: false,
     zeroed: false,
@@ -73,14 +74,17 @@ function apply(graph, numbers, state, { kind, node, slot }) {
   if (kind === "forward") state.known[node] = true;
   else if (kind === "send") {
     const parent = graph.nodes[node].parents[slot];
-    const contribution = gradient(state, node) * numbers.partials[node][slot];
+    const partial = numbers.partials[node][slot];
+    const flows = state.reached[node] && sendsTo(graph.nodes[node], slot, partial);
+    const contribution = flows ? gradient(state, node) * partial : 0;
+    if (flows) state.reached[parent] = 1;
     state.arrived[parent] += contribution;
     addTerm(state, parent, contribution);
     state.sent[graph.nodes[node].slots + slot] = contribution;
   } else {
     graph.nodes.forEach((other, i) => {
       state.before[i] = kind === "seed" && isLeaf(other) ? gradient(state, i) : 0;
-      state.arrived[i] = 0;
+      state.arrived[i] = state.reached[i] = 0;
       state.terms[i] = NO_TERMS;
     });
     state.sent.fill(undefined);
@@ -88,7 +92,7 @@ function apply(graph, numbers, state, { kind, node, slot }) {
     state.began = kind === "seed";
     state.passes = kind === "zero" ? 0 : state.passes + 1;
     if (kind === "seed") {
-      state.arrived[node] = 1;
+      state.arrived[node] = state.reached[node] = 1;
       addTerm(state, node, 1);
     }
   }
@@ -101,6 +105,14 @@ function addTerm(state, i, term) {
 
 export function gradient(state, i) {
   return state.before[i] === 0 ? state.arrived[i] : state.arrived[i] + state.before[i];
+}
+
+// Return why nothing flows from a node to an operand: the operand is "unselected", or the node is "unreached". Return
+// null if something flows, or if that is not known yet.
+export function whyNothing({ graph, numbers, state }, node, slot) {
+  if (!state.known[node]) return null;
+  if (!sendsTo(graph.nodes[node], slot, numbers.partials[node][slot])) return "unselected";
+  return state.sent[graph.nodes[node].slots + slot] !== undefined && !state.reached[node] ? "unreached" : null;
 }
 
 // Return whether a node has a gradient to show.

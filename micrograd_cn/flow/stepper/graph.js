@@ -73,6 +73,10 @@ function topologicalOrder(graph) {
 export const receiver = (graph, { node, slot }) => graph.nodes[node].parents[slot];
 export const isNamed = node => !/^v\d/.test(node.name);
 
+// Return whether an operation sends anything to an operand, given the local derivative. An operand that it did not
+// select gets nothing: not even the upstream gradient times 0, which is nan if that gradient is infinite.
+export const sendsTo = (op, slot, partial) => !(op.still.includes(slot) || (partial === 0 && op.selects?.includes(slot)));
+
 export const flowsTo = (graph, node, slot) => graph.nodes[node.parents[slot]].gets && !node.still.includes(slot);
 
 // List the children of each group, which are groups and nodes. If there are too many, group them into parts.

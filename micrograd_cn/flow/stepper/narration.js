@@ -1,6 +1,6 @@
 // Tell what a step does, in one or two sentences.
 
-import { earlierGradient, gradient } from "./engine.js";
+import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { flowsTo, isLeaf, isNamed, receiver } from "./graph.js";
 import { called } from "./labels.js";
 import { partName } from "./parts.js";
@@ -80,10 +80,13 @@ function foldedSentence({ shape, graph, state }, words, step) {
   return filledApart(words.at_send_part, told);
 }
 
-function sendSentences({ graph, numbers, state }, words, { moves: [move] }, asked) {
-  const i = receiver(graph, move), name = called(graph.nodes[i].name);
-  const sentence = filled(words.narrate_edge, {
+function sendSentences(view, words, { moves: [move] }, asked) {
+  const { graph, numbers, state } = view, i = receiver(graph, move), name = called(graph.nodes[i].name);
+  const nothing = whyNothing(view, move.node, move.slot), sender = graph.nodes[move.node];
+  const sentence = filled(words[`narrate_${nothing ?? "edge"}`], {
     name,
+    node: called(sender.name),
+    op: sender.symbol,
     before: shown(earlierGradient(state, i)),
     local: shown(numbers.partials[move.node][move.slot]),
     upstream: shown(gradient(state, move.node)),
@@ -91,6 +94,7 @@ function sendSentences({ graph, numbers, state }, words, { moves: [move] }, aske
   });
   if (asked) return [sentence];
   const count = state.terms[i].length, total = graph.expected[i], leaf = isLeaf(graph.nodes[i]);
+  if (nothing && count === total) return [sentence];
   const template = count < total ? (leaf ? words.leaf_waiting : words.is_waiting) : leaf ? words.leaf_complete : words.is_complete;
   return [sentence, filled(template, { name, count, total })];
 }

@@ -93,7 +93,7 @@ export class Picture {
   update(view, words, active) {
     const largest = view.edges.reduce((most, { size }) => (Number.isFinite(size) ? Math.max(most, Math.abs(size)) : most), 0);
     view.edges.forEach((facts, i) => {
-      const share = largest && Number.isFinite(facts.size) ? Math.abs(facts.size) / largest : 1;
+      const share = facts.size === 0 ? 0 : largest && Number.isFinite(facts.size) ? Math.abs(facts.size) / largest : 1;
       const width = EDGE_WIDTHS[0] + (EDGE_WIDTHS[1] - EDGE_WIDTHS[0]) * (facts.size === null ? 0 : share);
       const now = { ...facts, width, active: active.edges.has(i), words };
       if (isNew(this.edges[i], now)) updateEdge(this.edges[i], now);
@@ -120,7 +120,8 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
   label.setAttribute("class", `label ${look}`);
   group.setAttribute("data-contribution", size === null ? "" : exact(size));
   drawArrow(line, head, points, width, size !== null, vertical);
-  const told = [["local", facts.partial], ["upstream", facts.upstream], ["contribution", size]].filter(([, x]) => x !== null);
+  const derivative = facts.nothing === "unselected" ? words.unselected : facts.partial;
+  const told = [["local", derivative], ["upstream", facts.upstream], ["contribution", size]].filter(([, x]) => x !== null);
   for (const title of titles) title.textContent = tip(`${facts.source} → ${facts.target}`, told, words);
   if (!local || constant) return;
   const [factor, product] = edgeTexts(facts, words);
@@ -130,10 +131,11 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
 
 // Return the two texts of an edge: the local derivative and the contribution. For several edges drawn as one, these are
 // the number of edges and the norm of their contributions.
-function edgeTexts({ size, partial, count, constant, stops }, words) {
+function edgeTexts({ size, partial, count, constant, stops, undefinedProduct }, words) {
   if (constant) return ["", ""];
   if (count > 1) return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
-  return [partial === null ? "" : `× ${shown(partial)}`, size === null ? "" : stops ? words.stops : `${size > 0 ? "+" : ""}${shown(size)}`];
+  const sent = size === null ? "" : stops ? words.stops : undefinedProduct ? words.nothing : `${size > 0 ? "+" : ""}${shown(size)}`;
+  return [partial === null ? "" : `× ${shown(partial)}`, sent];
 }
 
 // The kinds of texts of these rows. All other rows have a word and its number.
@@ -173,7 +175,7 @@ function pressable(element, act) {
   });
 }
 
-// Return the text of a tooltip, which has the numbers with all their digits.
+// Return the text of a tooltip, which has the numbers with all their digits, and words as they are.
 function tip(name, told, words) {
-  return [name, ...told.map(([word, x]) => `${words[word]} ${exact(x)}`)].join("\n");
+  return [name, ...told.map(([word, x]) => `${words[word]} ${typeof x === "number" ? exact(x) : x}`)].join("\n");
 }

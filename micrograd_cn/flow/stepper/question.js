@@ -1,6 +1,6 @@
 // Ask the reader to predict a number, and decide whether the answer is right.
 
-import { earlierGradient, gradient } from "./engine.js";
+import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { receiver } from "./graph.js";
 import { shown } from "./text.js";
 
@@ -24,12 +24,14 @@ export function isRight(given, view, step) {
 }
 
 // Return how much the rounding of the question's numbers may change the step's number, to first order.
-function leftOpen({ graph, numbers, state }, { kind, node, moves: [move] }) {
+function leftOpen(view, { kind, node, moves: [move] }) {
+  const { graph, numbers, state } = view;
   let factors = []; // pairs of a number and the derivative with respect to it
   if (kind === "forward") factors = graph.nodes[node].parents.map((i, k) => [numbers.data[i], numbers.partials[node][k]]);
   else if (kind === "send") {
     const local = numbers.partials[node][move.slot], upstream = gradient(state, node);
-    factors = [[earlierGradient(state, receiver(graph, move)), 1], [local, upstream], [upstream, local]];
+    factors = [[earlierGradient(state, receiver(graph, move)), 1]];
+    if (!whyNothing(view, node, move.slot)) factors.push([local, upstream], [upstream, local]);
   }
   const errors = factors.map(([x, derivative]) => Math.abs(derivative) * Math.abs(x - Number(shown(x))));
   return errors.filter(Number.isFinite).reduce((total, error) => total + error, 0);

@@ -55,7 +55,7 @@ export function fillTables(view, words) {
       calledIn(view, view.shape.edges[i].source, words),
       calledIn(view, view.shape.edges[i].target, words),
       facts.count > 1 ? filled(words.edges_count, facts) : String(facts.slot + 1),
-      facts.partial,
+      facts.nothing === "unselected" ? words.unselected : facts.partial,
       facts.upstream,
       facts.size,
     ]),

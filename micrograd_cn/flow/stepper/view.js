@@ -1,6 +1,6 @@
 // Collect the facts about each box and each edge that the picture and the tables show.
 
-import { gradient, hasGradient, replayed } from "./engine.js";
+import { gradient, hasGradient, replayed, whyNothing } from "./engine.js";
 import { isLeaf } from "./graph.js";
 
 export function makeView(shape, numbers, moves, done) {
@@ -44,8 +44,10 @@ function boxFacts({ graph, numbers, state }, box) {
 }
 
 // Return the facts about an edge. `size` is the contribution, or the norm of several, or null until it is known.
-function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, constant }) {
-  const [[node, slot]] = slots, several = slots.length > 1;
+// `nothing` says why nothing flows along it. Then `size` is 0, but is not the product of the other two numbers.
+function edgeFacts(view, { source, target, slots, constant }) {
+  const { shape, graph, numbers, state } = view, [[node, slot]] = slots, several = slots.length > 1;
+  const nothing = several || constant ? null : whyNothing(view, node, slot);
   const sent = slots.map(([i, k]) => state.sent[graph.nodes[i].slots + k]).filter(sent => sent !== undefined);
   const size = sent.length === 0 ? null : several ? Math.hypot(...sent) : sent[0];
   return {
@@ -55,8 +57,10 @@ function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, co
     count: slots.length,
     constant,
     partial: several || constant || !state.known[node] ? null : numbers.partials[node][slot],
-    upstream: several || size === null ? null : gradient(state, node),
+    upstream: several || size === null || nothing === "unreached" ? null : gradient(state, node),
     size,
+    nothing,
+    undefinedProduct: nothing !== null && Number.isNaN(gradient(state, node) * numbers.partials[node][slot]),
     stops: size === 0 && !several && numbers.partials[node][slot] === 0 && gradient(state, node) !== 0,
     sign: size === null ? "" : size === 0 ? "zero" : several || size !== size ? "several" : size > 0 ? "plus" : "minus",
   };
