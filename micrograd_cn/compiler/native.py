@@ -50,8 +50,8 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
     Args:
         plan: the stages and places.
-        outputs: the instruction numbers of the outputs that the last part of phase SAMPLE shall store row by row. It
-            does so if it ends with a straight line, and if the outputs are not too many.
+        outputs: the instruction numbers of the outputs that the last part of phase SAMPLE shall store row by row. That
+            part stores them only if it ends with a straight line, and if there are not too many outputs.
     """
     schedule = plan.schedule
     found = {
@@ -165,7 +165,7 @@ class PartWriter(StraightLineWriter):
         self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
     def write_all(self, numbers: Iterable[int]) -> None:
-        """Write instructions one after the other."""
+        """Write instructions one after the other. For a long sum, store the value that it starts from."""
         for i in numbers:
             if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))

@@ -76,7 +76,7 @@ class Arrays:
         """Return C expressions for the values in one row, an expression for each column.
 
         Args:
-            rows: rows of equal length of instruction numbers.
+            rows: rows of instruction numbers, all of the same length.
             i: the C expression for the index of the row.
         """
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
@@ -221,7 +221,7 @@ def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) ->
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return contiguous places, from `first` on, for the elements of rows of equal length."""
+    """Return contiguous places, from `first` on, in as many rows and columns as `rows` has."""
     return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 

@@ -50,7 +50,8 @@ class File:
         lowering: the graph's instructions.
         inputs: the leaves that are inputs.
         outputs: the nodes that are computed.
-        named: the parameters by name, in the order of the array; by default the array has the program's order.
+        named: the parameters by name, in the order that they have in the C arrays. By default this is the order of the
+            program.
         options: the options of the file.
     """
 

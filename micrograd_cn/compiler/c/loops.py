@@ -31,7 +31,7 @@ ARRAY_ORDER = {
     "total": 1,
     "input": 2,
 }  # of two factors, the one whose opcode has the lower rank here is made the left one; other opcodes have rank 3
-MIN_STRIDED_LOOP = 8  # so many instructions whose operands have constant strides are a loop of their own
+MIN_STRIDED_LOOP = 8  # at least so many instructions whose operands have constant strides are a loop of their own
 SPLIT_FACTORS = 4  # of the factors of a row or column of totals, only so many are checked for constant strides
 
 
@@ -42,7 +42,7 @@ class Loops(Arrays):
         text: the writer of what the functions of the file share.
         schedule: the instructions. Its code is changed: the factors of products are exchanged where this brings left
             factors into one array, and right factors into one array.
-        leaves: for the instruction numbers of parameters and inputs, their places.
+        leaves: a dict from the instruction numbers of parameters and inputs to their places.
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
@@ -60,7 +60,7 @@ class Loops(Arrays):
         )
 
     def assign_places(self, found: dict[int, Place]) -> None:
-        """Set the places of values, which are given by their instruction numbers."""
+        """Set the places of values; `found` is a dict from instruction numbers to places."""
         self.places.assign({i: address(place) for i, place in found.items()})
 
     # Instructions.

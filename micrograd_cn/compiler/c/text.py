@@ -54,7 +54,7 @@ static long {name}({number_type} x, long n)
 
 
 class Text:
-    """The functions and tables of one file, and how it writes numbers and expressions.
+    """Write the numbers and expressions of one C file, and collect the functions and tables that they need.
 
     Args:
         prefix: the prefix of all names.
@@ -76,7 +76,7 @@ class Text:
     # Numbers and expressions.
 
     def literal(self, x: float) -> str:
-        """Return a number as C text. In a file of floats it has as few digits as tell it from all other floats.
+        """Return a number as C text. A number of the C type float has as few digits as tell it from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)

@@ -33,7 +33,7 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # of `take`, its index included: with more operands it is a gather instead of selects
+MAX_SELECT_OPERANDS = 4  # operands of `take`, with its index; if there are more, it becomes a gather, not selects
 MAX_SPECIALIZATIONS = 4  # how often one formula is traced with known constant operands, which may make it simpler
 MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
 INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # these are part of a formula's opcode; others are its operands
@@ -41,7 +41,7 @@ MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being
 
 
 class FormulaCall(NamedTuple):
-    """How one instruction computes one result of a formula, if it is known which inputs depend on the row.
+    """How one instruction computes one result of a formula, given which inputs of the formula depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.

@@ -6,11 +6,11 @@ numbers of earlier instructions:
     ("constant", x)                 a float
     ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th value of a row
     ("seed",)                       where the gradient starts: 1 for each row
-    ("total", k)                    the mean over the rows of a batch of what the k-th total adds up
+    ("total", k)                    the k-th total, a sum over the rows of a batch, divided by the count of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
-    ("dot", pairs, terms)           the sum of the terms and of the products of the pairs, which FMA may compute
-    ("sum", pairs, terms)           the sum of the terms and of the products of the pairs, each product rounded
+    ("dot", pairs, terms)           the terms plus the products of the pairs; FMA may be used
+    ("sum", pairs, terms)           the terms plus the products of the pairs, with each product rounded
 
 Each instruction belongs to the phase in which it is computed. CONSTANT instructions are known at compile time. BATCH
 instructions depend on parameters alone and are computed once a batch. SAMPLE instructions depend on the row and are
@@ -212,7 +212,7 @@ class Code:
             terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = partition(terms, per_sample.__contains__)  # the factors of a loop are not mixed
+            samples, scalars = partition(terms, per_sample.__contains__)  # a loop cannot add up both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return self.emit("fadd", *terms)
@@ -224,8 +224,8 @@ class Code:
         """Return the products that a loop may compute, and the term that the loop starts from, if there is one.
 
         In one loop, all right factors must be samples, and the left factors must be all samples or all scalars. So the
-        products of two samples and the products of a scalar and a sample are separated. The smaller group becomes a sum
-        of its own, which the loop starts from.
+        products of two samples and the products of a scalar and a sample are separated. The smaller of these groups
+        becomes a sum of its own, which the loop starts from.
         """
         per_sample = self.per_sample
         of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)

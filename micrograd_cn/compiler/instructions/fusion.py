@@ -30,10 +30,10 @@ NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return a copy of a code in which each common tree of SAMPLE instructions is one instruction, with a formula.
+    """Return a copy of a code in which trees of SAMPLE instructions that occur often are fused.
 
-    The numbers of instructions stay the same. An instruction that was fused into another one is still in the list, but
-    nothing uses it.
+    The root of such a tree becomes one instruction, whose opcode is a formula. The numbers of instructions stay the
+    same. The other instructions of the tree are still in the list, but nothing uses them.
 
     Args:
         code: the instructions.

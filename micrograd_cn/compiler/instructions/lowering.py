@@ -82,7 +82,7 @@ class Graph:
         self.code = CodeBuilder()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations]):
             self.code.check(op, count)
-        check_gradient_flow(interior, first_parameters)  # these may be frozen while the graph is recorded
+        check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:

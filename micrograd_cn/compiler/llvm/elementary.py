@@ -79,7 +79,7 @@ def log(x: Vector) -> Vector:
 
 
 def log1p(x: Vector) -> Vector:
-    """Return log(1 + x) = k * log(2) + log(m + c), where 2**k * m is the rounded sum, and 2**k * c its error."""
+    """Return log(1 + x) = k * log(2) + log(m + c), where 2**k * m is 1 + x rounded, and 2**k * c the rounding error."""
     special = x.any_outside(-1.0 + 2.0**-53, 2.0**1000)
     total = x + 1.0
     rest = x - (total - 1.0)  # the rounding error of `total`: exact, unless it is far too small to matter
@@ -106,7 +106,7 @@ def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
 def _expm1(x: Vector, bias: float) -> Vector:
     """Return (exp(x) - 1) * 2**(bias - BIAS).
 
-    With x = k * log(2) + r, the result is (2**k - 1) + 2**k * r, which is almost exact, plus a small correction.
+    With x = k * log(2) + r, exp(x) - 1 is (2**k - 1) + 2**k * r, which is almost exact, plus a small correction.
     """
     power, k = _power(x, bias)
     r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))

@@ -135,7 +135,10 @@ class Machine:
         return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
-        """Raise TypeError if `f` calls a C function that the process does not have; `op_names` is as for `compile`."""
+        """Raise TypeError if `f` calls a C function that the process does not have.
+
+        The message names the operation that is lowered to the function, by means of `op_names`.
+        """
         for name in (*f.called, *(name for name, _ in f.vector_functions)):
             if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _has_function(name):
                 raise _unknown(name, op_names)

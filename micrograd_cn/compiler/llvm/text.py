@@ -180,7 +180,7 @@ class Function:
         The body must set `Loop.next`, with one name for each carried value.
 
         Args:
-            count: the loop ends once its index is not below this. It runs at least once.
+            count: the bound of the index. The loop ends once the index is not below it, but runs at least once.
             carried: the types and first values of loop-carried values.
             first: the first index.
             step: the integer that is added to the index after each iteration.

@@ -93,7 +93,7 @@ class Vector:
     # Choices.
 
     def compare(self, comparison: str, bound: float) -> str:
-        """Return the mask of the lanes that compare with `bound` in this way, such as "olt" for ordered and less."""
+        """Return the mask of a comparison with `bound`. The comparison has LLVM's name, such as "olt" for less."""
         return self.lanes.compare(f"fcmp {comparison}", [self.name, self.lanes.constant(bound)])
 
     def where(self, comparison: str, bound: float, then: Vector | float, other: Vector | float) -> Vector:

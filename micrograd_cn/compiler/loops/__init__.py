@@ -1,4 +1,4 @@
 """Find the loops in a program, order its stages, and give its values places in memory.
 
-The folders `tables` and `c`, and `native`, print the result.
+The folders `tables` and `c` and the module `native` print the result.
 """

@@ -1,9 +1,9 @@
 """Allocate places in memory for values.
 
 Scalars are in one array, and the place of a scalar is its index in this array. If rows are computed in lanes, a value
-that depends on the row is a vector with one row in each lane. The vectors for as many rows as there are lanes form a
-block, and the place of such a value is the index of its vector in the block. Places of dead values are used again:
-those of scalars once they are given to `free`, those of vectors by `reuse_vectors`.
+that depends on the row is a vector with one row in each lane. A block has the vectors of all such values, for as many
+rows as a vector has lanes. The place of such a value is the index of its vector in the block. Places of dead values are
+used again: places of scalars once they are given to `free`, and vectors by `reuse_vectors`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Plan:
     Args:
         schedule: the instructions, in layers.
         simd: the count of doubles in a SIMD vector.
-        lanes: the count of lanes of a block. It is ignored if rows are computed one at a time.
+        lanes: the count of lanes of a block, see `places`. It is ignored if rows are computed one at a time.
         width: the length of a row, which is the count of inputs.
         scalars: the first free place among the scalars. The parameters have the places before it.
         gather: whether scalar instructions become maps even if their operands are not contiguous.
@@ -106,9 +106,9 @@ class Plan:
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return, for each value that is a factor in a loop, the index of a list of factors and its position there.
+        """Return a sort key for each value that is in a list of factors: the index of the list, and the position in it.
 
-        A loop is fast if the members of such a list, such as the right factors of its sums, are contiguous.
+        A loop over scalars is fast if the members of such a list, say the right factors of its sums, are contiguous.
         """
         lists = [
             side

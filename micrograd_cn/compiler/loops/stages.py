@@ -61,7 +61,7 @@ class Sums:
 class Map:
     """Instructions of one opcode on scalars, which are computed as vectors.
 
-    If they are sums, they have the same number of products, and the same number of terms.
+    If the opcode is "sum" or "dot", all sums have the same count of products, and the same count of terms.
 
     Attributes:
         opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
@@ -79,7 +79,7 @@ class Map:
 
 @dataclass
 class Gathers:
-    """Gathers: each loads one of its operands, by an index that is known at run time.
+    """Gather instructions. Each of them loads one of its operands, by an index that is known only at run time.
 
     Attributes:
         numbers: the numbers of the instructions. The first operand of each is the index.

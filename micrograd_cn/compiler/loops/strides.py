@@ -1,4 +1,4 @@
-"""Find constant strides. If their operands lie at constant strides, instructions of one opcode can be one loop."""
+"""Find constant strides. Instructions of one opcode can be one loop if their operands lie at constant strides."""
 
 from __future__ import annotations
 

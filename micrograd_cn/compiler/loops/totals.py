@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair
 from .stages import OuterProduct
 
-MIN_OUTER_COLUMNS = 3  # totals with the same left factors, from which on they are a row of an outer product
+MIN_OUTER_COLUMNS = 3  # so many totals with the same left factors are a row of an outer product; fewer stay single
 
 
 class Totals:

@@ -19,7 +19,7 @@ from .strides import runs
 MIN_MAP_LENGTH = 3  # instructions in a map, at least
 MIN_MAP_VECTORS = 2  # SIMD vectors in a map; shorter maps of one opcode are joined, and their operands are gathered
 LOOKAHEAD = 6  # how many of the following instructions are tried as the second one of a strided run
-UNPLACED_STRIDE = 1 << 32  # the stride of values without places, which is larger than any distance between places
+UNPLACED_STRIDE = 1 << 32  # values without places count as so far apart, which is farther than any two places are
 PLACE_BITS = 80  # the bits for each place in `_packed`, which suffice for multiples of UNPLACED_STRIDE
 MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since appending them one by one takes quadratic time
 

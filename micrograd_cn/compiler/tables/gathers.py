@@ -1,8 +1,8 @@
 """Write the kernels of gathers, which load an operand by an index that is known at run time.
 
-A table has the offset of each operand of a gather, and after these the offset of a nan. If an index is invalid, such as
--1, 0.5 or nan, the count of operands is used instead, at which the table has the offset of the nan. So the kernels
-never read outside the operands. Their arguments, and the words of tables, are explained in `sums`.
+A table has the offsets of a gather's operands, followed by the offset of a nan. An index that is invalid, such as -1,
+0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read.
+The arguments of kernels, and the words of tables, are explained in `sums`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
         count: the name of the count of operands.
 
     Returns:
-        the name of the index of each lane.
+        for each lane, the name of its index.
     """
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"

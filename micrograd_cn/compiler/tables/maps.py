@@ -40,7 +40,7 @@ class _Operands:
     def load(self, k: int, first: str) -> str:
         """Load a vector with the operands in slot `k` of as many instructions as a vector has lanes.
 
-        `first` is the name of the position in the map of the first of these instructions.
+        The first of these instructions has the position `first` in the map.
         """
         x, letter = self.all[k]
         if letter == "s":

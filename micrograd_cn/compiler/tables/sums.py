@@ -18,7 +18,7 @@ All kernels have the same arguments:
 
 A table consists of 64-bit words: counts, offsets, and addresses of functions and of other tables. Offsets are in bytes,
 from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts from the
-value that is stored in the place of its result, unless its table has a start code, see `start_code`.
+value that is stored in the place of its result, unless the table has a start code for a constant, see `start_code`.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def outer(machine: Machine, opcode: str) -> Function:
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
     """Return a function that writes the function which `outer` calls for a tile with `r` rows of totals.
 
-    The function for a tile has two nested loops, over outer products, whose factors are the pairs, and over blocks. If
+    The function for a tile loops over blocks and over outer products, for each of which there is a pair of factors. If
     `pairs_innermost` is set, the inner loop is the one over pairs, which is faster if there are more pairs than blocks.
     """
 
@@ -316,9 +316,10 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 
 
 def row_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums whose left factors are contiguous, like the rows of a matrix in row-major order.
+    """Write the kernel of scalar sums whose left factors are the rows of a matrix in row-major order.
 
-    The right factors are contiguous too, and all sums share them. The lanes of a vector hold products of one sum.
+    So the left factors of each sum are contiguous. All sums share their right factors, which are contiguous too. The
+    lanes of a vector hold several products of one sum.
 
     Table: the count of sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the
     first right factor, the offset of the first result, and for each sum the offset of its first left factor.
@@ -354,20 +355,20 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums whose k-th left factors are contiguous, see `_columns`."""
+    """Write the kernel of scalar sums whose left factors are in column-major order, see `_columns`."""
     return _columns(machine, opcode, "column_sums", "%s")
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals if the sums' k-th left factors are contiguous, see `_columns`."""
+    """Write the kernel that adds sums to totals if the left factors are in column-major order, see `_columns`."""
     return _columns(machine, opcode, "column_totals", "%a")
 
 
 def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write a kernel of scalar sums whose k-th left factors are contiguous, like a matrix in column-major order.
+    """Write a kernel of scalar sums whose left factors are the rows of a matrix in column-major order.
 
-    Sums are in groups. The results of a group are contiguous, and its sums share their right factors. The lanes of a
-    vector hold several sums.
+    So for each k, the k-th left factors of all sums are contiguous. The results are contiguous too, and all sums share
+    their right factors. The lanes of a vector hold several sums. One table may have several groups of such sums.
 
     Table: the count of groups. Then for each group: the count of sums rounded up to whole SIMD vectors, the count of
     products in each sum, the offset of the first result, and for each k the offset of the first sum's k-th left factor

@@ -119,7 +119,7 @@ class Tables:
         start = sums.start_code(group.start)
         words: list[str | int] = [len(right), step, count, start, *map(self.offset, right)]
         done = 0
-        for number in range(count):  # tiles of the same size, or one less
+        for number in range(count):  # the sizes of tiles differ by one sum at most
             m = len(firsts) // count + (number < len(firsts) % count)
             words += [self.kernel(sums.tile(m), group.opcode), m]
             for k in range(done, done + m):
@@ -130,7 +130,7 @@ class Tables:
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return the offset of the first member of each list, and the stride in bytes, which all lists share.
 
-        If a list has no constant stride, or another stride than the others, all lists are copied to contiguous places.
+        If a list has no constant stride, or if strides differ, all lists are copied to contiguous places.
         """
         places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])
@@ -285,7 +285,7 @@ class Tables:
 def _letter(places: Sequence[int]) -> str:
     """Return the letter for an operand slot in a map's pattern, see `maps`.
 
-    It is "s" if all of its operands have the same place, "v" if their places are contiguous, and "g" otherwise.
+    It is "s" if all operands in the slot have the same place, "v" if their places are contiguous, and "g" otherwise.
     """
     step = stride(places)
     return "s" if step == 0 else "v" if step == WORD else "g"
