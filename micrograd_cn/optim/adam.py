@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..engine import Value
-from ..ops import div, sqrt
+from ..ops import div, maximum, sqrt
 from .optimizer import Optimizer
 
 __all__ = ["Adam", "AdamW"]
+
+LARGEST = "max_exp_avg_sq"  # PyTorch's name for the largest running mean of squares
 
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps) at step t, counted from 1.
 
     m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g * g are running means, both 0 at first, and
-    g = p.grad + weight_decay * p. The divisions by 1 - b**t correct for that start.
+    g = p.grad + weight_decay * p. The divisions by 1 - b**t correct for that start. Steps are counted for each
+    parameter: a step in which it has no gradient does not count; see `Optimizer`.
+
+    With amsgrad, the largest v so far stands in place of v in the denominator (Reddi, Kale & Kumar 2018). With
+    maximize, -p.grad stands in place of p.grad.
 
     Args:
         parameters: leaves.
@@ -23,6 +29,8 @@ class Adam(Optimizer):
         betas: (b1, b2), the decay rates of m and v, from 0 to less than 1.
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
+        amsgrad: whether to divide by the largest running mean of squares.
+        maximize: whether to climb instead of descend.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, or `betas` is not two numbers.
@@ -34,9 +42,9 @@ class Adam(Optimizer):
     0.9
     """
 
-    options = ("lr", "betas", "eps", "weight_decay")
-    state_names = ("exp_avg", "exp_avg_sq")
-    nonnegative = ("exp_avg_sq",)
+    options = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize")
+    state_names: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    nonnegative = ("exp_avg_sq", LARGEST)
 
     def __init__(
         self,
@@ -45,6 +53,9 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(parameters, lr)
         try:
@@ -54,17 +65,41 @@ class Adam(Optimizer):
         self.betas = (self._below_1("betas[0]", first), self._below_1("betas[1]", second))
         self.eps = self._at_least_0("eps", eps)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)
+        self.maximize = self._flag("maximize", maximize)
+        if self._flag("amsgrad", amsgrad):
+            self.amsgrad = True
+
+    @property
+    def amsgrad(self) -> bool:
+        """Whether the largest running mean of squares is kept, and divides the step."""
+        return LARGEST in self.state_names
+
+    @amsgrad.setter
+    def amsgrad(self, on: bool) -> None:
+        if self._flag("amsgrad", on) == self.amsgrad:
+            return
+        others = tuple([name for name in self.state_names if name != LARGEST])
+        self.state_names = (*others, LARGEST) if on else others
+        for state in self.state:
+            if on:
+                state[LARGEST] = 0.0
+            else:
+                del state[LARGEST]
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change one parameter by its gradient, and its state."""
-        self._descend(p, state, p.grad + self.weight_decay * p.data)
+        self._descend(p, state, (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data)
 
     def _descend(self, p: Value, state: dict[str, float], g: float) -> None:
         beta1, beta2 = self.betas
-        state["exp_avg"] = m = state["exp_avg"] + (1.0 - beta1) * (g - state["exp_avg"])
+        m = state["exp_avg"]
+        state["exp_avg"] = m = m + (1.0 - beta1) * (g - m)
         state["exp_avg_sq"] = v = beta2 * state["exp_avg_sq"] + (1.0 - beta2) * g * g
-        scale = sqrt(1.0 - beta2**self.steps)
-        p.data -= div(self.lr / (1.0 - beta1**self.steps) * m, sqrt(v) / scale + self.eps)
+        if LARGEST in state:
+            state[LARGEST] = v = maximum(state[LARGEST], v)
+        steps = self.steps
+        scale = sqrt(1.0 - beta2**steps)
+        p.data -= div(self.lr / (1.0 - beta1**steps) * m, sqrt(v) / scale + self.eps)
 
 
 class AdamW(Adam):
@@ -84,10 +119,13 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, lr, betas, eps, weight_decay)
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change one parameter by its gradient, and its state."""
         p.data *= 1.0 - self.lr * self.weight_decay
-        self._descend(p, state, p.grad)
+        self._descend(p, state, -p.grad if self.maximize else p.grad)

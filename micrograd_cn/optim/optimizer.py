@@ -12,6 +12,8 @@ from ..engine import Value
 __all__ = ["Optimizer"]
 
 States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
+# Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
+ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
 
 class Optimizer:
@@ -20,12 +22,21 @@ class Optimizer:
     A subclass also names the numbers that `update` keeps in a parameter's state (`state_names`), those of them that are
     never negative (`nonnegative`), and the attributes that `state_dict` saves (`options`).
 
+    A parameter has no gradient if its `grad` is None or if it requires none. `step` leaves such a parameter alone: its
+    data (which weight decay would shrink), its state and the number of its steps. The number 0.0 is a gradient like any
+    other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a parameter that the loss
+    does not depend on is still decayed. To leave such parameters alone, as PyTorch does by default, call
+    `zero_grad(set_to_none=True)`.
+
     Args:
-        parameters: leaves, which `step` changes; it skips those that require no gradient.
+        parameters: leaves, which `step` changes.
         lr: learning rate, which may be changed between steps.
 
     Attributes:
-        steps: how many steps were taken.
+        steps: how many steps were taken. While `update` runs, it is the number of this step, counted from 1, and counts
+            only those in which the parameter had a gradient.
+        skipped: how many steps left a parameter alone, by its index; parameters that took part in all are not in it.
+        maximize: whether steps climb: every gradient is taken with the opposite sign.
         lazy_state: the state, or a function that makes it, which is called when `state` is first read.
 
     Raises:
@@ -44,6 +55,7 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     nonnegative: tuple[str, ...] = ()
     options: tuple[str, ...] = ("lr",)
+    maximize: bool = False
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         if isinstance(parameters, Value):
@@ -69,6 +81,7 @@ class Optimizer:
             seen.add(p)
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
+        self.skipped: dict[int, int] = {}
         zeros = [dict.fromkeys(self.state_names, 0.0)] * len(seen)
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
 
@@ -77,9 +90,23 @@ class Optimizer:
         attributes = dict(attributes or {})
         if "kept" in attributes:  # the name in pickles of version 0.2
             attributes["lazy_state"] = attributes.pop("kept")
+        attributes.setdefault("skipped", {})
         vars(self).update(attributes)
         for name, x in (slots or {}).items():  # of a subclass with __slots__
             setattr(self, name, x)
+
+    def __repr__(self) -> str:
+        """Return the options, and how many parameters and steps there are.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> SGD([Value(1)], lr=0.1)
+        <SGD of 1 parameter after 0 steps: lr=0.1, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, \
+maximize=False>
+        """
+        counts = (len(self.parameters), "parameter"), (self.steps, "step")
+        parameters, steps = [f"{n} {noun}{'s' * (n != 1)}" for n, noun in counts]
+        options = ", ".join([f"{name}={getattr(self, name)!r}" for name in self.options])
+        return f"<{type(self).__name__} of {parameters} after {steps}: {options}>"
 
     @property
     def state(self) -> States:
@@ -105,12 +132,17 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: {name} must be at least 0 and less than 1, got {x!r}")
         return float(x)
 
+    def _flag(self, name: str, x: bool) -> bool:
+        if not isinstance(x, (bool, int, float)) or x not in (0, 1):
+            raise ValueError(f"{type(self).__name__}: {name} must be True or False, got {x!r}")
+        return bool(x)
+
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change one parameter by its gradient, and its state; a subclass defines how."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Change every parameter by its gradient.
+        """Change every parameter that has a gradient; see `Optimizer` for those that have none.
 
         Raises:
             ValueError: `parameters` has become longer or shorter.
@@ -124,9 +156,35 @@ class Optimizer:
         states = self.state
         self.check_parameter_count(len(states))
         self.steps += 1
+        if self.skipped:
+            self._step_with_own_counts(states)
+            return
+        update, complete = self.update, True
         for p, state in zip(self.parameters, states, strict=True):
-            if p.requires_grad and p.grad is not None:  # PyTorch's habit is `p.grad = None`
-                self.update(p, state)
+            if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time of a step
+                update(p, state)
+            else:
+                complete = False
+        if not complete:
+            self._count_skipped()
+
+    def _count_skipped(self) -> None:
+        """Count a step for every parameter that has no gradient."""
+        for i, p in enumerate(self.parameters):
+            if not p.requires_grad or p.grad is None:
+                self.skipped[i] = self.skipped.get(i, 0) + 1
+
+    def _step_with_own_counts(self, states: States) -> None:
+        """Take a step in which parameters have different numbers of steps behind them."""
+        total = self.steps
+        try:
+            for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
+                if p.requires_grad and p.grad is not None:
+                    self.steps = total - self.skipped.get(i, 0)
+                    self.update(p, state)
+        finally:
+            self.steps = total
+        self._count_skipped()
 
     def check_parameter_count(self, count: int) -> None:
         """Raise ValueError if there are not `count` parameters, as many as the optimiser has states for."""
@@ -136,8 +194,10 @@ class Optimizer:
                 f"{len(self.parameters)} now; make another one"
             )
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to 0.
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the gradient of every parameter to 0, or to None.
+
+        After None, `step` leaves the parameters alone that `backward` has not reached; see `Optimizer`.
 
         >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
@@ -145,11 +205,14 @@ class Optimizer:
         >>> SGD([p]).zero_grad(); p.grad
         0.0
         """
+        grad: Any = None if set_to_none else 0.0
         for p in self.parameters:
-            p.grad = 0.0
+            p.grad = grad
 
     def state_dict(self) -> dict[str, Any]:
         """Return the options, the number of steps and the state of every parameter, as numbers in lists and dicts.
+
+        If steps have left parameters alone, there is also the list of how many steps have skipped each parameter.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
@@ -157,7 +220,10 @@ class Optimizer:
         """
         options = {name: getattr(self, name) for name in self.options}
         states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
-        return {"options": options, "steps": self.steps, "state": states}
+        found = {"options": options, "steps": self.steps, "state": states}
+        if self.skipped:
+            found["skipped"] = [self.skipped.get(i, 0) for i in range(len(states))]
+        return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue like the optimiser whose `state_dict` this is; if anything in it is wrong, nothing is changed.
@@ -172,31 +238,37 @@ class Optimizer:
         0.5
         """
         name = type(self).__name__
-        _check_keys(name, "state_dict", state, {"options", "steps", "state"})
-        _check_keys(name, "options", state["options"], set(self.options))
+        _check_keys(name, "state_dict", state, {"options", "steps", "state", "skipped"}, {"skipped"})
+        _check_keys(name, "options", state["options"], set(self.options), ADDED_OPTIONS)
         if not isinstance(state["state"], list):
             raise TypeError(f"{name}: state must be a list, got {type(state['state']).__name__}")
         if len(state["state"]) != len(self.parameters):
             raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
+        steps = _count(f"{name}: steps", state["steps"])
+        try:
+            checked = type(self)(self.parameters, **state["options"])
+        except TypeError as error:
+            raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
         for i, numbers in enumerate(state["state"]):
-            _check_keys(name, f"state[{i}]", numbers, set(self.state_names))
+            _check_keys(name, f"state[{i}]", numbers, set(checked.state_names))
             for key, x in numbers.items():
                 if isinstance(x, bool) or not isinstance(x, (int, float)):
                     raise TypeError(f"{name}: state[{i}][{key!r}] must be a number, got {type(x).__name__} {x!r}")
                 if key in self.nonnegative and x < 0.0:
                     raise ValueError(f"{name}: state[{i}][{key!r}] must be 0 or more, got {x}")
-        if isinstance(state["steps"], bool) or not isinstance(state["steps"], int):
-            raise TypeError(f"{name}: steps must be an int, got {state['steps']!r}")
-        if state["steps"] < 0:
-            raise ValueError(f"{name}: steps must be 0 or more, got {state['steps']}")
-        try:
-            checked = type(self)(self.parameters, **state["options"])
-        except TypeError as error:
-            raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
-        checked.steps = state["steps"]
+        skipped = state.get("skipped", [0] * len(self.parameters))
+        if not isinstance(skipped, list):
+            raise TypeError(f"{name}: skipped must be a list, got {type(skipped).__name__}")
+        if len(skipped) != len(self.parameters):
+            raise ValueError(f"{name}: skipped has {len(skipped)} counts for {len(self.parameters)} parameters")
+        for i, count in enumerate(skipped):
+            if _count(f"{name}: skipped[{i}]", count) > steps:
+                raise ValueError(f"{name}: skipped[{i}] is {count}, more than the {steps} steps that were taken")
+        checked.steps = steps
+        checked.skipped = {i: count for i, count in enumerate(skipped) if count}
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
-        for attribute in (*self.options, "steps", "lazy_state"):
+        for attribute in (*self.options, "steps", "skipped", "lazy_state"):
             setattr(self, attribute, getattr(checked, attribute))
 
 
@@ -220,11 +292,26 @@ def copy_states(states: States) -> States:
     return [dict(state) for state in states]
 
 
-def _check_keys(name: str, what: str, given: Any, expected: set[str]) -> None:
-    """Raise TypeError or ValueError if `given` is not a dict with the expected keys; messages call it `what`."""
+def _count(name: str, x: Any) -> int:
+    """Return an int of at least 0; otherwise raise TypeError or ValueError, whose message calls it `name`."""
+    if isinstance(x, bool) or not isinstance(x, int):
+        raise TypeError(f"{name} must be an int, got {x!r}")
+    if x < 0:
+        raise ValueError(f"{name} must be 0 or more, got {x}")
+    return x
+
+
+def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
+    """Raise TypeError or ValueError if `given` is not a dict with the expected keys; messages call it `what`.
+
+    Those of the expected keys that are `optional` may be missing.
+    """
     if not isinstance(given, Mapping):
         raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")
-    for kind, keys in (("missing", expected - given.keys()), ("unexpected", given.keys() - expected)):
+    for kind, keys in (
+        ("missing", expected - given.keys() - {*optional}),
+        ("unexpected", given.keys() - expected),
+    ):
         if keys:
             verb = "is" if len(keys) == 1 else "are"
             raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} {verb} {kind} in {what}")

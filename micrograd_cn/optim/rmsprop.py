@@ -15,7 +15,8 @@ class RMSprop(Optimizer):
     """RMSprop (Tieleman & Hinton 2012): p -= lr * g / (sqrt(v) + eps), where v is a running mean of g * g.
 
     Here g = p.grad + weight_decay * p, and v = alpha * v + (1 - alpha) * g * g, which is 0 at first. With momentum, the
-    step is p -= lr * b instead, with the buffer b = momentum * b + g / (sqrt(v) + eps).
+    step is p -= lr * b instead, with the buffer b = momentum * b + g / (sqrt(v) + eps). With maximize, -p.grad stands
+    in place of p.grad.
 
     Args:
         parameters: leaves.
@@ -24,6 +25,7 @@ class RMSprop(Optimizer):
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
         momentum: decay rate of the buffer; 0 for none.
+        maximize: whether to climb instead of descend.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
@@ -35,7 +37,7 @@ class RMSprop(Optimizer):
     0.8
     """
 
-    options = ("lr", "alpha", "eps", "weight_decay", "momentum")
+    options = ("lr", "alpha", "eps", "weight_decay", "momentum", "maximize")
     state_names = ("square_avg", "momentum_buffer")
     nonnegative = ("square_avg",)
 
@@ -47,16 +49,19 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         momentum: float = 0.0,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(parameters, lr)
         self.alpha = self._below_1("alpha", alpha)
         self.eps = self._at_least_0("eps", eps)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)
         self.momentum = self._at_least_0("momentum", momentum)
+        self.maximize = self._flag("maximize", maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change one parameter by its gradient, and its state."""
-        g = p.grad + self.weight_decay * p.data
+        g = (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data
         state["square_avg"] = v = self.alpha * state["square_avg"] + (1.0 - self.alpha) * g * g
         change = div(g, sqrt(v) + self.eps)
         if self.momentum:

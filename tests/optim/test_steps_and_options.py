@@ -1,0 +1,236 @@
+"""Steps leave a parameter without a gradient alone; `dampening`, `amsgrad` and `maximize` are PyTorch's."""
+
+import copy
+import json
+import pickle
+import random
+
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
+
+KINDS = [SGD, RMSprop, Adam, AdamW]
+
+
+def step(optimizer, *gradients):
+    for p, gradient in zip(optimizer.parameters, gradients, strict=True):
+        p.grad = gradient
+    optimizer.step()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.5}])
+@pytest.mark.parametrize("without", ["grad None", "frozen"])
+def test_steps_without_a_gradient_leave_a_parameter_and_its_state_as_they_are(kind, options, without):
+    p, other, fresh = Value(1.0), Value(2.0), Value(1.0)
+    optimizer, alone = kind([p, other], lr=0.1, **options), kind([fresh], lr=0.1, **options)
+    if without == "frozen":
+        p.requires_grad = False
+    for _ in range(1000):
+        step(optimizer, None if without == "grad None" else 0.0, 1.0)
+    assert (p.data, set(optimizer.state[0].values())) == (1.0, {0.0})
+    assert (optimizer.steps, optimizer.skipped) == (1000, {0: 1000})
+    p.requires_grad = True
+    for gradient in (3.0, -1.0, 0.25):
+        step(optimizer, gradient, 1.0)
+        step(alone, gradient)
+        assert (p.data, optimizer.state[0]) == (fresh.data, alone.state[0])
+    assert optimizer.steps == 1003, "the number of the optimiser's own steps"
+
+
+def test_the_first_step_of_adam_is_lr_whenever_it_comes():
+    p = Value(1.0)
+    optimizer = Adam([p], lr=0.1, eps=0)
+    for _ in range(1000):
+        step(optimizer, None)
+    step(optimizer, 3.0)
+    assert p.data == pytest.approx(0.9, rel=1e-15)
+
+
+@pytest.mark.parametrize(("kind", "left"), [(SGD, 1.9), (AdamW, 1.9)])
+def test_a_gradient_of_0_is_a_gradient_and_decays(kind, left):
+    p = Value(2.0)
+    optimizer = kind([p], lr=0.1, weight_decay=0.5)
+    optimizer.step()
+    assert p.data == pytest.approx(left)
+    optimizer.zero_grad(set_to_none=True)
+    assert p.grad is None
+    optimizer.step()
+    assert p.data == pytest.approx(left)
+    (p * 3.0).backward()
+    assert p.grad == 3.0, "backward begins at 0 there"
+
+
+def test_an_update_of_a_subclass_counts_a_parameters_own_steps():
+    seen = []
+
+    class Counting(SGD):
+        def update(self, p, state):
+            seen.append((p.label, self.steps))
+            if p.label == "fails":
+                raise KeyError
+
+    a, b = Value(1.0, "a"), Value(1.0, "b")
+    optimizer = Counting([a, b])
+    step(optimizer, 1.0, None)
+    step(optimizer, 1.0, 1.0)
+    assert (seen, optimizer.steps) == ([("a", 1), ("a", 2), ("b", 1)], 2)
+    b.label = "fails"
+    with pytest.raises(KeyError):
+        step(optimizer, 1.0, 1.0)
+    assert optimizer.steps == 3, "an error leaves the count of all steps"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_skipped_steps_are_saved_loaded_copied_and_pickled(kind):
+    def continued(change):
+        rng = random.Random(0)
+        optimizer = kind([Value(1.0), Value(2.0)], lr=0.05)
+        for k in range(20):
+            step(optimizer, rng.gauss(0, 1) if k % 3 else None, rng.gauss(0, 1))
+            if k == 10:
+                optimizer = change(optimizer)
+        return [p.data for p in optimizer.parameters], optimizer.state_dict()
+
+    def loaded(optimizer):
+        other = kind([Value(p.data) for p in optimizer.parameters])
+        other.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+        return other
+
+    expected = continued(lambda optimizer: optimizer)
+    assert expected[1]["skipped"] == [7, 0]
+    for change in (loaded, copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))):
+        assert continued(change) == expected
+
+
+def test_loading_a_state_without_skipped_steps_forgets_those():
+    optimizer = Adam([Value(1.0)])
+    step(optimizer, None)
+    optimizer.load_state_dict(Adam([Value(1.0)]).state_dict())
+    assert (optimizer.skipped, optimizer.state_dict().keys()) == ({}, {"options", "steps", "state"})
+
+
+@pytest.mark.parametrize(
+    ("skipped", "exception", "message"),
+    [
+        (3, TypeError, "skipped must be a list, got int"),
+        ([1], ValueError, "skipped has 1 counts for 2 parameters"),
+        ([0, 1.0], TypeError, r"skipped\[1\] must be an int, got 1.0"),
+        ([0, -1], ValueError, r"skipped\[1\] must be 0 or more, got -1"),
+        ([0, 6], ValueError, r"skipped\[1\] is 6, more than the 5 steps that were taken"),
+    ],
+)
+def test_wrong_counts_of_skipped_steps_are_refused(skipped, exception, message):
+    optimizer = Adam([Value(1.0), Value(2.0)])
+    before = optimizer.state_dict()
+    with pytest.raises(exception, match=message):
+        optimizer.load_state_dict({**before, "steps": 5, "skipped": skipped})
+    assert optimizer.state_dict() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_0_2_have_none_of_the_new_options_and_load(kind):
+    saved = kind([Value(1.0)], lr=0.5).state_dict()
+    for name in ("dampening", "amsgrad", "maximize"):
+        saved["options"].pop(name, None)
+    optimizer = kind([Value(1.0)], maximize=True)
+    optimizer.load_state_dict(saved)
+    assert (optimizer.lr, optimizer.maximize) == (0.5, False)
+
+
+def test_amsgrad_may_be_set_and_unset_between_steps_and_comes_with_a_loaded_state():
+    optimizer, plain = Adam([Value(1.0)], amsgrad=True), Adam([Value(1.0)])
+    step(optimizer, 2.0)
+    assert optimizer.state[0]["max_exp_avg_sq"] == optimizer.state[0]["exp_avg_sq"] > 0.0
+    plain.load_state_dict(optimizer.state_dict())
+    assert (plain.amsgrad, plain.state) == (True, optimizer.state)
+    optimizer.amsgrad = False
+    assert set(optimizer.state[0]) == {"exp_avg", "exp_avg_sq"}
+    step(optimizer, 2.0)
+    optimizer.amsgrad = True
+    step(optimizer, 0.0)
+    assert optimizer.state[0]["max_exp_avg_sq"] == optimizer.state[0]["exp_avg_sq"]
+    state = optimizer.state_dict()
+    state["state"][0]["max_exp_avg_sq"] = -1.0
+    with pytest.raises(ValueError, match=r"state\[0\]\['max_exp_avg_sq'\] must be 0 or more, got -1.0"):
+        optimizer.load_state_dict(state)
+    with pytest.raises(ValueError, match="'max_exp_avg_sq' is unexpected in state"):
+        plain.load_state_dict({**optimizer.state_dict(), "options": Adam([Value(1.0)]).state_dict()["options"]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maximize_is_the_descent_of_the_negated_loss(kind):
+    rng = random.Random(0)
+    up, down = (kind([Value(1.0)], lr=0.05, weight_decay=0.1, maximize=way) for way in (True, False))
+    for _ in range(20):
+        gradient = rng.gauss(0, 1)
+        step(up, gradient)
+        step(down, -gradient)
+        assert up.parameters[0].data == down.parameters[0].data
+
+
+def test_plain_sgd_climbs_too():
+    p = Value(1.0)
+    step(SGD([p], lr=0.1, maximize=True), 2.0)
+    assert p.data == 1.2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD(p, 0.1, 0.9, 0.0, 1e-4), "SGD: nesterov must be True or False, got 0.0001"),
+        (lambda p: SGD(p, momentum=0.9, dampening=-1), "SGD: dampening must be 0 or more, got -1"),
+        (
+            lambda p: SGD(p, momentum=0.9, nesterov=True, dampening=0.5),
+            "SGD: nesterov needs a dampening of 0, got 0.5",
+        ),
+        (lambda p: Adam(p, amsgrad="yes"), "Adam: amsgrad must be True or False, got 'yes'"),
+        (lambda p: AdamW(p, maximize=2), "AdamW: maximize must be True or False, got 2"),
+        (lambda p: RMSprop(p, maximize=None), "RMSprop: maximize must be True or False, got None"),
+    ],
+)
+def test_refused_options(make, message):
+    with pytest.raises(ValueError, match=message):
+        make([Value(1.0)])
+
+
+def test_an_optimiser_shows_its_options():
+    optimizer = Adam([Value(1.0), Value(2.0)], lr=0.5, amsgrad=True)
+    step(optimizer, 1.0, 1.0)
+    assert repr(optimizer) == (
+        "<Adam of 2 parameters after 1 step: lr=0.5, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=True, "
+        "maximize=False>"
+    )
+
+
+def random_options(kind, rng):
+    """Return random options of an optimiser, some of them 0."""
+    options = {"lr": 10 ** rng.uniform(-3, -1), "maximize": rng.random() < 0.5}
+    options["weight_decay"] = rng.choice([0.0, rng.uniform(0.0, 0.5)])
+    if kind is SGD:
+        options |= {"momentum": rng.choice([0.0, rng.random()]), "dampening": rng.choice([0.0, rng.random()])}
+        options["nesterov"] = bool(options["momentum"] and not options["dampening"])
+    elif kind is RMSprop:
+        options |= {"alpha": rng.random(), "momentum": rng.choice([0.0, rng.random()])}
+    else:
+        options |= {"betas": (rng.random(), rng.uniform(0.5, 0.999)), "amsgrad": rng.random() < 0.5}
+    return options
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_options_and_missing_gradients_give_pytorchs_numbers(kind):
+    torch = pytest.importorskip("torch")
+    rng = random.Random(0)
+    for _ in range(50):
+        options = random_options(kind, rng)
+        ours = [Value(rng.gauss(0, 1)) for _ in range(3)]
+        theirs = [torch.nn.Parameter(torch.tensor(p.data, dtype=torch.float64)) for p in ours]
+        mine, yours = kind(ours, **options), getattr(torch.optim, kind.__name__)(theirs, **options)
+        for _ in range(30):
+            gradients = [None if rng.random() < 0.3 else rng.gauss(0, 10 ** rng.uniform(-1, 1)) for _ in ours]
+            step(mine, *gradients)
+            for p, g in zip(theirs, gradients, strict=True):
+                p.grad = None if g is None else torch.tensor(g, dtype=torch.float64)
+            yours.step()
+        assert [p.data for p in ours] == pytest.approx([p.item() for p in theirs], rel=1e-12, abs=1e-12), options
