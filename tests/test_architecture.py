@@ -50,7 +50,7 @@ INSIDE = {
         *("closures", "node"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
-    "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
+    "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "expression", "formula"),
     "compiler": (
         *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "runtime", "training"),

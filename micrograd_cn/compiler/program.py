@@ -25,7 +25,7 @@ from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
 from .runtime.prepared import PreparedCall, RowRunner
 from .threads.tasks import check_threads
-from .training.epochs import Progress, Shuffler, TrainingOptions, refuse_split_samples
+from .training.epochs import Callback, History, Progress, Shuffler, TrainingOptions, refuse_split_samples
 from .training.run import Dispatcher, TrainingRun
 from .training.state import parameter_layout
 
@@ -259,7 +259,12 @@ class Runnable:
         threads: int = 1,
         progress: Progress = False,
         each_step: bool = False,
-    ) -> list[float]:
+        *,
+        clip_grad_norm: float | None = None,
+        callback: Callback | None = None,
+        validation: Any = None,
+        patience: int | None = None,
+    ) -> History:
         """Train, and return the mean loss of each epoch.
 
         This does what a loop of `optimizer.zero_grad()`, `backward(batch)` and `optimizer.step()` over the batches of
@@ -280,16 +285,30 @@ class Runnable:
             threads: as for `backward`; worthwhile if a step takes some hundred microseconds.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. Parameters get their new data only when `fit`
-                ends.
+                ends, and before `callback` is called.
             each_step: whether to return the loss of each batch before its step, instead of the mean of each epoch.
+            clip_grad_norm: the largest norm of the gradients of the optimiser's parameters. Before each step they are
+                scaled as `optim.clip_grad_norm(optimizer.parameters, clip_grad_norm)` scales them, with the norm
+                rounded a little differently.
+            callback: a function that is called after each epoch with the number of the epoch, counted from 0, its mean
+                loss and, if there is `validation`, the validation loss. Parameters and optimiser have their new numbers
+                then, and may be changed. If it returns True or raises StopIteration, training ends.
+            validation: rows, as for `forward`. After each epoch their mean loss is computed with the new parameters.
+                The list that is returned has these losses as its attribute `validation`.
+            patience: training ends after so many epochs in a row whose validation loss is not smaller than all before
+                (not larger, if the optimiser maximizes). However `fit` ends, the parameters are then those of the best
+                epoch, whose number is the attribute `best_epoch` of the returned list; see `optim.EarlyStopping`. The
+                optimiser's state is that of the last step.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
-                something that is not a number, or `progress` is neither a bool nor a function.
-            ValueError: as for `backward`; or `epochs` or `batch_size` is out of range; the optimiser has an input as a
-                parameter, or what was a constant when the graph was compiled; `shuffle` does not permute the list; or
-                `schedule` returns a number that is negative, inf or nan. In the last case the message names the step,
-                and the steps before it are taken.
+                something that is not a number, `progress` is neither a bool nor a function, or `callback` is not a
+                function or returns something else than a bool or None.
+            ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
+                `patience` is given without `validation`; the optimiser has an input as a parameter, or what was a
+                constant when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number
+                that is negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two
+                cases the message names the step, and the steps before it are taken.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. The steps before are
                 taken.
 
@@ -301,7 +320,10 @@ class Runnable:
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        options = TrainingOptions(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
+        options = TrainingOptions(
+            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
+            clip_grad_norm, callback, patience,
+        )  # fmt: skip
         if trained := parameter_layout(self.parameters, optimizer).optimized_set.intersection(self.inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(
@@ -315,7 +337,12 @@ class Runnable:
             return [(self.compiled, row_numbers(n))]
 
         dispatcher = Dispatcher(lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters)
-        return TrainingRun([bucket], dispatcher, options).fit()
+        validate = None if validation is None else self._mean_loss(*self._read_batch("fit", validation), threads)
+        return TrainingRun([bucket], dispatcher, options, validate).fit()
+
+    def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
+        """Return a function that computes the mean output of n rows."""
+        return lambda: sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.

@@ -157,6 +157,9 @@ OPTIMISERS = {
     "rmsprop": lambda ps: RMSprop(ps, lr=0.01, alpha=0.9, weight_decay=0.01, momentum=0.5),
     "adam": lambda ps: Adam(ps, lr=0.01, weight_decay=0.01),
     "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
+    "dampened": lambda ps: SGD(ps, lr=0.05, momentum=0.9, dampening=0.3, weight_decay=0.01),
+    "amsgrad": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.7), amsgrad=True),
+    "climbing": lambda ps: RMSprop(ps, lr=0.001, weight_decay=0.01, momentum=0.5, maximize=True),
 }
 
 

@@ -401,7 +401,7 @@ SCHEDULES = {
 
 SCHEDULED = [  # every schedule, every optimiser and every size of batches
     *((10, "adam", name) for name in SCHEDULES),
-    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None), strict=True)),
+    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None, 10, 1, 8), strict=True)),
 ]
 
 

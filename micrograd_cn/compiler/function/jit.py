@@ -46,7 +46,7 @@ from ..python import ParameterNames
 from ..runtime.executable import CompiledGraph, collector_off
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
-from ..training.epochs import Progress, Shuffler, TrainingOptions, refuse_split_samples
+from ..training.epochs import Callback, History, Progress, Shuffler, TrainingOptions, refuse_split_samples
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .guards import (
@@ -494,7 +494,12 @@ class CompiledFunction:
         threads: int = 1,
         progress: Progress = False,
         each_step: bool = False,
-    ) -> list[float]:
+        *,
+        clip_grad_norm: float | None = None,
+        callback: Callback | None = None,
+        validation: Any = None,
+        patience: int | None = None,
+    ) -> History:
         """Train, and return the mean loss of each epoch, as a loop over the batches would; see `Program.fit`.
 
         Steps follow each other in a compiled loop. It returns to Python where a sample has a new structure, where a
@@ -503,12 +508,17 @@ class CompiledFunction:
         Args:
             samples: as for `backward`; samples of several structures may be mixed, and keep their order.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
+            clip_grad_norm, callback, patience: as for `Program.fit`.
+            validation: samples, as for `backward`; see `Program.fit`.
 
         Raises:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
         found = self._buckets("fit", samples)
-        options = TrainingOptions(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
+        options = TrainingOptions(
+            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
+            clip_grad_norm, callback, patience,
+        )  # fmt: skip
         for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
@@ -527,7 +537,23 @@ class CompiledFunction:
             return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
 
         dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters)
-        return TrainingRun(found, dispatcher, options).fit()
+        validate = None if validation is None else self._mean_loss(self._buckets("fit", validation), threads)
+        return TrainingRun(found, dispatcher, options, validate).fit()
+
+    def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
+        """Return a function that computes the mean result for the samples of some buckets."""
+
+        def mean() -> float:
+            losses = array("d")
+            for bucket in buckets:
+                for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+                    self._check_single("fit", recording)
+                    out = array("d", bytes(8 * len(rows)))
+                    recording.program.outputs_of(bucket.numbers, rows, threads, out)
+                    losses.extend(out)
+            return sum(losses) / len(losses)
+
+        return mean
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results for some samples with those of the plain function.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
@@ -31,10 +32,14 @@ FIELDS = (
     "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
 CALL_WORDS = 2  # the words of a stage: the address of the kernel and of its table
-LANE_INDEPENDENT = ("run", "update", "accumulate", "fit")
+LANE_INDEPENDENT = ("run", "update", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
 BLOCKS_PER_UPDATE = 64  # so many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
+FIT_PARAMETERS = (
+    "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
+    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all"
+)
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
@@ -447,6 +452,41 @@ class Drivers:
         f.do("ret void")
         return f
 
+    def clip(self) -> Function:
+        """Write the driver that scales gradients down if their Euclidean norm is too large, as `clip_grad_norm` does.
+
+        `%gradients` holds gradients; `%places` has the places of the `%n` gradients to clip. `%norms` has the largest
+        norm that they may have, and the norm that they had is written after it. If that is not finite, the gradients
+        stay as they are.
+
+        The norm is m * sqrt(sum((g / m)**2)), with the largest |g| as m, so squares neither overflow nor vanish.
+        """
+        f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
+        one = Lanes(f, 1, self.machine.fused)
+
+        def gradient(index: str) -> str:
+            return f.at("%gradients", f.word("%places", index))
+
+        with f.repeat("%n", [("double", "0.0")]) as loop:
+            size = one.apply("llvm.fabs", [f.load("double", gradient(loop.index))])
+            larger = f.op(f"fcmp ogt double {size}, {loop.carried[0]}")
+            loop.next = [f.op(f"select i1 {larger}, double {size}, double {loop.carried[0]}")]
+        [largest] = loop.next
+        zero = f.op(f"fcmp oeq double {largest}, 0.0")
+        unit = f.op(f"select i1 {zero}, double 1.0, double {largest}")
+        with f.repeat("%n", [("double", "0.0")]) as loop:
+            part = f.op(f"fdiv double {f.load('double', gradient(loop.index))}, {unit}")
+            loop.next = [f.op(f"fadd double {loop.carried[0]}, {f.op(f'fmul double {part}, {part}')}")]
+        norm = f.op(f"fmul double {unit}, {one.apply('llvm.sqrt', loop.next)}")
+        f.store("double", norm, f.at("%norms", 1))
+        factor = f.op(f"fdiv double {f.load('double', '%norms')}, {f.op(f'fadd double {norm}, {literal(1e-6)}')}")
+        finite = f.op(f"fcmp olt double {norm}, {literal(inf)}")
+        with f.when(f.op(f"and i1 {finite}, {f.op(f'fcmp olt double {factor}, 1.0')}")), f.repeat("%n") as loop:
+            place = gradient(loop.index)
+            f.store("double", f.op(f"fmul double {f.load('double', place)}, {factor}"), place)
+        f.do("ret void")
+        return f
+
     def fit(self) -> Function:
         """Write the driver that takes `%steps` steps of training, a batch each, from the epoch's batch `%first` on.
 
@@ -462,13 +502,19 @@ class Drivers:
         gets the loss of each batch before its step. `%rates` has the learning rate of each step; if it is null, the
         rate does not change. The remaining operands are those of `update`.
         """
-        f = Function(
-            self.name["fit"],
-            "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, "
-            "ptr %s, ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
-        )
+        return self._fit("fit", FIT_PARAMETERS)
+
+    def fit_clipped(self) -> Function:
+        """Write the driver that does what `fit` does, and clips the gradients before each step.
+
+        The last three operands are those of `clip`. After a norm that is not finite no step is taken.
+        """
+        return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
+
+    def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
+        f = Function(self.name[name], parameters)
         stays = f.op("icmp eq ptr %rates, null")
-        with f.loop("%steps") as step:
+        with f.loop("%steps", [("i1", "true")] if clips else []) as step:
             number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
             at = f.at("%words", f.word("%starts", number), "i64")
             rows = f.op(f"uitofp i64 {f.word(at)} to double")
@@ -497,7 +543,17 @@ class Drivers:
             rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
             gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
             work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-            self._call(f, "void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
+            update = ("void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
+            if clips:
+                [going] = step.carried
+                with f.when(going):  # afterwards, the norm that ended training stays
+                    self._call(f, "void", "clip", f"ptr {gradients}", "ptr %places", "i64 %n", "ptr %norms")
+                finite = f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
+                with f.when(finite):
+                    self._call(f, *update)
+                step.next = [finite]
+            else:
+                self._call(f, *update)
         f.do("ret void")
         return f
 

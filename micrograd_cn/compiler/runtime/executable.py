@@ -56,6 +56,7 @@ MIN_ROWS_PER_PART = 1024
 MANY_OBJECTS = 10_000  # the garbage collector visits so many objects in about a millisecond
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 POINTERS = [POINTER] * 3
+FIT_OPERANDS = [*POINTERS, COUNT, COUNT, COUNT, *[POINTER] * 4, COUNT, *POINTERS, COUNT, COUNT]
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *POINTERS]),
     "begin": (None, [POINTER, *POINTERS]),
@@ -65,7 +66,9 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
     "accumulate": (None, [POINTER, POINTER, DOUBLE, COUNT]),
     "update": (None, [*POINTERS, *POINTERS, COUNT, COUNT]),
-    "fit": (None, [*POINTERS, COUNT, COUNT, COUNT, *[POINTER] * 4, COUNT, *POINTERS, COUNT, COUNT]),
+    "clip": (None, [POINTER, POINTER, COUNT, POINTER]),
+    "fit": (None, FIT_OPERANDS),
+    "fit_clipped": (None, [*FIT_OPERANDS, POINTER, COUNT, POINTER]),
 }
 
 

@@ -1,11 +1,11 @@
-"""The loop of `fit` in Python: epochs, and the progress report after every few steps of the compiled loop."""
+"""The loop of `fit` in Python: epochs, what happens after each, and the progress report after every few steps."""
 
 from __future__ import annotations
 
 import sys
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from math import inf
@@ -21,6 +21,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
 Progress = bool | Callable[[Sequence[float]], object]
+Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -62,6 +63,9 @@ class TrainingOptions:
     threads: int = 1
     progress: Progress = False
     each_step: bool = False
+    clip_grad_norm: float | None = None
+    callback: Callback | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         optimizer, shuffle, schedule, progress = self.optimizer, self.shuffle, self.schedule, self.progress
@@ -70,8 +74,9 @@ class TrainingOptions:
                 "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
             )
             raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
-        for name, count, least in (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1)):
-            if count is None and name == "batch_size":
+        counts = (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1), ("patience", self.patience, 1))
+        for name, count, least in counts:
+            if count is None and name != "epochs":
                 continue
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
@@ -82,6 +87,46 @@ class TrainingOptions:
             raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
         if not (isinstance(progress, bool) or callable(progress)):
             raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}")
+        if (norm := self.clip_grad_norm) is not None:
+            if isinstance(norm, bool) or not isinstance(norm, (int, float)):
+                raise TypeError(f"fit(): clip_grad_norm must be a number, the largest norm, or None, got {norm!r}")
+            if not norm >= 0.0:
+                raise ValueError(f"fit(): clip_grad_norm must be 0 or more, got {norm}")
+
+
+class History(list[float]):
+    """The losses that `fit` returns: a list with two more facts.
+
+    Attributes:
+        validation: the mean loss of the validation data after each epoch; empty without such data.
+        best_epoch: the number of the epoch whose parameters early stopping has restored, counted from 0; None without
+            early stopping.
+    """
+
+    def __init__(self, losses: Iterable[float] = ()) -> None:
+        super().__init__(losses)
+        self.validation: list[float] = []
+        self.best_epoch: int | None = None
+
+
+def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
+    """Call a callback, and return whether it ends training: it returns True or raises StopIteration.
+
+    Raises:
+        TypeError: it returns something else than True, False or None.
+
+    >>> asks_to_stop(lambda epoch, loss: loss < 0.1, 7, 0.05)
+    True
+    """
+    try:
+        answer = callback(*arguments)
+    except StopIteration:
+        return True
+    if answer is None or isinstance(answer, bool) or str(getattr(answer, "dtype", "")) == "bool":
+        return bool(answer)
+    raise TypeError(f"fit(): callback must return True to stop, or False or None to go on, got {answer!r}")
 
 
 def train(
@@ -90,7 +135,8 @@ def train(
     take_steps: Callable[[int, int], Sequence[float]],
     report_pace: Callable[[float, float], None],
     set_order: Callable[[array[int]], None],
-) -> list[float]:
+    end_epoch: Callable[[int, float], bool] | None = None,
+) -> History:
     """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
 
     The compiled loop takes about `POLL_SECONDS` of steps at a time. Python can handle Ctrl-C between two of these
@@ -104,6 +150,7 @@ def train(
         report_pace: is told how many seconds the last steps took, and how many seconds are left at the best pace so
             far. It is told 0 seconds left the first time, since the first step is slow in new memory.
         set_order: is given the row numbers in a new order before each epoch, if rows are shuffled.
+        end_epoch: is called after each epoch with its number and mean loss, and returns whether to stop.
     """
     losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
     steps_per_epoch = -(-n // batch)
@@ -113,9 +160,9 @@ def train(
     try:
         while left := total - done:
             first = done % steps_per_epoch
-            if options.shuffle is not None:
+            if options.shuffle is not None or end_epoch:
                 left = steps_per_epoch - first
-                if not first:
+                if options.shuffle is not None and not first:
                     options.shuffle.shuffle(order)
                     set_order(checked_order(order, n))
             start = time.perf_counter()
@@ -133,10 +180,16 @@ def train(
             steps_per_call = max(1, int(min(2 * steps_per_call, in_time)))
             if callable(report):
                 report(step_losses)
+            if end_epoch and done % steps_per_epoch == 0:
+                epoch = losses
+                if options.each_step:
+                    add_epoch_means(epoch := array("d"), losses[-steps_per_epoch:], 0, n, batch)
+                if end_epoch(done // steps_per_epoch - 1, epoch[-1]):
+                    break
     finally:
         if bar is not None:
             bar.close()
-    return list(losses)
+    return History(losses)
 
 
 def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:

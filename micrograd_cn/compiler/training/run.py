@@ -16,13 +16,14 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
+from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
 from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
-from .epochs import TrainingOptions, train
+from .epochs import History, TrainingOptions, asks_to_stop, train
 from .state import Batches, TrainingState, check_trainable
 
 T = TypeVar("T")
@@ -126,10 +127,28 @@ class TrainingRun:
         buckets: the samples.
         dispatcher: finds the program for each row.
         options: how to train.
+        validate: returns the mean loss of the validation data with the parameters' current data; None if there is no
+            such data.
+
+    Raises:
+        ValueError: the options have a patience, but there is no validation data.
     """
 
-    def __init__(self, buckets: Sequence[Bucket], dispatcher: Dispatcher, options: TrainingOptions) -> None:
-        self._buckets, self._dispatcher, self._options = buckets, dispatcher, options
+    def __init__(
+        self,
+        buckets: Sequence[Bucket],
+        dispatcher: Dispatcher,
+        options: TrainingOptions,
+        validate: Callable[[], float] | None = None,
+    ) -> None:
+        self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
+        self._validation_losses: list[float] = []
+        self._stopping: EarlyStopping | None = None
+        if options.patience is not None:
+            if validate is None:
+                raise ValueError("fit(): patience needs validation data; write validation=...")
+            optimizer = options.optimizer
+            self._stopping = EarlyStopping(optimizer.parameters, options.patience, optimizer.maximize)
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
         # The program and the bucket of each sample whose program does not depend on parameters
@@ -143,19 +162,36 @@ class TrainingRun:
         self._seconds = 0.0
         self._set_order(array("q", range(self._n)))
 
-    def fit(self) -> list[float]:
+    def fit(self) -> History:
         """Train, and return the losses, as `Program.fit` does."""
+        end_epoch = None if self._validate is None and self._options.callback is None else self._end_epoch
         try:
             for bucket in range(len(self._buckets)):
                 self._remember_parameter_free(bucket)
             if self._only_program:
                 self._gradient_call(self._only_program, 0, self._batch)
                 self._current_state()
-            return train(self._options, self._n, self._take_steps, self._upgrade, self._set_order)
+            history = train(self._options, self._n, self._take_steps, self._upgrade, self._set_order, end_epoch)
+            history.validation = self._validation_losses
+            history.best_epoch = self._stopping.best_epoch if self._stopping else None
+            return history
         finally:
             self._write_back()
+            if self._stopping:
+                self._stopping.restore()
             for runner in self._runners.values():
                 runner.release()
+
+    def _end_epoch(self, number: int, loss: float) -> bool:
+        """Compute the validation loss, call the callback with the parameters' new data, and return whether to stop."""
+        self._write_back()
+        found: tuple[float, ...] = ()
+        if self._validate:
+            found = (self._validate(),)
+            self._validation_losses.append(*found)
+        stops = bool(self._stopping and self._stopping.step(*found))
+        callback = self._options.callback
+        return bool(callback and asks_to_stop(callback, number, loss, *found)) or stops
 
     def _write_back(self) -> None:
         """Copy the results back to parameters and optimiser, and drop the state."""
@@ -171,7 +207,7 @@ class TrainingRun:
         if self._state is None:
             self._state = TrainingState(self._options, parameters)
             self._gradients = Memory(len(self._state.parameter_data.data))
-            driver("fit", fast=self._kernels_are_fast())  # compiled now, before the clock runs
+            driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, before the clock runs
         return self._state
 
     def _kernels_are_fast(self) -> bool:

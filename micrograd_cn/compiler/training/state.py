@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress, repeat
+from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -163,7 +164,8 @@ class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
     The optimiser's numbers are in a panel of blocks with a parameter in each lane. A block has a column of lanes for
-    each of: data, gradient, the numbers of its state, and a mask if not all parameters are trained.
+    each of: data, gradient, the numbers of its state, the number of steps that skipped it if some did, and a mask if
+    not all parameters are trained.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
@@ -173,6 +175,7 @@ class TrainingState:
         panel: the blocks.
         read_blocks: how many blocks hold the parameters that are read.
         blocks: how many blocks there are, with those of the optimiser's other parameters.
+        driver_name: the driver that takes steps: one that clips gradients, or one that does not.
     """
 
     def __init__(self, options: TrainingOptions, parameters: Sequence[Value]) -> None:
@@ -182,7 +185,9 @@ class TrainingState:
         self._layout = layout = parameter_layout(parameters, optimizer)
         self._trainable = trainable = [p.requires_grad for p in layout.trained]
         masked = not (all(trainable) and layout.trains_all_read)
-        self.update = update = compiled_update(optimizer, masked)
+        skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
+        counts_skipped = any(compress(skipped, trainable))
+        self.update = update = compiled_update(optimizer, masked, counts_skipped)
         data = layout.read_data()
         self.parameter_data = Memory(padded_count(len(parameters)))
         self.parameter_data.view[: len(data)] = data
@@ -201,10 +206,20 @@ class TrainingState:
         for name, k in names.items():
             layout.scatter(packed[name], numbers)
             self._write_column(2 + k, numbers)
+        if counts_skipped:
+            layout.scatter(array("d", skipped), numbers)
+            self._write_column(2 + len(optimizer.state_names), numbers)
         if masked:
             numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that stays
             layout.scatter(array("d", trainable), numbers)
             self._write_column(update.columns - 1, numbers)
+        self._clip_norm, self._norms = options.clip_grad_norm, Memory(2)
+        self._clipped = array("q")
+        self.driver_name = "fit" if self._clip_norm is None else "fit_clipped"
+        if self._clip_norm is not None:
+            self._norms.data[0] = self._clip_norm
+            trained = compress(layout.places, trainable)
+            self._clipped.extend([place for place in trained if place < len(parameters)])
 
     def _write_column(self, k: int, numbers: array[float]) -> None:
         """Write a number for each place to column k of the blocks."""
@@ -241,17 +256,20 @@ class TrainingState:
             fast: whether to use the driver that is compiled for speed.
 
         Raises:
-            ValueError: the schedule returns a number that is not a learning rate; the steps before are taken.
+            ValueError: the schedule returns a number that is not a learning rate, or the norm of gradients to be
+                clipped is inf or nan; the steps before are taken.
             TypeError: the schedule does not return a number; the steps before are taken.
         """
         order, words, starts = batches
+        clips = self._clip_operands
 
         def take(steps: int, rates: array[float] | None) -> None:
-            driver("fit", fast=fast)(
+            driver(self.driver_name, fast=fast)(
                 address(order), address(words), address(starts), len(starts), first, steps, losses.address,
                 None if rates is None else address(rates), self.parameter_data.address, gradients.address,
-                len(self.parameters), *self._update_arguments,
+                len(self.parameters), *self._update_arguments, *clips,
             )  # fmt: skip
+            self._check_norm()
 
         if self.schedule is None:
             take(steps, None)
@@ -264,6 +282,17 @@ class TrainingState:
             if rates:
                 take(len(rates), rates)
 
+    @property
+    def _clip_operands(self) -> tuple[int, ...]:
+        """Return the operands of `Drivers.clip` but the gradients; there are none if gradients are not clipped."""
+        return () if self._clip_norm is None else (address(self._clipped), len(self._clipped), self._norms.address)
+
+    def _check_norm(self) -> None:
+        """Raise ValueError if the norm of the gradients that were clipped last was not finite."""
+        if not isfinite(norm := self._norms.data[1]):
+            step = int(self.scalars.data[1])
+            raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
+
     def step(self, gradients: int) -> None:
         """Take one step of the optimiser, with the gradients at an address.
 
@@ -273,6 +302,9 @@ class TrainingState:
         lr, steps = self.scalars.data[:2]
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])
         header, *rest = self._update_arguments
+        if clips := self._clip_operands:
+            driver("clip")(gradients, *clips)
+            self._check_norm()
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
@@ -304,6 +336,14 @@ class TrainingState:
             changes += [
                 map(dict.__setitem__, states, repeat(name), of_trained(numbers)) for name, numbers in arrays.items()
             ]
+        if not every:  # a step does not count for a parameter that is frozen
+            new = steps - optimizer.steps
+            skipped = {
+                k: optimizer.skipped.get(k, 0) + new
+                for k, p in zip(layout.order, self._trainable, strict=True)
+                if not p
+            }
+            changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
         deque(chain.from_iterable(changes), maxlen=0)  # a single call into C, which Ctrl-C cannot interrupt

@@ -22,7 +22,7 @@ from ..runtime.executable import StageLists
 from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
-UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "lazy_state")
+UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state")
 MAX_CACHED = 16  # so many updates are kept, of the options that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
@@ -31,8 +31,8 @@ class CompiledUpdate:
     """The compiled update of an optimiser, for any number of parameters.
 
     It is a program whose samples are parameters. The inputs of a sample are its data, its gradient, the numbers of its
-    state and, if `masked`, whether it is changed at all. The update's own parameters are two scalars: the learning rate
-    and the number of steps.
+    state, if `counts_skipped` how many steps have skipped it and, if `masked`, whether it is changed at all. The
+    update's own parameters are two scalars: the learning rate and the number of steps.
 
     Attributes:
         header: the address of the program's header; see `drivers`.
@@ -45,10 +45,10 @@ class CompiledUpdate:
         constants: the scalars that are constants, by place.
     """
 
-    def __init__(self, optimizer: Optimizer, masked: bool) -> None:
-        code, outputs = lower_update(optimizer, masked)
+    def __init__(self, optimizer: Optimizer, masked: bool, counts_skipped: bool) -> None:
+        code, outputs = lower_update(optimizer, masked, counts_skipped)
         self.used_state_indices = used_state_indices(code, outputs)
-        self.columns = 2 + len(optimizer.state_names) + masked
+        self.columns = 2 + len(optimizer.state_names) + counts_skipped + masked
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, self.columns, 2)
         tables = Tables(plan, on)
@@ -73,15 +73,15 @@ class CompiledUpdate:
         tables.link(fast=True)
 
 
-def compiled_update(optimizer: Optimizer, masked: bool) -> CompiledUpdate:
+def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
     """Return the compiled update of an optimiser; optimisers that differ in learning rate and state alone share it.
 
     The last `MAX_CACHED` are kept. A search over thousands of options would otherwise fill memory with machine code.
     """
-    key = update_key(optimizer, masked)
+    key = update_key(optimizer, masked, counts_skipped)
     if key is None:
-        return CompiledUpdate(optimizer, masked)
-    found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked)
+        return CompiledUpdate(optimizer, masked, counts_skipped)
+    found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked, counts_skipped)
     _cache[key] = found  # at the end: the most recent one
     while len(_cache) > MAX_CACHED:
         with suppress(KeyError):  # another thread may have taken the last one
@@ -104,11 +104,12 @@ class TracedParameter:
         raise TypeError("it asks which parameter it is given")
 
 
-def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
+def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
     """Return the instructions for one parameter, and the numbers of the instructions that give its new data and state.
 
-    The inputs are data, gradient, state and, if `masked`, whether the parameter is changed at all. The parameters are
-    the learning rate and the number of steps, this one included.
+    The inputs are data, gradient, state, if `counts_skipped` how many steps have skipped the parameter and, if
+    `masked`, whether it is changed at all. The parameters are the learning rate and the number of steps, this one
+    included.
 
     Raises:
         TypeError: the update is not written in the table's operations, or does more than change data and state.
@@ -131,7 +132,9 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     for _ in range(2):
         traced: Any = copy.copy(optimizer)
         traced.lr, traced.steps = lr, steps
-        traced.parameters = traced.state = None  # so the update cannot depend on them: its code is used for others
+        traced.parameters = traced.state = traced.skipped = (
+            None  # so the update cannot depend on them: its code is used for others
+        )
         before = {option: repr(x) for option, x in vars(traced).items()}
         p: Any = TracedParameter(data, gradient)
         state: dict[str, Any] = dict(state_terms)
@@ -160,12 +163,18 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(state_terms))]
+    column = 2 + len(state_terms)
+    if counts_skipped:
+        skipped = code.append(("input", column), SAMPLE)
+        numbers[1] = code.emit("fsub", numbers[1], skipped)
+        column += 1
+    old_numbers = [numbers[2], *numbers[4:]]
     results = code.instantiate(line, numbers)
     if masked:
-        changed_at_all = code.append(("input", 2 + len(state_terms)), SAMPLE)
+        changed_at_all = code.append(("input", column), SAMPLE)
         results = [
             result if result == old else code.emit("select", changed_at_all, result, old)
-            for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
+            for result, old in zip(results, old_numbers, strict=True)
         ]
     return code, results
 
@@ -192,7 +201,7 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
     return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, RMSprop, Adam, AdamW)]
 
 
-def update_key(optimizer: Optimizer, masked: bool) -> Any:
+def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update; they may differ in learning rate and state.
 
     The key is None if the options do not determine the update: that of a user-defined class may depend on anything.
@@ -205,4 +214,4 @@ def update_key(optimizer: Optimizer, masked: bool) -> Any:
         for value in options.values()
         for x in (value if isinstance(value, tuple) else [value])
     )
-    return (type(optimizer), masked, repr(options)) if plain else None
+    return (type(optimizer), masked, counts_skipped, repr(options)) if plain else None

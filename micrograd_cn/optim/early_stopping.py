@@ -1,0 +1,66 @@
+"""`EarlyStopping`: stop when a validation loss no longer improves, and go back to the best parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ..engine import Value
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping:
+    """Say when a loss has not improved for some epochs, and keep the parameters with which it was best.
+
+    `fit` of a compiled function uses it if it is given `validation` and `patience`. In a loop of your own, call `step`
+    with the validation loss after each epoch, and `restore` at the end. A loss improves if it is smaller than all
+    before; nan never is.
+
+    Args:
+        parameters: what is kept and restored, such as `model.parameters()`.
+        patience: how many epochs without an improvement end training, at least 1.
+        maximize: whether a larger number is better, as for an accuracy.
+
+    Attributes:
+        best: the best loss so far; inf before the first.
+        best_epoch: the number of its epoch, counted from 0; None before the first.
+
+    Raises:
+        ValueError: `patience` is not an int of at least 1.
+
+    >>> w = Value(0.0)
+    >>> stopping = EarlyStopping([w], patience=2)
+    >>> for loss in [3.0, 2.0, 2.5, 2.25, 1.0]:
+    ...     w.data += 1.0
+    ...     if stopping.step(loss):
+    ...         break
+    >>> stopping.restore()
+    >>> loss, stopping.best, stopping.best_epoch, w.data
+    (2.25, 2.0, 1, 2.0)
+    """
+
+    def __init__(self, parameters: Iterable[Value], patience: int, maximize: bool = False) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise ValueError(f"EarlyStopping: patience must be an int of at least 1, got {patience!r}")
+        self.parameters, self.patience, self.maximize = [*parameters], patience, maximize
+        self.best = -math.inf if maximize else math.inf
+        self.best_epoch: int | None = None
+        self._epochs = self._waited = 0
+        self._data: list[float] = []
+
+    def step(self, loss: float) -> bool:
+        """Take note of an epoch's loss, and return whether to stop."""
+        if loss > self.best if self.maximize else loss < self.best:
+            self.best, self.best_epoch = float(loss), self._epochs
+            self._data = [p.data for p in self.parameters]
+            self._waited = 0
+        else:
+            self._waited += 1
+        self._epochs += 1
+        return self._waited >= self.patience
+
+    def restore(self) -> None:
+        """Give the parameters the data that they had after the best epoch, if there was one."""
+        for p, x in zip(self.parameters if self._data else (), self._data, strict=True):
+            p.data = x

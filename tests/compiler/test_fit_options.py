@@ -1,0 +1,331 @@
+"""`fit` clips gradients, calls back after epochs, and stops early, as a loop with the functions of `optim` does."""
+
+import json
+import math
+import random
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, clip_grad_norm, cosine_lr
+
+from .common import OPTIMISERS, branching, everything, mixed, problem, settings
+
+
+def looped(program, rows, optimizer, epochs, batch, *, norm=None, validation=None, patience=None, callback=None):
+    """Do in Python what `fit` says it does; return the losses and the validation losses."""
+    losses, found = [], []
+    stopping = EarlyStopping(optimizer.parameters, patience) if patience else None
+    for epoch in range(epochs):
+        total = 0.0
+        for start in range(0, len(rows), batch):
+            chosen = rows[start : start + batch]
+            optimizer.zero_grad()
+            total += program.backward(chosen) * len(chosen)
+            if norm is not None:
+                clip_grad_norm(optimizer.parameters, norm)
+            optimizer.step()
+        losses.append(total / len(rows))
+        arguments = [epoch, losses[-1]]
+        if validation:
+            found.append(sum(program.forward(validation)) / len(validation))
+            arguments.append(found[-1])
+        stops = stopping.step(found[-1]) if stopping else False
+        if (callback and callback(*arguments)) or stops:
+            break
+    if stopping:
+        stopping.restore()
+    return losses, found
+
+
+def numbers(parameters, optimizer):
+    data, gradients, state = everything(parameters, optimizer)
+    return [*data, *gradients, *(x for of_one in state["state"] for x in of_one.values())]
+
+
+# Clipping.
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+@pytest.mark.parametrize(("batch", "threads"), [(37, 1), (10, 1), (1, 1), (10, 2)])
+@pytest.mark.parametrize("norm", [0.05, 1.0, 0.0])
+def test_clipped_steps_are_those_of_the_loop(make, batch, threads, norm):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(extra=2), problem(extra=2)
+    ours[3].requires_grad = theirs[3].requires_grad = False
+    mine, yours = make(ours[1:]), make(theirs[1:])
+    losses = program.fit(rows, mine, 4, batch_size=batch, threads=threads, clip_grad_norm=norm)
+    expected, _ = looped(other, rows, yours, 4, batch, norm=norm)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert numbers(ours[1:], mine) == pytest.approx(numbers(theirs[1:], yours), rel=1e-11, abs=1e-14)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_functions_with_several_programs_clip_the_gradient_of_all(threads):
+    (ours, f, samples), (theirs, g, _) = mixed(branching), mixed(branching)
+    mine, yours = Adam(ours, lr=0.05), Adam(theirs, lr=0.05)
+    losses = compile(f, branches=True).fit(samples, mine, 5, batch_size=4, threads=threads, clip_grad_norm=0.1)
+    expected, _ = looped(compile(g, branches=True), samples, yours, 5, 4, norm=0.1)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert numbers(ours, mine) == pytest.approx(numbers(theirs, yours), rel=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1.0])
+def test_squares_of_gradients_neither_overflow_nor_vanish(scale):
+    ws, x = [Value(0.0), Value(0.0)], Value(1.0)
+    program = compile((3.0 * ws[0] + 4.0 * ws[1]) * x, [x])
+    program.fit([[scale]], SGD(ws, lr=1.0), 1, clip_grad_norm=scale)
+    factor = scale / (5.0 * scale + 1e-6)
+    assert [w.data for w in ws] == pytest.approx([-3.0 * scale * factor, -4.0 * scale * factor], rel=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_a_norm_that_no_factor_corrects_ends_training_before_its_step(threads, bad):
+    w, x = Value(1.0), Value(1.0)
+    program, optimizer = compile(w * x, [x]), SGD([w], lr=1.0)
+    rows = [[0.5], [0.25], [bad], [0.125]]
+    with pytest.raises(ValueError, match=r"the norm of the gradients is (inf|nan) in step 2"):
+        program.fit(rows, optimizer, 3, batch_size=1, threads=threads, clip_grad_norm=10.0)
+    assert (w.data, optimizer.steps) == (0.25, 2)
+
+
+@pytest.mark.parametrize(
+    ("norm", "exception", "message"),
+    [
+        (-1.0, ValueError, "clip_grad_norm must be 0 or more, got -1.0"),
+        (math.nan, ValueError, "clip_grad_norm must be 0 or more, got nan"),
+        ("1", TypeError, "clip_grad_norm must be a number, the largest norm, or None, got '1'"),
+        (True, TypeError, "clip_grad_norm must be a number"),
+    ],
+)
+def test_a_wrong_norm_is_refused(norm, exception, message):
+    w, x = Value(1.0), Value(1.0)
+    with pytest.raises(exception, match=message):
+        compile(w * x, [x]).fit([[1.0]], SGD([w]), 1, clip_grad_norm=norm)
+
+
+# Steps that are skipped.
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "amsgrad", "dampened"])
+def test_parameters_with_fewer_steps_behind_them_go_on_from_their_own_count(name):
+    def trained(fit):
+        parameters, program, rows, _ = problem(extra=1)
+        optimizer = OPTIMISERS[name](parameters)
+        for p in parameters[2:5]:
+            p.requires_grad = False
+        fit(program, rows, optimizer, 3, 10)
+        parameters[2].requires_grad = parameters[3].requires_grad = True
+        fit(program, rows, optimizer, 2, 10)
+        parameters[4].requires_grad = True
+        fit(program, rows, optimizer, 2, 10)
+        assert optimizer.skipped == {2: 12, 3: 12, 4: 20}
+        return numbers(parameters, optimizer)
+
+    # The powers of betas are computed in lanes there, which round a little differently.
+    assert trained(lambda program, *rest: program.fit(*rest)) == pytest.approx(trained(looped), rel=1e-13, abs=1e-16)
+
+
+# Callbacks.
+
+
+@pytest.mark.parametrize("each_step", [False, True])
+@pytest.mark.parametrize("batch", [37, 10])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_callback_is_told_each_epochs_number_and_loss_and_sees_its_parameters(each_step, batch, threads):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    seen, expected = [], []
+    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):
+        program.fit(
+            rows, mine, 4, batch_size=batch, threads=threads, each_step=each_step,
+            callback=lambda epoch, loss: seen.append((epoch, loss, [p.data for p in ours], mine.steps)),
+        )  # fmt: skip
+    looped(
+        other, rows, yours, 4, batch,
+        callback=lambda epoch, loss: expected.append((epoch, loss, [p.data for p in theirs], yours.steps)),
+    )  # fmt: skip
+    for a, b in zip(seen, expected, strict=True):
+        assert (a[0], a[3]) == (b[0], b[3])
+        assert [a[1], *a[2]] == pytest.approx([b[1], *b[2]], rel=1e-11)
+    if threads == 1:
+        assert everything(ours, mine) == everything(theirs, yours)
+
+
+def raises(epoch, loss):
+    raise StopIteration
+
+
+@pytest.mark.parametrize(
+    ("callback", "epochs"),
+    [
+        (lambda epoch, loss: epoch == 2, 3),
+        (lambda epoch, loss: np.bool_(epoch == 1), 2),
+        (lambda epoch, loss: None, 5),
+        (lambda epoch, loss: False, 5),
+        (raises, 1),
+    ],
+)
+def test_a_callback_ends_training(callback, epochs):
+    parameters, program, rows, _ = problem()
+    optimizer = OPTIMISERS["momentum"](parameters)
+    losses = program.fit(rows, optimizer, 5, batch_size=10, callback=callback)
+    assert (len(losses), optimizer.steps) == (epochs, 4 * epochs)
+
+
+def test_a_callback_may_change_parameters_and_the_learning_rate():
+    w, x = Value(1.0), Value(1.0)
+    optimizer = SGD([w], lr=1.0)
+
+    def halve(epoch, loss):
+        w.data, optimizer.lr = 10.0 * epoch, optimizer.lr / 2
+
+    compile(w * x, [x]).fit([[1.0]], optimizer, 3, callback=halve)
+    assert (w.data, optimizer.lr, optimizer.steps) == (20.0, 0.125, 3)
+    compile(w * x, [x]).fit([[1.0]], optimizer, 2, callback=lambda epoch, loss: epoch == 1)
+    assert w.data == 19.75
+
+
+def test_what_was_trained_is_kept_when_a_callback_raises():
+    w, x = Value(1.0), Value(1.0)
+    with pytest.raises(ZeroDivisionError):
+        compile(w * x, [x]).fit([[1.0]], SGD([w], lr=1.0), 9, callback=lambda epoch, loss: 1 // (2 - epoch) > 5)
+    assert w.data == -2.0
+
+
+def test_callbacks_that_cannot_be_meant_are_refused():
+    w, x = Value(1.0), Value(1.0)
+    program, optimizer = compile(w * x, [x]), SGD([w])
+    with pytest.raises(TypeError, match="callback must be a function of an epoch's number and loss, got 3"):
+        program.fit([[1.0]], optimizer, 1, callback=3)
+    with pytest.raises(TypeError, match=r"callback must return True to stop, or False or None to go on, got 1\.0"):
+        program.fit([[1.0]], optimizer, 1, callback=lambda epoch, loss: loss)
+
+
+def test_shuffling_schedules_and_callbacks_go_together():
+    def trained(**options):
+        parameters, program, rows, _ = problem()
+        optimizer, random_ = AdamW(parameters, lr=0.1), random.Random(0)
+        program.fit(rows, optimizer, 4, batch_size=8, shuffle=random_, schedule=cosine_lr(0.1, 20), **options)
+        return everything(parameters, optimizer)
+
+    assert trained() == trained(callback=lambda epoch, loss: None)
+
+
+# Validation and early stopping.
+
+
+def overfits(seed=0):
+    """Return parameters, a program, and rows for training and validation, whose loss soon rises again."""
+    parameters, program, rows, model = problem(seed)
+    rng = random.Random(seed + 1)
+    return parameters, program, rows[:6], [[*row[:3], rng.uniform(-1, 1)] for row in rows[6:20]], model
+
+
+@pytest.mark.parametrize("patience", [None, 1, 3])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_validation_and_early_stopping_are_those_of_the_loop(patience, threads):
+    (ours, program, rows, held_out, _), (theirs, other, *_) = overfits(), overfits()
+    mine, yours, told = Adam(ours, lr=0.05), Adam(theirs, lr=0.05), []
+    history = program.fit(
+        rows, mine, 60, batch_size=4, threads=threads, validation=held_out, patience=patience,
+        callback=lambda *arguments: told.append(arguments),
+    )  # fmt: skip
+    losses, found = looped(other, rows, yours, 60, 4, validation=held_out, patience=patience)
+    assert len(history) == len(losses) == len(history.validation) == len(told)
+    assert (len(history) < 60) == (patience is not None)
+    assert history == pytest.approx(losses, rel=1e-10)
+    assert history.validation == pytest.approx(found, rel=1e-10)
+    assert told == [(k, *both) for k, both in enumerate(zip(history, history.validation, strict=True))]
+    assert numbers(ours, mine) == pytest.approx(numbers(theirs, yours), rel=1e-9, abs=1e-12)
+    now = sum(program.forward(held_out)) / len(held_out)
+    if patience:
+        assert now == pytest.approx(min(history.validation), rel=1e-12)
+        assert history.validation[history.best_epoch] == min(history.validation) < history.validation[-1]
+    else:
+        assert (now, history.best_epoch) == (pytest.approx(history.validation[-1], rel=1e-12), None)
+
+
+def test_the_best_parameters_are_kept_however_fit_ends():
+    parameters, program, rows, held_out, _ = overfits()
+    seen = []
+
+    def interrupts(epoch, loss, validation_loss):
+        seen.append((validation_loss, [p.data for p in parameters]))
+        if epoch == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        program.fit(
+            rows, Adam(parameters, lr=0.05), 60, batch_size=4, validation=held_out, patience=50, callback=interrupts
+        )
+    assert [p.data for p in parameters] == min(seen)[1]
+    assert min(seen) != seen[-1]
+
+
+def test_an_optimiser_that_maximizes_keeps_the_largest_validation_loss():
+    w, x = Value(0.0), Value(1.0)
+    program = compile(-((w - x) ** 2), [x])
+    history = program.fit([[3.0]], SGD([w], lr=0.25, maximize=True), 20, validation=[[2.0]], patience=2)
+    assert max(history.validation) == history.validation[history.best_epoch] == -((w.data - 2.0) ** 2)
+    assert len(history) == history.best_epoch + 3
+
+
+def test_a_function_validates_samples_of_new_structures_whose_programs_have_more_parameters():
+    def made():
+        ws = [Value(0.5), Value(-0.25)]
+        return ws, compile(lambda xs: sum((w * x - 1.0) ** 2 for w, x in zip(ws, xs, strict=False)))
+
+    (ours, f), (theirs, other) = made(), made()
+    samples, held_out = [([1.0],), ([2.0],)], [([1.0, 3.0],), ([0.5],)]
+    mine, yours = Adam(ours, lr=0.1), Adam(theirs, lr=0.1)
+    history = f.fit(samples, mine, 6, batch_size=1, validation=held_out, patience=6)
+    losses, found = looped(other, samples, yours, 6, 1, validation=held_out, patience=6)
+    assert (history, history.validation) == (pytest.approx(losses), pytest.approx(found))
+    assert numbers(ours, mine) == pytest.approx(numbers(theirs, yours), rel=1e-11)
+
+
+def test_early_stopping_that_cannot_be_meant_is_refused_before_training():
+    w, x = Value(1.0), Value(1.0)
+    program, optimizer = compile(w * x, [x]), SGD([w])
+    with pytest.raises(ValueError, match=r"patience needs validation data; write validation=\.\.\."):
+        program.fit([[1.0]], optimizer, 1, patience=2)
+    for patience in (0, 1.5, True):
+        with pytest.raises(ValueError, match=f"patience must be an int of at least 1, got {patience}"):
+            program.fit([[1.0]], optimizer, 1, validation=[[1.0]], patience=patience)
+    for f, wrong in ((program, [[1.0, 2.0]]), (program, []), (compile(lambda x: w * x), [])):
+        with pytest.raises(ValueError, match=r"rows|samples|wide|numbers"):
+            f.fit([[1.0]] if f is program else [(1.0,)], optimizer, 1, validation=wrong)
+    assert optimizer.steps == 0
+
+
+def test_what_fit_returns_is_a_list_of_numbers():
+    w, x = Value(1.0), Value(1.0)
+    history = compile(w * x, [x]).fit([[1.0]], SGD([w], lr=0.5), 2)
+    assert (history, history.validation, history.best_epoch) == ([1.0, 0.5], [], None)
+    assert json.dumps(history) == "[1.0, 0.5]"
+
+
+def test_an_eager_function_stops_where_the_compiled_one_does():
+    def loss(w, x):
+        return mc.mean([(w * x - 1.0) ** 2, 0.01 * w * w])
+
+    w, v = Value(3.0), Value(3.0)
+    history = compile(lambda x: loss(w, x)).fit(
+        [(1.0,)], SGD([w], lr=0.3), 30, clip_grad_norm=1.0, validation=[(0.5,)], patience=2
+    )
+    stopping, optimizer, found = EarlyStopping([v], 2), SGD([v], lr=0.3), []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss(v, 1.0).backward()
+        clip_grad_norm([v], 1.0)
+        optimizer.step()
+        found.append(loss(v, 0.5).data)
+        if stopping.step(found[-1]):
+            break
+    stopping.restore()
+    assert history.validation == pytest.approx(found, rel=1e-12)
+    assert (w.data, len(history) < 30) == (pytest.approx(v.data, rel=1e-12), True)

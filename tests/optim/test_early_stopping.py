@@ -1,0 +1,46 @@
+"""`EarlyStopping` counts the epochs without an improvement, and brings the best parameters back."""
+
+import math
+
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.optim import EarlyStopping
+
+
+def stopped(losses, patience, maximize=False):
+    """Return after how many losses to stop, the data that is restored, and the best loss with its epoch."""
+    w = Value(-1.0)
+    stopping, count = EarlyStopping([w], patience, maximize), 0
+    for count, loss in enumerate(losses, 1):
+        w.data = float(count - 1)
+        if stopping.step(loss):
+            break
+    stopping.restore()
+    return count, w.data, stopping.best, stopping.best_epoch
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "expected"),
+    [
+        ([3, 2, 1], 1, (3, 2, 1, 2)),
+        ([3, 1, 2, 0], 1, (3, 1, 1, 1)),
+        ([3, 1, 2, 0], 2, (4, 3, 0, 3)),
+        ([3, 1, 2, 2, 0], 2, (4, 1, 1, 1)),
+        ([1, 1, 1], 2, (3, 0, 1, 0)),  # the same is no improvement
+        ([1, math.nan, 0.5], 2, (3, 2, 0.5, 2)),
+        ([math.nan, math.nan, 1], 2, (2, 1, math.inf, None)),  # nothing to go back to
+    ],
+)
+def test_training_stops_after_so_many_epochs_without_an_improvement(losses, patience, expected):
+    assert stopped(losses, patience) == expected
+
+
+def test_larger_is_better_when_maximizing():
+    assert stopped([1, 3, 2, 2, 5], 2, maximize=True) == (4, 1, 3, 1)
+
+
+@pytest.mark.parametrize("patience", [0, -1, 1.0, True, None])
+def test_a_wrong_patience_is_refused(patience):
+    with pytest.raises(ValueError, match="patience must be an int of at least 1, got"):
+        EarlyStopping([Value(1.0)], patience)
