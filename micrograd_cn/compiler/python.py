@@ -140,7 +140,7 @@ class PythonWriter:
         return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else literal(name)
 
     def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
-        """Write the choice of `a` where a condition holds, and of `b` elsewhere, and return the result's name.
+        """Write an expression that is `a` where a condition holds and `b` elsewhere, and return the name of its value.
 
         A condition that is given as a name holds where the value with this name is not 0.
         """

@@ -30,7 +30,7 @@ NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return a copy of a code in which trees of SAMPLE instructions that occur often are fused.
+    """Return a copy of a code in which trees of SAMPLE instructions that occur often are fused, see `_Trees`.
 
     The root of such a tree becomes one instruction, whose opcode is a formula. The numbers of instructions stay the
     same. The other instructions of the tree are still in the list, but nothing uses them.

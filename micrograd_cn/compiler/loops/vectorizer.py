@@ -1,7 +1,7 @@
 """Auto-vectorise scalar instructions of the same opcode.
 
-A map is a list of such instructions, which SIMD instructions compute. The results of a map are contiguous, in an order
-that lets its users, or the map itself, load their operands as SIMD vectors too.
+A map is a list of such instructions, which SIMD instructions compute. The results of a map are contiguous. Their order
+is chosen so that the instructions that use them, or else the map, can load operands as SIMD vectors.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def start_code(x: float | None) -> int:
 
 
 def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
-    """Write the choice of the vector that a sum starts from, and return its name.
+    """Write instructions that choose the vector which a sum starts from, and return the vector's name.
 
     Args:
         lanes: the writer of vector operations.
@@ -216,8 +216,9 @@ def outer(machine: Machine, opcode: str) -> Function:
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
     """Return a function that writes the function which `outer` calls for a tile with `r` rows of totals.
 
-    The function for a tile loops over blocks and over outer products, for each of which there is a pair of factors. If
-    `pairs_innermost` is set, the inner loop is the one over pairs, which is faster if there are more pairs than blocks.
+    A pair is the list of left factors and the list of right factors of one outer product. The function for a tile has a
+    loop over pairs and a loop over blocks. If `pairs_innermost` is set, the inner loop is the one over pairs, which is
+    faster if there are more pairs than blocks.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
