@@ -1,4 +1,4 @@
-"""Arrays to check the gradient of a function of arrays at; numpy is imported only here, when they are drawn."""
+"""A strategy for numpy arrays at which a gradient is checked. numpy is imported only when they are drawn."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ __all__ = ["points"]
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of ten: an array's largest elements
-SPAN = 1e3  # most elements of an array are within this factor, so that none is lost beside another
-MAX_DRAWN_SINGLY = (
-    32  # elements that are drawn one by one, so that each shrinks; those of a larger array come from a seed
-)
+LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of 10, for an array's largest element
+SPAN = 1e3  # most elements of an array are within this factor, so none is lost beside another
+# Up to so many elements are drawn one by one, and each shrinks. Those of a larger array come from a drawn seed.
+MAX_DRAWN_SINGLY = 32
 
 
 def points(
@@ -31,13 +30,14 @@ def points(
 ) -> SearchStrategy[Any]:
     """Return a strategy for numpy arrays, to check the gradient of a function of arrays at.
 
-    The arrays are of every magnitude, the elements of one array mostly of one, 0.0 and -0.0 among them.
+    There are arrays of every magnitude, 0.0 and -0.0 among their elements. Most elements of one array are of similar
+    magnitude.
 
     Args:
         shape: as numpy takes it; () for a single number.
-        dtype: float64, float32, float16: every element is one of its numbers.
+        dtype: float64, float32 or float16.
         min_value: the least element; -inf for the least finite number.
-        max_value: the greatest; inf for the greatest finite number.
+        max_value: the greatest element; inf for the greatest finite number.
         apart: elements are at least so far from 0 and from each other, where relu, max and sorting are smooth.
 
     Raises:
@@ -74,7 +74,7 @@ def points(
         (least, most), magnitudes = window
         number = reals(least, most, magnitudes=magnitudes)
         if size <= MAX_DRAWN_SINGLY:
-            # all differ, so that Hypothesis copies no element over another, as it does in five of six examples
+            # All count as different, or Hypothesis would copy elements over others in five of six examples.
             return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
         return st.integers(0, sys.maxsize).map(lambda seed: _draw_large(np.random.default_rng(seed), size, window))
 
@@ -82,7 +82,7 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return intervals and the magnitudes in them; the last has all moderate ones."""
+    """Return intervals, each with the least and greatest magnitude in it; the last one has all moderate magnitudes."""
     least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []
     for exponent in LARGEST_EXPONENTS:
@@ -93,6 +93,7 @@ def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Inter
 
 
 def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
+    """Return random numbers of a window, for an array that is too large to be drawn number by number."""
     (low, high), (least, most) = window
     signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
     logarithms = random.uniform(math.log(least), math.log(most), size)
@@ -101,7 +102,7 @@ def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> li
 
 
 def _round_within(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
-    """Return the nearest number of the type, or one beside it that is between the bounds."""
+    """Return the number of the type that is nearest, or the one beside it that is between the bounds."""
     nearest = float(kind(x))
     return (
         _neighbour(x, kind, -math.inf)
@@ -113,11 +114,11 @@ def _round_within(x: float, kind: Callable[[float], Any], low: float, high: floa
 
 
 def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
-    """Return how many negative and how many positive numbers of the type are so far from 0 and from each other."""
+    """Return how many negative and how many positive numbers of the type can be so far from 0 and from each other."""
     import numpy as np
 
     def on(near: float, far: float) -> int:
-        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # halved, or it might overflow
+        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # at half of it, since it might overflow
         free = far - ulp - max(near, apart)
         return max(0, 1 + int(free // (apart + ulp)))
 
@@ -125,7 +126,7 @@ def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: floa
 
 
 def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return the numbers in the same order, moved so that they are at least so far from 0 and from each other."""
+    """Return the numbers in the same order, moved until they are so far from 0 and from each other."""
     negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
     below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)
@@ -138,7 +139,7 @@ def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: 
 
 
 def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return ascending numbers moved up until they are apart; those that pass the end then, down."""
+    """Return ascending numbers, moved up until they are apart; those that pass the end are moved down from there."""
     found: list[float] = []
     least = low
     for x in xs:
@@ -154,7 +155,7 @@ def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high:
 
 
 def _neighbour(x: float, kind: Callable[[float], Any], towards: float) -> float:
-    """Return the number of the type that is x, or the next one towards an infinity."""
+    """Return x if it is a number of the type, else the next number of the type towards an infinity."""
     import numpy as np
 
     found = kind(x)

@@ -1,4 +1,4 @@
-"""Every check that an operation of the table, or one of your own, should pass."""
+"""`check_op`: every check that an operation of the table, or a user-defined one, should pass."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from .float_strategies import floats_between, import_strategies, interior
 from .op_derivatives import MANY_OPERANDS, check_along, check_shared, compare_derivatives, comparison_code
 from .op_failures import Point, op_failure, reraise_as_failure
 from .op_recording import LOCAL_CODE, check_recording, evaluate, same_number
+from .op_selection import check_selection
 from .report import PartlyCompared
 from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
-FIXED_INDICES = (0.0, 2.0)
-SEED = 30  # of the drawn points: they do not depend on this file's text, and -0.0 is one of them
-LARGE_VALUE = 1e6  # a value or partial beyond which the second derivative is not compared
+FIXED_INDICES = (0.0, 2.0)  # at which a gather is checked as an operation of its other operands
+SEED = 30  # of the drawn points; else they would depend on the source of this function. One of them is -0.0.
+LARGE_VALUE = 1e6  # beyond such a value or partial, second derivatives are not compared
 
 PICTURE_CODE = """\
 from micrograd_cn import Value, draw_dot
@@ -45,37 +46,40 @@ Reference = Callable[..., float] | None
 
 
 def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[str, str]:
-    """Check one operation: values, derivatives to second order, kinks, special values, sharing, picture, other forms.
+    """Check an operation: its values, its derivatives, its kinks, its picture, and its lowerings.
 
-    In turn: no float, special ones included, makes it raise; on `Value`s it gives the numbers that it gives on floats,
-    and so do its partials, to the bit; at kinks the derivative is nan,
-    or between those of the two sides; the picture has an edge an operand; over the domain, up to 100 from 0 or from its
-    near end, and close to its ends, no value is nan and derivatives agree with numerical ones, near 0 to second order,
-    also where one value is several operands. An n-ary row is given up to 33 operands. At all these points the row's
-    formula, its summands, its JavaScript (run by Node.js or the package quickjs), its machine code (by llvmlite) and
-    its numpy form give the row's values, the second and third of these languages also its partials. Of a row that
-    chooses, derivatives are those with respect to what it chooses from.
+    1. At special values, such as 0.0, -0.0, inf and nan: it raises nothing, and gives the same numbers on `Value`s as
+       on floats, to the bit. So do its partials.
+    2. At kinks: the derivative is nan, or between the derivatives of the two sides.
+    3. In the picture: there is an edge for each operand.
+    4. Over the domain, up to 100 from 0 or from its near end, and close to its ends: no value is nan, and derivatives
+       agree with numerical ones; near 0 also second derivatives, and those where several operands are the same value.
+       An n-ary operation is given up to 33 operands. For a gather, derivatives are with respect to the elements.
+    5. At all these points: the lowerings give the operation's values, that is its formula or summands, JavaScript (run
+       by Node.js or the package quickjs), machine code (by llvmlite) and numpy; JavaScript and machine code also its
+       partials.
 
-    What it cannot see: a mistake between the points, of which there are some hundreds; one beyond 100; a mistake of the
-    third order; and where a value is lost in rounding, a derivative.
+    What it cannot see: a mistake between the points, which are some hundreds, or beyond 100; a mistake of third order;
+    and a wrong derivative where rounding hides the value.
 
     Args:
-        op: the row.
-        reference: the same function from an independent source, on floats; compared to 1e-12 relative, or to what the
-            last bits of the operands and the row's own `rounding` make of it.
-        examples: how many points to try to second order: two thirds are spread over the domain, the others drawn.
+        op: the operation.
+        reference: the same function from an independent source, on floats. Values are compared to 1e-12 relative, or to
+            what the last bits of the operands and the operation's own `rounding` allow.
+        examples: the number of points at which second derivatives are compared: two thirds are spread over the domain,
+            the others are drawn.
 
     Returns:
-        Which of the forms could not be compared, and why: what runs it is not installed, or the row is not written in
-        the table's operations.
+        The lowerings that could not be compared, and why: what runs them is not installed, or the operation is not
+        written in the table's operations.
 
     Raises:
-        AssertionError: it says which check failed, at which operands, as simple ones as were found, and has code that
-            shows it; a `GradientMismatch` where a derivative differs.
+        AssertionError: a check failed. It says which, at operands as simple as could be found, and has code that shows
+            it. If a derivative is wrong, it is a `GradientMismatch`.
         ImportError: hypothesis is missing.
 
     Warns:
-        PartlyCompared: at some points some, not all, derivatives could not be compared; it shows the first.
+        PartlyCompared: at some points, some but not all derivatives could be compared; it shows the first such point.
 
     >>> from micrograd_cn import tanh
     >>> not_compared = check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
@@ -91,24 +95,27 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
             title = f"check_op of {op.name}: at {len(partial_tables)} points some derivatives could not be compared"
             warnings.warn(PartlyCompared(f"{title}, first by {partial_tables[0]}"), stacklevel=2)
         return missing
-    raise type(failure)(*failure.args)  # a new one, without the frames that led to it
+    raise type(failure)(*failure.args)  # a new exception, without the frames of the checks
 
 
 def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> dict[str, str]:
-    looked_at = list(special_points(op))
-    for xs in looked_at:
-        check_recording(op, xs, evaluate(op, xs)[1])
+    """Run all checks; return the lowerings that could not be compared, and collect tables of partly compared points."""
+    checked_points = list(special_points(op))
+    for xs in checked_points:
+        y, partials = evaluate(op, xs)
+        check_recording(op, xs, partials)
+        check_selection(op, xs, y)
     if op.smoothness.kink is not None:
         _check_kinks(op, op.smoothness.kink)
     _check_picture(op)
     for index, row in _rows_at_fixed_index(op) if op.lowerings.is_gather else [((), op)]:
         known = partial(reference, *index) if reference and index else reference
-        looked_at += [(*index, *xs) for xs in _check_domain(row, known, examples, partial_tables)]
-    return lowerings.compare_lowerings(op, looked_at)
+        checked_points += [(*index, *xs) for xs in _check_domain(row, known, examples, partial_tables)]
+    return lowerings.compare_lowerings(op, checked_points)
 
 
 def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
-    """Give what a row that chooses is of its other operands, for some indices: beside a whole number it is nan."""
+    """Yield a gather at some indices, as an operation of its other operands: it has no derivative by the index."""
     for index in FIXED_INDICES:
         arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]
         if arities:
@@ -117,20 +124,24 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
+    """Return the partials of a gather, without that of the index."""
     return op.local_derivatives(y, index, *xs)[1:]
 
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
+    """Check the values and first derivatives at points where the operation has a kink."""
+
     def blaming(*xs: float) -> float:
         with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
             return kink(*xs)
 
     for xs in kink_points(op, blaming):
         evaluate(op, xs)
-        compare_derivatives(op, xs, 1)  # nothing is compared at a jump or a pole, or with nan: they are conventions
+        compare_derivatives(op, xs, 1)  # nothing is compared at a jump, at a pole, or with nan: these are conventions
 
 
 def _check_picture(op: Op) -> None:
+    """Check that the picture has an edge for each operand."""
     from ..picture import draw_dot
 
     for count in arities_among(op, FEW_ARITIES):
@@ -142,12 +153,12 @@ def _check_picture(op: Op) -> None:
 
 
 def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> list[Point]:
-    """Check points spread evenly, so that no part is left out, and points drawn; return them."""
+    """Check points that are spread evenly over the domain, and points that are drawn; return all of them."""
     st = import_strategies()
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     def check(xs: Point, order: int) -> int:
-        looked_at.append(xs)
+        checked_points.append(xs)
         order = check_and_shrink(op, xs, lambda xs: _check_point(op, xs, reference, order, partial_tables))
         if order > 1 and 1 < len(xs) < MANY_OPERANDS:
             check_and_shrink(op, xs, lambda xs: check_shared(op, xs))
@@ -158,7 +169,7 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
             *interior(operand_domain(op, i), FAR_REACH)
         )
 
-    looked_at: list[Point] = []
+    checked_points: list[Point] = []
     wide = [*spread_points(op, examples // 2, NEAR_REACH), *spread_points(op, examples // 6, FAR_REACH)]
     compared = [check(xs, 2) for xs in wide]
     for xs in [*spread_points(op, 2 * examples, FAR_REACH), *points_near_ends(op)]:
@@ -186,11 +197,11 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
     check_drawn()
     if not any(compared):
         raise op_failure(op, (), "nowhere in its domain could its derivatives be compared", "OP.smoothness.domain")
-    return looked_at
+    return checked_points
 
 
 def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_tables: list[str]) -> int:
-    """Check one point of the domain; return the order to which derivatives could be compared there."""
+    """Check one point of the domain; return the order up to which derivatives could be compared there."""
     with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
         if not is_smooth(op, xs):
             return 0
@@ -202,6 +213,7 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_ta
             expected = reference(*xs)
         _check_reference(op, xs, y, partials, expected)
     check_recording(op, xs, partials)
+    check_selection(op, xs, y)
     if math.isinf(y):
         return 0
     for slot, p in enumerate(partials):
@@ -220,6 +232,7 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_ta
 
 
 def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], expected: float) -> None:
+    """Compare a value with that of the reference."""
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
     stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
     allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))

@@ -1,4 +1,4 @@
-"""Where an operation is looked at: special values, points all over its domain and at its ends, kinks, simple points."""
+"""The points at which `check_op` evaluates an operation: special values, points all over its domain, and kinks."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ from .suspicious_intervals import arities_among
 
 T = TypeVar("T")
 
-FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # operands of an n-ary row
+FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # for n-ary operations
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
-FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # of these, where there are many operands
+FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # where there are many operands
 KINK_CANDIDATES = (0.0, 1.0, -1.0, 0.5)
-NEAR_REACH, FAR_REACH = 4.0, 100.0  # how far from 0, or from the domain's near end, points lie
-PRIMES = [n for n in range(2, 300) if all(n % k for k in range(2, n))]  # of each operand; the square root is irrational
+NEAR_REACH, FAR_REACH = 4.0, 100.0  # how far points lie from 0, or from the end of the domain that is nearer to 0
+PRIMES = [
+    n for n in range(2, 300) if all(n % k for k in range(2, n))
+]  # one for each operand; their roots are irrational
 SIMPLE_VALUES = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
-SHRINK_TRIALS = 80  # points tried in search of a simpler one
-KINK_SEARCH_CELLS = 200  # steps in which kinks are looked for along an operand
+SHRINK_TRIALS = 80  # how many points are tried in search of a simpler one
+KINK_SEARCH_CELLS = 200  # the grid along an operand on which kinks are looked for
 
 
 def operand_domain(op: Op, slot: int) -> tuple[float, float]:
-    """Return the open interval of an operand."""
+    """Return the open interval in which an operand may lie."""
     return op.smoothness.domain[slot % len(op.smoothness.domain)]
 
 
 def special_points(op: Op) -> Iterator[Point]:
-    """Give special values: of few operands each with each, of many each in the first, the sixth and the last place."""
+    """Yield all combinations of special values for few operands.
+
+    Of many operands, the first, the sixth and the last have each special value in turn, and the others are 1.0.
+    """
     for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:
             yield from itertools.product(SPECIAL_VALUES if count < 3 else FEWER_SPECIAL_VALUES, repeat=count)
@@ -43,7 +48,13 @@ def special_points(op: Op) -> Iterator[Point]:
 
 
 def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SMALL_ARITIES) -> Iterator[Point]:
-    """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
+    """Yield points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
+
+    Args:
+        op: the operation.
+        count: how many points.
+        reach: how far from 0 the points lie, or from the end of the domain that is nearer to 0.
+        operands: how many operands an n-ary operation is given, in turn.
 
     >>> from micrograd_cn import log, mul
     >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))
@@ -61,7 +72,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
 
 
 def points_near_ends(op: Op) -> Iterator[Point]:
-    """Give points near the ends of the domain, each operand in turn, the others well inside.
+    """Yield points near the ends of the domain: each operand in turn is near an end, the others are well inside.
 
     >>> from micrograd_cn import asin
     >>> list(points_near_ends(asin))
@@ -79,7 +90,7 @@ def points_near_ends(op: Op) -> Iterator[Point]:
 
 
 def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
-    """Give points at which the row's kink is 0: simple ones, and those found by bisection along each operand."""
+    """Yield points at which the function `kink` is 0: simple ones, and those found by bisection along each operand."""
     for count in arities_among(op, FEW_ARITIES):
         for xs in itertools.product(KINK_CANDIDATES, repeat=count):
             if kink(*xs) == 0.0:
@@ -94,7 +105,7 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Give the zeros of a function in an interval; where it jumps over 0, the end of the jump that is above.
+    """Yield the zeros of a function in an interval; where it jumps over 0, the end of the jump at which it is positive.
 
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
@@ -110,9 +121,9 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
 
 
 def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
-    """Return what a check returns at a point of the domain; if it fails, raise how at the simplest point where it does.
+    """Return what `check` returns at a point; if it fails, raise the same kind of failure at the simplest point found.
 
-    A simpler point has fewer operands, or one of them is a whole number or has fewer digits.
+    A simpler point has fewer operands, or an operand that is a whole number or has fewer digits.
     """
     try:
         return check(xs)
@@ -143,12 +154,12 @@ def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
 
 
 def _failure_kind(failure: AssertionError) -> str:
-    """Return the title of a failure without its numbers: what is wrong."""
+    """Return the title of a failure without its numbers."""
     return re.sub(r"[-\d][\w.+-]*|inf|nan", "", str(failure).partition("\n")[0].partition(": ")[2])
 
 
 def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
-    """Give simpler numbers of an interval: a few of all, then roundings of `x`.
+    """Yield simpler numbers than `x` in an interval: some simple ones, then `x` rounded.
 
     >>> list(_simpler(-3.777, (-math.inf, math.inf))), list(_simpler(12.34, (0.0, math.inf)))
     ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])

@@ -1,4 +1,4 @@
-"""Random expression graphs, each with a point at which every step is smooth and a numerical derivative can be known."""
+"""Random expression graphs, each with a point at which every step is smooth and rounding hides no derivative."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Expression:
     """A graph to be computed: call it with numbers for a float, with `Value`s for the root of a recorded graph.
 
     Attributes:
-        point: numbers, one an input, at which every step is smooth.
-        steps: an operation and its operands each: an int is an input or, counting on, an earlier step; a float is a
-            constant. The last step is the result.
+        point: numbers, one for each input, at which every step is smooth.
+        steps: for each step an operation and its operands. An int is the index of an input or, counting on, of an
+            earlier step; a float is a constant. The last step is the result.
 
     >>> from micrograd_cn import mul, tanh
     >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
@@ -99,21 +99,21 @@ class Expression:
 
 
 def is_public(op: Op) -> bool:
-    """Return whether it is the package's operation of this name."""
+    """Return whether the package has this operation under its name."""
     import micrograd_cn  # which imports this module
 
     return getattr(micrograd_cn, op.name, None) is op
 
 
 def call_name(op: Op) -> str:
-    """Return the name that printed code calls it by: one's own may not take that of another."""
+    """Return the name of the operation in printed code; a user-defined one may not have that of another function."""
     import micrograd_cn
 
     return op.name if is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
 
 
 def _unused_name(name: str, taken: set[str]) -> str:
-    """Return the name, with underscores if an operation has it."""
+    """Return the name, with underscores appended until no operation has it."""
     while name in taken:
         name += "_"
     return name
@@ -121,9 +121,10 @@ def _unused_name(name: str, taken: set[str]) -> str:
 
 StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
-OPERAND_CHOICES = 12  # numbers to choose an operand by: a constant, the latest result, one before, a new input
-STEP_ARITIES = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
-OWN_OP_WEIGHT = 4  # so many times as often as a row of the table, one of one's own is drawn
+# An operand is chosen by a number below this: a constant, the latest result, an earlier one, or a new input.
+OPERAND_CHOICES = 12
+STEP_ARITIES = (1, 2, 3, 4, 5, 8)  # how many operands an n-ary operation is given
+OWN_OP_WEIGHT = 4  # a user-defined operation is drawn so many times as often as one of the table
 
 
 def expressions(
@@ -133,23 +134,23 @@ def expressions(
     min_value: float = -math.inf,
     max_value: float = math.inf,
 ) -> SearchStrategy[Expression]:
-    """Return a strategy for random expression graphs with shared subexpressions.
+    """Return a strategy for random expression graphs with shared subexpressions, as inputs of `gradcheck`.
 
-    Each comes with a point at which all its steps are smooth. Operands are results so far, new inputs, and constants:
-    inputs and constants are of every magnitude, from the operand's domain, and are drawn densely near its ends and
+    Each expression has a point at which all of its steps are smooth. Operands are earlier results, new inputs, and
+    constants. Inputs and constants are of every magnitude in the operand's domain; more of them are near its ends, and
     where the row's partial changes fast or is not the slope of its values. A step is left out if a small nudge of an
-    input, relative to its size, takes it to a kink or out of a domain, or if its result is so large or so cancelled
-    that rounding hides what an input does to it. So no draw is rejected, a right derivative is not accused, and a
-    failing expression shrinks to few steps with simple numbers.
+    input takes it to a kink or out of a domain, or if its result is so large or so cancelled that rounding hides the
+    effect of an input. So no draw is rejected, a right derivative is not called wrong, and a failing expression shrinks
+    to few steps with simple numbers.
 
-    What it cannot see: a mistake in an interval far narrower than 1/40 is drawn by luck alone.
+    What it cannot see: a mistake in an interval far narrower than 1/40 is only drawn by chance.
 
     Args:
-        ops: the operations to use, one's own among them; the whole table by default.
-        max_inputs: at most so many inputs.
-        max_steps: at most so many operations.
-        min_value: the least input and constant, but for indices; -inf for no bound but the operands' domains.
-        max_value: the greatest; inf for no bound.
+        ops: the operations to use, also user-defined ones; the whole table by default.
+        max_inputs: the largest number of inputs.
+        max_steps: the largest number of operations.
+        min_value: the least input and constant, except for indices; -inf for no bound but the operands' domains.
+        max_value: the greatest input and constant; inf for no bound.
 
     Raises:
         ValueError: `ops` is empty, a maximum is less than 1, a bound is nan, or no number between the bounds is in the
@@ -178,7 +179,7 @@ def expressions(
     step = st.composite(
         lambda draw: draw(st.one_of(each))
     )()  # its repr is short, which Hypothesis makes again and again
-    # unique, since in what is not, Hypothesis copies parts over others in five of six examples: few numbers were tried
+    # Without unique=True, Hypothesis copies elements over others in five of six examples, and tries fewer numbers.
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 
     def expression(steps: list[StepRecipe]) -> Expression:
@@ -191,11 +192,11 @@ def expressions(
 
 
 def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
-    """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
+    """Return a strategy for a step whose operands are chosen later: for each a choice, and a number it may become."""
     st = import_strategies()
     operands = []
-    for domain, dense in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
-        number = reals(*interval, domain, dense)
+    for domain, focus in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
+        number = reals(*interval, domain, focus)
         operands.append(st.tuples(st.integers(0, OPERAND_CHOICES - 1), st.none() if number.is_empty else number))
     tuples = []
     for n in arities_among(op, STEP_ARITIES):
@@ -207,17 +208,17 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return the recipe with small numbers, for operations that the numbers drawn did not suit."""
-    tame = []
+    """Return the recipe with small numbers, for an operation that the drawn numbers did not suit."""
+    gentle = []
     for i, (choice, x) in enumerate(choices):
         a, b = interior(op.smoothness.domain[i % len(op.smoothness.domain)], FULL_PRECISION_REACH)
         small = min(max((2.0, 1.0, FULL_PRECISION_REACH)[i % 3], a, low), b, high)
-        tame.append((choice, x if x is None or (op.lowerings.is_gather and i == 0) else small))
-    return op, tuple(tame)
+        gentle.append((choice, x if x is None or (op.lowerings.is_gather and i == 0) else small))
+    return op, tuple(gentle)
 
 
 def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return inputs and the steps that the recipes make of them, without those whose operands do not suit them."""
+    """Return the inputs and steps that the recipes make, without the steps whose operands do not suit them."""
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
     for op, choices in recipes:
@@ -231,7 +232,7 @@ def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue
                 chosen = x
             elif room and (choice > 8 or not fitting):
                 chosen = nudged_input(x, len(inputs) + len(new), domain, op.smoothness.kink is not None)  # type: ignore[arg-type]
-            elif fitting:  # the latest result often, so that graphs grow deep
+            elif fitting:  # often the latest result, which makes graphs deep
                 chosen = fitting[-1 - max(0, choice - 5) % len(fitting)]
             else:
                 chosen = None
@@ -249,7 +250,7 @@ def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue
 
 
 def _without_dead_steps(nodes: list[NudgedValue]) -> Expression:
-    """Return the expression of the last node, without what it does not need."""
+    """Return the expression of the last step, without the inputs and steps that it does not need."""
     needed = {nodes[-1]}
     for node in reversed(nodes):
         if node in needed and node.step:

@@ -1,4 +1,4 @@
-"""Which numbers are drawn: of every magnitude, near the ends of domains, and simple where a failure shrinks."""
+"""Strategies for floats: of every magnitude, near the ends of domains, and simple where a failure shrinks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ __all__ = ["MARGIN", "bounds", "interior", "reals"]
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-MARGIN = 0.05  # how far from kinks, poles and edges of domains a point stays
-FULL_PRECISION_REACH = 3.0  # so far from 0, or from the near end of a domain, numbers have all their digits
-MODERATE_MAGNITUDES = (1e-6, 1e6)  # the magnitudes that are drawn often
-DRAWN_MAGNITUDES = (1e-100, 1e100)  # those whose squares and cubes are floats
+MARGIN = 0.05  # how far a point stays from kinks, poles and the ends of a domain
+FULL_PRECISION_REACH = 3.0  # within this distance of 0, or of the end of a domain near 0, all digits are drawn
+MODERATE_MAGNITUDES = (1e-6, 1e6)  # these are drawn often
+DRAWN_MAGNITUDES = (1e-100, 1e100)  # the squares and cubes of these are floats
 NORMAL_MAGNITUDES = (sys.float_info.min, sys.float_info.max)
 
 
 def import_strategies() -> Any:
+    """Return the module `hypothesis.strategies`, which is imported only when it is needed.
+
+    Raises:
+        ImportError: hypothesis is missing; it says what to install.
+    """
     try:
         from hypothesis import strategies
     except ImportError as error:
@@ -34,7 +39,7 @@ def import_strategies() -> Any:
 
 
 def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL_MAGNITUDES[1]) -> Interval:
-    """Return the closed interval between the bounds, within the finite floats; infinities are no bounds.
+    """Return the closed interval between the bounds, within the finite floats; an infinity stands for no bound.
 
     Raises:
         ValueError: a bound is nan, or no finite number lies between them.
@@ -56,7 +61,7 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
 
 
 def interior(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
-    """Return the part of an open interval within `reach` of 0, or of its near end, and away from its ends.
+    """Return the part of an open interval that is away from its ends, and within `reach` of 0 or of its nearer end.
 
     >>> interior((0.0, math.inf), 3.0), interior((10.0, math.inf), 3.0), interior((0.0, 0.1), 3.0)
     ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
@@ -75,13 +80,19 @@ def reals(
     low: float,
     high: float,
     domain: Interval = REAL,
-    dense: tuple[Interval, ...] = (),
+    focus: tuple[Interval, ...] = (),
     magnitudes: Interval = DRAWN_MAGNITUDES,
 ) -> SearchStrategy[float]:
-    """Draw numbers between the bounds and in the open domain: of every magnitude, near the domain's ends, and -0.0.
+    """Return a strategy for numbers of every magnitude, also near the ends of the domain, 0.0 and -0.0 among them.
 
-    Whole numbers and simple ones come first, which are what a failure shrinks to. `dense` are intervals to look at
-    densely; `magnitudes` are the least, except 0, and the largest.
+    Whole numbers and other simple ones come first: a failure shrinks to these.
+
+    Args:
+        low: the least number.
+        high: the greatest number.
+        domain: the open interval in which the numbers lie.
+        focus: intervals from which every second number comes.
+        magnitudes: the least magnitude, except for 0, and the greatest.
 
     >>> from hypothesis import find
     >>> find(reals(-1e9, 1e9), lambda x: x > 999)
@@ -104,23 +115,23 @@ def reals(
         _magnitudes(first, last, *moderate),
         _magnitudes(first, last, *magnitudes),
         st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
-        st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # of one choice, as a whole number is
+        st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # one choice, as a whole number
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
-    inside_dense = [floats_between(max(first, a), min(last, b)).map(tidy) for a, b in dense if a <= last and first <= b]
-    chosen += [st.one_of(inside_dense) for _ in chosen if inside_dense]  # every second number
+    in_focus = [floats_between(max(first, a), min(last, b)).map(tidy) for a, b in focus if a <= last and first <= b]
+    chosen += [st.one_of(in_focus) for _ in chosen if in_focus]  # every second number
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
 
 
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
-    """Return where numbers have all their digits: near 0, or the near end of the domain, or else of the bounds."""
+    """Return where all digits are drawn: near 0, or near the end of the domain or bounds that is nearest to 0."""
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
     return (low, high) if low <= high else interior((first, last), FULL_PRECISION_REACH, 0.0)
 
 
 def _tidy(x: float, first: float, last: float, least: float) -> float:
-    """Return a number between the bounds, of three digits where it is tiny, and none below the least magnitude.
+    """Return a number between the bounds: a tiny one rounded to three digits, one below the least magnitude as 0.0.
 
     >>> [_tidy(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
     [-1.23e-09, 0.0, 1.0]
@@ -133,21 +144,22 @@ def _tidy(x: float, first: float, last: float, least: float) -> float:
 
 
 def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
+    """Return a strategy for whole numbers of a closed interval, as floats."""
     st = import_strategies()
     first, last = math.ceil(low), math.floor(high)
     return st.integers(first, last).map(float) if first <= last else st.nothing()  # type: ignore[no-any-return]
 
 
 def floats_between(low: float, high: float) -> SearchStrategy[float]:
-    """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
+    """Return a strategy for the floats of a closed interval; whole numbers come first, to which a failure shrinks."""
     st = import_strategies()
     return st.one_of(_whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
 def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Draw numbers of three digits between the bounds, those near 1 more often than others.
+    """Return a strategy for numbers of three digits between the bounds; more of them are near 1.
 
-    They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
+    An integer is drawn that enumerates them, whole numbers first, since an integer shrinks well.
     """
     st = import_strategies()
     count, numbered = _enumerate_three_digits(low, high, least, most)
@@ -155,7 +167,7 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
 
 
 def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
-    """Return how many numbers of one to three digits there are, with repetitions, and what gives the k-th.
+    """Return how many numbers of up to three digits there are, repetitions included, and a function for the k-th.
 
     >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
@@ -180,10 +192,10 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
 
 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Draw numbers of three digits between the bounds, of all magnitudes from `smallest_normal` to `most` alike.
+    """Return a strategy for numbers of three digits between the bounds, with magnitudes from `least` to `most`.
 
-    It is the exponent that is drawn, as a float, of which Hypothesis draws all parts of an interval alike, as it does
-    not of large integers; a failure shrinks to a whole one.
+    The exponent is drawn, as a float: of these, unlike large integers, Hypothesis draws all parts of an interval
+    equally often. A failure shrinks to a whole exponent.
     """
     st = import_strategies()
     signs = []
@@ -196,7 +208,7 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
 
 
 def _power_of_10(exponent: float) -> float:
-    """Return a power of ten to three digits.
+    """Return a power of ten, rounded to three digits.
 
     >>> _power_of_10(2.5), _power_of_10(-3.5), _power_of_10(-3.0)
     (316.0, 0.000316, 0.001)
@@ -206,7 +218,7 @@ def _power_of_10(exponent: float) -> float:
 
 
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
-    """Draw numbers of the closed interval whose distance to one of its ends is of every magnitude down to 1e-6."""
+    """Return a strategy for numbers near one end of a closed interval, at distances of every magnitude down to 1e-6."""
     far = min(MARGIN, 0.25 * (high - low))
     distances = _magnitudes(0.0, far, 1e-6 * far, far)
     sign = 1.0 if end <= low else -1.0

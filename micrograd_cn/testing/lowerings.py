@@ -1,4 +1,4 @@
-"""Compare the other forms of an operation with the row: its formula, JavaScript, machine code, numpy."""
+"""Compare the lowerings of an operation with its row: the formula, JavaScript, machine code and numpy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from .numerical import rounding_error
 from .op_failures import Point, op_failure
 from .op_recording import same_number
 
-Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
+Results = list[tuple[float, ...]]  # for each point the value and, if the lowering has them, the partials
 CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP, XS))"
 
 
 class Lowering(NamedTuple):
-    """One form: its name, the field of the row that it is made from, and what computes it at many points."""
+    """One lowering of an operation.
+
+    Attributes:
+        name: of the lowering.
+        field: the field of the row that it is made from, for messages.
+        evaluate: computes it at many points.
+    """
 
     name: str
     field: str
@@ -34,11 +40,11 @@ class Lowering(NamedTuple):
 
 
 class NotAvailable(Exception):
-    """A form that the row does not have, or that nothing here can run."""
+    """Raised for a lowering that an operation does not have, or that no installed program can run."""
 
 
 class LoweringFailed(Exception):
-    """A form that raised at a point, or gave no numbers."""
+    """Raised for a lowering that raised an error at a point, or did not return numbers."""
 
     def __init__(self, xs: Point, what: str) -> None:
         super().__init__(what)
@@ -46,10 +52,11 @@ class LoweringFailed(Exception):
 
 
 def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
-    """Compare every form with the row at the points; return those that could not be compared, and why.
+    """Compare every lowering with the row at the points; return those that could not be compared, and why.
 
     Raises:
-        AssertionError: a form gives something else, or raises; it is named with the field that it is made from.
+        AssertionError: a lowering gives other numbers, or raises. It names the field of the row that the lowering is
+            made from.
 
     >>> from micrograd_cn import Op, cos, sin
     >>> from micrograd_cn.ops.traits import Lowerings
@@ -59,15 +66,15 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
     AssertionError: check_op of own at 0.5: the formula gives 0.479425538604203, not 0.8775825618903728
     ...
     """
-    chosen = list({repr(xs): xs for xs in points}.values())  # 0.0 and -0.0 are two
+    chosen = list({repr(xs): xs for xs in points}.values())  # by repr, since 0.0 == -0.0
     expected = [_row(op, xs) for xs in chosen]
     missing = {}
-    for form in lowerings_of(op):
-        called = f"the {form.name}{form.field}"
+    for lowering in lowerings_of(op):
+        called = f"the {lowering.name}{lowering.field}"
         try:
-            results = form.evaluate(op, chosen)
+            results = lowering.evaluate(op, chosen)
         except (NotAvailable, FormulaError) as reason:
-            missing[form.name] = str(reason)
+            missing[lowering.name] = str(reason)
             continue
         except LoweringFailed as reason:
             raise op_failure(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
@@ -88,7 +95,7 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
 
 
 def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
-    """Return the value and the partials that the row and each of its other forms give, or why one gives none.
+    """Return the value and the partials of the row and of each lowering, or why a lowering gives none.
 
     The formula, the summands and numpy give the value alone.
 
@@ -97,16 +104,16 @@ def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
     (6.0, 3.0, 2.0)
     """
     found: dict[str, tuple[float, ...] | str] = {"row": _row(op, xs)}
-    for form in lowerings_of(op):
+    for lowering in lowerings_of(op):
         try:
-            [found[form.name]] = form.evaluate(op, [xs])
+            [found[lowering.name]] = lowering.evaluate(op, [xs])
         except Exception as reason:
-            found[form.name] = str(reason)
+            found[lowering.name] = str(reason)
     return found
 
 
 def lowerings_of(op: Op) -> list[Lowering]:
-    """Return the forms that there may be."""
+    """Return the lowerings that the operation may have."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
     found = []
@@ -130,22 +137,27 @@ def lowerings_of(op: Op) -> list[Lowering]:
 
 
 def _field(name: str, text: str, fallback: str) -> str:
+    """Return the field of the row that a lowering is made from, or what it falls back on, for messages."""
     if not text:
         return f" (of its {fallback})"
     return f" ({name}={text!r})" if len(text) < 50 else f" ({name}=...)"
 
 
 def _row(op: Op, xs: Point) -> tuple[float, ...]:
+    """Return the value and the partials that the row gives on floats."""
     y = op.forward(*xs)
     return (y, *op.local_derivatives(y, *xs))
 
 
 def _formula(op: Op, points: Sequence[Point]) -> Results:
+    """Evaluate the formula."""
     assert op.lowerings.formula
     return [(_at(xs, op.lowerings.formula),) for xs in points]
 
 
 def _summands(op: Op, points: Sequence[Point]) -> Results:
+    """Evaluate the sum of the products and terms that `summands` returns."""
+
     def total(*xs: float) -> float:
         assert op.lowerings.summands
         pairs, terms = op.lowerings.summands(*xs)
@@ -155,6 +167,11 @@ def _summands(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _at(xs: Point, function: Callable[..., Any]) -> float:
+    """Return the number that a function gives at a point.
+
+    Raises:
+        LoweringFailed: it raises, or gives no number.
+    """
     try:
         return number(function(*xs))
     except Exception as error:
@@ -162,7 +179,7 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 
 
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the functions that the page has, in one run."""
+    """Evaluate the functions that the page has, all points in one run."""
     run = javascript_engine()
     if run is None:
         raise NotAvailable("neither the program node nor the package quickjs is installed")
@@ -171,7 +188,7 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
     calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
     try:
         source = bundle("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
-    except ValueError as error:  # it names a function that there is not
+    except ValueError as error:  # the JavaScript of the row calls a function that does not exist
         raise LoweringFailed((), str(error)) from error
     text = f"""(() => {{
       let forward, partials;
@@ -192,10 +209,12 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _literal(x: float) -> str:
+    """Return a number as JavaScript."""
     return repr(x).replace("inf", "Infinity").replace("nan", "NaN")
 
 
 def _parsed(xs: Point, line: str) -> tuple[float, ...]:
+    """Return the numbers in a line of JavaScript's output."""
     if line.startswith("raised "):
         raise LoweringFailed(xs, line)
     try:
@@ -205,7 +224,7 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
-    """Return the compiled row for each number of operands; all operands are parameters."""
+    """Return the compiled operation for each number of operands, all of which are parameters."""
     try:
         from ..compiler import compile  # noqa: A004 -- the field's name
     except ImportError as error:
@@ -214,6 +233,7 @@ def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
 
 
 def _machine_code(op: Op, points: Sequence[Point]) -> Results:
+    """Evaluate the machine code, forward and backward."""
     programs = _programs(op, points)
     results = []
     for xs in points:
@@ -227,7 +247,7 @@ def _machine_code(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _numpy(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the compiler's Python source with arrays."""
+    """Evaluate the compiler's Python source with numpy arrays."""
     try:
         import numpy
     except ImportError as error:
@@ -245,27 +265,29 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
-    """Return the size of what is rounded, and how exact the row says that it is, in units of 1e-15."""
+    """Return the size of what is rounded on the way, and the rounding that the row states, in units of 1e-15."""
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
     return math.fsum(filter(math.isfinite, moved)), stated
 
 
 def _complexity(xs: Point) -> tuple[int, bool, int]:
+    """Return a key that sorts simple points first."""
     return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
 
 
 def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
-    """Return how far rounding may carry the value, or a partial, on the way that the row computes it."""
+    """Return how far rounding may carry the value, or a partial, when it is computed as the row computes it."""
     inputs = [Value(x) for x in xs]
     try:
         y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]
-    except Exception:  # it is not written in the table's operations
+    except Exception:  # the operation is not written in the table's operations
         return 0.0
     return rounding_error(y) if isinstance(y, Value) else 0.0
 
 
 def _is_near(a: float, b: float, size: float, stated: float) -> bool:
+    """Return whether two numbers are equal, or both nan, or as near as `size` and the stated rounding allow."""
     if same_number(a, b) or stated == math.inf:
         return True
     if not math.isfinite(a - b):

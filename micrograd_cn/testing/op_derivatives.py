@@ -1,4 +1,4 @@
-"""Compare an operation's derivatives with numerical ones, also along a direction and where operands are one value."""
+"""Compare an operation's derivatives with numerical ones, also along a direction, and where operands are one value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
-MANY_OPERANDS = 6  # so many operands have their derivatives compared together, along one direction
+MANY_OPERANDS = 6  # from so many operands on, derivatives are compared along one direction
 COMPARE_CODE = """\
 from micrograd_cn.testing import gradcheck
 gradcheck(OP, XS, order=ORDER)"""
@@ -39,7 +39,7 @@ gradcheck(lambda t: record(OP, [x + u * t for x, u in zip(xs, us)]), 0.0, order=
 
 
 def _as_function(op: Op) -> Callable[..., Value]:
-    """Return the operation as a function of `Value`s that failures call by its name."""
+    """Return the operation as a function of `Value`s that has its name, which messages show."""
 
     def apply(*operands: Value) -> Value:
         return record(op, operands)
@@ -51,7 +51,7 @@ def _as_function(op: Op) -> Callable[..., Value]:
 def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str] | None = None) -> bool:
     """Compare the derivatives at a point with numerical ones; return whether any could be compared.
 
-    If some could not be, the table of all is put into `partial_tables`.
+    If only some could be, the table of all is appended to `partial_tables`.
     """
     name = _as_function(op)
     return _run_gradcheck(
@@ -60,13 +60,17 @@ def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str]
 
 
 def comparison_code(op: Op, order: int) -> str:
-    """Return the code that compares the derivatives; a row that is not called with its operands is recorded."""
+    """Return the code that compares the derivatives, for a failure to show.
+
+    If the operation's `signature` takes other arguments than its operands, the code records it instead of calling it.
+    """
     return (COMPARE_RECORDED_CODE if op.signature else COMPARE_CODE).replace("ORDER", str(order))
 
 
 def _run_gradcheck(
     op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
+    """Run a check; return whether anything could be compared. A mismatch is raised as a failure of the operation."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PartlyCompared)
         try:
@@ -78,17 +82,18 @@ def _run_gradcheck(
         except GradientMismatch as error:
             title, *table = str(error).splitlines()
             raise op_failure(op, xs, where + title.rpartition(": ")[2], code, table, GradientMismatch) from None
-        except Exception as error:  # of an operation that a partial uses
+        except Exception as error:  # an operation that a partial uses may raise
             raise op_failure(
-                op, xs, f"{where}to differentiate it raised {type(error).__name__}: {error}", code
+                op, xs, f"{where}differentiating it raised {type(error).__name__}: {error}", code
             ) from None
     return True
 
 
 def check_along(op: Op, xs: Point, order: int) -> bool:
-    """Compare the derivatives along one direction in which no two operands change alike, and all if they differ.
+    """Compare the derivatives along one direction, in which all operands change by different amounts.
 
-    That is all entries of the gradient, and of the matrix of second derivatives, in one number each.
+    One number covers all entries of the gradient, and another one all second derivatives. If they differ, first
+    derivatives are compared one by one.
     """
     name = _as_function(op)
     direction = [1.0 + math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0 for i in range(len(xs))]
@@ -100,12 +105,12 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
     try:
         return _run_gradcheck(op, xs, lambda: gradcheck(along, 0.0, order=order), code)
     except GradientMismatch:
-        compare_derivatives(op, xs, 1)  # which names the operand
+        compare_derivatives(op, xs, 1)  # its failure names the operand
         raise
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check the partials, and their sums, where one value is several operands: all, or each two of three or four."""
+    """Check the partials, and their sums, where one value is several operands: all, or each pair of three or four."""
     for count in arities_among(op, FEW_ARITIES):
         if count > 1:
             _check_shared_in(op, (xs[0],) * count, range(count))
@@ -114,6 +119,7 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
+    """Check the partials and derivatives where the operands in `slots` are one value."""
     inner = [interior(interval, FAR_REACH) for interval in op.smoothness.domain]
     fits_domain = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
     if not (fits_domain and is_smooth(op, xs)):

@@ -1,4 +1,4 @@
-"""Say which operation failed, where, and how: a title of one line, a table if there is one, and code that shows it."""
+"""The failures of `check_op`: a title of one line, a table if there is one, and code that shows the failure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..ops.operation import Op
 from .expressions import call_name, is_public
 from .report import ORDER_FOOTER
 
-MAX_WIDTH = 100  # columns of a title's point and of the code
-MAX_TABLE_LINES = 9  # lines of a table
+MAX_WIDTH = 100  # columns of the code, and of the point in the title
+MAX_TABLE_LINES = 9
 
 Point = tuple[float, ...]
 
@@ -22,9 +22,15 @@ Point = tuple[float, ...]
 def op_failure(
     op: Op, xs: Point, what: str, code: str, table: Sequence[str] = (), kind: type[AssertionError] = AssertionError
 ) -> AssertionError:
-    """Return the exception that says `what` is wrong with the row at `xs`, and the code that shows it when pasted.
+    """Return an exception that says what is wrong with the operation at `xs`, and the code that shows it when pasted.
 
-    In the code, `OP` stands for the row and `XS` for the operands.
+    Args:
+        op: the operation.
+        xs: the operands.
+        what: what is wrong.
+        code: the code; `OP` stands for the operation, and `XS` for the operands.
+        table: of derivatives.
+        kind: the class of the exception.
 
     >>> from micrograd_cn import Op
     >>> own = Op("own", lambda x: 2 * x, (lambda y, x: 2.0,))
@@ -49,7 +55,7 @@ def op_failure(
 
 
 def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
-    """Return the lines of the code, after what it imports."""
+    """Return the lines of the code with the operation and the operands filled in, after what it imports."""
     names = [name for name, found in (("inf", any(map(math.isinf, xs))), ("nan", any(map(math.isnan, xs)))) if found]
     name = call_name(op)
     known = [f"from micrograd_cn import {name}"] if is_public(op) else []
@@ -70,7 +76,7 @@ def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
 
 @contextmanager
 def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
-    """Say that `what`, which was written for the row, raised what is raised inside, and where."""
+    """Raise a failure of the operation if `what`, a function that its author wrote, raises inside the block."""
     try:
         yield
     except Exception as error:
@@ -80,24 +86,26 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 
 
 def _error_location(error: Exception) -> list[str]:
-    """Return where in the user's code it was raised, if there is any: a function of C has no line."""
+    """Return the line of the user's code in which an error was raised; nothing for a C function, which has no line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(frame.filename).parent == Path(__file__).parent
     return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:MAX_WIDTH]]
 
 
 def _shown_point(xs: Point) -> str:
+    """Return the operands as text; many of them shortened."""
     text = repr(xs[0] if len(xs) == 1 else xs)
     return text if len(text) <= MAX_WIDTH else f"{len(xs)} operands {text[: MAX_WIDTH - 20]}..."
 
 
 def _shortened(text: str) -> str:
+    """Return a text in one line, shortened if it is long."""
     text = " ".join(text.split())
     return text if len(text) <= 2 * MAX_WIDTH else f"{text[: 2 * MAX_WIDTH]}..."
 
 
 def _shortened_table(table: Sequence[str]) -> list[str]:
-    """Return a table's lines; of a long one, its head, the first lines that say what is wrong, and its footer."""
+    """Return the lines of a table; of a long one, the head, the first wrong derivatives, and the footer."""
     lines = [line if len(line) <= 2 * MAX_WIDTH else f"{line[: 2 * MAX_WIDTH]}..." for line in table]
     if len(lines) <= MAX_TABLE_LINES:
         return lines

@@ -1,4 +1,4 @@
-"""Evaluate an operation on floats and record it on `Value`s, and compare."""
+"""Compare an operation on floats with the same operation recorded on `Value`s."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ RECORDED_SHARED_CODE = RECORDED_CODE.replace("\ny", "\nxs = [xs[i] for i in PLAC
 
 
 def same_number(a: float, b: float) -> bool:
-    """Return whether two numbers are equal, or both nan."""
+    """Return whether two numbers are equal, or both are nan."""
     return a == b or (a != a and b != b)
 
 
 def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
-    """Return the value and the partials; both must be floats, whatever the operands."""
+    """Return the value and the partials on floats.
+
+    Raises:
+        AssertionError: the operation raises, two calls differ, or a result is not a number.
+    """
     with reraise_as_failure(op, xs, f"{op.name}.forward", "OP.forward(XS)"):
         y: object = op.forward(*xs)
     if not isinstance(y, float):
@@ -45,6 +49,7 @@ def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
 
 
 def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
+    """Return one partial on floats; 0.0 where no gradient flows."""
     function = op.partials[slot]
     if function is None:
         return 0.0
@@ -54,14 +59,23 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
-    """Compare what is recorded with `Value`s with what floats gave."""
+    """Compare the partials that are recorded with `Value`s with those of floats."""
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 
 
 def compare_recorded(
     op: Op, at: Point, inputs: Sequence[Value], partials: Sequence[float], code: str, where: str = ""
 ) -> None:
-    """Compare the partials captured in a record of `inputs`, and those computed as `Value`s, with those of floats."""
+    """Compare the partials of floats with those captured in a record of `inputs`, and with those computed as `Value`s.
+
+    Args:
+        op: the operation.
+        at: the operands, for messages.
+        inputs: the operands to record.
+        partials: the partials of floats.
+        code: the code that a failure shows.
+        where: what messages begin with.
+    """
     node = record(op, inputs)
     with reraise_as_failure(
         op, at, f"the partials of {op.name}, which must be written with the table's operations,", code

@@ -1,4 +1,4 @@
-"""Which steps a random expression may have: smooth at its point, and with no result that rounding hides."""
+"""The steps that a random expression may have: smooth at its point, with results that rounding does not hide."""
 
 from __future__ import annotations
 
@@ -14,42 +14,57 @@ from .float_strategies import MARGIN
 
 __all__ = ["NudgedValue", "fits_domain", "is_smooth", "nudged_input", "smooth_step"]
 
-MIN_EFFECT_TO_NOISE = 3e7  # so many times more than rounding does, each input changes a result
-MAX_SLOPE_NOISE = 5e-12  # unless rounding does less than this to the slope
-MIN_KINK_DISTANCE = 1e-4  # to a kink, or a jump beside it is taken for noise in second derivatives
-MAX_SLOPE = 1e5  # slope of a result in an input
-MIN_RESULT = 1e-100  # magnitude of a result that is not 0: derivatives of what is less may underflow
-LARGE_INPUT = 1e12  # beyond, neighbouring floats are too far apart for small steps
+MIN_EFFECT_TO_NOISE = 3e7  # each input must change a result by so many times its rounding,
+MAX_SLOPE_NOISE = 5e-12  # unless rounding changes the slope by less than this
+MIN_KINK_DISTANCE = 1e-4  # nearer, a jump would look like noise in second derivatives
+MAX_SLOPE = 1e5  # of a result with respect to an input
+MIN_RESULT = 1e-100  # of a result that is not 0; the derivatives of a smaller one may underflow
+LARGE_INPUT = 1e12  # beyond that, neighbouring floats are too far apart for steps of 0.05
 
 
 @dataclass(eq=False)
 class NudgedValue:
-    """An input or a step's result at the point, and at points beside it: two an input, which is nudged both ways."""
+    """An input or the result of a step, at the point, and also where each input in turn is nudged down and up.
+
+    Attributes:
+        value: at the point.
+        nudged: the values where input 0 is nudged down, then up, then input 1, and so on. Those of later inputs, on
+            which the value does not depend, are left out.
+        noise: how far rounding may carry the value.
+        input_mask: the inputs that the value depends on: bit j for input j.
+        step: the operation and its operands; None for an input.
+    """
 
     value: float
-    nudged: list[float]  # those of later inputs, which it does not depend on, are left out
-    noise: float  # how far rounding may carry it
-    input_mask: int  # which inputs it is made of: bit j for the j-th
+    nudged: list[float]
+    noise: float
+    input_mask: int
     step: tuple[Op, list[NudgedValue | float]] | None = None
 
     def nudged_value(self, k: int) -> float:
-        """Return its number at the k-th point beside."""
+        """Return the value for the k-th nudge."""
         return self.nudged[k] if k < len(self.nudged) else self.value
 
 
 def fits_domain(node: NudgedValue, domain: Interval) -> bool:
-    """Return whether it lies in the open interval, even where an input is nudged twice as far.
+    """Return whether the value lies in the open interval, even if the inputs are nudged twice as far.
 
     >>> fits_domain(nudged_input(1.0, 0, (0.0, math.inf), False), (0.0, 1.09))
     False
     """
-    moved = 2.0 * max([math.fabs(x - node.value) for x in node.nudged])  # or it might cross an end between
+    moved = 2.0 * max([math.fabs(x - node.value) for x in node.nudged])
     low, high = domain
     return low + moved < node.value < high - moved
 
 
 def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> NudgedValue:
-    """Return an input, to be nudged a little: relative to its distance from ends of the domain, and kinks at 0.
+    """Return an input. Its nudge is small relative to its distance from the ends of the domain, and from a kink at 0.
+
+    Args:
+        x: the number.
+        place: which input it is.
+        domain: the open interval in which it must stay.
+        kinked: whether there may be a kink at 0.
 
     >>> nudged_input(0.5, 0, (-math.inf, math.inf), True).nudged
     [0.475, 0.525]
@@ -61,7 +76,7 @@ def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> Nudged
 
 
 def is_smooth(op: Op, xs: Sequence[float]) -> bool:
-    """Return whether moving any operand by `MARGIN` reaches no kink.
+    """Return whether no operand reaches a kink when it is moved by `MARGIN`.
 
     >>> from micrograd_cn import relu
     >>> is_smooth(relu, [0.04]), is_smooth(relu, [0.06])
@@ -76,9 +91,9 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
 
 
 def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[NudgedValue]) -> NudgedValue | None:
-    """Return the operation's result; None if it is not smooth here, or rounding hides how it depends on an input.
+    """Return the result of an operation; None if it is not smooth here, or if rounding hides the effect of an input.
 
-    The row's partials have no say, since they may be wrong, which is what a check of gradients is to find.
+    The row's partials are not asked, since they may be wrong: a gradient check is to find that.
 
     >>> from micrograd_cn import relu, sin
     >>> x, y = nudged_input(0.01, 0, (-math.inf, math.inf), False), nudged_input(1e15, 1, (-math.inf, math.inf), False)
@@ -94,7 +109,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
     errors = {i: max(x.noise, 2.0 * math.ulp(x.value)) for i, x in moving.items()}
     if op.smoothness.kink:
         here = op.smoothness.kink(*xs)
-        away = 0.5 * math.fabs(here)  # at half the way, it is seen that no kink is reached
+        away = 0.5 * math.fabs(here)  # no nudge may go more than half the way to a kink
         if not (
             away > MIN_KINK_DISTANCE and all(math.fabs(op.smoothness.kink(*there) - here) <= away for there in near)
         ):
@@ -118,7 +133,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
                 noise <= quiet or MIN_EFFECT_TO_NOISE * noise <= 0.5 * math.fabs(high - low)
             ):
                 return None
-    if noise > quiet:  # an operand may be lost beside another
+    if noise > quiet:  # an operand may be lost beside another one
         for i, x in moving.items():
             furthest = max(x.nudged, key=lambda z: math.fabs(z - xs[i]))
             if furthest != x.value and math.fabs(_forward_with(op, xs, i, furthest) - y) < MIN_EFFECT_TO_NOISE * noise:
@@ -127,5 +142,6 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
 
 
 def _forward_with(op: Op, xs: list[float], i: int, x: float) -> float:
+    """Return the result with another number as the i-th operand."""
     y: float = op.forward(*xs[:i], x, *xs[i + 1 :])
     return y

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: leaves, and small networks with a point to evaluate them at."""
+"""Strategies for `Value`s, and for small networks with inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
 
     Args:
         min_value: the least of their finite data; -inf for no bound.
-        max_value: the greatest; inf for no bound.
+        max_value: the greatest of their finite data; inf for no bound.
 
     Raises:
         ValueError: a bound is nan, or no finite number lies between them.
@@ -39,6 +39,10 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
 def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid", "softplus", "gelu")) -> Any:
     """Return a strategy for pairs of a small `MLP` and inputs for it.
 
+    Args:
+        max_width: the largest number of neurons in a layer.
+        activations: the names of the activation functions that are drawn.
+
     >>> from hypothesis import find
     >>> model, x = find(networks(), lambda pair: len(pair[0].layers) == 1)
     >>> model, x
@@ -49,6 +53,7 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
 
 
 def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple[MLP, list[float]]:
+    """Draw a network and inputs for it."""
     st = import_strategies()
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=4))
     model = MLP(widths[0], widths[1:], draw(st.sampled_from(activations)), init="zeros")

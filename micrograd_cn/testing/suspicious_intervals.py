@@ -1,4 +1,4 @@
-"""Where a row's partial derivative changes fast, or is not the slope of its values: there strategies look densely."""
+"""Intervals in which a partial changes fast or does not match the values: strategies draw more numbers there."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from .float_strategies import interior
 
 __all__ = ["arities_among", "suspicious_intervals"]
 
-GRID_REACH, STEPS_PER_UNIT = (
-    8,
-    40,
-)  # so far from 0 the grid is even, with so many steps a unit: narrower intervals are not seen
-DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
-UNEXPLAINED_PART = 1e-3  # of the change of a value that may be unexplained by its slopes
-MAX_INTERVALS = 8  # intervals of one operand
+GRID_REACH, STEPS_PER_UNIT = 8, 40  # within that of 0 the grid is even; narrower intervals may not be seen
+DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # beyond that, and near 0 and the ends of the domain, it is logarithmic
+UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
+MAX_INTERVALS = 8  # for one operand, the most suspicious ones
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
-    """Return those of the numbers of operands that the operation takes, or the least that it takes.
+    """Return those of the counts that the operation takes as its number of operands; if none, the least that it takes.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))
@@ -37,11 +34,11 @@ def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
 
 @functools.lru_cache
 def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
-    """Return, for each interval of the row's domain, where to look densely at the operands that it is for.
+    """Return the suspicious intervals of the operands, for each interval of the row's domain.
 
-    The row is evaluated over a grid, one operand after the other. Such an interval is where the partial does not add up
-    to the change of the value, however finely the step is divided, or where it changes four times as fast as on both
-    sides.
+    The row is evaluated on a grid, one operand after the other. An interval is suspicious if the partial does not add
+    up to the change of the value, however finely the interval is divided, or if the partial changes four times as fast
+    as on both sides of it.
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
@@ -51,7 +48,7 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     count = arities_among(op, range(1, 5))[-1]
     found: list[dict[Interval, float]] = [{} for _ in op.smoothness.domain]
     insides = [interior(op.smoothness.domain[slot % len(op.smoothness.domain)], 3.0) for slot in range(count)]
-    others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
+    others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two are equal
     for slot in range(count):
         domain = op.smoothness.domain[slot % len(op.smoothness.domain)]
         suspicious = _find_suspicious(_sample_along(op, slot, others), _grid(domain), _has_kink(op, slot, others))
@@ -60,12 +57,14 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
+    """Return a function that evaluates the operation along one operand; nan where it raises."""
+
     def at(x: float) -> Sample:
         xs = [*others[:slot], x, *others[slot + 1 :]]
         try:
             y = op.forward(*xs)
             return x, y, float(op.local_derivatives(y, *xs)[slot])
-        except Exception:  # it is for checks to say what is wrong with the row
+        except Exception:  # the checks report what is wrong with the row
             return x, math.nan, math.nan
 
     return at
@@ -73,6 +72,7 @@ def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], S
 
 @functools.lru_cache
 def _grid(domain: Interval) -> list[float]:
+    """Return the grid on which an operand with this domain is evaluated."""
     even = [k / STEPS_PER_UNIT for k in range(-GRID_REACH * STEPS_PER_UNIT, GRID_REACH * STEPS_PER_UNIT + 1)]
     powers = [10.0 ** (e + k / STEPS_PER_DECADE) for e in DECADES for k in range(STEPS_PER_DECADE)]
     near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
@@ -82,13 +82,13 @@ def _grid(domain: Interval) -> list[float]:
 
 
 def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
-    """Return whether an interval has a kink, a jump or a pole in it: no point is drawn there."""
+    """Return a function that tells whether an interval has a kink, a jump or a pole: no points are drawn there."""
 
     def has_kink(interval: Interval) -> bool:
         if op.smoothness.kink is None:
             return False
         low, high = interval
-        xs = [high, *[low + (high - low) * (math.sqrt(k) % 1.0) for k in range(1, 20)]]  # of no period
+        xs = [high, *[low + (high - low) * (math.sqrt(k) % 1.0) for k in range(1, 20)]]  # not evenly spaced
         kinks = [op.smoothness.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
         return not (all(kink > 0.0 for kink in kinks) or all(kink < 0.0 for kink in kinks))
 
@@ -98,7 +98,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
 def _find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
-    """Return suspicious intervals, neighbouring cells of the grid joined, with how suspicious each is."""
+    """Return the suspicious intervals, neighbours joined, with a score for each: the higher, the more suspicious."""
     cells = list(itertools.pairwise([at(x) for x in grid]))
     suspicious: dict[Interval, float] = {}
     for cell in cells:
@@ -117,9 +117,9 @@ def _find_suspicious(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return which part of the value's change the partials at both ends do not explain (by the trapezoidal rule).
+    """Return the part of the change of the value that the partials at both ends do not explain (trapezoidal rule).
 
-    It is less than 0 where rounding may explain it.
+    It is negative where rounding may explain the difference.
     """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):
@@ -132,7 +132,7 @@ def _unexplained(a: Sample, b: Sample) -> float:
 
 
 def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
-    """Return the part of a cell in which the change stays unexplained as it is halved: in a smooth one, it vanishes."""
+    """Return the part of a cell whose change stays unexplained however often it is halved; None if there is none."""
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
@@ -147,14 +147,14 @@ def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Int
 
 
 def _fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
-    """Return the cells in which the partial changes four times as fast as some cells away on both sides."""
+    """Return the indices of cells in which the partial changes four times as fast as a few cells away on both sides."""
     rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
     found = []
     for k in range(6, len(cells) - 6):
         around, (a, b) = rates[k - 6 : k + 7], cells[k]
         if (
             math.isfinite(sum(around))
-            and math.fabs(a[0]) < GRID_REACH - 1  # beyond, the cells have not one width
+            and math.fabs(a[0]) < GRID_REACH - 1  # beyond that, the cells have different widths
             and rates[k] > 4.0 * max(*around[:3], *around[-3:])
             and math.fabs(b[2] - a[2]) > UNEXPLAINED_PART * math.fabs(a[2])
         ):

@@ -88,7 +88,7 @@ TITLES = {  # after "check_op of own"
     "abs(x), or x.data for the number alone",
     "partial_differs_on_values": " at 0.0: partial 0 is 1.0 on floats, 1.0 when recorded, 1.001 on Values",
     "partial_is_no_function": " at 0.0: partial 0 is NUMBER on floats, NUMBER when recorded, NUMBER on Values",
-    "partial_raises_near_0": " at 0.0: to differentiate it raised KeyError: True",
+    "partial_raises_near_0": " at 0.0: differentiating it raised KeyError: True",
     "long_message": " at 0.0: partial 0 of own raised ValueError: " + ("much to say " * 30)[:164] + "...",
     "called_otherwise": " at (0.0, 1.0): 1 of 6 derivatives wrong",
     "defined_elsewhere": " at 1.0: 1 of 2 derivatives wrong",

@@ -1,0 +1,70 @@
+"""Check that the contribution and the weight of a `Selection` say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..engine import Value
+from ..ops.operation import Op
+from .op_failures import Point, op_failure, reraise_as_failure
+from .op_recording import same_number
+
+UPSTREAM = (1.0, -3.0, math.inf)  # gradients of the result: two show that a contribution is linear, inf that it selects
+CODE = """\
+from math import inf
+xs = [XS]
+print(OP.needed_partials(OP.forward(*xs), xs, [True] * len(xs)))
+print([contribution and contribution(G) for contribution in OP.selection(xs)])"""
+
+
+def check_selection(op: Op, xs: Point, y: float) -> None:
+    """Compare what each operand gets of an upstream gradient with its weight, on floats and on `Value`s.
+
+    An operand whose weight is None was not selected, and gets nothing, also of an infinite gradient.
+
+    Raises:
+        AssertionError: they differ; the message names the operand and the upstream gradient.
+
+    >>> from micrograd_cn import Op, less, relu
+    >>> from micrograd_cn.ops import Selection
+    >>> weight = lambda x: None if x <= 0.0 else 1.0
+    >>> own = Op("own", lambda x: relu(x), (Selection(lambda g, x: g * less(0.0, x), weight),))
+    >>> check_selection(own, (-1.0,), 0.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    AssertionError: check_op of own at -1.0: operand 0 was not selected, but gets nan of an upstream gradient of inf
+    ...
+    """
+    if not op.selects:
+        return
+    with reraise_as_failure(op, xs, f"the weight of a partial of {op.name}", CODE.replace("G", "1.0")):
+        weights = op.needed_partials(y, xs, [True] * len(xs))
+    for g in UPSTREAM:
+        code = CODE.replace("G", repr(g))
+        inputs = [Value(x) for x in xs]
+        with reraise_as_failure(op, xs, f"the contribution of a partial of {op.name}", code):
+            found = [_contributions(op, operands, g) for operands in (xs, inputs)]
+        for slot, (weight, *got) in enumerate(zip(weights, *found, strict=True)):
+            expected = 0.0 if weight is None else weight * g
+            for contribution in got:
+                if contribution is not None and not _is_near(contribution, expected):
+                    gets = f"gets {contribution} of an upstream gradient of {g}"
+                    said = "was not selected, but" if weight is None else f"has the weight {weight}, but"
+                    raise op_failure(op, xs, f"operand {slot} {said} {gets}", code)
+
+
+def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
+    """Return what each operand gets of the gradient g, or None if its partial is no `Selection`."""
+
+    def number(contribution: Callable[[Any], Any] | None) -> float | None:
+        if contribution is None:
+            return None
+        found = contribution(g)
+        return found.data if isinstance(found, Value) else 0.0 if found is None else float(found)
+
+    return [number(contribution) for contribution in op.selection(operands)]
+
+
+def _is_near(a: float, b: float) -> bool:
+    return same_number(a, b) or math.isclose(a, b, rel_tol=1e-12)
