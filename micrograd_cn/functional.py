@@ -8,6 +8,10 @@ elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that 
 These functions nest: the function that one of them differentiates may call others. Each call makes variables of its
 own, so those of one level are never taken for those of another.
 
+Results are floats for arguments that are numbers. If f uses `Value`s that are not arguments, such as the parameters of
+a network, results are `Value`s that depend on these, so a loss that is computed from them trains the parameters. Inside
+`no_grad()` results at plain numbers are floats all the same.
+
 A function that returns a plain number is constant, and its derivative is 0. That includes a function that loses its
 graph on the way, as `math.exp(x.data)` does, because a number does not tell how it was computed.
 
@@ -253,6 +257,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     def pull(weights: Any) -> Any:
         flat = _like("vjp", "the weights", weights, call.output)
         with differentiation_level() as level:
+            call.announce_variables()
             call.returns_values = returns_values or level.depth > 0 or contains_values(flat)
             call.no_grad = level.no_grad
             return call.gradient(ops.dot(outputs, flat), many=False)

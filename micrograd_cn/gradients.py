@@ -17,7 +17,10 @@ from .graph import context
 from .graph.anomaly import describe
 from .ops.operation import Op
 
-__all__ = ["Reach", "SymbolicEdge", "contribution_through", "contributions", "gradients", "paths", "symbolic_edges"]
+__all__ = [
+    *("Reach", "SymbolicEdge", "contribution_through", "contributions", "gradients", "gradients_in_order"),
+    *("paths", "symbolic_edges"),
+]
 
 # The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
 # unselected, the function from an upstream gradient to its contribution. The partial is a `Value`, or a float where it
@@ -61,7 +64,17 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
     if context.active and not create_graph and (hooks := context.here().hooks):
         hooks.read(output, "the output of gradients() without create_graph=True")
-    order = topological_order(output)
+    return gradients_in_order(topological_order(output), output, inputs, create_graph)
+
+
+def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], create_graph: bool) -> list[Any]:
+    """Return what `gradients` returns, for the topological order of the output's graph.
+
+    >>> x = Value(3)
+    >>> y = x * x
+    >>> gradients_in_order(topological_order(y), y, [x], create_graph=False)
+    [6.0]
+    """
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):
         if any(x in relevant for x in (paths(node) if create_graph else [x for x, _ in node.edges()])):

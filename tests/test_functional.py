@@ -263,7 +263,8 @@ MODEL = MLP(3, [2, 1], activation="tanh", seed=0)
 def test_a_function_that_can_be_differentiated_can_be_compiled_and_checked(f, of):
     """All three pass the same structure to the function for a list, and for an array."""
     for x in [X] if of == "arrays" else [X, X.tolist(), tuple(X)]:
-        value, _ = jvp(f, x, x)
+        with no_grad():  # else the result would be a Value that depends on the parameters of MODEL
+            value, _ = jvp(f, x, x)
         compiled = compiler.compile(f)(x)
         assert type(compiled) is type(value)
         assert flatten(compiled)[0] == [(path, pytest.approx(y, rel=1e-12)) for path, y in flatten(value)[0]]
@@ -371,8 +372,50 @@ def test_derivatives_are_taken_inside_no_grad_too():
 
 def test_nothing_is_left_on_the_values_of_a_closure():
     w = Value(2.0)
-    assert grad(lambda x: w * x * x)(3.0) == 12.0
-    assert w.grad == 0
+    slope = grad(lambda x: w * x * x)(3.0)
+    assert (slope.data, w.grad) == (12.0, 0.0)
+
+
+def boundary_terms():
+    f = lambda w, x: w * w * x**3  # noqa: E731
+    return [
+        (lambda w: grad(lambda x: f(w, x))(2.0), 2 * 3 * 12.0),
+        (lambda w: value_and_grad(lambda x: f(w, x))(2.0)[0], 2 * 3 * 8.0),
+        (lambda w: grad(lambda x, y: f(w, x) * y, argnums=(0, 1))(2.0, 5.0)[1], 2 * 3 * 8.0),
+        (lambda w: jacobian(lambda x: [x[0], f(w, x[1])])([1.0, 2.0])[1][1], 2 * 3 * 12.0),
+        (lambda w: hessian(lambda x: f(w, x))(2.0), 2 * 3 * 12.0),
+        (lambda w: grad(grad(lambda x: f(w, x)))(2.0), 2 * 3 * 12.0),
+        (lambda w: sparse_jacobian(lambda x: f(w, x))(2.0).values[0], 2 * 3 * 12.0),
+        (lambda w: sparse_hessian(lambda x: f(w, x))(2.0).values[0], 2 * 3 * 12.0),
+        (lambda w: hvp(lambda x: f(w, x), 2.0, 5.0), 2 * 3 * 60.0),
+        (lambda w: jvp(lambda x: f(w, x), 2.0, 5.0)[1], 2 * 3 * 60.0),
+        (lambda w: vjp(lambda x: f(w, x), 2.0)[1](5.0), 2 * 3 * 60.0),
+        (lambda w: grad(lambda x: f(w, x[0]) + x[1])(np.array([2.0, 1.0]))[0], 2 * 3 * 12.0),
+    ]
+
+
+@pytest.mark.parametrize("term", boundary_terms())
+def test_a_derivative_at_a_plain_number_depends_on_the_parameters_that_f_uses(term):
+    derived, expected = term
+    w = Value(3.0)
+    y = derived(w)
+    y.backward()
+    assert w.grad == pytest.approx(expected, rel=1e-14)
+    compiled = compiler.compile(lambda x: derived(w) * x)
+    w.grad = 0.0
+    compiled.backward([(1.0,)])
+    assert w.grad == pytest.approx(expected, rel=1e-14)
+    with no_grad():
+        assert type(derived(w)) in (float, np.float64)
+    w.requires_grad = False
+    assert type(derived(w)) in (float, np.float64)
+
+
+def test_a_physics_informed_loss_trains_its_boundary_term():
+    w = Value(2.0)
+    f = lambda x: x * w + x * grad(lambda t: t * t * w)(1.5)  # noqa: E731
+    f(Value(1.0)).backward()
+    assert w.grad == 4.0
 
 
 def test_the_weights_of_a_pulled_gradient_are_differentiated_too():

@@ -13,14 +13,16 @@ from contextvars import ContextVar
 from numbers import Real
 from typing import Any, NamedTuple
 
-from ..engine import Value, constant
-from ..gradients import gradients
+from ..engine import Value, constant, topological_order, traverse
+from ..gradients import gradients_in_order
 from ..graph.context import here, recording
 from .tree import arrays_to_lists, flatten, is_array
 
 __all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
+# The variables of the outermost call and of all calls inside it: all other leaves are the user's.
+_variables: ContextVar[set[Value]] = ContextVar("micrograd_cn_variables")
 
 
 class Level(NamedTuple):
@@ -45,11 +47,14 @@ def differentiation_level() -> Iterator[Level]:
     """
     depth = _depth.get()
     token = _depth.set(depth + 1)
+    outermost = None if depth else _variables.set(set())
     try:
         with recording() as no_grad:
             yield Level(depth, no_grad)
     finally:
         _depth.reset(token)
+        if outermost:
+            _variables.reset(outermost)
 
 
 class BoundCall:
@@ -67,7 +72,7 @@ class BoundCall:
         variables: the fresh variables.
         output: what the function returned.
         returns_values: whether results are `Value`s, because another level, the caller or a recording goes on with
-            them; floats otherwise.
+            them, or because they depend on parameters that f uses; floats otherwise.
         no_grad: whether `no_grad()` is around the call; results are constants then.
 
     Raises:
@@ -103,10 +108,30 @@ class BoundCall:
             bound[i] = unflatten(variables)
             self.variables += variables
             self._unflatten.append((len(leaves), unflatten))
+        self.announce_variables()
         # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
         # the graph, too, while a function is recorded, since its parameters may have a part in them.
         self.returns_values = depth > 0 or here().hooks is not None or contains_values([*args, *kwargs.values()])
         self.output = f(*bound, **kwargs)
+        self._order: list[Value] | None = None  # the topological order of the one output, if it is known
+        if not (self.returns_values or self.no_grad):
+            self.returns_values = self._uses_parameters()
+
+    def announce_variables(self) -> None:
+        """Tell the calls around this one that these variables are no parameters."""
+        _variables.get().update(self.variables)
+
+    def _uses_parameters(self) -> bool:
+        """Return whether the output depends on leaves other than the variables, such as the parameters of a model.
+
+        Results must stay in their graph then, since a loss that is computed from them trains the parameters.
+        """
+        y = self.output
+        outputs = [y] if isinstance(y, Value) else [x for _, x in flatten(y)[0] if isinstance(x, Value)]
+        order, leaves = traverse(*outputs)
+        if len(outputs) == 1:
+            self._order = order
+        return any(leaf.requires_grad for leaf in leaves.difference(_variables.get()))
 
     def scalar(self) -> Value:
         """Return the output, which must be one `Value` or number."""
@@ -131,8 +156,9 @@ class BoundCall:
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the structure of the arguments; a tuple of them if there are `many`."""
-        flat = gradients(y, self.variables, create_graph=True) if self.create_graph else gradients(y, self.variables)
-        return self.unflatten([self.as_result(g) for g in flat], many)
+        order = self._order if self._order and self._order[0] is y else topological_order(y)
+        flat = gradients_in_order(order, y, self.variables, self.create_graph)
+        return self.unflatten([self.as_result(g) for g in flat] if self.returns_values else flat, many)
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:
         """Return numbers, one for each variable, in the structure of the arguments."""
