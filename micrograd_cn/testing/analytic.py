@@ -125,19 +125,19 @@ def derivative_of(
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
         return _reverse_mode(run, arguments, outputs, graph if in_torch else None)
-    [(name, given)] = derivatives.items()
+    [(name, user_derivative)] = derivatives.items()
     several = len(arguments.template) > 1
     what = f"{name}="
     if name == "gradient" and outputs.vector.size != 1:
         n = outputs.vector.size
         raise ValueError(f"gradcheck: gradient= is for one output, f has {n}; give jacobian=, vjp= or jvp=")
 
-    def returned(result: Any) -> Any:
+    def not_none(result: Any) -> Any:
         if result is None:
             raise TypeError(f"gradcheck: {what} returned None; does it end without a return?")
         return result
 
-    def structured(vector: Vector) -> Any:
+    def unpacked(vector: Vector) -> Any:
         tree = arguments.unpack(vector)
         return tree if several else tree[0]
 
@@ -155,38 +155,38 @@ def derivative_of(
             return False
         return np.array_equal(outputs.pack(result[0]), outputs.pack(f(*args)))
 
-    def gradients(result: Any, args: Any = None) -> Vector:
+    def pack_gradients(result: Any, args: Any = None) -> Vector:
         if args is not None and is_value_and_gradient(result, args):
-            return gradients(tuple([result[1] if arguments.variable_paths(i) else None for i in range(2)]))
+            return pack_gradients(tuple([result[1] if arguments.variable_paths(i) else None for i in range(2)]))
         one = isinstance(result, tuple) and len(result) == 1
         try:
-            return arguments.pack_derivative(returned(result) if several or one else (returned(result),), what)
+            return arguments.pack_derivative(not_none(result) if several or one else (not_none(result),), what)
         except ValueError:
             if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.template)):
                 varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
                 if sum(varying) == 1:  # the only gradient, without a place for the constants
-                    return gradients(tuple([result if varies else None for varies in varying]))
+                    return pack_gradients(tuple([result if varies else None for varies in varying]))
             if (
                 name == "gradient"
                 and isinstance(result, tuple)
                 and len(result) == 2
                 and np.ndim(_plain_number(result[0])) == 0
             ):
-                return gradients(result[1])  # the function returned (value, gradient)
+                return pack_gradients(result[1])  # the function returned (value, gradient)
             raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
         args = arguments.unpack(x)
-        return float(u[0]) * gradients(given(*args), args)
+        return float(u[0]) * pack_gradients(user_derivative(*args), args)
 
     def of_vjp(args: Any, upstream: Any) -> Vector:
-        return gradients(given(*args, upstream))
+        return pack_gradients(user_derivative(*args, upstream))
 
     def of_jvp(x: Vector, d: Vector) -> Vector:
-        return outputs.pack_derivative(returned(given(*arguments.unpack(x), structured(d))), what)
+        return outputs.pack_derivative(not_none(user_derivative(*arguments.unpack(x), unpacked(d))), what)
 
     def of_jacobian(x: Vector, u: Vector) -> Vector:
-        result = returned(given(*arguments.unpack(x)))
+        result = not_none(user_derivative(*arguments.unpack(x)))
         total = np.zeros(arguments.vector.size)
         for rows, shape, block in outputs.matched_parts(result, what):
             for columns, inner, part in arguments.matched_parts(block if several else (block,), what):
@@ -204,7 +204,7 @@ def derivative_of(
 
     def changed(x: Vector) -> str | None:
         args = arguments.unpack(x)
-        given(*args, *([structured(x)] if name == "jvp" else []))
+        user_derivative(*args, *([unpacked(x)] if name == "jvp" else []))
         return arguments.first_change(args, x)
 
     if name == "vjp":

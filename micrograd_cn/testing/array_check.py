@@ -93,23 +93,23 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
         NotDeterministic: two calls gave different gradients.
     """
     random = np.random.default_rng(seed)
-    kept = check_contract(problem, random)
+    checked = check_contract(problem, random)
     problem.calls_left = UNLIMITED_CALLS if problem.half_precision else MAX_CALLS - problem.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
         comparisons = (
             compare_singly(problem)
             if n * m <= MAX_COMPARED_SINGLY
-            else SampledCheck(problem, random, kept and kept[0]).compare()
+            else SampledCheck(problem, random, checked and checked[0]).compare()
         )
-        if kept:
-            check_no_stale_state(problem, *kept)
+        if checked:
+            check_no_stale_state(problem, *checked)
             if (
                 n * m <= MAX_COMPARED_SINGLY
                 and not problem.half_precision
                 and not any(comparison.agrees is False for comparison in comparisons)
             ):
-                check_additivity(problem, *kept)
+                check_additivity(problem, *checked)
     return comparisons + _not_finite_outputs(problem)
 
 
@@ -370,17 +370,17 @@ class SampledCheck:
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in NEARBY_DISTANCES:
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two are equal
-            beside = problem.arguments.rounded(problem.x + steps * problem.scale)
+            nearby = problem.arguments.rounded(problem.x + steps * problem.scale)
             with contextlib.suppress(OutOfCalls):
-                found = compare_along(problem, title, u, v, typical_slope, beside)
+                found = compare_along(problem, title, u, v, typical_slope, nearby)
             if found[0].agrees is not None:
                 break
         return found
 
     def _next_cotangent(self) -> Vector:
         """Return random weights of the outputs; the first time, those whose gradient is known already."""
-        known, self._first_cotangent = self._first_cotangent, None
-        return random_cotangent(self._problem, self._random) if known is None else known
+        first, self._first_cotangent = self._first_cotangent, None
+        return random_cotangent(self._problem, self._random) if first is None else first
 
     def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction in which the given part of the elements goes uphill, and half of the others too.

@@ -103,8 +103,8 @@ def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str
     checked_points = list(special_points(op))
     for xs in checked_points:
         y, partials = evaluate(op, xs)
-        check_recording(op, xs, partials)
         check_selection(op, xs, y)
+        check_recording(op, xs, partials)
     if op.smoothness.kink is not None:
         _check_kinks(op, op.smoothness.kink)
     _check_picture(op)
@@ -212,8 +212,8 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_ta
         with reraise_as_failure(op, xs, "the reference", "# call the reference with XS"):
             expected = reference(*xs)
         _check_reference(op, xs, y, partials, expected)
-    check_recording(op, xs, partials)
     check_selection(op, xs, y)
+    check_recording(op, xs, partials)
     if math.isinf(y):
         return 0
     for slot, p in enumerate(partials):

@@ -53,8 +53,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     """
     derivative, u = problem.derivative, random_cotangent(problem, random)
     with contextlib.suppress(Exception):  # there may be no derivative there
-        beside = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
-        derivative.slope(beside, u, problem.scale)
+        nearby = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
+        derivative.slope(nearby, u, problem.scale)
     if not isinstance(derivative, (ForwardMode, ReverseMode)):
         return None
     if derivative.changed and (changed := derivative.changed(problem.x)):

@@ -92,10 +92,10 @@ class Expression:
             lines.append(f"    {names[-1]} = {text}")
         last = lines.pop().partition(" = ")[2] if self.steps else names[-1]
         lines.append(f"    return {last}")
-        known = sorted(called[op] for op in imports)
-        told = sorted(f"# {called[op]} is an operation of your own" for op in own)
-        heading = [f"from micrograd_cn import {', '.join(known)}", ""] if known else []
-        return "\n".join([*told, *heading, *lines, "", f"{f}({', '.join(map(repr, self.point))})"])
+        public_names = sorted(called[op] for op in imports)
+        comments = sorted(f"# {called[op]} is an operation of your own" for op in own)
+        heading = [f"from micrograd_cn import {', '.join(public_names)}", ""] if public_names else []
+        return "\n".join([*comments, *heading, *lines, "", f"{f}({', '.join(map(repr, self.point))})"])
 
 
 def is_public(op: Op) -> bool:
@@ -178,7 +178,7 @@ def expressions(
     ]
     step = st.composite(
         lambda draw: draw(st.one_of(each))
-    )()  # its repr is short, which Hypothesis makes again and again
+    )()  # Hypothesis computes its repr often, so that must be short
     # Without unique=True, Hypothesis copies elements over others in five of six examples, and tries fewer numbers.
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 

@@ -344,9 +344,7 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     if _has_stated_rounding(node):
         return last_bit
     moving = [moved is None or parent.op is not None or parent is moved for parent in node.parents]
-    measured = [
-        noise_level(_with_operand(op, xs, i), x) for i, x in enumerate(xs) if moving[i]
-    ]  # one's own may lose digits
+    measured = [noise_level(_with_operand(op, xs, i), x) for i, x in enumerate(xs) if moving[i]]
     return max([last_bit, *measured])
 
 

@@ -93,10 +93,10 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
     """
     notify(subject.short_name, comparisons)
     unknown = [comparison for comparison in comparisons if comparison.agrees is None]
-    told = functools.partial(report_text, code=subject.code, comparisons=comparisons)
+    text = functools.partial(report_text, code=subject.code, comparisons=comparisons)
     if any(comparison.agrees is False for comparison in comparisons):
         raise GradientMismatch(
-            told(
+            text(
                 f"{subject.heading}: {verdict_text(comparisons)}",
                 end=[*likely_causes(comparisons), *reproduction(subject)],
             )
@@ -106,14 +106,14 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
             hidden = list(dict.fromkeys(comparison.argument for comparison in unknown if comparison.argument))
             of = f" ({', '.join(hidden)})" if hidden else ""
             title = f"{subject.heading}: {len(unknown)} of {len(comparisons)} derivatives not compared{of}"
-            warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
+            warnings.warn(PartlyCompared(text(title)), stacklevel=stacklevel + 1)
     elif unknown and all(comparison.noisy for comparison in unknown):
         title = f"{subject.heading}: too noisy to tell"
         if not half_precision:
-            raise TooNoisy(told(title))
-        warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
+            raise TooNoisy(text(title))
+        warnings.warn(PartlyCompared(text(title)), stacklevel=stacklevel + 1)
     else:
-        raise NothingCompared(told(f"{subject.heading} compared nothing"))
+        raise NothingCompared(text(f"{subject.heading} compared nothing"))
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:

@@ -115,8 +115,8 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
         ):
             return None
     y = op.forward(*xs)
-    beside = [y if there == xs else op.forward(*there) for there in near]
-    if not all(math.isfinite(z) and (z == 0.0 or math.fabs(z) >= MIN_RESULT) for z in (y, *beside)):
+    nudged = [y if there == xs else op.forward(*there) for there in near]
+    if not all(math.isfinite(z) and (z == 0.0 or math.fabs(z) >= MIN_RESULT) for z in (y, *nudged)):
         return None
     noise = math.ulp(y) + (1e-15 * op.smoothness.rounding(y, *xs)[0] * math.fabs(y) if op.smoothness.rounding else 0.0)
     for i, error in errors.items():
@@ -125,7 +125,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
     quiet = math.inf
     for j, source in enumerate(inputs):
         if above >> j & 1:
-            low, high = beside[2 * j : 2 * j + 2]
+            low, high = nudged[2 * j : 2 * j + 2]
             nudge = source.nudged[-1] - source.value
             quiet = min(quiet, MAX_SLOPE_NOISE * nudge, MAX_SLOPE_NOISE * MARGIN)
             largest = max(math.fabs(low - y), math.fabs(high - y))
@@ -138,7 +138,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
             furthest = max(x.nudged, key=lambda z: math.fabs(z - xs[i]))
             if furthest != x.value and math.fabs(_forward_with(op, xs, i, furthest) - y) < MIN_EFFECT_TO_NOISE * noise:
                 return None
-    return NudgedValue(y, beside, noise, above, (op, operands))
+    return NudgedValue(y, nudged, noise, above, (op, operands))
 
 
 def _forward_with(op: Op, xs: list[float], i: int, x: float) -> float:

@@ -11,7 +11,7 @@ from .problem import DETECTABLE_ERROR
 __tracebackhide__ = True
 
 ZERO_ERROR = 2.0**-1022  # a derivative is known to be 0 if its error is at most the smallest normal double
-TYPICAL_SHARE = 1e-2  # the part of a typical derivative that counts as the size of a small one, beside rtol
+TYPICAL_SHARE = 1e-2  # when rtol is applied, a derivative counts as at least this part of a typical one
 
 
 @dataclass(frozen=True)
