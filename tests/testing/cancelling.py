@@ -1,6 +1,7 @@
-"""Right derivatives of random compositions that lose digits: `python tests/testing/cancelling.py [count] [seed]`.
+"""Check right derivatives of random compositions that lose digits: `python tests/testing/cancelling.py [count] [seed]`.
 
-Nothing here is wrong, so that every mismatch is the checker's own; it prints each, and the verdicts' numbers.
+Nothing here is wrong, so every mismatch is a fault of the checker. The program prints each mismatch, and how often each
+verdict was given.
 """
 
 import random
@@ -50,7 +51,7 @@ def draw(chance):
 
 
 def accusations(count, seed, verdicts):
-    """Yield the mismatches among so many expressions, every fourth differentiated twice, and count the verdicts."""
+    """Yield the mismatches among `count` expressions, and count the verdicts; every fourth is checked to order 2."""
     chance = random.Random(seed)
     for k in range(count):
         f = draw(chance)

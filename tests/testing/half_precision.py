@@ -1,8 +1,8 @@
-"""Gradients of random PyTorch functions in few digits: `python tests/testing/half_precision.py [count] [seed]`.
+"""Check gradients of random PyTorch functions in few digits: `python tests/testing/half_precision.py [count] [seed]`.
 
-Each is checked as it is, in float16, bfloat16 and float32, where every mismatch is the checker's own; and with 1 % more
-of it, everywhere or in its largest element. It prints mismatches of what is right, what is wrong everywhere and yet
-passed, and the verdicts' numbers.
+Each function is checked in float16, bfloat16 and float32: first as it is, where every mismatch is a fault of the
+checker, then with a gradient that is 1 % too large, everywhere or in its largest element. The program prints mismatches
+of right gradients, gradients that are wrong everywhere and passed, and how often each verdict was given.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections import Counter
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
 
-with contextlib.suppress(ModuleNotFoundError):  # whoever collects tests need not have it
+with contextlib.suppress(ModuleNotFoundError):  # PyTorch need not be installed to collect tests
     import torch
 
 NUMBER_KINDS = ["float16", "bfloat16", "float32"]
@@ -101,7 +101,7 @@ def gradients(f, args, upstream):
 
 
 def off(f, place):
-    """Return the backward pass with 1 % more, everywhere or at `place`: an array, and an element of it."""
+    """Return the backward pass with a gradient 1 % too large: everywhere, or at `place`, an array and an element."""
 
     def vjp(*args):
         *args, upstream = args
@@ -115,7 +115,7 @@ def off(f, place):
 
 
 def mistakes(f, point):
-    """Yield what is wrong, and how it is given; nothing can be if the gradient is 0."""
+    """Yield wrong backward passes, with a description; none if the gradient is 0."""
     yield "nothing", {}
     y = f(*point)
     found = gradients(f, point, torch.linspace(0.5, 1.0, y.numel(), dtype=y.dtype).reshape(y.shape))

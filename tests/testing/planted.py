@@ -32,7 +32,7 @@ def variance(*xs):
     return mc.mean([(x - m) * (x - m) for x in xs])
 
 
-NOISY = {  # right, though they lose digits on the way, or are large, small, or undefined where they say so
+NOISY = {  # right, though they lose digits on the way, or are large or small, or have a smaller domain
     "log(1+exp)": Op("own", lambda x: mc.log(1 + mc.exp(x)), (lambda y, x: mc.sigmoid(x),)),
     "1-sigmoid": Op("own", lambda x: 1 - mc.sigmoid(x), (lambda y, x: -mc.sigmoid(x) * mc.sigmoid(-x),)),
     "normal": Op(
@@ -41,7 +41,7 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
         (lambda y, x: (2 * math.pi) ** -0.5 * mc.exp(-0.5 * x * x),),
         smoothness=Smoothness(
             domain=((-5.0, math.inf),)
-        ),  # below, it is a stair of wide steps: at -8 they are 0.01 wide
+        ),  # below, rounding makes it a staircase; at -8 its treads are 0.01 wide
     ),
     "1-erf": Op("own", lambda x: 1 - mc.erf(x), (lambda y, x: -2 * math.pi**-0.5 * mc.exp(-x * x),)),
     "exp-1": Op("own", lambda x: mc.exp(x) - 1, (lambda y, x: mc.exp(x),)),

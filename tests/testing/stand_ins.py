@@ -1,7 +1,7 @@
-"""Small stand-ins for PyTorch and jax, of arrays that numpy computes, with as much of their interface as is asked for.
+"""Small stand-ins for PyTorch and jax: numpy arrays with as much of their interface as the checker uses.
 
-What differs between the libraries and numpy is kept: whose the types are, tensors that require a gradient, gradients
-that are None for what a result does not depend on, and a vjp that takes a tuple of outputs.
+They keep what differs between the libraries and numpy: the module of a type, tensors that require a gradient, gradients
+that are None for a tensor on which the result does not depend, and a vjp that takes a tuple of outputs.
 """
 
 import types
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Tensor:
-    """A tensor: `partials` are the tensors that it was computed from by elements, with the derivatives."""
+    """A tensor; `partials` are pairs of a tensor that it was computed from, element by element, and the derivative."""
 
     __module__ = "torch"
 
@@ -124,7 +124,7 @@ class Array(np.ndarray):
 
 
 def _vjp(f, *xs):
-    """Return the outputs, and a function that takes their weights to the gradients, by difference quotients."""
+    """Return the outputs, and a function from their weights to the gradients, computed by difference quotients."""
     ys = f(*xs)
     assert isinstance(ys, tuple)
 

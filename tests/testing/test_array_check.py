@@ -1,4 +1,4 @@
-"""Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
+"""The check of functions of arrays: which directions and elements are compared, and how wrong ones are found."""
 
 import functools
 import math
@@ -31,32 +31,32 @@ def problem_of(f, x, vjp=None, **named):
     return Problem("check", f, x if isinstance(x, tuple) else (x,), {"vjp": vjp} if vjp else named, None, None)
 
 
-def rows_of(f, x, vjp, seed=0):
+def comparisons_of(f, x, vjp, seed=0):
     return compare_problem(problem_of(f, x, vjp), seed)
 
 
-def titles(rows):
-    return [row.title for row in rows]
+def titles(comparisons):
+    return [comparison.title for comparison in comparisons]
 
 
 # Few.
 
 
 def test_up_to_sixteen_derivatives_are_compared_singly():
-    singles = rows_of(lambda x: x[:4], np.ones(4), lambda x, g: g)
+    singles = comparisons_of(lambda x: x[:4], np.ones(4), lambda x, g: g)
     assert titles(singles) == [f"df[{j}]/dx0[{i}]" for j in range(4) for i in range(4)]
-    assert all(row.agrees for row in singles)
-    assert len(rows_of(lambda x: 1.0 * x, np.ones(2), lambda x, g: g)) == 4
-    assert titles(rows_of(lambda x: x.sum(), np.ones(17), lambda x, g: g * np.ones(17)))[0] == "direction 1"
-    assert titles(rows_of(lambda x: 1.0 * x, np.ones(5), lambda x, g: g))[0] == "direction 1"
+    assert all(comparison.agrees for comparison in singles)
+    assert len(comparisons_of(lambda x: 1.0 * x, np.ones(2), lambda x, g: g)) == 4
+    assert titles(comparisons_of(lambda x: x.sum(), np.ones(17), lambda x, g: g * np.ones(17)))[0] == "direction 1"
+    assert titles(comparisons_of(lambda x: 1.0 * x, np.ones(5), lambda x, g: g))[0] == "direction 1"
 
 
 def test_no_derivative_is_compared_singly_as_0():
     problem = problem_of(lambda x, w: x * w, (2.0, 3.0), lambda x, w, g: (None, g * x))
-    rows = compare_singly(problem)
-    assert titles(rows) == ["df/dx0", "df/dx1"]
-    assert [row.agrees for row in rows] == [False, True]
-    assert [row.argument for row in rows] == ["x0", "x1"]
+    comparisons = compare_singly(problem)
+    assert titles(comparisons) == ["df/dx0", "df/dx1"]
+    assert [comparison.agrees for comparison in comparisons] == [False, True]
+    assert [comparison.argument for comparison in comparisons] == ["x0", "x1"]
 
 
 def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
@@ -69,13 +69,15 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
             self.calls_left -= 4.0
             return compare()
 
-    def row(note):
+    def comparison(note):
         return lambda: (Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
 
     problem = Shares()
     notes = [
-        row.note
-        for row, _ in compare_within_budget(problem, [row(TOO_FEW_CALLS), row(""), row(TOO_FEW_CALLS)], reserved=6)
+        comparison.note
+        for comparison, _ in compare_within_budget(
+            problem, [comparison(TOO_FEW_CALLS), comparison(""), comparison(TOO_FEW_CALLS)], reserved=6
+        )
     ]
     assert notes == [TOO_FEW_CALLS, "", TOO_FEW_CALLS]
     assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
@@ -89,17 +91,17 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
             return compare()
 
     def job(*found):
-        rows = iter([(Comparison("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
-        return lambda: next(rows)
+        comparisons = iter([(Comparison("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
+        return lambda: next(comparisons)
 
     hidden = "too noisy to tell: values are rounded by 1"
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((None, TOO_FEW_CALLS), (None, hidden)), job((None, hidden))]
-    assert [row.note for row, _ in compare_within_budget(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
+    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
     jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
-    assert [row.note for row, _ in compare_within_budget(All(), jobs, max_wrong=2)] == ["1", "2", "3"]
+    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs, max_wrong=2)] == ["1", "2", "3"]
     assert compare_within_budget(All(), [], reserved=8) == []
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((True, ""))]
-    assert [row.note for row, _ in compare_within_budget(All(), jobs, max_wrong=3)] == ["told", ""], (
+    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs, max_wrong=3)] == ["told", ""], (
         "where none is wrong"
     )
 
@@ -110,7 +112,7 @@ def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end
     monkeypatch.setattr(
         array_check, "compare_singly", lambda problem: found.append((problem.calls_left, problem.calls)) or []
     )
-    rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
+    comparisons_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
     [(left, calls)] = found
     assert left == 300 - calls - 8 if limited else left > 1e6
 
@@ -123,7 +125,7 @@ def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
         return x * x
 
     with pytest.raises(GradientMismatch, match="changes after calls of f elsewhere"):
-        rows_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
+        comparisons_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
 
 
 def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
@@ -142,15 +144,19 @@ def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
 
 def test_a_row_stands_for_outputs_that_are_not_finite():
     x = np.array([1.0, np.nan, np.nan])
-    row = rows_of(lambda x: 2.0 * x, x, lambda x, g: 2.0 * g)[-1]
-    assert (row.title, row.agrees, row.note) == ("df[1]", None, "not finite at the point: 2 of 3 outputs")
+    comparison = comparisons_of(lambda x: 2.0 * x, x, lambda x, g: 2.0 * g)[-1]
+    assert (comparison.title, comparison.agrees, comparison.note) == (
+        "df[1]",
+        None,
+        "not finite at the point: 2 of 3 outputs",
+    )
 
 
 # Many.
 
 
 def several(*sizes, factor=lambda i: 1.0):
-    """Return a problem of so many arrays, of which each is summed, and whose gradients are off by factors."""
+    """Return a problem that sums arrays of these sizes; it is given `factor(i)` times the gradient for the i-th."""
     return problem_of(
         lambda *xs: sum(x.sum() for x in xs),
         tuple(np.ones(size) for size in sizes),
@@ -174,12 +180,14 @@ def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turn
         return compare_within_budget(problem, jobs, reserved, max_wrong)
 
     monkeypatch.setattr(array_check, "compare_within_budget", noted)
-    rows = SampledCheck(several(*sizes), 0).compare()
+    comparisons = SampledCheck(several(*sizes), 0).compare()
     assert found == turns
-    assert all(row.agrees for row in rows)
-    assert {row.argument for row in rows if row.title.startswith("direction ") and " of " not in row.title} == {
-        "x0" if len(sizes) == 1 else ""
-    }
+    assert all(comparison.agrees for comparison in comparisons)
+    assert {
+        comparison.argument
+        for comparison in comparisons
+        if comparison.title.startswith("direction ") and " of " not in comparison.title
+    } == {"x0" if len(sizes) == 1 else ""}
 
 
 def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
@@ -230,8 +238,10 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
         **dict.fromkeys(["direction of x0", "direction of x1", "df/dx0", "df/dx1"], length),
     }
     found.clear()
-    rows = SampledCheck(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).compare()
-    assert all(row.agrees for row in rows)
+    comparisons = SampledCheck(
+        problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0
+    ).compare()
+    assert all(comparison.agrees for comparison in comparisons)
     assert {whole for _, whole in found} == {0.0}
 
 
@@ -240,12 +250,16 @@ def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, ca
     sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
     elements, places = sampled._choose_elements, []
     sampled._choose_elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
-    rows = sampled.compare()
+    comparisons = sampled.compare()
     assert places == [[True] * 27 + [False] * 18]
     assert capsys.readouterr().err.splitlines() == [
         f"check: wrong; looking for the worst elements, {k} of 3" for k in (1, 2, 3)
     ]
-    wrong = [row.argument for row in rows if row.title.startswith("df/") and row.agrees is False]
+    wrong = [
+        comparison.argument
+        for comparison in comparisons
+        if comparison.title.startswith("df/") and comparison.agrees is False
+    ]
     assert wrong == ["x0", "x1", "x2"]
 
 
@@ -273,10 +287,12 @@ def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
     compare, titles_of = sampled._compare_element, []
 
     def hidden(i, *rest):
-        row, line = compare(i, *rest)
-        titles_of.append(row.title)
+        comparison, phi = compare(i, *rest)
+        titles_of.append(comparison.title)
         noisy = len(titles_of) % 2 == 0
-        return Comparison(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
+        return Comparison(
+            comparison.title, comparison.analytic, comparison.numeric, None if noisy else True, noisy=noisy
+        ), phi
 
     sampled._compare_element = hidden
     assert titles(sampled.compare())[4:] == titles_of[::2]
@@ -284,45 +300,59 @@ def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
 
 def test_where_no_single_output_is_wrong_it_is_told_of_all(monkeypatch):
     def compare(problem, title, *rest, **how):
-        row, line = compare_along(problem, title, *rest, **how)
-        return (Comparison(title, row.analytic, row.numeric, True) if title.startswith("df[") else row), line
+        comparison, phi = compare_along(problem, title, *rest, **how)
+        return (
+            Comparison(title, comparison.analytic, comparison.numeric, True) if title.startswith("df[") else comparison
+        ), phi
 
     monkeypatch.setattr(array_check, "compare_along", compare)
-    wrong = [row for row in rows_of(np.sin, draw(30), lambda x, g: 1.5 * g * np.cos(x)) if row.agrees is False]
-    assert len([row for row in wrong if row.title.startswith("d(w*f)/dx0[")]) == 3
-    assert {row.argument for row in wrong} == {"x0"}
+    wrong = [
+        comparison
+        for comparison in comparisons_of(np.sin, draw(30), lambda x, g: 1.5 * g * np.cos(x))
+        if comparison.agrees is False
+    ]
+    assert len([comparison for comparison in wrong if comparison.title.startswith("d(w*f)/dx0[")]) == 3
+    assert {comparison.argument for comparison in wrong} == {"x0"}
 
 
 def test_a_matrix_that_is_transposed_is_told_from_other_mistakes():
     x, w = draw(5, 5, seed=1), draw(5, 5)
 
     def causes(vjp):
-        rows = rows_of(lambda x: (w * x).sum(), x, vjp)
-        return {row.cause for row in rows if row.agrees is False and row.title.startswith("df")}
+        comparisons = comparisons_of(lambda x: (w * x).sum(), x, vjp)
+        return {
+            comparison.cause
+            for comparison in comparisons
+            if comparison.agrees is False and comparison.title.startswith("df")
+        }
 
     def causes_of_many(vjp):
-        rows = rows_of(lambda x: w * x, x, vjp)
-        return {row.cause for row in rows if row.agrees is False and row.title.startswith(("df", "d(w"))}
+        comparisons = comparisons_of(lambda x: w * x, x, vjp)
+        return {
+            comparison.cause
+            for comparison in comparisons
+            if comparison.agrees is False and comparison.title.startswith(("df", "d(w"))
+        }
 
     assert causes(lambda x, g: 1.5 * g * w) == {""}
     assert causes_of_many(lambda x, g: 1.5 * g * w) == {""}
     assert causes_of_many(lambda x, g: (g * w).T) == {"a transposed matrix"}
     sampled = SampledCheck(problem_of(lambda x: x.sum(), draw(20, 20), lambda x, g: g * np.ones((20, 20))), 0)
-    row = Comparison("it", 1.0, Estimate(1.0, 0.0), False)
-    assert [sampled._cause(i, np.ones(1), row) for i in (273, 274)] == ["", "a transposed matrix"], (
+    comparison = Comparison("it", 1.0, Estimate(1.0, 0.0), False)
+    assert [sampled._cause(i, np.ones(1), comparison) for i in (273, 274)] == ["", "a transposed matrix"], (
         "on the diagonal not"
     )
 
 
 def test_four_directions_and_eight_elements_are_compared():
     x = draw(100)
-    rows = rows_of(lambda x: np.sin(x).sum(), x, lambda x, g: g * np.cos(x))
-    assert all(row.agrees for row in rows)
-    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
-    assert len(set(titles(rows)[4:])) == 8
+    comparisons = comparisons_of(lambda x: np.sin(x).sum(), x, lambda x, g: g * np.cos(x))
+    assert all(comparison.agrees for comparison in comparisons)
+    assert titles(comparisons)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+    assert len(set(titles(comparisons)[4:])) == 8
     steepest = int(np.argmax(np.abs(np.cos(x)) * problem_of(np.sin, x, lambda x, g: g).scale))
-    assert titles(rows)[4] == f"df/dx0[{steepest}]"
-    several = rows_of(np.sin, x, lambda x, g: g * np.cos(x))
+    assert titles(comparisons)[4] == f"df/dx0[{steepest}]"
+    several = comparisons_of(np.sin, x, lambda x, g: g * np.cos(x))
     assert all(title.startswith("d(w*f)/dx0[") for title in titles(several)[4:])
     assert len(several) == 12
 
@@ -332,15 +362,15 @@ def test_elements_of_every_array_are_compared():
     problem = problem_of(
         lambda x, e, w, b: x.sum() + w.sum() + b, x, lambda *args: [np.ones_like(v) for v in args[:-1]]
     )
-    rows = titles(SampledCheck(problem, 0).compare())
-    assert rows[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
-    assert {title.split("[")[0] for title in rows[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
+    comparisons = titles(SampledCheck(problem, 0).compare())
+    assert comparisons[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
+    assert {title.split("[")[0] for title in comparisons[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
     assert [path for path, _ in SampledCheck(several(300, 0), 0)._arrays] == ["x0"]
 
 
 def test_no_more_elements_are_looked_for_than_there_are():
-    rows = rows_of(lambda x: np.outer(x, x), np.ones(5), lambda x, g: (g + g.T) @ x)
-    assert sorted(set(titles(rows)[4:])) == [f"d(w*f)/dx0[{i}]" for i in range(5)]
+    comparisons = comparisons_of(lambda x: np.outer(x, x), np.ones(5), lambda x, g: (g + g.T) @ x)
+    assert sorted(set(titles(comparisons)[4:])) == [f"d(w*f)/dx0[{i}]" for i in range(5)]
 
 
 def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
@@ -363,10 +393,12 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 
     x, y = draw(30), draw(30)
     problem = Problem("it", lambda x, y: np.sin(x) * np.exp(y), (x, y), {"vjp": vjp}, None, None)
-    rows = SampledCheck(problem, 0).compare()
-    assert {row.argument for row in rows if row.agrees is False} == {"", "x0"}
-    assert not any("dx1[" in row.title for row in rows)
-    assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
+    comparisons = SampledCheck(problem, 0).compare()
+    assert {comparison.argument for comparison in comparisons if comparison.agrees is False} == {"", "x0"}
+    assert not any("dx1[" in comparison.title for comparison in comparisons)
+    assert any(comparison.agrees and comparison.argument == "x1" for comparison in comparisons), (
+        "of it there is its direction"
+    )
 
 
 def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
@@ -396,8 +428,8 @@ def test_the_first_direction_goes_uphill_in_every_element():
     assert 0.4 <= np.mean(v > 0.0) <= 0.6
     parts = []
     sampled._random_direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
-    for row in sampled.compare()[:4]:
-        assert row.agrees
+    for comparison in sampled.compare()[:4]:
+        assert comparison.agrees
     assert parts == [1.0, 0.0, 0.0, 0.0]
 
 
@@ -416,12 +448,14 @@ def test_outputs_are_weighted_by_their_size():
 
 def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
     x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
-    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 7.0, x > 0.0))
-    beside = [row for row in rows if row.title.startswith("direction")]
+    comparisons = comparisons_of(
+        lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 7.0, x > 0.0)
+    )
+    beside = [comparison for comparison in comparisons if comparison.title.startswith("direction")]
     assert beside[0].title == "direction 1, next to the point"
     assert len(beside) == 4
-    assert all(row.agrees for row in beside)
-    assert any(row.agrees is False for row in rows[4:]), "at the point itself"
+    assert all(comparison.agrees for comparison in beside)
+    assert any(comparison.agrees is False for comparison in comparisons[4:]), "at the point itself"
 
 
 def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
@@ -448,42 +482,42 @@ def test_a_direction_that_agrees_at_the_kinks_is_compared_next_to_the_point_too(
     def relu(x):
         return np.maximum(x, 0.0).sum()
 
-    rows = rows_of(relu, x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
-    assert titles(rows)[:4] == [f"direction {k}, next to the point" for k in (1, 2, 3, 4)]
-    assert all(row.agrees for row in rows)
-    hidden = rows_of(relu, x, lambda x, g: g * np.where(x == 1.0, 1.3, x > 0.0))
-    assert titles(row for row in hidden if row.agrees is False)
+    comparisons = comparisons_of(relu, x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
+    assert titles(comparisons)[:4] == [f"direction {k}, next to the point" for k in (1, 2, 3, 4)]
+    assert all(comparison.agrees for comparison in comparisons)
+    hidden = comparisons_of(relu, x, lambda x, g: g * np.where(x == 1.0, 1.3, x > 0.0))
+    assert titles(comparison for comparison in hidden if comparison.agrees is False)
 
 
 def test_a_direction_that_is_wrong_where_there_is_no_kink_stays_at_the_point():
-    wrong = rows_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
+    wrong = comparisons_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
     assert [title for title in titles(wrong) if title.startswith("direction")] == ["direction 1"], "that is enough"
 
 
 @pytest.mark.parametrize("tries", [1, 2, 3])
 def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, monkeypatch):
-    """What is not told there stays as it was at the point, if that agreed."""
+    """If nothing can be told there, the result at the point stands, if that agreed."""
     found = []
 
     def compare(problem, title, u, v, typical, x=None, gradient_norm=0.0):
-        row, line = compare_along(problem, title, u, v, typical, x)
+        comparison, phi = compare_along(problem, title, u, v, typical, x)
         if x is not None:
             found.append(np.abs(x).max())
-            row = row if len(found) == tries else replace(row, agrees=None)
-        return row, line
+            comparison = comparison if len(found) == tries else replace(comparison, agrees=None)
+        return comparison, phi
 
     monkeypatch.setattr(array_check, "compare_along", compare)
     problem = problem_of(
         lambda x: np.maximum(x, 0.0).sum(), np.zeros(40), lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0)
     )
-    row, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
-    assert row.agrees
-    assert row.title == "direction 1, next to the point"
+    comparison, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
+    assert comparison.agrees
+    assert comparison.title == "direction 1, next to the point"
     assert [round(16.0 * most) for most in found] == [1, 2, 4][:tries]
     found.clear()
     tries = 9
-    row, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
-    assert (row.title, row.agrees, row.note[:4]) == ("direction 1", True, "kink")
+    comparison, _ = SampledCheck(problem, 0)._compare_along("direction 1", 1.0)
+    assert (comparison.title, comparison.agrees, comparison.note[:4]) == ("direction 1", True, "kink")
 
 
 def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(monkeypatch):
@@ -511,7 +545,7 @@ def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
         return g * np.ones_like(x)
 
     sampled = SampledCheck(problem_of(f, np.ones(40), vjp), 0)
-    assert all(row.agrees is None for row in sampled.compare()[:4])
+    assert all(comparison.agrees is None for comparison in sampled.compare()[:4])
 
 
 def stub(sampled, verdicts):
@@ -520,11 +554,13 @@ def stub(sampled, verdicts):
     left = iter(verdicts)
 
     def stubbed(title, part):
-        row, line = along(title, part)
+        comparison, phi = along(title, part)
         verdict = next(left)
         noisy = verdict == "noisy"
-        row = type(row)(row.title, row.analytic, row.numeric, None if noisy else verdict, noisy=noisy)
-        return row, line
+        comparison = type(comparison)(
+            comparison.title, comparison.analytic, comparison.numeric, None if noisy else verdict, noisy=noisy
+        )
+        return comparison, phi
 
     sampled._compare_along = stubbed
 
@@ -580,19 +616,19 @@ def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
 
 def test_a_direction_without_calls_is_not_drawn_again():
     sampled, drawn = SampledCheck(several(40), 0), []
-    row = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, noisy=True)
-    sampled._compare_along = lambda title, part: drawn.append(part) or (row, None)
+    comparison = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, noisy=True)
+    sampled._compare_along = lambda title, part: drawn.append(part) or (comparison, None)
     assert sampled._compare_informative_direction(1)[0].note == TOO_FEW_CALLS
     assert drawn == [0.0]
     sampled._compare_along = lambda title, part: (
-        drawn.append(part) or (replace(row, note="too noisy to tell: values"), None)
+        drawn.append(part) or (replace(comparison, note="too noisy to tell: values"), None)
     )
     sampled._compare_informative_direction(1)
     assert drawn == [0.0, 0.0, 0.5, 1.0]
 
 
 def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
-    monkeypatch.setattr(array_check, "can_tell_one_percent", lambda problem, row: False)
+    monkeypatch.setattr(array_check, "can_tell_one_percent", lambda problem, comparison: False)
     sampled, drawn = SampledCheck(several(9, 9), 0), []
     along = sampled._compare_along
 
@@ -601,10 +637,14 @@ def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
         return along(title, part, mask, u, gradient_norm)
 
     sampled._compare_along = noted
-    rows = sampled.compare()[:4]
-    assert [row.argument for row in rows] == ["", "", "x0", "x1"]
-    for row in rows:
-        assert (row.agrees, row.note, row.noisy) == (None, "too noisy to show an error of 1 %", True)
+    comparisons = sampled.compare()[:4]
+    assert [comparison.argument for comparison in comparisons] == ["", "", "x0", "x1"]
+    for comparison in comparisons:
+        assert (comparison.agrees, comparison.note, comparison.noisy) == (
+            None,
+            "too noisy to show an error of 1 %",
+            True,
+        )
     whole = math.sqrt(18.0)
     of_arrays = [(f"direction of x{i}", part, [1.0], pytest.approx(whole)) for i in (0, 1) for part in (1.0, 0.5)]
     assert drawn[6:] == of_arrays
@@ -619,7 +659,7 @@ def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
         problem = problem_of(
             functools.partial(f, amount=amount), np.float16(draw(40)), lambda x, g: 1.01 * g * np.ones(40)
         )
-        assert not any(row.agrees for row in SampledCheck(problem, seed).compare()[:4])
+        assert not any(comparison.agrees for comparison in SampledCheck(problem, seed).compare()[:4])
 
 
 # Where it is wrong.
@@ -635,18 +675,18 @@ def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
     sampled = SampledCheck(problem, 0)
     v = sampled._random_direction(None, 0.0)
-    line = DirectionalFunction(problem, np.ones(1), v, problem.x)
-    assert sampled._worst_element(line) == element
-    assert sampled._mismatch_along(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
-    assert sampled._mismatch_along(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
-    assert f"df/dx0[{element}]" in titles(row for row in sampled.compare() if row.agrees is False)
+    phi = DirectionalFunction(problem, np.ones(1), v, problem.x)
+    assert sampled._worst_element(phi) == element
+    assert sampled._mismatch_along(phi.u, v) == pytest.approx(v[element] * (1.0 - factor))
+    assert sampled._mismatch_along(phi.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
+    assert f"df/dx0[{element}]" in titles(comparison for comparison in sampled.compare() if comparison.agrees is False)
 
 
 def test_of_two_wrong_elements_the_worse_is_found():
     problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
-    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
+    phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     only = DirectionalFunction(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
-    assert SampledCheck(problem, 0)._worst_element(line) in range(60)
+    assert SampledCheck(problem, 0)._worst_element(phi) in range(60)
     assert SampledCheck(problem, 0)._worst_element(only) != 7
     two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
     assert SampledCheck(two, 0)._worst_element(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
@@ -657,9 +697,9 @@ def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_the
     x, factors = np.linspace(1.0, 2.0, 60), np.full(60, 2.0)
     x[7], factors[7] = 16.0, factor
     problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
-    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
+    phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     before = problem.calls
-    assert (SampledCheck(problem, 0)._worst_element(line) == 7) is taken
+    assert (SampledCheck(problem, 0)._worst_element(phi) == 7) is taken
     assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
 
 
@@ -683,17 +723,17 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
     problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
-    line = DirectionalFunction(sums, np.ones(40), sums.element_direction(5), sums.x)
-    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39
-    line = DirectionalFunction(sums, -np.ones(40), sums.element_direction(5), sums.x)
-    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
-    line = DirectionalFunction(problem, np.ones(40), problem.element_direction(5), problem.x)
+    phi = DirectionalFunction(sums, np.ones(40), sums.element_direction(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(phi)) == 39
+    phi = DirectionalFunction(sums, -np.ones(40), sums.element_direction(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(phi)) == 39, "a negative weight is one"
+    phi = DirectionalFunction(problem, np.ones(40), problem.element_direction(5), problem.x)
     calls.clear()
-    assert np.argmax(SampledCheck(problem, 0)._wrong_output(line)) == 5
+    assert np.argmax(SampledCheck(problem, 0)._wrong_output(phi)) == 5
     assert len(calls) == 1
     flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
-    line = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.element_direction(5), flat.x)
-    assert np.argmax(SampledCheck(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
+    phi = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.element_direction(5), flat.x)
+    assert np.argmax(SampledCheck(flat, 0)._wrong_output(phi)) == 5, "not one that is not finite"
 
 
 @pytest.mark.parametrize("output", [0, 1, 20, 39])
@@ -713,7 +753,7 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
         DirectionalFunction(near, np.ones(40), near.element_direction(5), near.x)
     )
     assert found.tolist() == unit_vector(40, output).tolist(), "in small steps"
-    wrong = titles(row for row in sampled.compare() if row.agrees is False)
+    wrong = titles(comparison for comparison in sampled.compare() if comparison.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
 
 
@@ -738,39 +778,46 @@ def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(mo
 
 
 def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):
-    """Of 24 elements one is steep; how wrong the others are shows in many steps."""
+    """Of 24 elements one is steep. It takes many steps to show how wrong the others are."""
     x, counts = np.where(np.arange(24) == 5, 3.0, 0.01).astype(np.float32), []
     for further in (array_check.CALLS_AFTER_WRONG, 1000):
         monkeypatch.setattr(array_check, "CALLS_AFTER_WRONG", further)
         problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
-        wrong = [row.title for row in SampledCheck(problem, 0).compare() if row.agrees is False]
+        wrong = [comparison.title for comparison in SampledCheck(problem, 0).compare() if comparison.agrees is False]
         assert "df/dx0[5]" in wrong
         counts.append(problem.calls)
     assert 2 * counts[0] < counts[1]
 
 
 def test_three_wrong_elements_are_enough():
-    rows = rows_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
-    wrong = [row for row in rows if row.agrees is False and not row.title.startswith("direction")]
+    comparisons = comparisons_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
+    wrong = [
+        comparison
+        for comparison in comparisons
+        if comparison.agrees is False and not comparison.title.startswith("direction")
+    ]
     assert len(wrong) == 3
-    rows = rows_of(lambda x: x.sum(), np.ones(60), wrong_at(3, 4))
-    assert {"df/dx0[3]", "df/dx0[4]"} & {row.title for row in rows if row.agrees is False}
-    assert sum(row.agrees is True and not row.title.startswith("direction") for row in rows) >= 6
+    comparisons = comparisons_of(lambda x: x.sum(), np.ones(60), wrong_at(3, 4))
+    assert {"df/dx0[3]", "df/dx0[4]"} & {comparison.title for comparison in comparisons if comparison.agrees is False}
+    assert (
+        sum(comparison.agrees is True and not comparison.title.startswith("direction") for comparison in comparisons)
+        >= 6
+    )
 
 
 def test_a_derivative_along_directions_alone_is_compared_too():
     problem = problem_of(np.sin, draw(30), jvp=lambda x, t: t * np.cos(x))
-    rows = SampledCheck(problem, 0).compare()
-    assert all(row.agrees for row in rows)
-    assert len(rows) == 12
+    comparisons = SampledCheck(problem, 0).compare()
+    assert all(comparison.agrees for comparison in comparisons)
+    assert len(comparisons) == 12
     wrong = problem_of(np.sin, draw(30), jvp=lambda x, t: 1.1 * t * np.cos(x))
-    assert any(row.agrees is False for row in SampledCheck(wrong, 0).compare())
+    assert any(comparison.agrees is False for comparison in SampledCheck(wrong, 0).compare())
 
 
 def test_the_seed_decides_what_is_drawn():
     f, vjp = (lambda x: np.sin(x).sum()), (lambda x, g: g * np.cos(x))
-    assert titles(rows_of(f, draw(100), vjp, 1)) == titles(rows_of(f, draw(100), vjp, 1))
-    assert titles(rows_of(f, draw(100), vjp, 1)) != titles(rows_of(f, draw(100), vjp, 2))
+    assert titles(comparisons_of(f, draw(100), vjp, 1)) == titles(comparisons_of(f, draw(100), vjp, 1))
+    assert titles(comparisons_of(f, draw(100), vjp, 1)) != titles(comparisons_of(f, draw(100), vjp, 2))
 
 
 def test_at_a_terminal_it_is_said_at_once_that_something_is_wrong(monkeypatch, capsys):
@@ -783,14 +830,14 @@ def test_at_a_terminal_it_is_said_at_once_that_something_is_wrong(monkeypatch, c
     for terminal in (True, False):
         calls.clear()
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
-        assert any(row.agrees is False for row in rows_of(f, x, lambda x, g: 1.5 * g * np.cos(x)))
+        assert any(comparison.agrees is False for comparison in comparisons_of(f, x, lambda x, g: 1.5 * g * np.cos(x)))
         assert any(calls[: len(calls) // 2]) is terminal, "before half of the calls are made"
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32"])
 @pytest.mark.parametrize(("shape", "g_calls"), [((24,), 13), ((4,), 18)])
 def test_what_is_right_and_smooth_takes_few_calls(kind, shape, g_calls):
-    """Each comparison takes four of f, and all elements have one gradient; a mistake that stands out, few more."""
+    """Each comparison takes four calls of f, and all elements share one gradient. A clear mistake takes few more."""
     calls = {"f": 0, "vjp": 0}
 
     def f(x):
@@ -802,11 +849,11 @@ def test_what_is_right_and_smooth_takes_few_calls(kind, shape, g_calls):
         return factor * g * np.cos(x)
 
     x = draw(*shape).astype(kind)
-    assert all(row.agrees for row in rows_of(f, x, vjp))
+    assert all(comparison.agrees for comparison in comparisons_of(f, x, vjp))
     assert calls["f"] <= 4 * (12 if shape == (24,) else 16) + 4
     assert calls["vjp"] <= g_calls
     calls["f"] = calls["vjp"] = 0
-    assert not all(row.agrees is not False for row in rows_of(f, x, lambda x, g: vjp(x, g, 1.5)))
+    assert not all(comparison.agrees is not False for comparison in comparisons_of(f, x, lambda x, g: vjp(x, g, 1.5)))
     assert calls["f"] <= 300
 
 

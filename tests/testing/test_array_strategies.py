@@ -1,4 +1,4 @@
-"""Arrays of arguments: of one magnitude mostly, numbers of their type, between the bounds, and apart."""
+"""The arrays that `points` draws: mostly of one magnitude, numbers of their type, between the bounds, and apart."""
 
 import math
 import sys

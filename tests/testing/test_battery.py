@@ -1,4 +1,4 @@
-"""What `check_op` does with a row: which points it looks at, to which order, and what it says of each."""
+"""What `check_op` does with an operation: which points it checks, to which order, and what it reports."""
 
 import math
 import types
@@ -25,7 +25,7 @@ _check_domain = ROOM["_check_domain"]
 
 
 def line(y=None, partial=None, **fields):
-    """Return a row of one operand; its value and its partial are x and 1.0 unless they are given."""
+    """Return an operation of one operand; its value and its partial are x and 1.0 unless they are given."""
     return Op(
         "own", lambda x: x if y is None else y, (lambda y, x: 1.0 if partial is None else partial,), **grouped(**fields)
     )
@@ -81,7 +81,7 @@ def test_a_failure_is_of_its_kind_and_has_no_frames_but_one(monkeypatch):
 
 @pytest.fixture
 def looked_at(monkeypatch):
-    """Return a function that returns the points that are looked at, with the order, and those with shared operands."""
+    """Return a function that returns the points that are checked, with their order, and those with shared operands."""
 
     def look(op, examples=60, result=lambda xs, order: order):
         points, shared = [], []
@@ -184,7 +184,7 @@ def test_the_first_failure_of_points_that_are_drawn_is_raised_and_no_other(looke
 
 @pytest.fixture
 def checked(monkeypatch):
-    """Return a function that checks a point and returns the order, and what was compared, which it says succeeds."""
+    """Return a function that checks a point; it returns the order, and what was compared, which it says succeeds."""
 
     def check(op, *xs, order=2, reference=None, succeeds=True):
         compared = []

@@ -1,4 +1,4 @@
-"""`check_op` finds planted mistakes, wherever they are, and accuses nothing that is right."""
+"""`check_op` finds planted mistakes everywhere, and reports nothing that is right."""
 
 import math
 import re
@@ -245,7 +245,7 @@ def test_the_battery_finds_a_partial_that_differs_on_values_in_a_part_of_the_dom
 
 
 def slots(partial):
-    """Return a sum of squares whose partial in each slot is what `partial` makes of the slot and the operands."""
+    """Return a sum of squares whose partial in each slot is `partial(slot, operands)`."""
     return Op("bad", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)))
 
 

@@ -1,4 +1,4 @@
-"""The verdict on one derivative: right, wrong, at a kink, at an edge, or not to be told."""
+"""The verdict on one derivative: right, wrong, at a kink, at an edge of the domain, or unknown."""
 
 import itertools
 import math
@@ -65,12 +65,16 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances():
 @SIDES
 def test_a_smooth_derivative_is_right_within_the_tolerance_and_tells_the_order_if_not(sign):
     for off, agrees in ((0.9e-3, True), (-0.9e-3, True), (1.1e-3, False), (-1.1e-3, False)):
-        row = judged(lambda x: sign * 2.0 * math.sin(x), sign * 2.0 * (1.0 + off), rtol=1e-3)
-        assert row.agrees is agrees
-        assert (row.note, row.title, row.analytic) == ("", "it", sign * 2.0 * (1.0 + off))
-        assert row.numeric.slope == pytest.approx(sign * 2.0)
-        assert row.numeric == derivative(lambda x: sign * 2.0 * math.sin(x), 0.0) or not agrees
-        assert math.isnan(row.remainder_order) if agrees else row.remainder_order == pytest.approx(1.0, abs=0.1)
+        comparison = judged(lambda x: sign * 2.0 * math.sin(x), sign * 2.0 * (1.0 + off), rtol=1e-3)
+        assert comparison.agrees is agrees
+        assert (comparison.note, comparison.title, comparison.analytic) == ("", "it", sign * 2.0 * (1.0 + off))
+        assert comparison.numeric.slope == pytest.approx(sign * 2.0)
+        assert comparison.numeric == derivative(lambda x: sign * 2.0 * math.sin(x), 0.0) or not agrees
+        assert (
+            math.isnan(comparison.remainder_order)
+            if agrees
+            else comparison.remainder_order == pytest.approx(1.0, abs=0.1)
+        )
 
 
 @SIDES
@@ -79,9 +83,9 @@ def test_at_a_kink_what_lies_between_both_sides_is_right(sign):
         return sign * (2.0 * x if x < 0.0 else 5.0 * x)
 
     for slope, agrees in ((2.0, True), (3.0, True), (5.0, True), (1.99, False), (5.01, False), (-3.0, False)):
-        row = judged(g, sign * slope)
-        assert row.agrees is agrees
-        assert row.note == f"kink: {sign * 2.0:g} on the left, {sign * 5.0:g} on the right"
+        comparison = judged(g, sign * slope)
+        assert comparison.agrees is agrees
+        assert comparison.note == f"kink: {sign * 2.0:g} on the left, {sign * 5.0:g} on the right"
     for slope, agrees in ((1.97, True), (5.09, True), (1.95, False), (5.11, False)):
         assert judged(g, sign * slope, rtol=0.02).agrees is agrees
     for slope in (1.75, 5.25):
@@ -97,20 +101,20 @@ def test_slopes_of_both_sides_within_ten_tolerances_are_one(sign):
         def g(x, apart=apart):
             return sign * x * (1.0 if x < 0.0 else 1.0 + apart)
 
-        row = judged(g, sign * 0.9, rtol=1e-3, atol=0.0)
-        assert row.agrees is False
-        assert row.note.startswith(note)
-        assert bool(row.note) is bool(note)
-        assert row.numeric.slope == pytest.approx(sign * (1.0 + 0.5 * apart))
+        comparison = judged(g, sign * 0.9, rtol=1e-3, atol=0.0)
+        assert comparison.agrees is False
+        assert comparison.note.startswith(note)
+        assert bool(comparison.note) is bool(note)
+        assert comparison.numeric.slope == pytest.approx(sign * (1.0 + 0.5 * apart))
     near = judged(lambda x: sign * x * (1.0 if x < 0.0 else 1.0015), sign * 1.0007, rtol=1e-3, atol=0.0)
     assert near.agrees
 
 
 def test_what_only_one_side_allows_is_not_right_by_chance():
     for slope in (0.9985, 1.0045):
-        row = judged(lambda x: x * (1.0 if x < 0.0 else 1.003), slope, rtol=1e-3, atol=0.0)
-        assert row.agrees is False
-        assert row.note == ""
+        comparison = judged(lambda x: x * (1.0 if x < 0.0 else 1.003), slope, rtol=1e-3, atol=0.0)
+        assert comparison.agrees is False
+        assert comparison.note == ""
 
 
 @SIDES
@@ -120,17 +124,17 @@ def test_at_the_edge_of_the_domain_the_derivative_is_that_of_the_one_side(sign):
 
     where = "left" if sign > 0.0 else "right"
     for slope, agrees in ((1.0, True), (1.01, False), (0.99, False)):
-        row = judged(g, slope)
-        assert row.agrees is agrees
-        assert row.note == f"edge of the domain: compared on the {where}"
-        assert row.numeric.slope == pytest.approx(1.0)
+        comparison = judged(g, slope)
+        assert comparison.agrees is agrees
+        assert comparison.note == f"edge of the domain: compared on the {where}"
+        assert comparison.numeric.slope == pytest.approx(1.0)
 
 
 @SIDES
 def test_the_edge_may_be_where_the_function_is_0(sign):
-    row = judged(lambda x: x if sign * x <= 0.0 else math.nan, 1.25, rtol=0.0, atol=0.25)
-    assert row.agrees, "at the limit itself"
-    assert row.note.startswith("edge of the domain")
+    comparison = judged(lambda x: x if sign * x <= 0.0 else math.nan, 1.25, rtol=0.0, atol=0.25)
+    assert comparison.agrees, "at the limit itself"
+    assert comparison.note.startswith("edge of the domain")
 
 
 @SIDES
@@ -141,31 +145,35 @@ def test_beside_a_jump_nothing_is_told(sign):
         def g(x, size=size):
             return 9.0 * (1.0 + x + (size + math.sqrt(abs(x)) if sign * x > 0.0 else 0.0))
 
-        row = judged(g, 9.0)
-        assert row.agrees is (True if told else None)
-        assert row.note.startswith("edge of the domain" if told else f"a jump or a pole nearby: smooth on the {where} ")
+        comparison = judged(g, 9.0)
+        assert comparison.agrees is (True if told else None)
+        assert comparison.note.startswith(
+            "edge of the domain" if told else f"a jump or a pole nearby: smooth on the {where} "
+        )
         assert judged(g, 9.1).agrees is None, "beyond it is finite"
 
 
 @SIDES
 def test_a_jump_must_stand_out_from_rounding(sign):
     for rounding, told in ((0.9e-7, False), (1.1e-7, True)):
-        row = judged(lambda x: 1.0 + x + (1e-4 + abs(x) ** 0.5 if sign * x > 0 else 0.0), 1.0, 0.0, rounding, 0.01)
-        assert row.agrees is (True if told else None)
+        comparison = judged(
+            lambda x: 1.0 + x + (1e-4 + abs(x) ** 0.5 if sign * x > 0 else 0.0), 1.0, 0.0, rounding, 0.01
+        )
+        assert comparison.agrees is (True if told else None)
 
 
 def test_where_neither_side_is_smooth_nothing_is_told():
-    row = judged(lambda x: math.copysign(1.0, x) * abs(x) ** 0.3, 1.0)
-    assert row.agrees is None
-    assert row.note == "no numerical derivative: a jump, a pole, or too much noise"
-    assert not row.noisy
+    comparison = judged(lambda x: math.copysign(1.0, x) * abs(x) ** 0.3, 1.0)
+    assert comparison.agrees is None
+    assert comparison.note == "no numerical derivative: a jump, a pole, or too much noise"
+    assert not comparison.noisy
 
 
 def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
-    row = judged(lambda x: 1.0 + x, 1.0, rounding=1.0)
-    assert row.agrees is None
-    assert row.noisy
-    assert row.note == "too noisy to tell: values are rounded by 1"
+    comparison = judged(lambda x: 1.0 + x, 1.0, rounding=1.0)
+    assert comparison.agrees is None
+    assert comparison.noisy
+    assert comparison.note == "too noisy to tell: values are rounded by 1"
     assert judged(lambda x: 1.0 + x, 1.0, rounding=1e-8, rtol=1e-12, atol=1e-12).noisy
 
 
@@ -173,8 +181,8 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
 
 
 def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
-    row = Comparison("it", analytic, Estimate(slope, 0.0), False)
-    return _has_fine_feature(row, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
+    comparison = Comparison("it", analytic, Estimate(slope, 0.0), False)
+    return _has_fine_feature(comparison, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
 
 
 @SIDES
@@ -209,8 +217,8 @@ def test_a_small_feature_excuses_a_derivative_only_where_steps_are_given():
         return x / max(abs(x), 2.0**-13)
 
     steps = Steps([0.125], 2.0**-12, 1e-8)
-    row = judged(lambda x: 3.0 * x + g(x), 3.0 + 2.0**13, steps=steps)
-    assert row.agrees is None or row.note
+    comparison = judged(lambda x: 3.0 * x + g(x), 3.0 + 2.0**13, steps=steps)
+    assert comparison.agrees is None or comparison.note
     smooth = judged(math.sin, 1.5, steps=steps)
     assert smooth.agrees is False
     assert smooth.remainder_order == pytest.approx(1.0, abs=0.1)
@@ -223,9 +231,9 @@ def test_a_small_feature_excuses_a_derivative_only_where_steps_are_given():
 
 def test_the_value_must_be_finite():
     for y in (math.inf, math.nan):
-        row = of_values(lambda x, y=y: y, 1.0)
-        assert row.agrees is None
-        assert row.note == f"not finite at the point: the function is {y}"
+        comparison = of_values(lambda x, y=y: y, 1.0)
+        assert comparison.agrees is None
+        assert comparison.note == f"not finite at the point: the function is {y}"
 
 
 def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
@@ -236,9 +244,13 @@ def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
         (1e-6, 0.9e-9, True),
     ):
         for s, sign in itertools.product((-1.0, 1.0), repeat=2):
-            row = of_values(lambda x, slope=s * slope: slope * x, s * slope + sign * off)
-            assert row.agrees is agrees
-            assert math.isnan(row.remainder_order) if agrees else row.remainder_order == pytest.approx(1.0, abs=0.1)
+            comparison = of_values(lambda x, slope=s * slope: slope * x, s * slope + sign * off)
+            assert comparison.agrees is agrees
+            assert (
+                math.isnan(comparison.remainder_order)
+                if agrees
+                else comparison.remainder_order == pytest.approx(1.0, abs=0.1)
+            )
     assert of_values(lambda x: 1e-8 * x, 1.05e-8, lost=True).agrees, "where digits are lost"
     assert of_values(lambda x: 1e-8 * x, 1.05e-8, atol=1e-9).agrees, "where that is given"
     assert of_values(lambda x: 0.0, 1e-10).agrees, "where nothing is known relative to it"
@@ -257,18 +269,18 @@ def test_where_nothing_changes_but_0_nothing_is_known_relative_to_it():
 
 def test_what_is_known_to_less_than_four_digits_excuses():
     for rounding, agrees in ((1e-15, False), (1e-12, True)):
-        row = of_values(lambda x: 1e-8 * (x + 0.3 * math.sin(4.0 * x)), 1e-8 * 2.2 * 1.02, 0.0, rounding)
-        assert row.agrees is agrees
+        comparison = of_values(lambda x: 1e-8 * (x + 0.3 * math.sin(4.0 * x)), 1e-8 * 2.2 * 1.02, 0.0, rounding)
+        assert comparison.agrees is agrees
 
 
 @SIDES
 def test_a_derivative_that_rounding_may_hide_is_not_wrong_where_the_function_stands_still(sign):
     for x, part in ((0.5, 1.0), (-4.0, 4.0)):
         for factor, agrees in ((31.0, None), (33.0, False)):
-            row = of_values(lambda t: 1.0 + 0.0 * t, sign * factor * 1e-6 / part, x, rounding=1e-6)
-            assert row.agrees is agrees
-            assert row.noisy is (agrees is None)
-            assert agrees is False or row.note == "too noisy to tell: values are rounded by 1e-06"
+            comparison = of_values(lambda t: 1.0 + 0.0 * t, sign * factor * 1e-6 / part, x, rounding=1e-6)
+            assert comparison.agrees is agrees
+            assert comparison.noisy is (agrees is None)
+            assert agrees is False or comparison.note == "too noisy to tell: values are rounded by 1e-06"
     moving = of_values(lambda t: 1e-3 * t, sign * 1.1e-3, 0.5, rounding=1e-12)
     assert moving.agrees is False
     assert of_values(lambda t: sign * t, 0.0).agrees is False
@@ -288,8 +300,8 @@ def test_the_size_of_the_values_tells_how_exact_a_derivative_must_be():
         for part, agrees in ((0.3, True), (3.0, None)):
             step = max(abs(x), 1.0) / 8.0
             rounding = part * 1e-4 / 20.0 * step  # five errors are twenty roundings by the step
-            row = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x, rounding)
-            assert row.agrees is agrees
+            comparison = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x, rounding)
+            assert comparison.agrees is agrees
 
 
 def test_a_remainder_is_of_the_first_order_if_it_is_so_on_both_sides():

@@ -1,4 +1,4 @@
-"""What a backward pass promises beside its numbers, each broken once."""
+"""The contract of a backward pass: each rule is broken once."""
 
 import math
 import random
@@ -47,7 +47,7 @@ def test_an_upstream_gradient_that_is_forgotten_in_a_scalar_is_found(kind):
 def test_in_few_bits_a_term_that_is_too_small_to_be_held_is_no_mistake_and_one_that_is_not_linear_is():
     half = np.float16
     point = np.array([0.5, 1.0, 1.5], half), np.array([0.25, 0.375, 0.5], half)
-    steep = half(10_000)  # of a larger upstream gradient, inf
+    steep = half(10_000)  # a larger upstream gradient overflows to inf
 
     def f(x, y):
         return x + half(0.002) * y
@@ -144,7 +144,7 @@ def test_what_is_kept_from_other_points_does_not_count_here():
 
 def test_an_upstream_gradient_need_not_be_contiguous():
     def raw(x, g):
-        flat = np.lib.stride_tricks.as_strided(g, (g.size,), (g.itemsize,))  # reads memory in a row
+        flat = np.lib.stride_tricks.as_strided(g, (g.size,), (g.itemsize,))  # reads memory as if it were contiguous
         return 2 * x * flat.reshape(x.shape)
 
     gradcheck(np.square, draw(3, 4), vjp=lambda x, g: 2 * x * g)
@@ -336,7 +336,7 @@ def test_of_upstream_gradients_those_of_arrays_alone_are_spread_among_nan():
 
 def test_an_upstream_gradient_that_is_changed_where_it_is_contiguous_alone_is_seen():
     def doubled(x, g):
-        flat = g.reshape(-1)  # of what is not contiguous, a copy
+        flat = g.reshape(-1)  # a copy if g is not contiguous
         flat *= 2.0
         return flat.reshape(x.shape)
 
@@ -395,7 +395,7 @@ def torch():
 
 @pytest.fixture
 def square(torch):
-    """Return a function that makes a square with the backward pass that is given."""
+    """Return a function that makes a square with a given backward pass."""
 
     def with_backward(backward):
         class Square(torch.autograd.Function):
@@ -507,7 +507,7 @@ def test_what_is_plain_in_steps_of_a_small_number_s_size_is_wrong_whatever_large
     momentum = np.array([1e-24, 2e-24])
     gradcheck(lambda p: p @ p / (2.0 * mass), momentum, gradient=lambda p: p / mass)
     for f, df in ((lambda x: 1.0 + x * x, lambda x: 2.0 * x), (math.exp, math.exp)):
-        gradcheck(f, size, gradient=df)  # of the number nothing is left in the outputs
+        gradcheck(f, size, gradient=df)  # rounding leaves nothing of the number in the outputs
     for factor in (0.0, -100.0):
         with pytest.raises(GradientMismatch):
             gradcheck(lambda p: p @ p / (2.0 * mass), momentum, gradient=lambda p, factor=factor: factor * p / mass)

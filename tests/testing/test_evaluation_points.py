@@ -1,4 +1,4 @@
-"""Where `check_op` looks: special values, points all over a domain, its ends and kinks; and how a point gets simple."""
+"""The points at which `check_op` evaluates an operation, and how a failing point is made simple."""
 
 import itertools
 import math
@@ -183,7 +183,7 @@ def test_a_kink_is_asked_at_simple_numbers_and_inside_its_domain_alone():
 
 
 def failing(where):
-    """Return a check that fails there, and the points that it was asked at."""
+    """Return a check that fails at some points, and a list of the points at which it was called."""
     asked = []
 
     def check(xs):

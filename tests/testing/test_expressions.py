@@ -1,4 +1,4 @@
-"""Expressions: how steps choose their operands, what is pruned, and the code that is printed."""
+"""Expressions: how steps choose their operands, which steps are left out, and the code that is printed."""
 
 import itertools
 import math

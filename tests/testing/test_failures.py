@@ -1,4 +1,4 @@
-"""A failure of `check_op` is read at a glance: a title, the culprit, and code that runs when it is pasted."""
+"""The failures of `check_op`: a title, the operation and the operands to blame, and code that runs when pasted."""
 
 import json
 import re
@@ -19,7 +19,7 @@ LONGEST = 25  # lines of a failure in pytest, from the name of the test to the l
 
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory):
-    """Return of each wrong row, by its name, the lines that pytest prints of its failure, and what was raised."""
+    """Return for each wrong operation, by name, the lines that pytest prints for its failure, and the exception."""
     path = tmp_path_factory.mktemp("failures") / "test_wrong.py"
     tests = [
         f"def test_{name}():\n    own = wrong.{name}\n    check_op(own, wrong.REFERENCES.get({name!r}), examples=4)\n"
@@ -32,7 +32,7 @@ def failures(tmp_path_factory):
         encoding="utf-8",
     )
     path.with_name("conftest.py").write_text(NOTING, encoding="utf-8")
-    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "micrograd_cn")]  # whose summary is no failure
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "micrograd_cn")]  # its summary is no failure
     command = [sys.executable, "-m", "pytest", *without, "-c", "/dev/null", str(path)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     failures = text.partition("= FAILURES =")[2].partition("= short test summary")[0]
@@ -63,7 +63,7 @@ def pytest_sessionfinish():
 
 
 def message(lines):
-    """Return the failure's own lines."""
+    """Return the lines of the failure itself."""
     return [line[1:].strip() for line in lines if re.match(r"E( |$)", line)]
 
 

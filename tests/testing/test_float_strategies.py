@@ -1,4 +1,4 @@
-"""Which numbers are drawn: between the bounds, of every magnitude, and dense where it matters."""
+"""The floats that strategies draw: between the bounds, of every magnitude, and more of them where it matters."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""`gradcheck` of anybody's functions: a derivative that is written out, of numbers, arrays and structures of them."""
+"""`gradcheck` of functions of any library, with a given derivative, at numbers, arrays and structures of them."""
 
 import array
 import contextlib
@@ -24,7 +24,7 @@ from micrograd_cn.testing.problem import rms
 
 
 class Counted:
-    """Count calls of a function."""
+    """A function that counts its calls."""
 
     def __init__(self, f):
         self.f, self.calls = f, 0
@@ -80,7 +80,7 @@ def layer_norm_vjp(x, w, b, upstream, dropped=False):
 def test_layer_norm(shape, kind):
     x, w, b = (a.astype(kind) for a in (draw(*shape), draw(shape[1], seed=1), draw(shape[1], seed=2)))
     with warnings.catch_warnings():
-        if kind is np.float16:  # in a third of random directions rounding hides 1 %, which is warned of
+        if kind is np.float16:  # rounding hides 1 % in a third of random directions, which is a warning
             warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(layer_norm, x, w, b, vjp=layer_norm_vjp)
     text = mismatch(layer_norm, x, w, b, vjp=lambda *args: layer_norm_vjp(*args, dropped=True))
@@ -265,7 +265,7 @@ def test_a_mistake_that_only_float32_makes_is_found():
 )
 @pytest.mark.parametrize("wrong", [False, True])
 def test_elements_of_other_sizes_than_the_rest_of_an_array(x, kind, wrong):
-    """Steps that suit the large ones pass over all that the function does near 0."""
+    """Steps that suit the large elements pass over everything that the function does near 0."""
     x = np.array(x, kind)
     factor = np.where(np.isin(np.abs(x), (2.0, 3.0)) & wrong, 1.5, 1.0)
 
@@ -290,7 +290,7 @@ def test_where_noise_hides_all_the_verdict_is_never_right():
 @pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_what_is_nothing_but_rounding_is_not_wrong(kind):
-    """It is 0, and so is its gradient, up to the last bits of what cancels: one number often moves none of them."""
+    """The function is 0 up to rounding, and so is its gradient. Moving one number often changes no output at all."""
 
     def vjp(x, g):
         return g * (np.exp(x) * (1 / np.exp(x)) - 1)
@@ -346,7 +346,7 @@ def centred_vjp(x, w, g):
     ids=["in the function", "in the derivative"],
 )
 def test_rounding_that_is_the_same_all_along_a_line_is_no_mistake(f, args, vjp):
-    """A number on the way is rounded in one way on one side of the point and in another on the other, or everywhere."""
+    """An intermediate value is rounded up on one side of the point and down on the other, or one way everywhere."""
     args = [np.array(x, np.float16) for x in args]
     with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
         warnings.simplefilter("ignore", PartlyCompared)
@@ -422,7 +422,7 @@ def test_the_middle_one_of_equal_numbers_may_be_any_of_them(x):
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 @pytest.mark.parametrize("seed", range(8))
 def test_many_kinks_at_once_are_no_mistake(kind, seed):
-    """Along a random direction, one in ten, their bends cancel."""
+    """The kinks of one in ten elements cancel along a random direction."""
     x = draw(50, 40).astype(kind)
     x[x < 0.3] = 0
     gradcheck(lambda x: np.maximum(x, 0), x, vjp=lambda x, g: g * (x > 0), seed=seed)
@@ -582,7 +582,7 @@ def test_a_function_that_takes_no_values_is_told_to_bring_its_derivative(f):
 
 
 def raising_from(n):
-    """Return a function that raises from the n-th call on."""
+    """Return a function that raises from its n-th call on."""
     calls = itertools.count()
 
     def f(x, *weights):
@@ -594,7 +594,7 @@ def raising_from(n):
 
 
 class Unread:
-    """An array that can not be read."""
+    """An array that cannot be read."""
 
     def tolist(self):
         raise KeyError("unread")
@@ -703,7 +703,7 @@ def test_an_argument_that_is_not_a_number_hides_no_others(position):
 @pytest.mark.parametrize("size", [3, 30])
 @pytest.mark.parametrize("scale", [1e300, 1e160, 1e-170, 1e-280])
 def test_numbers_of_any_size_are_compared_in_silence(scale, size):
-    """Their squares are no doubles; as for errors that are none, there is a limit below."""
+    """The squares of these numbers overflow or underflow."""
     x = np.linspace(1.0, 2.0, size)
     with np.errstate(all="raise"):
         gradcheck(lambda x: scale * x, x, vjp=lambda x, g: scale * g)
@@ -722,7 +722,7 @@ def test_arguments_of_any_size_are_moved_by_their_size(scale):
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_a_kink_that_is_small_beside_what_is_known_of_its_sides_is_no_mistake(side):
-    """Of 42 differences one is 1e-4; the derivative is that of one side, and the other is known to 1 in 600."""
+    """One of 42 differences is 1e-4. The derivative is that of one side; the other side is known only to 1 in 600."""
     random = np.random.default_rng(479)
     a, b = (random.normal(size=int(size)).astype(np.float32) for size in [random.integers(2, 60)] * 2)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""`gradcheck` of functions of `Value`s: it finds what is wrong, knows kinks and edges, and accuses nothing right."""
+"""`gradcheck` of functions of `Value`s: it finds mistakes, knows kinks and edges, and reports nothing that is right."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Right gradients at points where a function has many kinks at once are right, and what is wrong there is found."""
+"""Points where a function has many kinks at once: right gradients are right there, and mistakes are found."""
 
 import random
 import warnings
@@ -13,12 +13,12 @@ from micrograd_cn.testing.tied_kinks import has_tied_kink
 
 
 def zeros(draw, size=200):
-    """Return an array that is 0 for the most part."""
+    """Return an array of which most elements are 0."""
     return np.where(draw.random(size) < 0.8, 0.0, draw.normal(size=size))
 
 
 def kept(x, g):
-    """Return the upstream gradient where the largest of four stand, each time the first one."""
+    """Return the upstream gradient where the largest of each four elements is; if several are, at the first."""
     rows = x.reshape(-1, 4)
     found = np.zeros_like(rows)
     found[np.arange(len(rows)), rows.argmax(1)] = g
@@ -164,7 +164,7 @@ def test_of_a_corner_the_numbers_must_be_equal_to_others():
 
 @pytest.mark.parametrize(("power", "is_one"), [(1.0, True), (1.1, True), (1.15, False), (0.9, True), (0.85, False)])
 def test_a_corner_is_of_the_same_size_in_small_steps(power, is_one):
-    """Between 2**-16 and 2**-24, what bends like |x|**p does by 2**(8 - 8 p)."""
+    """From 2**-16 to 2**-24, the quotients of |x|**p change by 2**(8 - 8 p)."""
     assert corner(lambda x: np.sum(np.abs(x) ** power * [1.0, -1.0, 1.0])) is is_one
 
 

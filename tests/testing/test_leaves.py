@@ -1,4 +1,4 @@
-"""The leaves and the small networks that are drawn."""
+"""The strategies for leaves and for small networks."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""`gradcheck` of PyTorch's and jax's functions, where these are installed: the gradient is found by itself."""
+"""`gradcheck` of functions of PyTorch and jax: the gradient comes from the library."""
 
 import array
 import subprocess
@@ -28,7 +28,7 @@ from .stand_ins import Array, Tensor, elementwise
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """As the check has it for all that it does beside the point."""
+    """Ignore numpy's warnings, as the check does at all points but the first."""
     with np.errstate(all="ignore"):
         yield
 
@@ -63,7 +63,7 @@ def test_numpy_is_asked_for_where_it_is_needed():
 
 
 class Listed:
-    """An array of a library that is not known."""
+    """An array of an unknown library, which can only be converted to a list."""
 
     def __init__(self, values):
         self.values = values
@@ -73,7 +73,7 @@ class Listed:
 
 
 class Converted:
-    """An array that numpy can read."""
+    """An array of an unknown library, which numpy can read."""
 
     def __init__(self, values):
         self.values = np.array(values)
@@ -380,7 +380,7 @@ def test_all_second_derivatives_are_compared_whether_tensors_ask_for_gradients_o
 
     gradcheck(shifted(triple, lambda x: triple(np.ones(3))), x, order=2)
     without_graph = shifted(triple, lambda x: triple(np.ones(3)), once=True)
-    curved = shifted(np.sin, np.cos)  # whose gradient has no graph to x, here
+    curved = shifted(np.sin, np.cos)  # its gradient has no graph that leads to x here
     for f, wrong in ((without_graph, "upstream"), (curved, "x")):
         gradcheck(f, x)
         with pytest.raises(GradientMismatch, match=rf"WRONG .*/d{wrong}\[0\]"):

@@ -26,13 +26,13 @@ from micrograd_cn.testing.tolerance import ArrayTolerance
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """As the check has it for all that it does beside the point."""
+    """Ignore numpy's warnings, as the check does at all points but the first."""
     with np.errstate(all="ignore"):
         yield
 
 
 class Counted:
-    """A function of an array that knows where it was called."""
+    """A function of an array that records the points at which it was called."""
 
     def __init__(self, f):
         self.f, self.points = f, []
@@ -43,7 +43,7 @@ class Counted:
 
 
 def normal(seed, x):
-    """Return what is normally distributed, at each point the same."""
+    """Return a normally distributed number, always the same at the same point."""
     return random.Random(f"{seed} {x}").gauss()
 
 
@@ -54,7 +54,7 @@ def problem_of(f, x, vjp, rtol=None, atol=None):
     return problem
 
 
-def line_of(f, x, vjp, u=None, v=None):
+def phi_of(f, x, vjp, u=None, v=None):
     problem = problem_of(f, x, vjp)
     u = np.ones(problem.y.size) if u is None else np.array(u)
     v = np.ones(problem.x.size) if v is None else np.array(v, float)
@@ -134,16 +134,16 @@ def test_an_estimate_that_no_finer_step_betters_accepts_what_is_a_few_errors_off
 
 def test_a_line_is_the_weighted_change_of_the_outputs_and_asks_for_each_once():
     f = Counted(lambda x: np.array([x[0] * x[1], x[0], 7.0]))
-    line = line_of(f, [2.0, 3.0], lambda x, g: np.array([g[0] * x[1] + g[1], g[0] * x[0]]), [1.0, 10.0, 5.0], [1, 2.0])
-    assert line.analytic == 3.0 + 10.0 + 2.0 * 2.0
-    assert line(0.0) == 0.0
+    phi = phi_of(f, [2.0, 3.0], lambda x, g: np.array([g[0] * x[1] + g[1], g[0] * x[0]]), [1.0, 10.0, 5.0], [1, 2.0])
+    assert phi.analytic == 3.0 + 10.0 + 2.0 * 2.0
+    assert phi(0.0) == 0.0
     assert f.points == []
-    assert line(0.5) == line(0.5) == (2.5 * 4.0 - 6.0) + 10.0 * 0.5
-    assert line(-0.5) == (1.5 * 2.0 - 6.0) - 10.0 * 0.5
+    assert phi(0.5) == phi(0.5) == (2.5 * 4.0 - 6.0) + 10.0 * 0.5
+    assert phi(-0.5) == (1.5 * 2.0 - 6.0) - 10.0 * 0.5
     assert len(f.points) == 2
-    assert line.changed_outputs.tolist() == [True, True, False]
-    assert line.analytic_at(0.5) == 4.0 + 10.0 + 2.0 * 2.5
-    assert line_of(f.f, [2.0, 3.0], lambda x, g: 0.0 * x)(0.5) == line_of(f.f, [2.0, 3.0], lambda x, g: x)(0.5)
+    assert phi.changed_outputs.tolist() == [True, True, False]
+    assert phi.analytic_at(0.5) == 4.0 + 10.0 + 2.0 * 2.5
+    assert phi_of(f.f, [2.0, 3.0], lambda x, g: 0.0 * x)(0.5) == phi_of(f.f, [2.0, 3.0], lambda x, g: x)(0.5)
 
 
 def test_along_a_line_a_type_makes_up_for_what_it_does_not_hold_by_a_derivative_along_tangents_too():
@@ -152,16 +152,16 @@ def test_along_a_line_a_type_makes_up_for_what_it_does_not_hold_by_a_derivative_
     v = np.array([1.0, 0.5])
     for name, derivative in df.items():
         problem = Problem("it", lambda x: x.astype(float) ** 2, (x,), {name: derivative}, None, None)
-        line = DirectionalFunction(problem, np.ones(2), v, problem.x)
+        phi = DirectionalFunction(problem, np.ones(2), v, problem.x)
         for t in (1e-3, -1e-3):
-            assert line(t) == pytest.approx(float(np.sum((x + t * v) ** 2 - x.astype(float) ** 2)), rel=1e-7)
+            assert phi(t) == pytest.approx(float(np.sum((x + t * v) ** 2 - x.astype(float) ** 2)), rel=1e-7)
 
 
 def test_a_line_through_another_point_begins_there():
     problem = problem_of(np.square, [1.0], lambda x, g: 2.0 * x * g)
-    line = DirectionalFunction(problem, np.ones(1), np.ones(1), np.array([3.0]))
-    assert line.analytic == line.analytic_at(0.0) == 6.0
-    assert line(1.0) == 7.0
+    phi = DirectionalFunction(problem, np.ones(1), np.ones(1), np.array([3.0]))
+    assert phi.analytic == phi.analytic_at(0.0) == 6.0
+    assert phi(1.0) == 7.0
     divided = DirectionalFunction(problem, np.ones(1), np.full(1, 4.0), np.array([3.0]), per_element=True)
     assert (divided.analytic, divided.analytic_at(0.5), divided(1.0)) == (6.0, 10.0, 10.0)
 
@@ -169,17 +169,17 @@ def test_a_line_through_another_point_begins_there():
 # Many numbers, in their own types.
 
 
-def both(line, t):
-    """Return what a line gives by the way for many numbers and at once, and which outputs moved in each way."""
+def both(phi, t):
+    """Return the changes of φ computed in own types and in doubles, each with the changed outputs and the rounding."""
     found = []
-    for way in (lambda t: line._change_in_own_types(t, line._gradient_in_own_types), line._change_in_doubles):
-        line.changed_outputs, line._all_changed, line._rounding = np.zeros(line.changed_outputs.size, bool), False, None
-        found.append((way(t), line.changed_outputs.copy(), line.rounding))
+    for way in (lambda t: phi._change_in_own_types(t, phi._gradient_in_own_types), phi._change_in_doubles):
+        phi.changed_outputs, phi._all_changed, phi._rounding = np.zeros(phi.changed_outputs.size, bool), False, None
+        found.append((way(t), phi.changed_outputs.copy(), phi.rounding))
     return found
 
 
 def many(kind, library):
-    """Return arrays of more than a block, as numpy's or PyTorch's."""
+    """Return arrays of more numbers than a chunk, of numpy or PyTorch."""
     random = np.random.default_rng(0)
     xs = [random.normal(size=shape).astype(kind) for shape in ((3, 7000), (10,), (9000,))]
     return [pytest.importorskip("torch").from_numpy(x) for x in xs] if library == "torch" else xs
@@ -213,9 +213,9 @@ def test_many_numbers_are_computed_as_few_are(library, kind, way, elsewhere):
     random = np.random.default_rng(1)
     x = problem.arguments.rounded(problem.x * 1.25) if elsewhere else problem.x
     v = WAYS[way](random.uniform(-1.0, 1.0, problem.x.size).astype(np.float32).astype(float))
-    line = DirectionalFunction(problem, random.choice([-0.5, 0.25, 1.0], problem.y.size), v, x, per_element=True)
+    phi = DirectionalFunction(problem, random.choice([-0.5, 0.25, 1.0], problem.y.size), v, x, per_element=True)
     for t in (0.25, -(2.0**-7)):
-        ((change, off), moved, rounding), ((change_at_once, off_at_once), moved_at_once, rounded) = both(line, t)
+        ((change, off), moved, rounding), ((change_at_once, off_at_once), moved_at_once, rounded) = both(phi, t)
         assert change == pytest.approx(change_at_once, rel=1e-12)
         made_up = kind == "float32" and way == "a short array" and not elsewhere
         assert off == (pytest.approx(off_at_once, rel=1e-9) if made_up else 0.0)
@@ -236,24 +236,24 @@ def test_what_is_not_finite_or_refused_is_so_among_many(way):
 
     problem = problem_of(refusing, x, lambda x, g: g)
     v = WAYS[way](np.ones(20000))
-    line = DirectionalFunction(problem, np.where(np.arange(20000) == 8200, 0.0, 1.0), v, problem.x)
-    ((change, _), moved, _), ((at_once, _), moved_at_once, _) = both(line, 1.5 if way == "one" else 0.2)
+    phi = DirectionalFunction(problem, np.where(np.arange(20000) == 8200, 0.0, 1.0), v, problem.x)
+    ((change, _), moved, _), ((at_once, _), moved_at_once, _) = both(phi, 1.5 if way == "one" else 0.2)
     assert change == pytest.approx(at_once, nan_ok=True)
     assert (moved == moved_at_once).all()
     assert moved.any() is np.bool_(way == "all")
-    assert math.isnan(line(4.0))
+    assert math.isnan(phi(4.0))
 
 
 def test_a_result_of_another_size_is_refused_among_many():
     sizes = [20000, 20000, 20000, 5000]
     problem = problem_of(lambda x: x[: sizes.pop(0)], np.ones(20000), lambda x, g: g)
-    line = DirectionalFunction(problem, np.ones(20000), np.ones(20000), problem.x)
-    assert line(1.0) == 20000.0
-    assert math.isnan(line(2.0))
+    phi = DirectionalFunction(problem, np.ones(20000), np.ones(20000), problem.x)
+    assert phi(1.0) == 20000.0
+    assert math.isnan(phi(2.0))
 
 
 def test_what_numpy_cannot_write_is_computed_at_once():
-    """Tensors of 16 bits, arrays with strides, of which not all are finite, and what is known along directions."""
+    """Tensors of 16 bits, strided arrays, outputs that are not finite, and derivatives known along directions only."""
     x = np.ones((2, 6000))
     for f, where, derivative in (
         (lambda x: 2.0 * x, np.asfortranarray(np.ones((6000, 2))), {"vjp": lambda x, g: 2.0 * g}),
@@ -262,49 +262,49 @@ def test_what_numpy_cannot_write_is_computed_at_once():
         (lambda x: 2.0 * x, x.astype(np.float16), {"vjp": lambda x, g: 2.0 * g}),
     ):
         problem = Problem("check", f, (where,), derivative, None, None)
-        line = DirectionalFunction(problem, np.where(problem.finite_outputs, 1.0, 0.0), np.ones(12000), problem.x)
-        assert line._gradient_in_own_types is None
-        assert line(0.5) > 0.0
+        phi = DirectionalFunction(problem, np.where(problem.finite_outputs, 1.0, 0.0), np.ones(12000), problem.x)
+        assert phi._gradient_in_own_types is None
+        assert phi(0.5) > 0.0
 
 
 @pytest.mark.parametrize(("size", "few"), [(999, True), (1000, False)])
 def test_many_are_a_thousand_with_the_outputs(size, few):
-    line = line_of(np.sum, np.ones(size), lambda x, g: g * np.ones(size))
-    assert (line._gradient_in_own_types is None) is few
+    phi = phi_of(np.sum, np.ones(size), lambda x, g: g * np.ones(size))
+    assert (phi._gradient_in_own_types is None) is few
 
 
 def test_what_many_arguments_are_off_a_line_is_in_its_rounding():
-    """A last bit of each, however they add up: at worst they are all off in the same direction."""
+    """Each argument is off by up to a last bit. At worst, all are off in the same direction."""
     off = []
     for seed in range(40):
         random = np.random.default_rng(seed)
         x, c, v = random.normal(size=2000).astype(np.float32), random.normal(size=2000), random.uniform(0.5, 1.0, 2000)
-        line = line_of(lambda x, c=c: x.astype(float) @ c, x, lambda x, g, c=c: g * c, v=v)
+        phi = phi_of(lambda x, c=c: x.astype(float) @ c, x, lambda x, g, c=c: g * c, v=v)
         for t in (0.5, -(2.0**-9)):
-            off.append((line(t) - t * (c @ v)) / line.rounding)
-        assert line.rounding == pytest.approx(math.hypot(2.0**-53 * (x @ c), 2.0**-23 * np.linalg.norm(c * v)))
+            off.append((phi(t) - t * (c @ v)) / phi.rounding)
+        assert phi.rounding == pytest.approx(math.hypot(2.0**-53 * (x @ c), 2.0**-23 * np.linalg.norm(c * v)))
     assert 0.05 < np.std(off) < 0.5
     assert np.max(np.abs(off)) < 1.5
     for x, v in ((np.ones(2000), np.ones(2000)), (np.ones(2000, np.float32), np.eye(2000)[3])):
-        line = line_of(np.sum, x, lambda x, g: g * np.ones(2000), v=v)
-        assert line.rounding == 0.5 * line.problem.outputs.eps * 2000.0, "doubles hold it, and of one it is made up for"
+        phi = phi_of(np.sum, x, lambda x, g: g * np.ones(2000), v=v)
+        assert phi.rounding == 0.5 * phi.problem.outputs.eps * 2000.0, "doubles hold it, and of one it is made up for"
 
 
 @pytest.mark.parametrize("count", [500, 501])
 def test_few_are_a_quarter(count):
     x, v = np.float32(np.linspace(0.1, 1.0, 2000)), np.where(np.arange(2000) < count, 1.0, 0.0)
-    line = line_of(np.sum, x, lambda x, g: g * np.ones(2000, np.float32), v=v)
-    assert line._moves_few is (count == 500)
-    assert line(0.5) == pytest.approx(0.5 * count, rel=1e-4)
+    phi = phi_of(np.sum, x, lambda x, g: g * np.ones(2000, np.float32), v=v)
+    assert phi._moves_few is (count == 500)
+    assert phi(0.5) == pytest.approx(0.5 * count, rel=1e-4)
 
 
 def test_the_rounding_of_a_line_is_half_a_last_bit_of_what_changes_or_of_all_if_nothing_does():
     x = np.array([3.0, 5.0, 4.0])
-    line = line_of(lambda x: x * np.array([0.0, 1.0, 1.0]) + np.array([6.0, 0.0, 0.0]), x, lambda x, g: x, [2.0, 1, 1])
-    assert line.rounding == 2.0**-53 * math.sqrt(144.0 + 25.0 + 16.0)
-    line(1.0)
-    assert line.changed_outputs.tolist() == [False, True, True]
-    assert line.rounding == 2.0**-53 * math.sqrt(25.0 + 16.0)
+    phi = phi_of(lambda x: x * np.array([0.0, 1.0, 1.0]) + np.array([6.0, 0.0, 0.0]), x, lambda x, g: x, [2.0, 1, 1])
+    assert phi.rounding == 2.0**-53 * math.sqrt(144.0 + 25.0 + 16.0)
+    phi(1.0)
+    assert phi.changed_outputs.tolist() == [False, True, True]
+    assert phi.rounding == 2.0**-53 * math.sqrt(25.0 + 16.0)
 
 
 def test_a_derivative_may_be_as_noisy_as_its_function_and_not_much_noisier():
@@ -321,27 +321,27 @@ def test_a_derivative_may_be_as_noisy_as_its_function_and_not_much_noisier():
 
 
 def test_the_rounding_of_what_is_hardly_a_number_is_half_of_the_smallest():
-    line = line_of(lambda x: 1e-310 * x, [1.0, 1.0], lambda x, g: g, [3.0, -4.0])
-    assert line.rounding == 2.5 * line.problem.outputs.smallest_subnormal > 0.0
+    phi = phi_of(lambda x: 1e-310 * x, [1.0, 1.0], lambda x, g: g, [3.0, -4.0])
+    assert phi.rounding == 2.5 * phi.problem.outputs.smallest_subnormal > 0.0
 
 
 def test_an_output_may_be_off_by_four_last_bits_of_the_largest_of_its_array_or_on_the_way_to_0():
-    line = line_of(lambda x: [np.array([x[0], -1000.0]), x[0] / 8.0], [4.0], lambda x, g: x, [1.0, 2.0, 8.0])
-    assert line.rounding_beside_largest == 2.0**-50 * math.hypot(1000.0 * math.hypot(1.0, 2.0), 8.0 * 0.5), (
+    phi = phi_of(lambda x: [np.array([x[0], -1000.0]), x[0] / 8.0], [4.0], lambda x, g: x, [1.0, 2.0, 8.0])
+    assert phi.rounding_beside_largest == 2.0**-50 * math.hypot(1000.0 * math.hypot(1.0, 2.0), 8.0 * 0.5), (
         "while none has moved"
     )
-    line(1.0)
-    assert line.rounding_beside_largest == 2.0**-50 * math.hypot(1000.0, 8.0 * 0.5)
-    inverse = line_of(lambda x: 1.0 / x, [4.0, 2.0], lambda x, g: x, [1.0, -2.0], [1.0, 0.0])
+    phi(1.0)
+    assert phi.rounding_beside_largest == 2.0**-50 * math.hypot(1000.0, 8.0 * 0.5)
+    inverse = phi_of(lambda x: 1.0 / x, [4.0, 2.0], lambda x, g: x, [1.0, -2.0], [1.0, 0.0])
     assert inverse.intermediate_rounding() == 2.0**-50 * 0.5, "that at -4, as 1 / 0 says nothing"
-    assert line_of(lambda x: x * x, [4.0], lambda x, g: x, [-2.0]).intermediate_rounding() == 2.0**-50 * 32.0
-    assert line_of(lambda x: x * x, [4.0], lambda x, g: x, [-2.0], [-1.0]).intermediate_rounding() == 2.0**-50 * 32.0
+    assert phi_of(lambda x: x * x, [4.0], lambda x, g: x, [-2.0]).intermediate_rounding() == 2.0**-50 * 32.0
+    assert phi_of(lambda x: x * x, [4.0], lambda x, g: x, [-2.0], [-1.0]).intermediate_rounding() == 2.0**-50 * 32.0
 
 
 def test_what_is_not_finite_has_not_moved():
-    line = line_of(lambda x: np.where(x > 1.5, np.inf, x), [1.0, 1.0], lambda x, g: g, v=[1.0, 0.5])
-    assert line(1.0) == math.inf
-    assert line.changed_outputs.tolist() == [False, True]
+    phi = phi_of(lambda x: np.where(x > 1.5, np.inf, x), [1.0, 1.0], lambda x, g: g, v=[1.0, 0.5])
+    assert phi(1.0) == math.inf
+    assert phi.changed_outputs.tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -357,28 +357,28 @@ def test_what_is_not_finite_has_not_moved():
 def test_far_away_is_eight_and_sixty_four_steps(f, moves):
     for size in (1.0, -1.0, 0.5):
         assert (
-            line_of(lambda x, s=size: 1.0 * f(x / s), [0.25 * size], lambda x, g: g, v=[size]).changes_far_away()
+            phi_of(lambda x, s=size: 1.0 * f(x / s), [0.25 * size], lambda x, g: g, v=[size]).changes_far_away()
             is moves
         )
 
 
 def test_what_has_no_weight_does_not_count_as_moving():
-    line = line_of(lambda x: np.array([x[0], 0.0]), [1.0], lambda x, g: g[:1], u=[0.0, 1.0])
-    assert not line.changes_far_away()
-    assert line.changed_outputs.tolist() == [True, False]
-    assert line_of(lambda x: x, [1.0], lambda x, g: g, u=[-1.0]).changes_far_away(), "a negative weight is one"
+    phi = phi_of(lambda x: np.array([x[0], 0.0]), [1.0], lambda x, g: g[:1], u=[0.0, 1.0])
+    assert not phi.changes_far_away()
+    assert phi.changed_outputs.tolist() == [True, False]
+    assert phi_of(lambda x: x, [1.0], lambda x, g: g, u=[-1.0]).changes_far_away(), "a negative weight is one"
 
 
 def test_what_a_type_does_not_hold_the_derivative_makes_up():
     x = np.float32([1.0 / 3.0])
     for t in (1e-5, -3e-6, 0.1):
-        right = line_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 3.0 * g)
+        right = phi_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 3.0 * g)
         assert right(t) == pytest.approx(3.0 * t, rel=1e-9)
         stored = 3.0 * (float(np.float32(float(x[0]) + t)) - float(x[0]))
         assert stored != pytest.approx(3.0 * t, rel=1e-9)
-        wrong = line_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 1e12 * g)
+        wrong = phi_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 1e12 * g)
         assert wrong(t) == pytest.approx(stored, rel=1e-12), "a wrong one spoils nothing"
-        double = line_of(lambda x: x * 3.0, x.astype(float), lambda x, g: 1e12 * g)
+        double = phi_of(lambda x: x * 3.0, x.astype(float), lambda x, g: 1e12 * g)
         assert double(t) == pytest.approx(3.0 * t, rel=1e-9)
 
 
@@ -387,22 +387,22 @@ def test_what_a_type_does_not_hold_the_derivative_makes_up():
 
 @pytest.mark.parametrize("size", [4.0, -0.25])
 def test_the_derivative_by_one_element_is_no_multiple_of_it(size):
-    row = compared(lambda x: np.sum(x * x), [3.0, 1.0], lambda x, g: 2.0 * x * g, v=[size, 0.0])
-    assert row.agrees
-    assert row.analytic == 6.0
-    assert row.numeric.slope == pytest.approx(6.0)
+    comparison = compared(lambda x: np.sum(x * x), [3.0, 1.0], lambda x, g: 2.0 * x * g, v=[size, 0.0])
+    assert comparison.agrees
+    assert comparison.analytic == 6.0
+    assert comparison.numeric.slope == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize("x", [1e-6, -1e-6, -2e-7])
 def test_in_few_digits_the_derivative_by_a_number_that_is_moved_by_little_is_no_multiple_of_it_either(x):
     for f, df in ((lambda x: np.maximum(x, 0), lambda x: x > 0), (np.abs, np.sign), (lambda x: 3 * x, lambda x: 3.0)):
         for size in (np.float16(abs(x)), 1.0):
-            row = compared(f, np.float16([x]), lambda x, g, df=df: np.float16(g * df(x)), v=[size])
-            assert row.agrees is not False
-            assert math.isfinite(row.analytic)
-    row = compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 3 * g, v=[2.0**-20])
-    assert row.agrees
-    assert row.analytic == 3.0
+            comparison = compared(f, np.float16([x]), lambda x, g, df=df: np.float16(g * df(x)), v=[size])
+            assert comparison.agrees is not False
+            assert math.isfinite(comparison.analytic)
+    comparison = compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 3 * g, v=[2.0**-20])
+    assert comparison.agrees
+    assert comparison.analytic == 3.0
     assert compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 4 * g, v=[2.0**-20]).agrees is False
 
 
@@ -410,7 +410,7 @@ def test_in_few_digits_the_derivative_by_a_number_that_is_moved_by_little_is_no_
 @pytest.mark.parametrize(("typical", "rtol", "allowed"), [(80000.0, 1e-3, 0.8), (1e9, 1e-6, 8e-4), (0.0, 1e-3, 8e-3)])
 def test_an_element_may_be_off_by_what_is_small_beside_typical_ones(size, typical, rtol, allowed):
     for off in (0.97, 1.03):
-        row = compared(
+        comparison = compared(
             lambda x: 8.0 * x[0] + 5.0 * x[1],
             [0.5, 1.0],
             lambda x, g, off=off: np.array([8.0 + off * allowed, 5.0]) * g,
@@ -418,17 +418,17 @@ def test_an_element_may_be_off_by_what_is_small_beside_typical_ones(size, typica
             typical=typical * abs(size),
             rtol=rtol,
         )
-        assert row.agrees is (off < 1.0)
+        assert comparison.agrees is (off < 1.0)
 
 
 def test_at_a_stationary_point_0_is_right():
     for scale in (1.0, 1e-12, 1e12):
-        row = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
-        assert row.agrees
-        row = compared(lambda x, s=scale: s + s * x * x, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
-        assert row.agrees, "beside a larger part, too"
-        row = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: s * (2.0 * x + 1e-3) * g)
-        assert row.agrees is False
+        comparison = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
+        assert comparison.agrees
+        comparison = compared(lambda x, s=scale: s + s * x * x, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
+        assert comparison.agrees, "beside a larger part, too"
+        comparison = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: s * (2.0 * x + 1e-3) * g)
+        assert comparison.agrees is False
 
 
 def test_a_right_derivative_of_what_is_exact_costs_few_calls():
@@ -438,7 +438,7 @@ def test_a_right_derivative_of_what_is_exact_costs_few_calls():
 
 
 def test_a_mistake_that_stands_out_takes_few_calls():
-    """How far f and its derivative are rounded is measured where that may explain what is off, and only there."""
+    """The rounding of f and of its derivative is only measured where it may explain the mismatch."""
     f, vjp = Counted(lambda x: np.sin(x).sum()), Counted(lambda x: 1.1 * np.cos(x))
     x = np.linspace(0.5, 2.0, 24)
     assert compared(f, x, lambda x, g: g * vjp(x)).agrees is False
@@ -474,9 +474,9 @@ def test_a_derivative_that_is_nothing_beside_the_whole_gradient_may_be_hidden():
         (2e4, True, "negligible beside the other derivatives"),
         (5e3, None, "too noisy to tell: values are rounded by 0.0002"),
     ):
-        row, _ = compare_along(problem, "it", np.ones(1), np.ones(1), 0.0, gradient_norm=whole)
-        assert (row.agrees, row.note, row.noisy) == (agrees, note, agrees is None)
-        assert can_tell_one_percent(problem, row) is (agrees is True)
+        comparison, _ = compare_along(problem, "it", np.ones(1), np.ones(1), 0.0, gradient_norm=whole)
+        assert (comparison.agrees, comparison.note, comparison.noisy) == (agrees, note, agrees is None)
+        assert can_tell_one_percent(problem, comparison) is (agrees is True)
 
 
 def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_too_large():
@@ -495,12 +495,12 @@ def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_
 def test_what_the_largest_step_hides_is_said_at_once_unless_a_mistake_of_a_tenth_shows():
     for slope, calls in ((1.0, 2), (1.14, 2), (0.9, 2)):
         f = Counted(lambda x: x + 2.0**41)
-        row = compared(f, [1.0], lambda x, g, slope=slope: slope * g)
-        assert row.agrees is None
-        assert row.noisy
-        assert row.note == "too noisy to tell: values are rounded by 0.0002"
-        assert row.numeric.slope == 1.0
-        assert row.numeric.error == row.numeric.noise == pytest.approx(4.0 * 2.0**-12 * 2.0**3)
+        comparison = compared(f, [1.0], lambda x, g, slope=slope: slope * g)
+        assert comparison.agrees is None
+        assert comparison.noisy
+        assert comparison.note == "too noisy to tell: values are rounded by 0.0002"
+        assert comparison.numeric.slope == 1.0
+        assert comparison.numeric.error == comparison.numeric.noise == pytest.approx(4.0 * 2.0**-12 * 2.0**3)
         assert len(f.points) == calls
     for slope in (1.3, 0.7):
         f = Counted(lambda x: x + 2.0**41)
@@ -509,7 +509,7 @@ def test_what_the_largest_step_hides_is_said_at_once_unless_a_mistake_of_a_tenth
 
 
 def test_a_stair_is_no_mistake_if_larger_steps_climb_as_fast():
-    """In doubles 1 + erf(x) at -5.5 stands still in small steps, and so does what is computed in half precision."""
+    """In doubles, 1 + erf(x) at -5.5 stands still in small steps; so does what computes in half precision."""
     erf, slope = np.vectorize(math.erf), 2.0 / math.sqrt(math.pi)
 
     def float16(x):
@@ -533,8 +533,8 @@ def test_a_stair_is_no_mistake_if_larger_steps_climb_as_fast():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_derivative_of_what_does_not_depend_on_an_argument_is_wrong_in_few_calls(dtype):
     f = Counted(lambda x: dtype(0.0) * x + dtype(5.0))
-    row = compared(f, np.array([0.3], dtype), lambda x, g: g)
-    assert row.agrees is False
+    comparison = compared(f, np.array([0.3], dtype), lambda x, g: g)
+    assert comparison.agrees is False
     assert len(f.points) <= 20
 
 
@@ -547,8 +547,8 @@ def test_what_is_off_in_float32_by_less_than_noise_in_the_finest_steps_takes_few
 @pytest.mark.parametrize("size", [1e-290, 1e-301, 1e-308, 1e-315])
 def test_derivatives_are_told_however_small_they_are(size):
     for off, agrees in ((1.0, True), (1.02, False), (0.0, False)):
-        row = compared(lambda x: size * np.sin(x), [0.3], lambda x, g, off=off: off * size * np.cos(x) * g)
-        assert row.agrees is agrees
+        comparison = compared(lambda x: size * np.sin(x), [0.3], lambda x, g, off=off: off * size * np.cos(x) * g)
+        assert comparison.agrees is agrees
     assert compared(lambda x: 0.0 * x, [0.3], lambda x, g: 0.0 * g).agrees
 
 
@@ -558,16 +558,16 @@ def test_of_numbers_so_small_that_they_have_no_digits_it_is_said_that_nothing_ca
     three = np.array([3.0], x.dtype)
     for i in range(3):
         v = np.eye(3)[i]
-        row = compared(lambda x: size * x**3, x, lambda x, g: (size * (three * x * x * g)).astype(x.dtype), v)
-        assert row.agrees is None
-        assert row.noisy
+        comparison = compared(lambda x: size * x**3, x, lambda x, g: (size * (three * x * x * g)).astype(x.dtype), v)
+        assert comparison.agrees is None
+        assert comparison.noisy
 
 
 def test_the_weight_of_an_element_says_how_far_its_derivative_is_rounded():
     far = problem_of(np.log, np.array([1e30], np.float32), lambda x, g: g / x)
-    row, line = compare_along(far, "it", np.ones(1), far.element_direction(0), 0.0)
-    assert row.agrees
-    assert line.analytic_rounding < 1e-35
+    comparison, phi = compare_along(far, "it", np.ones(1), far.element_direction(0), 0.0)
+    assert comparison.agrees
+    assert phi.analytic_rounding < 1e-35
     wrong = problem_of(np.log, np.array([1e30], np.float32), lambda x, g: np.float32(1.1) * g / x)
     assert compare_along(wrong, "it", np.ones(1), wrong.element_direction(0), 0.0)[0].agrees is False
 
@@ -576,8 +576,8 @@ def test_the_weight_of_an_element_says_how_far_its_derivative_is_rounded():
 def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_that_are_summed(kind):
     x, v = np.ones(4, kind), [3.0, 4.0, 0.0, 0.0]
     eps, least = np.finfo(kind).eps, 1e-37 if kind is np.float32 else 1e-307
-    assert line_of(np.sum, x, lambda x, g: g * x, v=v).analytic_rounding == 0.5 * eps * 7.0
-    flat = line_of(lambda x: 0.0 * x.sum(), x, lambda x, g: 0.0 * x, v=v)
+    assert phi_of(np.sum, x, lambda x, g: g * x, v=v).analytic_rounding == 0.5 * eps * 7.0
+    flat = phi_of(lambda x: 0.0 * x.sum(), x, lambda x, g: 0.0 * x, v=v)
     assert flat.analytic_rounding == pytest.approx(0.5 * least * eps * 5.0)
     one = DirectionalFunction(flat.problem, np.ones(1), np.array([0.0, 4.0, 0.0, 0.0]), flat.x, per_element=True)
     assert one.analytic_rounding == pytest.approx(0.5 * least * eps)
@@ -585,15 +585,20 @@ def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_tha
 
 def test_kinks_where_all_numbers_are_moved_are_no_rounding_and_what_cancels_is():
     x = np.where(np.arange(2000) == 5, -1.0, 0.0).astype(np.float32)
-    kinks = line_of(lambda x: np.maximum(x, 0).sum(), x, lambda x, g: g * (x < 0), v=np.eye(2000)[5])
+    kinks = phi_of(lambda x: np.maximum(x, 0).sum(), x, lambda x, g: g * (x < 0), v=np.eye(2000)[5])
     assert _rounding_elsewhere(kinks, 1.0) == 0.0
-    noise = line_of(lambda x: (np.log(np.exp(x)) - x).sum(), x + np.float32(1.3), lambda x, g: 0.0 * g * x)
+    noise = phi_of(lambda x: (np.log(np.exp(x)) - x).sum(), x + np.float32(1.3), lambda x, g: 0.0 * g * x)
     assert 1e-7 < _rounding_elsewhere(noise, 1e-7) < 1e-3
 
 
 def test_the_derivative_of_what_does_not_move_is_0():
-    row = compared(lambda x: 0.0 * x.sum(), np.ones(4), lambda x, g: 0.0 * x)
-    assert (row.agrees, row.analytic, row.numeric.slope, row.numeric.error) == (True, 0.0, 0.0, 0.0)
+    comparison = compared(lambda x: 0.0 * x.sum(), np.ones(4), lambda x, g: 0.0 * x)
+    assert (comparison.agrees, comparison.analytic, comparison.numeric.slope, comparison.numeric.error) == (
+        True,
+        0.0,
+        0.0,
+        0.0,
+    )
 
 
 def test_the_rounding_of_a_function_that_loses_digits_is_measured():
@@ -601,16 +606,16 @@ def test_the_rounding_of_a_function_that_loses_digits_is_measured():
         return (1.1 * x + 1e8) - 1e8
 
     for off, agrees in ((1.0, True), (1.02, False)):
-        row = compared(far, [0.3], lambda x, g, off=off: 1.1 * off * g)
-        assert row.agrees is agrees
-        assert 1e-9 < row.numeric.error < 2e-3
+        comparison = compared(far, [0.3], lambda x, g, off=off: 1.1 * off * g)
+        assert comparison.agrees is agrees
+        assert 1e-9 < comparison.numeric.error < 2e-3
 
 
 def test_what_moves_far_away_alone_is_hidden_by_rounding():
-    row = compared(lambda x: (3.0 * x + 1e17) - 1e17, [0.3], lambda x, g: 3.0 * g)
-    assert row.agrees is None
-    assert row.noisy
-    assert row.note.endswith("values are rounded by 0.4"), "by as much as it should have moved in an eighth"
+    comparison = compared(lambda x: (3.0 * x + 1e17) - 1e17, [0.3], lambda x, g: 3.0 * g)
+    assert comparison.agrees is None
+    assert comparison.noisy
+    assert comparison.note.endswith("values are rounded by 0.4"), "by as much as it should have moved in an eighth"
     still = compared(lambda x: 0.0 * x, [0.3], lambda x, g: g, typical=1.0)
     assert still.agrees is False
 
@@ -638,7 +643,7 @@ def test_a_derivative_that_is_not_finite_is_wrong():
 
 
 def far_steps(far, of=20):
-    """Return steps of which some are much larger than the numbers, whose own size is 1."""
+    """Return steps, some of which are much larger than the numbers, whose own size is 1."""
     return np.where(np.arange(of) < far, 64.0, 1.0)
 
 
@@ -651,17 +656,17 @@ def test_a_wrong_derivative_is_tried_again_if_many_steps_are_far_too_large(far, 
 
 def test_what_is_wrong_in_far_too_large_steps_alone_is_right():
     x = np.float32([1.0, 0.5])
-    row = compared(lambda x: np.tanh(x).sum(), x, lambda x, g: g / np.cosh(x) ** 2, v=[2.0**20, 2.0**20])
-    assert row.agrees
-    assert row.numeric.slope == pytest.approx(1.0 / math.cosh(1.0) ** 2 + 1.0 / math.cosh(0.5) ** 2, rel=1e-3)
+    comparison = compared(lambda x: np.tanh(x).sum(), x, lambda x, g: g / np.cosh(x) ** 2, v=[2.0**20, 2.0**20])
+    assert comparison.agrees
+    assert comparison.numeric.slope == pytest.approx(1.0 / math.cosh(1.0) ** 2 + 1.0 / math.cosh(0.5) ** 2, rel=1e-3)
 
 
 def test_far_too_large_or_small_is_more_than_sixteen_times():
     def calls(factor):
         f = Counted(lambda x: np.sum(x))
-        row = compared(f, np.ones(2), lambda x, g: 1.5 * g * np.ones(2), v=[factor, factor])
-        assert row.agrees is False
-        assert row.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
+        comparison = compared(f, np.ones(2), lambda x, g: 1.5 * g * np.ones(2), v=[factor, factor])
+        assert comparison.agrees is False
+        assert comparison.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
         return len(f.points)
 
     assert calls(17.0) >= calls(16.0) + 6, "the steps of another comparison"
@@ -679,7 +684,7 @@ def test_an_element_that_is_lost_in_large_or_small_steps_is_seen_in_its_own(x, s
 
 
 def test_typical_is_scaled_with_the_steps():
-    def row(off):
+    def comparison(off):
         return compared(
             lambda x: np.diff(np.where(np.abs(x - 1.0) < 0.5, x, np.nan)),
             np.ones(2),
@@ -689,16 +694,16 @@ def test_typical_is_scaled_with_the_steps():
             rtol=1e-3,
         )
 
-    assert row(0.02).agrees
-    assert row(0.02).analytic == 2.04, "along steps of 1"
-    assert row(0.03).agrees is False
+    assert comparison(0.02).agrees
+    assert comparison(0.02).analytic == 2.04, "along steps of 1"
+    assert comparison(0.03).agrees is False
 
 
 def test_near_the_edge_of_the_domain_each_number_moves_by_its_own_size():
     x = 2.0 ** np.array([-60, -50])
-    row = compared(lambda x: np.diff(np.log(x)), x, lambda x, g: g * np.array([-1.0, 1.0]) / x, v=[-1.0, 1.0])
-    assert row.agrees
-    assert row.analytic == 2.0
+    comparison = compared(lambda x: np.diff(np.log(x)), x, lambda x, g: g * np.array([-1.0, 1.0]) / x, v=[-1.0, 1.0])
+    assert comparison.agrees
+    assert comparison.analytic == 2.0
 
 
 # Over an interval.
@@ -710,8 +715,8 @@ def interval(n=17, h=1.0):
 
 def changes_and_integrals(df, f=lambda x: 0.0 * x, v=2.0, ts=interval()):  # noqa: B008
     """Return the integral of a derivative along a line through 0, in steps of 2, and its error."""
-    line = line_of(f, [0.0], lambda x, g: df(x) * g, v=[v])
-    return integral_along(line, np.array(ts))
+    phi = phi_of(f, [0.0], lambda x, g: df(x) * g, v=[v])
+    return integral_along(phi, np.array(ts))
 
 
 def test_the_integral_of_a_straight_derivative_is_exact():
@@ -724,8 +729,8 @@ def test_the_integral_of_a_straight_derivative_is_exact():
 
 def test_the_integral_goes_between_the_points_that_the_type_holds():
     x = np.float16([0.1])
-    line = line_of(lambda x: x.astype(float) ** 2, x, lambda x, g: 2.0 * x.astype(float) * g)
-    changes, integral, _ = integral_along(line, interval(h=0.01))
+    phi = phi_of(lambda x: x.astype(float) ** 2, x, lambda x, g: 2.0 * x.astype(float) * g)
+    changes, integral, _ = integral_along(phi, interval(h=0.01))
     assert integral == pytest.approx(changes - changes[0], abs=1e-14)
 
 
@@ -762,56 +767,58 @@ def test_the_error_of_an_integral_of_what_is_rounded_is_about_five_times_its_sta
 
 
 def over(f, df, x=0.0, h=None, **how):
-    """Return the row of an interval around a float16, and how far the function was asked."""
+    """Return the comparison over an interval around a float16, and how far from it the function was called."""
     f = Counted(f)
-    line = line_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
+    phi = phi_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
     f.points.clear()
-    line.problem._cache = None  # so that it asks for all points of each interval
-    row = compare_interval_means(line, "it", ArrayTolerance(5e-3, 0.0, 0.0, 0.0))
-    return row, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
+    phi.problem._cache = None  # so f is called at all points of each interval
+    comparison = compare_interval_means(phi, "it", ArrayTolerance(5e-3, 0.0, 0.0, 0.0))
+    return comparison, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
 
 
 def test_a_mean_over_an_interval_is_the_secant():
-    row, asked = over(lambda x: np.float16(3.0 * x), lambda x: 3.0 + 0.0 * x)
-    assert row.agrees
-    assert row.note == "means over steps of 1 to both sides"
-    assert row.analytic == pytest.approx(3.0)
-    assert row.numeric.slope == pytest.approx(3.0, abs=2e-3)
+    comparison, asked = over(lambda x: np.float16(3.0 * x), lambda x: 3.0 + 0.0 * x)
+    assert comparison.agrees
+    assert comparison.note == "means over steps of 1 to both sides"
+    assert comparison.analytic == pytest.approx(3.0)
+    assert comparison.numeric.slope == pytest.approx(3.0, abs=2e-3)
     assert len(asked) == 17
-    row, _ = over(lambda x: np.float16(3.0 * x), lambda x: 3.1 + 0.0 * x)
-    assert row.agrees is False
-    assert row.numeric.slope == pytest.approx(3.0, abs=2e-3)
-    assert row.analytic == pytest.approx(3.1)
-    assert row.remainder_order == pytest.approx(1.0, abs=0.1)
+    comparison, _ = over(lambda x: np.float16(3.0 * x), lambda x: 3.1 + 0.0 * x)
+    assert comparison.agrees is False
+    assert comparison.numeric.slope == pytest.approx(3.0, abs=2e-3)
+    assert comparison.analytic == pytest.approx(3.1)
+    assert comparison.remainder_order == pytest.approx(1.0, abs=0.1)
 
 
 def test_an_interval_is_halved_twice_where_the_curve_hides_all():
-    row, asked = over(lambda x: np.float16(np.sin(40.0 * x)), lambda x: 40.0 * np.cos(40.0 * x))
-    assert row.agrees is None
-    assert row.noisy
+    comparison, asked = over(lambda x: np.float16(np.sin(40.0 * x)), lambda x: 40.0 * np.cos(40.0 * x))
+    assert comparison.agrees is None
+    assert comparison.noisy
     assert asked[::17] == [1.0, 0.5, 0.25]
 
 
 def test_an_interval_is_halved_twice_where_the_domain_ends():
     for width, sizes in ((0.3, [1.0, 0.5, 0.25]), (0.6, [1.0, 0.5]), (0.1, [1.0, 0.5, 0.25])):
-        row, asked = over(lambda x, w=width: np.where(np.abs(x) < w, 3 * x, np.nan).astype(np.float16), lambda x: 3.0)
+        comparison, asked = over(
+            lambda x, w=width: np.where(np.abs(x) < w, 3 * x, np.nan).astype(np.float16), lambda x: 3.0
+        )
         assert asked[::17] == sizes
-        assert row.analytic == pytest.approx(3.0) if width > 0.25 else row is None
-        assert row is None or row.agrees
-        row, asked = over(lambda x: np.float16(3 * x), lambda x, w=width: np.where(np.abs(x) < w, 3.0, np.inf))
+        assert comparison.analytic == pytest.approx(3.0) if width > 0.25 else comparison is None
+        assert comparison is None or comparison.agrees
+        comparison, asked = over(lambda x: np.float16(3 * x), lambda x, w=width: np.where(np.abs(x) < w, 3.0, np.inf))
         assert asked[::17] == sizes
-        assert row.agrees if width > 0.25 else row is None
+        assert comparison.agrees if width > 0.25 else comparison is None
 
 
 def test_an_interval_is_doubled_once_where_noise_hides_all():
     def noisy(x):
         return np.float16(x + 0.5 * np.sin(1e4 * x.astype(float)))
 
-    row, asked = over(noisy, lambda x: 1.0 + 0.0 * x)
-    assert row.agrees is None
-    assert row.note.startswith("too noisy to tell: values are rounded by 0.")
+    comparison, asked = over(noisy, lambda x: 1.0 + 0.0 * x)
+    assert comparison.agrees is None
+    assert comparison.note.startswith("too noisy to tell: values are rounded by 0.")
     assert sorted(set(asked[::17])) == [1.0, 2.0]
-    assert row.numeric.noise == pytest.approx(row.numeric.error)
+    assert comparison.numeric.noise == pytest.approx(comparison.numeric.error)
 
 
 @pytest.mark.parametrize("part", [0.002, 0.006])
@@ -830,7 +837,7 @@ def test_of_one_percent_wrong_noise_makes_nothing_right(part):
 @pytest.mark.parametrize("size", [0.02, 0.03])
 def test_rounding_that_goes_one_way_is_no_mistake_as_larger_steps_show(size):
     def near_one(x):
-        return np.sqrt(np.float16(1) + x * x)  # 1 at first, whatever x is
+        return np.sqrt(np.float16(1) + x * x)  # 1 for every small x
 
     def derivative(x, g):
         x = x.astype(float)
@@ -838,56 +845,56 @@ def test_rounding_that_goes_one_way_is_no_mistake_as_larger_steps_show(size):
 
     x = np.float16(size * np.random.default_rng(0).normal(size=100))
     for sign in (1.0, -1.0):
-        row = compared(near_one, x, derivative, u=np.full(100, sign), v=np.copysign(2.0**-6, x))
-        assert row.agrees is None
-        assert row.noisy
-        assert row.note == "too noisy to tell: the mismatch vanishes over larger steps"
+        comparison = compared(near_one, x, derivative, u=np.full(100, sign), v=np.copysign(2.0**-6, x))
+        assert comparison.agrees is None
+        assert comparison.noisy
+        assert comparison.note == "too noisy to tell: the mismatch vanishes over larger steps"
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.1, 2.0, -1.0, 0.0])
 def test_a_mistake_is_as_large_over_larger_steps(factor):
-    row = compared(
+    comparison = compared(
         lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float))
     )
-    assert row.agrees is False
-    line = line_of(
-        lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float))
-    )
-    assert not mismatch_vanishes_over(line, row, 2.0)
-    still = line_of(lambda x: np.float16(0.0 * x), np.float16([0.1]), lambda x, g: g)
-    assert not mismatch_vanishes_over(still, row, 2.0)
+    assert comparison.agrees is False
+    phi = phi_of(lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float)))
+    assert not mismatch_vanishes_over(phi, comparison, 2.0)
+    still = phi_of(lambda x: np.float16(0.0 * x), np.float16([0.1]), lambda x, g: g)
+    assert not mismatch_vanishes_over(still, comparison, 2.0)
 
 
 def test_what_does_not_change_has_no_mean():
-    row, asked = over(lambda x: np.float16(0.0 * x), lambda x: 0.0 * x)
-    assert row is None
+    comparison, asked = over(lambda x: np.float16(0.0 * x), lambda x: 0.0 * x)
+    assert comparison is None
     assert asked[::17] == [1.0, 0.5, 0.25]
 
 
 def test_the_noise_around_a_line_tells_how_exact_its_slope_is():
     errors, noises = [], []
     for seed in range(60):
-        row, _ = over(lambda x, seed=seed: 3.0 * x.astype(float) + 0.01 * normal(seed, x), lambda x: 3.0 + 0.0 * x)
-        errors.append(row.numeric.slope - 3.0)
-        noises.append(5.0 * row.numeric.noise)
+        comparison, _ = over(
+            lambda x, seed=seed: 3.0 * x.astype(float) + 0.01 * normal(seed, x), lambda x: 3.0 + 0.0 * x
+        )
+        errors.append(comparison.numeric.slope - 3.0)
+        noises.append(5.0 * comparison.numeric.noise)
     assert np.median(noises) == pytest.approx(4.0 * np.std(errors), rel=0.25)
     assert np.median(noises) == pytest.approx(4.0 * 0.01 / math.sqrt(np.sum(interval() ** 2)), rel=0.15)
 
 
 def test_a_mean_is_right_within_one_percent_and_wrong_beyond():
     for off in (0.004, 0.006):
-        row, _ = over(lambda x: 3.0 * x.astype(float), lambda x, off=off: 3.0 * (1.0 + off) + 0.0 * x)
-        assert row.agrees is (off < 0.005)
+        comparison, _ = over(lambda x: 3.0 * x.astype(float), lambda x, off=off: 3.0 * (1.0 + off) + 0.0 * x)
+        assert comparison.agrees is (off < 0.005)
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_in_noise_a_mistake_is_sure_if_it_is_twice_what_is_allowed_and_that_a_quarter_of_the_slope(sign):
     def of(size, analytic):
-        row, _ = over(
+        comparison, _ = over(
             lambda x: sign * 3.0 * x.astype(float) + size * np.sign(normal(0, abs(x))),  # the same at x and -x
             lambda x: sign * analytic + 0.0 * x,
         )
-        return row
+        return comparison
 
     def agrees(size, analytic):
         return of(size, analytic).agrees
@@ -926,51 +933,51 @@ def test_a_mistake_in_few_digits_is_one_next_to_the_point(off):
         near = abs(float(x[1]) - 0.7) < 0.1
         return g * np.array([2.0 + (off if near else 0.0), 0.0])
 
-    row = compared(lambda x: np.float16(2 * x[0]), np.float16([0.3, 0.7]), gradient, v=[1.0, 0.0])
-    assert row.agrees is (off == 0.0)
+    comparison = compared(lambda x: np.float16(2 * x[0]), np.float16([0.3, 0.7]), gradient, v=[1.0, 0.0])
+    assert comparison.agrees is (off == 0.0)
 
 
 def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
     def f(x):
         return np.where(np.abs(x) < 0.6, np.exp(0.1 * x.astype(float)), np.nan)
 
-    row, asked = over(f, lambda x: 0.1 * np.exp(0.1 * x))
+    comparison, asked = over(f, lambda x: 0.1 * np.exp(0.1 * x))
     assert asked[::17] == [1.0, 0.5]
-    line = line_of(f, np.float16([0.0]), lambda x, g: 0.1 * np.exp(0.1 * x.astype(float)) * g)
-    _, integral, error = integral_along(line, interval(h=0.5))
-    assert row.analytic == pytest.approx(integral[-1])
-    assert 5.0 * (row.numeric.error - row.numeric.noise) == pytest.approx(error)
+    phi = phi_of(f, np.float16([0.0]), lambda x, g: 0.1 * np.exp(0.1 * x.astype(float)) * g)
+    _, integral, error = integral_along(phi, interval(h=0.5))
+    assert comparison.analytic == pytest.approx(integral[-1])
+    assert 5.0 * (comparison.numeric.error - comparison.numeric.noise) == pytest.approx(error)
 
 
 # Rounding in few digits.
 
 
-def row_of(analytic, slope, agrees=False, error=0.0):
+def comparison_of(analytic, slope, agrees=False, error=0.0):
     return Comparison("it", analytic, Estimate(slope, error), agrees)
 
 
 def test_what_would_show_one_percent_of_a_derivative_tells():
-    for rows, telling in (
-        ([row_of(0.1, 0.1, True, 0.1 * 2.0**-k) for k in range(40)], 10),  # ever smaller errors
-        ([row_of(-0.1 * (1.0 + 2.0**-k), -0.1, True) for k in range(40)], 8),  # ever smaller mismatches
+    for comparisons, telling in (
+        ([comparison_of(0.1, 0.1, True, 0.1 * 2.0**-k) for k in range(40)], 10),  # ever smaller errors
+        ([comparison_of(-0.1 * (1.0 + 2.0**-k), -0.1, True) for k in range(40)], 8),  # ever smaller mismatches
     ):
-        found = [half_precision.can_tell_one_percent(row) for row in rows]
+        found = [half_precision.can_tell_one_percent(comparison) for comparison in comparisons]
         assert found == sorted(found)
         assert not any(found[:7]), "more than 1 %"
         assert all(found[telling:])
-    assert half_precision.can_tell_one_percent(row_of(1.0, 5.0, False, math.inf))
-    assert not half_precision.can_tell_one_percent(row_of(1.0, 1.0, None))
+    assert half_precision.can_tell_one_percent(comparison_of(1.0, 5.0, False, math.inf))
+    assert not half_precision.can_tell_one_percent(comparison_of(1.0, 1.0, None))
 
 
 def stays(offs, agrees=()):
-    """Return whether a mistake is as large at points next to (2, -3), off by these, and the points."""
+    """Return whether the mismatch is as large at points next to (2, -3), where it is as given, and those points."""
     problem = problem_of(lambda x: x, [2.0, -3.0], lambda x, g: g)
     found = []
 
     def compare(x):
         found.append(x)
         k = len(found) - 1
-        return row_of(5.0 + offs[k], 5.0, k in agrees)
+        return comparison_of(5.0 + offs[k], 5.0, k in agrees)
 
     return half_precision._is_off_nearby(problem, problem.x, compare), np.array(found)
 
@@ -1003,9 +1010,9 @@ def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_s
         monkeypatch.setattr(
             half_precision,
             "mean_over_interval",
-            lambda line, h: asked.append(h) or IntervalMean(mean, off, 9.0, noise, bias),
+            lambda phi, h: asked.append(h) or IntervalMean(mean, off, 9.0, noise, bias),
         )
-        found = mismatch_vanishes_over(None, row_of(analytic, slope), 4.0)
+        found = mismatch_vanishes_over(None, comparison_of(analytic, slope), 4.0)
         assert asked == [4.0]
         return found
 
@@ -1018,24 +1025,28 @@ def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_s
         # beside the numerical one: 2 here, about 4 there
         assert vanishes(3.0 * sign, 2.0 * sign, 3.2, 0.94)
         assert not vanishes(3.0 * sign, 2.0 * sign, 3.2, 1.09)
-    monkeypatch.setattr(half_precision, "mean_over_interval", lambda line, h: None)
-    assert not mismatch_vanishes_over(None, row_of(4.0, 3.0), 4.0)
+    monkeypatch.setattr(half_precision, "mean_over_interval", lambda phi, h: None)
+    assert not mismatch_vanishes_over(None, comparison_of(4.0, 3.0), 4.0)
 
 
 def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
     steps = []
     problem = problem_of(lambda x: x, [1.0], lambda x, g: g)
-    line = DirectionalFunction(problem, np.ones(1), np.ones(1), problem.x)
+    phi = DirectionalFunction(problem, np.ones(1), np.ones(1), problem.x)
     for large, said in ((8.0, [8.0]), (16.0, [8.0, 16.0]), (32.0, [8.0, 16.0])):
         steps.clear()
         monkeypatch.setattr(
-            half_precision, "mismatch_vanishes_over", lambda line, row, h, large=large: steps.append(h) or h == large
+            half_precision,
+            "mismatch_vanishes_over",
+            lambda phi, comparison, h, large=large: steps.append(h) or h == large,
         )
-        excuse = half_precision.rounding_excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(2.0, 1.0))
+        excuse = half_precision.rounding_excuse(
+            problem, comparison_of(2.0, 1.0), phi, lambda x: comparison_of(2.0, 1.0)
+        )
         assert excuse == ("" if large == 32.0 else "too noisy to tell: the mismatch vanishes over larger steps")
         assert steps == said
     steps.clear()
-    assert half_precision.rounding_excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(1.0, 1.0)).endswith(
-        "no such mismatch next to the point"
-    )
+    assert half_precision.rounding_excuse(
+        problem, comparison_of(2.0, 1.0), phi, lambda x: comparison_of(1.0, 1.0)
+    ).endswith("no such mismatch next to the point")
     assert steps == []

@@ -1,4 +1,4 @@
-"""The lowerings of a row at single points: what each gives, how near is near enough, and what is said otherwise."""
+"""The results of an operation's lowerings at single points: how near they must be, and what a failure says."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The other forms of a row, its formula, JavaScript, machine code and numpy form, are compared with it and named."""
+"""The lowerings of an operation are compared with its row: formula, JavaScript, machine code and numpy."""
 
 import math
 import re
@@ -24,7 +24,7 @@ def cosine(**fields):
 
 
 def root(**fields):
-    """Return a row that numpy, C and JavaScript have under the same name."""
+    """Return an operation that numpy, C and JavaScript have under the same name."""
     return Op("own", lambda x: mc.sqrt(x), (lambda y, x: mc.div(0.5, y),), **grouped(domain=(POSITIVE,), **fields))
 
 

@@ -1,4 +1,4 @@
-"""What a failure of `check_op` says: its title, where it was raised, its table, and code to paste."""
+"""The text of a `check_op` failure: its title, where the error was raised, its table, and code to paste."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Numerical derivatives: where they look, how exact they are, and how rounding is measured."""
+"""Numerical derivatives: at which points they call the function, how exact they are, and how rounding is measured."""
 
 import math
 import random
@@ -26,7 +26,7 @@ from micrograd_cn.testing.numerical import (
 
 
 class Recorded:
-    """A function that knows where it was called."""
+    """A function that records the points at which it was called."""
 
     def __init__(self, g):
         self.g, self.points = g, []
@@ -37,7 +37,7 @@ class Recorded:
 
 
 def rough(seed, size, smooth=lambda x: 0.0):
-    """Return a function that is off by up to `size`, by chance, but at each point always by the same."""
+    """Return a function with random noise of up to `size`, always the same at the same point."""
     return lambda x: smooth(x) + size * random.Random(f"{seed} {x}").uniform(-1.0, 1.0)
 
 
@@ -187,7 +187,7 @@ def test_a_derivative_is_as_exact_as_the_distance_to_a_kink_or_to_the_edge_of_th
 
 def test_what_the_coarse_steps_pass_over_the_finer_ones_see():
     for period, ripple in ((2.0**-7, 1e-2), (2.0**-7, 1e-7), (2.0**-12, 1e-2), (2.0**-12, 1e-7), (2.0**-19, 1e-2)):
-        wave = 2.0 * math.pi / period  # of which the coarse steps are multiples
+        wave = 2.0 * math.pi / period  # the coarse steps are multiples of the period
         e = derivative(lambda x, r=ripple, w=wave: x + r / w * math.sin(w * x), 1.0)
         assert math.fabs(e.slope - 1.0 - ripple) <= e.error < 1e-7
 
@@ -203,7 +203,7 @@ def test_a_derivative_costs_few_calls():
 
 
 def levels(smooth, size, count=300, **how):
-    """Return how much noise is seen of a function that is rough by `size`, at many points, and where none is seen."""
+    """Return the mean noise that is measured of a rough function, relative to `size`, and how often none is seen."""
     found = [noise_level(rough(seed, size, smooth), 1.0, **how) for seed in range(count)]
     seen = [level for level in found if level]
     return statistics.fmean(seen) / size, 1.0 - len(seen) / count
@@ -280,12 +280,12 @@ def test_noise_is_not_looked_for_in_steps_of_few_floats():
 
 
 def test_beside_what_is_seen_near_the_point_only_large_noise_counts_further_away():
-    def f(x):  # of the size of its values, exact near 0
+    def f(x):  # its noise is of the size of its values, and 0 near 0
         return 2.0**-50 * round(2.0**50 * math.exp(100.0 * x)) if x > 1e-10 else 1.0
 
     assert noise_level(f, 1e-12) == 0.0
     assert noise_level(lambda x: rough(0, 2.0**-40)(x) + 1.0 if x > 1e-10 else 1.0, 1e-12) > 2.0**-42
-    for x in (0.0, 1.0, 8.0):  # where near and further away are one, all counts
+    for x in (0.0, 1.0, 8.0):  # only one scale is measured here, and all noise counts
         assert noise_level(lambda t: rough(0, 2.0**-51)(t) + 1.0, x) > 2.0**-53
 
 
@@ -474,7 +474,7 @@ def test_a_derivative_that_has_no_calls_left_is_not_known():
 
 
 def test_what_satisfies_must_be_so_with_a_finer_first_step_too():
-    """A kink nearer than the first step: there, large steps see another slope, and are satisfied with it."""
+    """A kink is nearer than the first step: large steps see another slope, which would be accepted."""
 
     def g(x):
         return x + 2.0 * max(abs(x) - 2.0**-10, 0.0) * math.copysign(1.0, x)

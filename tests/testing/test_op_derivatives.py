@@ -1,4 +1,4 @@
-"""One point of a row: what is evaluated and recorded there, and its derivatives, alone, along a line and shared."""
+"""The checks of an operation at one point: evaluation, recording, and derivatives, also along a line and shared."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ def row(forward, *partials, **fields):
 
 
 def squares(partial, **fields):
-    """Return a sum of squares with the partials that are made of the operands."""
+    """Return a sum of squares with partials that are made from the operands."""
     return Op("own", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)), **grouped(**fields))
 
 
@@ -104,7 +104,7 @@ def test_a_row_that_gives_two_values_is_no_function():
 
 
 def recorded(on_floats, in_record, on_values):
-    """Check a row that gives these partials."""
+    """Check an operation with these partials."""
     given = iter([in_record, on_values])
     op = row(lambda x: 2.0 * x, lambda y, x: next(given))
     compare_recorded(op, (0.5,), [Value(0.5)], [on_floats], RECORDED_CODE)
@@ -184,7 +184,7 @@ def test_a_wrong_partial_of_many_is_named(wrong):
 
 
 def exec_fails(error, op):
-    """Hold that the code of a failure shows it."""
+    """Assert that the code of a failure raises an AssertionError, too."""
     with pytest.raises(AssertionError):
         exec(code_of(error), {"own": op})
 

@@ -1,6 +1,7 @@
-"""What finds which mistake: a table of planted ones, each in one place alone, and of the finders that find it.
+"""Which finder finds which mistake: a table of planted mistakes, each in one place only.
 
-It is held both ways: a finder that stops finding one fails here, and so does one that begins to; demos/README shows it.
+The test holds it both ways: it fails if a finder no longer finds a mistake, and also if one begins to. demos/README
+shows the table.
 """
 
 import contextlib
@@ -40,7 +41,7 @@ def by_the_battery(op, gradient):
 
 
 def over_points(op, gradient):
-    """Check the derivative that is given, of a function of arrays, as for anybody's code."""
+    """Check the given derivative of a function of arrays."""
     several = op.arity is None
 
     def f(x):
@@ -82,7 +83,7 @@ def finders(op, gradient=None, asked=FINDERS):
 
 
 def square(wrong, **fields):
-    """Return a row whose derivative is 10 % off where `wrong`, written with the table's operations, is not 0."""
+    """Return an operation whose derivative is 10 % off where `wrong` is not 0."""
     return Op("square", lambda x: x * x, (lambda y, x: mc.where(wrong(x), 2.2, 2.0) * x,), **grouped(**fields))
 
 
@@ -112,7 +113,9 @@ MISTAKES = {
         "curve", lambda x: mc.tanh(x), (lambda y, x: 1.0 - y * y,), lowerings=Lowerings(machine="atan")
     ),
 }
-GIVEN = {"only in float32": lambda x: (2.2 if x.dtype == np.float32 else 2.0) * x}  # where it is not the row's own
+GIVEN = {
+    "only in float32": lambda x: (2.2 if x.dtype == np.float32 else 2.0) * x
+}  # where it differs from the operation's own
 
 FOUND = {
     "only for x > 4": {"expressions", "check_op", "gradcheck"},
@@ -127,7 +130,7 @@ FOUND = {
     "only in the machine form": {"check_op"},
 }
 
-LUCKY = {  # who may draw the numbers: Hypothesis draws those that stand in this file, too
+LUCKY = {  # finders that may draw such a number: Hypothesis also draws constants from this file
     "only for x > 200": {"check_op"},
     "only for x in [1.3, 1.35]": {"check_op", "gradcheck"},
 }

@@ -1,4 +1,4 @@
-"""Functions of arrays as functions of one vector of doubles, and what is known of their precision."""
+"""A function of arrays as a function of one vector of doubles, and the precision of its numbers."""
 
 import array
 import collections

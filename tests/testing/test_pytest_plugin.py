@@ -1,4 +1,4 @@
-"""The plugin of pytest, and tests of one line, in runs of pytest of their own."""
+"""The pytest plugin, and tests of one line, each in a pytest run of its own."""
 
 import csv
 import math

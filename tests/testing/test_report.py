@@ -1,4 +1,4 @@
-"""The text of a check: which rows are shown, and what they say."""
+"""The text that a check prints: which comparisons are shown, and the likely cause."""
 
 import math
 import re
@@ -22,12 +22,12 @@ def row(agrees, title="df/dx", analytic=6.0, slope=3.0, **how):
     return Comparison(title, analytic, Estimate(slope, 1e-9), agrees, **how)
 
 
-def concluded(code, rows, few_bits=False):
+def concluded(code, rows, half_precision=False):
     def f(x):
         return x
 
     asked = Subject(f, (1.0,), ["x0"], code or "check", frozenset(), {})
-    return raise_or_warn(asked, rows, few_bits, 1)
+    return raise_or_warn(asked, rows, half_precision, 1)
 
 
 def rows(*verdicts):
@@ -106,7 +106,7 @@ def test_nothing_compared_is_raised_and_noise_told_apart():
     with pytest.raises(TooNoisy, match=r"^gradcheck of check at 1.0: too noisy to tell"):
         concluded("", [row(None, noisy=True), row(None, noisy=True)])
     with pytest.warns(PartlyCompared, match=r": too noisy to tell"):
-        concluded("", [row(None, noisy=True)], few_bits=True)
+        concluded("", [row(None, noisy=True)], half_precision=True)
 
 
 def test_a_warning_points_to_who_called():

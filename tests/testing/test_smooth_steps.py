@@ -1,4 +1,4 @@
-"""Which steps an expression may have: smooth beside its point, and with a result that rounding does not hide."""
+"""The steps that an expression may have: smooth near its point, with a result that rounding does not hide."""
 
 import math
 from math import inf
@@ -14,7 +14,7 @@ from .rows import grouped
 
 
 def row(forward, count=1, **fields):
-    """Return an operation whose partials, which have no say here, are missing."""
+    """Return an operation without partials, which these steps do not use."""
     return Op("own", forward, (None,) * count, **grouped(**fields))
 
 

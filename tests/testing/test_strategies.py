@@ -1,4 +1,4 @@
-"""Strategies reach every magnitude, draw nothing in vain, and shrink to few steps with simple numbers."""
+"""Strategies reach every magnitude, reject no draw, and shrink to few steps with simple numbers."""
 
 import itertools
 import math
@@ -105,7 +105,7 @@ def numbers(f):
 
 
 def reaches(xs):
-    """Return whether the numbers are of every magnitude, and both zeros among them."""
+    """Return whether the numbers are of every magnitude, with both zeros among them."""
     sizes = [abs(x) for x in xs]
     decades = {math.floor(math.log10(x)) for x in sizes if x}
     assert set(range(-6, 6)) <= decades

@@ -1,4 +1,4 @@
-"""Functions in the forms that people have: keyword arguments, structures, modules, a value with its gradient."""
+"""Functions in the forms that users give them: keyword arguments, structures, modules, a value with its gradient."""
 
 import collections
 import dataclasses
@@ -298,7 +298,7 @@ def test_a_function_with_a_method_apply_or_backward_of_its_own_is_called_as_it_i
 
 
 class Old:
-    """What an `autograd.Function` is like."""
+    """A class like an `autograd.Function` of the old style."""
 
     @classmethod
     def apply(cls, x, *rest):
@@ -469,7 +469,7 @@ def test_second_derivatives_of_torch(torch):
         @staticmethod
         def backward(ctx, g):
             (x,) = ctx.saved_tensors
-            return 3 * x.detach() ** 2 * g  # right, but for what it is differentiated by
+            return 3 * x.detach() ** 2 * g  # right, but its own derivative is cut off by detach
 
     x = torch.randn(3, dtype=torch.float64)
     gradcheck(lambda x: x**3, x, order=3)
@@ -581,7 +581,7 @@ def test_pytrees_that_jax_knows_are_taken_apart():
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_wrong_third_derivative_is_found_whether_the_tensor_asks_for_a_gradient_or_not(torch, asks):
     class Derived(torch.autograd.Function):
-        """x**n, with the derivative given."""
+        """x**n with a given derivative."""
 
         @staticmethod
         def forward(ctx, x, f, df):
@@ -608,17 +608,17 @@ def test_a_wrong_third_derivative_is_found_whether_the_tensor_asks_for_a_gradien
 
 def test_a_derivative_of_higher_order_is_one_by_the_upstream_gradients_too(torch):
     x = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    rows, few_bits = compare_arrays(make_subject(lambda x: x**3, (x,), None, ()), {}, 3, None, None, 0)
-    assert [row.title for row in rows] == [
+    comparisons, half_precision = compare_arrays(make_subject(lambda x: x**3, (x,), None, ()), {}, 3, None, None, 0)
+    assert [comparison.title for comparison in comparisons] == [
         "df/dx",
         *(f"dd1f[0]/d{by}" for by in ("x", "upstream")),
         *(f"dd2f[{k}]/d{by}" for k in (0, 1) for by in ("x", "upstream", "upstream3[0]")),
     ]
-    assert [row.analytic for row in rows] == [0.75, 3.0, 0.75, 6.0, 3.0, 3.0, 3.0, 0.0, 0.75]
-    assert all(row.agrees for row in rows)
-    assert not few_bits
+    assert [comparison.analytic for comparison in comparisons] == [0.75, 3.0, 0.75, 6.0, 3.0, 3.0, 3.0, 0.0, 0.75]
+    assert all(comparison.agrees for comparison in comparisons)
+    assert not half_precision
     wrong = compare_arrays(make_subject(lambda x: x.detach() * x, (x,), None, ()), {}, 3, None, None, 0)[0]
-    assert [row.title for row in wrong] == ["df/dx"], "of a wrong gradient no derivative is of use"
+    assert [comparison.title for comparison in wrong] == ["df/dx"], "of a wrong gradient no derivative is of use"
     cubes = make_subject(lambda x, n: x**n, (torch.ones(2, dtype=torch.float64), 3), None, ["n"])
     drawn = [compare_arrays(cubes, {}, 2, None, None, seed)[0][4].analytic for seed in range(5)]
     assert len(set(drawn)) > 2, "the seed draws the upstream gradient"

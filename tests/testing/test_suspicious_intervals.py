@@ -1,4 +1,4 @@
-"""Spots, where strategies look densely: a partial that is not the slope there, or that changes fast."""
+"""Suspicious intervals: where a partial is not the slope of the values, or changes fast."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ from micrograd_cn.testing.suspicious_intervals import (
 
 
 def sampled(value, partial):
-    """Return a function and its partial as samples are taken of them."""
+    """Return a function that samples a function and its partial."""
     return lambda x: (x, value(x), partial(x))
 
 
@@ -229,7 +229,7 @@ def test_a_mistake_of_a_thousandth_is_suspicious_and_none_of_a_hundredth_of_that
 
 
 def cells_of(rates, width=0.1, start=0.0, partial=0.0):
-    """Return cells of one width in which the partial changes at these rates."""
+    """Return cells of equal width in which the partial changes at these rates."""
     samples = [(start, 0.0, partial)]
     for rate in rates:
         x, _, p = samples[-1]
@@ -238,7 +238,7 @@ def cells_of(rates, width=0.1, start=0.0, partial=0.0):
 
 
 def rates(**others):
-    """Return rates of 1 but at the cells given as `at12=3.0`."""
+    """Return rates that are 1 except in the cells given as `at12=3.0`."""
     return [others.get(f"at{k}", 1.0) for k in range(25)]
 
 

@@ -1,4 +1,4 @@
-"""Rows of which each has one mistake of another kind."""
+"""Operations, each with one mistake of another kind."""
 
 import itertools
 import math
@@ -75,7 +75,7 @@ formula_raises = Op(
 
 ROWS = [name for name, row in list(globals().items()) if isinstance(row, Op) and name[0] != "_"]
 REFERENCES = {"reference_raises": _unknown, "reference_differs": lambda x: x}
-RAISING = {  # what the code of a failure raises; of the others it prints
+RAISING = {  # what the code of a failure raises; that of the others prints
     "forward_raises": OverflowError,
     "partial_raises": OverflowError,
     "second_partial_raises": ZeroDivisionError,
