@@ -9,6 +9,7 @@ from micrograd_cn import Value, compiler, detect_anomaly, draw_dot, draw_flow, g
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.functional import grad, hessian, jvp
 from micrograd_cn.graph.closures import Closure
+from micrograd_cn.testing import gradcheck
 
 from .. import test_quick
 
@@ -235,7 +236,7 @@ def own_double(x):
     ("make", "cure"),
     [
         (tanh, r"tanh is built in: delete your method, and write tanh\(x\)"),
-        (lambda x: times(x, Value(2.0)), r"mul is built in: delete your method, and write x \* y"),
+        (lambda x: times(x, constant(2.0)), r"mul is built in: delete your method, and write x \* y"),
         (own_double, r"write the operation as a row: from micrograd_cn import Op"),
     ],
 )
@@ -288,3 +289,29 @@ def test_operands_are_values_in_a_tuple():
         Value(1.0, x, "tanh")
     with pytest.raises(TypeError, match="_op must be a str"):
         Value(1.0, (x,), 5)
+
+
+@pytest.mark.parametrize("x", [0.3, -2.0, 1e-5, 0.0])
+def test_a_gradient_check_compares_what_the_closure_adds(x):
+    def doubled(self):
+        out = tanh(self)
+        own = out._backward
+
+        def _backward():
+            own()
+            own()
+
+        out._backward = _backward
+        return out
+
+    gradcheck(lambda v: tanh(v) * v + tanh(v), x)
+    with pytest.raises(AssertionError, match="1 of 1 derivatives wrong"):
+        gradcheck(lambda v: doubled(v) + v, x)
+
+
+def test_a_deep_graph_of_closures_needs_no_recursion():
+    y = x = Value(0.5)
+    for _ in range(20_000):
+        y = tanh(y)
+    y.backward()
+    assert 0 < x.grad < 1e-4
