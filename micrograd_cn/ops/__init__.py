@@ -1,10 +1,10 @@
-"""Operations: what one is, and the table of all that there are, one row each.
+"""Operations: `Op`, the class that defines one, and the table of all operations, with a row (an `Op`) for each.
 
-A call such as `tanh(x)` begins in `operation`, which computes a float, or lets a `Value` record a node. `number` turns
-the arguments into floats. The rows of `table` say how to compute: their values come from the float functions of `ieee`,
-and their derivatives from other rows. `traits` is what a row says beside that, to pictures, gradient checks (with the
-error bounds of `rounding`) and the compiler. `checks` refuses a row that is malformed, and `registry` finds a row by
-its name.
+A call such as `tanh(x)` begins in `operation`: if x is a number it computes a float, and if x is a `Value` it lets x
+record a node. `number` turns arguments into floats. The rows in `table` say how to compute: values come from the float
+functions of `ieee`, and derivatives are written with other rows. `traits` defines what else a row says, for pictures,
+gradient checks and the compiler, and `rounding` has the error bounds that gradient checks allow for. `checks` raises an
+error for a malformed row, and `registry` finds a row by its name.
 """
 
 from .operation import Op

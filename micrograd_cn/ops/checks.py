@@ -1,4 +1,4 @@
-"""Check a row of the table, when it is made and when it is used; the errors show the right form."""
+"""Check an `Op` when it is made, and the results of its functions when it is used; errors say how to write it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .number import number
 
 __all__ = ["RowError", "check_operand_count", "check_partial", "check_partials", "check_result", "check_row"]
 
-CO_VARARGS = 4  # the flag, in a function's code, of `*args`
+CO_VARARGS = 4  # the flag in `co_flags` of a function that takes `*args`
 
 
 class RowError(TypeError):
-    """A function of a row returned something that it must not return.
+    """`forward` or a partial of an operation returned something invalid, such as None.
 
     >>> from micrograd_cn import Op, Value
     >>> Op("own", lambda x: x * x, (lambda y, x: None,))(Value(1))
@@ -25,11 +25,12 @@ class RowError(TypeError):
 
 
 def check_row(op: Any) -> None:
-    """Raise if a part of a row has the wrong form, or if two parts do not fit together.
+    """Raise an error if an argument with which `op` was made is invalid, or if two of them contradict each other.
 
     Raises:
-        TypeError: the name, `forward` or `partials` has the wrong type, or a partial takes another number of arguments.
-        ValueError: the name is not an identifier, or `domain` or `arities` do not fit the number of operands.
+        TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
+            operands as arguments.
+        ValueError: the name is not an identifier, or `domain` or `arities` contradicts the number of partials.
 
     >>> from micrograd_cn import Op
     >>> Op("square", lambda x: x * x, (lambda y, x: 2.0 * x))  # doctest: +ELLIPSIS
@@ -56,10 +57,10 @@ def check_row(op: Any) -> None:
 
 
 def check_result(op: Any, y: object) -> float:
-    """Return as a float what `forward` returned.
+    """Return `y`, the result of the operation's `forward`, as a float.
 
     Raises:
-        RowError: it is not a real number.
+        RowError: `y` is not a real number.
 
     >>> from micrograd_cn import exp
     >>> check_result(exp, None)
@@ -74,13 +75,13 @@ def check_result(op: Any, y: object) -> float:
 
 
 def check_partials(op: Any, found: object, count: int) -> None:
-    """Raise RowError if the function of an n-ary operation did not return a derivative for each of `count` operands."""
+    """Raise RowError unless `found`, the result of an n-ary operation's partials, is a tuple of `count` items."""
     if not isinstance(found, tuple) or len(found) != count:
         raise RowError(f"{op.name}: for {_operands(str(count))}, partials returned {found!r}; {_required_form(op)}")
 
 
 def check_partial(op: Any, slot: int, found: object) -> None:
-    """Raise RowError if the partial of operand number `slot` returned None."""
+    """Raise RowError if `found`, which the partial of the operand at index `slot` returned, is None."""
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 
@@ -98,7 +99,10 @@ def check_operand_count(op: Any, count: int) -> None:
 
 
 def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
-    """Return whether a partial accepts the result and these numbers of operands, as far as its code tells."""
+    """Return whether a partial can be called with the result and n operands, for every n in `arities`.
+
+    It is True as well if the parameters of `function` cannot be read, as those of a built-in function.
+    """
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & CO_VARARGS:
         return True
@@ -108,7 +112,7 @@ def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
 
 
 def _required_form(op: Any) -> str:
-    """Return a sentence that says which partials an operation must have."""
+    """Return a sentence, for an error message, that says how the partials of `op` must be written."""
     if op.arity is None:
         return (
             "one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
@@ -123,7 +127,7 @@ def _operands(count: str) -> str:
 
 
 def _in_words(arities: Sequence[int]) -> str:
-    """Return numbers of operands in words.
+    """Return in words how many operands an operation takes.
 
     >>> _in_words((3,)), _in_words((2, 4)), _in_words(range(2, 9)), _in_words(range(1, sys.maxsize))
     ('3', '2 or 4', '2 to 8', 'at least 1')

@@ -14,7 +14,7 @@ TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
 def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
-    """Return `f` with nan outside its domain, and inf where it overflows; it must not overflow to -inf."""
+    """Return `f`, but with nan outside its domain and inf where it overflows, which must not be to -inf."""
 
     def forward(x: float) -> float:
         try:
@@ -32,12 +32,12 @@ sin, cos, tan, asin, acos = map(_without_exceptions, (math.sin, math.cos, math.t
 
 
 def log(x: float) -> float:
-    """Return the natural logarithm: -inf at 0, nan below."""
+    """Return the natural logarithm: -inf at 0, nan below 0."""
     return math.log(x) if x > 0.0 else -inf if x == 0.0 else nan
 
 
 def log1p(x: float) -> float:
-    """Return log(1 + x): -inf at -1, nan below."""
+    """Return log(1 + x): -inf at -1, nan below -1."""
     return math.log1p(x) if x > -1.0 else -inf if x == -1.0 else nan
 
 
@@ -56,7 +56,7 @@ def sech(x: float) -> float:
 
 
 def div(a: float, b: float) -> float:
-    """Return a/b: a signed infinity if only b is 0, nan if both are."""
+    """Return a/b: inf or -inf, by the signs of a and b, if only b is 0; nan if both are 0."""
     try:
         return a / b
     except ZeroDivisionError:
@@ -64,7 +64,7 @@ def div(a: float, b: float) -> float:
 
 
 def pow(a: float, b: float) -> float:  # noqa: A001 -- the field's name
-    """Return a**b: nan if a is negative and b not an integer, a signed infinity for 0 to a negative power."""
+    """Return a**b: nan if a is negative and b is not an integer; inf or -inf for 0 to a negative power."""
     try:
         return math.pow(a, b)
     except (OverflowError, ValueError):
@@ -83,7 +83,7 @@ def sigmoid(x: float) -> float:
 
 
 def silu(x: float) -> float:
-    """Return x*sigmoid(x); below -700, as x*exp(x/2)*exp(x/2), where exp(x) itself would be subnormal."""
+    """Return x*sigmoid(x); below -700, compute it as x*exp(x/2)*exp(x/2), because exp(x) may be subnormal there."""
     if x < -700.0:
         half = math.exp(0.5 * x)
         return x * half * half
@@ -139,7 +139,7 @@ def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
 
 
 def dot(*operands: float) -> float:
-    """Return the sum of x_i * y_i, plus a bias if the number of operands is odd: x_1..x_n, y_1..y_n, bias."""
+    """Return the sum of x_i * y_i, given x_1..x_n, y_1..y_n; if there is one more operand, a bias, add it."""
     n = len(operands) // 2
     terms = [*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :]]
     try:
@@ -149,12 +149,12 @@ def dot(*operands: float) -> float:
 
 
 def take(index: float, *xs: float) -> float:
-    """Return the element of `xs` at an index, counted from 0; nan if there is none."""
+    """Return the element of `xs` at an index, counted from 0; nan if there is no such element."""
     return xs[int(index)] if 0.0 <= index < len(xs) and index.is_integer() else nan
 
 
 def logsumexp(*xs: float) -> float:
-    """Return log(sum of exp(x_i)), as the largest x plus log(1 + sum of exp(x_i - x)) of the others."""
+    """Return log(sum of exp(x_i)): the largest x_i, called m, plus log(1 + sum of exp(x_i - m) over the others)."""
     if any(map(math.isnan, xs)):
         return nan
     peak = max(xs)

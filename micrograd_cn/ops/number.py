@@ -1,4 +1,4 @@
-"""What counts as a real number: `number(x)` returns it as a float, or raises an error that says what to do instead."""
+"""`number(x)`, which returns a real number as a float; for anything else it raises an error that says what to write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["number", "number_or_none"]
 
 
 def number(x: object) -> float:
-    """Return the real number `x` as a float; an integer or fraction beyond the largest float is an infinity.
+    """Return the real number `x` as a float; an integer or fraction that is too large for a float becomes inf or -inf.
 
     Raises:
         TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
@@ -19,7 +19,7 @@ def number(x: object) -> float:
     if type(x) is float:
         return x
     if type(x) is not int and not isinstance(x, float):
-        import numbers  # here, because floats and ints do without it
+        import numbers  # imported here, because floats and ints do not need it
 
         if isinstance(x, (str, bytes, bytearray)):
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")

@@ -19,7 +19,7 @@ class Recorder(Protocol):
     """An operand that records the operations applied to it, as a `Value` does."""
 
     def _record(self, op: Any, operands: Any) -> Any:
-        """Return the result of an operation that has this object among its operands."""
+        """Apply `op` to the operands, one of which is this object, record that, and return the result."""
 
 
 R = TypeVar("R", bound=Recorder)
@@ -29,13 +29,15 @@ Operand: TypeAlias = Recorder | SupportsFloat
 class Selection:
     """The partial derivative with respect to an operand that an operation may leave unselected, as max(x, 0) does.
 
-    An operand that was not selected gets nothing. It does not get the upstream gradient times 0, since 0 * inf is nan:
-    the derivative of sqrt(max(x, 0)) at -1 is 0.
+    An operand that was not selected gets no gradient. The upstream gradient times 0 would be wrong, since 0 * inf is
+    nan: in sqrt(max(x, 0)) at x = -1, the upstream gradient of max(x, 0) is inf, but the derivative is 0.
 
     Args:
-        contribution: `(g, *operands) -> what the operand gets of the upstream gradient g`, written with `where`. For
-            an n-ary operation it returns a tuple for all operands, with None for one that never gets anything.
-        weight: the contribution of g = 1 for operands that are floats; None if the operand was not selected.
+        contribution: a function `(g, *operands)` that returns how much of the upstream gradient g the operand gets. It
+            is written with `where`, so it can be differentiated. For an n-ary operation it returns a tuple for all
+            operands, in which None stands for an operand that never gets anything.
+        weight: a function `(*operands)` of floats that returns the factor of g, which is the contribution for g = 1, or
+            None if the operand was not selected. For an n-ary operation it returns a tuple of these.
 
     >>> from micrograd_cn import relu
     >>> [passing] = relu.partials
@@ -50,7 +52,10 @@ class Selection:
         self.weight = weight
 
     def __call__(self, y: Any, *operands: Any) -> Any:
-        """Return the partial; of floats None if the operand was not selected."""
+        """Return the partial derivative, given the result y and the operands.
+
+        If all operands are floats, it is None if this operand was not selected; otherwise it may be a `Value`.
+        """
         for x in operands:
             if type(x) is not float:
                 return self.contribution(1.0, *operands)
@@ -68,20 +73,23 @@ class Op(Row):
         name: an identifier, unique in the table.
         forward: f, from floats to a float. It must not raise on any floats, inf and nan included.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
-            no gradient flows to this operand. A `Selection` stands for an operand that the operation may leave
-            unselected. If `partials` is one function instead of a tuple, the operation is n-ary:
-            it takes any number of operands, and the function returns a tuple of all partial derivatives.
+            no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
+            the operand unselected. If `partials` is one function instead of a tuple, the operation is n-ary: it takes
+            any number of operands, and the function returns a tuple of all partial derivatives.
         doc: what help() shows; by default this text.
-        arities: the numbers of operands that an n-ary operation takes, as a range or a tuple; any by default.
-        signature: a function from the arguments of a call to the tuple of operands, where these differ, because of
-            a default or a sequence.
-        notation: how it is written and drawn.
-        smoothness: where it is smooth, and which derivative is chosen where it is not.
-        lowerings: how other languages compute it.
+        arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default it takes any
+            number of them.
+        signature: a function from the arguments of a call to the tuple of operands. It is needed only if these differ,
+            because an argument has a default value or is a sequence of operands.
+        notation: how the operation is written and drawn.
+        smoothness: where the operation is smooth, and which derivative is chosen where it is not.
+        lowerings: how other languages compute the operation.
 
     Raises:
-        TypeError: the name, `forward` or `partials` has the wrong type, or a partial takes another number of arguments.
-        ValueError: the name is not an identifier, or `domain` or `arities` do not fit the number of operands.
+        TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
+            operands as arguments.
+        ValueError: the name is not an identifier, or `smoothness.domain` or `arities` contradicts the number of
+            partials.
 
     >>> from micrograd_cn import Value
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
@@ -144,12 +152,12 @@ class Op(Row):
         else:
             return self.forward(*operands)
         for x in operands:
-            if hasattr(x, "_record"):  # a Value, which also keeps the operands that are numbers
+            if hasattr(x, "_record"):  # a Value, which records all operands, plain numbers too
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
     def evaluate(self, *operands: float) -> float:
-        """Return f of floats, a float.
+        """Return f of these operands as a float, even if `forward` returned an int.
 
         Raises:
             RowError: `forward` did not return a real number.
@@ -161,13 +169,18 @@ class Op(Row):
         return y if type(y) is float else check_result(self, y)
 
     def needed_partials(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the partial derivatives of the operands for which `needed` is true; None for the other operands.
+        """Return dy/dx for each operand x for which `needed` is true, and None for the other operands.
 
-        An operand to which no gradient flows has None too. An n-ary operation computes all partials together, and
-        returns all of them.
+        None also stands for an operand to which no gradient flows. An n-ary operation computes all partials together,
+        so it returns all of them, whatever `needed` says.
+
+        Args:
+            y: the result of the operation for these operands.
+            operands: floats, or `Value`s to get derivatives that can be differentiated again.
+            needed: a bool for each operand.
 
         Raises:
-            RowError: the row's functions did not return a derivative for each operand.
+            RowError: the functions in `partials` did not return a derivative for each operand.
 
         >>> from micrograd_cn import mul
         >>> mul.needed_partials(6.0, (2.0, 3.0), [True, False])
@@ -188,7 +201,7 @@ class Op(Row):
         return tuple(derivatives)
 
     def local_derivatives(self, y: Any, *operands: Any) -> tuple[Any, ...]:
-        """Return the partial derivatives of all operands; 0.0 for an operand to which no gradient flows.
+        """Return dy/dx for every operand x, given the result y; it is 0.0 for an operand to which no gradient flows.
 
         >>> from micrograd_cn import less, mul
         >>> mul.local_derivatives(6.0, 2.0, 3.0), less.local_derivatives(1.0, 2.0, 3.0)
@@ -198,7 +211,7 @@ class Op(Row):
         return tuple([0.0 if derivative is None else derivative for derivative in found])
 
     def propagates_gradient_to(self, slot: int) -> bool:
-        """Return whether a gradient flows to operand number `slot`; it does not if dy/dx is 0 everywhere.
+        """Return whether a gradient can flow to the operand at index `slot`; it cannot if dy/dx is 0 everywhere.
 
         >>> from micrograd_cn import where
         >>> [where.propagates_gradient_to(slot) for slot in range(3)]
@@ -210,7 +223,7 @@ class Op(Row):
 
     @property
     def selects(self) -> bool:
-        """Return whether the operation chooses among its operands, and passes no gradient to the others.
+        """Return whether the operation selects among its operands, and passes no gradient to those it did not select.
 
         >>> from micrograd_cn import maximum, mul
         >>> maximum.selects, mul.selects
@@ -220,10 +233,11 @@ class Op(Row):
         return Selection in map(type, functions)
 
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
-        """Return for each operand the function from an upstream gradient to its contribution; None for a plain product.
+        """Return a function for each operand, from the upstream gradient to the part of it that the operand gets.
 
-        The contribution is the float 0.0, or None, if the operand is never selected. For an operand whose partial is
-        no `Selection`, it is the partial times the upstream gradient, and there is no function.
+        The function returns the float 0.0, or None, if the operand cannot be selected, because the condition is a
+        constant. Instead of a function there is None for an operand whose partial is no `Selection`: it gets the
+        partial times the upstream gradient.
 
         >>> from micrograd_cn import where
         >>> none, chosen, other = where.selection((1.0, 2.0, 3.0))
@@ -238,11 +252,11 @@ class Op(Row):
             ]
         if type(partials) is not Selection:
             return [None] * len(operands)
-        of_all = lru_cache(1)(lambda g: partials.contribution(g, *operands))  # each operand asks for the same g
+        of_all = lru_cache(1)(lambda g: partials.contribution(g, *operands))  # called with the same g for every operand
         return [lambda g, k=k: of_all(g)[k] for k in range(len(operands))]  # type: ignore[misc]
 
     def text(self, *operands: str) -> str:
-        """Return the operation applied to the operands' texts, as Python code.
+        """Return Python code for the operation, given the code of each operand.
 
         >>> from micrograd_cn import div, neg, tanh
         >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
@@ -257,7 +271,7 @@ class Op(Row):
 
     @property
     def unary(self) -> bool:
-        """Return whether it can be called with one number, like an activation function.
+        """Return whether the operation can be called with one operand, like an activation function.
 
         >>> from micrograd_cn import add, dot, elu, tanh
         >>> tanh.unary, elu.unary, add.unary, dot.unary
@@ -265,7 +279,7 @@ class Op(Row):
         """
         if self.arity is None or self.signature is None:
             return self.arity == 1
-        import inspect  # here, because importing it takes longer than the rest of the module
+        import inspect  # imported here, because this takes longer than importing the rest of the module
 
         parameters = inspect.signature(self.signature).parameters.values()
         return [p.default is p.empty for p in parameters].count(True) == 1

@@ -1,4 +1,4 @@
-"""The table as a dict from names to rows: how a row is added, found and pickled."""
+"""The table of operations, a dict from names to rows, which are `Op`s: how a row is added, found and pickled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["OPS", "Row", "define"]
 
 
 class Row:
-    """An interned, immutable object: it is pickled by its name, and its copy is itself.
+    """The base class of `Op`: an interned, immutable object, which is pickled by its name and is its own copy.
 
     >>> import copy, pickle
     >>> from micrograd_cn import tanh
@@ -30,7 +30,7 @@ class Row:
         return _row, (self.name,)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))  # hypothesis and IPython would print all attributes
+        printer.text(repr(self))  # without this method, hypothesis and IPython would print all attributes
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -42,7 +42,7 @@ OPS: dict[str, Any] = {}
 
 
 def _row(name: str) -> Row:
-    """Return the row with this name. Pickles of rows name this function."""
+    """Return the row with this name. A pickled row is a call of this function, so it must not be renamed."""
     if name not in OPS:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     row: Row = OPS[name]

@@ -1,8 +1,8 @@
-"""Bounds of the rounding errors in the rows' formulas, which gradient checks allow for.
+"""Bounds of the rounding errors in the formulas of the table, which gradient checks allow for.
 
-A function with a row's name takes the result and the operands, and returns the relative errors of the value and of each
-partial derivative, in units of 1e-15. The rounding of the last operation is not counted. An error is inf where an
-intermediate result overflows or underflows but the derivative itself does not.
+A function that is named like an operation takes the operation's result and operands. It returns the relative error of
+the result, then that of each partial derivative, in units of 1e-15. The rounding of the last step of a formula is not
+counted. An error is inf where an intermediate result overflows or underflows but the derivative itself does not.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .ieee import INV_SQRT_2PI, SQRT_HALF
 
 
 def ratio(a: float, b: float) -> float:
-    """Return |a| / |b|, 0 where a is 0."""
+    """Return |a| / |b|; 0 if a is 0, even if b is 0 too."""
     return ieee.div(fabs(a), fabs(b)) if a else 0.0
 
 
 def subnormal(x: float) -> float:
-    """Return the relative rounding error of an intermediate result `x` that may be subnormal."""
+    """Return the relative rounding error, in units of 1e-15, of an intermediate result `x` that may be subnormal."""
     return min(ratio(2.0**-1022, x), 1e15)
 
 
 def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A001 -- the row's name
-    """Return the errors of a**b, where the exponent magnifies the error of the logarithm."""
+    """Return the errors of a**b = exp(b * log(a)), where the exponent b magnifies the error of the logarithm."""
     z = ieee.pow(a, b - 1.0)
     return (
         0.0,
@@ -35,25 +35,25 @@ def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A0
 
 
 def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
-    """Return the errors of atan2(y, x), whose radius may be subnormal."""
+    """Return the errors of atan2(y, x); its derivatives divide by the radius hypot(y, x), which may be subnormal."""
     r = math.hypot(y, x)
     return 0.0, 2.0 * subnormal(r) + subnormal(ratio(x, r)), 2.0 * subnormal(r) + subnormal(ratio(y, r))
 
 
 def gelu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * Phi(x); below 0, the terms of the derivative cancel."""
+    """Return the errors of x * Phi(x); for x below 0, the terms of the derivative nearly cancel."""
     cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
     lost = fabs(x) * subnormal(y)
     return x * x + lost, (1.0 + x * x) * ratio(cdf + fabs(slope), cdf + slope) + lost
 
 
 def silu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * sigmoid(x); below 0, the terms of the derivative cancel."""
+    """Return the errors of x * sigmoid(x); for x below 0, the terms of the derivative nearly cancel."""
     return 0.0, ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
 
 
 def dot(y: float, *operands: float) -> tuple[float, ...]:
-    """Return the errors of a sum of products, which may cancel."""
+    """Return the errors of a sum of products, which may nearly cancel."""
     n = len(operands) // 2
     products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
     size = inf if inf in products else ieee.sum(*products)
@@ -61,7 +61,7 @@ def dot(y: float, *operands: float) -> tuple[float, ...]:
 
 
 def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
-    """Return the errors of log(sum of exp(x_i)), as the largest x plus a logarithm, which may cancel."""
+    """Return the errors of log(sum of exp(x_i)), which is the largest x plus a logarithm; these may nearly cancel."""
     peak = max(xs)
     shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
     return (ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])

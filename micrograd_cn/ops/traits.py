@@ -1,4 +1,4 @@
-"""What a row says besides its mathematics: how it is written, where it is smooth, and how other languages compute it.
+"""What an `Op` says besides its mathematics: how it is written, where it is smooth, how other languages compute it.
 
 The engine needs none of this. Pictures and texts read `Notation`, gradient checks read `Smoothness`, and the page and
 the compiler read `Lowerings`.
@@ -25,11 +25,12 @@ class Notation(NamedTuple):
     Attributes:
         symbol: what a drawing shows; if it is empty, the operation's name.
         precedence: how tightly the operator `symbol` binds in Python: 1 for a + b, 2 for a * b, 3 for -a, 4 for a ** b.
-            It is 0 if the operation is written as a call.
+            It is 0 if the operation is written as a call, such as tanh(x).
         right_associative: whether a ** b ** c means a ** (b ** c).
-        text: a function from the operands' texts to the text of a call, if that is not `name(a, b)`.
-        micrograd: a function that returns what micrograd's nodes have as `_op`, if that is not the symbol. It takes the
-            text of each operand that is a number, and "" for one that is a node.
+        text: a function from the operands' texts to the text of the whole expression, if that is neither an operator
+            between its operands nor `name(a, b)`.
+        micrograd: a function that returns the `_op` of a node in micrograd, if that is not the symbol. It takes a text
+            for each operand: the digits of a number, such as "2", or "" for a node.
 
     >>> from micrograd_cn import div
     >>> div.notation
@@ -47,11 +48,13 @@ class Smoothness(NamedTuple):
     """Where an operation is smooth, which derivative it has elsewhere, and how much rounding its formulas suffer.
 
     Attributes:
-        domain: for each operand, the open interval on which the operation is smooth; one for all if it is n-ary.
+        domain: for each operand, the open interval on which the operation is smooth. An n-ary operation has a single
+            interval, which holds for all operands.
         kink: a function of the operands that is zero at the kinks, poles and jumps inside the domain, and only there.
         convention: a sentence that says which derivative is chosen at a kink.
-        rounding: a function (y, *operands) -> (value, *partials) of the relative errors of the value and of each
-            partial, in units of 1e-15, which their formulas make before the last rounding; None if they make none.
+        rounding: a function `(y, *operands)` that returns the relative error of the value, then that of each partial,
+            in units of 1e-15. These are the errors that the formulas make before the last rounding. None says that
+            they make none.
 
     >>> from micrograd_cn import relu
     >>> relu.smoothness.domain, relu.smoothness.kink(0.0), relu.smoothness.convention
@@ -68,12 +71,13 @@ class Lowerings(NamedTuple):
     """How other languages compute an operation.
 
     Attributes:
-        formula: the function `forward`, written with simpler operations of the table. It is not needed if `forward`
-            is written with them itself, or if there are `summands`.
+        formula: a function that computes the same as `forward` with simpler operations of the table. It is not needed
+            if `forward` itself is written with them, if there are `summands`, or if each language has a function for
+            the operation in one of the fields below.
         summands: for a sum of products, a function from the operands to `(pairs, terms)`. The operation is the sum of
             the terms and of the products of the pairs, and the compiler turns it into a loop.
-        is_gather: whether the first operand is an index, counted from 0, and the result is the other operand at this
-            index, or nan if there is none, as at 1.5. No gradient flows to the index.
+        is_gather: whether the first operand is an index into the others, counted from 0, and the result is the operand at
+            this index, or nan if there is none, as at 1.5. No gradient flows to the index.
         javascript: a JavaScript function; if it is empty, the formula is printed.
         machine: the LLVM instruction or intrinsic, or the C function; if it is empty, the formula is compiled.
         array: the function's name in numpy, torch and jax.numpy, or the sign of a comparison; if it is empty, the
