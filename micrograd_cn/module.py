@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
+import stat
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType, MemberDescriptorType
+from typing import Any, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value
@@ -18,7 +23,13 @@ __all__ = ["Module"]
 
 
 class Module:
-    """A model. Its parameters are the leaf `Value`s in its attributes, also inside modules, lists, tuples and dicts.
+    """A model. Its parameters are the leaf `Value`s in its attributes, also inside other objects.
+
+    They are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes, however
+    nested, in attributes and `__slots__`. They are not found in closures of functions, nor in objects of the standard
+    library other than those. A set has no order, so parameters that are in a set alone are an error.
+
+    A subclass defines `__call__`, or `forward`, which a call runs, as in PyTorch.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -31,19 +42,50 @@ class Module:
 
     expands_in_repr = True  # whether `repr` also shows the modules inside
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        forward, inherited = getattr(cls, "forward", None), cls.__call__
+        ours = inherited.__module__.partition(".")[0] == __name__.partition(".")[0]
+        if callable(forward) and (ours or hasattr(inherited, "runs_forward")) and "__call__" not in vars(cls):
+            cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `forward` returns; most models define this method instead.
+
+        Raises:
+            TypeError: the model has no `forward`.
+        """
+        if forward := getattr(self, "forward", None):
+            return forward(*args, **kwargs)
+        name = type(self).__name__
+        raise TypeError(f"{name} cannot be called: define __call__(self, x) or forward(self, x) in the class {name}")
+
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
+
+        Raises:
+            TypeError: parameters are in a set, and nowhere else in the model.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
         seen: set[int] = set()
+        sets: list[tuple[str, Any]] = []
         for path, x in _walk(self, lambda x: id(x) not in seen):
             if (known := id(x)) not in seen:
                 seen.add(known)
-                if isinstance(x, Value) and x.op is None:
-                    yield path, x
+                if isinstance(x, Value):
+                    if x.op is None:
+                        yield path, x
+                elif isinstance(x, (set, frozenset)):
+                    sets.append((path, x))
+        for path, x in sets:
+            if any(id(leaf) not in seen for leaf in _leaves_in_set(x)):
+                raise TypeError(
+                    f"{type(self).__name__}.{path} is a set with parameters, and a set has no order; keep them in "
+                    "a list, a tuple or a dict"
+                )
 
     def parameters(self) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
@@ -73,6 +115,7 @@ class Module:
 
         Raises:
             ValueError: two entries have the same name, as with a dict that has the keys 1 and "1".
+            TypeError: as for `named_parameters`.
 
         >>> from micrograd_cn.nn import MLP
         >>> list(MLP(2, [3, 1]).entries())
@@ -85,6 +128,8 @@ class Module:
                 entries = {f"{path}.{name}".removeprefix("."): entry for name, entry in x.entries().items()}
             elif _is_entry(x):
                 entries = {path: x}
+            elif isinstance(x, (set, frozenset)):
+                self.parameters()  # it raises if there are parameters in the set
             if twice := sorted(entries.keys() & found.keys()):
                 raise ValueError(
                     f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
@@ -97,7 +142,9 @@ class Module:
         """Return the data of the parameters by name, as floats in nested lists.
 
         The names and shapes of a `Layer` are those of PyTorch's Linear, which loads them by
-        `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})`.
+        `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})`. As in PyTorch, the
+        state does not tell how the numbers are used: the same numbers in a model with another activation function load
+        without an error, and give other results.
 
         Raises:
             ValueError: as for `entries`.
@@ -108,7 +155,7 @@ class Module:
         """
         state = {}
         for name, entry in self.entries().items():
-            leaves, unflatten = flatten(entry)
+            leaves, unflatten = flatten(_as_lists(entry))
             state[name] = unflatten([leaf.data for _, leaf in leaves])
         return state
 
@@ -139,7 +186,8 @@ class Module:
                     verb = "is" if len(names) == 1 else "are"
                     raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}")
         updates: list[tuple[Value, float]] = []
-        for name, entry in entries.items():
+        for name, held in entries.items():
+            entry = _as_lists(held)
             if name in state:
                 given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
                 try:
@@ -164,10 +212,14 @@ class Module:
 
         The old file stays complete until the new one is complete, so a crash at any point leaves one of them. When
         several threads or processes save to one path, a reader finds the complete file of one of them. If `path` is a
-        symbolic link, the file that it leads to is replaced.
+        symbolic link, the file that it leads to is replaced. The new file has the permissions of the old one, and its
+        owner and group where the system lets you set them.
+
+        The file has the numbers of the parameters alone, and not the structure or the activation functions: build the
+        model in the same way before you load them. A number that is not finite is written as NaN or Infinity.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or there is something at the path that is no regular file.
             ValueError: as for `entries`.
 
         >>> import tempfile
@@ -178,10 +230,16 @@ class Module:
         {'weight': [0.0], 'bias': 0.0}
         """
         target = Path(os.path.realpath(path))
+        old = target.stat() if target.exists() else None
+        if old and not stat.S_ISREG(old.st_mode):
+            raise OSError(f"{path} is no regular file, and saving would replace it; save to another path")
+        mode = stat.S_IMODE(old.st_mode) if old else 0o666
         # Every call has another temporary name, on any machine.
         temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         try:
-            with open(temporary, "x", encoding="utf-8") as file:
+            with open(temporary, "x", encoding="utf-8", opener=partial(os.open, mode=mode & 0o666)) as file:
+                if old:
+                    _restore_owner_and_mode(file.fileno(), temporary, old)
                 json.dump(self.state_dict(), file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
@@ -195,7 +253,7 @@ class Module:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), or as for `load_state_dict`.
+            ValueError: the file is not JSON (it may be truncated), has an entry twice, or as for `load_state_dict`.
             TypeError: an entry contains something that is not a number.
 
         >>> import tempfile
@@ -208,7 +266,8 @@ class Module:
         True
         """
         try:
-            state = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_written_float)
+            text = Path(path).read_text(encoding="utf-8")
+            state = json.loads(text, parse_float=_written_float, object_pairs_hook=_unique_keys)
         except (ValueError, RecursionError) as error:  # RecursionError: brackets are nested too deeply
             raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
         self.load_state_dict(state)
@@ -247,21 +306,163 @@ def _written_float(text: str) -> float:
     return 10**400 if math.isinf(x) else x  # json reads Infinity itself
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; Python's parser would drop all entries of one name but the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def _restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:
+    """Give a new file the owner, group and permissions of the old one, as far as the system allows it."""
+    new = os.fstat(file)
+    if hasattr(os, "fchown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
+            try:
+                os.fchown(file, user, group)
+            except PermissionError:
+                continue
+    os.chmod(path, stat.S_IMODE(old.st_mode))  # last, since a change of the owner may clear bits of it
+
+
+def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `__call__` that runs a module's `forward`, and has its signature."""
+
+    @functools.wraps(forward)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    call.runs_forward = True  # type: ignore[attr-defined]
+    return call
+
+
+Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
+
+
+def _of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
+    """Return no members: a `Value` has none, and those of a set have no order."""
+    return ()
+
+
+def _of_sequence(x: Any) -> Iterable[tuple[Any, Any]]:
+    return enumerate(x)
+
+
+def _of_deque(x: deque[Any]) -> Iterable[tuple[Any, Any]]:
+    return enumerate([*x])
+
+
+def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    return [*x.items()]
+
+
+def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
+    if x.dtype != object:
+        return ()
+    import numpy as np  # it is installed, since it made the array
+
+    return [(".".join(map(str, place)) or "0", item) for place, item in np.ndenumerate(x)]
+
+
+def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the attributes of an object that are in its slots and its `__dict__`, and run no code of its class."""
+    held = getattr(x, "__dict__", None)
+    found = [*held.items()] if isinstance(held, dict) else []
+    if slots := _slots[type(x)]:
+        in_slots = []
+        for name, slot in slots:
+            try:
+                in_slots.append((name, slot.__get__(x)))
+            except AttributeError:  # nothing has been assigned to it
+                continue
+        found[:0] = in_slots
+    return found
+
+
+def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the attributes of an object that is neither a module nor a container."""
+    return _of_module(x)
+
+
+# How the members of the objects of a class are listed, each with its name, key or index; None if they have none.
+_members: dict[type, Members | None] = {}
+_slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and its bases, each with its descriptor
+
+
+def _members_of(cls: type) -> Members | None:
+    """Return the function that lists the members of the objects of a class, and keep it."""
+    found: Members | None = None
+    origins = {str(base.__module__).partition(".")[0] for base in cls.__mro__ if base is not object}
+    origin = str(cls.__module__).partition(".")[0]
+    if issubclass(cls, (Value, set, frozenset)):
+        found = _of_leaf
+    elif issubclass(cls, Module):
+        found = _of_module
+    elif issubclass(cls, (dict, MappingProxyType)):
+        found = _of_mapping
+    elif issubclass(cls, (list, tuple)):
+        found = _of_sequence
+    elif issubclass(cls, deque):
+        found = _of_deque
+    elif "numpy" in origins:
+        found = _of_array if hasattr(cls, "tolist") and hasattr(cls, "ndim") else None
+    elif __name__.partition(".")[0] in origins or issubclass(cls, type):
+        found = None  # no parameters are held by an optimiser or a program, which have those of others
+    elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
+        found = _of_object
+    in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
+    _slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
+    _members[cls] = found
+    return found
+
+
+def _is_array(x: object) -> bool:
+    return (_members.get(type(x)) or _members_of(type(x))) is _of_array
+
+
+def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
+    """Yield the leaves inside a set."""
+    for item in held:
+        for _, x in _walk(item, lambda _: True):
+            if isinstance(x, (set, frozenset)):
+                yield from _leaves_in_set(x)
+            elif isinstance(x, Value) and x.op is None:
+                yield x
+
+
+def _as_lists(entry: Any) -> Any:
+    """Return an entry of the state with lists in place of arrays and deques."""
+    if _is_array(entry):
+        entry = entry.tolist()
+    if isinstance(entry, (list, deque)):
+        return [_as_lists(x) for x in entry]
+    return tuple([_as_lists(x) for x in entry]) if type(entry) is tuple else entry
+
+
 def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
     """Yield the module or container `root`, then everything inside it, each with its path, in preorder.
 
-    Modules, lists, tuples, dicts and `Value`s are yielded, and `descends` says which of them to go into. An object that
-    contains itself is not yielded again inside itself.
+    `Value`s and what may hold them are yielded: modules, dicts, sequences, arrays, sets and objects of other classes.
+    `descends` says which of them to go into; a set is never gone into. An object that contains itself is not yielded
+    again inside itself, and an object that is neither a module nor a container is yielded once.
     """
-    levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, object]]]] = [("", frozenset(), iter([("", root)]))]
+    objects: set[int] = set()
+    levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, Any]]]] = [("", frozenset(), iter([("", root)]))]
     while levels:
         prefix, around, items = levels[-1]
         for name, x in items:
+            members = _members[type(x)] if type(x) in _members else _members_of(type(x))
+            if members is None:
+                continue
             path = f"{prefix}{name}"
-            if isinstance(x, Value):
+            if members is _of_leaf:
                 yield path, x
-            elif isinstance(x, (Module, dict, list, tuple)) and id(x) not in around:
-                inside = _members(x) if descends(x) else ()
+            elif id(x) not in around and id(x) not in objects:
+                if members is _of_object:
+                    objects.add(id(x))
+                inside = members(x) if descends(x) else ()
                 yield path, x
                 levels.append((f"{path}." if path else "", around | {id(x)}, iter(inside)))
                 break
@@ -274,24 +475,17 @@ def _is_part_of(module: Module, x: object) -> bool:
     return x is module or not isinstance(x, Module)
 
 
-def _members(x: object) -> Iterable[tuple[Any, object]]:
-    """Return the members of a module or container, each with its name, key or index."""
-    if isinstance(x, Module):
-        return [*vars(x).items()]
-    if isinstance(x, dict):
-        return [*x.items()]
-    return enumerate(x) if isinstance(x, (list, tuple)) else ()
-
-
 def _defines_entries(x: object) -> bool:
     """Return whether `x` is a module that overrides `entries`."""
     return isinstance(x, Module) and type(x).entries is not Module.entries
 
 
-def _is_entry(x: object) -> bool:
-    """Return whether `x` is a parameter, or a list of nothing but parameters and such lists."""
-    if isinstance(x, (list, tuple)):
+def _is_entry(x: Any) -> bool:
+    """Return whether `x` is a parameter, or a sequence or array of nothing but parameters and such sequences."""
+    if isinstance(x, (list, tuple, deque)):
         return bool(x) and all(map(_is_entry, x))
+    if _is_array(x):
+        return bool(x.size) and x.dtype == object and all(map(_is_entry, x.reshape(-1).tolist()))
     return isinstance(x, Value) and x.op is None
 
 

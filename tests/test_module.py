@@ -1,6 +1,7 @@
 """Models are described, saved and loaded to the bit. A file that does not fit changes nothing."""
 
 import copy
+import inspect
 import json
 import math
 import os
@@ -9,14 +10,20 @@ import random
 import re
 import stat
 import sys
+from collections import UserDict, UserList, deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from micrograd_cn import Op, Value, define
+from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
+from micrograd_cn.optim import SGD
 
 
 def data(model):
@@ -248,6 +255,89 @@ def test_a_new_file_has_the_usual_permissions(tmp_path):
     assert stat.S_IMODE((tmp_path / "model.json").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o777])
+def test_saving_over_a_file_keeps_its_permissions(mode, tmp_path):
+    path = tmp_path / "model.json"
+    path.touch()
+    path.chmod(mode)
+    Neuron(1).save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_what_is_written_is_never_readable_by_more_people_than_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.json"
+    path.touch()
+    path.chmod(0o600)
+    dump, modes = json.dump, []
+
+    def look(state, file, **options):
+        modes.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+        dump(state, file, **options)
+
+    monkeypatch.setattr(json, "dump", look)
+    Neuron(1).save(path)
+    assert modes == [0o600]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_saving_over_a_file_keeps_its_owner_and_group(tmp_path):
+    path = tmp_path / "model.json"
+    path.touch()
+    os.chown(path, 1234, 2345)
+    path.chmod(0o640)
+    Neuron(1).save(path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o640)
+
+
+def test_an_owner_that_cannot_be_set_is_left_out(tmp_path, monkeypatch):
+    path = tmp_path / "model.json"
+    path.touch()
+    real = os.fstat
+
+    def another_owner(file):
+        found = [*real(file)]
+        found[4] += 1
+        return os.stat_result(found)
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fstat", another_owner)
+    monkeypatch.setattr(os, "fchown", refused)
+    Neuron(1, init="zeros").save(path)
+    assert json.loads(path.read_text()) == {"weight": [0.0], "bias": 0.0}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link"])
+def test_saving_over_what_is_no_regular_file_is_refused(kind, tmp_path):
+    path = tmp_path / "model.json"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path(os.devnull)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path = tmp_path / "pipe"
+        if kind == "link":
+            path = tmp_path / "link"
+            path.symlink_to("pipe")
+    before = path.stat()
+    with pytest.raises(OSError, match=r"is no regular file, and saving would replace it; save to another path"):
+        Neuron(1).save(path)
+    assert stat.S_IFMT(path.stat().st_mode) == stat.S_IFMT(before.st_mode)
+
+
+def test_an_entry_that_is_in_a_file_twice_is_refused(tmp_path):
+    path = tmp_path / "model.json"
+    path.write_text('{"weight": [1.0], "bias": 1.0, "bias": 2.0}')
+    model = Neuron(1, seed=0)
+    before = data(model)
+    with pytest.raises(ValueError, match=r"model.json is not a saved model, .*: 'bias' is there twice"):
+        model.load(path)
+    assert data(model) == before
+
+
 def test_saving_where_there_is_no_directory_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Neuron(1).save(tmp_path / "missing" / "model.json")
@@ -409,3 +499,154 @@ def test_rows_that_are_arrays_load_too():
     layer = Layer(2, 3)
     layer.load_state_dict({"weight": list(np.arange(6.0).reshape(3, 2)), "bias": (7, np.float32(8), np.array(9))})
     assert data(layer) == [0, 1, 7, 2, 3, 8, 4, 5, 9]
+
+
+# Where parameters are found.
+
+
+class Head:
+    def __init__(self, *held):
+        self.held = held
+
+
+@dataclass
+class Settings:
+    rate: Value
+    more: list[Value] = field(default_factory=list)
+
+
+class Slotted:
+    __slots__ = ("__private", "empty", "w")
+
+    def __init__(self, w):
+        self.w, self.__private = w, w
+
+
+class SlottedModule(Module):
+    __slots__ = ("w",)
+
+    def __init__(self, w, b):
+        self.b, self.w = b, w
+
+
+class Keeper(Module):
+    def __init__(self, held):
+        self.name, self.held = "text", held
+
+    def __call__(self, x):
+        return sum((p * x + p for p in self.parameters()), Value(0.0) * 0.0)
+
+
+def ring(w, v):
+    first, second = Head(w), Head(v)
+    first.other, second.other = second, first
+    return first
+
+
+KEPT = [
+    (lambda w, v: np.array([w, v]), ["held.0", "held.1"], {"held": [1.0, 2.0]}),
+    (lambda w, v: np.array([[w, 3.0], [None, v]]), ["held.0.0", "held.1.1"], {"held.0.0": 1.0, "held.1.1": 2.0}),
+    (lambda w, v: [np.array([[w], [v]])], ["held.0.0.0", "held.0.1.0"], {"held": [[[1.0], [2.0]]]}),
+    (lambda w, v: (np.array(w), v), ["held.0.0", "held.1"], {"held": (1.0, 2.0)}),
+    (lambda w, v: deque([w, v]), ["held.0", "held.1"], {"held": [1.0, 2.0]}),
+    (lambda w, v: MappingProxyType({"a": w, "b": (v,)}), ["held.a", "held.b.0"], {"held.a": 1.0, "held.b": (2.0,)}),
+    (lambda w, v: UserDict(a=w, b=v), ["held.data.a", "held.data.b"], {"held.data.a": 1.0, "held.data.b": 2.0}),
+    (lambda w, v: UserList([w, v]), ["held.data.0", "held.data.1"], {"held.data": [1.0, 2.0]}),
+    (lambda w, v: SimpleNamespace(a=w, b=v), ["held.a", "held.b"], {"held.a": 1.0, "held.b": 2.0}),
+    (lambda w, v: Head(w, [v]), ["held.held.0", "held.held.1.0"], {"held.held": (1.0, [2.0])}),
+    (lambda w, v: Settings(w, [v]), ["held.rate", "held.more.0"], {"held.rate": 1.0, "held.more": [2.0]}),
+    (lambda w, v: (Slotted(w), v), ["held.0._Slotted__private", "held.1"], None),
+    (lambda w, v: SlottedModule(w, v), ["held.w", "held.b"], {"held.w": 1.0, "held.b": 2.0}),
+    (ring, ["held.held.0", "held.other.held.0"], {"held.held": (1.0,), "held.other.held": (2.0,)}),
+    (lambda w, v: [w, v, {w}, frozenset([v])], ["held.0", "held.1"], {"held.0": 1.0, "held.1": 2.0}),
+    (lambda w, v: [w, v, SGD([w, v]), compile_function(lambda x: w * x)], ["held.0", "held.1"], None),
+    (lambda w, v: Head(w, v, open, Head, str.join, re, np.random.default_rng(), np.arange(3)), None, None),
+]
+
+
+@pytest.mark.parametrize(("holder", "paths", "state"), KEPT)
+def test_parameters_are_found_trained_and_saved_wherever_they_are(holder, paths, state, tmp_path):
+    w, v = Value(1), Value(2)
+    model = Keeper(holder(w, v))
+    assert paths in (None, [path for path, _ in model.named_parameters()])
+    assert state is None or model.state_dict() == state
+    assert model.parameters() == [w, v]
+    assert repr(model).startswith("Keeper(), 2 parameters")
+    model(3.0).backward()
+    assert (w.grad, v.grad) == (4.0, 4.0)
+    model.zero_grad()
+    assert (w.grad, v.grad) == (0.0, 0.0)
+    model.save(tmp_path / "model.json")
+    w.data = v.data = 7.0
+    model.load(tmp_path / "model.json")
+    assert (w.data, v.data) == (1.0, 2.0)
+    program = compile_function(model)
+    program.fit([(1.0,)], SGD(model.parameters(), lr=0.1), epochs=1)
+    assert (w.data, v.data) == pytest.approx((0.8, 1.8))
+    w.requires_grad = False
+    program.fit([(1.0,)], SGD(model.parameters(), lr=0.1), epochs=1)
+    assert (w.data, v.data) == pytest.approx((0.8, 1.6))
+
+
+@pytest.mark.parametrize(
+    "held", [lambda w: {w}, lambda w: frozenset([1, (2, w)]), lambda w: {Neuron(1)}, lambda w: [{w}]]
+)
+def test_parameters_in_a_set_alone_are_refused(held):
+    model = Keeper(held(Value(1)))
+    for use in (Module.parameters, Module.zero_grad, Module.state_dict, repr, lambda model: model.load_state_dict({})):
+        with pytest.raises(TypeError, match=r"^Keeper\.held(\.0)? is a set with parameters.*keep them in a list"):
+            use(model)
+
+
+def test_a_set_without_parameters_is_no_matter():
+    assert Keeper({1, "a", (2, 3)}).parameters() == []
+
+
+class Forward(Module):
+    def __init__(self):
+        self.w = Value(2)
+
+    def forward(self, x, scale=1.0):
+        """Return w x."""
+        return self.w * x * scale
+
+
+def test_a_model_with_forward_is_called_as_in_pytorch():
+    model = Forward()
+    assert (model(3.0).data, model(3.0, scale=2.0).data) == (6.0, 12.0)
+    assert str(inspect.signature(model)) == "(x, scale=1.0)"
+    assert compile_function(model)(3.0) == 6.0
+    model.forward = lambda x: x * 10.0
+    assert model(Value(1)).data == 10.0
+
+
+def test_the_forward_of_a_subclass_runs_unless_the_user_has_written_a_call():
+    class Double(Forward):
+        def forward(self, x):
+            return super().forward(x) * 2.0
+
+    class Network(MLP):
+        def forward(self, x):
+            return 5.0 * MLP.__call__(self, x)
+
+    class Own(Module):
+        def __call__(self, x):
+            return self.forward(x) + 1.0
+
+    class Template(Own):
+        def forward(self, x):
+            return x * 2.0
+
+    class Mixed(Template, Forward):
+        pass
+
+    assert Double()(3.0).data == 12.0
+    network = Network(2, [1], seed=0)
+    assert network([1.0, 2.0]).data == 5.0 * MLP(2, [1], seed=0)([1.0, 2.0]).data
+    assert Template()(3.0) == 7.0
+    assert Mixed()(3.0) == 7.0
+
+
+def test_a_model_that_cannot_be_called_says_what_to_define():
+    with pytest.raises(TypeError, match=r"^Block cannot be called: define __call__\(self, x\) or forward\(self, x\)"):
+        Block()(1.0)
