@@ -1,49 +1,56 @@
-"""Compile a function, or a recorded graph, to machine code: one sample is recorded, all samples run (needs llvmlite).
+"""Compile a function, or a recorded graph, to machine code. This needs llvmlite.
 
-The way of a function through the folders and modules here, each of which is one idea:
+A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. On its way,
+a function passes through these folders and modules:
 
-    function       records the function: a graph of `Value`s for each argument structure and branch, and guards
-    program        `Runnable`: what a recorded graph can do, which is forward, backward, fit, check, source
-    derivatives    `Program`: a `Runnable` with gradient, Jacobian and Hessian, each of which is a program too
+    function       records the function as a graph of `Value`s, once for each argument structure and each branch
+    program        defines `Runnable`, a recorded graph that can do forward, backward, fit, check and source
+    derivatives    defines `Program`, a `Runnable` with a gradient, a Jacobian and a Hessian, which are programs too
     instructions   lowers the graph, and its gradient, to instructions, without duplicates
-    loops          finds loops among the instructions, orders everything in stages, gives values places in memory
-    tables         prints the stages as tables for kernels that all programs share: threaded code, ready at once
-    native         prints straight lines as native code of one program, once it has run long enough
+    loops          finds loops among the instructions, orders the stages, and gives values places in memory
+    tables         prints stages as tables for kernels that all programs share: threaded code, which is ready at once
+    native         prints straight lines as native code of one program, once the program has run long enough
     llvm           writes LLVM text for `tables` and `native`, and compiles it
-    runtime        runs a program: code, buffers, and the drivers that loop over rows, batches and epochs
-    training       `fit`: a compiled loop of steps, and which program computes each sample of a batch
+    runtime        runs a program: it has the code, the buffers, and the drivers
+    training       implements `fit`: a compiled loop of steps, and the choice of the program for each sample of a batch
     data           reads samples and parameters into flat arrays of doubles, and returns results
     threads        runs tasks in parallel
-    c, python      print for others: the same loops as a C file, the graph as a Python function of arrays
+    c, python      print text for use elsewhere: the same loops as a C file, the graph as a Python function of arrays
 
 Each word has one meaning in this package:
 
-    sample     the arguments of one call; its numbers, flat, are a row
-    bucket     samples with the same argument structure, as rows
-    recording  the graph of one call, with guards for the comparisons of values that it made
-    program    a recorded graph, compiled
-    phase      when an instruction is computed: once a batch, once a row, or after all rows of a batch
-    stage      a part of a phase: a straight line, a map, long sums, or gathers
-    map        instructions of one opcode, computed as vectors
-    lane       the position of a row in vectors; a block has a row in each lane, a panel consists of blocks
-    total      a sum over the rows of a batch, from which gradients of parameters are computed
-    kernel     a machine-code function that all programs share; a table tells it where its operands are
-    driver     a kernel that loops over rows, batches or epochs
-    tier       threaded code or native code
+    sample         the arguments of one call
+    row            the numbers in the arguments of one sample, or what a program computes from them
+    bucket         samples with the same argument structure, as rows
+    recording      the graph of one call, with a guard for each comparison of values that the call made
+    guard          a comparison that must have its recorded outcome for each sample that the recording is used for
+    program        a recorded graph, compiled
+    phase          when an instruction is computed: once for a batch, once for each row, or after all rows of a batch
+    straight line  instructions that are computed one after the other, without a loop
+    map            instructions of one opcode, which a loop computes as vectors
+    stage          a part of a phase: a straight line, a map, long sums, or gathers
+    lane           the position of a row in vectors that hold the values of several rows
+    block          memory for as many rows as there are lanes: a vector for each value that depends on the row
+    panel          several blocks, each stage of which is computed before the next stage
+    total          a sum over the rows of a batch, from which gradients of parameters are computed
+    kernel         a machine-code function that all programs share; a table tells it where its operands are
+    driver         a kernel that loops over rows, batches or epochs
+    tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make
 
-To follow a multiplication: `instructions.lowering.Lowering` makes it an instruction, by `CodeBuilder.apply` and
-`Code.emit`; as a term of a sum it is one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects long sums, and
-those with the same right factors are a matrix times a vector. `loops.vectorizer.Vectorizer` collects instructions of
-one opcode into maps, which are best if their operands have constant strides. `loops.plan.Plan` makes stages of these,
-with places from `loops.places.Places`. `tables.tables.Tables` prints them for the kernels in `tables.sums` and
-`tables.maps`; `tables.threaded` or `native` prints the straight lines between them. Both write machine code by
-`llvm.lanes.Lanes`, whose methods for it are `apply` and `multiply_add`. `runtime.executable.CompiledGraph` chooses the
+A multiplication, for example, takes this way. `instructions.lowering.Lowering` makes it an instruction, by
+`CodeBuilder.apply` and `Code.emit`. If it is a term of a sum, it becomes one of the pairs of `Code.dot` instead.
+`loops.schedule.Schedule` collects long sums, and those with the same right factors are computed as a matrix times a
+vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their operands
+have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight lines, with places from
+`loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
+`tables.maps`, and `tables.threaded` or `native` prints the straight lines between them. All of these write machine code
+with `llvm.lanes.Lanes`, which multiplies in `apply` and `multiply_add`. `runtime.executable.CompiledGraph` chooses the
 tier.
 
-A printer for another language begins in `program.Runnable.source`, as `c.file.source` does, and prints the maps of a
+A printer for another language is called in `program.Runnable.source`, as `c.file.source` is, and prints the loops of a
 schedule as `c.loops.Loops` does.
 
-A compiled sum is added up term by term, so it may overflow on the way to a finite result; `check` tells.
+A compiled sum is added up term by term, so it may overflow on the way to a finite result. `check` finds such a sum.
 """
 
 from .derivatives import CompiledDerivative, Program, Structure

@@ -1,4 +1,4 @@
-"""The gradient, Jacobian and Hessian of a program: each is a program that computes the entries that can be nonzero."""
+"""Derive the gradient, Jacobian and Hessian of a program: programs that compute the entries that can be nonzero."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _derive_lock = ForkSafeLock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
-    """The row and column numbers of a matrix's entries, in the form that IPOPT's callbacks and scipy.sparse take.
+    """The row and column indices of a matrix's entries, in the form that IPOPT's callbacks and scipy.sparse take.
 
     Attributes:
-        shape: the number of rows and of columns.
-        constant: for each entry, whether it is the same for all numbers.
-        entries: the number of entries.
+        shape: the count of rows and that of columns.
+        constant: for each entry, whether it is the same whatever numbers the inputs and parameters have.
+        entries: the count of entries.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
     >>> rows, columns
@@ -41,7 +41,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     def __new__(
         cls, rows: Iterable[int], columns: Iterable[int], shape: tuple[int, int], constant: Iterable[bool]
     ) -> Self:
-        """Return the pair of row numbers and column numbers."""
+        """Return the pair of row indices and column indices."""
         self = super().__new__(cls, (tuple(rows), tuple(columns)))
         self.shape, self.constant = shape, tuple(constant)
         self.entries = len(self.constant)
@@ -52,12 +52,16 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
 
 class CompiledDerivative:
-    """A derivative of a program: the structure of its entries, and the program that computes them.
+    """A derivative of a program: where its entries are in the matrix, and the program that computes them.
+
+    Args:
+        entries: the entries, as graphs or numbers.
+        of: the program that was differentiated.
 
     Attributes:
-        structure: the row and column numbers of the entries.
+        structure: the row and column indices of the entries.
         program: computes all entries, constants too, from rows of the original program; None if all entries are
-            constants, or there are none.
+            constants, or there are no entries.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, y = Value(1), Value(2)
@@ -75,7 +79,7 @@ class CompiledDerivative:
         self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return the entries for n rows, one row after the other; the rows' numbers are flat in `data`."""
+        """Return the entries for n rows, one row after the other. The rows' numbers are in `data` in this way, too."""
         if not self.program or not n:
             return self._constants * n
         if n == 1 == threads:
@@ -101,13 +105,13 @@ class CompiledDerivative:
 
 
 class Program(Runnable):
-    """A compiled graph: what a `Runnable` does, and derivatives, which are compiled when they are first needed.
+    """A compiled graph that can do what a `Runnable` can, and has derivatives, compiled when they are first needed.
 
     Several threads may run it at the same time. Its parameters are the leaves that are neither inputs nor constants.
 
     Attributes:
-        siblings: all programs of the same compiled function. The derivative with respect to a parameter that only
-            another one of them has is 0.
+        siblings: all programs of the same compiled function; empty for a program of a graph. The derivative with
+            respect to a parameter that only a sibling has is 0.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -132,14 +136,14 @@ class Program(Runnable):
 
         Args:
             rows: as for `forward`.
-            wrt: the variables of the derivative: "inputs", "parameters", or some of either.
+            wrt: the variables to differentiate with respect to: "inputs", "parameters", or a list of some of either.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
             ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
-                neither an input nor a parameter, or something twice.
+                neither an input nor a parameter, or contains something twice.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
@@ -215,10 +219,10 @@ class Program(Runnable):
         return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
-        """Return the row and column numbers of the Jacobian's entries that can be nonzero.
+        """Return the row and column indices of the Jacobian's entries that can be nonzero.
 
-        `micrograd_cn.derivatives.elements.Elements` says which entries are known to be zero. Arguments and errors are
-        those of `derivative`.
+        `micrograd_cn.derivatives.finite_field` says which entries are known to be zero. Arguments and errors are those
+        of `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -229,7 +233,7 @@ class Program(Runnable):
         return self.derivative("jacobian", wrt).structure
 
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
-        """Return the row and column numbers of the second derivatives that can be nonzero.
+        """Return the row and column indices of the second derivatives that can be nonzero.
 
         Arguments and errors are those of `derivative`.
 
@@ -246,11 +250,11 @@ class Program(Runnable):
         Args:
             kind: "gradient", "jacobian" or "hessian".
             wrt: as for `gradient`.
-            lower: for a Hessian, whether to take the lower triangle alone.
+            lower: for a Hessian, whether to compute the lower triangle alone, with the diagonal.
 
         Raises:
             TypeError: as for `gradient`.
-            ValueError: as for `gradient`; or `kind` is another one.
+            ValueError: as for `gradient`, but a Jacobian may have several outputs; or `kind` is none of the three.
             RuntimeError: as for `gradient`.
 
         >>> from micrograd_cn.compiler import compile

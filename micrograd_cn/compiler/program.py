@@ -1,4 +1,4 @@
-"""A recorded graph as a program: forward, backward, training, checks, and its text in other languages."""
+"""Define `Runnable`, a recorded graph that computes, trains, checks itself, and is printed in other languages."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from .training.state import parameter_layout
 class Mismatch(AssertionError):
     """A compiled graph and the Python function that was recorded give different results.
 
-    The function branches on a value, or has changed since. A function that chooses with `where` agrees with its graph
-    everywhere:
+    The function branches on a value, or has changed since it was recorded. A function that chooses with `where` agrees
+    with its graph everywhere:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile
@@ -45,13 +45,19 @@ class Mismatch(AssertionError):
 
 
 class Runnable:
-    """What a compiled `Program` does beside derivatives.
+    """A compiled graph, with all that a `Program` can do except derivatives.
+
+    Args:
+        output: the node to compute, or a list of nodes.
+        inputs: the leaves that a row has numbers for, in the order of these numbers.
+        parameters: leaves that are the first parameters, whether the graph uses them or not.
 
     Attributes:
         outputs: the nodes that are computed.
-        inputs: the leaves that a row has numbers for, in order.
+        inputs: the leaves that a row has numbers for, in the order of these numbers.
+        compiled: the graph with its code.
         parameters: the leaves that are neither inputs nor constants.
-        row: computes the outputs of one row, which is an array of doubles, at little cost.
+        row: a function from the numbers of one row to its outputs. Both are arrays of doubles, so a call costs little.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, w = Value(2), Value(3)
@@ -73,7 +79,7 @@ class Runnable:
         self.row = RowRunner(self.compiled)
 
     def __call__(self, *row: Any) -> Any:
-        """Return the output of the row whose numbers are the arguments; see `forward`."""
+        """Return the output of one row, whose numbers are the arguments; see `forward`."""
         return self.forward([row])[0]
 
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
@@ -85,13 +91,13 @@ class Runnable:
             rows: a sequence of rows with a number for each input; or a buffer of numbers in two dimensions, such as a
                 numpy array. A buffer of doubles is read in place, and others are copied.
             threads: how many threads compute. The results do not depend on it.
-            out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. Often a list
-                of floats takes longer to make than its numbers to compute.
+            out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. Without it, a
+                list of floats is made, which often takes longer than the computation.
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
-            ValueError: a row has not a number for each input, `threads` is less than 1, or `out` has not a double for
-                each output of each row.
+            ValueError: a row does not have one number for each input, `threads` is less than 1, or `out` does not have
+                one double for each output of each row.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array
@@ -107,8 +113,8 @@ class Runnable:
     def computed(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
         """Return the outputs of n rows as `forward` does.
 
-        `data` has the numbers of all rows, flat. `numpy` is that module if the result is to be an array, otherwise
-        None.
+        `data` has the numbers of all rows, one row after the other. `threads` and `out` are as for `forward`. `numpy`
+        is the module numpy if the result is to be an array of numpy, otherwise None.
         """
         width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
@@ -133,13 +139,14 @@ class Runnable:
         return outputs
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments that computes the outputs of the same rows again and again.
+        """Return a function without arguments that computes the outputs of the rows in one buffer at each call.
 
-        The function costs hardly any time of its own. It is for loops that need one value at a time, such as those of
-        an optimiser or a controller. Each call reads the numbers that `rows` has then, and the parameters' data, and
-        writes to `out`. Neither buffer can be resized as long as the function exists. The fastest code is compiled at
-        once; `forward` compiles it after a while. Only one thread at a time may call the function. Calls of more than a
-        few microseconds release the GIL. It does not look for anomalies.
+        A call takes hardly longer than the computation. The function is for loops that need one value at a time, such
+        as those of an optimiser or a controller. Each call reads the numbers that `rows` has then, and the parameters'
+        data, writes to `out`, and returns it. Neither buffer can be resized as long as the function exists. The fastest
+        code is compiled at once, while `forward` compiles it only after it has run for some time. Only one thread at a
+        time may call the function. Calls of more than a few microseconds release the GIL. `detect_anomaly()` does not
+        affect the calls.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
@@ -147,7 +154,7 @@ class Runnable:
 
         Raises:
             TypeError: as for `forward`; or `rows` is not a writable, contiguous buffer of doubles.
-            ValueError: as for `forward`; or there are no rows, or `out` overlaps them.
+            ValueError: as for `forward`; or there are no rows, or `out` overlaps `rows` in memory.
 
         >>> from array import array
         >>> from micrograd_cn.compiler import compile
@@ -197,15 +204,15 @@ class Runnable:
 
         Args:
             data: the numbers of all rows.
-            index: the numbers of the rows to compute.
+            index: the indices of the rows to compute.
             threads: how many threads compute.
             out: a buffer of doubles.
-            parameters: the address of the parameters while they are trained; 0 for the data of the `Value`s.
-            collect: called with the first row and the number of rows of each part that is done; see
-                `Executable.forward`.
+            parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
+                of the `Value`s.
+            collect: called for each part of the rows that is done; see `Executable.forward`.
 
         Returns:
-            what `collect` has returned for each part.
+            what `collect` has returned for each part, in the order of the rows.
         """
         to = writable_address(out, len(index) * len(self.outputs))
         if not index:
@@ -227,7 +234,7 @@ class Runnable:
 
         Raises:
             TypeError: as for `forward`.
-            ValueError: as for `forward`; or there are no rows, or several outputs.
+            ValueError: as for `forward`; or there are no rows, or the program has several outputs.
             RuntimeError: the output is a constant.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
@@ -238,7 +245,10 @@ class Runnable:
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
-        """Return the mean output over the rows in `index`, and its derivatives with respect to the parameters."""
+        """Return the mean output over some rows, and its derivatives with respect to the parameters.
+
+        `data` has the numbers of all rows, and `index` has the indices of those to compute.
+        """
         self.detect_anomaly(data, index, backward=True)
         executable = self.compiled.select_tier("gradient", len(index))
         first = self.compiled.padded_parameters
@@ -274,43 +284,45 @@ class Runnable:
 
         Args:
             rows: as for `forward`.
-            optimizer: an optimiser of `optim`, or another one whose `update` is written in the table's operations. Its
-                options except the learning rate are those at the time of the call.
+            optimizer: an optimiser of `optim`, or another one whose `update` is written in the table's operations. All
+                its options but the learning rate keep the values that they have at the time of the call.
             epochs: how many times all rows are used.
             batch_size: how many rows a step uses; None for all. The last batch of an epoch may be smaller.
-            shuffle: a `random.Random`, whose `shuffle` is called with the list of row numbers before each epoch.
-            schedule: a function from the number of a step, which is `optimizer.steps` before it, to the learning rate,
-                such as `cosine_lr(0.1, steps)` of `optim`. It is called once for each step, in order, some steps ahead.
-                The optimiser keeps the learning rate of the last step. Without a schedule it does not change.
+            shuffle: a `random.Random`, whose method `shuffle` is called with the list of row indices before each epoch.
+            schedule: a function from the index of a step, which is `optimizer.steps` before the step, to the learning
+                rate, such as `cosine_lr(0.1, steps)` of `optim`. It is called once for each step, in order, some steps
+                ahead. Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning
+                rate does not change.
             threads: as for `backward`; worthwhile if a step takes some hundred microseconds.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
-                second with the losses of the steps since its last call. Parameters get their new data only when `fit`
-                ends, and before `callback` is called.
-            each_step: whether to return the loss of each batch before its step, instead of the mean of each epoch.
-            clip_grad_norm: the largest norm of the gradients of the optimiser's parameters. Before each step they are
-                scaled as `optim.clip_grad_norm(optimizer.parameters, clip_grad_norm)` scales them, with the norm
-                rounded a little differently.
-            callback: a function that is called after each epoch with the number of the epoch, counted from 0, its mean
-                loss and, if there is `validation`, the validation loss. Parameters and optimiser have their new numbers
-                then, and may be changed. If it returns True or raises StopIteration, training ends.
-            validation: rows, as for `forward`. After each epoch their mean loss is computed with the new parameters.
-                The list that is returned has these losses as its attribute `validation`.
-            patience: training ends after so many epochs in a row whose validation loss is not smaller than all before
-                (not larger, if the optimiser maximizes). However `fit` ends, the parameters are then those of the best
-                epoch, whose number is the attribute `best_epoch` of the returned list; see `optim.EarlyStopping`. The
-                optimiser's state is that of the last step.
+                second with the losses of the steps since its last call. The parameters do not have their new data then:
+                they get it only when `fit` ends, and before each call of `callback`.
+            each_step: whether to return the loss of every batch instead of the mean of each epoch. Each loss is
+                computed before the step.
+            clip_grad_norm: the largest norm that the gradients of the optimiser's parameters may have. Before each step
+                the gradients are scaled as by `optim.clip_grad_norm(optimizer.parameters, clip_grad_norm)`, except that
+                the norm is rounded a little differently. None clips nothing.
+            callback: a function that is called after each epoch with the index of the epoch, counted from 0, its mean
+                loss and, if there is `validation`, the validation loss. Parameters and optimiser have their new values
+                then, and the function may change them. If it returns True or raises StopIteration, training ends.
+            validation: rows, as for `forward`. After each epoch the mean loss of these rows is computed with the new
+                parameters. The returned list has these losses in its attribute `validation`.
+            patience: training ends after this many epochs in a row without a new best validation loss, which is the
+                smallest so far, or the largest if the optimiser maximizes. However `fit` ends, the parameters then have
+                the values of the best epoch, and the attribute `best_epoch` of the returned list is its index; see
+                `optim.EarlyStopping`. The optimiser's state is that of the last step.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
                 something that is not a number, `progress` is neither a bool nor a function, or `callback` is not a
-                function or returns something else than a bool or None.
+                function or returns something other than a bool or None.
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
-                `patience` is given without `validation`; the optimiser has an input as a parameter, or what was a
-                constant when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number
-                that is negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two
-                cases the message names the step, and the steps before it are taken.
-            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. The steps before are
-                taken.
+                `patience` is given without `validation`; a parameter of the optimiser is an input, or was a constant
+                when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number that is
+                negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
+                message names the step, and the steps before it have been taken.
+            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. The steps before have
+                been taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -341,7 +353,7 @@ class Runnable:
         return TrainingRun([bucket], dispatcher, options, validate).fit()
 
     def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
-        """Return a function that computes the mean output of n rows."""
+        """Return a function that computes the mean output of the n rows whose numbers are in `data`."""
         return lambda: sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
@@ -349,14 +361,14 @@ class Runnable:
 
         Args:
             rows: as for `forward`; a few are enough.
-            f: takes a row's numbers as `Value` arguments, and returns the output: a `Value`, a number, or a list of
-                these.
+            f: a function that takes the numbers of a row as `Value` arguments, and returns the output: a `Value`, a
+                number, or a list of these.
             rtol: the relative tolerance.
             atol: the absolute tolerance.
 
         Raises:
-            Mismatch: an AssertionError: the outputs differ in a row, which the message names. The function branches on
-                a value, where the graph has the recorded branch alone.
+            Mismatch: an AssertionError: the outputs differ in a row, which the message names. Usually the function
+                branches on a value, while the graph has only the recorded branch.
             IndexError: in a row, which the message names, `take` has an index beyond its operands; the graph gives nan
                 there.
             ValueError: as for `forward`; or there are no rows.
@@ -379,11 +391,11 @@ class Runnable:
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
     ) -> None:
-        """Compare the outputs for some rows with those of the function, and call row i "{name} {i}" in messages.
+        """Compare the outputs for some rows with those of the function; messages call row i "{name} {i}".
 
         Args:
             name: what messages call a row, such as "row" or "sample".
-            rows: the numbers of each row, by the number that messages give it.
+            rows: a dict from the index by which messages call a row to the numbers of the row.
             f, rtol, atol: as for `check`.
 
         Raises:
@@ -420,18 +432,19 @@ class Runnable:
 
         "python" is a function `f(xp, parameters, inputs)` without branches. `xp` is `math`, numpy, jax.numpy or torch,
         and `inputs` has a number or an array for each input. With names, `parameters` is a dict, as `array_function`
-        says. Without names it is a list in the order of `.parameters`, which is not the order of a model's. With torch,
-        all parameters or all inputs must be tensors. With `math`, points outside the domain of Python's functions raise
-        as in Python (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)); so do plain numbers
-        among the parameters with the other modules, whose arrays give nan and inf there.
+        says. Without names it is a list in the order of `.parameters`, which may differ from that of
+        `model.parameters()`. With torch, all parameters or all inputs must be tensors. With `math`, points outside the
+        domain of Python's functions raise as in Python (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number
+        ((-8)**(1/3)). With the other modules, plain numbers among the parameters do so too, while arrays give nan and
+        inf there.
 
         "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
         function for the mean over some rows and its gradient. It needs `math.h` alone, allocates no memory and keeps no
         state. The comment at its top shows how to call it. Special values are those of the table. At ordinary points,
         the value and the partial derivatives of an operation are within 4 ulps of the engine's. With "float" they are
-        within 8 ulps of a float; those of `erf`, `erfc` and `gelu` within 32, since a factor of theirs is the
-        exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp` and the slopes of `silu`
-        and `gelu`, these are ulps of the largest term.
+        within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of their derivatives
+        is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp` and the slopes of
+        `silu` and `gelu`, ulps are those of the largest term.
 
         Args:
             language: "llvm", "python" or "c".
@@ -441,15 +454,16 @@ class Runnable:
             name: the prefix of a C file's functions and macros.
             precision: the type of a C file's numbers, "double" or "float".
             weights: whether parameters are "passed" to a C file's functions, or "embedded" as constants with the data
-                that they have now. A file with embedded parameters computes the outputs alone.
-            optimizer: an optimiser whose training step a C file has too, with the options that it has now.
+                that they have now. A file with embedded parameters computes outputs, but no gradient.
+            optimizer: an optimiser. The C file then has a function for its training step too, with the options that it
+                has now.
 
         Raises:
             TypeError: a user-defined operation has a machine form, but is not written in the table's operations;
                 something named in `parameters` is not a `Value`; or the optimiser cannot be compiled, as for `fit`.
             ValueError: there is no such language; "python" cannot express what `detach()` or `no_grad()` made of a
-                value while a function was recorded; `parameters` are named for "llvm", or a parameter that the program
-                reads has no name, or two; or an option is for "c" alone, or has a value that "c" does not know.
+                value while a function was recorded; `parameters` are given for "llvm"; a parameter that the program
+                reads has no name or two names; or an option is only for "c", or has a value that "c" does not know.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -503,14 +517,14 @@ class Runnable:
     def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:
         """Return the graph as a Python function of arrays, for jax.jit, jax.vmap, jax.grad and the like.
 
-        Its text is `source("python", parameters)`. It takes the parameters as a dict with the structure of the model's
-        `state_dict()`, of numbers or arrays, in any order. What jax.grad returns, and what an optimiser makes of it,
-        has the same structure, and `load_state_dict` takes it back. What was a constant while recording
-        (`requires_grad` is False) keeps its number. Names that the graph does not use are not read, and an entry of
-        another shape is an error when it is unpacked.
+        The text of the function is `source("python", parameters)`. It takes the parameters as a dict with the structure
+        of the model's `state_dict()`, of numbers or arrays, in any order. The gradient that jax.grad returns has the
+        same structure, and so have the parameters that an optimiser of jax returns, which `load_state_dict` can load. A
+        leaf that was a constant while the graph was recorded (`requires_grad` was False) keeps its number. Names that
+        the graph does not use are not read, and an entry of another shape raises an error when it is unpacked.
 
         Args:
-            parameters: a module, or a dict that gives a name to each of `.parameters`, or to nested lists of them.
+            parameters: a module; or a dict from names to the members of `.parameters`, or to nested lists of them.
 
         Raises:
             TypeError: as for `source`.
@@ -539,6 +553,8 @@ class Runnable:
     def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
         """Inside `detect_anomaly()`, let the engine compute some rows and check every node.
 
+        The arguments are those of `data.anomalies.detect_anomaly`.
+
         Raises:
             FloatingPointError: a value or a gradient is not finite.
         """
@@ -552,14 +568,14 @@ class Runnable:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
-        """Return the numbers of all rows, flat, and the number of rows."""
+        """Return the numbers of all rows, one row after the other, and the count of rows."""
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
         return read_rows(rows, len(self.inputs))
 
     @property
     def has_gradient(self) -> bool:
-        """Return whether the first output is not a constant."""
+        """Whether the first output depends on a leaf that requires a gradient."""
         return self.outputs[0].requires_grad
 
     def _check_gradient(self, name: str) -> None:
@@ -571,7 +587,7 @@ class Runnable:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return the numbers of all rows, and the number of rows, for a method that needs a gradient and some rows."""
+        """Return what `_read_rows` returns, after checking that there are rows and a gradient for the method `name`."""
         self._check_gradient(name)
         data, n = self._read_rows(rows)
         if not n:

@@ -1,1 +1,1 @@
-"""Compiled functions: recorded when they are called with arguments of a new structure, and for each branch."""
+"""Compile functions, which are recorded again for arguments of a new structure and for a new branch."""

@@ -1,8 +1,8 @@
-"""Record a function safely: guards for comparisons that may come out differently for another sample, and refusals.
+"""Record a function safely: guard its comparisons, and refuse what a program could not repeat for another sample.
 
 A program computes what the function did for the sample that was recorded. Wherever Python code could do something else
-for another sample, this module notices. A comparison becomes a guard, which the program checks for every sample. A
-number that is read out of a value is refused.
+for another sample, this module notices. A comparison becomes a guard, which is checked for every sample. Reading the
+number of a value raises an error, unless the value is a constant.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Guard(NamedTuple):
     """A comparison that was made while a function was recorded.
 
     Attributes:
-        node: is 1.0 if the comparison holds and 0.0 if not.
+        node: a node whose value is 1.0 if the comparison holds and 0.0 if not.
         held: whether it held for the recorded sample.
         location: the file and line of the comparison.
         text: the comparison, for messages.
@@ -64,10 +64,10 @@ class Guard(NamedTuple):
 
 
 class Traced(Value):
-    """A value that is computed while a function is recorded: it refuses to be read, compared with == or copied.
+    """A value that is computed while a function is recorded. It refuses to be read, compared with == or copied.
 
-    What would be read is the number of the recorded sample, which the program would use for all samples. A traced value
-    is a plain `Value` again once the function is recorded.
+    The number that would be read is that of the recorded sample, and the program would use it for all samples. Once the
+    function is recorded, its traced values become plain `Value`s.
     """
 
     __slots__ = ()
@@ -77,17 +77,17 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0) -> None:
-        """Refuse: it would leave the recorded sample's gradients."""
+        """Refuse to run, since the gradients that it leaves would be those of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
-        """Refuse to be a condition if the number varies."""
+        """Refuse to be a condition if the number varies from sample to sample."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to be compared with a number or an equal value; tell the hooks that two values differ."""
+        """Refuse to be compared with a number or with a value of the same number; report other comparisons to hooks."""
         if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
@@ -106,35 +106,38 @@ class Traced(Value):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """Refuse to have local derivatives read outside this package."""
+        """Refuse to give local derivatives to code outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse to have local derivatives read outside this package."""
+        """Refuse to give local derivatives to code outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
 
     @property
     def _backward(self) -> NoReturn:
-        """Refuse: it would leave the recorded sample's gradients."""
+        """Refuse to be read, since the gradients that a call leaves would be those of the recorded sample."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @_backward.setter
     def _backward(self, backward: object) -> None:
-        """Refuse to be given a function, which no program could call."""
+        """Refuse to be assigned, since no program could call the function."""
         self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
-        """Refuse to be a key outside this package if the number varies."""
+        """Refuse to be a key in code outside this package if the number varies from sample to sample."""
         if self._varies():
             self._refuse("a key", "take(xs, index), or where(equal(x, y), a, b)")
         return super().__hash__()
 
     def _varies(self) -> bool:
-        """Return whether the number varies from sample to sample. If this package asks, it means the node: no."""
+        """Return whether the number varies from sample to sample.
+
+        If code of this package asks, the answer is no, since such code compares and hashes nodes, not their numbers.
+        """
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
@@ -144,7 +147,7 @@ class Traced(Value):
 
 
 class TracedInput(Traced):
-    """A number of an argument while a function is recorded."""
+    """A value that stands for one number of an argument while a function is recorded."""
 
     __slots__ = ()
 
@@ -165,11 +168,11 @@ class TracedInput(Traced):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise TypeError, since a value's number is used in a way that no program can repeat.
+    """Raise TypeError, since the number of a value is used in a way that no program can repeat for another sample.
 
     Args:
         x: the value.
-        what: how it is used.
+        what: what the number is used as, such as "a condition".
         instead: what to write instead.
     """
     inputs = [leaf for leaf in (traverse(x)[1] or [x]) if isinstance(leaf, TracedInput)]
@@ -189,7 +192,7 @@ def _refuse_changed_flag(x: Value) -> NoReturn:
 
 
 def user_location() -> str:
-    """Return the file and line, outside this package, that are running."""
+    """Return the file and line of the innermost call in code outside this package."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
@@ -210,7 +213,7 @@ class RecordingHooks(Hooks):
     """Hooks that are called while a function is recorded; they collect guards and refuse what a program cannot repeat.
 
     Attributes:
-        guards: the comparisons that may have another outcome for other samples, once recording is over.
+        guards: once recording is over, the comparisons that may have another outcome for other samples.
     """
 
     def __init__(self) -> None:
@@ -223,7 +226,7 @@ class RecordingHooks(Hooks):
 
     @contextmanager
     def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
-        """Record a function of some inputs inside the `with` block."""
+        """Record a function inside the `with` block; `inputs` stand for the numbers of its arguments."""
         self._inputs = inputs
         try:
             with recording(), hooked(self), inline_compiled():
@@ -245,7 +248,11 @@ class RecordingHooks(Hooks):
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
     ) -> tuple[list[Value], list[Guard]]:
-        """Return outputs and guards in which leaves stand for captured values; see `capture`."""
+        """Return the outputs and the guards, in which leaves stand for captured values.
+
+        A captured value is a node that was computed before the function was called. `known` has the leaves of all
+        captured values so far, and new ones are added; see `capture`.
+        """
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
             return list(outputs), self.guards
@@ -254,24 +261,24 @@ class RecordingHooks(Hooks):
         return nodes[: len(outputs)], checks
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Keep a comparison, to be a guard."""
+        """Keep a comparison, which becomes a guard once recording is over."""
         self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
 
     def read(self, x: Value, how: str) -> None:
-        """Refuse to read a number that may be another one in the next call."""
+        """Refuse to give the number of a value that may have another number in the next call."""
         if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READ_INSTEAD)
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
-        """Refuse to set a value's data, which later calls of the program would not set."""
+        """Refuse to set the data of a value, since later calls run the program, which would not set it."""
         raise TypeError(
             f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
             "give it; set .data outside the function"
         )
 
     def detached(self, x: Value) -> Value | None:
-        """Return a node that copies the value and passes no gradient on, so a program detaches it for every sample."""
+        """Return a node that copies `x` and passes no gradient on, so a program detaches it for every sample."""
         if not x.requires_grad:
             self.made_constant((x,))
             return None
@@ -279,12 +286,12 @@ class RecordingHooks(Hooks):
             return record(DETACH, (x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
-        """Return the detached result of an operation inside `no_grad()`, so a program computes it for every sample."""
+        """Return the detached result of an operation inside `no_grad()`, so a program repeats it for every sample."""
         with recording():
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Refuse to make a constant of something that varies."""
+        """Refuse to make a constant of operands that vary from sample to sample."""
         for x in operands:
             if isinstance(x, Traced):
                 _refuse_changed_flag(x)
@@ -296,7 +303,7 @@ class RecordingHooks(Hooks):
         raise TypeError(f"{user_location()}: {op.refusal(len(operands))}")
 
     def new_node(self, kind: Any) -> Value:
-        """Return an empty `Traced` for a new node."""
+        """Return an empty `Traced`, which becomes the new node."""
         node = object.__new__(Traced)
         self._nodes.append(node)
         return node
@@ -315,6 +322,11 @@ def is_inlining() -> bool:
 class CompiledGuards:
     """The guards of a recorded function, as a program that computes them for rows.
 
+    Args:
+        guards: the guards.
+        inputs: the leaves that stand for the numbers of a row.
+        make: a function that makes a program of outputs and inputs.
+
     Attributes:
         program: the program; None if there are no guards.
         parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.
@@ -328,17 +340,18 @@ class CompiledGuards:
         self._expected = array("d", [float(guard.held) for guard in guards])
 
     def hold(self, numbers: Any) -> bool:
-        """Return whether all guards have their recorded outcome for a row."""
+        """Return whether all guards have their recorded outcome for the row with these numbers."""
         return self.program is None or self.program.row(numbers) == self._expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return the rows in which a guard has another outcome, each with the first such guard.
+        """Return the rows in which a guard does not have its recorded outcome, each with the first such guard.
 
         Args:
             data: the numbers of all rows.
-            index: the numbers of the rows to check.
+            index: the indices of the rows to check.
             threads: how many threads compute.
-            parameters: the address of the parameters while they are trained; 0 for the data of the `Value`s.
+            parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
+                of the `Value`s.
         """
         if self.program is None or not index:
             return {}

@@ -1,8 +1,8 @@
-"""`compile(f)`: a function is recorded when it is first called, and its program runs from then on.
+"""Define `compile`: a function is recorded when it is first called, and its program runs from then on.
 
-A `Recording` is the graph of one call, with guards for the comparisons that it made. A function has one for each
-structure of its arguments, and for each branch. Samples are dispatched to recordings by their structure, and by the
-guards.
+A `Recording` is the graph of one call, with a guard for each comparison that the call made. A function has a recording
+for each structure of its arguments, and for each branch. A sample is dispatched to the recording of its structure whose
+guards all hold.
 """
 
 from __future__ import annotations
@@ -83,49 +83,54 @@ def compile(  # noqa: A001 -- the field's name
 
     A function is recorded when it is called with arguments of a new structure, such as a list of another length. Its
     arguments may be any nesting of lists, tuples, dicts and arrays. While it is recorded, `Value`s are in the place of
-    their numbers. Other `Value`s that the function uses are parameters, and a program reads their data at each call.
-    Those that require no gradient at that time are constants, and keep the data that they have then.
+    the numbers in its arguments. Other `Value`s that the function uses are parameters, and a program reads their data
+    at each call. Those that require no gradient while the function is recorded are constants, and keep the data that
+    they have then.
 
     A program repeats for every sample what the function did for the recorded one:
 
-    - Every comparison of values is checked for every sample, since Python code may branch on it. Another outcome is an
-      error. With `branches`, the function is recorded again for it instead.
+    - Every comparison of values is checked for every sample, since Python code may branch on it. If it has another
+      outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again for such
+      a sample instead.
     - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
-    - To read the number of a value that is not a constant is an error, since it would be the same number for all
-      samples: by `x.data`, as a condition, or as a key. So is a `requires_grad` that changes while the function is
-      recorded, the result of another program, and what another thread computes of an argument.
+    - The number of a value that is not a constant cannot be read, by `x.data`, as a condition or as a key, since it
+      would be the same number for all samples: this raises an error. It is also an error if a `requires_grad` changes
+      while the function is recorded, if the function uses the result of another program, or if another thread computes
+      something from an argument.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
-    - Anything else that Python code does happens once, such as reading a random number, a list or a `grad`. Let `check`
-      compare the program with the function.
+    - Anything else that Python code does, such as drawing a random number or reading a list or a `grad`, happens only
+      while the function is recorded. `check` compares the program with the function.
 
-    Numbers are the eager engine's but for rounding:
+    Results are those of the eager engine, except for rounding:
 
     - A sum is added up term by term, not rounded once. In `dot` and in sums of gradients, products are not rounded
       before they are added, and gradients are added up in another order than in `backward()`. So a compiled sum may
-      overflow on the way to a finite result that the engine, which rounds once, gives; `check` tells.
-    - Functions of many rows at once are within as many units in the last place of the exact result as
-      `compiler.llvm.functions.ULPS` says, at most 4. Single rows use the functions of C's library, and those of many
-      rows where several calls of one function are computed together; x**2 is x * x.
+      overflow on the way to a finite result, which the engine gives since it rounds once. `check` finds such a sum.
+    - An elementary function of many rows at once has an error of at most 4 units in the last place;
+      `compiler.llvm.functions.ULPS` has the bound for each function. Code for single rows calls the functions of C's
+      library, unless several calls of one function are computed together as a vector. x**2 is computed as x * x.
     - If two numbers that are compared differ by such rounding alone, the comparison may have either outcome. The sample
-      then has the engine's branch or, once there is a program for it, the other one.
-    - Up to 2 rows are computed one at a time, with vectors along the operands of sums; more rows are computed side by
-      side. The results of sums of at least 8 products may differ between these, by at most n units in the last place of
-      the sum of the sizes of n products.
+      then takes the engine's branch or, once there is a program for the other branch, possibly that one.
+    - Up to 2 rows are computed one at a time, with vectors along the operands of sums, while more rows are computed
+      side by side. Between these two ways, a sum of n products may differ if n is at least 8, by at most n units in the
+      last place of the sum of the products' absolute values.
 
-    A program starts as threaded code, which takes about 85 us a node or less to make on a core of 2022. The first
-    program of a process takes about 20 ms more, and the first use of an operation up to 1 ms. Once threaded code has
-    run about as long as native code takes to make, or `fit` is going to run so long, native code takes its place, which
-    runs several times as fast. A graph so large that this would take more than a few seconds stays threaded. Both give
-    the same bits. A program needs memory for about 6 numbers a parameter, `fit` for twice as many and the optimiser's
-    state, and both for a panel of rows, about a megabyte.
+    A program starts as threaded code: tables for code that all programs share, which take at most about 85 us per node
+    to make on a core of 2022. The first program of a process takes about 20 ms more, and the first use of an operation
+    up to 1 ms. Native code, which is compiled for one program, runs several times as fast. It takes the place of
+    threaded code once that has run about as long as native code takes to make, or if `fit` is going to run so long. A
+    graph stays threaded if its native code would take more than a few seconds to make. Both give the same bits. A
+    program needs memory for about 6 numbers per parameter. `fit` needs twice as much, and memory for the optimiser's
+    state. Each of them needs about a megabyte more for the rows that are computed at a time.
 
     Args:
-        f: takes numbers, and returns a `Value` or a nesting of lists, tuples and dicts of `Value`s; or a recorded
-            `Value` or list of `Value`s, with `inputs`.
+        f: a function of numbers that returns a `Value`, or a nesting of lists, tuples and dicts of `Value`s; or, with
+            `inputs`, a recorded `Value` or a list of them.
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
-        static: the names of arguments that stay Python values. The function is recorded for each of their values.
+        static: the names of arguments that stay Python values. The function is recorded anew for each combination of
+            their values.
         branches: whether to record the function again for samples that take another branch.
 
     Returns:
@@ -165,15 +170,22 @@ def compile(  # noqa: A001 -- the field's name
 
 
 class Recording:
-    """A function recorded for one sample: its program, and guards that hold for the samples that it computes.
+    """A function recorded for one sample: a program, and the guards that hold for all samples that it computes.
+
+    Args:
+        name: the name of the function, for messages.
+        call: calls the function with a dict of its arguments.
+        treedef: the name and the treedef, which is the structure without its numbers, of each argument.
+        numbers: the numbers of the sample that is recorded.
+        captured: the leaves of captured values so far; see `capture`.
 
     Attributes:
-        outcomes: the comparisons in order: for each whether it held, where it is, and its text.
+        outcomes: for each guard, whether its comparison held, the file and line of the comparison, and its text.
         single: whether the function returned a number, not a nesting of lists and dicts.
-        output_count: how many numbers it returned.
-        rebuild: puts numbers into the structure that it returned.
-        program: computes the outputs.
-        guards: the guards, compiled.
+        output_count: how many numbers the function returned.
+        rebuild: a function that puts a list of numbers into the structure that the recorded function returned.
+        program: the program that computes the outputs; `compile` makes it.
+        guards: the compiled guards; `compile` makes them, too.
     """
 
     program: Program
@@ -208,20 +220,20 @@ class Recording:
         self.outcomes = [guard[1:] for guard in self._guards]
 
     def compile(self, make: Callable[..., Program]) -> None:
-        """Make the programs of the guards and of the outputs, with `make`."""
+        """Make the programs of the guards and of the outputs; `make` makes a program of outputs and inputs."""
         self.guards = CompiledGuards(self._guards, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
         self.program = make(outputs, self._inputs)  # last, since it has the parameters of the guards, too
 
 
-RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, with the numbers of its rows
+RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
 
 
 class CompiledFunction:
     """A function that is recorded and compiled when it is called; see `compile`.
 
     Attributes:
-        parameters: the leaves, beside its arguments, that its programs use so far; their data are read at each call.
+        parameters: the leaves that its programs use so far, apart from its arguments; their data are read at each call.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -256,7 +268,7 @@ class CompiledFunction:
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
         self._lock = ForkSafeLock()
-        self._method: CompiledFunction | None = None  # the method that this is for an instance
+        self._method: CompiledFunction | None = None  # the method of the class, if this is that method of one instance
         self._instance: Any = None
         self._attribute = self._name
 
@@ -267,7 +279,7 @@ class CompiledFunction:
         self._attribute = name
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
-        """Return this method of an instance, compiled for that instance, since each has parameters of its own.
+        """Return this method compiled for one instance, since each instance has parameters of its own.
 
         Raises:
             TypeError: the instance has no `__dict__` in which its compiled method could be kept.
@@ -291,7 +303,7 @@ class CompiledFunction:
                 f"{self._name} is a method of a {type(instance).__name__}, which has no __dict__ for its program; "
                 "compile a function of the instance's values"
             )
-        # By the qualified name, since a subclass may have another method of this name, which calls this one.
+        # The key has the qualified name, since a subclass may have another method of this name, which calls this one.
         key = f"_compiled_{getattr(self._f, '__qualname__', self._attribute)}"
         found = held.get(key)
         if not (isinstance(found, CompiledFunction) and found._method is self and found._instance is instance):
@@ -303,7 +315,7 @@ class CompiledFunction:
         return CompiledFunction(self._f, self._static, self._branches)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
-        """Compile a deep copy of the function; of a method, return the copied instance's."""
+        """Return a deep copy, compiled anew; for a method of an instance, that method of a copy of the instance."""
         if self._method:
             return self._method.__get__(copy.deepcopy(self._instance, memo))
         return CompiledFunction(copy.deepcopy(self._f, memo), self._static, self._branches)
@@ -312,7 +324,7 @@ class CompiledFunction:
         """Pickle the function by its name, as Python pickles functions; it is recorded anew where it is loaded.
 
         Raises:
-            TypeError: the function is local to another one, or a lambda, so its name does not lead to it.
+            TypeError: the function is a lambda or local to another function, so it cannot be found by its name.
         """
         if self._method:
             return getattr, (self._instance, self._method._attribute)
@@ -334,10 +346,11 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result for one sample, with floats in the place of values.
 
-        Inside another function that is being recorded, call the plain function, which becomes a part of that one.
+        While another function is recorded, the plain function is called, so its operations become part of that
+        recording.
 
         Raises:
-            TypeError: an argument contains something that is not a number, or the function raises it.
+            TypeError: an argument contains something that is not a number, or the function raises TypeError.
             GuardError: a comparison has another outcome than in the recorded sample.
         """
         if is_inlining():
@@ -354,9 +367,10 @@ class CompiledFunction:
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the result for every sample, as calls would, in a fraction of their time.
+        """Return the result for every sample, in a fraction of the time that a call for each would take.
 
-        The results are a list. If all samples are in numpy arrays, and results are numbers, they are a numpy array.
+        The results are in a list. If all samples are in numpy arrays, and each result is a number, the results are a
+        numpy array.
 
         Args:
             samples: as for `backward`.
@@ -387,7 +401,8 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`.
-            wrt: "inputs", the numbers of the arguments; "parameters"; or some of `.parameters`.
+            wrt: the variables to differentiate with respect to: "inputs", which are the numbers of the arguments;
+                "parameters"; or a list of some of `.parameters`.
             threads: as for `backward`.
             out: as for `forward`.
 
@@ -411,7 +426,8 @@ class CompiledFunction:
     ) -> Any:
         """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
 
-        `program(...).jacobian_structure()`, with the arguments of the sample, says where the entries are.
+        `program(...).jacobian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
+        `threads` and `out` are as for `forward`, and the other arguments as for `Program.jacobian`.
 
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
@@ -433,7 +449,8 @@ class CompiledFunction:
     ) -> Any:
         """Return the second derivatives of the result for every sample, as `Program.hessian` does.
 
-        `program(...).hessian_structure()`, with the arguments of the sample, says where the entries are.
+        `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
+        `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
@@ -453,8 +470,8 @@ class CompiledFunction:
         """Return the mean result over the samples, and add its gradient to the `grad` of every parameter.
 
         Args:
-            samples: a list of tuples of arguments; or a tuple with an array for each argument, whose first axis is the
-                sample. Arrays are read in a fraction of the time.
+            samples: a list with a tuple of arguments for each sample; or a tuple with an array for each argument, whose
+                first axis is the sample. Arrays are read in a fraction of the time.
             threads: how many threads compute.
 
         Raises:
@@ -502,8 +519,8 @@ class CompiledFunction:
     ) -> History:
         """Train, and return the mean loss of each epoch, as a loop over the batches would; see `Program.fit`.
 
-        Steps follow each other in a compiled loop. It returns to Python where a sample has a new structure, where a
-        comparison depends on a parameter, and where several threads compute samples of several structures.
+        Steps follow each other in a compiled loop. The loop returns to Python where a sample has a new structure, where
+        a comparison depends on a parameter, and where several threads compute samples of several structures.
 
         Args:
             samples: as for `backward`; samples of several structures may be mixed, and keep their order.
@@ -558,9 +575,14 @@ class CompiledFunction:
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results for some samples with those of the plain function.
 
+        Args:
+            samples: as for `backward`; a few are enough.
+            rtol: the relative tolerance.
+            atol: the absolute tolerance.
+
         Raises:
-            Mismatch: an AssertionError: the results differ for a sample, which the message names. The function depends
-                on something that was recorded once, such as a random number.
+            Mismatch: an AssertionError: the results differ for a sample, which the message names. Usually the function
+                depends on something that was recorded once, such as a random number.
             TypeError, ValueError, GuardError: as for `backward`.
         """
         for bucket in self._buckets("check", samples):
@@ -579,13 +601,13 @@ class CompiledFunction:
         weights: str = "passed",
         optimizer: Optimizer | None = None,
     ) -> str:
-        """Return the text of the function's program; see `Program.source`.
+        """Return the text of the function's program; see `Program.source`, which has the same arguments.
 
-        The program computes the recorded branch and checks no comparison. Write comparisons that may have another
-        outcome with `where`.
+        The text computes the recorded branch, and checks no comparison. If a comparison may have another outcome for
+        other numbers, write it with `where`.
 
         Raises:
-            ValueError: the function has no program yet, or several; `.program(...)` returns each of them.
+            ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
         """
         known = [recording for recordings in self._recordings.values() for recording in recordings]
         if len(known) != 1:
@@ -598,9 +620,9 @@ class CompiledFunction:
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample, recorded now if there is none yet.
+        """Return the program for the arguments of a sample; record it now if there is none yet.
 
-        For any rows, the program computes the branch of that sample.
+        The program computes the branch that this sample takes, for any rows.
         """
         return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0].program
 
@@ -613,7 +635,7 @@ class CompiledFunction:
             lines.append(f"  ({', '.join([*map(_describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
 
-    # Samples to recordings
+    # The way from samples to recordings
 
     def _split_static(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the values of the static arguments, and the other arguments by name."""
@@ -661,7 +683,7 @@ class CompiledFunction:
         return found
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return what a derivative is with respect to; "parameters" are those of the function, not of one program."""
+        """Return `wrt` for a method of `Program`, where "parameters" are those of the function, not of one program."""
         if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
             return self.parameters
         return wrt
@@ -669,7 +691,11 @@ class CompiledFunction:
     def _map_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
     ) -> Any:
-        """Return what `compute` returns for each recording's samples, in the order of the samples, or in `out`."""
+        """Return the results for all samples, in the order of the samples, or in `out`.
+
+        `compute` is called with a recording, the rows that it is for, and a buffer for the results or None. `name` is
+        the method's, for messages.
+        """
         check_threads(name, threads)
         found = self._buckets(name, samples, some=False)
         groups = [
@@ -714,16 +740,18 @@ class CompiledFunction:
             ) from None
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return recordings with the rows of a bucket that they are for, making those that do not exist yet."""
+        """Return the recordings for some rows of a bucket, each with its rows; make those that do not exist yet."""
         found, left = self._dispatch_known(bucket, rows, threads)
         return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
 
     def _dispatch_known(
         self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
     ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
-        """Return existing recordings with their rows, and the other rows, each with a guard that it breaks, or None.
+        """Return the existing recordings for some rows, each with its rows, and the rows for which there is none.
 
-        `parameters` returns the address of the parameters while they are trained.
+        A row for which there is none comes with a guard of the last recording that does not hold for it, or with None
+        if there is no recording at all. `parameters` returns the address of the parameters' current values while `fit`
+        trains them, or 0 if these are the data of the `Value`s.
         """
         found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None
@@ -739,7 +767,7 @@ class CompiledFunction:
         return found, dict.fromkeys(rows) if left is None else left
 
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Make recordings for rows that have none, and return them with their rows."""
+        """Make recordings for the rows that have none, and return the recordings for all rows, each with its rows."""
         with self._lock():  # if several threads need a recording, one makes it, and the others find it
             found, left = self._dispatch_known(bucket, rows, threads)
             known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
@@ -768,13 +796,13 @@ class CompiledFunction:
         return found
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return the compiled graphs of recordings with their rows, after checking that each has a single output."""
+        """Return the compiled graph of each recording, with its rows; raise ValueError if one has several outputs."""
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
 
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return the compiled graphs of those rows whose recording does not depend on parameters."""
+        """Return compiled graphs, each with its rows, for those rows whose recording does not depend on parameters."""
         found = []
         rows = row_numbers(len(bucket.samples))
         for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
@@ -790,20 +818,20 @@ class CompiledFunction:
         return Recording(self._name, functools.partial(self._call, bucket), bucket.treedef, numbers, self._captured)
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
-        """Call the plain function with a bucket's static arguments and these others."""
+        """Call the plain function with the static arguments of a bucket, and with `arguments` for the others."""
         given = arguments | {name: x.value for name, x in bucket.static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
 
     def _make_program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
-        """Return a new program; its parameters begin with those of all others, in the same order."""
+        """Return a new program, whose parameters begin with those of all programs before it, in the same order."""
         program = Program(outputs, inputs, self.parameters)
         self.parameters = program.parameters
         return program
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return the plain function as one of a row's numbers, for `Program.check`."""
+        """Return the plain function as a function of the numbers of a row, as `Runnable.check_named` needs it."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
@@ -843,7 +871,7 @@ def _output(name: str, path: str, x: Any) -> Value:
 
 
 def _describe_argument(argument: tuple[str, TreeDef]) -> str:
-    """Return an argument's name, and how many numbers it has if it is not a single one.
+    """Return the name of an argument, with the count of its numbers in brackets if it is not a single number.
 
     >>> _describe_argument(("x", None)), _describe_argument(("image", (list, 784)))
     ('x', 'image[784]')

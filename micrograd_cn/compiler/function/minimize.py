@@ -1,4 +1,4 @@
-"""A program as the functions that `scipy.optimize.minimize` takes."""
+"""Turn a program into the functions that `scipy.optimize.minimize` takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .jit import CompiledFunction
 
 
 def scipy_functions(program: Program | CompiledFunction, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
-    """Return a program as the arguments of `scipy.optimize.minimize`, to minimise its output over its inputs.
+    """Return the arguments with which `scipy.optimize.minimize` minimises the output of a program over its inputs.
 
     Args:
         program: a program with one output; or a compiled function of one argument, the vector.
@@ -18,13 +18,13 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
             "dogleg" need. "trust-constr" and "Newton-CG" take sparse matrices too.
 
     Returns:
-        `fun`, `jac` and `hess`. Each takes a numpy vector of the inputs' numbers. They return a float, a vector, and a
-            `scipy.sparse.csr_array` or an array.
+        a dict of the functions `fun`, `jac` and `hess`. Each takes a numpy vector with the numbers of the inputs. `fun`
+            returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array` or, if `dense` is set, an array.
 
     Raises:
         ImportError: scipy is not installed.
         ValueError: the program has several outputs.
-        RuntimeError: its output is a constant.
+        RuntimeError: the output is a constant.
 
     >>> from scipy.optimize import minimize
     >>> from micrograd_cn import Value
