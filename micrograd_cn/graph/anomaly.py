@@ -12,7 +12,7 @@ __all__ = ["check_gradients", "check_tangent", "check_value", "describe"]
 
 
 def describe(op: Op, operands: Sequence[Any]) -> str:
-    """Return the text of an operation with the labels and data of its operands.
+    """Return the text of an operation with the labels and data of its operands, which are nodes or floats.
 
     >>> from micrograd_cn import Value, add
     >>> describe(add, (Value(1, "x"), 2.0))
@@ -37,7 +37,7 @@ def check_value(op: Op, operands: Sequence[Any], data: float) -> None:
 
 
 def check_gradients(node: Any) -> None:
-    """Raise FloatingPointError if a node has sent its gradient to an operand whose gradient is now not finite."""
+    """Raise FloatingPointError if, after `node` has sent its gradient on, the gradient of an operand is not finite."""
     for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
         if parent.requires_grad and not math.isfinite(parent.grad):
             raise FloatingPointError(
@@ -55,6 +55,6 @@ def check_tangent(node: Any, tangent: Any) -> None:
 
 
 def _describe_node(node: Any) -> str:
-    """Return the text of a node, with its label if it has one."""
+    """Return the text of the operation that made `node`, after the label of `node` if it has one."""
     text = describe(node.op, node.parents)
     return f"{node.label!r} {text}" if node.label else text

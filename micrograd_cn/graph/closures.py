@@ -1,8 +1,8 @@
 """The operation of a node that is made as in micrograd: `Value(t, (x,), "tanh")`, and then `out._backward = closure`.
 
-The closure adds to the gradients of the operands, and reads `out.grad`. Backward calls it, as micrograd does, so it may
-do anything with `out.grad`, such as clip it. Pictures and other readers of local derivatives need factors: they get
-what the closure adds, divided by `out.grad`.
+The closure reads `out.grad` and adds to the gradients of the operands. Backward calls it, as micrograd does, so it may
+do anything with `out.grad`, such as clip it. Pictures, and other code that reads local derivatives, get what the
+closure adds to an operand's gradient, divided by `out.grad`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["Closure", "sends_nothing"]
 
 
 class Closure(Op):
-    """The operation of one node whose `_backward` somebody has written.
+    """The operation of one node, whose `_backward` is a function that the user has written.
 
-    It has no formula. So it cannot be compiled, and has no second derivatives.
+    This operation has no formula, so it cannot be compiled and has no second derivatives.
 
     Args:
-        symbol: the name that the node was made with, as `_op`.
-        backward: the closure; None as long as there is none.
+        symbol: the name that was given as `_op` when the node was made.
+        backward: the user's function; None until it is assigned.
 
     >>> from micrograd_cn import Value
     >>> x = Value(3)
@@ -49,9 +49,10 @@ class Closure(Op):
         self.backward = backward
 
     def sent(self, node: Any, upstream: float) -> list[float | None]:
-        """Return what the closure adds to each operand if the node's gradient is `upstream`; None if it adds nothing.
+        """Return what the closure adds to the gradient of each operand if the gradient of `node` is `upstream`.
 
-        No gradient has changed afterwards.
+        It is None for an operand whose gradient the closure does not touch. After the call, all gradients are what they
+        were before.
 
         Raises:
             RuntimeError: there is no closure.
@@ -64,7 +65,7 @@ class Closure(Op):
             )
         operands, own = node.operands, node.grad
         before = [x.grad for x in operands]
-        untouched = [float("0") for _ in operands]  # distinct objects, by which we see what the closure has left alone
+        untouched = [float("0") for _ in operands]  # distinct objects: the closure has left alone those that remain
         for x, zero in zip(operands, untouched, strict=True):
             x.grad = zero
         node.grad = upstream
@@ -78,10 +79,11 @@ class Closure(Op):
         return [None if grad is zero else number(grad) for grad, zero in zip(added, untouched, strict=True)]
 
     def partials_of(self, node: Any) -> tuple[float | None, ...]:
-        """Return the factors by which the closure multiplies the node's gradient; nan as long as there is no closure.
+        """Return the local derivatives of `node`, from what its closure adds to the gradients of the operands.
 
-        They are what it adds for the gradient 1. A closure that is not linear in the gradient has other factors for the
-        gradient that the node has now, and then these are returned.
+        They are computed with the node's gradient set to 1. If the closure is not linear, as one that clips gradients,
+        those for the gradient that the node has now are returned instead. An operand to which the closure adds nothing
+        has None. All are nan until a closure is assigned.
         """
         if self.backward is None:
             return (math.nan,) * len(node.operands)
@@ -95,7 +97,7 @@ class Closure(Op):
         return tuple(partials)
 
     def instead(self, count: int) -> str:
-        """Return what to write instead of a node with `count` operands that is made by hand.
+        """Return what to write instead of making this node, which has `count` operands, by hand.
 
         >>> print(Closure("**2").instead(1))
         pow is built in: delete your method, and write x ** 2
@@ -111,7 +113,7 @@ class Closure(Op):
         )
 
     def refusal(self, count: int) -> str:
-        """Return the text of the error for what a node with `count` operands cannot do, as it has no formula."""
+        """Return the message of the error for compiling, or differentiating twice, this node with `count` operands."""
         return (
             f"{self.notation.symbol or 'a node'} was made by hand, with a _backward of its own, so it cannot be "
             f"compiled and has no second derivatives; {self.instead(count)}"
@@ -122,7 +124,10 @@ class Closure(Op):
 
 
 def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
-    """Return the row of the table that a name such as "ReLU" or "**2" means, and the number in the name."""
+    """Return the operation in the table that a name such as "ReLU" or "**2" means, and the number in the name, if any.
+
+    `count` is how many operands the node has, without that number. If there is no such operation, there is None.
+    """
     name = symbol.strip().lower()
     stem = name.rstrip("0123456789.")
     stem = stem.removesuffix("-") or stem
@@ -134,12 +139,12 @@ def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
 
 
 def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
-    """Return errors that gradient checks allow: a few last bits of y, and one of numbers near 1 that it is made of."""
+    """Return rounding errors as `Smoothness.rounding` does: a few last bits, and for y the last bit of a term near 1."""
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 
 
 def sends_nothing(closure: object) -> bool:
-    """Return whether a function is `lambda: None`, as micrograd's leaves have, or another function without statements.
+    """Return whether `closure` is a function that does nothing, such as `lambda: None`, which micrograd's leaves have.
 
     >>> sends_nothing(lambda: None), sends_nothing(lambda: print())
     (True, False)

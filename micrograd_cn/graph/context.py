@@ -1,7 +1,7 @@
 """The context in which nodes are recorded: the modes, hooks and scope that `with` blocks have set.
 
-Every block is an entry of one stack, and each thread and async task has its own. `here()` returns the context that the
-entries make together. The fast path reads only `active`, which says whether any thread is inside a block.
+Each thread and async task has a stack of the blocks that it is in. `here()` returns the context that the blocks of the
+calling thread or task make together. The fast path reads only `active`, which says whether any thread is in a block.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ class Hooks:
         """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the number of a value is read; `how` is ".data", ".item()" or other words for a message."""
+        """Called before the data of a value is read; `how` says by what, for messages: ".data", ".item()", "a copy"."""
 
     def before_write(self, x: Any) -> None:
-        """Called before a number is assigned to the data of a value."""
+        """Called before the data of a value is assigned."""
 
     def detached(self, x: Any) -> Any:
-        """Return the result of `x.detach()`; None for an ordinary constant."""
+        """Called by `x.detach()`; return its result, or None to make the result a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Return the result of an operation inside `no_grad()`; None for an ordinary constant."""
+        """Called for an operation inside `no_grad()`; return its result, or None to make the result a constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Called when a node is made with its operands, as `Value(t, (x,), "tanh")`; `op` is its operation."""
+        """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is its operation."""
 
     def new_node(self, kind: Any) -> Any:
-        """Return an empty object of class `kind`, which becomes the node of an operation."""
+        """Called when an operation is recorded; return an empty object of the class `kind`, which becomes the node."""
         return object.__new__(kind)
 
 
@@ -70,8 +70,9 @@ class Context(NamedTuple):
     """How operations are recorded.
 
     Attributes:
-        blocks: the `with` blocks around, from the outermost on: the owner of each, and the attributes that it sets.
-        no_grad: whether results are constants.
+        blocks: the `with` blocks that the code is in, outermost first. For each there is its owner, which was given to
+            `enter`, and a dict of the attributes that the block sets.
+        no_grad: whether nothing is recorded, so the results of operations are constants.
         detect_anomaly: whether a result or gradient that is not finite raises.
         hooks: the hooks to call; None if there are none.
         scope: the scope that new nodes belong to; None outside of all scopes.
@@ -86,14 +87,18 @@ class Context(NamedTuple):
 
 _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=Context())  # noqa: B039 -- immutable
 _lock = Lock()
-_entered = 0  # the number of blocks that all threads are in
-active = False  # whether it is more than 0
-data_changed = True  # set by an assignment to the data of any node; a reader that keeps a copy resets it
+_entered = 0  # how many blocks all threads and tasks are in together
+active = False  # whether `_entered` is more than 0
+data_changed = True  # set by every assignment to a node's data; code that copies data resets it
 here: Callable[[], Context] = _context.get
 
 
 def enter(owner: object, **changes: Any) -> None:
-    """Begin a block that sets attributes of the context; `owner` is any object, by which `leave` finds the block.
+    """Begin a block in which attributes of the context have the values `changes`, until `leave(owner)`.
+
+    Args:
+        owner: any object, by which `leave` finds the block.
+        changes: attributes of `Context`, by name.
 
     >>> owner = object()
     >>> enter(owner, no_grad=True)
@@ -108,7 +113,7 @@ def enter(owner: object, **changes: Any) -> None:
 
 
 def leave(owner: object) -> None:
-    """End the last block that `owner` has entered, which need not be the innermost one.
+    """End the last block that was entered with `owner`, which need not be the innermost one.
 
     A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
     stack of that thread or task does not contain the block, and is left as it is.
@@ -138,7 +143,7 @@ def _count(change: int) -> None:
 
 @contextmanager
 def hooked(hooks: Hooks) -> Iterator[None]:
-    """Install hooks for the `with` block, in the place of hooks that are installed around it."""
+    """Install hooks for the `with` block; they replace the hooks of a block around it, which are not called inside."""
     owner = object()
     enter(owner, hooks=hooks)
     try:
@@ -148,7 +153,12 @@ def hooked(hooks: Hooks) -> Iterator[None]:
 
 
 def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
-    """Return whether we are inside `no_grad()`, where a result is a constant; check the result for anomalies.
+    """Return whether we are inside `no_grad()`, so the result of an operation is not recorded but becomes a constant.
+
+    Args:
+        op: the operation.
+        operands: its operands, nodes or numbers.
+        data: its result.
 
     Raises:
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
@@ -160,9 +170,9 @@ def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
 
 
 def with_anomaly_checks(nodes: Iterable[T]) -> Iterable[T]:
-    """Return the nodes of a backward pass; inside `detect_anomaly()`, check what each of them has sent.
+    """Return `nodes`, over which backward loops; inside `detect_anomaly()`, check what each node sends to its operands.
 
-    A node sends its gradient in the body of the loop over these nodes, and is checked when the loop asks for the next.
+    A node sends in the body of that loop. It is checked after that, when the loop asks for the next node.
 
     Raises:
         FloatingPointError: a gradient is not finite.
@@ -177,11 +187,11 @@ def _with_anomaly_checks(nodes: Iterable[T]) -> Iterator[T]:
 
 
 class Mode:
-    """A mode, for a `with` block or as a decorator, also of generators, coroutines and async generators.
+    """A mode such as `no_grad()`, used in a `with` statement or as a decorator.
 
-    A decorated generator is in the mode while it runs, and its caller is not. (A `with` block in the body of a
-    generator is different: it stays open while the generator is suspended, so the caller is in the mode too.) You can
-    use one object any number of times, also inside itself.
+    It can decorate generators, coroutines and async generators too. A decorated generator is in the mode while it runs,
+    and its caller is not. (A `with` block in the body of a generator is different: it stays open while the generator is
+    suspended, so the caller is in the mode too.) You can use one object any number of times, in nested blocks too.
 
     >>> @no_grad()
     ... def squares(xs):
@@ -202,14 +212,14 @@ class Mode:
         leave(self)
 
     def __call__(self, function: F) -> F:
-        """Return the function decorated with the mode."""
-        from .stepwise import run_inside  # here, because importing it takes longer than the rest of the module
+        """Return `function`, decorated to run in the mode."""
+        from .stepwise import run_inside  # imported here, because this takes longer than all the rest
 
         return run_inside(self, function)
 
 
 def no_grad() -> Mode:
-    """Record no graph inside the `with` block (or decorated function): results are constants.
+    """Record no graph inside the `with` block or decorated function: results of operations are constants.
 
     >>> from micrograd_cn import Value
     >>> x = Value(2)
@@ -222,7 +232,7 @@ def no_grad() -> Mode:
 
 
 def detect_anomaly() -> Mode:
-    """Raise an error at the first value or gradient inside the `with` block (or decorated function) that is inf or nan.
+    """Raise an error at the first value or gradient that is inf or nan inside the `with` block or decorated function.
 
     Raises:
         FloatingPointError: a number is not finite; the message names the operation, its operands and their labels.
@@ -238,7 +248,7 @@ def detect_anomaly() -> Mode:
 
 @contextmanager
 def recording() -> Iterator[bool]:
-    """Record a graph inside the `with` block, even inside `no_grad()`; yield whether it is inside `no_grad()`.
+    """Record a graph inside the `with` block, even inside `no_grad()`; yield whether `no_grad()` was on.
 
     >>> from micrograd_cn import Value
     >>> with no_grad(), recording():

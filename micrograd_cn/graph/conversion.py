@@ -1,4 +1,4 @@
-"""Refuse `float(x)` and whatever converts like it, such as `math.exp(x)`, in words that say what to write instead."""
+"""The error for `float(x)` and functions that call it, such as `math.exp(x)`; it says what to write instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..ops.registry import OPS
 __all__ = ["refusal"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
-# What these functions compute has an operation with another name, or can be written with operations.
+# What to write instead of functions that have no operation of the same name.
 OTHER_NAMES = {
     "fabs": "abs(x)",
     "fsum": "micrograd_cn.sum(xs)",
@@ -30,9 +30,9 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
     """Return the error for a conversion of a `Value` to a plain number.
 
     Args:
-        conversion: Python's name for it, such as "float".
-        caller: the frame in which it happens, whose source names the function that converts, unless this package calls
-            the user's function there.
+        conversion: the name of Python's function for it, such as "float".
+        caller: the frame in which it happens. The message names the function that was called there, such as math.exp,
+            as the source has it. It names `conversion` instead if the frame belongs to this package.
 
     >>> import math
     >>> from micrograd_cn import Value
@@ -55,7 +55,7 @@ def _operands(count: int | None) -> str:
 
 
 def _called(frame: FrameType) -> str:
-    """Return the name of the function that the frame is calling, as its source has it; "" if this is not a call."""
+    """Return the name of the function that the frame is calling, as written there; "" if it calls none by a name."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):

@@ -1,4 +1,4 @@
-"""`Group`, a named part of a computation: a part of a network, such as a neuron, or a scope."""
+"""`Group`, a set of nodes that pictures draw as a box: those of a part of a network, such as a neuron, or a `scope`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ __all__ = ["Group"]
 
 
 class Group:
-    """A named part of a computation, inside a larger part or on its own.
+    """A named part of a computation, which pictures draw as a box: a part of a network, such as a neuron, or a scope.
+
+    Every node has at most one group, its attribute `group`. If a network is called inside a `scope`, its nodes do not
+    belong to the network's own groups, but to copies of these, which are inside the scope.
 
     Attributes:
-        name: the name inside the larger part.
-        outer: the larger part; None if there is none.
-        scope: whether it was made by `scope`.
-        of: for a copy inside a scope, the part of the network that was copied; otherwise this group itself.
-        parts: for a scope, the copies of the parts of networks that were called inside it, by original.
+        name: the name, such as "neurons.0", without the names of the groups around this one.
+        outer: the group that contains this one; None if there is none.
+        scope: whether `scope` made this group.
+        of: for a copy, the group that was copied; otherwise this group itself.
+        parts: for a scope, the copies inside it, with the groups that were copied as keys.
 
     >>> str(Group("neurons.0", Group("layers.1")))
     'layers.1.neurons.0'
@@ -32,7 +35,7 @@ class Group:
         return f"{self.outer}.{self.name}" if self.outer else self.name
 
     def join(self, outer: Group | None, name: str) -> None:
-        """Become a part of a larger group, under a name.
+        """Become a part of the group `outer`, under this name.
 
         >>> neuron = Group("neuron")
         >>> neuron.join(Group("layer"), "neurons.0"); str(neuron)
@@ -41,7 +44,7 @@ class Group:
         self.outer, self.name = outer, name
 
     def inside(self, scope: Group) -> Group:
-        """Return the copy of this part for a scope: the same object for every call inside the scope.
+        """Return the copy of this group inside `scope`, which is made by the first call and returned by later ones.
 
         >>> step = Group("step", scope=True)
         >>> str(Group("neurons.0", Group("layers.1")).inside(step))

@@ -1,8 +1,9 @@
-"""Methods by the names that numpy calls: `np.arctan(values)` calls `value.arctan()` for each `Value` of an array.
+"""Methods that numpy's functions call: `np.arctan(values)` calls `value.arctan()` for each `Value` of an array.
 
-A function of numpy whose operation has the same name here, such as `np.exp`, finds the method of `operators`. Those
-whose operation has another name find it here. Those that have no operation find a method that says what to write.
-Functions that never call a method (`np.logaddexp`, `np.isnan`, `np.heaviside`) have numpy's own error.
+For a function such as `np.exp`, whose operation has the same name here, `operators` has the method. This module has the
+methods for functions whose operation has another name here, such as `np.arctan`. For functions without an operation it
+has methods that raise an error, which says what to write. Functions that never call a method (`np.logaddexp`,
+`np.isnan`, `np.heaviside`) raise numpy's own error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["NumpyMethods"]
 
 
 def _no_operation(name: str, instead: str) -> Callable[[Any], NoReturn]:
-    """Return a method that says what to write instead of a function of numpy that has no operation."""
+    """Return a method for numpy's function `name`, which has no operation: it raises an error that says `instead`."""
 
     def refuse(self: Any) -> NoReturn:
         raise TypeError(f"np.{name}() of a Value: there is no operation for it; write {instead}")
@@ -28,7 +29,7 @@ def _no_operation(name: str, instead: str) -> Callable[[Any], NoReturn]:
 
 
 class NumpyMethods(Operators):
-    """Mixin: methods that numpy's functions call.
+    """Mixin: methods that numpy's functions call on the elements of an array.
 
     >>> import numpy as np
     >>> from micrograd_cn import Value
@@ -63,7 +64,7 @@ class NumpyMethods(Operators):
     radians, degrees = deg2rad, rad2deg
 
     def conjugate(self) -> Self:
-        """Return x itself, which is real; `np.var` and `np.std` call this."""
+        """Return this value itself, because it is real. `np.var` and `np.std` call this method."""
         return self
 
     log2 = _no_operation("log2", "x.log() / math.log(2)")

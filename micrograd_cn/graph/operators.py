@@ -15,14 +15,14 @@ T = TypeVar("T", bound="Operators")
 
 
 class Method(Protocol):
-    """The type of the methods that `method` makes, whose result has the type of the object."""
+    """The type of the methods that `method` returns: called on an object, they return an object of the same type."""
 
     def __get__(self, instance: T, owner: type[T]) -> Callable[..., T]:
         """Return the bound method."""
 
 
 def method(op: Op) -> Method:
-    """Return the operation as a method of its first operand.
+    """Return a method that applies `op` to the object, as its first operand, and to the arguments.
 
     >>> from micrograd_cn import Value, elu
     >>> method(elu)(Value(0), alpha=0.5)
@@ -35,7 +35,7 @@ def method(op: Op) -> Method:
     def general(self: Any, *rest: Any, **options: Any) -> Any:
         return op(self, *rest, **options)
 
-    ours = vars(ops).get(op.name) is op  # the results of a user-defined operation are checked, by op()
+    ours = vars(ops).get(op.name) is op  # of a user-defined operation, op() checks the results
     chosen = unary if op.arity == 1 and ours else general
     chosen.__name__, chosen.__qualname__ = op.name, f"Value.{op.name}"
     chosen.__doc__ = op.doc.partition("\n")[0]
@@ -58,7 +58,7 @@ class Operators:
 
     @staticmethod
     def _record(op: Op, operands: Any) -> Any:
-        """Return the result of an operation that has this object among its operands; a subclass defines how."""
+        """Apply `op` to operands, at least one of which is such an object; a subclass defines how."""
         raise NotImplementedError
 
     def _unary(self, op: Op) -> Self:

@@ -1,4 +1,4 @@
-"""`scope`, a `with` block that names a part of a computation; pictures and pages fold a graph by scopes."""
+"""`scope`, a `with` block that names a part of a computation; pictures and pages draw this part as a box."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["scope"]
 
 @contextmanager
 def scope(name: str) -> Iterator[Group]:
-    """Put the nodes that are recorded inside the `with` block (or decorated function) into one box of a picture.
+    """Put the nodes that are recorded inside the `with` block or decorated function into one box of a picture.
 
-    Scopes may be nested, and may contain layers. Every time that a block is entered, it is a new box, also if the name
-    is the same.
+    Scopes may be nested, and layers may be called inside them. Each time a block is entered there is a new box, even if
+    the name is the same.
 
     Raises:
         TypeError: `name` is not a str.

@@ -1,7 +1,7 @@
 """Decorate a function with a `with` block; a generator or coroutine is inside the block only while it runs.
 
-A generator pauses at each `yield`, and its caller must then not be inside the block. So the block is entered again for
-each step.
+A generator pauses at each `yield`. Its caller, which runs in the meantime, must not be inside the block, so the block
+is left at each pause and entered again for the next step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Block: TypeAlias = AbstractContextManager[Any]
 
 
 def run_inside(block: Block, function: F) -> F:
-    """Return the function decorated with `block`, which is entered for each call, or for each step of a generator."""
+    """Return `function`, decorated to enter `block` for each call, or for each step of a generator or coroutine."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
@@ -41,7 +41,7 @@ def run_inside(block: Block, function: F) -> F:
         async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             steps = function(*args, **kwargs)
             hooks = sys.get_asyncgen_hooks()
-            sys.set_asyncgen_hooks(None, None)  # the event loop must close only the decorated generator
+            sys.set_asyncgen_hooks(None, None)  # the event loop must know, and close, only the decorated generator
             try:
                 step = steps.asend(None)
             finally:
@@ -70,7 +70,7 @@ def run_inside(block: Block, function: F) -> F:
 
 
 def _stepwise(block: Block, steps: Steps) -> Steps:
-    """Run a generator, or an object with its methods, with each step inside the block."""
+    """Run `steps`, a generator or another object with `send`, `throw` and `close`, with each step inside the block."""
     step, given = steps.send, None
     while True:
         try:

@@ -76,8 +76,8 @@ class Lowerings(NamedTuple):
             the operation in one of the fields below.
         summands: for a sum of products, a function from the operands to `(pairs, terms)`. The operation is the sum of
             the terms and of the products of the pairs, and the compiler turns it into a loop.
-        is_gather: whether the first operand is an index into the others, counted from 0, and the result is the operand at
-            this index, or nan if there is none, as at 1.5. No gradient flows to the index.
+        is_gather: whether the first operand is an index into the others, counted from 0, and the result is the operand
+            at this index, or nan if there is none, as at 1.5. No gradient flows to the index.
         javascript: a JavaScript function; if it is empty, the formula is printed.
         machine: the LLVM instruction or intrinsic, or the C function; if it is empty, the formula is compiled.
         array: the function's name in numpy, torch and jax.numpy, or the sign of a comparison; if it is empty, the
