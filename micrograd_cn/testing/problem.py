@@ -24,7 +24,7 @@ __tracebackhide__ = True
 T = TypeVar("T")
 MAX_COMPARED_SINGLY = 16  # up to so many derivatives are compared one by one
 MAX_CALLS = 300  # of the function, as long as nothing looks wrong
-HALF_PRECISION_BITS = 12  # bits of the significand, at most: float16 has 11, bfloat16 8
+HALF_PRECISION_BITS = 12  # fraction bits, at most: float16 has 10, bfloat16 7
 MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most so many numbers together
 MIN_EXACT_SQUARE_SUM = 1e-280  # squares smaller than this have lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
@@ -56,7 +56,7 @@ class Problem:
         scale: by how much each element of x may be moved; a power of 2.
         steps: of numerical derivatives, relative to `scale`.
         noise_exponents: exponents k: rounding is measured in steps of 2**-k.
-        bits: of the significand of the coarsest type.
+        bits: the fraction bits of the coarsest type, -log2(eps).
         half_precision: whether that type is float16 or bfloat16.
         steps_in_own_types: whether there are so many numbers that numpy moves them in their own types.
         point_leaves: then, the numbers of each leaf of the point.
