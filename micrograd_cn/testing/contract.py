@@ -17,7 +17,7 @@ from .vectors import Vector, concatenated, draw_from
 
 __tracebackhide__ = True
 
-FACTOR = -0.5  # scales the upstream gradient; since it is a power of 2, a linear backward pass scales with no rounding
+FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
 LARGE_UPSTREAM = 2.0**10  # scales it too, to find a backward pass that clips; not in half precision, which overflows
 UNDERFLOW_FACTOR = 2.0**8  # scales it in half precision, where small terms of the gradient may have been rounded to 0
 EQUAL_ULPS = 64.0  # gradients are equal within so many last bits of the largest of their array
