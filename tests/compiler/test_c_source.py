@@ -233,6 +233,14 @@ def of_a_constant_term(term):
     return Case(mc.sum([w[0] * xs[0], w[1] * xs[1], w[2], term]), xs, [[3.0, -5.0]], 0.0)
 
 
+def of_products_with(factor, n):
+    ws, xs = numbered(n), numbered(n)
+    factors = [constant(factor) for _ in range(n)]
+    first, second = mc.dot(ws, factors, ws[0]), mc.dot(xs, factors, xs[0])
+    y = mc.dot(xs, ws) + first * xs[0] + second * ws[0] + mc.tanh(first) * mc.tanh(second)
+    return Case(y, xs, random_rows(n, 3), 1e-14)
+
+
 TAKEN = ("parameters", "inputs", "constants", "several arrays")
 
 
@@ -255,6 +263,7 @@ CASES = {
     **{activation: lambda activation=activation: of_activation(activation) for activation in ACTIVATIONS},
     **{f"{graph}, {n}": lambda graph=graph, n=n: of_graph(graph, n, n != 11) for graph in GRAPHS for n in (11, 40)},
     **{f"a term of {term}": lambda term=term: of_a_constant_term(term) for term in (-1.5, 0.25, 0.0, -0.0)},
+    **{f"products with {x}, {n}": lambda x=x, n=n: of_products_with(x, n) for x in (0.0, 1.0, 2.5) for n in (3, 40)},
     **{f"takes of {kind}": lambda kind=kind: of_takes(kind) for kind in TAKEN},
     "totals in one table": of_totals_in_one_table,
     "what is there for every row": of_what_is_there_for_every_row,
