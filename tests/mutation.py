@@ -63,7 +63,7 @@ OPTIONS = "-q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tm
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 PASSED, FAILED, NOTHING = 0, 1, 5  # of pytest's exit codes; NOTHING where all tests of a file are left out
-MEMORY, COLLECTION, WAIT = 4 << 30, 60, 120  # bytes, seconds
+MEMORY, COLLECTION, WAIT = 4 << 30, 60, 180  # bytes, seconds
 Fault = namedtuple("Fault", "path operator occurrence line statement")
 seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
 broken = set()  # tests that fail unchanged
