@@ -25,7 +25,7 @@ OPTION = re.compile(rf"--|-[ho]$|-o.*(?i:{'|'.join(map(re.escape, ('.html', *PIC
 
 
 class Failure(Exception):
-    """The command failed: it has a message to show, the exit status, and lines to print nevertheless."""
+    """Raised if the command fails, with the message, the exit status, and lines to print before the message."""
 
     def __init__(self, message: str, status: int, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -41,8 +41,8 @@ class _Parser(ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default, that of the process), and return the exit status.
 
-    It is 0 for success, 2 if the command, the expression or a number cannot be understood, and 1 if a file cannot be
-    written.
+    The status is 0 for success, 2 if the command, the expression or a number cannot be understood, and 1 if a file
+    cannot be written.
 
     >>> main(["x * x", "x=3", "--lang=en"])
     x * x = 9.0
@@ -100,7 +100,7 @@ def _words(options: Namespace) -> dict[str, str]:
 
 
 def _check(options: Namespace, unknown: Sequence[str]) -> None:
-    """Raise Failure for an unknown option or language, and for -o without a file."""
+    """Raise Failure if there are unknown options, if the language is unknown, or if -o has no file."""
     words = _words(options)
     if options.lang is not None and options.lang not in WORDS:
         raise Failure(words["cli_lang"], 2)
@@ -120,7 +120,9 @@ def _help(words: dict[str, str]) -> str:
 
 
 def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: str) -> list[str]:
-    """Compute the expression and write the files; return the lines to print.
+    """Compute the expression `text` and write the files `outputs`; return the lines to print.
+
+    `assignments` are texts such as "x=3", and `lang` is the language of messages, tables and pictures.
 
     Raises:
         Failure: the expression or an assignment cannot be understood, or a file cannot be written.
@@ -175,10 +177,11 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
 
 
 def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None) -> list[str]:
-    """Write the playground; return the lines to print.
+    """Write the playground to the files `outputs`; return the lines to print.
 
     Raises:
-        Failure: there is an expression too, or no file, or a file is not a page or cannot be written.
+        Failure: there are `texts` (an expression) too, or no file, or a file does not end in .html or cannot be
+            written.
     """
     from . import playground
 
@@ -209,7 +212,7 @@ def _assignment(text: str, lang: str) -> tuple[str, float]:
 
 
 def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
-    """Return the error with the text that it is in, and a caret under its column."""
+    """Return a failure whose message is that of `error`, then `text`, and a caret under the column of the error."""
     shown = _one_line(text)
     caret = " " * columns(shown[: error.column]) + "^"
     message = words["cli_error"].format(column=error.column + 1, message=error)
@@ -232,7 +235,7 @@ def _write(root: Value, path: Path, lang: str) -> None:
 
 
 def _name_steps(root: Value, variables: Collection[str]) -> None:
-    """Label the interior nodes v1, v2, ... in the order of computation, so all outputs use the same names."""
+    """Label interior nodes that have no label v1, v2, ... in the order of computation; all outputs use these names."""
     free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
     for node, name in zip(_as_written(root), free, strict=False):
         node.label = node.label or name
@@ -287,7 +290,7 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
 
 
 def _as_written(root: Value) -> list[Value]:
-    """Return the interior nodes in the order of computation by hand: operands first, and those from left to right."""
+    """Return the interior nodes in the order of computing by hand: operands, from left to right, come before a node."""
     done: dict[Value, None] = {}
     stack = [(root, False)]
     while stack:
@@ -301,7 +304,7 @@ def _as_written(root: Value) -> list[Value]:
 
 
 def _text(node: Value, operands: Iterable[str]) -> str:
-    """Return the text of the node's operation; a negative operand of an operator gets parentheses."""
+    """Return the text of the operation of `node`, with parentheses around negative operands of an operator."""
     assert node.op is not None
     texts = list(operands)
     if node.op.notation.precedence:

@@ -1,22 +1,22 @@
-"""Functions to functions: gradients, Jacobians and Hessians of functions of numbers, of any order.
+"""Turn functions of numbers into functions that compute their gradients, Jacobians and Hessians, to any order.
 
-An argument that is differentiated is a number, or a nested list, tuple, dict or array of numbers, and a derivative has
-the same structure, with floats. A numpy array reaches the function as an array of `Value`s, as it does in `compile`:
-elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as methods, such as
-`np.exp`, work on it. An array of another library becomes nested lists of its numbers.
+An argument that is differentiated is a number, or a nested list, tuple, dict or array of numbers. Its derivative has
+the same structure, with floats in place of the numbers. A numpy array reaches the function as an array of `Value`s, as
+it does in `compile`: elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
+methods, such as `np.exp`, work on it. An array of another library becomes nested lists of its numbers.
 
-These functions nest: the function that one of them differentiates may call others. Each call makes variables of its
-own, so those of one level are never taken for those of another.
+Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
+own, so the variables of nested calls are never confused.
 
-Results are floats for arguments that are numbers. If f uses `Value`s that are not arguments, such as the parameters of
-a network, results are `Value`s that depend on these, so a loss that is computed from them trains the parameters. Inside
-`no_grad()` results at plain numbers are floats all the same.
+Results are floats if the arguments are numbers. But if f uses `Value`s that are not arguments, such as the parameters
+of a network, the results are `Value`s that depend on the parameters, so a loss that is computed from the results trains
+the parameters. Inside `no_grad()` they are floats even then.
 
 A function that returns a plain number is constant, and its derivative is 0. That includes a function that loses its
 graph on the way, as `math.exp(x.data)` does, because a number does not tell how it was computed.
 
-To a type checker, the functions that are returned take and give Any: no type of a function says that a derivative has
-the structure of the arguments.
+To a type checker, the returned functions take and return Any, because Python's types cannot express that a derivative
+has the structure of the arguments.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..
     """Return a function that returns f(x) and the gradient of f at x.
 
     Args:
-        f: takes numbers or structures of numbers, and returns one `Value`. If it returns a number, it is constant.
-        argnums: the positions of the arguments to differentiate; for a sequence, the gradients are a tuple.
+        f: takes numbers or structures of numbers, and returns one `Value`. If it returns a number, its gradient is 0.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
+            sequence, there is a tuple of gradients.
 
     Raises:
         TypeError: `argnums` is neither an int nor a sequence of ints. When called: an argument contains something that
             is not a number, or f returns something that is neither a `Value` nor a number.
-        ValueError: when called, there is no argument at a position, or one is named twice.
+        ValueError: when called, there is no argument at one of the positions, or two positions are of the same
+            argument.
 
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
@@ -70,9 +72,9 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the gradient of a scalar function, df/dx.
+    """Return a function that computes df/dx, the gradient of the scalar function f.
 
-    Arguments and errors are those of `value_and_grad`. Applied n times to a function of one number, it is the n-th
+    Arguments and errors are those of `value_and_grad`. Apply `grad` n times to a function of one number to get its n-th
     derivative.
 
     >>> cube = lambda x: x ** 3
@@ -83,11 +85,11 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
+    """Return a function that computes the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
-    The result has the structure of the output, and each output is replaced by its gradient, in the structure of the
-    arguments. There is one backward pass for each output. Arguments and errors are those of `value_and_grad`, except
-    that f returns a structure of `Value`s.
+    Its result has the structure of the output of f, in which each number is replaced by its gradient, which has the
+    structure of the arguments. There is one backward pass for each output. Arguments and errors are those of
+    `value_and_grad`, except that f returns a structure of `Value`s.
 
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -96,11 +98,11 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return the second derivatives of a scalar function, H[i][j] = d2f/dx_i dx_j.
+    """Return a function that computes the second derivatives of the scalar function f, H[i][j] = d2f/dx_i dx_j.
 
-    The result has the structure of the gradient, and each of its numbers is replaced by a row of the Hessian, in the
-    structure of the arguments. For n inputs it takes about as long as n gradients. Arguments and errors are those of
-    `value_and_grad`.
+    Its result has the structure of the gradient, in which each number is replaced by a row of the Hessian, which has
+    the structure of the arguments. For n inputs it takes about as long as n gradients. Arguments and errors are those
+    of `value_and_grad`.
 
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
@@ -109,11 +111,11 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
-    """Return the entries of the Jacobian that can be nonzero, as a `Sparse` matrix.
+    """Return a function that computes those entries of the Jacobian that can be nonzero, as a `Sparse` matrix.
 
-    Rows are the numbers in the output, columns the numbers in the arguments, both in the order of their structures.
-    Entries that are zero for all arguments are left out; `micrograd_cn.derivatives.finite_field` says which zeros are
-    seen. Arguments and errors are those of `jacobian`.
+    There is a row for each number in the output and a column for each number in the arguments, in the order of the
+    structures. Entries that are zero for all arguments are left out, as far as they are recognised, which
+    `micrograd_cn.derivatives.finite_field` explains. Arguments and errors are those of `jacobian`.
 
     >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
     >>> found
@@ -133,7 +135,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
 
 
 def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
-    """Return the entries of the Hessian of a scalar function that can be nonzero, as a `Sparse` matrix.
+    """Return a function that computes those entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
     Args:
         f: as for `hessian`.
@@ -159,14 +161,14 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
-    """Return the Hessian of f at `x` times the vector `v`, H v.
+    """Return H v, where H is the Hessian of f at `x`.
 
     It takes about as long as a few gradients, however many inputs there are.
 
     Args:
         f: takes `x`, and returns one `Value`.
         x: a number or a structure of numbers.
-        v: numbers in the structure of `x`.
+        v: a vector, given as numbers in the structure of `x`.
 
     Raises:
         TypeError: as for `grad`.
@@ -181,14 +183,14 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
 
 
 def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
-    """Return f(x) and the Jacobian of f at `x` times the vector `v`, J v: the derivative in the direction `v`.
+    """Return f(x) and J v, where J is the Jacobian of f at `x`: the derivative of f in the direction `v`.
 
     It takes one forward pass, however many outputs there are.
 
     Args:
         f: takes `x`, and returns a structure of `Value`s.
         x: a number or a structure of numbers.
-        v: numbers in the structure of `x`, the tangents.
+        v: the direction (the tangents), given as numbers in the structure of `x`.
 
     Raises:
         TypeError: as for `jacobian`.
@@ -219,7 +221,10 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
 
 
 def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
-    """Return factors of the products that add up to a node's tangent, made of `Value`s."""
+    """Return pairs of factors, the sum of whose products is the tangent of `node`; they may be `Value`s.
+
+    `tangents` has the tangents of the operands. `reach` is told which operands lead to the node.
+    """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
         reach.spread(x, node, edge)
@@ -232,9 +237,10 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> li
 
 
 def vjp(f: Function, x: Any) -> tuple[Any, Function]:
-    """Return f(x), and the function that takes a vector u to u times the Jacobian of f at `x`, u J.
+    """Return f(x), and a function that maps a vector u to u J, where J is the Jacobian of f at `x`.
 
-    In other words, it takes weights of the outputs to the gradient of their weighted sum, by one backward pass.
+    In other words, that function takes a weight for each output, in the structure of the output, and returns the
+    gradient of the weighted sum of the outputs. This needs one backward pass.
 
     Args:
         f: takes `x`, and returns a structure of `Value`s.
@@ -242,7 +248,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
 
     Raises:
         TypeError: as for `jacobian`.
-        ValueError: when called, the structures of the weights and of the output differ.
+        ValueError: the returned function is called with weights whose structure is not that of the output.
 
     >>> value, pull = vjp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3])
     >>> value, pull([1, 0]), pull([0, 1])
@@ -266,7 +272,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
 
 
 def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
-    """Return `value_and_grad(f)`; its errors name the function of this module that the user called."""
+    """Return `value_and_grad(f, argnums)`; error messages call it `name`, the function that the user called."""
     positions, many = argument_positions(name, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -300,7 +306,7 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
-    """Return the leaves of `tree`, which must have the structure of `model`; errors call it `what`."""
+    """Return the leaves of `tree`, which must have the structure of `model`; errors begin with `name` and `what`."""
     try:
         found = flatten_like(tree, model)
     except ValueError as error:

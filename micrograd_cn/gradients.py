@@ -1,7 +1,7 @@
 """Gradients as numbers, or as graphs, which can be differentiated again: derivatives of any order.
 
-The loop is that of `backward`. With `create_graph`, it multiplies and adds `Value`s instead of floats, so it records a
-graph of the gradient on its way.
+The loop works like that of `Value.backward`. With `create_graph` it multiplies and adds `Value`s instead of floats, so
+it records a graph for every gradient that it computes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ __all__ = [
     *("paths", "symbolic_edges"),
 ]
 
-# The operation, the partial with respect to one of its operands, and, if the operation may leave this operand
-# unselected, the function from an upstream gradient to its contribution. The partial is a `Value`, or a float where it
-# is constant or where only the function is used.
+# An edge from a node to one of its operands: the node's operation, the partial with respect to the operand, and a
+# function from the node's gradient to what the operand gets of it. The function is None unless the operation may leave
+# the operand unselected (see `Selection`). The partial is a `Value`, or a float if it is constant or if the function is
+# used in its place.
 SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
 
 
@@ -37,7 +38,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
     Args:
         output: the value to differentiate.
-        inputs: leaves or interior nodes; the derivative is 0 if `output` does not depend on one.
+        inputs: leaves or interior nodes. If `output` does not depend on one of them, its derivative is 0.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
 
     Raises:
@@ -68,7 +69,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
 
 def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], create_graph: bool) -> list[Any]:
-    """Return what `gradients` returns, for the topological order of the output's graph.
+    """Return what `gradients` returns; `order` is the topological order of the graph of `output`.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -93,7 +94,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
                     if x in relevant:
                         terms[x].append(term)
                 continue
-            # What nothing reaches sends nothing, so no number that its edges are computed with is an anomaly.
+            # A node that no gradient reaches sends nothing, so inf and nan in its local derivatives are no anomaly.
             with _unchecked() if check and not reach.finds(node) else nullcontext():
                 for x, edge in symbolic_edges(node, relevant):
                     reach.spread(node, x, edge)
@@ -121,10 +122,11 @@ def _unchecked() -> Iterator[None]:
 
 
 def contributions(root: Value) -> dict[tuple[Value, int], float]:
-    """Return what `root.backward()` sends along each edge, by the node that sends and the operand's slot.
+    """Return what `root.backward()` sends along each edge, in a dict with the keys (node that sends, operand's index).
 
-    A contribution is the local derivative times the `grad` that the node has now. An edge along which nothing flows has
-    no entry: it leads to a constant or to an operand that was not selected, or no gradient reaches the node.
+    A contribution is the local derivative times the `grad` that the node has now. The dict has no entry for an edge
+    along which nothing flows, because the operand is a constant or was not selected, or because no gradient reaches the
+    node.
 
     >>> x = Value(-1)
     >>> y = x.relu()
@@ -145,7 +147,7 @@ def contributions(root: Value) -> dict[tuple[Value, int], float]:
 
 
 def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
-    """Return the gradient of `node`, the sum of the terms it received, which replaces them."""
+    """Return the gradient of `node`, the sum of its list in `terms`; the sum then replaces the items of that list."""
     received = terms[node]
     if len(received) > 1:
         received[:] = [received[0] + received[1] if len(received) == 2 else ops.sum(received)]
@@ -153,7 +155,7 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return the product; drop a factor that is the number 1, but not one that is 0, since 0 * inf is nan."""
+    """Return upstream * partial. Leave out a factor that is the float 1.0, but not 0.0, because 0 * inf is nan."""
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
             return b
@@ -161,13 +163,16 @@ def _product(upstream: Any, partial: Any) -> Any:
 
 
 class Reach:
-    """Which nodes a gradient (or, forward, a tangent) reaches, if operations on the way select among operands.
+    """Find out which nodes a gradient reaches, if operations on the way may leave operands unselected.
 
-    A node that only unselected operands lead to receives nothing. As a number this is 0, and 0 times an infinite local
-    derivative would be nan. So whether something reaches the node is a `Value` of its own, which is not 0 if it does.
+    A node receives no gradient if every path to it leads through an operand that was not selected. To treat this as a
+    gradient of 0 would be wrong, because 0 times an infinite local derivative is nan. So there is a second number for
+    each node, which is 0 if no gradient reaches the node. It is a `Value` where it depends on data. In forward mode
+    (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands to the nodes
+    that use them.
 
     Args:
-        roots: the nodes where gradients start.
+        roots: the nodes where gradients, or tangents, start.
 
     >>> x = Value(-1)
     >>> y = x.sqrt()
@@ -186,23 +191,26 @@ class Reach:
         self._found: dict[Value, Any] = {}
 
     def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
-        """Let a node pass on what reaches it. Sources are spread before what they reach."""
+        """Note that what reaches `source` goes on to `target` along `edge`.
+
+        Call this for all edges that lead to a node before the edges that lead on from it.
+        """
         if source in self._certain and edge[2] is None:
             self._certain.add(target)
         elif target not in self._certain:
             self._sources.setdefault(target, []).append((source, edge))
 
     def is_certain(self, node: Value) -> bool:
-        """Return whether a gradient reaches a node, whatever is selected."""
+        """Return whether a gradient reaches `node` whatever operands are selected."""
         return node in self._certain
 
     def finds(self, node: Value) -> bool:
-        """Return whether something reaches a node, with the numbers that the graph has now."""
+        """Return whether a gradient reaches `node`, given the data that the graph has now."""
         found = self.of(node)
         return (found._data if isinstance(found, Value) else found) != 0.0
 
     def of(self, node: Value) -> Any:
-        """Return a `Value` or float that is 0 if nothing reaches a node, and more than 0 if something does."""
+        """Return a `Value` or float that is 0 if no gradient reaches `node`, and more than 0 if one does."""
         if node in self._certain:
             return 1.0
         stack = [node]
@@ -223,10 +231,11 @@ class Reach:
 
 
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
-    """Return what an edge contributes of a node's gradient g (or, forward, of its tangent); None for nothing.
+    """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None for nothing.
 
-    Where it is not certain that anything reaches the node, the product is chosen only if something does. This leaves
-    out sums of products: their local derivatives are other operands, and choosing would cost as much as the product.
+    In most cases it is g times the partial. If it is not certain that a gradient reaches the node, it is
+    `where(reached, g * partial, 0)`. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives
+    are just operands, and the `where` would cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -244,7 +253,7 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
 
 def paths(node: Value) -> list[Value]:
-    """Return the operands to which a gradient may flow, also those that the operation did not select this time.
+    """Return the operands to which a gradient may flow, including those that the operation has not selected this time.
 
     >>> x = Value(-1)
     >>> paths(x.relu()) == [x], x.relu().edges()
@@ -258,7 +267,7 @@ def paths(node: Value) -> list[Value]:
 
 
 def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, SymbolicEdge]]:
-    """Return the operands in `relevant` to which a gradient may flow, each with its edge.
+    """Return those operands of `node` in `relevant` to which a gradient may flow, each with its edge.
 
     Raises:
         RuntimeError: data was changed after the node had been recorded.

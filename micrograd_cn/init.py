@@ -1,7 +1,7 @@
-"""Initial weights: functions `(rng, nin, nout) -> weight` of a random generator and the size of a layer.
+"""Initialisers: functions `(rng, nin, nout)` that return an initial weight for a layer.
 
-A layer has `nin` inputs and `nout` outputs. Xavier's and Kaiming's weights keep the variance of activations about the
-same from layer to layer.
+`rng` is a random generator, and the layer has `nin` inputs and `nout` outputs. Xavier's and Kaiming's weights keep the
+variance of activations about the same from layer to layer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Generator(Protocol):
-    """A random generator, such as a `random.Random` or the module `random`.
+    """A random generator with these two methods, such as a `random.Random` or the module `random`.
 
     >>> class Middle:
     ...     def uniform(self, a, b):
@@ -38,7 +38,7 @@ class Generator(Protocol):
         """Return a number between a and b."""
 
     def gauss(self, mu: float, sigma: float) -> float:
-        """Return a normally distributed number."""
+        """Return a normally distributed number with mean `mu` and standard deviation `sigma`."""
 
 
 Initialiser: TypeAlias = Callable[[Generator, int, int], float]
@@ -102,7 +102,7 @@ def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
 def zeros(rng: Generator, nin: int, nout: int) -> float:
     """Return the weight 0.
 
-    Neurons of one layer that start alike stay alike, so it is for a last layer, or to show this.
+    Use it for a last layer only: in any other layer, neurons that start with equal weights keep equal weights.
 
     >>> zeros(random.Random(0), 3, 2)
     0.0
@@ -111,7 +111,7 @@ def zeros(rng: Generator, nin: int, nout: int) -> float:
 
 
 def constant(value: float) -> Initialiser:
-    """Return an initialiser whose weights are all `value`.
+    """Return an initialiser that gives every weight the value `value`.
 
     >>> constant(0.5)(random.Random(0), 3, 2)
     0.5
@@ -125,7 +125,7 @@ NAMED: dict[str, Initialiser] = {
 
 
 def initialiser(init: str | Initialiser) -> Initialiser:
-    """Return the initialiser with this name, or the function itself.
+    """Return the initialiser that `init` names; if `init` is a function, return it as it is.
 
     Raises:
         ValueError: no initialiser has the name.
@@ -144,9 +144,9 @@ def initialiser(init: str | Initialiser) -> Initialiser:
 
 
 def generator(seed: int | Generator | None) -> Generator:
-    """Return a random generator that starts with `seed`, or the generator itself.
+    """Return a random generator that starts with `seed`; if `seed` is a generator, return it as it is.
 
-    For None it is the module `random`, from which micrograd draws.
+    For None, return the module `random`, from which micrograd draws its weights.
 
     Raises:
         TypeError: `seed` is not an int, a generator or None.

@@ -139,7 +139,7 @@ def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
 
 
 def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
-    """Return rounding errors as `Smoothness.rounding` does: a few last bits, and for y the last bit of a term near 1."""
+    """Return errors as `Smoothness.rounding` does: a few last bits, and for y also the last bit of a term near 1."""
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 
 
