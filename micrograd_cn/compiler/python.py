@@ -30,6 +30,33 @@ elif xp.__name__.startswith("jax"):
 else:
     from math import {name} as of_one
     {name} = xp.vectorize(of_one, otypes=[float])"""
+# The gradients of these functions are the table's at kinks, too: 0 at relu(0), and half for each operand at a tie.
+DEFINE_RELU = """\
+if hasattr(xp, "relu"):  # torch
+    relu = xp.relu
+elif xp.__name__.startswith("jax"):
+    from jax.lax import stop_gradient
+    def relu(x):  # its derivative at 0 is 0
+        return where(x <= 0.0, stop_gradient(where(x < 0.0, 0.0, x)), x)
+else:
+    def relu(x):
+        return where(x < 0.0, 0.0, x)"""
+DEFINE_EXTREME = """\
+if xp.__name__.startswith("jax"):
+    def {name}(a, b):  # xp.{name} passes 0 times the gradient, which may be inf, to the other operand
+        return where(a == b, 0.5 * a + 0.5 * b, where(a {sign} b, a, where(b {sign} a, b, a + b)))
+elif hasattr(xp, "{name}"):
+    {name} = xp.{name}
+else:
+    def {name}(a, b):
+        return b if b {sign} a or b != b else a"""
+DEFINITIONS = {
+    "erf": DEFINE_SPECIAL.format(name="erf"),
+    "erfc": DEFINE_SPECIAL.format(name="erfc"),
+    "relu": DEFINE_RELU,
+    "maximum": DEFINE_EXTREME.format(name="maximum", sign=">"),
+    "minimum": DEFINE_EXTREME.format(name="minimum", sign="<"),
+}
 
 
 @dataclass(frozen=True)
@@ -181,8 +208,10 @@ class PythonWriter:
         """Return the Python text of a function. If libraries differ in its name, a definition is added to `helpers`."""
         if name in BUILTINS:
             return name
-        if name in ("erf", "erfc"):
-            self.helpers[name] = DEFINE_SPECIAL.format(name=name)
+        if name in DEFINITIONS:
+            if "where(" in DEFINITIONS[name]:
+                self.helpers["where"] = DEFINE_WHERE
+            self.helpers[name] = DEFINITIONS[name]
             return name
         if name in ("asin", "acos", "atan", "atan2"):
             self.helpers[name] = f'{name} = getattr(xp, "{name}", None) or xp.arc{name[1:]}  # numpy before 2'

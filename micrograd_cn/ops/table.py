@@ -243,7 +243,7 @@ relu: Op = define(Op(
     "Return max(x, 0), the rectified linear unit.\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     notation=Notation(micrograd=lambda x: "ReLU"),
     smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
-    lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x)),
+    lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x), array="relu"),
 ))
 leaky_relu: Op = define(Op(
     "leaky_relu", ieee.leaky_relu,
@@ -337,7 +337,9 @@ maximum: Op = define(Op(
      Selection(lambda g, a, b: _contribution_to_larger(g, b, a), lambda a, b: _weight_of_larger(b, a))),
     "Return the larger of a and b; nan if either is nan.\n\n>>> maximum(1, 2)\n2.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
-    lowerings=Lowerings(formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b))),
+    lowerings=Lowerings(
+        formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b)), array="maximum",
+    ),
 ))
 minimum: Op = define(Op(
     "minimum", ieee.minimum,
@@ -345,7 +347,9 @@ minimum: Op = define(Op(
      Selection(_contribution_to_larger, _weight_of_larger)),
     "Return the smaller of a and b; nan if either is nan.\n\n>>> minimum(1, 2)\n1.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
-    lowerings=Lowerings(formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b))),
+    lowerings=Lowerings(
+        formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b)), array="minimum",
+    ),
 ))
 
 # n-ary operations, which are one node however many operands they have.

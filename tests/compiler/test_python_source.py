@@ -2,7 +2,7 @@
 
 import math
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -83,6 +83,50 @@ def test_gradients_of_torch_go_through_the_text():
     assert weight.grad.item() == pytest.approx(w.grad, rel=1e-13)
 
 
+SELECTED = {
+    "relu": mc.relu,
+    "maximum": lambda x: mc.maximum(x, 0.0),
+    "maximum, the other way round": lambda x: mc.maximum(0.0, x),
+    "minimum": lambda x: 1.0 - mc.minimum(x, 1.0),
+    "minimum, the other way round": lambda x: 1.0 - mc.minimum(1.0, x),
+    "both": lambda x: mc.maximum(x, x * x) + mc.minimum(x, x * x),
+    "where": lambda x: mc.where(mc.less(0.0, x), x, 0.0),
+    "take": lambda x: mc.take([0.0, x], mc.less(0.0, x)),
+}
+
+
+@pytest.mark.parametrize("f", [mc.sqrt, mc.log, lambda x: 1.0 / x, lambda x: x**1.5, mc.asin, lambda x: 3.0 * x])
+@pytest.mark.parametrize("select", SELECTED.values(), ids=SELECTED)
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_gradients_of_libraries_are_the_table_s_at_kinks_and_of_what_was_not_selected(name, select, f):
+    xp, array_of = engine(name)
+    printed = python(compile(f(select(Value(0.5))), []))
+    for x in (-1.0, 0.0, 0.25, 1.0, 2.0):
+        leaf = Value(x)
+        f(select(leaf)).backward()
+        if name == "torch":
+            w = array_of(x).requires_grad_()
+            printed(xp, [w], []).backward()
+            found = w.grad.item()
+        else:
+            jax = pytest.importorskip("jax")
+            found = float(jax.grad(lambda w: printed(xp, [w], []))(x))
+        assert found == pytest.approx(leaf.grad, rel=1e-13, nan_ok=True), x
+
+
+@pytest.mark.parametrize("name", ["numpy", "math"])
+def test_operations_that_select_print_special_values(name):
+    numbers = [-math.inf, -1.0, -0.0, 0.0, 2.0, math.inf, math.nan]
+    x, w = Value(0.3), Value(0.7)
+    for op in (lambda a, b: mc.relu(a) + mc.relu(b), mc.maximum, mc.minimum):
+        printed = python(compile(op(w, x), [x]))
+        for a, b in product(numbers, repeat=2):
+            arguments = [np.asarray(a)], [np.asarray(b)]
+            with np.errstate(invalid="ignore"):
+                found = printed(np, *arguments) if name == "numpy" else printed(math, [a], [b])
+            assert float(found) == pytest.approx(op(a, b), nan_ok=True), (a, b)
+
+
 def test_single_precision_of_torch_stays_beside_numbers():
     torch = pytest.importorskip("torch")
     x, w = Value(0.3), Value(0.7)
@@ -152,7 +196,7 @@ def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
         "    [w0, w1] = parameters",
         "    [x0] = inputs",
         "    v0 = w0 * x0 + w1",
-        "    v1 = where(v0 < 0.0, 0.0, v0)",
+        "    v1 = relu(v0)",
         "    return v1",
     ]
     for count in (1, 9, 10, 18, 19, 20, 39, 60):
