@@ -6,6 +6,8 @@
 >>> y.backward()
 >>> f"{y:.4f} {x.grad:.4f}"
 '0.7616 0.8399'
+
+`from micrograd_cn import *` also replaces Python's `sum`, `abs` and `pow` by those of the table, which give floats.
 """
 
 from os import environ

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from . import __version__
 from .engine import Value, graph_nodes, topological_order
 from .gradients import contributions
 from .picture import RenderError, draw_dot
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", nargs="?", action="append", default=[], type=Path)  # None without a file
     parser.add_argument("--lang", nargs="?", const="")
     parser.add_argument("--playground", action="store_true")
+    parser.add_argument("--version", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     options = Namespace(lang=None)  # filled while parsing: an error message needs the language
     arguments = sys.argv[1:] if argv is None else argv
@@ -76,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Failure as error:
         print(_words(options)["cli_misuse"].format(message=error), file=sys.stderr)
         return error.status
+    if options.version:
+        print(f"micrograd_cn {__version__}")
+        return 0
     words = _words(options)
     if options.help or not (options.texts or options.playground):
         print(_help(words), end="", file=sys.stdout if options.help else sys.stderr)

@@ -38,6 +38,9 @@ class Value(Node):
     even if data is changed before `backward()`. A number beside an operator is a constant, whose `grad` stays 0, and
     `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
 
+    A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
+    `if v.data:`, or `where` for a choice that a graph records.
+
     >>> x = Value(3, "x")
     >>> y = x * x + 2
     >>> y.backward()

@@ -291,6 +291,7 @@ class MLP(Module):
     ) -> None:
         if isinstance(nouts, int):
             raise TypeError(f"nouts must be a sequence with the size of each layer, got {nouts}; write [{nouts}]")
+        nouts = list(nouts)
         if not nouts:
             raise ValueError("an MLP needs at least one layer, got no nouts")
         sizes = [nin, *nouts]

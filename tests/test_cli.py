@@ -441,3 +441,20 @@ def test_a_graph_too_large_for_a_picture_says_so(run, tmp_path):
     status, out, err = run("*".join(["x"] * 1000), "x=1", "-o", str(tmp_path / "graph.svg"))
     assert (status, out) == (1, "")
     assert "max_nodes" in err
+
+
+def test_the_version_is_printed(run):
+    assert run("--version") == (0, f"micrograd_cn {micrograd_cn.__version__}\n", "")
+
+
+@pytest.mark.parametrize("text", ["x == 3", "x > 2", "x <= 2", "x != 1"])
+def test_a_comparison_names_the_functions_to_write(run, text):
+    status, _, err = run(text, "x=3", "--lang=en")
+    assert status == 2
+    assert "such as less(a, b) for a < b and equal(a, b) for a == b" in err
+
+
+def test_no_other_function_is_suggested_for_softmax(run):
+    _, _, err = run("softmax(x)", "x=3", "--lang=en")
+    assert "there is no function 'softmax'" in err
+    assert "logsumexp" not in err

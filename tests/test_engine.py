@@ -333,3 +333,7 @@ def test_a_backward_that_fails_loses_no_earlier_gradient():
     with detect_anomaly(), pytest.raises(FloatingPointError):
         y.backward()
     assert z.grad == 3
+
+
+def test_a_value_is_true_whatever_its_number():
+    assert all([Value(0), Value(math.nan), Value(0) * 2])

@@ -321,3 +321,7 @@ def test_an_mlp_of_another_number_of_inputs_says_mlp(count):
     broken.layers[0].neurons.pop()
     with pytest.raises(ValueError, match=r"^Layer of 3 inputs was given 2$"):
         broken([1.0, 2.0])
+
+
+def test_an_mlp_takes_its_sizes_from_any_iterable():
+    assert repr(MLP(2, (n for n in [3, 1]), seed=0)) == repr(MLP(2, [3, 1], seed=0))

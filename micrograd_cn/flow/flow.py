@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import html
 import os
 from array import array
 from itertools import chain
@@ -16,7 +15,7 @@ from ..text.words import WORDS, language
 from .columns import packed
 from .graph import Graph
 from .javascript import Rows
-from .sheet import sheet, words_of
+from .sheet import notebook_frame, sheet, words_of
 from .texts import ERRORS, PAGE
 
 
@@ -106,9 +105,7 @@ class Tape:
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, which a notebook shows."""
-        title = html.escape(PAGE[self.lang]["title"])
-        frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms"'
-        return f'<iframe title="{title}" {frame} srcdoc="{html.escape(self.html)}"></iframe>'
+        return notebook_frame(PAGE[self.lang]["title"], self.html)
 
 
 def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:

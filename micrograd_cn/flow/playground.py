@@ -19,7 +19,7 @@ from ..text.words import WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
-from .sheet import HERE, fragment, sheet, words_of
+from .sheet import HERE, fragment, notebook_frame, sheet, words_of
 from .texts import EXPRESSION, LESSONS, MODEL, NETWORK, PAGE, PLAYGROUND
 
 MOST_OPERANDS = 17  # The page can compute an n-ary operation of up to so many operands.
@@ -47,7 +47,7 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
 
 
 class Playground:
-    """The page of the playground. `save` writes it, and `html` is its text."""
+    """The page of the playground. `save` writes it, `html` is its text, and a notebook shows it in a frame."""
 
     def __init__(self, lang: str | None = None) -> None:
         self.lang = language(lang)
@@ -83,11 +83,16 @@ class Playground:
         path.write_bytes(self.html.encode())
         return path
 
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, which a notebook shows."""
+        return notebook_frame(PLAYGROUND[self.lang]["title"], self.html)
+
 
 def playground(lang: str | None = None) -> Playground:
     """Return a page in which you type an expression, or train a network or a language model, and step through it.
 
-    The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it. It
+    The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it, and a
+    notebook shows it in a frame. It
     computes with the operations of the table, the losses of `losses` and the optimisers of `optim`, printed as
     JavaScript. A link to the page keeps what was chosen in it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,6 +77,16 @@ def sheet(
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))
+
+
+def notebook_frame(title: str, page: str) -> str:
+    """Return a page in a frame, which a notebook shows.
+
+    >>> notebook_frame("a page", "<p>text")[:22]
+    '<iframe title="a page"'
+    """
+    frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms"'
+    return f'<iframe title="{html.escape(title)}" {frame} srcdoc="{html.escape(page)}"></iframe>'
 
 
 def _json(data: dict[str, Any]) -> str:

@@ -25,11 +25,11 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
     >>> test_square()
     """
+    st = import_strategies()  # first, since its error says what to install
     from hypothesis import HealthCheck, Phase, given, settings
 
     from .array_strategies import points
 
-    st = import_strategies()
     drawn = [
         x
         if isinstance(x, st.SearchStrategy)

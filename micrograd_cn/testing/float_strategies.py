@@ -34,7 +34,8 @@ def import_strategies() -> Any:
     try:
         from hypothesis import strategies
     except ImportError as error:
-        raise ImportError("strategies need hypothesis: pip install 'micrograd-cn[test]'") from error
+        message = "strategies need hypothesis: pip install hypothesis, or from a clone pip install -e '.[pytest]'"
+        raise ImportError(message) from error
     return strategies
 
 

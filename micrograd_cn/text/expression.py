@@ -45,7 +45,7 @@ CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}
 # Names from other libraries, and the function that an error message suggests for each.
 ALIASES = {
-    **{"max": "maximum", "min": "minimum", "avg": "mean", "softmax": "logsumexp", "lse": "logsumexp"},
+    **{"max": "maximum", "min": "minimum", "avg": "mean", "lse": "logsumexp"},
     **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
     **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
 }

@@ -61,7 +61,8 @@ WORDS = {
         "parse_operand": "expected a number, a name, a function or '(', got {found}",
         "parse_end": "the expression ends where a number, a name, a function or '(' should follow",
         "parse_operator": "expected an operator or the end, got {found}; a product needs its *",
-        "parse_sign": "{found} has no meaning here; the operators are {operators}, all else is a function",
+        "parse_sign": "{found} has no meaning here; the operators are {operators}, all else is a function, such "
+        "as less(a, b) for a < b and equal(a, b) for a == b",
         "parse_meant": "{found} is no operator or bracket; write {meant}",
         "parse_unclosed": "this bracket is never closed",
         "parse_closing": "{found} closes no bracket",
@@ -103,6 +104,7 @@ Compute an expression and explain its gradient step by step.
   -o, --output FILE write the step-by-step page (.html) or the picture ({endings}); may be repeated
   --playground      write a page in which you type expressions and train networks
   --lang en|zh      the language; by default that of the locale
+  --version         show the version
   -h, --help        show this text
 
 operators: {operators}
@@ -160,7 +162,8 @@ functions: {functions}
         "parse_operand": "这里应当是数、变量名、函数或 '('，得到的是 {found}",
         "parse_end": "表达式不完整：后面还应当有数、变量名、函数或 '('",
         "parse_operator": "这里应当是运算符，或者表达式到此结束，得到的是 {found}；乘号 * 不能省略",
-        "parse_sign": "{found} 在这里没有意义；运算符只有 {operators}，其他运算请用函数",
+        "parse_sign": "{found} 在这里没有意义；运算符只有 {operators}，其他运算请用函数，"
+        "例如 a < b 写成 less(a, b)，a == b 写成 equal(a, b)",
         "parse_meant": "{found} 不是这里的运算符或括号；请写成 {meant}",
         "parse_unclosed": "这个括号没有闭合",
         "parse_closing": "{found} 没有对应的左括号",
@@ -202,6 +205,7 @@ functions: {functions}
   -o, --output 文件 写出逐步演示的网页（.html）或图片（{endings}）；可以重复使用
   --playground      写出演练场网页：输入表达式、训练神经网络
   --lang en|zh      语言；默认由系统区域设置决定
+  --version         显示版本
   -h, --help        显示本帮助
 
 运算符：{operators}

@@ -50,7 +50,7 @@ def test_wrong_inputs_and_outputs_are_refused():
 def test_a_missing_llvmlite_is_named():
     code = "import sys; sys.modules['llvmlite'] = None; import micrograd_cn.compiler"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pip install 'micrograd-cn[native]'" in done.stderr
+    assert "needs llvmlite: pip install llvmlite, or from a clone pip install -e '.[native]'\n" in done.stderr
 
 
 def test_a_program_is_not_copied():

@@ -1,5 +1,6 @@
 """The page works offline and in a notebook, differs in its data alone, and refuses what it cannot show."""
 
+import html
 import json
 import re
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from micrograd_cn import Tape, Value, draw_flow
+from micrograd_cn import Tape, Value, draw_flow, playground
 
 from .pages import example
 
@@ -54,6 +55,18 @@ def test_a_notebook_shows_it_in_a_frame(browser):
     page.close()
 
 
+def test_a_notebook_shows_the_playground_in_a_frame():
+    frame = playground("en")._repr_html_()
+    assert frame.startswith('<iframe title="Backpropagation playground" ')
+    srcdoc = re.search(r' srcdoc="([^"]*)"></iframe>$', frame)[1]
+    assert html.unescape(srcdoc) == playground("en").html
+
+
+def test_a_snapshot_of_a_number_names_itself():
+    with pytest.raises(TypeError, match=r"snapshot\(\) a Value, got float"):
+        Tape("en").snapshot(3.0)
+
+
 def test_in_a_frame_a_prediction_is_answered_and_help_closes(browser):
     page = browser.new_page()
     page.set_content(draw_flow(Value(2, "x") * 3, "en")._repr_html_())
@@ -83,7 +96,7 @@ def test_it_is_imported_only_when_asked_for():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: draw_flow(1.0, "en"), TypeError, "takes a Value or a Tape, got float"),
+        (lambda: draw_flow(1.0, "en"), TypeError, r"takes a Value or a Tape, and snapshot\(\) a Value, got float"),
         (lambda: draw_flow(1.0, "zh"), TypeError, "需要一个 Value 或 Tape"),
         (lambda: draw_flow(Value(1).detach(), "en"), ValueError, "no gradient flows"),
         (lambda: draw_flow(Value(1), "fr"), ValueError, "lang must be"),

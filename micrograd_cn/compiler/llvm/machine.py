@@ -20,7 +20,8 @@ from .text import FAST_KERNEL_PREFIX, KERNEL_PREFIX, Function, KernelWriters
 try:
     import llvmlite.binding as llvm
 except ImportError as error:
-    raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
+    message = "micrograd_cn.compiler needs llvmlite: pip install llvmlite, or from a clone pip install -e '.[native]'"
+    raise ImportError(message) from error
 
 SPLIT_512 = ("znver4",)  # these processors split 512 bits in halves: 256 bits are as fast, and are stored faster
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
