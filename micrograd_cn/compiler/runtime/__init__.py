@@ -1,1 +1,1 @@
-"""A program in memory: its code, its buffers, and the drivers that loop over rows, batches and epochs."""
+"""Run programs: their code, their buffers, and drivers, which are kernels that loop over rows and batches."""

@@ -1,12 +1,18 @@
-"""Drivers: kernels that loop over rows, batches and epochs, and run a program's stages for each.
+"""Write drivers: kernels that loop over rows, batches and epochs, and run a program's stages for each.
 
-A program's header is a list of words. It says where the program's lists of stages are, and where its values are in
-memory. A stage is a kernel and the address of its table (see `tables`).
+A program's header is a list of words, which are integers of 8 bytes. It says where the program's lists of stages are,
+and where its values are in memory. A stage is a kernel and the address of its table (see `tables`).
 
-Memory is three arrays of doubles. `%s` holds scalars. `%w` is a panel of blocks; a block holds `lanes` rows of the
-batch side by side, and has a vector of `lanes` doubles for each value of a sample. `%a` holds totals over the rows or,
-while native code computes outputs, the outputs of a panel. In a program for single rows, samples are scalars, and `%w`
-is `%s`.
+A program's memory is three arrays of doubles. Their addresses have these names in LLVM text:
+
+- `%s`: the scalars.
+- `%w`: a panel, which consists of blocks. A block holds `lanes` rows of the batch side by side: for each value that
+  depends on the row, it has a vector of `lanes` doubles.
+- `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
+  where it stores them.
+
+A program for single rows has no lanes: it keeps the values of a row among the scalars, and `%w` is the same address as
+`%s`.
 """
 
 from __future__ import annotations
@@ -19,10 +25,11 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
 
-# The words of a program's header. Offsets and sizes are in bytes; tables and lists of stages are addresses.
+# The words of a program's header. Offsets and sizes are in bytes. For tables and lists of stages, a word is the
+# address.
 FIELDS = (
     "batch", "broadcast", "sample", "totals", "after",  # the lists of stages
-    "width", "row_at", "seed_at",  # how many numbers a row has; where they are, and where the seed of the gradient is
+    "width", "row_at", "seed_at",  # how many numbers a row has; where these are, and where the seed of the gradient is
     "block", "panel",  # how many bytes a block has, how many blocks a panel
     "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
     "stored",  # whether the stages of the samples store the outputs, at %a
@@ -31,10 +38,10 @@ FIELDS = (
     "gradient_table",  # for each run its offset, the index of its first gradient, and its length
     "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
-CALL_WORDS = 2  # the words of a stage: the address of the kernel and of its table
+CALL_WORDS = 2  # a stage has two words: the addresses of its kernel and of its table
 LANE_INDEPENDENT = ("run", "update", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
-BLOCKS_PER_UPDATE = 64  # so many blocks of parameters stay in the cache while they are updated
+BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
     "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
@@ -44,7 +51,7 @@ MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
 def driver_names(lanes: int) -> dict[str, str]:
-    """Return the LLVM names of the drivers for so many lanes, by their short names."""
+    """Return the LLVM names of the drivers for blocks of `lanes` lanes, by their short names."""
     return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {
         name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in LANE_SPECIFIC
     }
@@ -59,10 +66,10 @@ def _pointer(f: Function, name: str) -> str:
 
 
 class Drivers:
-    """Write the drivers for blocks of so many lanes as LLVM IR.
+    """Write the drivers for blocks of `lanes` lanes as LLVM IR.
 
-    The operands of most drivers are `%p`, the header; `%rows`, the numbers of all rows; `%index`, the numbers of the
-    rows to compute, and `%n`, how many these are.
+    The operands of most drivers are `%p`, the address of the header; `%rows`, that of the numbers of all rows;
+    `%index`, that of the indices of the rows to compute; and `%n`, the count of these indices.
     """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
@@ -85,8 +92,8 @@ class Drivers:
     def load(self) -> Function:
         """Write the driver that copies up to `lanes` rows into a block; the lanes left over repeat the last row.
 
-        The rows are those whose numbers are the first `%valid` ones at `%index`. The seed of the gradient is `%each` in
-        the lanes of these rows, and `%other` in the lanes left over.
+        The indices of the rows are the first `%valid` ones at `%index`. The seed, which is the derivative that backward
+        starts from, is `%each` in the lanes of these rows, and `%other` in the lanes left over.
         """
         f = Function(
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
@@ -133,7 +140,11 @@ class Drivers:
     def _run_panel(
         self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
     ) -> None:
-        """Load some blocks of rows from row `start` on, and run the stages of the samples on them."""
+        """Load `blocks` blocks of rows, and run the stages of the samples on them.
+
+        The first row is that with the index at position `start` of `%index`, and the rows end before position `n`. The
+        seeds `each` and `other` are as for `load`. `totals` is the address that the stages get as `%a`.
+        """
         stride = _field(f, "block")
         with f.loop(blocks) as block:
             first = f.add(start, f.times(block.index, self.lanes))
@@ -149,7 +160,7 @@ class Drivers:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
-        """Write the driver that stores the outputs of every row at `%out`."""
+        """Write the driver that stores the outputs of every row at `%out`, row after row."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
@@ -166,7 +177,7 @@ class Drivers:
                 f, start, "%n", "poison", "poison", blocks, totals
             )  # there is no gradient, so the seed is not used
             with f.when(f.op(f"xor i1 {stored}, true")):
-                if self.lanes == 1:  # then a panel is a single row
+                if self.lanes == 1:  # a panel is a single row
                     with f.loop(outputs) as output:
                         f.store(
                             "double",
@@ -200,7 +211,7 @@ class Drivers:
         return f
 
     def prepared(self) -> Function:
-        """Write a Python built-in without arguments that calls `forward` with fixed operands; see `llvm.builtin`."""
+        """Write a built-in function of Python that calls `forward` with fixed operands; see `llvm.builtin`."""
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
@@ -222,11 +233,11 @@ class Drivers:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
     def _output(self, f: Function, table: str, block: str, index: str) -> str:
-        """Return the address of the first lane of an output in a block."""
+        """Return the address of the first lane of an output in a block; `table` has the offset of each output."""
         return f.at(block, f.word(table, index), BYTE)
 
     def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
-        """Store the outputs of a whole block, row by row."""
+        """Store the outputs of a whole block at `to`, row after row."""
         outputs = _field(f, "outputs")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._simd_steps(f, outputs) as (number, rest):
@@ -243,11 +254,11 @@ class Drivers:
 
     @contextmanager
     def _simd_steps(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
-        """Run the body for each SIMD vector of `count` contiguous values, with the index of the vector's first value.
+        """Write a loop over the SIMD vectors of `count` contiguous values, whose body is written in the `with` block.
 
-        If `count` is not a multiple of the vector's size, the last vector overlaps the one before. If there are fewer
-        values than a vector has, the body is not run, and the second result is how many values are left for a scalar
-        loop; otherwise it is 0.
+        This yields the index of the vector's first value, and the count of values that are left for a scalar loop. If
+        `count` is not a multiple of the vector's size, the last vector overlaps the one before, and no value is left.
+        If there are fewer values than a vector has, the body is not run, and all values are left.
         """
         simd = self.machine.simd
         few = f.op(f"icmp ult i64 {count}, {simd}")
@@ -265,7 +276,10 @@ class Drivers:
         return f
 
     def panels(self) -> Function:
-        """Write the driver that adds up the totals of all rows in `%a`, and returns the sum of their losses."""
+        """Write the driver that adds up the totals of all rows at `%a`, and returns the sum of the rows' losses.
+
+        `%each` and `%other` are the seeds, as for `load`.
+        """
         f = Function(
             self.name["panels"],
             f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY_PARAMETERS}",
@@ -293,7 +307,7 @@ class Drivers:
         return f
 
     def add(self) -> Function:
-        """Write the driver that adds the totals of another thread."""
+        """Write the driver that adds the totals of another thread, at `%others`, to those at `%a`."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
@@ -306,9 +320,9 @@ class Drivers:
     def finish(self) -> Function:
         """Write the driver that divides the totals by the number of rows and computes the gradients from these means.
 
-        Lanes of the last block without a row have seed 0. But 0 * inf is nan, so such a lane can spoil a total. If a
-        total is not finite and the last block was not full, everything is computed again one row at a time, with the
-        row in all lanes.
+        The lanes of the last block that are left over have the seed 0, and add nothing to a total. But 0 * inf is nan,
+        so such a lane can spoil a total. If a total is not finite and the last block has such lanes, everything is
+        computed again, one row at a time: the row is in all lanes, and each lane has an equal share of the seed.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")
@@ -331,7 +345,7 @@ class Drivers:
         return f
 
     def _scale_totals(self, f: Function, scale: str) -> str:
-        """Multiply the totals by `scale`; return 0, or nan if one of the products is not finite."""
+        """Store the totals times `scale`, which are means over the rows; return nan if one is not finite, else 0."""
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.type, lanes.constant(0.0))]) as loop:
@@ -355,7 +369,10 @@ class Drivers:
         return f
 
     def run(self) -> Function:
-        """Write the driver that calls the kernels of a list of stages."""
+        """Write the driver that runs a list of stages, at `%stages`, on `%blocks` blocks.
+
+        It calls the kernel of each stage with the stage's table. `%stride` is the size of a block in bytes.
+        """
         f = Function(self.name["run"], f"ptr %stages, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
         f.open("next")
@@ -373,10 +390,11 @@ class Drivers:
     def update(self) -> Function:
         """Write the driver that takes an optimiser's step for every parameter.
 
-        The update is a program whose samples are parameters. `%us` holds its scalars, which begin with the learning
-        rate and the number of steps. `%uw` holds its `%all` blocks of parameters; the trained program reads those of
-        the first `%own` blocks. `%rate` is the address of this step's learning rate; it is `%us` itself if the rate
-        does not change.
+        The update is a program whose samples are parameters, and `%p` is its header. `%us` holds its scalars, which
+        begin with the learning rate and the count of steps. `%uw` holds its `%all` blocks, with a parameter in each
+        lane. The trained program reads only the parameters of the first `%own` blocks: `%gradients` has their
+        gradients, and their new data are copied to `%s`. `%rate` is the address of this step's learning rate, or `%us`
+        if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
@@ -434,7 +452,7 @@ class Drivers:
         return f
 
     def accumulate(self) -> Function:
-        """Write the driver that adds `%n` numbers, multiplied by `%weight`, to as many others."""
+        """Write the driver that adds `%n` doubles at `%from`, multiplied by `%weight`, to those at `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         whole = f.quotient("%n", simd.count)
@@ -455,9 +473,9 @@ class Drivers:
     def clip(self) -> Function:
         """Write the driver that scales gradients down if their Euclidean norm is too large, as `clip_grad_norm` does.
 
-        `%gradients` holds gradients; `%places` has the places of the `%n` gradients to clip. `%norms` has the largest
-        norm that they may have, and the norm that they had is written after it. If that is not finite, the gradients
-        stay as they are.
+        `%gradients` is an array of gradients, and `%places` has the indices of the `%n` gradients to clip. The first
+        number at `%norms` is the largest norm that they may have, and the norm that they had is written after it. If
+        that norm is not finite, the gradients stay as they are.
 
         The norm is m * sqrt(sum((g / m)**2)), with the largest |g| as m, so squares neither overflow nor vanish.
         """
@@ -490,24 +508,25 @@ class Drivers:
     def fit(self) -> Function:
         """Write the driver that takes `%steps` steps of training, a batch each, from the epoch's batch `%first` on.
 
-        An epoch has `%batches` batches, and begins again after the last. `%starts` has, for each batch, the index in
-        `%words` at which its description begins: how many rows it has and how many sub-batches, and for each sub-batch
-        the address of a gradient call, the position of its first row in `%index`, and how many rows it has.
+        An epoch has `%batches` batches, and begins again after the last. A sub-batch consists of those rows of a batch
+        that one program computes. `%starts` has, for each batch, the index in `%words` at which its description begins.
+        The description is the count of the batch's rows, the count of its sub-batches and, for each sub-batch, the
+        address of a gradient call, the position of its first row in `%index`, and the count of its rows.
 
-        A gradient call is eight words: a program's `gradient` driver; its operands, which are the header, the numbers
-        of the rows, and three addresses of memory; the address of the gradient; and the number of the program's
-        parameters.
+        A gradient call is eight words: the addresses of a program's `gradient` driver, of its header, of the numbers
+        of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; and the
+        count of the program's parameters.
 
-        `%s` holds the parameters, and `%gradients` has room to add up the gradients of `%parameters` of them. `%losses`
-        gets the loss of each batch before its step. `%rates` has the learning rate of each step; if it is null, the
-        rate does not change. The remaining operands are those of `update`.
+        `%s` holds the parameters, and `%gradients` has room to add up the gradients of `%parameters` of them. The loss
+        of each batch, computed before its step, is written to `%losses`. `%rates` has the learning rate of each step,
+        or is null if the rate does not change. The remaining operands are those of `update`.
         """
         return self._fit("fit", FIT_PARAMETERS)
 
     def fit_clipped(self) -> Function:
         """Write the driver that does what `fit` does, and clips the gradients before each step.
 
-        The last three operands are those of `clip`. After a norm that is not finite no step is taken.
+        The last three operands are those of `clip`. If a norm is not finite, no further step is taken.
         """
         return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
 
@@ -546,7 +565,7 @@ class Drivers:
             update = ("void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
             if clips:
                 [going] = step.carried
-                with f.when(going):  # afterwards, the norm that ended training stays
+                with f.when(going):  # once training has ended, the norm that ended it stays
                     self._call(f, "void", "clip", f"ptr {gradients}", "ptr %places", "i64 %n", "ptr %norms")
                 finite = f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
                 with f.when(finite):

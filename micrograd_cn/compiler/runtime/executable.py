@@ -1,6 +1,6 @@
 """Turn a graph into code that runs: threaded code at first, native code once it has run long enough.
 
-These two are the tiers. Threaded code is tables that the kernels of all programs go through, so it is made in little
+These two are the tiers. Threaded code consists of tables for kernels that all programs share, so it is made in little
 time. Native code is compiled for one program, and runs several times as fast. Both compute the same bits.
 """
 
@@ -39,21 +39,21 @@ from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
 PADDING = 16  # doubles after the last scalar that a vector load may touch; their values are not used
-# Threaded code runs for so many seconds an instruction before native code is made, which takes about as long.
+# Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 1.5e-4
-# A program runs for so many seconds a kernel before its kernels are compiled for speed: twice what compiling takes.
+# A program runs for this many seconds per kernel before its kernels are compiled for speed, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
-# Single rows are vectorised by gathering operands if a level has so many instructions of one opcode on average, and the
-# schedule costs so much. With fewer, values stay in registers, and gathering takes longer.
+# In code for single rows, operands are gathered into vectors if a level has on average at least this many instructions
+# of one opcode, and the schedule costs at least this much. Otherwise it is faster to keep values in registers.
 MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
-# A prepared call releases the GIL from so many instructions a lane on, which take some microseconds.
+# A prepared call releases the GIL if it executes more instructions per lane than this, which take some microseconds.
 GIL_RELEASE_SIZE = 20_000
-MAX_SCALAR_ROWS = 2  # up to so many rows are computed one at a time; more are computed in lanes
+MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time; more are computed in lanes
 PARAMETER_ALIGNMENT = 16  # parameters are copied in blocks as wide as the widest machine's
 PARTS_PER_THREAD = 8  # several parts for each thread, taken from one queue: no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
-MANY_OBJECTS = 10_000  # the garbage collector visits so many objects in about a millisecond
+MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 POINTERS = [POINTER] * 3
 FIT_OPERANDS = [*POINTERS, COUNT, COUNT, COUNT, *[POINTER] * 4, COUNT, *POINTERS, COUNT, COUNT]
@@ -73,18 +73,18 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def no_collector(first: int, count: int) -> None:
-    """No-op collector."""
+    """No-op, for a computation that has nothing to collect; see `Executable.forward`."""
 
 
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
-    """Return a driver as a ctypes function, for blocks of so many lanes; see `drivers`."""
+    """Return a driver for blocks of `lanes` lanes as a ctypes function; it is optimised if `fast` is set."""
     result, arguments = SIGNATURES[name]
     address = driver_address(name, lanes, fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return the address of a driver, compiled first if no program has needed it yet."""
+    """Return the address of the driver that `driver` returns; it is compiled first if no program has needed it yet."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
@@ -96,10 +96,19 @@ def padded_count(parameters: int) -> int:
 
 
 class StageLists:
-    """The lists of calls that compute a plan, one for each phase, with its straight lines as native or threaded code.
+    """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
+
+    A call is a kernel with the address of its table, or native code that was compiled for the plan.
+
+    Args:
+        tables: the tables of the plan.
+        native: whether straight lines become native code; otherwise they become threaded code.
+        outputs: the instruction numbers of the outputs that native code may store row by row.
 
     Attributes:
-        places: the places of the plan's values, and those that threaded code needs besides.
+        plan: the plan.
+        places: the places of the plan's values, and further places that threaded code needs.
+        functions: the LLVM functions of the native code.
         stored: whether the stages of the samples store the outputs row by row.
     """
 
@@ -136,7 +145,7 @@ class StageLists:
         return calls
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Return the address of a phase's list, with other calls before and after it."""
+        """Return the address of the list of a phase's calls, with the calls `before` them and `more` after them."""
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
@@ -165,15 +174,25 @@ def _contiguous_runs(places: Sequence[int]) -> list[int]:
 
 
 class Executable:
-    """One plan, "forward" or "gradient", for single rows or rows in lanes, with its code in one tier.
+    """Code that computes the outputs of a graph or its gradient, for single rows or rows in lanes, in one tier.
+
+    Args:
+        tables: the tables of the plan to compute.
+        lowering: the graph, lowered to instructions.
+        kind: "forward" for outputs, or "gradient".
+        padded_count: how many places the parameters have among the scalars.
+        native: whether the tier is native code; otherwise it is threaded code.
 
     Attributes:
+        plan: the plan that is computed.
         native: whether the tier is native code.
-        lanes: how many rows a block has.
-        seconds: for how long it has run so far.
+        lanes: how many rows a block has; 1 in code for single rows.
+        seconds: for how long the code has run so far.
+        stages: the lists of calls.
+        constants: a dict from places among the scalars to the constants that they hold.
         header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
-        sizes: how many doubles its buffers have: scalars, panel, totals.
+        sizes: how many doubles its buffers have for scalars, for a panel, and for totals.
     """
 
     def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
@@ -234,16 +253,17 @@ class Executable:
     ) -> list[Any]:
         """Compute the outputs of n rows with a thread for each of `thread_buffers`.
 
-        The rows are split into more parts than there are threads. A thread that is done with a part takes the next one,
-        and collects while other threads compute.
+        The rows are split into more parts than there are threads. A thread that is done with a part calls `collect` for
+        it, while other threads compute, and then takes the next part.
 
         Args:
-            thread_buffers: buffers with the parameters in them, for each thread.
-            data: the address of all rows' numbers.
-            index: the address of the numbers of the rows to compute.
+            thread_buffers: for each thread, buffers with the parameters in them.
+            data: the address of the numbers of all rows.
+            index: the address of the indices of the rows to compute.
             n: how many rows to compute.
-            out: the address for the outputs, row by row.
-            collect: called with the first row and the number of rows of each part that is done.
+            out: the address where the outputs are stored, row after row.
+            collect: called for each part that is done, with the position of its first row in `index` and the count of
+                its rows.
 
         Returns:
             what `collect` has returned for each part, in the order of the rows.
@@ -271,8 +291,8 @@ class Executable:
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of n rows and returns the first of `result`.
 
-        The function is written in machine code and keeps `result` and the buffers alive. Addresses are as for
-        `forward`.
+        The function is written in machine code. It keeps the buffers and all objects of `result` alive. The addresses
+        `data`, `index` and `out` are as for `forward`.
         """
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
@@ -282,7 +302,10 @@ class Executable:
         return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
-        """Return the mean output of n rows, and leave its gradient in the first thread's buffers."""
+        """Return the mean output of n rows, and leave its gradient in the first thread's buffers.
+
+        The arguments are as for `forward`.
+        """
         gradient = self._driver("gradient")  # before the clock starts, since it may have to be compiled
         start = time.perf_counter()
         first = thread_buffers[0]
@@ -319,7 +342,7 @@ class Executable:
 
     @contextmanager
     def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
-        """Lend buffers for some threads, with the parameters' data in them, inside the `with` block."""
+        """Lend buffers for `count` threads, with the parameters' data in them, inside the `with` block."""
         taken = [self.acquire() for _ in range(count)]
         for buffers in taken:
             self.write(buffers, parameters)
@@ -333,9 +356,14 @@ class Executable:
 
 
 class Buffers:
-    """The memory that one run writes to: scalars, a panel of blocks, and totals.
+    """The memory that one run writes to: scalars, a panel of blocks, and totals; see `drivers`.
 
-    For single rows, samples are scalars, so the scalars are the panel too.
+    Code for single rows has no lanes: it keeps the values of a row among the scalars, so the address of the scalars is
+    passed as that of the panel too.
+
+    Attributes:
+        scalars, panel, totals: the three arrays.
+        addresses: the three addresses that are passed to drivers.
     """
 
     def __init__(self, executable: Executable) -> None:
@@ -348,13 +376,19 @@ class Buffers:
 
 
 class CompiledGraph:
-    """A recorded graph and its executables, each made when it is first needed, and the choice of the tier.
+    """A recorded graph and its executables, each of which is made when it is first needed; it also chooses the tier.
+
+    Args:
+        outputs: the nodes to compute.
+        inputs: the leaves that a row has numbers for.
+        parameters: leaves that are the first parameters, whether the graph uses them or not.
 
     Attributes:
-        graph: what is computed.
-        data: returns the data of the parameters.
-        captured: the parameters that stand for captured values.
-        padded_parameters: how many places the parameters have among the scalars. Their gradients come after these.
+        graph: the graph, with its leaves sorted into inputs, parameters and constants.
+        data: a function that returns the data of the parameters.
+        captured: the parameters that stand for captured values; see `CapturedValue`.
+        padded_parameters: how many places the parameters have among the scalars. As many places after these are for
+            their gradients.
     """
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
@@ -374,7 +408,7 @@ class CompiledGraph:
         return self._make_once("lowering", lambda: Lowering(self.graph))
 
     def tables(self, kind: str, batched: bool) -> Tables:
-        """Return the tables of "forward" or "gradient", for rows in lanes or for single rows."""
+        """Return the tables of "forward" or "gradient", for rows in lanes if `batched` is set, else for single rows."""
 
         def make() -> Tables:
             lowering = self.lowering
@@ -394,7 +428,7 @@ class CompiledGraph:
         return self._make_once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
-        """Return an executable of "forward" or "gradient" in a given tier."""
+        """Return the executable of "forward" or "gradient" in one tier; `batched` is as for `tables`."""
 
         def make() -> Executable:
             return Executable(self.tables(kind, batched), self.lowering, kind, self.padded_parameters, native)
@@ -402,7 +436,7 @@ class CompiledGraph:
         return self._make_once((kind, batched, native), make)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
-        """Return the executable for so many rows: threaded code until that has run long enough, then native code."""
+        """Return the executable for this many rows: threaded code until that has run long enough, then native code."""
         batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._cache.get((kind, batched, True))
         if found:
@@ -417,7 +451,7 @@ class CompiledGraph:
         return found
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
-        """Return the fastest code at once: native, or threaded with fast kernels if the graph is too large for that."""
+        """Return the fastest code at once: native, or threaded with fast kernels if native code would be too large."""
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
@@ -427,19 +461,19 @@ class CompiledGraph:
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Link fast kernels if the kernels of an executable run long enough to make up for compiling them again."""
+        """Link fast kernels if it is worth compiling the kernels again for an executable that runs for `seconds`."""
         tables = executable.tables
         if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
                 tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether an executable that runs for so many seconds is worth native code."""
+        """Return whether it is worth making native code for an executable that runs for `seconds`."""
         schedule = executable.plan.schedule
         return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
-        """Return a line about the program: operations, parameters, tier, size in memory."""
+        """Return a line about the program: its operations, parameters, tier and size in memory."""
         made = [x for x in self._cache.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
@@ -448,19 +482,19 @@ class CompiledGraph:
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:
-        """Return the LLVM text of the native code, and of the kernels that it calls."""
+        """Return the LLVM text of the native code for "forward" or "gradient", and of the kernels that it calls."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
         shared = {drivers.driver_names(self.machine.width)[kind], *stages.tables.kernels}
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return what `write` returns for the instructions; meanwhile no other thread adds any."""
+        """Return what `write` returns for the instructions. Meanwhile no other thread can add an instruction."""
         with self._lock(), collector_off():
             return write(self.lowering)
 
     def native_gradient(self, executable: Executable) -> Executable:
-        """Return the native executable of the same gradient."""
+        """Return the native executable of the gradient that `executable` computes."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
     def _make_once(self, key: Any, make: Callable[[], T]) -> T:
@@ -477,8 +511,8 @@ class CompiledGraph:
 def collector_off() -> Iterator[None]:
     """Switch off the garbage collector inside the `with` block: it would visit all that is compiled again and again.
 
-    Compiled programs have no reference cycles that it could find. If many objects were made, they are moved to the
-    oldest generation afterwards, so they are not all visited as soon as it is on again.
+    Compiled programs have no reference cycles that the collector could find. If many objects were made, they are moved
+    to its oldest generation afterwards, so they are not all visited as soon as it is on again.
     """
     on = gc.isenabled()
     gc.disable()

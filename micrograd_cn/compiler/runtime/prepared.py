@@ -1,4 +1,4 @@
-"""Calls for one row at a time, with buffers, code and arguments prepared, so that a call costs little."""
+"""Prepare calls: with buffers, code and arguments ready, the computation of one row costs little."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Any
 from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
-CALLS_BETWEEN_CHECKS = 256  # at most; a runner looks more often in the beginning
+CALLS_BETWEEN_CHECKS = 256  # a runner checks after at most this many calls, and more often in the beginning
 
 
 class PreparedCall:
-    """A call that computes the outputs of the same rows again and again, in one thread at a time.
+    """A computation of some rows' outputs that can be repeated at little cost, by one thread at a time.
+
+    Args:
+        compiled: the graph.
+        executable: the code of the graph to run.
+        data: a buffer with the numbers of the rows.
+        n: how many rows there are.
+        out: the address where the outputs are stored.
+        kept_alive: objects that must live as long as `run`. The first of them is what `run` returns.
 
     Attributes:
-        executable: the code that it runs.
-        run: a function without arguments that computes the outputs, with the parameters of the last `renew`.
+        executable: the code that is run.
+        run: a function without arguments that computes the outputs, with the parameters' data of the last `renew`.
     """
 
     def __init__(
@@ -30,7 +38,7 @@ class PreparedCall:
         self._data, self._parameters = compiled.data, array("d")
 
     def renew(self) -> None:
-        """Copy the parameters' data into the buffers, if any data has changed since the last call."""
+        """Copy the parameters' data into the buffers, if any data has changed since the last `renew`."""
         if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
@@ -40,8 +48,8 @@ class _PreparedRow(PreparedCall):
     """A prepared call for one row, with memory of its own for the row's numbers and the outputs.
 
     Attributes:
-        numbers: where to write the row's numbers.
-        out: where the outputs are after `run`.
+        numbers: the array to which the row's numbers are written before `run`.
+        out: the array that has the outputs after `run`.
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable) -> None:
@@ -53,8 +61,8 @@ class _PreparedRow(PreparedCall):
 class RowRunner:
     """Compute the outputs of one row after the other; several threads may call it at the same time.
 
-    Each call takes an idle prepared row, or prepares another one. From time to time a call looks whether native code is
-    worthwhile by now.
+    Each call takes a prepared row that no other thread uses, or prepares another one. From time to time a call checks
+    whether native code is worthwhile by now.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
@@ -95,7 +103,7 @@ class RowRunner:
         return _PreparedRow(self._compiled, self._executable)
 
     def _run_and_check_tier(self, row: _PreparedRow) -> None:
-        """Compute the row, and switch to better code if the seconds that it has run so far are worth that."""
+        """Compute the row, and switch to better code if the code has run long enough by now to be worth that."""
         begun = time.perf_counter()
         row.run()
         row.executable.seconds += self._calls * (time.perf_counter() - begun)

@@ -1,1 +1,1 @@
-"""`fit`: steps of training in a compiled loop, for samples that one or several programs compute."""
+"""Implement `fit`: a compiled loop takes steps of training, for samples that one or several programs compute."""

@@ -1,4 +1,4 @@
-"""The loop of `fit` in Python: epochs, what happens after each, and the progress report after every few steps."""
+"""The part of `fit` that is in Python: the loop over epochs, what happens after each, and the progress report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Shuffler(Protocol):
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The arguments of `fit` but the samples, checked; see `Program.fit`.
+    """All arguments of `fit` except the samples. They are checked here, and `Program.fit` explains them.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -97,11 +97,11 @@ class TrainingOptions:
 
 
 class History(list[float]):
-    """The losses that `fit` returns: a list with two more facts.
+    """The list of losses that `fit` returns, with two attributes.
 
     Attributes:
         validation: the mean loss of the validation data after each epoch; empty without such data.
-        best_epoch: the number of the epoch whose parameters early stopping has restored, counted from 0; None without
+        best_epoch: the index of the epoch whose parameters early stopping has restored, counted from 0; None without
             early stopping.
     """
 
@@ -112,10 +112,10 @@ class History(list[float]):
 
 
 def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
-    """Call a callback, and return whether it ends training: it returns True or raises StopIteration.
+    """Call a callback, and return whether it ends training by returning True or raising StopIteration.
 
     Raises:
-        TypeError: it returns something else than True, False or None.
+        TypeError: the callback returns something other than True, False or None.
 
     >>> asks_to_stop(lambda epoch, loss: loss < 0.1, 7, 0.05)
     True
@@ -137,20 +137,19 @@ def train(
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
 ) -> History:
-    """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
+    """Take all steps of some epochs, and return the loss of each step, or the mean loss of each epoch.
 
-    The compiled loop takes about `POLL_SECONDS` of steps at a time. Python can handle Ctrl-C between two of these
-    calls.
+    Each call of the compiled loop takes steps for about `POLL_SECONDS`. Between two calls, Python can handle Ctrl-C.
 
     Args:
-        options: how many epochs, which batches, in which order, and who is told about progress.
-        n: the number of rows.
-        take_steps: takes steps from a given step of the epoch on, at least one and at most as many as it is asked for,
-            and returns the loss of each batch before its step.
-        report_pace: is told how many seconds the last steps took, and how many seconds are left at the best pace so
-            far. It is told 0 seconds left the first time, since the first step is slow in new memory.
-        set_order: is given the row numbers in a new order before each epoch, if rows are shuffled.
-        end_epoch: is called after each epoch with its number and mean loss, and returns whether to stop.
+        options: how to train.
+        n: how many rows there are.
+        take_steps: `take_steps(first, most)` takes at least one step and at most `most`, beginning with step `first` of
+            the epoch. It returns the loss of each step's batch, computed before the step.
+        report_pace: is called with the seconds that the last steps took, and the seconds that are left at the best pace
+            so far. The first call says that 0 seconds are left, since the first step is slow in new memory.
+        set_order: is called with the row indices in a new order before each epoch, if rows are shuffled.
+        end_epoch: is called after each epoch with the epoch's index and mean loss, and returns whether to stop.
     """
     losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
     steps_per_epoch = -(-n // batch)
@@ -193,7 +192,10 @@ def train(
 
 
 def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
-    """Add the losses of some steps, which begin with step `first` of an epoch, to the mean losses of the epochs.
+    """Add the losses of some steps to the mean losses of the epochs that the steps belong to.
+
+    `losses` has the mean loss of each epoch so far; the last of them may be that of an unfinished epoch. The steps
+    begin with step `first` of an epoch. An epoch has n rows, and a batch has `batch` rows.
 
     >>> losses = array("d", [0.5])
     >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
@@ -212,7 +214,7 @@ def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int,
 
 
 def progress_bar(steps: int) -> Any:
-    """Return a progress bar of so many steps.
+    """Return a progress bar for this many steps.
 
     Raises:
         ImportError: tqdm is not installed.

@@ -1,8 +1,8 @@
-"""One run of `fit`, whose samples one or several programs compute.
+"""One run of `fit`, in which one or several programs compute the samples.
 
 A function has several programs if its arguments have several structures, or if it branches. Each batch is then split
-into sub-batches, one for each program. As long as it is known which program each sample belongs to, a compiled loop
-takes step after step. With several threads, each step returns to Python.
+into sub-batches, one for each program. As long as it is known which program computes each sample, a compiled loop takes
+step after step. With several threads, control returns to Python after each step.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ from .epochs import History, TrainingOptions, asks_to_stop, train
 from .state import Batches, TrainingState, check_trainable
 
 T = TypeVar("T")
-Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the numbers of its rows
+Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 
 
 class Dispatcher(NamedTuple):
-    """How to find the program for rows of a bucket.
+    """Functions that find the program for each row of a bucket, which holds samples of the same structure.
 
     Attributes:
         known: `known(bucket, rows, address)` returns the existing programs for some rows, and the rows that have none.
-            `address()` is where the current parameters are; 0 means the data of the `Value`s.
-        record: makes programs for rows that have none, and returns them.
-        parameter_free: returns the programs of those rows whose program does not depend on parameters.
+            `address()` returns the address of the parameters' current values, or 0 if these are the data of the
+            `Value`s.
+        record: `record(bucket, rows)` makes programs for rows that have none, and returns the programs.
+        parameter_free: `parameter_free(bucket)` returns programs for those rows whose program is the same whatever data
+            the parameters have.
         parameters: returns the parameters of all programs that exist.
     """
 
@@ -52,8 +54,8 @@ class SubBatch(NamedTuple):
 
     Attributes:
         program: the program.
-        bucket: the number of the bucket that the rows belong to.
-        rows: the numbers of the rows in that bucket.
+        bucket: the index of the bucket that the rows belong to.
+        rows: the indices of the rows in that bucket.
     """
 
     program: CompiledGraph
@@ -62,10 +64,15 @@ class SubBatch(NamedTuple):
 
 
 class GradientRunner:
-    """Compute the gradient of one program again and again, in the tier that is worthwhile.
+    """The code and the buffers that compute the gradient of one program, step after step.
+
+    Args:
+        compiled: the program.
+        rows: how many rows a step computes.
+        threads: how many threads compute.
 
     Attributes:
-        executable: the code that is used now.
+        executable: the code that is used now, threaded or native.
         thread_buffers: buffers for each thread.
     """
 
@@ -74,7 +81,7 @@ class GradientRunner:
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
 
     def upgrade(self, taken: float, left: float) -> None:
-        """Count `taken` seconds, and switch to better code if these or the seconds that are `left` are worth it."""
+        """Count `taken` seconds, and switch to better code if all seconds so far, or the `left` ones, are worth it."""
         self.executable.seconds += taken
         seconds = max(self.executable.seconds, left)
         if left:
@@ -98,9 +105,13 @@ def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> N
 class _GradientCall:
     """The operands with which the compiled loop calls the gradient of one program for rows of one bucket.
 
+    Args:
+        runner: the code and the buffers of the program.
+        numbers: the numbers of all rows of the bucket.
+
     Attributes:
         words: the operands, as `Drivers.fit` reads them.
-        work: about how many instructions the batches described so far execute in it.
+        work: about how many instructions this call executes for the batches that are described so far.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
@@ -109,7 +120,7 @@ class _GradientCall:
         self.work = 0
 
     def renew(self, panel: int) -> None:
-        """Fill in the operands for the code and buffers that are used now, with a panel that calls may share."""
+        """Fill in the operands for the present code and buffers; `panel` is the address of a panel to share."""
         executable, buffers = self.runner.executable, self.runner.thread_buffers[0]
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
@@ -124,7 +135,7 @@ class TrainingRun:
     """The steps of one call of `fit`.
 
     Args:
-        buckets: the samples.
+        buckets: the samples, in buckets of the same structure.
         dispatcher: finds the program for each row.
         options: how to train.
         validate: returns the mean loss of the validation data with the parameters' current data; None if there is no
@@ -151,9 +162,9 @@ class TrainingRun:
             self._stopping = EarlyStopping(optimizer.parameters, options.patience, optimizer.maximize)
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
-        # The program and the bucket of each sample whose program does not depend on parameters
+        # The program and the bucket of each sample whose program is the same whatever data the parameters have
         self._program_of: dict[int, tuple[CompiledGraph, int]] = {}
-        self._only_program: CompiledGraph | None = None  # if all samples have the same
+        self._only_program: CompiledGraph | None = None  # the program of all samples, if they have the same
         self._seen: set[tuple[CompiledGraph, int]] = set()
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
@@ -183,7 +194,7 @@ class TrainingRun:
                 runner.release()
 
     def _end_epoch(self, number: int, loss: float) -> bool:
-        """Compute the validation loss, call the callback with the parameters' new data, and return whether to stop."""
+        """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
         self._write_back()
         found: tuple[float, ...] = ()
         if self._validate:
@@ -200,7 +211,7 @@ class TrainingRun:
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _current_state(self) -> TrainingState:
-        """Return the state, made anew if there is none or new programs have brought more parameters."""
+        """Return the state, which is made anew if there is none, or if new programs have brought more parameters."""
         parameters = self._dispatcher.parameters()
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
@@ -221,10 +232,10 @@ class TrainingRun:
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Take at most `steps` steps from a step of the epoch on, and return the loss of each batch before its step.
+        """Take up to `steps` steps, beginning with step `step` of the epoch; return each batch's loss before its step.
 
-        The compiled loop takes as many steps as it can be told the programs for. If it can take none, one step is
-        taken, for which programs may be made.
+        The compiled loop takes steps as long as the programs for all their samples are known. If those for the first
+        step are not known, only this step is taken, after programs were made where necessary.
         """
         if here().detect_anomaly:  # each step is checked, with the parameters before it
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
@@ -242,7 +253,7 @@ class TrainingRun:
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
         largest = max(panels, key=lambda panel: len(panel.data))
         for call in self._gradient_calls.values():
-            call.renew(largest.address)  # all use one panel, which stays in the cache
+            call.renew(largest.address)  # all calls use one panel, which stays in the cache
         fast = self._kernels_are_fast()
         self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast))
         return losses.data[:]  # type: ignore[no-any-return]
@@ -264,7 +275,7 @@ class TrainingRun:
         return steps
 
     def _batch_samples(self, number: int) -> array[int]:
-        """Return the samples of an epoch's batch."""
+        """Return the indices of the samples in a batch of the epoch; after the last batch, the first one follows."""
         start = number % len(self._batches.starts) * self._batch
         return self._order[start : start + self._batch]
 
@@ -281,7 +292,7 @@ class TrainingRun:
         return Batches(self._order, words, array("q", range(0, len(words), len(one))))
 
     def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
-        """Append a batch's description to others, and return where its words begin."""
+        """Append the description of a batch to `batches`, and return the index at which its words begin."""
         order, words, _ = batches
         start = len(words)
         words.extend([sum([len(part.rows) for part in sub_batches]), len(sub_batches)])
@@ -293,7 +304,7 @@ class TrainingRun:
         return start
 
     def _sub_batches(self, samples: Sequence[int]) -> list[SubBatch]:
-        """Return samples as sub-batches, making programs if some samples have none."""
+        """Return samples as sub-batches. Make programs if some samples have none."""
         if self._only_program:
             return [SubBatch(self._only_program, 0, array("q", samples))]
         found: dict[tuple[CompiledGraph, int], array[int]] = {}
@@ -316,11 +327,11 @@ class TrainingRun:
 
     @cached_property
     def _row_of(self) -> dict[int, tuple[int, int]]:
-        """Return, for each sample, the number of its bucket and its row there."""
+        """Return, for each sample, the index of its bucket and the index of its row in the bucket."""
         return {sample: (k, row) for k, bucket in enumerate(self._buckets) for row, sample in enumerate(bucket.samples)}
 
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
-        """Return the programs for rows of a bucket with the current parameters, making them if there are none."""
+        """Return the programs for rows of a bucket, with the current parameters; make those that do not exist yet."""
 
         def parameters() -> int:
             return self._current_state().parameter_data.address if self._state else 0
@@ -332,7 +343,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """Remember the programs of those samples of a bucket whose program does not depend on parameters."""
+        """Remember the programs of those samples of a bucket that keep their program whatever the parameters are."""
         samples = self._buckets[bucket].samples
         for program, rows in self._dispatcher.parameter_free(self._buckets[bucket]):
             if len(rows) == self._n:
@@ -356,7 +367,7 @@ class TrainingRun:
         return self._gradient_calls[key]
 
     def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
-        """Take a step whose rows are computed by several threads."""
+        """Take a step whose rows several threads compute, and return the loss of its batch before the step."""
         state, gradients, mean = self._current_state(), self._gradients, 0.0
         size = sum([len(part.rows) for part in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
@@ -384,7 +395,7 @@ class TrainingRun:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        """Return the result of some steps, and note their seconds, without the time in which programs were made."""
+        """Return the result of `work`, which takes steps, and note its seconds, in which no program is made."""
         start = time.perf_counter()
         result = work()
         self._seconds = time.perf_counter() - start
@@ -393,7 +404,7 @@ class TrainingRun:
     def _upgrade(self, seconds: float, left: float) -> None:
         """Switch to better code if the seconds of the last steps, or the seconds that are left, are worth it.
 
-        The seconds are divided among the programs in proportion to their work.
+        The seconds are divided among the programs in proportion to the instructions that they execute.
         """
         left *= self._seconds / seconds if seconds else 1.0
         if work := sum([call.work for call in self._gradient_calls.values()]):

@@ -1,4 +1,4 @@
-"""The memory of the compiled loop of `fit`: parameters and optimiser state are copied in before it and out after it."""
+"""The memory of the compiled loop of `fit`, into which parameters and optimiser state are copied, and out again."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Batches(NamedTuple):
     """The batches of an epoch, described for the compiled loop; see `Drivers.fit`.
 
     Attributes:
-        order: the row numbers of the batches, one batch after the other.
+        order: the indices of the rows, one batch after the other.
         words: the descriptions of the batches.
-        starts: where each batch's description begins in `words`.
+        starts: the index in `words` at which each batch's description begins.
     """
 
     order: array[int]
@@ -44,7 +44,8 @@ class Batches(NamedTuple):
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """Raise ValueError if a parameter of the optimiser cannot be trained by a program.
 
-    It was a constant when the program was made, or a captured value was computed from it.
+    A parameter cannot be trained if it was a constant when the program was made, or if the program uses a value that
+    was computed from it before (see `CapturedValue`).
     """
     check_captured(optimizer.parameters, compiled.captured)
     constants = compiled.graph.constants
@@ -61,16 +62,21 @@ class ParameterLayout:
 
     The parameters that the programs read come first, in order. Parameters that only the optimiser has come after them.
 
+    Args:
+        read: the parameters that the programs read.
+        optimized: the optimiser's parameters.
+
     Attributes:
-        read_data: returns the data of the parameters that are read.
-        unread_data: returns the data of the parameters that only the optimiser has.
-        unread_begin, unread_end: the first place of those, and the place after the last.
+        read_data: a function that returns the data of the parameters that the programs read.
+        unread_data: a function that returns the data of the parameters that only the optimiser has.
+        unread_begin, unread_end: the first place of parameters that only the optimiser has, and the place after the
+            last one.
         optimized: the optimiser's parameters in its order.
-        optimized_set: the same as a set.
+        optimized_set: the set of these parameters.
         order: the indices of `optimized`, sorted by place.
         trained: the optimiser's parameters, sorted by place.
         places: the places of `trained`.
-        trains_all_read: whether the optimiser has all parameters that are read.
+        trains_all_read: whether the optimiser has all parameters that the programs read.
     """
 
     def __init__(self, read: Sequence[Value], optimized: Sequence[Value]) -> None:
@@ -107,7 +113,10 @@ class ParameterLayout:
 
 
 class PackedState:
-    """An optimiser's state as an array for each of its `state_names`; a call returns it as dicts, for `lazy_state`.
+    """An optimiser's state as one array for each of its `state_names`.
+
+    A call returns the state as dicts, so a packed state can be the `lazy_state` of an optimiser: a function that makes
+    the state when it is first read.
 
     Attributes:
         layout: the layout whose `trained` says which parameter each number belongs to.
@@ -131,12 +140,13 @@ class PackedState:
 
 
 def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[str]) -> PackedState:
-    """Return an optimiser's state as arrays, and let the optimiser keep it so, unless somebody has asked for its dicts.
+    """Return an optimiser's state as arrays. The optimiser keeps them too, unless somebody has read its state as dicts.
 
     Args:
         optimizer: the optimiser.
         layout: the layout of its parameters.
-        names: which of its state names are wanted; all are packed if the optimiser's state is still lazy.
+        names: the state names whose arrays are wanted. If nobody has read the state yet, there is an array for every
+            name.
     """
     state = optimizer.lazy_state
     if isinstance(state, PackedState) and state.layout is layout:
@@ -149,11 +159,11 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     return packed
 
 
-_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()  # of each optimiser's last `fit`
+_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()  # layouts of the last `fit`
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
-    """Return the layout of parameters; the last one for this optimiser is used again if it matches."""
+    """Return the layout of parameters; the last layout for this optimiser is used again if it is the same."""
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
         found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
@@ -163,18 +173,22 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
-    The optimiser's numbers are in a panel of blocks with a parameter in each lane. A block has a column of lanes for
-    each of: data, gradient, the numbers of its state, the number of steps that skipped it if some did, and a mask if
-    not all parameters are trained.
+    The panel consists of blocks, each of which has a parameter in each lane. A column of a block has one number of each
+    of its parameters. The columns are: the data, the gradient, the numbers of the state, the count of steps that
+    skipped the parameter if there are such steps, and a mask if not all parameters are trained.
+
+    Args:
+        options: how to train.
+        parameters: the parameters that the programs read.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
-        parameter_data: their current data.
+        parameter_data: the current data of these parameters.
         update: the optimiser's compiled update.
-        scalars: the update's scalars, which begin with the learning rate and the number of steps taken.
+        scalars: the update's scalars, which begin with the learning rate and the count of steps taken.
         panel: the blocks.
-        read_blocks: how many blocks hold the parameters that are read.
-        blocks: how many blocks there are, with those of the optimiser's other parameters.
+        read_blocks: how many blocks hold the parameters that the programs read.
+        blocks: how many blocks there are, including those of the optimiser's other parameters.
         driver_name: the driver that takes steps: one that clips gradients, or one that does not.
     """
 
@@ -249,7 +263,7 @@ class TrainingState:
 
         Args:
             batches: the batches of an epoch, which are used over and over.
-            first: the number of the first step's batch.
+            first: the index of the first step's batch.
             steps: how many steps to take.
             losses: memory for the loss of each batch before its step.
             gradients: memory in which the gradients of several programs are added up.
@@ -257,8 +271,8 @@ class TrainingState:
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or the norm of gradients to be
-                clipped is inf or nan; the steps before are taken.
-            TypeError: the schedule does not return a number; the steps before are taken.
+                clipped is inf or nan. The steps before have been taken.
+            TypeError: the schedule does not return a number. The steps before have been taken.
         """
         order, words, starts = batches
         clips = self._clip_operands
@@ -278,13 +292,13 @@ class TrainingState:
         try:
             for step in range(done, done + steps):
                 rates.append(_learning_rate(self.schedule, step))
-        finally:  # if the schedule fails, the steps before are taken, as a loop in Python would
+        finally:  # if the schedule raises, the steps before are taken, as a loop in Python would have done
             if rates:
                 take(len(rates), rates)
 
     @property
     def _clip_operands(self) -> tuple[int, ...]:
-        """Return the operands of `Drivers.clip` but the gradients; there are none if gradients are not clipped."""
+        """Return the operands of `Drivers.clip` except the gradients, or no operands if gradients are not clipped."""
         return () if self._clip_norm is None else (address(self._clipped), len(self._clipped), self._norms.address)
 
     def _check_norm(self) -> None:

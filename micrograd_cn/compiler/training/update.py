@@ -1,4 +1,4 @@
-"""Compile an optimiser's `update`, by tracing it, so the formula of a step is written once, in the optimiser."""
+"""Compile an optimiser's `update` by tracing it, so the formula of a step is written only once, in the optimiser."""
 
 from __future__ import annotations
 
@@ -23,26 +23,31 @@ from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state")
-MAX_CACHED = 16  # so many updates are kept, of the options that were used last
+MAX_CACHED = 16  # this many updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 
 class CompiledUpdate:
-    """The compiled update of an optimiser, for any number of parameters.
+    """The compiled update of an optimiser, for any count of parameters.
 
-    It is a program whose samples are parameters. The inputs of a sample are its data, its gradient, the numbers of its
-    state, if `counts_skipped` how many steps have skipped it and, if `masked`, whether it is changed at all. The
-    update's own parameters are two scalars: the learning rate and the number of steps.
+    It is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its
+    gradient and the numbers of its state, and the outputs are its new data and state. Two scalars, the learning rate
+    and the count of steps, are what the program has as parameters.
+
+    Args:
+        optimizer: the optimiser.
+        masked: whether some parameters stay as they are. A further input says whether a parameter is changed at all.
+        counts_skipped: whether some steps have skipped a parameter. A further input is their count.
 
     Attributes:
         header: the address of the program's header; see `drivers`.
-        used_state_indices: which of the optimiser's `state_names` the update reads or changes.
-        columns: how many inputs a parameter has.
-        lanes: how many parameters a block has.
+        used_state_indices: the indices of those of the optimiser's `state_names` that the update reads or changes.
+        columns: how many inputs a sample has.
+        lanes: how many samples a block has, one in each lane.
         block: how many doubles a block has.
         scalars: how many scalars there are.
-        outputs: how many outputs there are: the new data and state.
-        constants: the scalars that are constants, by place.
+        outputs: how many outputs there are.
+        constants: a dict from places among the scalars to the constants that they hold.
     """
 
     def __init__(self, optimizer: Optimizer, masked: bool, counts_skipped: bool) -> None:
@@ -74,9 +79,10 @@ class CompiledUpdate:
 
 
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
-    """Return the compiled update of an optimiser; optimisers that differ in learning rate and state alone share it.
+    """Return the compiled update of an optimiser; optimisers that differ only in learning rate and state share it.
 
-    The last `MAX_CACHED` are kept. A search over thousands of options would otherwise fill memory with machine code.
+    The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all were kept, a search over
+    thousands of options would fill the memory with machine code.
     """
     key = update_key(optimizer, masked, counts_skipped)
     if key is None:
@@ -90,7 +96,7 @@ def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) ->
 
 
 class TracedParameter:
-    """What stands for a parameter while an update is traced: its data and gradient are terms of a formula."""
+    """A stand-in for a parameter while an update is traced, whose data and gradient are terms of a formula."""
 
     def __init__(self, data: Term, grad: Term) -> None:
         self.data: Any = data
@@ -105,11 +111,11 @@ class TracedParameter:
 
 
 def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
-    """Return the instructions for one parameter, and the numbers of the instructions that give its new data and state.
+    """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
-    The inputs are data, gradient, state, if `counts_skipped` how many steps have skipped the parameter and, if
-    `masked`, whether it is changed at all. The parameters are the learning rate and the number of steps, this one
-    included.
+    The arguments are those of `CompiledUpdate`. The inputs are, in this order: the data, the gradient, the numbers of
+    the state, the count of steps that have skipped the parameter if `counts_skipped` is set, and whether it is changed
+    at all if `masked` is set. The program's parameters are the learning rate and the count of steps, this one included.
 
     Raises:
         TypeError: the update is not written in the table's operations, or does more than change data and state.
@@ -180,14 +186,17 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
 
 
 def _members(held: Any) -> Iterable[Any]:
-    """Return the members of an attribute that is a collection, or the attribute itself."""
+    """Return the members of `held` if it is a collection (of a dict, keys and values), otherwise `held` alone."""
     if isinstance(held, dict):
         return (*held, *held.values())
     return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
 
 
 def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
-    """Return which of an optimiser's state names an update reads or changes: SGD without momentum uses no buffer."""
+    """Return the indices of those state names whose numbers an update reads or changes.
+
+    `code` and `results` are what `lower_update` returns. SGD without momentum, for example, does not use its buffer.
+    """
     leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
     read = [j for used in code.operands for j in used]
     return [
@@ -204,7 +213,8 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update; they may differ in learning rate and state.
 
-    The key is None if the options do not determine the update: that of a user-defined class may depend on anything.
+    The key is None if the options do not determine the update. The update of a user-defined class may depend on
+    anything.
     """
     if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
         return None
