@@ -1,1 +1,1 @@
-"""Numbers that go into a program and come out: samples, rows, parameters, captured values."""
+"""Convert what goes into a program and what comes out of it: samples, rows, parameters, captured values."""

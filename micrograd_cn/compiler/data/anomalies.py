@@ -1,4 +1,4 @@
-"""`detect_anomaly()` for compiled programs: the engine computes the graph, since machine code checks no node."""
+"""Implement `detect_anomaly()` for programs: the engine computes the graph, since machine code checks no node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
     Args:
         graph: the program's graph.
         data: the numbers of all rows, one row after the other.
-        index: the numbers of the rows to check.
+        index: the indices of the rows to check.
         backward: whether to check the gradient of the first output too.
 
     >>> from array import array

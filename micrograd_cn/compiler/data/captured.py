@@ -1,8 +1,8 @@
 """Captured values: interior nodes that a compiled function uses, but that were computed before it was called.
 
-The program has a leaf in the place of each, with the node's number at the time of the call. As in plain Python, the
-number does not change when the operands of the node do, and the gradient of the leaf is passed on to the node, whose
-own `backward()` continues from there.
+The program has a leaf in the place of each captured value. The leaf has the data that the captured value has at the
+time of the call. As in plain Python, this number does not change when the operands of the captured value do. The
+gradient of the leaf is passed on to the captured value, whose own `backward()` continues from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..instructions.lowering import evaluation_order
 
 
 class CapturedValue(Value):
-    """The leaf that stands for a captured value in a program; it has the value's number.
+    """The leaf that stands for a captured value in a program, and has the same data.
 
     Attributes:
         original: the captured value.
@@ -43,7 +43,7 @@ class CapturedValue(Value):
 
 
 def describe(x: Any) -> str:
-    """Return how a message calls something: by its label, its operation, or "a parameter".
+    """Return what messages call `x`: the label or operation of a node, or "a parameter"; the text of anything else.
 
     >>> describe(Value(2, "x")), describe(Value(2).exp()), describe(Value(2)), describe(2.0)
     ('x', 'exp(...)', 'a parameter', '2.0')
@@ -59,16 +59,16 @@ def capture(
     captured: dict[Value, CapturedValue],
     inputs: Collection[Value] = (),
 ) -> list[Value]:
-    """Return the roots of a graph in which a leaf replaces each node that was not recorded with it.
+    """Return the roots of a graph in which a leaf replaces each interior node that was not recorded with the function.
 
     Args:
         roots: the roots of the graph.
         recorded: the nodes that were made while the function was recorded.
-        captured: the leaves made so far, by the nodes that they replace; new ones are added.
+        captured: a dict from captured values to the leaves that replace them; new leaves are added.
         inputs: the leaves for the numbers of the function's arguments.
 
     Raises:
-        TypeError: a node that was not recorded depends on an input: another thread has computed it.
+        TypeError: a node that was not recorded depends on an input, so another thread has computed the node.
 
     >>> w = Value(2)
     >>> c = w * 3

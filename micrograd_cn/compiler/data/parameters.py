@@ -1,4 +1,4 @@
-"""Read the data of parameters when they may have changed, and add gradients to them."""
+"""Read the data of parameters when these may have changed, and add gradients to parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CachedData:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
-        self._cached = -1, array("d")  # the version in which they were read, and the numbers
+        self._cached = -1, array("d")  # the version in which the data were read, and the data
 
     def __call__(self) -> array[float]:
         """Return the data, in the order of the nodes."""
@@ -43,7 +43,7 @@ class CachedData:
 
 
 def _data_version() -> int:
-    """Return a number that changes whenever some node, anywhere, has been given data."""
+    """Return an integer that changes whenever any node, not only one of a program, has been given data."""
     global _version
     if context.data_changed:
         with _lock:
@@ -53,9 +53,10 @@ def _data_version() -> int:
 
 
 def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weight: float = 1.0) -> None:
-    """Add `weight` times each gradient to its parameter's `grad`; that of a captured value goes on by its `backward()`.
+    """Add `weight` times each gradient to the `grad` of its parameter.
 
-    Parameters that require no gradient are left alone.
+    The gradient of a captured value's leaf goes to the `backward()` of the captured value. Parameters that require no
+    gradient are left alone.
 
     >>> w = Value(2)
     >>> add_gradients([w, CapturedValue(w * 3)], [1.0, 10.0]); w.grad

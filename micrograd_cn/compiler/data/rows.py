@@ -1,4 +1,4 @@
-"""Rows: the numbers of a batch as doubles, one row after the other, as machine code reads them."""
+"""Convert rows to the form that machine code reads: the numbers of a batch as doubles, one row after the other."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any, TypeAlias
 
 from ...ops.number import number
 
-DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # what a buffer of doubles calls its format
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the names of the format of a buffer of doubles
 CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers and bools, which are converted
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
-    """Return the numbers of all rows as one flat array or buffer, and the number of rows.
+    """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
     A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied, and
     converted as long as that loses no digit.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.
-        ValueError: a row has not `width` numbers.
+        ValueError: a row does not have `width` numbers.
         OverflowError: a number is too large for a float.
 
     >>> read_rows([[1, 2], [3, 4]], 2)
@@ -89,7 +89,7 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return the module numpy if `rows` is a numpy array, so results should be one too; otherwise None.
+    """Return the module numpy if `rows` is a numpy array, so the results should be a numpy array too; otherwise None.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -98,7 +98,7 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Return numbers in a shape: in `out` if that is given, as a numpy array if `numpy` is, else as nested lists.
+    """Return numbers in `out` if it is given, else in a shape: as an array if `numpy` is given, else as nested lists.
 
     Raises:
         TypeError, ValueError: as for `writable_address`.
@@ -133,7 +133,7 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return the numbers of a sequence of rows as one array, and the number of rows."""
+    """Return the numbers of a sequence of rows as one array, and the count of rows."""
     if isinstance(rows, Mapping):
         raise TypeError(
             f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
@@ -159,7 +159,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 
 
 def _number(x: Any, i: int) -> float:
-    """Return x as a float; i is the number of its row, for the message."""
+    """Return x as a float; i is the index of the row that it is in, for the message."""
     try:
         return number(x)
     except TypeError as error:
@@ -168,17 +168,17 @@ def _number(x: Any, i: int) -> float:
 
 @lru_cache(8)
 def row_numbers(n: int) -> array[int]:
-    """Return 0, 1, ..., n - 1: the numbers of n rows."""
+    """Return 0, 1, ..., n - 1: the indices of n rows."""
     return array("q", range(n))
 
 
 def checked_order(order: list[int], n: int) -> array[int]:
-    """Return the order that `shuffle` has made of n row numbers, after checking that it is a permutation.
+    """Return the order that `shuffle` has made of n row indices, after checking that it is a permutation.
 
-    Machine code would read other memory for a number outside.
+    For an index that is out of range, machine code would read other memory.
 
     Raises:
-        ValueError: some number is missing, or there is another one.
+        ValueError: an index is missing, or the list has something else.
     """
     try:
         index = array("q", order)

@@ -1,7 +1,7 @@
 """Flatten samples, which are tuples of nested arguments, into rows of numbers.
 
 A treedef describes the nesting of an argument without its numbers, as in JAX. Samples with the same treedefs and the
-same static arguments form a bucket, which is an array with a row for each of them.
+same static arguments form a bucket, which is an array with a row for each sample.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from ...engine import Value
 from ...ops.number import number
 from .rows import Numbers
 
-# None for a number, an ArrayDef for an array. A list or tuple has its type, and either the count of its numbers or the
-# treedefs of its items; a dict has its type, its keys, and the treedefs of its values.
+# The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a tuple of the type
+# and either the count of the numbers or the treedefs of the items. For a dict, it is a tuple of the type, the keys, and
+# the treedefs of the values.
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
-# Numpy's kinds of dtypes that are not converted as a whole. Objects may be numbers; text, times and complex are not.
+# Numpy's names for kinds of dtypes whose arrays are not converted as a whole. Objects may be numbers, so each is
+# converted on its own, which fails for text, times and complex numbers.
 NON_NUMERIC_KINDS = (*"OSUMmc",)
 
 
@@ -46,8 +48,8 @@ class Bucket:
         treedef: the name and the treedef of each argument.
         static: the name and the `StaticValue` of each static argument.
         numbers: the numbers of all rows, one row after the other.
-        width: the number of numbers in a row.
-        samples: for each row, the number of its sample.
+        width: how many numbers a row has.
+        samples: for each row, the index of its sample.
     """
 
     def __init__(self, treedef: TreeDef, static: tuple[Any, ...] = ()) -> None:
@@ -60,7 +62,7 @@ class Bucket:
 def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer for a program.
 
-    If all rows are wanted, they must be in order, and nothing is copied.
+    `rows` has the indices of the rows. If these are all rows, they must be in order, and nothing is copied.
     """
     width, numbers = bucket.width, bucket.numbers
     if not width:
@@ -71,7 +73,7 @@ def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
-    """Return results as a numpy array if the samples are in numpy arrays and all results have one shape.
+    """Return the results `numbers` as a numpy array if the samples are in numpy arrays and all results have one shape.
 
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
@@ -120,7 +122,7 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
 
 
 def flat_doubles(x: Any) -> Numbers:
-    """Return the numbers of an array as flat doubles: without a copy if they are stored so, otherwise converted.
+    """Return the numbers of an array as flat doubles, without a copy if they are stored in this way.
 
     Raises:
         TypeError: the array contains something that is not a number, or masked entries.
@@ -182,7 +184,7 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
 
 
 def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
-    """Return how Python addresses each number of an argument, in order.
+    """Return, for each number of the argument `name`, the Python expression by which it is read.
 
     >>> leaf_paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
@@ -191,14 +193,19 @@ def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
 
 
 class StaticValue(NamedTuple):
-    """A static argument's value. Samples share a program if these are equal, types and signs of zeros included."""
+    """The value of a static argument. Samples share a program only if their static values are equal.
+
+    Attributes:
+        value: the value.
+        identity: a key that is equal only for values of the same types, in which zeros have the same signs.
+    """
 
     value: Any
     identity: Any
 
 
 def static_value(name: str, x: Any) -> StaticValue:
-    """Return a static argument's value in the form by which its programs are found.
+    """Return the value of the static argument `name`, with the key by which the programs for the value are found.
 
     Raises:
         TypeError: the value is not hashable.
@@ -239,7 +246,7 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
-    """Return the treedefs, the flat numbers and the count of samples that are given as one array an argument.
+    """Return the treedefs, the flat numbers and the count of samples that are given as one array per argument.
 
     The first axis of each array is the sample.
 
@@ -266,7 +273,7 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
 
     Args:
         samples: tuples of arguments.
-        split: separates a numbered sample into its static arguments and the others by name.
+        split: a function from a pair of an index and a sample to the sample's static arguments, and the others by name.
 
     Raises:
         TypeError: a sample is not a tuple of arguments, or contains something that is not a number; the message names

@@ -1,7 +1,7 @@
 """A lock that still works in a child process after `os.fork`.
 
-A fork copies only the thread that calls it. A lock that another thread held at that moment stays locked in the child
-for ever, since the thread that would release it is not there.
+The child has only the thread that called `os.fork`. A lock that another thread held at that moment stays locked in the
+child for ever, since the thread that would release it is not there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
 class ForkSafeLock:
-    """A reentrant lock that a child process replaces by a new one: `with lock():`.
+    """A reentrant lock, used as `with lock():`, that is replaced by a new one in a child process.
 
     >>> lock = ForkSafeLock()
     >>> with lock(), lock():

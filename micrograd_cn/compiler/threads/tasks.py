@@ -1,7 +1,7 @@
 """Run tasks in parallel on a pool of threads, and split rows among them.
 
-Every thread has buffers of its own. Their totals are added up in the order of the threads, so a result depends on the
-number of threads, but not on which of them is done first.
+Every thread computes totals, which are sums over its rows, in buffers of its own. The totals of all threads are added
+up in the order of the threads, so a result depends on the count of threads, but not on which thread is done first.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 def check_threads(name: str, threads: Any) -> None:
-    """Raise ValueError unless `threads` is an int of at least 1; `name` is the method's, for the message."""
+    """Raise ValueError unless `threads` is an int of at least 1; `name` is that of the method, for the message."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
 
 
 def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
-    """Return the first row and the number of rows for each of at most `threads` threads.
+    """Split rows among at most `threads` threads: return the first row and the count of rows of each thread.
 
     A block of `lanes` rows is never split between two threads.
 
@@ -38,7 +38,7 @@ def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
 
 @cache
 def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
-    """Return the queue of a pool of so many threads, each of which runs the functions that are put there."""
+    """Return the queue of a pool of `count` threads, which run the functions that are put into the queue."""
     queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
 
     def work() -> None:
@@ -51,14 +51,15 @@ def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # they are not there
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has no thread of a pool
 
 
 class _TaskGroup:
     """Tasks that run in other threads, and that can be stopped before their memory is given back.
 
-    Ctrl-C may come between any two lines of the main thread. A lock of Python's that it holds then is never released,
-    so this class uses none: each operation on a queue or a list is a single call into C.
+    Ctrl-C may come between any two lines of the main thread. If the main thread holds a lock of Python's `threading`
+    then, the lock is never released. So this class uses no such lock: each operation on a queue or a list is a single
+    call into C.
     """
 
     def __init__(self) -> None:
@@ -110,7 +111,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
             try:
                 group.stop()
                 break
-            except KeyboardInterrupt:  # another one is the same as the first, even where `stop` has not begun
+            except KeyboardInterrupt:  # a further Ctrl-C changes nothing, even if `stop` has not begun yet
                 continue
         raise
     return [results[k] for k in range(len(tasks))]
