@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import ops
 from .derivatives.tree import flatten
 from .engine import Value
 from .ops.number import number
+from .ops.table import log_sum_above
 
 __all__ = [
     "binary_cross_entropy",
@@ -28,14 +29,20 @@ __all__ = [
 ]
 
 
-def _reduce(terms: list[Any], reduction: str, name: str) -> Any:
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f'{name}: reduction must be "mean" or "sum", got {reduction!r}')
-    if not terms:
-        raise ValueError(f"{name}: the batch is empty")
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _reduce(terms: list[Any], reduction: str) -> Any:
+    """Return the mean or the sum of the terms; a single term is its own mean and sum, without another operation."""
     if len(terms) == 1:
         return terms[0]
     return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
+
+
+def _check_reduction(name: str, reduction: str) -> None:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        cure = "" if isinstance(reduction, str) else "; give other options by their names"  # PyTorch's third is weight
+        raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}{cure}')
 
 
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
@@ -78,17 +85,49 @@ def _as_lists(tree: Any) -> Any:
 
 
 def _elementwise(
-    name: str, term: Callable[[Any, Any], Any], inputs: Any, targets: Any, reduction: str, allowed: str = ""
+    name: str,
+    term: Callable[[Any, Any], Any],
+    inputs: Any,
+    targets: Any,
+    reduction: str,
+    allowed: str = "",
+    weight: Any = None,
 ) -> Any:
-    """Return the mean or sum of `term(input, target)`; raise ValueError if a target is not in the range `allowed`."""
-    terms = []
-    for path, x, t in _pairs(name, inputs, targets):
+    """Return the mean, the sum or all of `weight * term(input, target)`; see `_spread` for the weight.
+
+    Raises:
+        ValueError: a target is not in the range `allowed`, or an argument is wrong in another way.
+    """
+    _check_reduction(name, reduction)
+    pairs, terms = _pairs(name, inputs, targets), []
+    for path, x, t in pairs:
         if allowed:
             label = t._data if isinstance(t, Value) else number(t)
             if not (label in (-1.0, 1.0) if allowed == "-1 or 1" else 0.0 <= label <= 1.0):
                 raise ValueError(f"{name}: target{path} must be {allowed}, got {label}")
         terms.append(term(x, t if isinstance(t, Value) else number(t)))
-    return _reduce(terms, reduction, name)
+    if not terms:
+        raise ValueError(f"{name}: the batch is empty")
+    if weight is not None:
+        terms = [w * y for w, y in zip(_spread(name, "weight", weight, inputs), terms, strict=True)]
+    return flatten(inputs)[1](terms) if reduction == "none" else _reduce(terms, reduction)
+
+
+def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[float]:
+    """Return a number for each input: one number for all, or the numbers of the inputs' last axes.
+
+    >>> _spread("loss", "weight", [1, 2], [[0.5, 0.5], [0.5, 0.5]])
+    [1.0, 2.0, 1.0, 2.0]
+    """
+    numbers = {path: number(w) for path, w in flatten(_as_lists(weight))[0]}
+    axes = max([path.count("[") for path in numbers], default=0)
+    paths = [[f"[{index}" for index in path.split("[")[1:]] for path, _ in flatten(_as_lists(inputs))[0]]
+    ends = ["".join(path[-axes:] if axes else []) for path in paths]
+    if {*ends} != numbers.keys():
+        raise ValueError(
+            f"{name}: {option} must be a number, or have the shape of the input or of its last axes, got {weight!r}"
+        )
+    return [numbers[end] for end in ends]
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002 -- PyTorch's name
@@ -97,7 +136,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
     Args:
         input: a number or `Value`, or nested sequences of them.
         target: numbers or `Value`s in the same shape.
-        reduction: "mean" over all elements, or "sum".
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
 
     Raises:
         ValueError: the shapes differ, the batch is empty, or the reduction is unknown.
@@ -167,19 +206,29 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
     return _elementwise("hinge_loss", lambda s, t: ops.relu(1.0 - t * s), score, target, reduction, "-1 or 1")
 
 
-def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def binary_cross_entropy(
+    input: Any,  # noqa: A002
+    target: Any,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+) -> Any:
     """Return the mean of -(t log p + (1 - t) log(1 - p)) for probabilities p and targets t.
 
-    As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. There, at p = 0 or 1, it has
-    no gradient.
+    As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. A logarithm that is replaced
+    has the derivative 0: log p where p is less than e**-100, about 4e-44, and log(1 - p) at p = 1. So a prediction that
+    is certain and wrong gets no gradient. PyTorch limits derivatives to about 1e12 instead. Losses of logits have
+    neither limit; see `binary_cross_entropy_with_logits`.
 
     Args:
         input: as for `mse_loss`, probabilities.
         target: as for `mse_loss`, from 0 to 1.
         reduction: as for `mse_loss`.
+        weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one number. The mean
+            is divided by the number of elements nevertheless.
 
     Raises:
-        ValueError: as for `mse_loss`, or a probability or target is not from 0 to 1.
+        ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape.
 
     >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
     0.3466
@@ -194,36 +243,93 @@ def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> An
         log_q = ops.where(below_one, ops.log1p(-ops.where(below_one, p, 0.0)), -100.0)
         return -(t * log_p + (1.0 - t) * log_q)
 
-    return _elementwise("binary_cross_entropy", term, input, target, reduction, "from 0 to 1")
+    return _elementwise("binary_cross_entropy", term, input, target, reduction, "from 0 to 1", weight)
 
 
-def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def binary_cross_entropy_with_logits(
+    input: Any,  # noqa: A002
+    target: Any,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+    pos_weight: Any = None,
+) -> Any:
     """Return the mean binary cross entropy of sigmoid(x) for logits x and targets t.
 
-    It is t * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any logit.
+    It is t * pos_weight * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any logit.
 
     Args:
         input: as for `mse_loss`, logits.
         target: as for `mse_loss`, from 0 to 1.
         reduction: as for `mse_loss`.
+        weight: as for `binary_cross_entropy`.
+        pos_weight: a factor for the loss of positive targets, 1 by default, in the shape of `input` or of its last axes
+            (such as a number for each class); or one number.
 
     Raises:
-        ValueError: as for `mse_loss`, or a target is not from 0 to 1.
+        ValueError: as for `mse_loss`; a target is not from 0 to 1; or `weight` or `pos_weight` has another shape.
 
     >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1])
     500000.0
+    >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1], pos_weight=3)
+    1500000.0
     """
+
+    name = "binary_cross_entropy_with_logits"
 
     def term(x: Any, t: Any) -> Any:
         if not isinstance(t, Value) and t in (0.0, 1.0):
             return ops.softplus(-x if t else x)
         return t * ops.softplus(-x) + (1.0 - t) * ops.softplus(x)
 
-    return _elementwise("binary_cross_entropy_with_logits", term, input, target, reduction, "from 0 to 1")
+    if pos_weight is None:
+        return _elementwise(name, term, input, target, reduction, "from 0 to 1", weight)
+    factors = iter(_spread(name, "pos_weight", pos_weight, input))
+
+    def weighted(x: Any, t: Any) -> Any:
+        return next(factors) * t * ops.softplus(-x) + (1.0 - t) * ops.softplus(x)
+
+    return _elementwise(name, weighted, input, target, reduction, "from 0 to 1", weight)
 
 
-def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, reduction: str) -> Any:
-    """Return the mean or sum of `term(row, score of the target class)` for a row of class scores or a batch."""
+class _ClassOptions(NamedTuple):
+    """The options of a loss of classes, checked."""
+
+    reduction: str
+    weight: list[float] | None = None
+    ignore_index: int | None = None
+    label_smoothing: float = 0.0
+
+
+_PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
+
+
+def _class_options(
+    name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
+) -> _ClassOptions:
+    """Return the options of a loss of classes.
+
+    Raises:
+        TypeError: an option has the wrong type.
+        ValueError: an option is out of range.
+    """
+    if weight is ignore_index is None and label_smoothing == 0.0 and type(reduction) is str and reduction in _PLAIN:
+        return _PLAIN[reduction]  # the quick way
+    _check_reduction(name, reduction)
+    if ignore_index is not None:
+        if isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__"):
+            raise TypeError(f"{name}: ignore_index must be an integer or None, got {ignore_index!r}")
+        ignore_index = operator.index(ignore_index)
+    if isinstance(label_smoothing, (bool, str)) or not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"{name}: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
+    weights = None if weight is None else [number(w) for w in _as_lists(weight)]
+    return _ClassOptions(reduction, weights, ignore_index, float(label_smoothing))
+
+
+def _classes(
+    name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, options: _ClassOptions
+) -> Any:
+    """Return the loss for a row of class scores or a batch, where `term(row, score)` is the loss of one class."""
     column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
     batch = not rows or isinstance(_as_lists(rows[0]), (list, tuple))
     if not batch:
@@ -231,57 +337,143 @@ def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, 
     if not isinstance(targets, (list, tuple)) or len(rows) != len(targets):
         found = _count(targets, "target") if isinstance(targets, (list, tuple)) else f"the one target {targets!r}"
         raise ValueError(f"{name}: {_count(rows, 'row')} of inputs but {found}")
-    terms = []
+    if not rows:
+        raise ValueError(f"{name}: the batch is empty")
+    losses: list[Any] = []
+    weights: list[Any] = []
+    reduction, class_weights, ignore_index, label_smoothing = options
+    unweighted = class_weights is None and not label_smoothing
+    plain = class_weights is None and ignore_index is None
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
         if len(row) and isinstance(_as_lists(row[0]), (list, tuple)):
             single = all(len(row) == 1 for row in rows)
             write = f"; write {_without_level('inputs', 'row', inputs, 'squeeze(1)')}" if single else ""
             raise ValueError(f"{name}: input[{i}] is nested one level deeper than a row of class scores{write}")
+        if class_weights is not None and len(class_weights) != len(row):
+            raise ValueError(f"{name}: weight has {_count(class_weights, 'number')}, but there are {len(row)} classes")
         if isinstance(target, Value):
-            if not (0.0 <= target._data < len(row) and target._data.is_integer()):
+            ignored = ignore_index is not None and target._data == ignore_index
+            if not (ignored or (0.0 <= target._data < len(row) and target._data.is_integer())):
                 raise IndexError(f"{name}: {where} is {target._data}, but the classes are 0 to {len(row) - 1}")
-            terms.append(term(row, ops.take(row, target)))
-            continue
-        if isinstance(target, bool) or not hasattr(target, "__index__"):
+            loss, weight = _loss_of_value(term, row, target, options)
+        elif isinstance(target, bool) or not hasattr(target, "__index__"):
             single = all(isinstance(t, (list, tuple)) and len(t) == 1 for t in targets)
             write = f"; write {_without_level('targets', 't', column) if batch else 'targets[0]'}" if single else ""
             found = f"{type(target).__name__} {target!r}"
             raise TypeError(f"{name}: {where} must be the index of a class, got {found}{write}")
-        index = operator.index(target)
-        if not 0 <= index < len(row):
-            raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes")
-        terms.append(term(row, row[index]))
-    return _reduce(terms, reduction, name)
+        else:
+            index = operator.index(target)
+            if index == ignore_index:
+                loss, weight = 0.0, 0.0
+            elif 0 <= index < len(row):
+                chosen, weight = row[index], 1.0 if class_weights is None else class_weights[index]
+                loss = term(row, chosen) if unweighted else _loss_of_class(term, row, chosen, weight, options)
+            else:
+                write = f"; write ignore_index={index} to leave it out" if index < 0 else ""
+                raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes{write}")
+        losses.append(loss)
+        if not plain:
+            weights.append(weight)
+    if reduction == "none":
+        return losses if batch else losses[0]
+    if plain or reduction == "sum":
+        return _reduce(losses, reduction)
+    total = ops.sum(weights)
+    if (total._data if isinstance(total, Value) else total) == 0.0:
+        what = "every target is ignored" if class_weights is None else "the weights of all targets are 0"
+        raise ValueError(f'{name}: {what}, so there is no mean; write reduction="sum"')
+    return ops.sum(losses) / total
 
 
-def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def _loss_of_class(
+    term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], chosen: Any, weight: Any, options: _ClassOptions
+) -> Any:
+    """Return the weighted loss of a row whose right class has the score `chosen`.
+
+    With label smoothing e and K classes it is (1 - e) * w_t * l_t + e / K * (the sum of w_c * l_c over all classes c).
+    A loss l_c is l_t + (the right class's score - the score of c).
+    """
+    loss = term(row, chosen)
+    if not options.label_smoothing:
+        return loss if options.weight is None else weight * loss
+    share = options.label_smoothing / len(row)
+    shares = [share * w for w in options.weight or [1.0] * len(row)]
+    return ((1.0 - options.label_smoothing) * weight + math.fsum(shares)) * loss + ops.dot(
+        shares, [chosen - x for x in row]
+    )
+
+
+def _loss_of_value(
+    term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], target: Value, options: _ClassOptions
+) -> tuple[Any, Any]:
+    """Return the weighted loss of a row whose target is a `Value`, and its weight in the mean."""
+    if options.ignore_index is None:
+        weight = 1.0 if options.weight is None else ops.take(options.weight, target)
+        return _loss_of_class(term, row, ops.take(row, target), weight, options), weight
+    ignored = ops.equal(target, float(options.ignore_index))
+    index = ops.where(ignored, 0.0, target)
+    weight = 1.0 if options.weight is None else ops.take(options.weight, index)
+    loss = _loss_of_class(term, row, ops.take(row, index), weight, options)
+    return ops.where(ignored, 0.0, loss), ops.where(ignored, 0.0, weight)
+
+
+def cross_entropy(
+    input: Any,  # noqa: A002
+    target: Any,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> Any:
     """Return the mean of -log softmax(input)[target].
 
-    It is logsumexp(input) - input[target], which does not overflow at any logit.
+    It is logsumexp(input) - input[target], which neither overflows nor loses digits at any logit.
+
+    With weights w_c of the classes, the loss of a row with target t is w_t * l_t, where l_c is -log softmax(input)[c],
+    and the mean is divided by the sum of the w_t. With label smoothing e and K classes, (1 - e) * w_t * l_t +
+    e / K * (the sum of w_c * l_c over all c) stands in place of w_t * l_t. PyTorch computes the same.
 
     Args:
         input: the logits of one sample, a number or `Value` for each class; or a batch of such rows.
         target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program. For a
             batch, a sequence with one target for each row.
-        reduction: "mean" over the batch, or "sum".
+        reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all rows.
+        weight: a number for each class.
+        ignore_index: rows with this target have the loss 0, and do not count in the mean. None, the default, ignores no
+            row; PyTorch's default is -100. A compiled function of one sample should use reduction="sum": its mean is
+            divided by the sample's own weight, which is 0 for an ignored sample.
+        label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
 
     Raises:
         IndexError: a target is not the index of a class. (A compiled loss is nan instead; `Program.check` tells.)
-        TypeError: a target is neither an integer nor a `Value`.
-        ValueError: the numbers of rows and targets differ, a row is nested deeper, the batch is empty, or the reduction
-            is unknown.
+        TypeError: a target is neither an integer nor a `Value`, or an option has the wrong type.
+        ValueError: the numbers of rows and targets differ, a row is nested deeper, or the batch is empty; an option is
+            out of range; or the mean is not defined, since all targets are ignored or have the weight 0. (PyTorch's
+            mean, and that of a compiled loss, is nan then.)
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0
+    >>> cross_entropy([[0, 0], [8, 0]], [1, -100], ignore_index=-100)
+    0.6931471805599453
     """
-    return _classes("cross_entropy", lambda row, chosen: ops.logsumexp(row) - chosen, input, target, reduction)
+    options = _class_options("cross_entropy", reduction, weight, ignore_index, label_smoothing)
+    return _classes("cross_entropy", lambda row, chosen: log_sum_above(chosen, *row), input, target, options)
 
 
-def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def nll_loss(
+    input: Any,  # noqa: A002
+    target: Any,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+    ignore_index: int | None = None,
+) -> Any:
     """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5
     """
-    return _classes("nll_loss", lambda row, chosen: ops.neg(chosen), input, target, reduction)
+    options = _class_options("nll_loss", reduction, weight, ignore_index)
+    return _classes("nll_loss", lambda row, chosen: ops.neg(chosen), input, target, options)

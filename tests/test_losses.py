@@ -242,7 +242,7 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: mse_loss([[1, 2, 3]], [[1, 2], 3]), ValueError, "but they are nested in different ways"),
         (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),
         (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),
-        (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
+        (lambda: mse_loss([1], [1], "all"), ValueError, 'reduction must be "mean", "sum" or "none", got \'all\''),
         (lambda: cross_entropy([1, 2], 0, "avg"), ValueError, "cross_entropy: reduction"),
         (lambda: huber_loss(1, 2, delta=0), ValueError, "huber_loss: delta must be positive, got 0"),
         (lambda: huber_loss(1, 2, delta=math.nan), ValueError, "huber_loss: delta must be positive, got nan"),

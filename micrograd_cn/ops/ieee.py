@@ -163,3 +163,15 @@ def logsumexp(*xs: float) -> float:
     others = list(xs)
     others.remove(peak)
     return peak + math.log1p(math.fsum([math.exp(x - peak) for x in others]))
+
+
+def log_sum_above(x: float, *xs: float) -> float:
+    """Return logsumexp(xs) - x, as the largest number minus x, plus the logarithm."""
+    if any(map(math.isnan, xs)):
+        return nan
+    peak = max(xs)
+    if math.isinf(peak):
+        return peak - x
+    others = [other - peak for other in xs]
+    others.remove(0.0)
+    return peak - x + math.log1p(math.fsum(map(math.exp, others)))

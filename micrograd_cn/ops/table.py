@@ -453,11 +453,11 @@ def _silu(x: Any, half: Any) -> Any:
     return div(where(less(x, 0.0), x * half * half, x), 1.0 + half * half)
 
 
-def _logsumexp_formula(xs: Sequence[Any]) -> Any:
+def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
     tops: list[Any] = [*accumulate(xs, maximum)]
     top = tops[-1]  # log(exp(top) * (1 + others))
     others = [_other(before, x, top, exp(x - top)) for before, x in zip((-inf, *tops), xs, strict=False)]
-    return top + log1p(sum(others))
+    return (top if less_x is None else top - less_x) + log1p(sum(others))
 
 
 # A term of logsumexp's sum, exp(x - top), or 0 for the first x that is the largest, and 1 for any further one, where
@@ -477,6 +477,18 @@ _peak: Op = Op(
     lambda y, *xs: tuple([equal(x, y) for x in xs]),
     notation=Notation("max"),
     lowerings=Lowerings(formula=lambda *xs: reduce(maximum, xs), javascript="Math.max"),
+)
+
+
+# logsumexp(xs) - x, where x is one of xs, for losses. The difference x_max - x is taken before the logarithm is added,
+# which a sum with x_max would round away if the numbers are huge.
+log_sum_above: Op = Op(
+    "log_sum_above",
+    ieee.log_sum_above,
+    lambda y, x, *xs: (-1.0, *_logsumexp_partials(y, xs)),
+    arities=range(2, sys.maxsize),
+    notation=Notation(text=lambda x, *xs: f"({_text_of_list('logsumexp', xs)} - {x})"),
+    lowerings=Lowerings(formula=lambda x, *xs: _logsumexp_formula(xs, x)),
 )
 
 

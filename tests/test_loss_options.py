@@ -1,0 +1,303 @@
+"""`reduction="none"`, class weights, ignored targets and label smoothing give PyTorch's numbers, eager and compiled."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, gradients
+from micrograd_cn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge_loss,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from micrograd_cn.ops.table import log_sum_above
+from micrograd_cn.testing import check_op, gradcheck
+
+ELEMENTWISE = [mse_loss, l1_loss, huber_loss, hinge_loss, binary_cross_entropy, binary_cross_entropy_with_logits]
+CLASSES = [cross_entropy, nll_loss]
+LOGITS = [[1.5, -2.0, 0.25], [0.5, 3.0, -1.0], [0.0, -0.5, 0.75]]
+WEIGHT = [0.5, 2.0, 3.0]
+
+
+def log_softmax(row):
+    return [x - mc.logsumexp(row) for x in row]
+
+
+# Huge logits.
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+@pytest.mark.parametrize("size", [1e17, -1e17, 1e300])
+def test_equal_logits_of_any_size_have_the_loss_log_n(count, size):
+    logits = [Value(size) for _ in range(count)]
+    loss = cross_entropy(logits, 0)
+    assert loss.data == cross_entropy([size] * count, 0) == pytest.approx(math.log(count), rel=1e-15)
+    assert gradients(loss, logits) == pytest.approx([1 / count - 1, *[1 / count] * (count - 1)], rel=1e-15)
+    smoothed = cross_entropy([size] * count, 0, label_smoothing=0.3)
+    assert smoothed == pytest.approx(math.log(count), rel=1e-15)
+
+
+def test_the_operation_of_cross_entropy_is_right():
+    for xs in ([0.5, -1.0, 0.25], [2.0, 2.0], [30.0, 0.0, -30.0, 1.0]):
+        for k, x in enumerate(xs):
+            assert log_sum_above(x, *xs) == pytest.approx(mc.logsumexp(xs) - x, rel=1e-14)
+            gradcheck(lambda *xs, k=k: log_sum_above(xs[k], *xs), *xs, order=2)
+    check_op(log_sum_above)
+    assert math.isnan(log_sum_above(1.0, 1.0, math.nan))
+    assert log_sum_above(0.0, 0.0, math.inf) == log_sum_above(-math.inf, 0.0, -math.inf) == math.inf
+
+
+# No reduction.
+
+
+@pytest.mark.parametrize("loss", ELEMENTWISE)
+def test_elements_keep_the_shape_of_the_input(loss):
+    inputs, targets = [[0.25, 0.5], [0.75, 0.125]], [[1.0, 1.0], [1.0, 1.0]]
+    singles = [[loss(x, t) for x, t in zip(*rows, strict=True)] for rows in zip(inputs, targets, strict=True)]
+    assert loss(inputs, targets, reduction="none") == singles
+    assert loss(0.25, 1.0, reduction="none") == loss(0.25, 1.0)
+    array = loss(np.array(inputs), np.array(targets), reduction="none")
+    assert (type(array), array.tolist()) == (np.ndarray, singles)
+    values = [[Value(x) for x in row] for row in inputs]
+    found = loss(values, targets, reduction="none")
+    assert [[y.data for y in row] for row in found] == singles
+    assert gradients(found[1][0], [values[0][0], values[1][0]])[0] == 0.0
+
+
+@pytest.mark.parametrize("loss", CLASSES)
+def test_rows_have_a_loss_each(loss):
+    rows = [log_softmax(row) for row in LOGITS]
+    assert loss(rows, [0, 2, 1], reduction="none") == [loss(row, t) for row, t in zip(rows, [0, 2, 1], strict=True)]
+    assert loss(rows[0], 2, reduction="none") == loss(rows[0], 2)
+    ignored = loss(rows, [0, 2, 1], reduction="none", ignore_index=2)
+    assert ignored == [loss(rows[0], 0), 0.0, loss(rows[2], 1)]
+
+
+# Options.
+
+
+@pytest.mark.parametrize("loss", CLASSES)
+def test_the_mean_is_of_weights(loss):
+    rows = [log_softmax(row) for row in LOGITS]
+    singles = [loss(row, t) for row, t in zip(rows, [0, 2, 1], strict=True)]
+    assert loss(rows, [0, 2, 1], weight=WEIGHT, reduction="none") == pytest.approx(
+        [0.5 * singles[0], 3.0 * singles[1], 2.0 * singles[2]], rel=1e-15
+    )
+    weighted = (0.5 * singles[0] + 3.0 * singles[1] + 2.0 * singles[2]) / 5.5
+    assert loss(rows, [0, 2, 1], weight=WEIGHT) == pytest.approx(weighted, rel=1e-15)
+    assert loss(rows, [0, 2, 1], weight=np.array(WEIGHT), ignore_index=2) == pytest.approx(
+        (0.5 * singles[0] + 2.0 * singles[2]) / 2.5, rel=1e-15
+    )
+    assert loss(rows[1], 2, weight=WEIGHT) == pytest.approx(singles[1], rel=1e-15)
+
+
+def test_ignored_rows_have_no_gradient():
+    rows = [[Value(x) for x in row] for row in LOGITS]
+    cross_entropy(rows, [0, -100, 1], ignore_index=-100).backward()
+    assert [x.grad for x in rows[1]] == [0.0] * 3
+    assert all(x.grad for x in rows[0] + rows[2])
+    assert cross_entropy(rows, [-1, -1, -1], "sum", ignore_index=-1) == 0.0
+
+
+def test_label_smoothing_is_the_cross_entropy_of_the_smoothed_target():
+    row, smoothing = LOGITS[0], 0.3
+    target = [smoothing / 3 + (1 - smoothing) * (c == 1) for c in range(3)]
+    expected = -mc.dot(target, log_softmax(row))
+    assert cross_entropy(row, 1, label_smoothing=smoothing) == pytest.approx(expected, rel=1e-14)
+    gradcheck(lambda *xs: cross_entropy(list(xs), 1, label_smoothing=smoothing, weight=WEIGHT), *row, order=2)
+
+
+def test_weights_of_binary_losses_are_for_elements_or_for_the_last_axis():
+    x, t = [[0.5, -1.0], [2.0, 0.25]], [[1.0, 0.0], [0.5, 1.0]]
+    for weight, spread in ((3, [[3, 3], [3, 3]]), ([1, 2], [[1, 2], [1, 2]]), ([[1, 2], [3, 4]], [[1, 2], [3, 4]])):
+        plain = binary_cross_entropy_with_logits(x, t, "none")
+        weighted = binary_cross_entropy_with_logits(x, t, "none", weight=weight)
+        assert weighted == [[w * y for w, y in zip(*r, strict=True)] for r in zip(spread, plain, strict=True)]
+        p = [[mc.sigmoid(v) for v in row] for row in x]
+        assert binary_cross_entropy(p, t, weight=np.array(weight) if weight != 3 else 3) == pytest.approx(
+            binary_cross_entropy_with_logits(x, t, weight=weight), rel=1e-14
+        )
+        positive = binary_cross_entropy_with_logits(x, t, "none", pos_weight=weight)
+        for (i, j), label in np.ndenumerate(t):
+            expected = label * spread[i][j] * mc.softplus(-x[i][j]) + (1 - label) * mc.softplus(x[i][j])
+            assert positive[i][j] == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("p", "t", "slope"), [(1e-320, 1, 0), (3.7e-44, 1, 0), (3.8e-44, 1, -1 / 3.8e-44), (1.0, 0, 0), (1e-320, 0, 1)]
+)
+def test_binary_cross_entropy_has_no_gradient_where_a_logarithm_is_replaced(p, t, slope):
+    x = Value(p)
+    binary_cross_entropy(x, t).backward()
+    assert x.grad == pytest.approx(slope, rel=1e-12)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda: cross_entropy(LOGITS, [0, 1, 2], WEIGHT), ValueError, r'"none", got \[0.5, .*; give other options by'),
+        (lambda: mse_loss([1], [1], np.ones(3)), ValueError, "give other options by their names"),
+        (lambda: cross_entropy(LOGITS, [0, -100, 1]), IndexError, r"is -100, .*; write ignore_index=-100 to leave it"),
+        (lambda: cross_entropy(LOGITS, [0, -1, 1], ignore_index=2), IndexError, r"target\[1\] is -1"),
+        (lambda: cross_entropy(LOGITS, [1] * 3, ignore_index=1), ValueError, r"every target is ignored, .*; write red"),
+        (
+            lambda: nll_loss(LOGITS, [Value(1)] * 3, ignore_index=1),
+            ValueError,
+            "nll_loss: every target is ignored, so there is no mean",
+        ),
+        (lambda: nll_loss(LOGITS, [1, 1, 1], weight=[1, 0, 1]), ValueError, "the weights of all targets are 0"),
+        (lambda: cross_entropy(LOGITS, [1] * 3, weight=[1, 2]), ValueError, "weight has 2 numbers, but there are 3 cl"),
+        (lambda: cross_entropy(LOGITS, [1] * 3, weight=["a"] * 3), TypeError, "str 'a'"),
+        (lambda: cross_entropy([1, 2], 1, ignore_index=1.0), TypeError, "ignore_index must be an integer or None, got"),
+        (lambda: cross_entropy([1, 2], 1, label_smoothing=1.5), ValueError, "label_smoothing must be from 0 to 1, got"),
+        (lambda: cross_entropy([1, 2], 1, label_smoothing=math.nan), ValueError, "label_smoothing must be from 0 to 1"),
+        (
+            lambda: binary_cross_entropy([0.5, 0.5], [1, 1], weight=[1, 2, 3]),
+            ValueError,
+            r"weight must be a number, or have the shape of the input or of its last axes, got \[1, 2, 3\]",
+        ),
+        (
+            lambda: binary_cross_entropy_with_logits([[0.5], [0.5]], [[1], [1]], pos_weight=[[1], [2], [3]]),
+            ValueError,
+            "pos_weight must be a number, or have the shape",
+        ),
+        (lambda: binary_cross_entropy_with_logits(0.5, 1, weight=[2]), ValueError, "weight must be a number, or have"),
+    ],
+)
+def test_what_is_refused_is_named(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call()
+
+
+# Compiled losses, and PyTorch's.
+
+
+def random_case(rng):
+    """Return logits, targets and options of `cross_entropy`."""
+    classes, rows = rng.randint(1, 5), rng.randint(1, 6)
+    logits = [[rng.gauss(0, 10 ** rng.uniform(-1, 2)) for _ in range(classes)] for _ in range(rows)]
+    targets = [rng.randrange(classes) for _ in range(rows)]
+    options = {"reduction": rng.choice(["mean", "sum", "none"]), "ignore_index": rng.choice([None, -100, 0])}
+    options["weight"] = rng.choice([None, [rng.uniform(0.1, 3.0) for _ in range(classes)]])
+    options["label_smoothing"] = rng.choice([0.0, rng.random(), 1.0])
+    if options["ignore_index"] is not None:
+        targets = [rng.choice([t, options["ignore_index"]]) for t in targets]
+        if options["reduction"] == "mean" and {*targets} == {options["ignore_index"]}:
+            options["reduction"] = "sum"
+    return logits, targets, options
+
+
+def both(loss, logits):
+    """Return the numbers of a loss and of its gradient."""
+    losses = loss if isinstance(loss, list) else [loss]
+    leaves = [x for row in logits for x in row]
+    total = mc.sum([(k + 1.0) * y for k, y in enumerate(losses)])
+    slopes = gradients(total, leaves) if isinstance(total, Value) else [0.0] * len(leaves)
+    return [*(y.data if isinstance(y, Value) else y for y in losses), *slopes]
+
+
+def test_a_target_that_is_a_value_gives_what_its_integer_does():
+    rng = random.Random(0)
+    for _ in range(300):
+        logits, targets, options = random_case(rng)
+        rows = [[Value(x) for x in row] for row in logits]
+        expected = both(cross_entropy(rows, targets, **options), rows)
+        found = both(cross_entropy(rows, [Value(t) for t in targets], **options), rows)
+        assert found == pytest.approx(expected, rel=1e-13, abs=1e-14), (logits, targets, options)
+
+
+def test_compiled_losses_give_the_eager_numbers_for_every_target():
+    compiler = pytest.importorskip("micrograd_cn.compiler")
+    rng = random.Random(1)
+    for _ in range(25):
+        logits, _, options = random_case(rng)
+        options["reduction"] = "sum"
+        xs, t = [Value(x) for x in logits[0]], Value(0.0)
+        ws = [Value(0.5) for _ in xs]
+        program = compiler.compile(cross_entropy([w * x for w, x in zip(ws, xs, strict=True)], t, **options), [*xs, t])
+        for target in [*range(len(xs)), *([] if options["ignore_index"] is None else [options["ignore_index"]])]:
+            for w in ws:
+                w.grad = 0.0
+            loss = program.backward([[*logits[0], target]])
+            eager = cross_entropy([w * x for w, x in zip(ws, logits[0], strict=True)], target, **options)
+            slopes = gradients(eager, ws) if isinstance(eager, Value) else [0.0] * len(ws)
+            expected = [eager.data if isinstance(eager, Value) else eager, *slopes]
+            assert [loss, *(w.grad for w in ws)] == pytest.approx(expected, rel=1e-12, abs=1e-12), options
+
+
+def test_a_compiled_loss_of_huge_logits_is_right():
+    compiler = pytest.importorskip("micrograd_cn.compiler")
+    xs, t = [Value(0.5), Value(1.0), Value(0.0)], Value(1.0)
+    program = compiler.compile(cross_entropy(xs, t), [*xs, t])
+    assert program.forward([[1e17, 1e17, 1e17, 0.0], [1e17, 1e17, 0.0, 1.0]]) == pytest.approx(
+        [math.log(3), math.log(2)], rel=1e-15
+    )
+
+
+def test_random_options_give_pytorchs_numbers():
+    torch = pytest.importorskip("torch")
+    F, rng = torch.nn.functional, random.Random(0)  # noqa: N806 -- PyTorch's name
+
+    def tensor(x):
+        return None if x is None else torch.tensor(x, dtype=torch.float64)
+
+    def compare(ours, theirs, rows):
+        leaves = tensor([[x.data for x in row] for row in rows]).requires_grad_()
+        loss = theirs(leaves)
+        weights = torch.arange(1, loss.numel() + 1, dtype=torch.float64)
+        (slopes,) = torch.autograd.grad((loss.reshape(-1) * weights).sum(), leaves)
+        expected = [*loss.reshape(-1).tolist(), *slopes.reshape(-1).tolist()]
+        assert ours == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+    for _ in range(300):
+        logits, targets, options = random_case(rng)
+        rows = [[Value(x) for x in row] for row in logits]
+        kwargs = {**options, "weight": tensor(options["weight"])}
+        if kwargs["ignore_index"] is None:
+            del kwargs["ignore_index"]
+        ours = both(cross_entropy(rows, targets, **options), rows)
+        compare(ours, lambda x, t=targets, k=kwargs: F.cross_entropy(x, torch.tensor(t), **k), rows)
+        del options["label_smoothing"], kwargs["label_smoothing"]
+        ours = both(nll_loss(rows, targets, **options), rows)
+        compare(ours, lambda x, t=targets, k=kwargs: F.nll_loss(x, torch.tensor(t), **k), rows)
+
+        labels = [[rng.choice([0.0, 1.0, rng.random()]) for _ in row] for row in rows]
+        shape = rng.choice([1.5, [rng.random() for _ in rows[0]], [[rng.random() for _ in row] for row in rows]])
+        extra = {"weight": rng.choice([None, shape]), "reduction": options["reduction"]}
+        probabilities = [[Value(rng.uniform(0.01, 0.99)) for _ in row] for row in rows]
+
+        def flat(loss):
+            return [y for row in loss for y in row] if isinstance(loss, list) else loss
+
+        def torch_options(extra):
+            return {k: v if k == "reduction" else tensor(v) for k, v in extra.items()}
+
+        ours = both(flat(binary_cross_entropy(probabilities, labels, **extra)), probabilities)
+        compare(
+            ours,
+            lambda x, t=labels, e=extra: F.binary_cross_entropy(x, tensor(t), **torch_options(e)),
+            probabilities,
+        )
+        extra["pos_weight"] = rng.choice([None, shape])
+        ours = both(flat(binary_cross_entropy_with_logits(rows, labels, **extra)), rows)
+        compare(
+            ours,
+            lambda x, t=labels, e=extra: F.binary_cross_entropy_with_logits(x, tensor(t), **torch_options(e)),
+            rows,
+        )
+        targets = [[rng.gauss(0, 1) for _ in row] for row in rows]
+        for loss in (mse_loss, l1_loss, huber_loss):
+            ours = both(flat(loss(rows, targets, options["reduction"])), rows)
+            theirs, reduction = getattr(F, loss.__name__), options["reduction"]
+            compare(ours, lambda x, f=theirs, t=targets, r=reduction: f(x, tensor(t), reduction=r), rows)
