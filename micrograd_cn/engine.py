@@ -5,13 +5,13 @@ Let u1, u2, ... be the nodes that have x as an operand, and y a result that is c
     dy/dx = dy/du1 * du1/dx + dy/du2 * du2/dx + ...
 
 The local derivatives du/dx are known when u is computed, so `record` keeps them in the node u, as `partials`. The
-derivatives dy/du are the `grad` of the nodes. `backward` begins at y, where dy/dy = 1, and visits every node before its
-operands, so its `grad` is complete by then. There it adds `grad * partial` to the `grad` of each operand: one term of
-the sum for each edge.
+derivatives dy/du are the `grad` of the nodes. `backward` begins at y, where dy/dy = 1, and visits every node before the
+node's operands, so the `grad` of a node is complete when the node is visited. During the visit, it adds the node's
+`grad * partial` to the `grad` of each operand: one term of the sum for each edge.
 
 Nothing here is recursive, so a graph may be as deep as memory allows. And nothing here is written for speed: `quick`
 has faster versions of the same functions, which replace these on import, unless the environment variable
-MICROGRAD_CN_PLAIN is set. A test holds that both give the same results.
+MICROGRAD_CN_PLAIN is set. A test checks that both give the same results.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Value(Node):
     """A number that remembers how it was computed.
 
     Arguments, attributes and errors are those of `Node`. `==` and `hash` go by identity, while `<`, `<=`, `>` and `>=`
-    compare the data. There is no `float(v)`, because it would silently lose the graph: read `v.data`. A node has no
-    room for other attributes: keep them in a dict by node, or in a subclass.
+    compare the data. There is no `float(v)`, because it would silently lose the graph: read `v.data`. You cannot add
+    attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
 
-    Code for micrograd runs, with the same numbers but for a few cases. Local derivatives are those of the forward pass,
-    even if data is changed before `backward()`. A number beside an operator is a constant, whose `grad` stays 0, and
-    `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
+    Code written for micrograd runs and gives the same numbers, with these differences. Local derivatives are those of
+    the forward pass, even if data is changed before `backward()`. A number beside an operator is a constant, whose
+    `grad` stays 0, and `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records.
@@ -89,10 +89,10 @@ class Value(Node):
     def backward(self, gradient: SupportsFloat = 1.0) -> None:
         """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
-        Leaves accumulate from call to call, until `zero_grad()` sets them to 0.
+        The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0.
 
         Args:
-            gradient: the gradient of this value itself, a factor of all the others.
+            gradient: the gradient of this value itself, by which all other gradients are multiplied.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
@@ -116,7 +116,7 @@ class Value(Node):
         for node in (*order, *leaves):
             node.grad = 0.0
         self.grad = seed
-        reached = {self}  # propagate a gradient of 0 too, since 0 * inf is nan; skip only nodes that none has reached
+        reached = {self}  # send a gradient of 0 on too, since 0 * inf is nan; skip only nodes that got none
         try:
             for node in context.with_anomaly_checks(node for node in order if node in reached):
                 for x, term in node._terms(node.grad):
@@ -163,15 +163,15 @@ def constant(x: SupportsFloat) -> Value:
     return Value._constant(x)
 
 
-# `record`, `traverse` and `topological_order` only call static methods of `Value`, because `quick` replaces methods of
-# that class. So they are quick too, even where a module has imported them by name before.
+# `record`, `traverse` and `topological_order` only call static methods of `Value`, which `quick` replaces. So these
+# functions are quick too, even in a module that imported them by name before that.
 
 
 def record(op: Op, operands: Sequence[Number]) -> Value:
     """Apply an operation to values and numbers; return the new node, or a constant if no operand requires a gradient.
 
     Raises:
-        TypeError: an operand is not a number, or a function of the row returned something that it must not.
+        TypeError: an operand is not a number, or `op.forward` or a partial returned something invalid.
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
 
     >>> from micrograd_cn import mul
@@ -207,7 +207,7 @@ def topological_order(*roots: Value) -> list[Value]:
 
 
 def graph_nodes(root: Value) -> list[Value]:
-    """Return all nodes of the graph of `root`, each after its operands; numbers among operands become constants.
+    """Return all nodes of the graph of `root`, each after its operands. An operand that is a number becomes a constant.
 
     >>> x = Value(2, "x")
     >>> [node.data for node in graph_nodes(x * x + 1)]

@@ -33,7 +33,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
-    """Return the mean or the sum of the terms; a single term is its own mean and sum, without another operation."""
+    """Return the mean or the sum of the terms. A single term is returned as it is, without another operation."""
     if len(terms) == 1:
         return terms[0]
     return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
@@ -41,12 +41,18 @@ def _reduce(terms: list[Any], reduction: str) -> Any:
 
 def _check_reduction(name: str, reduction: str) -> None:
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        cure = "" if isinstance(reduction, str) else "; give other options by their names"  # PyTorch's third is weight
+        cure = "" if isinstance(reduction, str) else "; give other options by their names"  # weight is PyTorch's third
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}{cure}')
 
 
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
-    """Return every input with its path and its target; both are numbers, or nested sequences of one shape."""
+    """Return a list of (path, input, target), with an item for each number in `inputs`.
+
+    The path, such as "[0][1]", is for messages.
+
+    Raises:
+        ValueError: `inputs` and `targets` differ in shape. The message begins with `name`.
+    """
     left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
     paths = [path for path, _ in left], [path for path, _ in right]
     if len(left) != len(right):
@@ -63,7 +69,15 @@ def _count(items: Sequence[Any], noun: str) -> str:
 
 
 def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]) -> str:
-    """Return a message if the paths `deep` are `flat` with one level more, "" otherwise; it says what to write."""
+    """Return a message, with the code to write instead, if `given` is nested one level too deep; otherwise "".
+
+    Args:
+        what: the name of `given` in the message, "inputs" or "targets".
+        letter: the name of an item of `given` in the code.
+        given: the inputs or the targets.
+        deep: the paths to the numbers in `given`.
+        flat: the paths to the numbers in the other one of the two.
+    """
     write = ""
     if deep == [f"{path}[0]" for path in flat]:
         depth = flat[0].count("[")
@@ -76,7 +90,10 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
 
 
 def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return the code for the elements of a column, which are lists or arrays of one element."""
+    """Return the code that turns `given`, a sequence of lists or arrays of one element, into a flat one.
+
+    It calls `method` if `given` has this method.
+    """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
 
@@ -93,10 +110,20 @@ def _elementwise(
     allowed: str = "",
     weight: Any = None,
 ) -> Any:
-    """Return the mean, the sum or all of `weight * term(input, target)`; see `_spread` for the weight.
+    """Return the mean or the sum of `weight * term(input, target)`, or, if reduction is "none", all of them.
+
+    Args:
+        name: the loss function, for messages.
+        term: a function that returns the loss of one input.
+        inputs: a number or `Value`, or nested sequences of them.
+        targets: numbers or `Value`s in the same shape.
+        reduction: "mean", "sum" or "none".
+        allowed: the range of targets, "-1 or 1" or "from 0 to 1"; "" for any number.
+        weight: factors of the terms, as for `_spread`; None for none.
 
     Raises:
-        ValueError: a target is not in the range `allowed`, or an argument is wrong in another way.
+        ValueError: a target is not in the range `allowed`, the shapes differ, the batch is empty, or the reduction is
+            unknown.
     """
     _check_reduction(name, reduction)
     pairs, terms = _pairs(name, inputs, targets), []
@@ -114,7 +141,10 @@ def _elementwise(
 
 
 def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[float]:
-    """Return a number for each input: one number for all, or the numbers of the inputs' last axes.
+    """Return a number from `weight` for each number in `inputs`, as numpy broadcasts.
+
+    `weight` is one number, which all inputs get, or has the shape of `inputs` or of their last axes. Messages begin
+    with `name`, the loss function, and call the weight `option`.
 
     >>> _spread("loss", "weight", [1, 2], [[0.5, 0.5], [0.5, 0.5]])
     [1.0, 2.0, 1.0, 2.0]
@@ -165,7 +195,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         input: as for `mse_loss`.
         target: as for `mse_loss`.
         reduction: as for `mse_loss`.
-        delta: where the parabola ends and the straight lines begin, more than 0.
+        delta: the |d| at which the parabola ends and the straight lines begin, more than 0.
 
     Raises:
         ValueError: as for `mse_loss`, or `delta` is not positive.
@@ -182,7 +212,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
             return 0.5 * d * d
         size = ops.abs(d)
         near = ops.less_equal(size, delta)
-        # The slope of the branch that is not chosen is multiplied by 0, so it must not be inf.
+        # 0 if the parabola is not chosen: d * d might overflow then, and `detect_anomaly` would raise an error.
         inner = ops.where(near, d, 0.0)
         return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
 
@@ -217,15 +247,15 @@ def binary_cross_entropy(
 
     As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. A logarithm that is replaced
     has the derivative 0: log p where p is less than e**-100, about 4e-44, and log(1 - p) at p = 1. So a prediction that
-    is certain and wrong gets no gradient. PyTorch limits derivatives to about 1e12 instead. Losses of logits have
-    neither limit; see `binary_cross_entropy_with_logits`.
+    is certain and wrong gets no gradient. PyTorch limits derivatives to about 1e12 instead. A loss that takes logits
+    has no such limits; see `binary_cross_entropy_with_logits`.
 
     Args:
         input: as for `mse_loss`, probabilities.
         target: as for `mse_loss`, from 0 to 1.
         reduction: as for `mse_loss`.
         weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one number. The mean
-            is divided by the number of elements nevertheless.
+            is the sum of the weighted losses divided by the count of elements, not by the sum of the weights.
 
     Raises:
         ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape.
@@ -256,7 +286,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """Return the mean binary cross entropy of sigmoid(x) for logits x and targets t.
 
-    It is t * pos_weight * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any logit.
+    For each logit it computes t * pos_weight * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any x.
 
     Args:
         input: as for `mse_loss`, logits.
@@ -293,7 +323,7 @@ def binary_cross_entropy_with_logits(
 
 
 class _ClassOptions(NamedTuple):
-    """The options of a loss of classes, checked."""
+    """The options of `cross_entropy` and `nll_loss`, after they were checked; None for an option that is not used."""
 
     reduction: str
     weight: list[float] | None = None
@@ -307,14 +337,14 @@ _PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
 def _class_options(
     name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
 ) -> _ClassOptions:
-    """Return the options of a loss of classes.
+    """Return the options of `cross_entropy` or `nll_loss`; messages begin with `name`, that of the function.
 
     Raises:
         TypeError: an option has the wrong type.
         ValueError: an option is out of range.
     """
     if weight is ignore_index is None and label_smoothing == 0.0 and type(reduction) is str and reduction in _PLAIN:
-        return _PLAIN[reduction]  # the quick way
+        return _PLAIN[reduction]  # skips the checks, for speed
     _check_reduction(name, reduction)
     if ignore_index is not None:
         if isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__"):
@@ -329,7 +359,18 @@ def _class_options(
 def _classes(
     name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, options: _ClassOptions
 ) -> Any:
-    """Return the loss for a row of class scores or a batch, where `term(row, score)` is the loss of one class."""
+    """Return the loss for a row of class scores, or for a batch of rows.
+
+    Args:
+        name: the loss function, for messages.
+        term: a function of a row and the score of its target class, which returns the loss of the row.
+        inputs: a score for each class, or a batch of such rows.
+        targets: the index of a class, or one for each row of the batch.
+        options: the checked options.
+
+    Raises:
+        IndexError, TypeError, ValueError: as for `cross_entropy`.
+    """
     column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
     batch = not rows or isinstance(_as_lists(rows[0]), (list, tuple))
     if not batch:
@@ -391,8 +432,16 @@ def _loss_of_class(
 ) -> Any:
     """Return the weighted loss of a row whose right class has the score `chosen`.
 
-    With label smoothing e and K classes it is (1 - e) * w_t * l_t + e / K * (the sum of w_c * l_c over all classes c).
-    A loss l_c is l_t + (the right class's score - the score of c).
+    Let l_c be the loss of the row if c were the right class, w_c the weight of the class c, and t the right class. With
+    label smoothing e and K classes, the result is (1 - e) * w_t * l_t + e / K * (the sum of w_c * l_c over all c). Each
+    l_c is computed as l_t + (the score of t - the score of c).
+
+    Args:
+        term: as for `_classes`.
+        row: the scores.
+        chosen: the score of the right class, t.
+        weight: the weight of the right class, w_t.
+        options: the checked options.
     """
     loss = term(row, chosen)
     if not options.label_smoothing:
@@ -407,7 +456,7 @@ def _loss_of_class(
 def _loss_of_value(
     term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], target: Value, options: _ClassOptions
 ) -> tuple[Any, Any]:
-    """Return the weighted loss of a row whose target is a `Value`, and its weight in the mean."""
+    """Return the weighted loss of a row whose target is a `Value`, and the row's weight in the mean."""
     if options.ignore_index is None:
         weight = 1.0 if options.weight is None else ops.take(options.weight, target)
         return _loss_of_class(term, row, ops.take(row, target), weight, options), weight
@@ -429,11 +478,12 @@ def cross_entropy(
 ) -> Any:
     """Return the mean of -log softmax(input)[target].
 
-    It is logsumexp(input) - input[target], which neither overflows nor loses digits at any logit.
+    For each row it computes logsumexp(input) - input[target], in a way that neither overflows nor loses digits.
 
-    With weights w_c of the classes, the loss of a row with target t is w_t * l_t, where l_c is -log softmax(input)[c],
-    and the mean is divided by the sum of the w_t. With label smoothing e and K classes, (1 - e) * w_t * l_t +
-    e / K * (the sum of w_c * l_c over all c) stands in place of w_t * l_t. PyTorch computes the same.
+    Let l_c be -log softmax(input)[c] for each class c of a row, and t the row's target. With a weight w_c for each
+    class, the loss of a row is w_t * l_t instead of l_t, and the mean is the sum of the losses divided by the sum of
+    the w_t. With label smoothing e and K classes, the loss of a row is (1 - e) * w_t * l_t + e / K * (the sum of w_c *
+    l_c over all c). PyTorch computes the same.
 
     Args:
         input: the logits of one sample, a number or `Value` for each class; or a batch of such rows.
@@ -442,16 +492,17 @@ def cross_entropy(
         reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all rows.
         weight: a number for each class.
         ignore_index: rows with this target have the loss 0, and do not count in the mean. None, the default, ignores no
-            row; PyTorch's default is -100. A compiled function of one sample should use reduction="sum": its mean is
-            divided by the sample's own weight, which is 0 for an ignored sample.
+            row; PyTorch's default is -100. Use reduction="sum" in a compiled function of one sample: the mean of one
+            sample is its loss divided by its own weight, which is 0 if the sample is ignored.
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
 
     Raises:
-        IndexError: a target is not the index of a class. (A compiled loss is nan instead; `Program.check` tells.)
+        IndexError: a target is not the index of a class. (A compiled program gives nan instead of raising; its method
+            `check` raises the IndexError.)
         TypeError: a target is neither an integer nor a `Value`, or an option has the wrong type.
-        ValueError: the numbers of rows and targets differ, a row is nested deeper, or the batch is empty; an option is
-            out of range; or the mean is not defined, since all targets are ignored or have the weight 0. (PyTorch's
-            mean, and that of a compiled loss, is nan then.)
+        ValueError: there are more or fewer targets than rows, a row contains lists, or the batch is empty; an option is
+            out of range; or the mean is not defined, because all targets are ignored or have the weight 0. (In PyTorch,
+            and in a compiled program, the mean is nan then.)
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0

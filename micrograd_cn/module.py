@@ -25,9 +25,9 @@ __all__ = ["Module"]
 class Module:
     """A model. Its parameters are the leaf `Value`s in its attributes, also inside other objects.
 
-    They are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes, however
-    nested, in attributes and `__slots__`. They are not found in closures of functions, nor in objects of the standard
-    library other than those. A set has no order, so parameters that are in a set alone are an error.
+    Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
+    however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in other objects of
+    the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere else.
 
     A subclass defines `__call__`, or `forward`, which a call runs, as in PyTorch.
 
@@ -110,8 +110,8 @@ class Module:
     def entries(self) -> dict[str, Any]:
         """Return the entries of `state_dict` by name; an entry is a parameter, or nested lists or dicts of parameters.
 
-        A list that contains nothing but parameters is one entry. The entries of a module inside this one have its path
-        before their names. A subclass may override this method, as `Layer` does.
+        A list that contains nothing but parameters is one entry. If an entry comes from a module inside this one, its
+        name begins with the path of that module. A subclass may override this method, as `Layer` does.
 
         Raises:
             ValueError: two entries have the same name, as with a dict that has the keys 1 and "1".
@@ -129,7 +129,7 @@ class Module:
             elif _is_entry(x):
                 entries = {path: x}
             elif isinstance(x, (set, frozenset)):
-                self.parameters()  # it raises if there are parameters in the set
+                self.parameters()  # this raises TypeError if parameters are in the set alone
             if twice := sorted(entries.keys() & found.keys()):
                 raise ValueError(
                     f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
@@ -219,7 +219,7 @@ class Module:
         model in the same way before you load them. A number that is not finite is written as NaN or Infinity.
 
         Raises:
-            OSError: the file cannot be written, or there is something at the path that is no regular file.
+            OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: as for `entries`.
 
         >>> import tempfile
@@ -234,7 +234,7 @@ class Module:
         if old and not stat.S_ISREG(old.st_mode):
             raise OSError(f"{path} is no regular file, and saving would replace it; save to another path")
         mode = stat.S_IMODE(old.st_mode) if old else 0o666
-        # Every call has another temporary name, on any machine.
+        # The name is random, so it is another one for every call, also on other machines that share the folder.
         temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         try:
             with open(temporary, "x", encoding="utf-8", opener=partial(os.open, mode=mode & 0o666)) as file:
@@ -303,11 +303,15 @@ def _written_float(text: str) -> float:
     (1.5, True)
     """
     x = float(text)
-    return 10**400 if math.isinf(x) else x  # json reads Infinity itself
+    return 10**400 if math.isinf(x) else x  # json does not call this function for Infinity
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; Python's parser would drop all entries of one name but the last."""
+    """Return the entries of a JSON object as a dict.
+
+    Raises:
+        ValueError: a name is there twice, and the dict would have only the last entry of this name.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -386,13 +390,13 @@ def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
     return _of_module(x)
 
 
-# How the members of the objects of a class are listed, each with its name, key or index; None if they have none.
+# For each class, the function that lists an object's members with their names, keys or indices; None if it has none.
 _members: dict[type, Members | None] = {}
 _slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and its bases, each with its descriptor
 
 
 def _members_of(cls: type) -> Members | None:
-    """Return the function that lists the members of the objects of a class, and keep it."""
+    """Return the function that lists the members of an object of class `cls`, or None, and store it in `_members`."""
     found: Members | None = None
     origins = {str(base.__module__).partition(".")[0] for base in cls.__mro__ if base is not object}
     origin = str(cls.__module__).partition(".")[0]
@@ -409,7 +413,7 @@ def _members_of(cls: type) -> Members | None:
     elif "numpy" in origins:
         found = _of_array if hasattr(cls, "tolist") and hasattr(cls, "ndim") else None
     elif __name__.partition(".")[0] in origins or issubclass(cls, type):
-        found = None  # no parameters are held by an optimiser or a program, which have those of others
+        found = None  # an optimiser or a program only refers to the parameters of a model
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = _of_object
     in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
@@ -445,8 +449,9 @@ def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[st
     """Yield the module or container `root`, then everything inside it, each with its path, in preorder.
 
     `Value`s and what may hold them are yielded: modules, dicts, sequences, arrays, sets and objects of other classes.
-    `descends` says which of them to go into; a set is never gone into. An object that contains itself is not yielded
-    again inside itself, and an object that is neither a module nor a container is yielded once.
+    `descends(x)` says whether to go on to what is inside x. What is inside a set is never yielded. An object that
+    contains itself is not yielded again inside itself, and an object that is neither a module nor a container is
+    yielded once.
     """
     objects: set[int] = set()
     levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, Any]]]] = [("", frozenset(), iter([("", root)]))]

@@ -28,7 +28,7 @@ Inputs: TypeAlias = Value | Iterable[Number]
 
 
 def _activation_function(activation: Activation) -> Callable[[Value], Value]:
-    """Return the activation function with this name, or the function itself.
+    """Return the function that `activation` names; if it is a function, return it as it is.
 
     Raises:
         ValueError: no operation of one operand has the name.
@@ -58,7 +58,14 @@ class _CheckedInputs(tuple[Value, ...]):
 
 
 def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
-    """Return the inputs as `Value`s; a number becomes one node for all neurons. A `Value` alone is one input."""
+    """Return the inputs `x` of `owner` as a tuple of `nin` `Value`s.
+
+    A number becomes a constant node, which all neurons share. A single `Value` counts as one input.
+
+    Raises:
+        TypeError: an input is not a number; it may be a row, if `x` is a batch.
+        ValueError: there are not `nin` inputs.
+    """
     if type(x) is _CheckedInputs and len(x) == nin:
         return x
     given = (x,) if isinstance(x, Value) else tuple(x)
@@ -79,8 +86,8 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
 class Neuron(Module):
     """A neuron: it computes activation(w . x + b) of `nin` inputs, or w . x + b if `nonlin` is false.
 
-    The bias b is 0 at first. By default, the module `random` draws the weights w from uniform(-1, 1): they are those of
-    micrograd for the same `random.seed`.
+    The bias b is 0 at first. By default, the module `random` draws the weights w from uniform(-1, 1). After the same
+    `random.seed`, micrograd draws the same weights.
 
     Args:
         nin: the number of inputs.
@@ -89,7 +96,7 @@ class Neuron(Module):
         init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", "kaiming_normal", ...), or any
             function `(rng, nin, nout) -> weight`.
         seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
-        nout: the number of neurons in its layer, for the initialiser.
+        nout: the number of neurons in the layer of this neuron, which some initialisers need.
 
     Raises:
         TypeError: `nin` is not an int, or another argument has the wrong type.
@@ -103,7 +110,7 @@ class Neuron(Module):
 
     expands_in_repr = False
 
-    # These hold in a subclass that does not call __init__, as in code written for micrograd: it sets w and b itself.
+    # Defaults for a subclass whose __init__ sets w and b itself and does not call this one, as in code for micrograd.
     nonlin: bool = True
     group: Group | None = None
     _activation: Activation = "relu"

@@ -22,7 +22,7 @@ __all__ = ["PLAIN", "QUICK", "install"]
 _plain_record, _plain_backward = Value._record, Value.backward
 _ONLY_VALUES, _new, _here = {Value}, object.__new__, context.here
 _ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
-_UNREACHED = float("0")  # a distinct object: a node whose gradient still is this one has received nothing
+_UNREACHED = float("0")  # an object of its own: a node whose gradient is still this object has received none
 
 
 def _in_mode() -> bool:
@@ -49,7 +49,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
 
 
 def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    """Return a node that is made inside a `with` block, which may have hooks or be a scope."""
+    """Return what `_node` returns, inside a `with` block that may have installed hooks or named a scope."""
     here = _here()
     node: Value = here.hooks.new_node(Value) if here.hooks else _new(Value)
     node._data = data

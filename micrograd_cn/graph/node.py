@@ -19,7 +19,7 @@ __all__ = ["Node"]
 
 
 def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
-    """Return a method that compares the data of two nodes, or of a node and a number."""
+    """Return a method that compares the data of two nodes, or of a node and a number; hooks are told `symbol`."""
 
     def compare(self: Any, other: Any) -> Any:
         try:
@@ -34,13 +34,13 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 def _before_read(x: Any, how: str) -> None:
-    """Call the hook, if there is one, for a read of the number."""
+    """Call the hook `read`, if hooks are installed, because the data of `x` is about to be read."""
     if context.active and (hooks := context.here().hooks):
         hooks.read(x, how)
 
 
 def _number_in_name(x: Any) -> str:
-    """Return an operand as micrograd writes it in the name of an operation, such as "**2"; "" if it is no constant."""
+    """Return a constant operand as micrograd writes it in an operation's name, as the 2 in "**2"; otherwise ""."""
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x
@@ -49,7 +49,7 @@ def _number_in_name(x: Any) -> str:
 
 def _refuse_conversion(conversion: str) -> NoReturn:
     """Raise the error for `float(x)`, `math.exp(x)` and the like, which would lose the graph."""
-    from .conversion import refusal  # here, because programs without a mistake do without it
+    from .conversion import refusal  # imported here, because correct programs do not need it
 
     raise refusal(conversion, sys._getframe(2)) from None
 
@@ -59,8 +59,8 @@ class Node(NumpyMethods):
 
     Args:
         data: a real number.
-        _children: the label, as in `Value(3, "x")`. Code for micrograd gives the operands here, in a tuple, and then
-            assigns `_backward`; see `graph.closures`. An empty tuple makes a leaf.
+        _children: usually the label, as in `Value(3, "x")`. Code for micrograd passes a tuple of operands here, and
+            then assigns `_backward`; see `graph.closures`. An empty tuple makes a leaf.
         _op: micrograd's name for the operation.
         label: a name, for messages and drawings.
 
@@ -69,14 +69,17 @@ class Node(NumpyMethods):
         grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before. Any real number may be
             assigned, and becomes a float. None, by PyTorch's habit, may be assigned too, and counts as 0.
         op: the operation that made it; None for a leaf.
-        operands: what it was made from, one entry for each operand slot, so `a + a` has two. Numbers are floats.
+        operands: the operands of `op`, one entry for each slot, so `a + a` has two entries. A number is a float here.
         parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
         partials: d(this node)/d(operand) for each operand, captured when the node was made, so a later change of data
-            does not corrupt the gradient. It is 0.0 for a constant operand if computing it would have taken work.
+            does not corrupt the gradient. The entry of an operand that was not selected is 0.0. That of a constant
+            operand is 0.0 too, rather than the true derivative, unless the operation computes all its partials
+            together, as `sum` and `logsumexp` do.
         label: the name.
         requires_grad: False for a constant, such as a number beside an operator or a detached value. A constant gets no
             gradient, and backward does no work for it.
-        group: the neuron or the `scope` that it belongs to, which pictures fold; None for none.
+        group: the part of a network or the `scope` that the node belongs to, which pictures draw as a box; None if it
+            belongs to none.
 
     Raises:
         TypeError: `data` is not a real number, `label` or `_op` is not a str, or an operand is not a `Value`.
@@ -121,7 +124,7 @@ class Node(NumpyMethods):
             self._init_as_in_micrograd(_children, _op, label)
 
     def _init_as_in_micrograd(self, children: Any, symbol: Any, label: Any) -> None:
-        """Finish a node with a label or with micrograd's arguments: `Value(t, (x,), "tanh")` is made by hand."""
+        """Finish `__init__` for micrograd's arguments, as in `Value(t, (x,), "tanh")`, and refuse wrong arguments."""
         if isinstance(children, str):
             children, label = (), label or children
         if isinstance(children, Node):
@@ -155,7 +158,7 @@ class Node(NumpyMethods):
 
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
-        """Return the node that an operation made from nodes and floats; a partial is None where no gradient flows."""
+        """Return a node for the result `data` of `op`; a partial is None if no gradient flows to its operand."""
         here = context.here()
         node: Self = here.hooks.new_node(cls) if here.hooks else object.__new__(cls)
         Node.__init__(node, data)
@@ -241,7 +244,7 @@ class Node(NumpyMethods):
     __ge__ = _comparison(float.__ge__, ">=")
 
     def item(self) -> float:
-        """Return the data, a float; it is PyTorch's name for this.
+        """Return the data, a float, like PyTorch's method of this name.
 
         >>> from micrograd_cn import Value
         >>> Value(3).item()
@@ -307,7 +310,7 @@ class Node(NumpyMethods):
             )
 
     def _terms(self, upstream: float) -> list[tuple[Self, float]]:
-        """Return the operands to which a gradient flows, each with what the gradient `upstream` of this node adds."""
+        """Return each operand to which a gradient flows with what it gets if this node's gradient is `upstream`."""
         if not isinstance(self.op, Closure):
             return [(x, upstream * partial) for x, partial in self.edges()]
         slots = zip(self._a, self.op.sent(self, upstream), strict=True)

@@ -1,4 +1,4 @@
-"""Pickled parts of rows of version 0.2 name `micrograd_cn.traits`, and have other names there."""
+"""Pickles of version 0.2 name `micrograd_cn.traits`, and its classes by the names that they had then."""
 
 from micrograd_cn.ops.traits import Lowerings as Forms
 from micrograd_cn.ops.traits import Notation as Looks

@@ -10,27 +10,27 @@ from .optimizer import Optimizer
 
 __all__ = ["Adam", "AdamW"]
 
-LARGEST = "max_exp_avg_sq"  # PyTorch's name for the largest running mean of squares
+LARGEST = "max_exp_avg_sq"  # the name, in the state, of the largest v so far, as in PyTorch
 
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps) at step t, counted from 1.
 
     m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g * g are running means, both 0 at first, and
-    g = p.grad + weight_decay * p. The divisions by 1 - b**t correct for that start. Steps are counted for each
-    parameter: a step in which it has no gradient does not count; see `Optimizer`.
+    g = p.grad + weight_decay * p. Dividing by 1 - b1**t and 1 - b2**t corrects for their start at 0. The step
+    number t of a parameter counts only the steps in which the parameter has a gradient; see `Optimizer`.
 
     With amsgrad, the largest v so far stands in place of v in the denominator (Reddi, Kale & Kumar 2018). With
     maximize, -p.grad stands in place of p.grad.
 
     Args:
-        parameters: leaves.
+        parameters: the `Value`s to train, which must be leaves.
         lr: learning rate.
         betas: (b1, b2), the decay rates of m and v, from 0 to less than 1.
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
         amsgrad: whether to divide by the largest running mean of squares.
-        maximize: whether to climb instead of descend.
+        maximize: whether to make the loss larger instead of smaller.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, or `betas` is not two numbers.
@@ -87,7 +87,7 @@ class Adam(Optimizer):
                 del state[LARGEST]
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient, and its state."""
+        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
         self._descend(p, state, (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data)
 
     def _descend(self, p: Value, state: dict[str, float], g: float) -> None:
@@ -126,6 +126,6 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient, and its state."""
+        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
         p.data *= 1.0 - self.lr * self.weight_decay
         self._descend(p, state, -p.grad if self.maximize else p.grad)

@@ -14,17 +14,17 @@ class EarlyStopping:
     """Say when a loss has not improved for some epochs, and keep the parameters with which it was best.
 
     `fit` of a compiled function uses it if it is given `validation` and `patience`. In a loop of your own, call `step`
-    with the validation loss after each epoch, and `restore` at the end. A loss improves if it is smaller than all
-    before; nan never is.
+    with the validation loss after each epoch, and `restore` at the end. A loss is an improvement if it is smaller
+    than all losses before it (larger, if `maximize` is set); nan never is.
 
     Args:
-        parameters: what is kept and restored, such as `model.parameters()`.
+        parameters: the `Value`s whose data is kept and restored, such as `model.parameters()`.
         patience: how many epochs without an improvement end training, at least 1.
         maximize: whether a larger number is better, as for an accuracy.
 
     Attributes:
-        best: the best loss so far; inf before the first.
-        best_epoch: the number of its epoch, counted from 0; None before the first.
+        best: the best loss so far; before the first, inf (-inf if `maximize` is set).
+        best_epoch: the index of the epoch with the best loss, counted from 0; None before the first.
 
     Raises:
         ValueError: `patience` is not an int of at least 1.
@@ -50,7 +50,7 @@ class EarlyStopping:
         self._data: list[float] = []
 
     def step(self, loss: float) -> bool:
-        """Take note of an epoch's loss, and return whether to stop."""
+        """Record the loss of the epoch that has ended, and return whether to stop."""
         if loss > self.best if self.maximize else loss < self.best:
             self.best, self.best_epoch = float(loss), self._epochs
             self._data = [p.data for p in self.parameters]

@@ -33,10 +33,10 @@ class Optimizer:
         lr: learning rate, which may be changed between steps.
 
     Attributes:
-        steps: how many steps were taken. While `update` runs, it is the number of this step, counted from 1, and counts
-            only those in which the parameter had a gradient.
-        skipped: how many steps left a parameter alone, by its index; parameters that took part in all are not in it.
-        maximize: whether steps climb: every gradient is taken with the opposite sign.
+        steps: how many steps were taken. While `update` changes a parameter, it is instead how many steps, this one
+            included, have changed that parameter.
+        skipped: a dict with the index of each parameter that steps have left alone, and the count of these steps.
+        maximize: whether steps make the loss larger: every gradient is taken with the opposite sign.
         lazy_state: the state, or a function that makes it, which is called when `state` is first read.
 
     Raises:
@@ -92,7 +92,7 @@ class Optimizer:
             attributes["lazy_state"] = attributes.pop("kept")
         attributes.setdefault("skipped", {})
         vars(self).update(attributes)
-        for name, x in (slots or {}).items():  # of a subclass with __slots__
+        for name, x in (slots or {}).items():  # a subclass may have __slots__
             setattr(self, name, x)
 
     def __repr__(self) -> str:
@@ -110,7 +110,7 @@ maximize=False>
 
     @property
     def state(self) -> States:
-        """For each parameter, the numbers that one step leaves for the next, by name.
+        """A dict for each parameter, with the numbers that `update` keeps from one step to the next, by name.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state
@@ -138,7 +138,7 @@ maximize=False>
         return bool(x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient, and its state; a subclass defines how."""
+        """Change the parameter `p` by its gradient, and `state`, the numbers kept for it; a subclass defines how."""
         raise NotImplementedError
 
     def step(self) -> None:
@@ -169,13 +169,13 @@ maximize=False>
             self._count_skipped()
 
     def _count_skipped(self) -> None:
-        """Count a step for every parameter that has no gradient."""
+        """Count the current step in `skipped` for every parameter that has no gradient."""
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p.grad is None:
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
-        """Take a step in which parameters have different numbers of steps behind them."""
+        """Take a step after earlier steps have left some parameters alone, so `steps` differs between parameters."""
         total = self.steps
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
@@ -187,7 +187,7 @@ maximize=False>
         self._count_skipped()
 
     def check_parameter_count(self, count: int) -> None:
-        """Raise ValueError if there are not `count` parameters, as many as the optimiser has states for."""
+        """Raise ValueError if there are not `count` parameters, as there were when this optimiser was made."""
         if count != len(self.parameters):
             raise ValueError(
                 f"{type(self).__name__} was made for {count} parameter{'s' * (count != 1)} and has "
@@ -197,7 +197,7 @@ maximize=False>
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient of every parameter to 0, or to None.
 
-        After None, `step` leaves the parameters alone that `backward` has not reached; see `Optimizer`.
+        If it is None, the next `step` leaves those parameters alone that `backward` does not reach; see `Optimizer`.
 
         >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
@@ -226,7 +226,7 @@ maximize=False>
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue like the optimiser whose `state_dict` this is; if anything in it is wrong, nothing is changed.
+        """Continue like the optimiser whose `state_dict` returned `state`; if that is invalid, nothing is changed.
 
         Raises:
             ValueError: an entry is missing, unexpected or out of range, or the number of parameters differs.
@@ -273,11 +273,11 @@ maximize=False>
 
 
 def at_least_0(name: str, x: float) -> float:
-    """Return a finite number that is not negative as a float; `name` is what messages call it.
+    """Return `x`, a finite number of at least 0, as a float; error messages call it `name`.
 
     Raises:
-        ValueError: it is negative, inf, nan, a bool or a str.
-        TypeError: it cannot be compared with a number.
+        ValueError: `x` is negative, inf, nan, a bool or a str.
+        TypeError: `x` cannot be compared with a number.
     """
     try:
         if not isinstance(x, (str, bool)) and 0.0 <= x < math.inf:
@@ -288,12 +288,12 @@ def at_least_0(name: str, x: float) -> float:
 
 
 def copy_states(states: States) -> States:
-    """Return a copy of the states. It is a function of the module, so a pickle can name it."""
+    """Return a copy of the states. Pickled optimisers refer to this function by its name."""
     return [dict(state) for state in states]
 
 
 def _count(name: str, x: Any) -> int:
-    """Return an int of at least 0; otherwise raise TypeError or ValueError, whose message calls it `name`."""
+    """Return `x`, an int of at least 0; otherwise raise TypeError or ValueError, whose message calls it `name`."""
     if isinstance(x, bool) or not isinstance(x, int):
         raise TypeError(f"{name} must be an int, got {x!r}")
     if x < 0:
@@ -302,9 +302,9 @@ def _count(name: str, x: Any) -> int:
 
 
 def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
-    """Raise TypeError or ValueError if `given` is not a dict with the expected keys; messages call it `what`.
+    """Raise TypeError or ValueError if `given` is not a dict with the keys in `expected`.
 
-    Those of the expected keys that are `optional` may be missing.
+    Keys that are in `optional` too may be missing. Messages begin with `name`, the optimiser, and call the dict `what`.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")

@@ -19,13 +19,13 @@ class RMSprop(Optimizer):
     in place of p.grad.
 
     Args:
-        parameters: leaves.
+        parameters: the `Value`s to train, which must be leaves.
         lr: learning rate.
-        alpha: decay rate of v, from 0 to less than 1.
+        alpha: decay rate of v, at least 0 and less than 1.
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
         momentum: decay rate of the buffer; 0 for none.
-        maximize: whether to climb instead of descend.
+        maximize: whether to make the loss larger instead of smaller.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
@@ -60,7 +60,7 @@ class RMSprop(Optimizer):
         self.maximize = self._flag("maximize", maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient, and its state."""
+        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
         g = (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data
         state["square_avg"] = v = self.alpha * state["square_avg"] + (1.0 - self.alpha) * g * g
         change = div(g, sqrt(v) + self.eps)

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: functions from the number of a step, counted from 0, to its learning rate.
+"""Learning-rate schedules: functions that take the index of a step, counted from 0, and return its learning rate.
 
 Set `optimizer.lr = schedule(optimizer.steps)` before `optimizer.step()`, or pass `schedule=` to `fit` of a compiled
-function. Any function of the number of a step is a schedule too.
+function. You can use any function of a step's index as a schedule.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 @dataclass(frozen=True)
 class cosine_lr:  # noqa: N801 -- users call it like a function
-    """Half a cosine from `lr` at step 0 down to `lr_min` at step `steps`, and `lr_min` from there on.
+    """A schedule that falls along half a cosine, from `lr` at step 0 to `lr_min` at step `steps`, and stays there.
 
     rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
-    is PyTorch's CosineAnnealingLR, which rises again after that.
+    is the same as PyTorch's CosineAnnealingLR, which rises again after that.
 
     Args:
         lr: learning rate of step 0.
@@ -55,9 +55,9 @@ class cosine_lr:  # noqa: N801 -- users call it like a function
 
 @dataclass(frozen=True)
 class step_lr:  # noqa: N801
-    """`lr`, multiplied by `gamma` after every `step_size` steps: rate(t) = lr * gamma ** (t // step_size).
+    """A schedule that begins with `lr` and multiplies the rate by `gamma` after every `step_size` steps.
 
-    It is PyTorch's StepLR.
+    rate(t) = lr * gamma ** (t // step_size). It is the same as PyTorch's StepLR.
 
     Args:
         lr: learning rate of the first `step_size` steps.
@@ -89,10 +89,10 @@ class step_lr:  # noqa: N801
 
 @dataclass(frozen=True)
 class linear_lr:  # noqa: N801
-    """A straight line from `lr` at step 0 to `lr_end` at step `steps`, and `lr_end` from there on.
+    """A schedule that changes along a straight line, from `lr` at step 0 to `lr_end` at step `steps`, and stays there.
 
-    rate(t) = lr + (lr_end - lr) * t / steps. It is PyTorch's LinearLR with start_factor 1, end_factor lr_end / lr and
-    total_iters `steps`.
+    rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
+    end_factor lr_end / lr and total_iters `steps`.
 
     Args:
         lr: learning rate of step 0.
@@ -124,16 +124,16 @@ class linear_lr:  # noqa: N801
 
 @dataclass(frozen=True)
 class warmup:  # noqa: N801
-    """A straight line, for `steps` steps, up to the first learning rate of another schedule, which then follows.
+    """A schedule that rises for `steps` steps to the first learning rate of another schedule, which then takes over.
 
     rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, and
-    schedule(t - steps) from there on. It is PyTorch's SequentialLR of a LinearLR with total_iters `steps` and of
-    `schedule`, with a milestone at `steps`.
+    schedule(t - steps) from there on. In PyTorch it is a SequentialLR with a milestone at `steps`, made of a LinearLR
+    with total_iters `steps` and of `schedule`.
 
     Args:
-        schedule: the schedule that follows, any function of the number of a step.
-        steps: the number of steps that the line takes.
-        start_factor: the rate of step 0 is `start_factor * schedule(0)`; from 0 to 1, with PyTorch's default.
+        schedule: the schedule to follow after the rise, any function of a step's index.
+        steps: how many steps the rise takes.
+        start_factor: the rate of step 0, divided by `schedule(0)`; from 0 to 1. The default is PyTorch's.
 
     Raises:
         ValueError: `start_factor` is not from 0 to 1, or `steps` is not an int of at least 1.

@@ -19,13 +19,13 @@ class SGD(Optimizer):
     With maximize, -p.grad stands in place of p.grad. PyTorch computes the same.
 
     Args:
-        parameters: leaves.
+        parameters: the `Value`s to train, which must be leaves.
         lr: learning rate.
         momentum: decay rate of the buffer; 0 for none.
         weight_decay: strength of the L2 penalty.
         nesterov: whether to use Nesterov's momentum.
         dampening: how much less than the whole gradient is added to the buffer.
-        maximize: whether to climb instead of descend.
+        maximize: whether to make the loss larger instead of smaller.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
@@ -80,7 +80,7 @@ class SGD(Optimizer):
             self._count_skipped()
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient, and its state."""
+        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
         g = -p.grad if self.maximize else p.grad
         if decay := self.weight_decay:
             g = g + decay * p.data
