@@ -45,7 +45,8 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         forward, inherited = getattr(cls, "forward", None), cls.__call__
-        ours = inherited.__module__.partition(".")[0] == __name__.partition(".")[0]
+        defined_in = getattr(inherited, "__module__", None) or ""  # None for a class that exec() makes
+        ours = defined_in.partition(".")[0] == __name__.partition(".")[0]
         if callable(forward) and (ours or hasattr(inherited, "runs_forward")) and "__call__" not in vars(cls):
             cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
 
