@@ -171,7 +171,7 @@ maximize=False>
     def _count_skipped(self) -> None:
         """Count the current step in `skipped` for every parameter that has no gradient."""
         for i, p in enumerate(self.parameters):
-            if not p.requires_grad or p.grad is None:
+            if not p.requires_grad or p._grad is None:
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
@@ -179,7 +179,7 @@ maximize=False>
         total = self.steps
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
-                if p.requires_grad and p.grad is not None:
+                if p.requires_grad and p._grad is not None:
                     self.steps = total - self.skipped.get(i, 0)
                     self.update(p, state)
         finally:
@@ -207,7 +207,7 @@ maximize=False>
         """
         grad: Any = None if set_to_none else 0.0
         for p in self.parameters:
-            p.grad = grad
+            p._grad = grad
 
     def state_dict(self) -> dict[str, Any]:
         """Return the options, the number of steps and the state of every parameter, as numbers in lists and dicts.

@@ -862,6 +862,8 @@ def _excluding(rows: array[int], some: Container[int]) -> array[int]:
 
 
 def _output(name: str, path: str, x: Any) -> Value:
+    if type(x).__module__ == "numpy" and x.shape == ():  # what np.squeeze and np.where make of one Value
+        x = x.item()
     try:
         return x if isinstance(x, Value) else constant(number(x))
     except TypeError as error:
