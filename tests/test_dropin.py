@@ -560,3 +560,85 @@ def test_a_numpy_array_and_a_value_make_an_array_of_values(package):
         y = np.array(xs) * value(v)
         assert y.dtype == object
         assert [[type(e), e.data] for e in y.ravel()] == [[value, x * v] for x in np.ravel(xs)]
+
+
+# Operations that the lecture adds to `Value`, which public code patches onto micrograd's.
+
+OWN_OPERATIONS = """
+import math, random
+from {package}.engine import Value
+from {package}.nn import Neuron
+
+random.seed(seed)
+
+def tanh(self):
+    x = self.data
+    t = (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1)
+    out = Value(t, (self,), 'tanh')
+    def _backward():
+        self.grad += (1 - t**2) * out.grad
+    out._backward = _backward
+    return out
+
+def power(self, other):
+    other = other if isinstance(other, Value) else Value(other)
+    out = Value(self.data**other.data, (self, other), 'pow')
+    def _backward():
+        self.grad += other.data * self.data**(other.data - 1) * out.grad
+        other.grad += self.data**other.data * math.log(abs(self.data)) * out.grad
+    out._backward = _backward
+    return out
+
+class Extended(Value):
+    def __init__(self, data, _children=(), _op=''):
+        super().__init__(data, _children, _op)
+
+    def cube(self):
+        out = Extended(self.data**3, (self,), 'cube')
+        def _backward():
+            self.grad += 3 * self.data**2 * out.grad
+        out._backward = _backward
+        return out
+
+Value.squash = tanh
+
+class TanhNeuron(Neuron):
+    def __init__(self, nin):
+        self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
+        self.b = Value(0)
+
+    def __call__(self, x):
+        return sum((wi * xi for wi, xi in zip(self.w, x)), self.b).squash()
+
+    def parameters(self):
+        return self.w + [self.b]
+
+hidden, last = [TanhNeuron(2) for _ in range(3)], TanhNeuron(3)
+parameters = [p for neuron in [*hidden, last] for p in neuron.parameters()]
+history = []
+for step in range(15):
+    loss = Value(0)
+    for x, y in [((2.0, 3.0), 1.0), ((3.0, -1.0), -1.0), ((0.5, 1.0), -1.0), ((1.0, 1.0), 1.0)]:
+        out = last([neuron(x) for neuron in hidden])
+        cubed = Extended(0.5) + out * 0.1
+        loss = loss + (out - y)**2 + power((out * out + 1), out * 0.5) + Extended(0.3).cube() * out + cubed
+    for p in parameters:
+        p.grad = 0
+    loss.backward()
+    for p in parameters:
+        p.data -= 0.05 * p.grad
+    history.append(loss.data)
+end = [p.data for p in parameters]
+last_out = out
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_operations_written_as_in_the_lecture_train_as_on_micrograd(seed):
+    theirs, ours = (run(OWN_OPERATIONS, package, seed=seed) for package in ("micrograd", "micrograd_cn"))
+    del ours["Value"].squash
+    assert ours["history"] == pytest.approx(theirs["history"], rel=1e-9)
+    assert ours["end"] == pytest.approx(theirs["end"], rel=1e-9, abs=1e-12)
+    assert ours["history"][-1] < ours["history"][0]
+    assert [len(trace(names["last_out"])[0]) for names in (theirs, ours)] == [41, 41]
+    assert "tanh" in draw_dot(ours["last_out"]).source
