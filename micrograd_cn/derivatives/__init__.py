@@ -1,7 +1,8 @@
-"""Derivatives of Python functions: bind the arguments, record a graph, differentiate it, give back the structure.
+"""Differentiate Python functions: bind the arguments, record a graph, differentiate it, and restore the structure.
 
 `tree` flattens nested lists, dicts and arrays, and `argument_binding` puts fresh variables in the place of their
-numbers. Dense derivatives then follow from `gradients`. For sparse ones, `sparse` turns the recorded graph into edges
-with local derivatives, and `elimination` removes the interior nodes until edges from outputs to variables remain.
-`arithmetic` multiplies and adds on the way; `finite_field` tells it which results are zero for all numbers.
+numbers. Dense derivatives then come from `gradients`. For sparse derivatives, `sparse` turns the recorded graph into
+edges with local derivatives, and `elimination` removes the interior nodes until only edges between variables and
+outputs are left. `arithmetic` multiplies and adds the derivatives on the edges, and `finite_field` finds those that are
+zero whatever numbers the variables have.
 """

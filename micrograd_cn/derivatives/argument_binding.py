@@ -1,4 +1,4 @@
-"""Bind a function's arguments to fresh variables; all functions of `functional` begin in this way.
+"""Bind the arguments of a function to fresh variables, as all functions of `functional` do first.
 
 The numbers in an argument are replaced by leaf `Value`s, the function is called, and its output is a graph over these
 leaves. Results go back to the caller in the structure of the arguments or of the output.
@@ -21,16 +21,17 @@ from .tree import arrays_to_lists, flatten, is_array
 __all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
-# The variables of the outermost call and of all calls inside it: all other leaves are the user's.
+# The variables of the outermost call and of all calls inside it. All other leaves are the user's.
 _variables: ContextVar[set[Value]] = ContextVar("micrograd_cn_variables")
 
 
 class Level(NamedTuple):
-    """Where a derivative is computed.
+    """The surroundings in which a derivative is computed.
 
     Attributes:
-        depth: how many other derivatives are being computed around it; 1 for the inner one of grad(grad(f)).
-        no_grad: whether it is inside `no_grad()`.
+        depth: how many other derivatives are being computed around this one. It is 1 for the inner one of
+            grad(grad(f)).
+        no_grad: whether the derivative is computed inside `no_grad()`.
     """
 
     depth: int
@@ -66,13 +67,14 @@ class BoundCall:
         argnums: the positions of the arguments to bind.
         args: all positional arguments.
         kwargs: all keyword arguments.
-        around: what `differentiation_level()` yielded.
+        around: the level that `differentiation_level()` yielded.
 
     Attributes:
         variables: the fresh variables.
         output: what the function returned.
-        returns_values: whether results are `Value`s, because another level, the caller or a recording goes on with
-            them, or because they depend on parameters that f uses; floats otherwise.
+        returns_values: whether results are `Value`s. They are if another derivative around this one, the caller, or the
+            recording of a compiled function computes with them, or if they depend on parameters that f uses. Otherwise
+            they are floats.
         no_grad: whether `no_grad()` is around the call; results are constants then.
 
     Raises:
@@ -101,7 +103,7 @@ class BoundCall:
             raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
         bound = list(args)
         self.variables: list[Value] = []
-        self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, of so many numbers
+        self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
             variables = [_fresh_variable(name, path, x) for path, x in leaves]
@@ -118,7 +120,7 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Tell the calls around this one that these variables are no parameters."""
+        """Tell the calls around this one that the variables of this one are not parameters."""
         _variables.get().update(self.variables)
 
     def _uses_parameters(self) -> bool:
@@ -143,7 +145,7 @@ class BoundCall:
         return [_as_value(self.name, f"{path} of the function is", y) for path, y in leaves], unflatten
 
     def as_result(self, x: Any) -> Any:
-        """Return a number or `Value` in the form that the caller gets."""
+        """Return `x` as a `Value` if `returns_values` is set (detached inside `no_grad()`), otherwise as a float."""
         if not self.returns_values:
             return x.data if isinstance(x, Value) else x
         y: Value = x if isinstance(x, Value) else constant(x)
@@ -155,13 +157,17 @@ class BoundCall:
         return self.returns_values and (not self.no_grad or here().hooks is not None)
 
     def gradient(self, y: Value, many: bool) -> Any:
-        """Return the gradient of `y` in the structure of the arguments; a tuple of them if there are `many`."""
+        """Return the gradient of `y` in the structure of the bound arguments; `many` is as for `unflatten`."""
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)
         return self.unflatten([self.as_result(g) for g in flat] if self.returns_values else flat, many)
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:
-        """Return numbers, one for each variable, in the structure of the arguments."""
+        """Return `flat`, which has a number for each variable, in the structure of the bound arguments.
+
+        If `many` is set, this is a tuple with a structure for each argument. Otherwise there is only one argument, and
+        its structure is returned alone.
+        """
         parts, start = [], 0
         for n, unflatten in self._unflatten:
             parts.append(unflatten(flat[start : start + n]))
@@ -195,7 +201,7 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
 
 
 def _as_value(name: str, what: str, y: Any) -> Value:
-    """Return an output as a `Value`, a number as a constant; `what` says for the message which output it is."""
+    """Return an output as a `Value`, which is a constant for a number; `what` names the output in messages."""
     if isinstance(y, Value):
         return y
     if type(y).__module__ == "numpy" and not is_array(y):  # a numpy scalar, or an array without an axis

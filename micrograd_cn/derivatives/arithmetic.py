@@ -1,7 +1,8 @@
 """Arithmetic with symbolic derivatives: it folds constants, and drops structural zeros as soon as they arise.
 
-A derivative is a coefficient times a node, with its element of the finite field. So 2 * x times 3 * y is 6 * (x * y),
-one node instead of three.
+A derivative is stored as a coefficient and a node, whose product it is, so 2 * x times 3 * y is 6 * (x * y): one node
+instead of three. It also carries its value in a finite field (see finite_field.py), which shows whether it is
+identically zero.
 """
 
 from __future__ import annotations
@@ -16,27 +17,29 @@ from .finite_field import folded_operands as operands_of
 
 __all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
 
-Derivative: TypeAlias = tuple[float, Value | None, FieldElement]  # coefficient, node (None for 1), element of both
+Derivative: TypeAlias = tuple[float, Value | None, FieldElement]  # coefficient, node (None for 1), field value
 ONE: Derivative = (1.0, None, 1)
-SMALL, LARGE = 1e-100, 1e100  # coefficients are folded if their product is between: no overflow, no underflow
+SMALL, LARGE = 1e-100, 1e100  # a product of coefficients between these cannot overflow or underflow
 
-# A row with one of these machine instructions has local derivatives of one form, whichever its operands: a number, or a
-# number times an operand. A `Factor` is such a derivative: a slot, a number, and the slot of the operand (None for 1).
+# An operation that lowers to one of these machine instructions has local derivatives whose form depends only on which
+# operands are numbers. Most of them are a number, or a number times an operand. A `Factor` is such a local derivative:
+# the slot of the operand to differentiate with respect to, the number, and the slot of the operand that is multiplied
+# by the number (None for 1).
 UNIFORM = {*RATIONAL, POWER}
 Factor: TypeAlias = tuple[int, Derivative, int | None]
 
 
 class DerivativeArithmetic:
-    """Multiply and add derivatives. A result that is zero for all numbers is None.
+    """Multiply and add derivatives. A result that is zero whatever numbers the leaves have is None.
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.
-        graph: the nodes of the graph that is differentiated. They stay whole: a constant factor is taken out of other
-            nodes alone, which were made for a derivative.
+        graph: the nodes of the graph that is differentiated. They are used as they are. A constant factor becomes part
+            of the coefficient only if it is in another node, which was made for a derivative.
 
     Attributes:
-        field: the elements of the nodes.
-        multiplications: how many products of two nodes were made.
+        field: gives the value of each node in the finite field.
+        multiplications: how many products of two nodes have been made.
 
     >>> x = Value(3)
     >>> arithmetic = DerivativeArithmetic([x])
@@ -55,7 +58,7 @@ class DerivativeArithmetic:
         self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
 
     def from_node(self, x: Value) -> Derivative | None:
-        """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
+        """Return a node as a derivative, or None if it is zero. Constant factors are moved into the coefficient."""
         element = self.field.of(x)
         if element == 0:
             return None
@@ -92,7 +95,7 @@ class DerivativeArithmetic:
         return 1.0, _scaled(c, x) * _scaled(d, y), element
 
     def _product(self, x: Value, y: Any) -> Value:
-        """Return x * y; 0 where one is 0 since an operation did not select an operand, even if the other is inf."""
+        """Return x * y, which is 0 if x or y is 0 because an operand was not selected, even if the other one is inf."""
         if x not in self._selections:
             if y not in self._selections:
                 product: Value = x * y
@@ -114,7 +117,7 @@ class DerivativeArithmetic:
         return 0.0 if number == 0.0 else y if number == 1.0 else number * y
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
-        """Return the sum of derivatives, None if it is zero."""
+        """Return the sum of derivatives, or None if it is zero."""
         if len(terms) == 1:
             return terms[0]
         elements = [e for _, _, e in terms]
@@ -150,7 +153,7 @@ class DerivativeArithmetic:
         return now if constant else node if coefficient == 1.0 else coefficient * node
 
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
-        """Return the operands in `relevant` on which a node depends, each with the local derivative."""
+        """Return the operands of a node that are in `relevant`, each with its local derivative, if this is not zero."""
         assert node.op is not None
         xs = operands_of(node)
         uniform = node.op.lowerings.machine in UNIFORM
@@ -167,7 +170,7 @@ class DerivativeArithmetic:
         if True not in needed:
             return []
         partials = node.op.needed_partials(node, xs, needed)
-        if uniform and len({*xs}) == len(xs) and key not in self._factors:  # x * x does not show which x a partial is
+        if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(xs, partials, needed)
         if node.op.selects:
             self._selections.update([partial for partial in partials if isinstance(partial, Value)])
@@ -190,12 +193,12 @@ class DerivativeArithmetic:
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
-    """Return partials as numbers, or numbers times operands, without those that are zero.
+    """Return partials as factors, which are numbers or numbers times operands, without those that are zero.
 
-    The list is empty if one of them has another form.
+    The list is empty if a partial has another form.
     """
     found: list[Factor] = []
-    if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are one key, but have other derivatives
+    if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are equal keys, but their derivatives differ
         return []
     for slot, (is_needed, partial) in enumerate(zip(needed, partials, strict=True)):
         if not is_needed or partial is None:
@@ -222,7 +225,7 @@ def _from_number(x: float) -> Derivative:
 
 
 def _may_fold(c: float, d: float) -> bool:
-    """Return whether two coefficients may be multiplied before anything else is."""
+    """Return whether two coefficients may be multiplied first, since their product cannot overflow or underflow."""
     return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
 
 

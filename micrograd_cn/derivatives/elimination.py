@@ -1,9 +1,9 @@
 """Eliminate the interior nodes of a linearised graph, in the cheapest of the orders that are tried.
 
 To eliminate a node v is to connect its users with its operands: d(user)/d(operand) gets d(user)/dv * dv/d(operand)
-added. Operands first is forward accumulation, users first is reverse accumulation. Markowitz' rule eliminates the node
-with the fewest products next, and is often better than both (Griewank & Walther, Evaluating Derivatives, 2008, chapters
-9 and 10). To find the best order is NP-hard (Naumann 2008).
+added. To eliminate operands before their users is forward accumulation, and users before their operands is reverse
+accumulation. Markowitz' rule always eliminates the node that takes the fewest products, and is often better than both
+(Griewank & Walther, Evaluating Derivatives, 2008, chapters 9 and 10). To find the best order is NP-hard (Naumann 2008).
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from .arithmetic import ONE, Derivative
 
 __all__ = ["Arithmetic", "Edges", "add_nonlinear_edge", "eliminate"]
 
-Edges: TypeAlias = dict[int, list[Derivative]]  # the other end of each edge, and the terms of the derivative on it
+Edges: TypeAlias = dict[int, list[Derivative]]  # the other end of each edge, and the terms of its derivative
 TWO: Derivative = (2.0, None, 2)
 
 
 class Arithmetic(Protocol):
-    """What elimination asks of the arithmetic of derivatives.
+    """The methods by which elimination multiplies and adds derivatives; see `DerivativeArithmetic`.
 
     Attributes:
-        multiplications: how many products of two nodes were made.
+        multiplications: how many products of two nodes have been made. This is the cost of an order.
     """
 
     multiplications: int
 
     def multiply(self, a: Derivative, b: Derivative, /) -> Derivative:
-        """Return the product."""
+        """Return the product of two derivatives."""
 
     def add(self, terms: Sequence[Derivative], /) -> Derivative | None:
-        """Return the sum, None if it is zero."""
+        """Return the sum of derivatives, or None if it is zero."""
 
 
 class _CountingArithmetic:
@@ -57,7 +57,10 @@ class _CountingArithmetic:
 
 
 def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add a term to the second derivative with respect to nodes j and k; both ends share the list of terms.
+    """Add a term to the second derivative with respect to nodes j and k.
+
+    `nonlinear` has the second derivatives with respect to each node and another one. Those of j and of k share the list
+    of terms.
 
     >>> nonlinear = [{}, {}]
     >>> add_nonlinear_edge(nonlinear, 1, 0, ONE)
@@ -74,7 +77,7 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     """Eliminate the interior nodes, in place.
 
     Nodes are numbered: first the variables, then the interior nodes, then the outputs. Operands have lower numbers than
-    their users.
+    their users. The derivative on an edge is the sum of its terms.
 
     Args:
         arithmetic: multiplies and adds the derivatives.
@@ -94,7 +97,7 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     before = arithmetic.multiplications
     work.cheapest_first()
     least, better = arithmetic.multiplications - before, None
-    if least > sum(map(len, saved[0])):  # one multiplication an edge is few enough
+    if least > sum(map(len, saved[0])):  # one multiplication per edge is few enough
         for order in (interior, interior[::-1]):
             counting = _CountingArithmetic()
             trial = _Elimination(counting, _copied(saved[0]), _copied_nonlinear(saved[1]), interior)
@@ -150,7 +153,7 @@ class _Elimination:
         cost = [-1] * len(incoming)
         for v in interior:
             cost[v] = len(incoming[v]) * (len(users[v]) + len(nonlinear[v]))
-        heap = [(d, -v) for v, d in enumerate(cost) if d > 0]  # of equal cost, the one nearest to the outputs first
+        heap = [(d, -v) for v, d in enumerate(cost) if d > 0]  # at equal cost, nodes near outputs first
         heapify(heap)
         while heap:
             d, v = heappop(heap)
@@ -167,7 +170,7 @@ class _Elimination:
                         heappush(heap, (now, -u))
 
     def eliminate(self, v: int) -> None:
-        """Connect the users of a node with its operands, and take the node out."""
+        """Eliminate node v: connect its users with its operands, and remove its edges."""
         incoming, users, nonlinear = self.incoming, self.users, self.nonlinear
         multiply, add = self.arithmetic.multiply, self.arithmetic.add
         is_used = users[v] or nonlinear[v]

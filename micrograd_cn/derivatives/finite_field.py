@@ -2,8 +2,8 @@
 
 Nodes are evaluated in the field of the integers modulo the prime 2**61 - 1, with a random element for each leaf.
 Arithmetic is exact there, so a node that is zero as a rational function of the leaves has the element 0. Any other node
-has it with a chance of about 1e-16: a polynomial that is not zero is rarely zero at a random point (Schwartz 1980,
-Zippel 1979).
+has the element 0 with a chance of about 1e-16 only: a polynomial that is not zero is rarely zero at a random point
+(Schwartz 1980, Zippel 1979).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ += ["folded_operands"]
 PRIME = 2**61 - 1
 FieldElement: TypeAlias = int | None  # None is unknown: made of inf, nan, or a quotient by zero
 
-# Rows are known by the machine instruction that they lower to; sums of products by their row's `summands`.
+# Operations are recognised by the machine instruction that they lower to, and sums of products by their `summands`.
 RATIONAL: dict[str, Callable[..., FieldElement]] = {
     "fadd": lambda a, b: a + b,
     "fsub": lambda a, b: a - b,

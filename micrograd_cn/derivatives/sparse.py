@@ -3,9 +3,11 @@
 A Jacobian comes from a linearised graph, in which every edge from an operand to its user has the local derivative.
 When all interior nodes are eliminated, the edges from variables to outputs that are left are the Jacobian's entries.
 
-A Hessian is a sum over the nodes v and pairs (j, k) of their operands: adjoint(v) * d2v/djdk * grad(j) grad(k)'. Each
-term begins as a nonlinear edge between j and k. Eliminating a node replaces it by its operands at the ends of such
-edges too (edge pushing, Gower & Mello 2012, but in any order), until all of them join variables.
+A Hessian is a sum over the nodes v and pairs (j, k) of their operands: adjoint(v) * d2v/djdk * grad(j) grad(k)'. Here
+adjoint(v) is the derivative of the output with respect to v, and grad(j) the gradient of j. Each term begins as a
+nonlinear edge between j and k, with the derivative adjoint(v) * d2v/djdk. Eliminating a node replaces it by its
+operands at the ends of such edges too (edge pushing, Gower & Mello 2012, but in any order), until all of them join
+variables.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Sparse(NamedTuple):
         values: the entries, floats or `Value`s.
         rows: the row of each entry.
         columns: the column of each entry.
-        shape: the numbers of rows and columns.
+        shape: the count of rows and that of columns.
 
     >>> Sparse([5.0, 6.0], [0, 1], [1, 0], (2, 2)).dense()
     [[0.0, 5.0], [6.0, 0.0]]
@@ -48,13 +50,16 @@ class Sparse(NamedTuple):
 
 
 class LinearisedGraph:
-    """The nodes between variables and outputs, numbered from the variables on, and the derivatives on the edges.
+    """The nodes on the way from variables to outputs, and the edges between them with their local derivatives.
+
+    The nodes are numbered: first the variables, then each node after its operands.
 
     Attributes:
         arithmetic: multiplies and adds the derivatives.
         index: the number of each variable and of each node that depends on one.
-        incoming: for each number, the edges from the operands.
-        varying: for each number, the local derivatives that are not constant, each with its operand's number.
+        incoming: for the node with each number, the edges from its operands.
+        varying: for the node with each number, the local derivatives that are not constant, each with the number of the
+            operand.
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value]) -> None:
@@ -78,7 +83,7 @@ class LinearisedGraph:
                 self._nodes.append(node)
 
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
-        """Return the derivative of `output` with respect to each number from `first` on: reverse accumulation."""
+        """Return d(output)/d(node) for each node from number `first` on, by reverse accumulation."""
         multiply, add = self.arithmetic.multiply, self.arithmetic.add
         received: list[list[Derivative]] = [[] for _ in self.incoming]
         if output in self.index:
@@ -93,7 +98,7 @@ class LinearisedGraph:
         return found
 
     def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:
-        """Return the second derivatives of a node with respect to pairs (j, k) of its operands, k <= j."""
+        """Return the second derivatives of node v with respect to pairs (j, k) of its operands with k <= j."""
         arithmetic, index = self.arithmetic, self.index
         node = self._nodes[v]
         gradients: dict[Value, Edges] = {node: self.incoming[v]}
@@ -112,7 +117,7 @@ class LinearisedGraph:
 
 
 def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
-    """Return the terms of each edge."""
+    """Return a dict from the number j of each edge to the edge's terms."""
     found: Edges = {}
     for j, derivative in edges:
         found.setdefault(j, []).append(derivative)
@@ -120,12 +125,15 @@ def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
 
 
 def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
-    """Return the edges with their terms added up, without those that are zero."""
+    """Return the edges with their terms added up, without the edges whose sum is zero."""
     return {j: [total] for j, terms in edges.items() if (total := arithmetic.add(terms))}
 
 
 def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
-    """Return the gradient of a partial, which is made of the nodes in `gradients`; put those on the way there too."""
+    """Return the gradient of `partial`, an expression over nodes whose gradients are already in `gradients`.
+
+    The gradients of `partial` and of the nodes in between are added to `gradients`.
+    """
     stack = [partial]
     while stack:
         node = stack[-1]
@@ -201,7 +209,10 @@ def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | f
 def _as_sparse(
     arithmetic: DerivativeArithmetic, found: dict[tuple[int, int], list[Derivative]], shape: tuple[int, int]
 ) -> Sparse:
-    """Return the entries that are not zero, row by row."""
+    """Return the matrix whose entries are the sums of terms in `found`. Entries that are zero are left out.
+
+    The keys of `found` are pairs of a row and a column.
+    """
     places, values = [], []
     for place in sorted(found):
         value = arithmetic.sum_as_value(found[place])

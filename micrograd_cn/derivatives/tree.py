@@ -12,10 +12,10 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return the leaves with their paths, and a function that puts as many other leaves into the same structure.
 
-    Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array
-    is unflattened to a numpy array: of doubles if all leaves are numbers, of objects if some are `Value`s. If the
-    leaves are arrays of one shape, their axes come last. If they are other structures, the result is nested lists of
-    them. An array of another library is unflattened to nested lists.
+    Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
+    unflattened to a numpy array: of doubles if all new leaves are numbers, of objects if some are `Value`s. If the new
+    leaves are numpy arrays of one shape, they are stacked, and their axes come last. If they are other structures, the
+    result is nested lists with these structures as items. An array of another library is unflattened to nested lists.
 
     Args:
         tree: the structure.
@@ -99,9 +99,9 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
 
 
 def flatten_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of `tree` with their paths, in the order of the leaves of `model`, which has its structure.
+    """Return the leaves of `tree` with their paths, in the order of those of `model`, which has the same structure.
 
-    An array counts as nested lists of its shape, and a tuple as a list.
+    An array counts as nested lists of its shape, and a tuple as a list. `path` is the path to `tree`.
 
     Raises:
         ValueError: the structures differ.

@@ -19,9 +19,9 @@ from typing import Any
 def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
     """Return the numbers of snapshots in a form for JSON. Each row has the numbers of one snapshot.
 
-    `columns[k]` is the index of the column that the number `k` of each row is in. The first columns are those of
-    `fixed`, which has one number for each of them. The others are in `varying`, snapshot by snapshot: it is base64 of
-    little-endian doubles.
+    In the result, `columns[k]` is the index of the column that has the numbers at index `k` of the rows. The first
+    columns never change, and `fixed` has one number for each of them. `varying` has the numbers of the other columns,
+    snapshot by snapshot, as little-endian doubles in base64.
 
     >>> packed([array("d", [1, 2, 2, 7]), array("d", [1, 3, 3, 7])])
     {'columns': [0, 2, 2, 1], 'fixed': [1.0, 7.0], 'varying': 'AAAAAAAAAEAAAAAAAAAIQA=='}
@@ -44,7 +44,7 @@ def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
 
 
 def encoded(xs: Iterable[float]) -> list[float | str]:
-    """Return numbers for JSON. It has no nan and inf, so these become texts.
+    """Return numbers for JSON. JSON has no nan and inf, so these become texts.
 
     >>> encoded([1, float("inf")])
     [1.0, 'inf']

@@ -16,7 +16,8 @@ from ..text.expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature,
 def grammar() -> dict[str, Any]:
     """Return the operators, the named numbers, and how each function is called.
 
-    For each operator, this is the name of its operation, its precedence, and 1 if it is right-associative.
+    An operator has a list of three items: the name of its operation, its precedence, and 1 if it is right-associative
+    or 0 if not.
 
     >>> grammar()["infix"]["**"]
     ['pow', 4, 1]
@@ -62,7 +63,7 @@ def _default(parameter: Parameter) -> Any:
 
 
 def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
-    """Return whether a function raises ValueError for some of its arguments, with 0 for the others."""
+    """Return whether a function raises ValueError for the `given` arguments, with 0 for the others that it needs."""
     others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
     try:
         function(**given, **others)

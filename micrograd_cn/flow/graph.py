@@ -90,13 +90,20 @@ def _place(group: Group | None, groups: dict[Group, int]) -> int:
 
 
 def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
-    """Return what the page knows of an operation of `count` operands.
+    """Return what the page needs to know about an operation of `count` operands. The operation is added to `rows`.
 
-    `row` names its functions in JavaScript, and is None if the operation cannot be written as a formula. `text` is how
-    a formula is written, and `written` the same in full if `text` leaves operands out. `still` has the operand slots
-    that no gradient flows to. `selects` is there if the operation selects among operands, and has the slots to which no
-    gradient flows where the local derivative is 0. `listed` is there if a Python program can import the operation from
-    the package.
+    The result has these keys:
+
+    - `row`: the name of the operation's two functions in JavaScript. It is None if the operation cannot be written as a
+      formula.
+    - `symbol`: the sign or the name that a box shows.
+    - `text`: how the page writes the operation, with a gap such as `{0}` for each operand. If there are more operands
+      than MOST_OPERANDS, some are left out.
+    - `written`: the text with all operands. It is only there if `text` leaves some out.
+    - `still`: the slots of the operands to which no gradient ever flows.
+    - `selects`: the slots to which no gradient flows where the local derivative is 0. It is only there if the operation
+      selects among its operands.
+    - `listed`: True if a Python program can import the operation from the package. Otherwise it is not there.
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())

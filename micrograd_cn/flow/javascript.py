@@ -12,7 +12,7 @@ from ..ops.number import number
 from ..ops.operation import Op
 from ..text.formula import FormulaError, Term, expand, straight_line, trace
 
-IEEE = "./stepper/ieee.js"  # the module of functions that operations call and JavaScript lacks
+IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but JavaScript does not have
 
 
 class Rows:

@@ -113,8 +113,8 @@ def playground(lang: str | None = None) -> Playground:
 def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
     """Return the facts about an operation.
 
-    For an n-ary operation, return a list with the facts for n operands at the index n, up to `most`, and None where the
-    operation does not take n operands.
+    For an n-ary operation, return a list that has the facts for n operands at index n, for each n up to `most`. It has
+    None where the operation does not take n operands.
     """
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
@@ -155,29 +155,31 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 
 
 def _updates(rows: Rows) -> str:
-    """Return a module with the step of each optimiser."""
+    """Return a JavaScript module with the step of each optimiser."""
     lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
 
 def _model_update(rows: Rows) -> str:
-    """Return a module with Adam's step for the language model, whose parameters and optimiser state are arrays."""
+    """Return a JavaScript module with Adam's step for the language model, whose parameters and state are arrays."""
     fixed, own, results = _updated(Adam, {"betas": BETAS})
     step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
     return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
 
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a JavaScript function with an optimiser's step for one parameter."""
+    """Return a JavaScript function that takes an optimiser's step for one parameter."""
     fixed, own, results = _updated(kind, given)
     return rows.function((*fixed, *own), results, "[{}]")
 
 
 def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:
-    """Return an optimiser's step for one parameter as a formula, which its own `update` gives.
+    """Return the formulas of an optimiser's step for one parameter, with the terms that they are written in.
 
-    The first list has the inputs that all parameters share: the learning rate and the number of the step. The second
-    has the inputs of the parameter: its number, gradient and state. The tuple has its new number and state.
+    `kind` is the class of the optimiser, and `given` has its options. The first list has the terms that all parameters
+    share: the learning rate and the index of the step, counted from 1. The second list has the terms of one parameter:
+    its data, its gradient, and the numbers of its state. The tuple has the formulas of the parameter's new data and of
+    the new numbers of its state.
     """
     optimizer = kind([Value(0.0)], **given)
     rate, steps = Term("lr"), Term("steps")

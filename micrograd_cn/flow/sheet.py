@@ -36,7 +36,7 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return the HTML of the part of a page that the file `name`.html has."""
+    """Return the HTML of a part of a page, which is in the file `name`.html."""
     return _file(f"{name}.html")
 
 
@@ -56,7 +56,7 @@ def sheet(
         data: what the script reads as JSON.
         entry: the module that is run. It is in one of the folders beside this file.
         modules: the text of the modules that are generated for this page, by their names.
-        words: texts that have the title, and the message that is shown if no script runs.
+        words: for each language, texts that include the title, and the message that is shown if no script runs.
         parts: HTML for the places in stepper/page.html that are empty without a playground.
         styles: the names of style sheets in the folders beside this file.
     """

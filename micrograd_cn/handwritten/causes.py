@@ -116,10 +116,14 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """A number that a user may have multiplied by its local derivative and sent.
+    """What a user of a node may have sent to the node by mistake, before it is multiplied by the local derivative.
 
-    It is the user's gradient as it was at that time, or the sum of several such gradients. `arrived` has the
-    contributions that the user had by then, if not all of them.
+    A user sends its gradient when its turn comes in the backward pass. Its turn may have come before all of its own
+    contributions had arrived, or more than once.
+
+    Attributes:
+        total: the user's gradient as it was at that time, or the sum of its gradients at several times.
+        arrived: the contributions that had arrived at the user by then, if some were missing. Otherwise it is empty.
     """
 
     total: float

@@ -10,11 +10,11 @@ from ..engine import Value, graph_nodes, topological_order
 from ..gradients import contributions
 from ..graph.groups import Group
 
-# Up to so many boxes and edges, a graph is readable and not folded further. Up to so many boxes, an edge shows its
-# local derivative and its contribution.
+# Up to this many boxes and edges, a graph is readable and not folded further. Up to FULL_LABELS boxes, an edge shows
+# its local derivative and its contribution.
 FULL_LABELS = 60
 READABLE_EDGES = 90
-MOST_BOXES = 400  # A picture has at most so many boxes.
+MOST_BOXES = 400  # A picture has at most this many boxes.
 FOLDS = ("neuron", "layer", "scope")  # each folds more than the one before
 
 
@@ -29,7 +29,17 @@ class Box:
 
 @dataclass
 class Edge:
-    """An edge of the picture. It stands for one operand slot, or for all slots between a folded box and another box."""
+    """An edge of the picture. It stands for one operand slot, or for all slots between a folded box and another box.
+
+    Attributes:
+        source: the box of the operand.
+        target: the box of the operation's result.
+        partial: the local derivative with respect to the operand; of several slots, the first one's.
+        slots: each operand slot, as the node that has the operand and the index of the operand.
+        contributions: the contribution along each slot.
+        constant: whether the operand is a constant; of several slots, the first one's.
+        flows: whether a gradient flows along a slot. If not, the contribution is given as 0.
+    """
 
     source: Box
     target: Box
@@ -37,7 +47,7 @@ class Edge:
     slots: list[tuple[Value, int]]
     contributions: list[float]
     constant: bool
-    flows: bool  # whether anything flows along a slot; if not, the contribution of 0 stands for nothing
+    flows: bool
 
     @property
     def size(self) -> float:
@@ -46,11 +56,23 @@ class Edge:
 
 
 class Flow:
-    """The boxes and edges of the graph below a root, where the parts of the kind `fold` are folded."""
+    """The boxes and edges of the graph below a root.
+
+    Args:
+        root: the root.
+        fold: the kind of parts that are folded into single boxes, which is one of FOLDS; None to fold nothing.
+
+    Attributes:
+        ran: whether backward() has run, which gives the root the gradient 1.
+        nodes: the nodes of the graph, operands first.
+        box_of: the box of each node.
+        received: the contributions to each node.
+        largest: the largest finite magnitude of an edge's contribution, or 0 before backward() has run.
+    """
 
     def __init__(self, root: Value, fold: str | None):
         self.root = root
-        self.ran = bool(root.grad)  # whether backward() has run, which gives the root the gradient 1
+        self.ran = bool(root.grad)
         interior = topological_order(root)
         self.nodes = graph_nodes(root)
         groups = groups_of(interior)

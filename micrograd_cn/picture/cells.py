@@ -1,6 +1,6 @@
-"""Set the texts of a box, an edge and the legend in tables, which are HTML-like labels of the DOT language.
+"""Write the labels of boxes, of edges and of the legend as tables, in the HTML that the DOT language allows.
 
-Each kind of text has a size of its own. By its size, svg.py finds a text again in the output of a renderer.
+Each kind of text has a font size of its own, by which svg.py recognises the text in the output of a renderer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .metrics import width
 
 TITLE, NUMBER, SENT, WORD, NOTE = 14, 13, 12, 11, 10  # points; older renderers accept only whole ones
 PAD = 3  # points around a text
-BETWEEN = 8  # points that are at least between a word and its number, and between the parts of the legend
-ABOVE = 14  # extra points above the legend, without which it looks like the caption of the lowest box
+BETWEEN = 8  # points, at least, between a word and its number, and between the parts of the legend
+ABOVE = 14  # points above the legend, which would otherwise look like the caption of the lowest box
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def edge_label(rows: Iterable[Text]) -> str:
 
 
 def no_label() -> str:
-    """Return an empty label. A renderer gives the edge room for it beside the labels of other edges."""
+    """Return an empty label, for which a renderer leaves room beside the labels of other edges."""
     return _table("<tr><td></td></tr>", 0)
 
 

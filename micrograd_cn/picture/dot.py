@@ -20,7 +20,7 @@ from .text import clean, drawn, number, signed
 if TYPE_CHECKING:
     from .digraph import Picture
 
-SOME_LABELS = 150  # Up to so many boxes, an edge shows its contribution.
+SOME_LABELS = 150  # Up to this many boxes, an edge shows its contribution.
 # "sans-serif" alone may be a font with the characters of Taiwan, so a font with those of the mainland comes before it.
 FONTS = {"en": "sans-serif", "zh": "Noto Sans CJK SC,sans-serif"}
 
@@ -148,9 +148,10 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
-    """Return whether a gradient differs from the sum of its contributions by more than rounding.
+    """Return whether a gradient differs from `total`, the sum of its contributions, by more than rounding.
 
-    It does after a second backward pass, after clipping, or if a node outside the picture contributes too.
+    They differ after a second backward pass, after clipping, or if a node outside the picture contributes too. `terms`
+    has the contributions.
     """
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
@@ -167,7 +168,10 @@ def _sign(x: float) -> str:
 
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
-    """Return the DOT attributes by which a box shows its role."""
+    """Return the DOT attributes by which a box shows its role.
+
+    `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum of their contributions.
+    """
     if box.group:  # "ordering" keeps the inputs of a network in order
         width = "3" if root in box.nodes else "1"
         return {"style": "filled", "fillcolor": PART, "penwidth": width, "ordering": "in"}

@@ -26,7 +26,7 @@ BOLD = (
     *(716, 716, 497, 595, 478, 712, 652, 979, 669, 652, 597, 712, 551, 712, 867),
 )
 CHINESE, EMOJI = 1000, 1400
-OTHERS = {False: 1100, True: 1350}  # most of accented Latin, Greek, Cyrillic and signs; by whether it is bold
+OTHERS = {False: 1100, True: 1350}  # enough for most other letters and signs; the key is whether the text is bold
 
 
 def width(text: str, size: float, bold: bool = False) -> float:

@@ -1,8 +1,8 @@
 """Adapt an SVG to its viewers: keep its texts in place in any font, and add colours for dark pages.
 
-A renderer says where a text starts, which depends on its guess of the text's width. Here each text is anchored to its
-box or edge instead: a title to the middle of the box, a word to the left side, a number to the right side, and the text
-of an edge to the middle of its label.
+A renderer writes where a text starts, which depends on its guess of the text's width. This module anchors each text to
+its box or edge instead: a title to the middle of the box, a word to the left side, a number to the right side, and the
+text of an edge to the middle of its label.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of them.
 
     Raises:
-        FormulaError: the function is not written in the table's operations. The message names the operation `of`, which
-            the function belongs to.
+        FormulaError: the function is not written in the table's operations. The message names the operation `of` to
+            which the function belongs.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
