@@ -49,7 +49,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     """Check an operation: its values, its derivatives, its kinks, its picture, and its lowerings.
 
     1. At special values, such as 0.0, -0.0, inf and nan: it raises nothing, and gives the same numbers on `Value`s as
-       on floats, to the bit. So do its partials.
+       on floats, to the bit. So do its partials. What a `Selection` contributes agrees with its weight.
     2. At kinks: the derivative is nan, or between the derivatives of the two sides.
     3. In the picture: there is an edge for each operand.
     4. Over the domain, up to 100 from 0 or from its near end, and close to its ends: no value is nan, and derivatives

@@ -143,15 +143,16 @@ const FORWARD = {
 
 const BACKWARD = {
   map(data, grad, { first, count, base, step, slopes, facts }) {
+    const all = facts.still.length === 0 && !facts.selects; // whether every operand gets something
     for (let i = count - 1; i >= 0; i--) {
       const y = data[first + i], upstream = grad[first + i];
       if (base.length === 1) {
         const [local] = slopes(y, data[base[0] + i * step[0]]);
-        if (sendsTo(facts, 0, local)) grad[base[0] + i * step[0]] += upstream * local;
+        if (all || sendsTo(facts, 0, local)) grad[base[0] + i * step[0]] += upstream * local;
       } else if (base.length === 2) {
         const a = base[0] + i * step[0], b = base[1] + i * step[1], local = slopes(y, data[a], data[b]);
-        if (sendsTo(facts, 0, local[0])) grad[a] += upstream * local[0];
-        if (sendsTo(facts, 1, local[1])) grad[b] += upstream * local[1];
+        if (all || sendsTo(facts, 0, local[0])) grad[a] += upstream * local[0];
+        if (all || sendsTo(facts, 1, local[1])) grad[b] += upstream * local[1];
       } else {
         const local = slopes(y, ...base.map((x, k) => data[x + i * step[k]]));
         base.forEach((x, k) => sendsTo(facts, k, local[k]) && (grad[x + i * step[k]] += upstream * local[k]));
