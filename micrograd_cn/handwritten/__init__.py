@@ -1,10 +1,10 @@
 """Draw graphs of a `Value` class that somebody else wrote, step through them, and check their gradients.
 
-reading.py goes through such a graph, operands first. For each node it makes one of ours, with the node's label, its
-data, and the gradient that the other class computed. recognition.py finds the row of the table that made a node. If
-there is none, the node gets an `Opaque` operation (opaque.py). comparison.py compares each gradient with what the
-node's users send it, and finds where the first one differs. causes.py finds the mistake that explains the wrong number,
-and report.py writes the message.
+reading.py goes through such a graph, operands first. For each node of the other class it makes a `Value` of ours, with
+the node's label, its data, and the gradient that the other class computed. recognition.py finds the operation of the
+table that made a node. If there is none, the node gets an `Opaque` operation (opaque.py). comparison.py compares each
+gradient with the sum of what the node's users (the nodes that have it as an operand) send it, and finds the first
+gradient that differs. causes.py finds the mistake that explains a wrong gradient, and report.py writes the message.
 """
 
 from __future__ import annotations

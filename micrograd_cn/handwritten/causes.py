@@ -1,7 +1,8 @@
-"""Find the mistake in a backward pass that explains a wrong gradient, if the numbers tell it.
+"""Find the mistake in a backward pass that explains a wrong gradient, as far as the numbers show it.
 
 Each kind of mistake is tried: the gradient that it would give a node is compared with the gradient that the node has.
-If several kinds match, the likeliest is the one that explains most of the wrong gradients.
+If several kinds match, the likeliest is the one that explains most of the wrong gradients. A user of a node is a node
+that has it as an operand, and so sends it a contribution to its gradient.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ __all__ = ["Cause", "likeliest"]
 KINDS = ("multiplied", "left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
 # The search is limited, because the combinations of contributions are exponentially many.
 MOST_NODES = 100  # nodes at which mistakes are tried
-MOST_TERMS = 8  # contributions of which all subsets are tried
-MOST_PERMUTED = 5  # contributions of which all orders are tried
-MOST_CHOICES = 2000  # combinations that are tried of what a node's users may have sent
-MOST_ORDERS = 20  # nodes at which the order of arrival is examined
-MOST_TIMES = 1000  # how often one gradient may have been added
+MOST_TERMS = 8  # up to so many contributions, all subsets are tried
+MOST_PERMUTED = 5  # up to so many contributions, all orders are tried
+MOST_CHOICES = 2000  # so many combinations are tried of what each user of a node may have sent
+MOST_ORDERS = 20  # nodes at which the order is examined in which contributions arrive
+MOST_TIMES = 1000  # how often the right gradient may have been added
 
 
 class Cause(NamedTuple):
@@ -33,7 +34,7 @@ class Cause(NamedTuple):
 
     kind: str  # one of KINDS, or "root", "not run" or "local"
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
-    about: Contribution | None = None  # the wrong contribution, or one of a user that sends wrongly
+    about: Contribution | None = None  # a contribution that is wrong, or that comes from the user which sends wrongly
     number: float = 0.0  # how often a gradient was added, or the local derivative that would give the gradient
     operations: tuple[str, ...] = ()  # operations, one of which may have a wrong local derivative
     are_first: bool = False  # whether the contributions that have arrived are certainly the first ones
@@ -137,9 +138,14 @@ def _sent_wrongly(
     turns: Callable[[Sequence[Contribution]], Iterator[Turn]],
     gives: Callable[..., bool],
 ) -> Cause | None:
-    """Return the mistake if it explains the gradient when some users make it and the others do not, else None.
+    """Return the mistake if it explains the gradient of a node when some users make it and the others do not.
 
-    `turns` yields what a user that makes the mistake may have sent.
+    Args:
+        comparison: the graph.
+        sent: the right contributions to the node.
+        kind: the kind of mistake.
+        turns: a function from the contributions to a user to what the user may take for its gradient by this mistake.
+        gives: a function that says whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)
     choices = []
@@ -164,16 +170,16 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node may send if its turn comes before all of its contributions have arrived."""
+    """Yield what a node may take for its gradient if its turn comes before all of its contributions have arrived."""
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node may send in total if its turn comes more than once."""
+    """Yield what the gradients that a node sends on may add up to if its turn comes more than once."""
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
         for order in itertools.permutations(values):
-            yield Turn(ieee.sum(*itertools.accumulate(order)))  # at each arrival, all that it has by then
+            yield Turn(ieee.sum(*itertools.accumulate(order)))  # after each arrival it sends all that it has by then
     yield from (Turn(times * ieee.sum(*values)) for times in range(2, len(values) + 2))
 
 
@@ -189,18 +195,18 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether a user of the node may have sent more different numbers than are tried."""
+    """Return whether a user of `node` has so many contributions that not all that it may have sent is tried."""
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether these contributions arrive before the node's others in every backward pass."""
+    """Return whether `there` arrive before the other contributions to `node` in every topological order."""
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others <= _below(user) for user in {c.user for c in there})
 
 
 def _below(node: Value) -> set[Value]:
-    """Return all nodes below a node."""
+    """Return all nodes that `node` depends on."""
     found: set[Value] = set()
     waiting = [node]
     while waiting:
@@ -212,10 +218,11 @@ def _below(node: Value) -> set[Value]:
 
 
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
-    """Return the operations whose local derivative is likeliest to be wrong, and two counts.
+    """Return the operations whose local derivative is likeliest to be wrong, and two counts for them.
 
-    Of the nodes that such an operation sends contributions to, the largest share is wrong. The first count is that of
-    the wrong nodes. The second is that of the right nodes to which no other operation sends.
+    The first count is how many nodes in `wrong` the operation sends contributions to. The second is how many nodes with
+    a right gradient get contributions from this operation alone. The likeliest operations are those with the largest
+    share of wrong nodes in both together.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -239,7 +246,11 @@ def _name(c: Contribution) -> str:
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
-    """Return the mistake that one of the operations has the wrong local derivative that gives the node's gradient."""
+    """Return the mistake that a user, made by one of `operations`, has a wrong local derivative.
+
+    Its `number` is the local derivative that would give the node the gradient that it has. Return None if the node has
+    no such user.
+    """
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]
     if not users:

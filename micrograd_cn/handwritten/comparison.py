@@ -1,8 +1,9 @@
 """Compare the gradients of a graph with the chain rule, one node at a time, and find where the first one differs.
 
-By the chain rule, the gradient of a node is the sum of what its users send it: local derivative × the user's gradient.
-The users' gradients are taken as the other class computed them. So each node is judged by its own step alone: a mistake
-further up does not count against it, and rounding errors do not add up.
+A user of a node is a node that has it as an operand. By the chain rule, the gradient of a node is the sum of what its
+users send it: local derivative × the user's gradient. The users' gradients are taken as the other class computed them,
+so only the last step to each node is judged: a mistake further up does not count against the node, and rounding errors
+do not add up.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from .opaque import Opaque
 
 __all__ = ["Comparison", "Contribution"]
 
-# The allowed error, as a part of the sum of the contributions' magnitudes. In a coarse type such as float32, it is this
-# number of rounding units instead.
+# The allowed error, relative to the sum of the contributions' magnitudes, is the larger one of these two.
 TOLERANCE = 4e-9
-ROUNDINGS = 64
+ROUNDINGS = 64  # in units of the type's rounding unit, which is coarse for a type such as float32
 
 
 class Contribution(NamedTuple):
-    """What a user sends to the operand in one of its slots."""
+    """What the node `user` sends to its operand at the index `slot`: local derivative × upstream gradient."""
 
     user: Value
     slot: int
@@ -50,12 +50,16 @@ class Contribution(NamedTuple):
 
 
 class Comparison:
-    """The gradients of a graph, and the gradients that follow from those of the users by the chain rule.
+    """A comparison of the gradients of a graph with those that follow by the chain rule from the users' gradients.
+
+    Args:
+        root: the node on which `backward()` was called.
+        unit: the rounding unit of the numbers.
 
     Attributes:
         received: the contributions to each node. Those of users near the root come first.
-        wrong: the nodes whose gradient is not the sum of their contributions, although nothing above them is wrong.
-            Those near the root come first.
+        wrong: the nodes whose gradient is not the sum of their contributions, although no node that depends on them is
+            wrong. Those near the root come first.
         reached: the nodes that a gradient reaches.
         unknown: the operations whose local derivatives are not known, each with a node that it made.
 
@@ -83,8 +87,8 @@ class Comparison:
                     self.nodes.setdefault(x)
                     self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0, (node, slot) in sent))
         self.wrong: list[Value] = []
-        self.tainted: dict[Value, None] = {}  # wrong nodes, and all nodes below them
-        self.doubtful: set[Value] = set()  # nodes below one that cannot be compared
+        self.tainted: dict[Value, None] = {}  # wrong nodes, and all nodes that these depend on
+        self.doubtful: set[Value] = set()  # nodes whose gradient depends on an unknown local derivative
         self._find()
 
     def _find(self) -> None:
@@ -103,17 +107,17 @@ class Comparison:
         return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
 
     def is_right(self, node: Value) -> bool:
-        """Return whether the node has the gradient that follows from its users. True also if that is not known."""
+        """Return whether the gradient of `node` is the one that follows from its users, or if that is unknown."""
         if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
             return True
         return self.same(node, node.grad or 0.0, self.expected(node))
 
     def same(self, node: Value, x: float, y: float) -> bool:
-        """Return whether two numbers are the same except for rounding. One of them may be the node's gradient.
+        """Return whether x and y, two values for the gradient of `node`, are the same except for rounding.
 
         A class may compute a local derivative by a formula such as 1 - tanh(x)**2. The rounding error is then in
-        proportion to 1, not to the derivative. So for functions, an error in proportion to the upstream gradient is
-        allowed too.
+        proportion to 1, not to the derivative. So for users such as tanh(x), which are not written as operators, an
+        error in proportion to the upstream gradient is allowed too.
         """
         if x == y or (math.isnan(x) and math.isnan(y)):
             return True

@@ -1,4 +1,4 @@
-"""The operation of a node that no row of the table explains. Its value is known, but its local derivatives are not."""
+"""`Opaque`, the operation of a node that no row of the table explains: its local derivatives may be unknown."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["Opaque"]
 
 
 class Opaque(Op):
-    """Stand for the operation that made one node, if no row of the table is known to have made it.
+    """An operation that stands for the one that made a node, if no row of the table is known to have made it.
 
     Args:
         symbol: the name that the other class gives the operation, or "" if it gives none.
-        data: the node's number. The operation always computes this number.
+        data: the node's data, which this operation always returns.
         count: the number of operands.
-        claimed: the local derivatives that the other class keeps. If it keeps none, they are nan.
+        claimed: the local derivatives that the other class keeps. If there are none, the partials are nan.
         reason: why no row explains the node, as a key of `words.WORDS`. It is "" if several rows have this value and
             these local derivatives, so only the name of the operation is unknown.
-        shown: the text for the gap in the reason's words.
+        shown: a text to insert into the words of the reason, such as "2 * 3 = 6".
 
     >>> from micrograd_cn import Value
     >>> Opaque("smooth", 2.0, 1)(Value(3)).partials
@@ -41,7 +41,7 @@ class Opaque(Op):
     ) -> None:
         def forward(*operands: float) -> float:
             for x in operands:
-                number(x)  # refuses a Term, because this operation has no formula
+                number(x)  # raises for a symbolic `Term`, because this operation has no formula
             return data
 
         super().__init__(
@@ -55,7 +55,7 @@ class Opaque(Op):
         self.has_partials = claimed is not None
 
     def why(self, words: Mapping[str, str]) -> str:
-        """Return the reason in the words of a language, or "" if only the name is unknown.
+        """Return the reason, in the words that a language has for it, or "" if only the name is unknown.
 
         >>> from micrograd_cn.text.words import WORDS
         >>> Opaque("*", 7.0, 2, None, "opaque_value", "2 * 3 = 6").why(WORDS["en"])

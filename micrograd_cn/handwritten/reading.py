@@ -54,8 +54,8 @@ class Handwritten:
     """The graph below a node of somebody's own `Value` class, made of nodes of ours.
 
     Each of our nodes stands for one of theirs. It has that node's label and data, and the gradient that the other class
-    computed. Its operation is the row of the table that has the name in `_op` and gives these data. If there is no such
-    row, the operation is `Opaque`.
+    computed. Its operation is the row of the table that the name in `_op` means and that gives these data. If there is
+    no such row, the operation is `Opaque`.
 
     Args:
         root: a node that `is_handwritten` accepts.
@@ -66,7 +66,7 @@ class Handwritten:
 
     Raises:
         TypeError: a node has no number, or operands that are neither nodes nor numbers.
-        ValueError: a node is below itself.
+        ValueError: a node depends on itself.
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op=""):
@@ -78,7 +78,7 @@ class Handwritten:
 
     def __init__(self, root: Any) -> None:
         self.unit = unit_of(root.data)
-        # Their node and ours, by the identity of theirs. Keeping their node alive keeps its identity unique.
+        # Their node and ours, by the id() of theirs, which stays unique only as long as their node is kept alive.
         self._nodes: dict[int, tuple[Any, Value]] = {}
         rows = Rows()
         with recording():
@@ -129,7 +129,7 @@ def operands_of(node: Any) -> Sequence[Any]:
 
 
 def _kept_as(node: Any) -> tuple[str, Any]:
-    """Return the name of the attribute in which a node keeps its operands, and its value."""
+    """Return the name of the attribute in which a node keeps its operands, and the value of that attribute."""
     return next((name, getattr(node, name)) for name in OPERANDS if hasattr(node, name))
 
 
@@ -158,10 +158,13 @@ def _number(node: Any, name: str) -> float:
 def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
     """Return each node with its operands, in an order in which operands come before their users.
 
-    The search does not call itself, so no graph is too deep.
+    The search is not recursive, so no graph is too deep.
+
+    Raises:
+        ValueError: a node depends on itself.
     """
     finished: list[tuple[Any, Sequence[Any]]] = []
-    done: dict[int, bool] = {}  # by identity, since a class may define ==; False until all below is done
+    done: dict[int, bool] = {}  # by id(), since a class may define ==; False until all operands are done
     stack = [root]
     entered: list[tuple[Any, Sequence[Any]]] = []
     while stack:

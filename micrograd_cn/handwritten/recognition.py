@@ -1,9 +1,9 @@
 """Find the row of the operation table that made a node, from what the other class keeps of the node.
 
-Usually a class keeps the operands, and a text such as "+" or "**3". A set of operands tells neither their order nor
-that one of them is used twice. So all rows with this name are tried with all possible orders, and the row that gives
-the node's data is taken. Some classes keep local derivatives instead of a text. Then a row must give the data and these
-local derivatives.
+Usually a class keeps the operands, and a text such as "+" or "**3" that names the operation. Operands in a set have no
+order, and the set does not tell whether one of them is used twice. So all rows that the text may mean are tried with
+all possible orders, and the row that gives the node's data is taken. Some classes keep local derivatives instead of a
+text. Then a row must give the data and these local derivatives.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SPELLINGS = {
 WITH_NUMBER = re.compile(r"(.+?)\s*\(?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\)?")  # such as **-1
 # Constants that a node of a class without texts may have been made with, as in x ** 2.
 USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)
-ALL_ORDERS = 3  # All orders of up to so many operands are tried.
+ALL_ORDERS = 3  # up to so many operands, all orders are tried
 
 
 class Fit(NamedTuple):
@@ -68,7 +68,7 @@ class Fit(NamedTuple):
 
 
 class Rows:
-    """The rows of the table, by the names that other classes may give them.
+    """Look up rows of the table by the names that other classes may give them.
 
     >>> rows = Rows()
     >>> rows.named("ReLU"), rows.named("**-1"), rows.named("-")
@@ -114,7 +114,7 @@ def explained(
         rows: the table's rows.
         text: the name that the class gives the operation, or None if it gives none.
         data: the node's number.
-        operands: the operands that the class keeps.
+        operands: the operands that the node keeps.
         ordered: whether the operands are in order, with one for each slot.
         claimed: the local derivatives that the class keeps, or None if it keeps none.
         unit: the rounding unit of the numbers.
@@ -149,7 +149,7 @@ def explained(
 def _by_numbers(
     data: float, operands: tuple[Operand, ...], claimed: Sequence[float] | None, unit: float
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the row with this value and these local derivatives. If there are several, it is an unknown operation."""
+    """Return the only row with this value and these local derivatives, or an `Opaque` operation, and the operands."""
     groups = [operands]
     if len(operands) == 1:
         groups += [(*operands, x) for x in USUAL_NUMBERS]
@@ -168,7 +168,7 @@ def _by_numbers(
 def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
-    """Return the possible sequences of the operands. Those in an earlier list are likelier."""
+    """Return lists of sequences in which a row may take the operands; those in an earlier list are likelier."""
     if numbers:  # they come after the operands, as in x ** 3
         return [[(*operands, *numbers)]]
     others = list(itertools.permutations(operands))[1:] if len(operands) <= ALL_ORDERS else []
@@ -178,7 +178,7 @@ def _arrangements(
 
 
 def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:
-    """Yield each row with each sequence of operands that it takes."""
+    """Yield a `Fit` for each of `ops` with each sequence in `group` that it takes, and the value that it gives."""
     for operands in group:
         for op in ops:
             taken = _taken(op, operands)
@@ -188,7 +188,7 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return the operands, with defaults where a call may leave some out. Return None if the row does not take them."""
+    """Return the operands, and defaults for those that a call of `op` may leave out; None if `op` cannot take them."""
     if len(operands) in op.arities:
         return operands
     if op.arity is None or op.signature is None:
@@ -217,6 +217,8 @@ def unit_of(x: object) -> float:
 
 def near(x: float, y: float, unit: float, operands: Iterable[float] = ()) -> bool:
     """Return whether `x` and `y` may be the results of two ways to compute the same number.
+
+    `unit` is the rounding unit of the numbers. An error in proportion to the largest of `operands` is allowed too.
 
     >>> near(1.0, 1.0 + 1e-9, 2.0**-52), near(1.0, 1.1, 2.0**-52), near(float("nan"), float("nan"), 2.0**-52)
     (True, False, True)

@@ -29,10 +29,10 @@ def compare_gradients(root: GraphNode) -> None:
         root: the node on which `backward()` was called. It may be a `Value` of ours.
 
     Raises:
-        AssertionError: a gradient differs. The message names the first node at which one does, going back from the
-            root; the gradients of its users are right. It says what the gradient should be, what each user should have
-            sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot be compared
-            because an operation is not known.
+        AssertionError: a gradient differs. The message names the first node with a wrong gradient, going back from the
+            root: the nodes that use it have right ones. It says what the gradient should be, what each of these nodes
+            should have sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot
+            be compared because an operation is not known.
         TypeError: `root` is not such a node.
         ValueError: the graph has a circle.
 
@@ -103,7 +103,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def not_compared(comparison: Comparison) -> str:
-    """Return the message about a graph in which some gradients cannot be compared, and no other one differs.
+    """Return the message about a graph in which some gradients cannot be compared, while all others are right.
 
     >>> from micrograd_cn.handwritten import Opaque
     >>> own = Opaque("own", 2.0, 1)

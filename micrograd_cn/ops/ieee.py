@@ -166,7 +166,10 @@ def logsumexp(*xs: float) -> float:
 
 
 def log_sum_above(x: float, *xs: float) -> float:
-    """Return logsumexp(xs) - x, as the largest number minus x, plus the logarithm."""
+    """Return logsumexp(xs) - x, where x is one of xs.
+
+    It is computed as (m - x) + log(1 + sum of exp(x_i - m) over the others), where m is the largest of xs.
+    """
     if any(map(math.isnan, xs)):
         return nan
     peak = max(xs)

@@ -2,8 +2,8 @@
 
 A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
 given floats they return floats, given `Value`s they return `Value`s. So one definition serves evaluation, backward and
-derivatives of any order. No operation raises on a number: results are those of IEEE 754, as in PyTorch's float64.
-Formulas that need more than a line stand below the table.
+derivatives of any order. An operation accepts all numbers, inf and nan included, and never raises an error for one: its
+results are those of IEEE 754, as in PyTorch's float64. Formulas that need more than a line stand below the table.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ R = TypeVar("R", bound=Recorder)
 
 TAKE = """Return xs[index], counted from 0; nan if there is no such element, as at -1 or 1.5.
 
-If `xs` is a sequence of rows, the result is the list of the row's elements. The derivative is 1 with respect to the
-element that is taken, and 0 with respect to the others and to the index. Raises ValueError if `xs` is empty, or if its
-rows differ in length.
+If `xs` is a sequence of rows (lists, tuples or arrays), the result is the row at the index, as a list. The derivative
+is 1 with respect to the element that is taken, and 0 with respect to the others and to the index. Raises ValueError if
+`xs` is empty, or if its rows differ in length.
 
 >>> take([3, 5], 1), take([3, 5], 2), take([[1, 2], [3, 4]], 0)
 (5.0, nan, [1.0, 2.0])
@@ -37,12 +37,12 @@ rows differ in length.
 
 
 class _Take(Op):
-    """The operation `take`, which returns a list if it is given rows."""
+    """The operation `take`. Given the rows of a matrix, it returns the row at the index, as a list."""
 
     def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs)
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
-            if xs and hasattr(index, "_record"):  # the short way, for speed
+            if xs and hasattr(index, "_record"):  # skips the checks in `Op.__call__`, for speed
                 return index._record(self, (index, *xs))
             return super().__call__(xs, index)
         if others := [n for n in map(len, xs) if n != len(xs[0])]:
@@ -51,7 +51,7 @@ class _Take(Op):
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
-    """Return `where(condition, a, b)`; the choice itself if the condition is a float, so a constant."""
+    """Return `where(condition, a, b)`. A condition that is a float never changes, so then return a or b itself."""
     return (a if condition else b) if type(condition) is float else where(condition, a, b)
 
 
@@ -68,12 +68,12 @@ def _contributions_of_take(g: Any, index: Any, *xs: Any) -> tuple[Any, ...]:
     return (None, *[_choose(equal(index, float(k)), g, 0.0) for k in range(len(xs))])
 
 
-@lru_cache(1 << 10)  # nodes share the tuples
+@lru_cache(1 << 10)  # so nodes that take the same element share a tuple
 def _weights_of_take(count: int, index: float) -> tuple[float | None, ...]:
     return (None, *[1.0 if index == k else None for k in range(count)])
 
 
-# In partials, `y` is the result, and the operands have their names in the docstring.
+# In partials, `y` is the result, and the operands are named as in the docstring.
 # fmt: off
 
 neg: Op = define(Op(
@@ -392,8 +392,9 @@ take: _Take = define(_Take(
 ))
 # fmt: on
 
-# Partials that need more than a line. A choice that a convention asks for is made by `where`, so a recorded derivative
-# makes it again when the data change. An operand that is a float is constant, so its choice is made once, in Python.
+# Partials that need more than a line. Where a convention says which derivative to take, `where` chooses it, so a
+# derivative that was recorded as a graph chooses again when the data change. A choice that depends only on an operand
+# that is a float is made in Python instead, once, because a float is a constant.
 
 
 def _pow_da(a: Any, b: Any) -> Any:
@@ -409,7 +410,7 @@ def _pow_db(y: Any, a: Any, b: Any) -> Any:
 
 
 def _log_of_base(a: Any, b: Any) -> Any:
-    return log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b: 0**b * log(0) is 0
+    return log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # if a = 0 <= b, log(1): 0**b * log(0) is 0
 
 
 def _below_zero(x: Any) -> Any:
@@ -431,7 +432,7 @@ def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
     return _weight_of_two(v, a - b), _weight_of_two(w, b - a)
 
 
-# Formulas of values, for other languages.
+# Formulas by which other languages compute the operations' values: see `Lowerings.formula`.
 
 
 def _take_formula(index: Any, xs: Sequence[Any]) -> Any:
@@ -460,8 +461,9 @@ def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
     return (top if less_x is None else top - less_x) + log1p(sum(others))
 
 
-# A term of logsumexp's sum, exp(x - top), or 0 for the first x that is the largest, and 1 for any further one, where
-# exp(x - top) may be exp(inf - inf).
+# A term of the sum in logsumexp, in most cases e = exp(x - top). For the first x that equals `top` it is 0, because
+# log1p adds that term. For any further x that equals `top` it is 1, because exp(x - top) would be nan if `top` is inf.
+# `before` is the largest of the x before this one.
 _other: Op = Op(
     "other",
     lambda before, x, top, e: where(equal(x, top), 1.0 - less(before, x), e),
@@ -469,8 +471,9 @@ _other: Op = Op(
 )
 
 
-# The largest logit. Softmax subtracts it from all logits, which does not change the result. A gradient flows through it
-# nevertheless: a derivative that would be about 1 - 1 is then the sum of the small derivatives of the other logits.
+# The largest logit, which softmax subtracts from all logits. As this does not change the result, it could be treated as
+# a constant. A gradient flows through it for accuracy: the derivative of the largest weight, which would otherwise be a
+# difference of two numbers near 1, becomes the sum of the small derivatives of the other terms.
 _peak: Op = Op(
     "peak",
     lambda *xs: reduce(ieee.maximum, xs),
@@ -480,8 +483,8 @@ _peak: Op = Op(
 )
 
 
-# logsumexp(xs) - x, where x is one of xs, for losses. The difference x_max - x is taken before the logarithm is added,
-# which a sum with x_max would round away if the numbers are huge.
+# logsumexp(xs) - x, where x is one of xs, for losses. It is (x_max - x) + log(...). Rounding would lose
+# the logarithm in x_max + log(...) - x if the numbers are huge.
 log_sum_above: Op = Op(
     "log_sum_above",
     ieee.log_sum_above,
@@ -492,8 +495,8 @@ log_sum_above: Op = Op(
 )
 
 
-# Rows that are not in the table, with which it writes its derivatives. The product rule would compute what each of them
-# computes as a difference of larger terms, or as 0 * inf.
+# Operations that are not in the table, but that its derivatives are written with. Each has a derivative of its own,
+# because the product rule would compute it as a difference of larger terms, or as 0 * inf.
 
 _one_minus_square: Op = Op("one_minus_square", lambda x: (1.0 - x) * (1.0 + x), (lambda y, x: -2.0 * x,))
 
@@ -564,7 +567,8 @@ _normal_moment: Op = Op(
     lowerings=Lowerings(formula=lambda x: x * (INV_SQRT_2PI * exp(-0.5 * x * x))),
 )
 
-# The first of the softmax's two weights, with the derivative of sigmoid(difference of the two logits), which it equals.
+# A weight of a softmax of two logits. It equals sigmoid(difference), where `difference` is its own logit minus the
+# other one, so it has the derivative of sigmoid.
 _weight_of_two: Op = Op(
     "weight",
     lambda weight, difference: weight,
@@ -573,7 +577,10 @@ _weight_of_two: Op = Op(
 
 
 def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
-    """Return a**e times the polynomial in log(a) with these coefficients; 0 if it is 0, unless e is nan."""
+    """Return a**e times the polynomial in log(a) with these coefficients, that of log(a)**0 first.
+
+    Where the polynomial is 0, the result is 0 even if a**e is inf, unless e is nan.
+    """
     polynomial = coefficients[-1]
     for c in coefficients[-2::-1]:
         polynomial = polynomial * _log_of_base(a, e) + c
@@ -598,13 +605,13 @@ def _radial(
     zero_at_origin: bool = False,
     forward: Callable[..., float] | None = None,
 ) -> Op:
-    """Return the row (x, y) -> P / r**k, where r = hypot(x, y) and P is a polynomial in cosine x/r and sine y/r.
+    """Return the operation (x, y) -> P / r**k, where r = hypot(x, y) and P is a polynomial in cosine x/r and sine y/r.
 
     Args:
         terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
         k: the power of r.
         zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there, as all derivatives are.
-        forward: a faster function for floats.
+        forward: a faster function that computes the same of floats; None if there is none.
     """
     i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)
 
