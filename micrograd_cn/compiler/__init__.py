@@ -20,7 +20,7 @@ a function passes through these folders and modules:
 Each word has one meaning in this package:
 
     sample         the arguments of one call
-    row            the numbers in the arguments of one sample, or what a program computes from them
+    row            the numbers in the arguments of one sample, one after the other
     bucket         samples with the same argument structure, as rows
     recording      the graph of one call, with a guard for each comparison of values that the call made
     guard          a comparison that must have its recorded outcome for each sample that the recording is used for
@@ -31,7 +31,7 @@ Each word has one meaning in this package:
     stage          a part of a phase: a straight line, a map, long sums, or gathers
     lane           the position of a row in vectors that hold the values of several rows
     block          memory for as many rows as there are lanes: a vector for each value that depends on the row
-    panel          several blocks, each stage of which is computed before the next stage
+    panel          several blocks; each stage is computed for all of them before the next stage
     total          a sum over the rows of a batch, from which gradients of parameters are computed
     kernel         a machine-code function that all programs share; a table tells it where its operands are
     driver         a kernel that loops over rows, batches or epochs

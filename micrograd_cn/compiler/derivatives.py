@@ -1,4 +1,4 @@
-"""Derive the gradient, Jacobian and Hessian of a program: programs that compute the entries that can be nonzero."""
+"""Derive programs for the gradient, Jacobian and Hessian, which compute the entries that can be nonzero."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Program(Runnable):
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
-        """Return the gradient of the output in every row: a number for each variable, zeros too.
+        """Return the gradient of the output for every row of `rows`: a number for each variable, zeros too.
 
         Args:
             rows: as for `forward`.
@@ -158,9 +158,9 @@ class Program(Runnable):
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
-        """Return the Jacobian in every row: the entries of `jacobian_structure`, in its order.
+        """Return the Jacobian for every row of `rows`: the entries of `jacobian_structure`, in its order.
 
-        A row of the matrix is an output, a column is a variable.
+        In the matrix, a row is for an output, and a column for a variable.
 
         Args:
             rows: as for `forward`.
@@ -191,7 +191,7 @@ class Program(Runnable):
         threads: int = 1,
         out: Any = None,
     ) -> list[list[float]] | Any:
-        """Return the second derivatives of the output in every row: the entries of `hessian_structure`, in its order.
+        """Return the second derivatives for every row of `rows`: the entries of `hessian_structure`, in its order.
 
         To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
         write `wrt=[x]`.

@@ -230,7 +230,7 @@ class Runnable:
 
         Args:
             rows: as for `forward`.
-            threads: how many threads compute. Sums are rounded differently for each number of threads.
+            threads: how many threads compute. Sums are rounded differently for each count of threads.
 
         Raises:
             TypeError: as for `forward`.

@@ -59,8 +59,7 @@ class _CountingArithmetic:
 def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
     """Add a term to the second derivative with respect to nodes j and k.
 
-    `nonlinear` has the second derivatives with respect to each node and another one. Those of j and of k share the list
-    of terms.
+    `nonlinear[j][k]` and `nonlinear[k][j]` are the same list of terms.
 
     >>> nonlinear = [{}, {}]
     >>> add_nonlinear_edge(nonlinear, 1, 0, ONE)
@@ -143,7 +142,7 @@ class _Elimination:
                     self.users[j].add(v)
 
     def used(self) -> list[Edges]:
-        """Return the edges into nodes that a result depends on."""
+        """Return, for each node, the edges from its operands; none for a node on which no result depends."""
         first = self.interior.stop
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 

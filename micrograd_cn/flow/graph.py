@@ -15,7 +15,7 @@ from ..picture.text import drawn
 from ..text.formula import FormulaError
 from .javascript import Rows
 
-MOST_OPERANDS = 9  # The narration names at most so many operands of one operation.
+MOST_OPERANDS = 9  # The narration names at most this many operands of one operation.
 
 
 class Graph:

@@ -43,10 +43,10 @@ class Rows:
         self._partials: dict[str, str] = {}
 
     def add(self, op: Op, count: int) -> str:
-        """Add the row `op` for `count` operands, and return the name of its two functions.
+        """Add the operation `op` for `count` operands, and return the name of its two JavaScript functions.
 
         Raises:
-            FormulaError: the row is not written in the table's operations. The message names it.
+            FormulaError: the operation is not written in the table's operations. The message names it.
         """
         name = self._add_forward(op, count)
         if name not in self._partials:
@@ -56,7 +56,7 @@ class Rows:
         return name
 
     def module(self) -> str:
-        """Return the rows as a module. Its objects `forward` and `partials` have one function for each row."""
+        """Return the rows as a JavaScript module. Its objects `forward` and `partials` have a function for each row."""
         named = sorted({form for form in self._forward.values() if form.isidentifier()})
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
@@ -82,14 +82,17 @@ class Rows:
         return name
 
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
-        """Return a function that computes the terms `results`. A term that occurs twice is computed once."""
+        """Return a JavaScript function that computes the terms `results`. A term that occurs twice is computed once.
+
+        `form` is the text of what the function returns, with `{}` in the place of the results.
+        """
         lines, values = self._lines(inputs, results, [term.name for term in inputs])
         body = "".join([f"{line} " for line, _ in lines])
         value = form.format(", ".join(values))
         return f"({', '.join([term.name for term in inputs])}) => {{ {body}return {value}; }}"
 
     def loop(self, fixed: Sequence[Term], arrays: Sequence[Term], results: Sequence[tuple[Term, Any]]) -> str:
-        """Return a function that updates arrays element by element.
+        """Return a JavaScript function that updates arrays element by element.
 
         The function takes the `fixed` inputs and then the arrays. For each index it computes the results from the fixed
         inputs and the arrays' elements, and stores them in the arrays that `results` names. A term that depends on the
@@ -111,9 +114,10 @@ class Rows:
     ) -> tuple[list[tuple[str, bool]], list[str]]:
         """Return lines that compute the terms `results`, and the expressions of the results.
 
-        Each line comes with whether it varies: whether it depends on an input after the first `fixed` ones. A term that
-        is used several times becomes a named constant in a line of its own. A term that is used once stands where it is
-        used, unless it does not vary and its user does: then it is named too, so that a loop need not compute it again.
+        `texts` has the text of each input. Each line comes with whether it varies: whether it depends on an input after
+        the first `fixed` ones. A term that is used several times becomes a named constant in a line of its own. A term
+        that is used once stands where it is used, unless it does not vary and its user does: then it is named too, so
+        that a loop need not compute it again.
         """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values

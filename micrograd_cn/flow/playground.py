@@ -22,8 +22,8 @@ from .javascript import Rows
 from .sheet import HERE, fragment, notebook_frame, sheet, words_of
 from .texts import EXPRESSION, LESSONS, MODEL, NETWORK, PAGE, PLAYGROUND
 
-MOST_OPERANDS = 17  # The page can compute an n-ary operation of up to so many operands.
-MOST_NEURONS = 16  # A layer has at most so many neurons.
+MOST_OPERANDS = 17  # The page can compute an n-ary operation of up to this many operands.
+MOST_NEURONS = 16  # A layer has at most this many neurons.
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -92,9 +92,8 @@ def playground(lang: str | None = None) -> Playground:
     """Return a page in which you type an expression, or train a network or a language model, and step through it.
 
     The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it, and a
-    notebook shows it in a frame. It
-    computes with the operations of the table, the losses of `losses` and the optimisers of `optim`, printed as
-    JavaScript. A link to the page keeps what was chosen in it.
+    notebook shows it in a frame. The page computes with the operations of the table, the losses of `losses` and the
+    optimisers of `optim`, printed as JavaScript. A link to the page keeps what was chosen in it.
 
     ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 

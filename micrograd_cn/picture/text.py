@@ -1,4 +1,4 @@
-"""Shorten texts for a picture: a label to one line, and a number to four digits, or more if it would look whole."""
+"""Shorten texts for a picture: a label to one line, and a number to four digits, or more where four mislead."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def writable_address(out: Any, count: int) -> int:
 
     Raises:
         TypeError: it is not a writable, contiguous buffer of doubles.
-        ValueError: it has another number of doubles.
+        ValueError: it has another count of doubles.
     """
     try:
         view = memoryview(out)
@@ -98,7 +98,7 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Return numbers in `out` if it is given, else in a shape: as an array if `numpy` is given, else as nested lists.
+    """Return numbers in `out` if given, else in a shape, as a numpy array if `numpy` is given, or as nested lists.
 
     Raises:
         TypeError, ValueError: as for `writable_address`.

@@ -646,7 +646,7 @@ class CompiledFunction:
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return one sample as a bucket."""
+        """Return the arguments of a call as a bucket with one row."""
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:

@@ -13,7 +13,7 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
     """Return the arguments with which `scipy.optimize.minimize` minimises the output of a program over its inputs.
 
     Args:
-        program: a program with one output; or a compiled function of one argument, the vector.
+        program: a program with one output; or a compiled function of one argument, which is a vector.
         dense: whether `hess` returns a numpy array, which the methods "trust-ncg", "trust-krylov", "trust-exact" and
             "dogleg" need. "trust-constr" and "Newton-CG" take sparse matrices too.
 

@@ -318,7 +318,7 @@ class Drivers:
         return f
 
     def finish(self) -> Function:
-        """Write the driver that divides the totals by the number of rows and computes the gradients from these means.
+        """Write the driver that divides the totals by the count of rows and computes the gradients from these means.
 
         The lanes of the last block that are left over have the seed 0, and add nothing to a total. But 0 * inf is nan,
         so such a lane can spoil a total. If a total is not finite and the last block has such lanes, everything is

@@ -84,7 +84,7 @@ def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return the address of the driver that `driver` returns; it is compiled first if no program has needed it yet."""
+    """Return the address of a driver (see `driver`), which is compiled first if no program has needed it yet."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
@@ -149,7 +149,7 @@ class StageLists:
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
-        """Return the address of the list that copies scalars into all lanes of a block."""
+        """Return the address of a list of calls that copy scalars into all lanes of a block."""
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 

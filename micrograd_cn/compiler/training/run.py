@@ -259,7 +259,7 @@ class TrainingRun:
         return losses.data[:]  # type: ignore[no-any-return]
 
     def _steps_ready(self, step: int, steps: int) -> int:
-        """Return for how many steps all programs are known, and describe their batches for the compiled loop."""
+        """Return for how many steps, from `step` on, all programs are known, and describe the batches of these."""
         starts = self._batches.starts
         if self._only_program:
             if starts[0] < 0:

@@ -30,9 +30,9 @@ _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 class CompiledUpdate:
     """The compiled update of an optimiser, for any count of parameters.
 
-    It is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its
-    gradient and the numbers of its state, and the outputs are its new data and state. Two scalars, the learning rate
-    and the count of steps, are what the program has as parameters.
+    It is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its gradient
+    and the numbers of its state, and the outputs are its new data and state. The program's own parameters are two
+    scalars: the learning rate and the count of steps.
 
     Args:
         optimizer: the optimiser.
