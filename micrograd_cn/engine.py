@@ -127,7 +127,7 @@ class Value(Node):
                 leaf.grad += grad
 
     def zero_grad(self) -> None:
-        """Set the `grad` of every node of the graph to 0, leaves included.
+        """Set the `grad` of this value and of all nodes that it depends on to 0, leaves included.
 
         >>> x = Value(2)
         >>> y = x * x

@@ -155,7 +155,7 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return upstream * partial. Leave out a factor that is the float 1.0, but not 0.0, because 0 * inf is nan."""
+    """Return upstream * partial. A factor 1.0 is left out. A factor 0.0 is not taken for 0, because 0 * inf is nan."""
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
             return b
@@ -233,9 +233,10 @@ class Reach:
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
     """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None for nothing.
 
-    In most cases it is g times the partial. If it is not certain that a gradient reaches the node, it is
-    `where(reached, g * partial, 0)`. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives
-    are just operands, and the `where` would cost as much as the product.
+    If the edge has a function, because the operand may be unselected, it is what the function returns of g. Otherwise
+    it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the node. Sums
+    of products (`sum`, `dot`) do without this `where`: their local derivatives are just operands, and the `where` would
+    cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x

@@ -189,12 +189,10 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
     """Return the mean of d*d/2 if |d| <= delta, else delta * (|d| - delta/2), with d = input - target (Huber 1964).
 
-    The other arguments and errors are those of `mse_loss`.
-
     Args:
-        input: as for `mse_loss`.
-        target: as for `mse_loss`.
-        reduction: as for `mse_loss`.
+        input: a number or `Value`, or nested sequences of them.
+        target: numbers or `Value`s in the same shape.
+        reduction: "mean", "sum" or "none", as for `mse_loss`.
         delta: the |d| at which the parabola ends and the straight lines begin, more than 0.
 
     Raises:
@@ -223,9 +221,9 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
     """Return micrograd's max-margin loss, the mean of max(0, 1 - target * score), for targets -1 and 1.
 
     Args:
-        score: as `input` of `mse_loss`.
-        target: as for `mse_loss`.
-        reduction: as for `mse_loss`.
+        score: a number or `Value`, or nested sequences of them.
+        target: -1 or 1 for each score, in the shape of `score`.
+        reduction: "mean", "sum" or "none", as for `mse_loss`.
 
     Raises:
         ValueError: as for `mse_loss`, or a target is neither -1 nor 1.
@@ -251,9 +249,9 @@ def binary_cross_entropy(
     has no such limits; see `binary_cross_entropy_with_logits`.
 
     Args:
-        input: as for `mse_loss`, probabilities.
-        target: as for `mse_loss`, from 0 to 1.
-        reduction: as for `mse_loss`.
+        input: probabilities, numbers or `Value`s, in nested sequences as for `mse_loss`.
+        target: numbers or `Value`s from 0 to 1, in the shape of `input`.
+        reduction: "mean", "sum" or "none", as for `mse_loss`.
         weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one number. The mean
             is the sum of the weighted losses divided by the count of elements, not by the sum of the weights.
 
@@ -289,9 +287,9 @@ def binary_cross_entropy_with_logits(
     For each logit it computes t * pos_weight * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any x.
 
     Args:
-        input: as for `mse_loss`, logits.
-        target: as for `mse_loss`, from 0 to 1.
-        reduction: as for `mse_loss`.
+        input: logits, numbers or `Value`s, in nested sequences as for `mse_loss`.
+        target: numbers or `Value`s from 0 to 1, in the shape of `input`.
+        reduction: "mean", "sum" or "none", as for `mse_loss`.
         weight: as for `binary_cross_entropy`.
         pos_weight: a factor for the loss of positive targets, 1 by default, in the shape of `input` or of its last axes
             (such as a number for each class); or one number.

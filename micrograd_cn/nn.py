@@ -202,10 +202,10 @@ class Layer(Module):
     Args:
         nin: the number of inputs.
         nout: the number of neurons.
-        nonlin: as for `Neuron`.
-        activation: as for `Neuron`.
-        init: as for `Neuron`.
-        seed: as for `Neuron`.
+        nonlin: whether to apply the activation function.
+        activation: the activation function or its name, as for `Neuron`.
+        init: the initialiser or its name, as for `Neuron`.
+        seed: an int, a random generator or None, as for `Neuron`.
 
     Raises:
         TypeError: as for `Neuron`.
@@ -270,9 +270,9 @@ class MLP(Module):
     Args:
         nin: the number of inputs.
         nouts: the number of neurons of each layer.
-        activation: as for `Neuron`.
-        init: as for `Neuron`.
-        seed: as for `Neuron`.
+        activation: the activation function or its name, as for `Neuron`.
+        init: the initialiser or its name, as for `Neuron`.
+        seed: an int, a random generator or None, as for `Neuron`.
 
     Raises:
         TypeError: `nin` or one of `nouts` is not an int, or another argument has the wrong type.

@@ -260,7 +260,7 @@ PLAIN = {name: next(vars(kind)[name] for kind in Value.__mro__ if name in vars(k
 
 
 def install(twins: Mapping[str, Any] = QUICK) -> None:
-    """Replace the plain functions of `Value` by the quick ones; `install(PLAIN)` puts the plain ones back."""
+    """Replace methods of `Value` by the functions in `twins`, by name; `install(PLAIN)` puts the plain ones back."""
     Quick.backward.__doc__ = PLAIN["backward"].__doc__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

@@ -81,7 +81,7 @@ class Closure(Op):
     def partials_of(self, node: Any) -> tuple[float | None, ...]:
         """Return the local derivatives of `node`, from what its closure adds to the gradients of the operands.
 
-        They are computed with the node's gradient set to 1. If the closure is not linear, as one that clips gradients,
+        They are computed with the node's gradient set to 1. If the closure is not linear, as when it clips gradients,
         those for the gradient that the node has now are returned instead. An operand to which the closure adds nothing
         has None. All are nan until a closure is assigned.
         """

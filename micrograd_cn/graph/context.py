@@ -44,7 +44,7 @@ class Hooks:
         """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of a value is read; `how` says by what, for messages: ".data", ".item()", "a copy"."""
+        """Called before the data of a value is read; `how` is the way, for messages: ".data", ".item()", "a copy"."""
 
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""
@@ -67,7 +67,7 @@ class Hooks:
 
 
 class Context(NamedTuple):
-    """How operations are recorded.
+    """What decides how operations are recorded.
 
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. For each there is its owner, which was given to

@@ -30,7 +30,7 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
     """Return the error for a conversion of a `Value` to a plain number.
 
     Args:
-        conversion: the name of Python's function for it, such as "float".
+        conversion: the name of Python's function for the conversion, such as "float".
         caller: the frame in which it happens. The message names the function that was called there, such as math.exp,
             as the source has it. It names `conversion` instead if the frame belongs to this package.
 

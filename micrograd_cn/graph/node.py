@@ -270,7 +270,7 @@ class Node(NumpyMethods):
 
     @property
     def _prev(self) -> set[Any]:
-        """The set of operands, by which micrograd's notebooks trace a graph."""
+        """The set of operands, which micrograd's notebooks use to trace a graph."""
         return set(self.parents)
 
     @property

@@ -54,11 +54,11 @@ class NumpyMethods(Operators):
         return 2.0**self
 
     def deg2rad(self) -> Self:
-        """Return the angle in radians."""
+        """Return this angle, given in degrees, in radians."""
         return self * (math.pi / 180.0)
 
     def rad2deg(self) -> Self:
-        """Return the angle in degrees."""
+        """Return this angle, given in radians, in degrees."""
         return self * (180.0 / math.pi)
 
     radians, degrees = deg2rad, rad2deg

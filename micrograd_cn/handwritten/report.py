@@ -34,7 +34,7 @@ def compare_gradients(root: GraphNode) -> None:
             should have sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot
             be compared because an operation is not known.
         TypeError: `root` is not such a node.
-        ValueError: the graph has a circle.
+        ValueError: the graph has a circle: a node depends on itself.
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op="", label=""):

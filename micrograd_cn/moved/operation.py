@@ -1,3 +1,3 @@
-"""Pickled classes of version 0.2 name `micrograd_cn.operation`."""
+"""The old path `micrograd_cn.operation`, which the class `Op` pickled by version 0.2 refers to."""
 
 from micrograd_cn.ops.operation import Op as Op

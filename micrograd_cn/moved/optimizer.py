@@ -1,4 +1,4 @@
-"""Pickled optimisers of version 0.2 name `micrograd_cn.optimizer`."""
+"""The old path `micrograd_cn.optimizer`, which optimisers pickled by version 0.2 refer to."""
 
 from micrograd_cn.optim.optimizer import Optimizer as Optimizer
 from micrograd_cn.optim.optimizer import copy_states as copied

@@ -1,4 +1,4 @@
-"""Pickled learning-rate schedules of version 0.2 name `micrograd_cn.schedules`."""
+"""The old path `micrograd_cn.schedules`, which learning-rate schedules pickled by version 0.2 refer to."""
 
 from micrograd_cn.optim.schedules import cosine_lr as cosine_lr
 from micrograd_cn.optim.schedules import linear_lr as linear_lr

@@ -1,3 +1,3 @@
-"""Pickled networks of version 0.2 name `micrograd_cn.scopes`."""
+"""The old path `micrograd_cn.scopes`, which networks pickled by version 0.2 refer to."""
 
 from micrograd_cn.graph.groups import Group as Group

@@ -1,3 +1,3 @@
-"""Pickled operations of version 0.2 name `micrograd_cn.table`."""
+"""The old path `micrograd_cn.table`, which operations pickled by version 0.2 refer to."""
 
 from micrograd_cn.ops.registry import _row as _row

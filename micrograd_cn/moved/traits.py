@@ -1,4 +1,4 @@
-"""Pickles of version 0.2 name `micrograd_cn.traits`, and its classes by the names that they had then."""
+"""The old path `micrograd_cn.traits`, and the old names of its classes, which pickles of version 0.2 refer to."""
 
 from micrograd_cn.ops.traits import Lowerings as Forms
 from micrograd_cn.ops.traits import Notation as Looks

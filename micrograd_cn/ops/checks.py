@@ -81,7 +81,7 @@ def check_partials(op: Any, found: object, count: int) -> None:
 
 
 def check_partial(op: Any, slot: int, found: object) -> None:
-    """Raise RowError if `found`, which the partial of the operand at index `slot` returned, is None."""
+    """Raise RowError if `found`, the result of the partial of the operand at index `slot`, is None."""
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 

@@ -50,11 +50,11 @@ def _row(name: str) -> Row:
 
 
 def define(op: R) -> R:
-    """Add a row to the table and return it.
+    """Add `op` to the table of operations and return it.
 
     Raises:
         TypeError: `op` is not an `Op`.
-        ValueError: the name is taken.
+        ValueError: an operation of the same name is in the table already.
 
     >>> from micrograd_cn import tanh
     >>> define(tanh)

@@ -1,9 +1,9 @@
 """Optimisers with PyTorch's names, defaults and updates; schedules; gradient clipping; early stopping.
 
 Backward puts a gradient into each parameter, `clipping` may scale all of them, and an optimiser then changes the
-parameters. `optimizer` is the base class: it holds the parameters and their state, and saves and loads both. `sgd`,
-`rmsprop` and `adam` say how one step changes one parameter. `schedules` gives the learning rate of each step, and
-`early_stopping` says after which epoch to stop.
+parameters. `optimizer` is the base class: it holds the parameters and their state, and saves and loads the state.
+`sgd`, `rmsprop` and `adam` say how one step changes one parameter. `schedules` gives the learning rate of each step,
+and `early_stopping` says after which epoch to stop.
 """
 
 from .adam import Adam, AdamW
