@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import inf
 
 from ..llvm.lanes import Lanes
@@ -50,6 +51,7 @@ FIT_PARAMETERS = (
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
+@cache
 def driver_names(lanes: int) -> dict[str, str]:
     """Return the LLVM names of the drivers for blocks of `lanes` lanes, by their short names."""
     return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {

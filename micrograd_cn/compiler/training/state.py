@@ -227,11 +227,11 @@ class TrainingState:
             numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that stays
             layout.scatter(array("d", trainable), numbers)
             self._write_column(update.columns - 1, numbers)
-        self._clip_norm, self._norms = options.clip_grad_norm, Memory(2)
-        self._clipped = array("q")
-        self.driver_name = "fit" if self._clip_norm is None else "fit_clipped"
-        if self._clip_norm is not None:
-            self._norms.data[0] = self._clip_norm
+        self.driver_name, self._clipped = "fit", array("q")
+        self._norms: Memory | None = None  # the largest norm, and the last one
+        if options.clip_grad_norm is not None:
+            self.driver_name, self._norms = "fit_clipped", Memory(2)
+            self._norms.data[0] = options.clip_grad_norm
             trained = compress(layout.places, trainable)
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
@@ -299,11 +299,11 @@ class TrainingState:
     @property
     def _clip_operands(self) -> tuple[int, ...]:
         """Return the operands of `Drivers.clip` except the gradients, or no operands if gradients are not clipped."""
-        return () if self._clip_norm is None else (address(self._clipped), len(self._clipped), self._norms.address)
+        return (address(self._clipped), len(self._clipped), self._norms.address) if self._norms else ()
 
     def _check_norm(self) -> None:
         """Raise ValueError if the norm of the gradients that were clipped last was not finite."""
-        if not isfinite(norm := self._norms.data[1]):
+        if self._norms and not isfinite(norm := self._norms.data[1]):
             step = int(self.scalars.data[1])
             raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
 
