@@ -138,8 +138,8 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     """Return a function that computes those entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
     Args:
-        f: as for `hessian`.
-        argnums: as for `hessian`.
+        f: a scalar function, as for `hessian`.
+        argnums: the position of the argument to differentiate, or a sequence of positions, as for `hessian`.
         lower: whether to return only the lower triangle, which includes the diagonal.
 
     Raises:

@@ -155,7 +155,7 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return upstream * partial. A factor 1.0 is left out. A factor 0.0 is not taken for 0, because 0 * inf is nan."""
+    """Return upstream * partial; leave out a factor that is the float 1.0. There is no short way for 0.0: 0 * inf is nan."""
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
             return b

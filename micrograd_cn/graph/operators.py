@@ -22,7 +22,7 @@ class Method(Protocol):
 
 
 def method(op: Op) -> Method:
-    """Return a method that applies `op` to the object, as its first operand, and to the arguments.
+    """Return a method that calls `op` with the object as the first operand, followed by the method's arguments.
 
     >>> from micrograd_cn import Value, elu
     >>> method(elu)(Value(0), alpha=0.5)

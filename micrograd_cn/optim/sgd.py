@@ -24,7 +24,7 @@ class SGD(Optimizer):
         momentum: decay rate of the buffer; 0 for none.
         weight_decay: strength of the L2 penalty.
         nesterov: whether to use Nesterov's momentum.
-        dampening: how much less than the whole gradient is added to the buffer.
+        dampening: the part of the gradient that is not added to the buffer; 0 for none.
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
