@@ -33,8 +33,8 @@ from .training.state import parameter_layout
 class Mismatch(AssertionError):
     """A compiled graph and the Python function that was recorded give different results.
 
-    The function branches on a value, or has changed since it was recorded. A function that chooses with `where` agrees
-    with its graph everywhere:
+    Either the function branches on a value, or it has changed since it was recorded. A function that chooses with
+    `where` agrees with its graph everywhere:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile

@@ -147,7 +147,7 @@ def _operands(count: int) -> list[Term]:
 
 
 def _formula(traced: Callable[[], Any], op: Op) -> Any:
-    """Return the traced formula. A user's function that raises any exception without numbers is not a formula."""
+    """Return the formula that `traced()` returns. Whatever a user's function raises for terms, raise FormulaError."""
     try:
         formula = traced()
         for x in formula if isinstance(formula, tuple) else (formula,):

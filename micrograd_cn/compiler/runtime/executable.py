@@ -120,7 +120,7 @@ class StageLists:
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase; parts with straight lines are compiled into functions of this program."""
+        """Return the calls of each phase. Groups of stages with straight lines become functions of this program."""
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.kernel_call:

@@ -1,6 +1,6 @@
 """A lock that still works in a child process after `os.fork`.
 
-The child has only the thread that called `os.fork`. A lock that another thread held at that moment stays locked in the
+The child has only the thread that called `os.fork`. A lock that another thread held at the fork stays locked in the
 child for ever, since the thread that would release it is not there.
 """
 
