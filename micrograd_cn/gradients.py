@@ -155,7 +155,8 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return upstream * partial; leave out a factor that is the float 1.0. There is no short way for 0.0: 0 * inf is nan."""
+    """Return upstream * partial, or just one factor if the other is the float 1.0."""
+    # A factor 0.0 is multiplied, since 0 * inf is nan.
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
             return b
