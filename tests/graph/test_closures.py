@@ -261,6 +261,9 @@ def test_inside_a_compiled_function_it_is_refused():
     with pytest.raises(TypeError, match=r"relu is built in: delete your method, and write relu\(x\)"):
         f(0.5)
 
+    with pytest.raises(TypeError, match=r"as \.data .* write tanh\(x\), which is built in, instead of your tanh; or"):
+        compiler.compile(lambda x: tanh(x) * x)(0.5)
+
     @compiler.compile
     def g(x):
         y = x * x

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
@@ -179,6 +180,8 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
     when = "for every sample" if inputs else "in all calls, whatever it becomes"
     static = f', or compile(f, static=["{x.label.partition("[")[0]}"]) for a program for each of its values'
     other = static if isinstance(x, TracedInput) else "" if inputs else ", or read it before the function is called"
+    if row := OPS.get(_user_frame().f_code.co_name):  # a method of the user's own, as in micrograd's lecture
+        instead = f"{row.text(*'xyz'[: row.arity or 2])}, which is built in, instead of your {row.name}; or {instead}"
     raise TypeError(
         f"{user_location()}: {describe(x)} as {what} would be the same number {when}; write {instead}{other}"
     )
@@ -193,10 +196,16 @@ def _refuse_changed_flag(x: Value) -> NoReturn:
 
 def user_location() -> str:
     """Return the file and line of the innermost call in code outside this package."""
+    frame = _user_frame()
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+
+
+def _user_frame() -> FrameType:
+    """Return the frame of the innermost call in code outside this package."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+    return frame
 
 
 @contextmanager
