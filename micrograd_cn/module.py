@@ -391,6 +391,11 @@ def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
     return _of_module(x)
 
 
+def _with_attributes(items: Members) -> Members:
+    """Return the function that lists the items of a user's own kind of container, and then its attributes."""
+    return lambda x: [*items(x), *_of_module(x)]
+
+
 # For each class, the function that lists an object's members with their names, keys or indices; None if it has none.
 _members: dict[type, Members | None] = {}
 _slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and its bases, each with its descriptor
@@ -417,6 +422,8 @@ def _members_of(cls: type) -> Members | None:
         found = None  # an optimiser or a program only refers to the parameters of a model
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = _of_object
+    if found in (_of_mapping, _of_sequence, _of_deque) and found is not None and cls.__dictoffset__:
+        found = _with_attributes(found)
     in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
     _slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
     _members[cls] = found
@@ -486,13 +493,23 @@ def _defines_entries(x: object) -> bool:
     return isinstance(x, Module) and type(x).entries is not Module.entries
 
 
-def _is_entry(x: Any) -> bool:
-    """Return whether `x` is a parameter, or a sequence or array of nothing but parameters and such sequences."""
-    if isinstance(x, (list, tuple, deque)):
-        return bool(x) and all(map(_is_entry, x))
-    if _is_array(x):
-        return bool(x.size) and x.dtype == object and all(map(_is_entry, x.reshape(-1).tolist()))
-    return isinstance(x, Value) and x.op is None
+def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
+    """Return whether `x` is a parameter, or a sequence or array of nothing but parameters and such sequences.
+
+    Args:
+        x: any object.
+        around: the identities of the sequences around it; one that contains itself is no entry.
+    """
+    if isinstance(x, Value):
+        return x.op is None
+    if isinstance(x, (list, tuple, deque)) and not getattr(x, "__dict__", None):
+        items: Any = x
+    elif _is_array(x) and x.dtype == object:
+        items = x.reshape(-1).tolist()
+    else:
+        return False
+    around |= {id(x)}
+    return bool(items) and all(id(item) not in around and _is_entry(item, around) for item in items)
 
 
 def _shape(tree: object) -> str:

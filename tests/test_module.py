@@ -10,7 +10,7 @@ import random
 import re
 import stat
 import sys
-from collections import UserDict, UserList, deque
+from collections import OrderedDict, UserDict, UserList, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -515,6 +515,12 @@ class Settings:
     more: list[Value] = field(default_factory=list)
 
 
+class Stack(list):
+    def __init__(self, items, scale):
+        super().__init__(items)
+        self.scale = scale
+
+
 class Slotted:
     __slots__ = ("__private", "empty", "w")
 
@@ -552,6 +558,8 @@ KEPT = [
     (lambda w, v: MappingProxyType({"a": w, "b": (v,)}), ["held.a", "held.b.0"], {"held.a": 1.0, "held.b": (2.0,)}),
     (lambda w, v: UserDict(a=w, b=v), ["held.data.a", "held.data.b"], {"held.data.a": 1.0, "held.data.b": 2.0}),
     (lambda w, v: UserList([w, v]), ["held.data.0", "held.data.1"], {"held.data": [1.0, 2.0]}),
+    (lambda w, v: Stack([w], v), ["held.0", "held.scale"], {"held.0": 1.0, "held.scale": 2.0}),
+    (lambda w, v: OrderedDict(a=w, b=v), ["held.a", "held.b"], {"held.a": 1.0, "held.b": 2.0}),
     (lambda w, v: SimpleNamespace(a=w, b=v), ["held.a", "held.b"], {"held.a": 1.0, "held.b": 2.0}),
     (lambda w, v: Head(w, [v]), ["held.held.0", "held.held.1.0"], {"held.held": (1.0, [2.0])}),
     (lambda w, v: Settings(w, [v]), ["held.rate", "held.more.0"], {"held.rate": 1.0, "held.more": [2.0]}),
@@ -586,6 +594,19 @@ def test_parameters_are_found_trained_and_saved_wherever_they_are(holder, paths,
     w.requires_grad = False
     program.fit([(1.0,)], SGD(model.parameters(), lr=0.1), epochs=1)
     assert (w.data, v.data) == pytest.approx((0.8, 1.6))
+
+
+@pytest.mark.parametrize("circle", [[], deque(), np.array([None, None], dtype=object)], ids=["list", "deque", "array"])
+def test_parameters_beside_what_contains_itself_are_found_once(circle):
+    w = Value(1)
+    if isinstance(circle, np.ndarray):
+        circle[:] = [w, circle]
+    else:
+        circle += [w, circle]
+    model = Keeper(circle)
+    assert model.parameters() == [w]
+    assert model.state_dict() == {"held.0": 1.0}
+    assert repr(model) == "Keeper(), 1 parameter"
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ def test_a_value_takes_no_other_attributes_but_a_subclass_does_and_a_dict_by_nod
     v = Value(1)
     with pytest.raises(AttributeError, match="'Value' object has no attribute 'm'"):
         v.m = 0
-    assert "a dict by node, or in a subclass" in " ".join(Value.__doc__.split())
+    assert "a dict with the nodes as keys, or define a subclass" in " ".join(Value.__doc__.split())
     w = Weight(1)
     w.m = 0.5
     momentum = {v: 0.5}
