@@ -17,7 +17,10 @@ __tracebackhide__ = True
 
 
 class Derivative(Protocol):
-    """The derivative of a function f from vectors to vectors."""
+    """The derivative of a function f from vectors to vectors.
+
+    In its methods, x is the point, u has the weights of the outputs (a cotangent), and d is a direction.
+    """
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the directional derivative u · Df(x) d."""
@@ -28,18 +31,26 @@ class Derivative(Protocol):
         ...
 
 
-BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # (arguments, upstream gradient) as structures -> gradient
-Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; names the argument that it changes
+BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # (arguments, upstream gradient) -> gradient
+Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; returns the changed argument
 
 
 class ReverseMode:
-    """A derivative that is known as gradients.
+    """A derivative that is computed as a gradient Df(x)ᵀ u, as by a backward pass.
+
+    Args:
+        pullback: computes the gradient from the vectors x and u; its last results are cached.
+        run: the `backward_pass`.
+        graph: the function `differentiable_outputs`.
+        changed: the function `changed`.
 
     Attributes:
-        backward_pass: computes a gradient from structures; None if the user's derivative takes no upstream gradient.
-        differentiable_outputs: returns the indices of the outputs that have a backward pass, for PyTorch alone: any of
-            their upstream gradients may be None.
-        changed: names the argument that a call changes; None if there is a `backward_pass`, which shows that itself.
+        backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
+            of the result. None if the user gave a derivative that takes no upstream gradient.
+        differentiable_outputs: takes the arguments, and returns the indices of the results of f that PyTorch can
+            differentiate. Any of their upstream gradients may be None. It is None for other derivatives.
+        changed: calls the user's derivative at a point, and returns the name of an argument that the call changed, or
+            None. It is itself None if there is a `backward_pass`: then the caller compares the arguments.
     """
 
     def __init__(
@@ -66,10 +77,15 @@ class ReverseMode:
 
 
 class ForwardMode:
-    """A derivative that is known along directions.
+    """A derivative that is computed along directions, as by a user's jvp.
+
+    Args:
+        pushforward: computes Df(x) d from the vectors x and d.
+        changed: the function `changed`.
 
     Attributes:
-        changed: names the argument that a call changes.
+        changed: calls the user's derivative at a point, and returns the name of an argument that the call changed, or
+            None.
     """
 
     def __init__(self, pushforward: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
@@ -105,12 +121,12 @@ def dot(values: Vector, weights: Vector) -> float:
 def derivative_of(
     f: Callable[..., Any], derivatives: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
 ) -> Derivative:
-    """Return the derivative that the user gave, or that of the arguments' library.
+    """Return the derivative that the user gave, or else that of PyTorch or jax.
 
     Args:
         f: the function, from structures to structures.
-        derivatives: the user's derivative by its name ("gradient", "jacobian", "vjp" or "jvp"); empty for the
-            library's.
+        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp");
+            empty if there is none.
         arguments: the structure of the arguments.
         outputs: the structure of the outputs.
     """
@@ -142,9 +158,10 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether a tuple of two is (value, gradient), and not the gradients of two arguments.
+        """Return whether a tuple of two is (value, gradient), and not the gradients with respect to two arguments.
 
-        This is in doubt only if one of two arguments is a constant.
+        This is in doubt only if there are two arguments, and one is a constant. Then the first entry is compared with
+        the value of f.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
@@ -164,7 +181,7 @@ def derivative_of(
         except ValueError:
             if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.template)):
                 varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
-                if sum(varying) == 1:  # the only gradient, without a place for the constants
+                if sum(varying) == 1:  # a single gradient was returned, and nothing for the constants
                     return pack_gradients(tuple([result if varies else None for varies in varying]))
             if (
                 name == "gradient"
@@ -222,21 +239,21 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _reverse_mode(
     run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
 ) -> ReverseMode:
-    """Return a derivative in reverse mode that packs and unpacks vectors for a backward pass."""
+    """Return a `ReverseMode` that unpacks its vectors into structures for the backward pass `run`."""
     return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph)
 
 
 def _plain_number(x: Any) -> Any:
-    """Return the doubles of an array or number; anything else as it is."""
+    """Return an array or number of floating-point type as doubles, and anything else as it is."""
     return to_doubles(x) if number_kind(x) == "float" else x
 
 
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Call f; return the results that have a backward pass, the variable arguments, and the upstream gradients.
+    """Call f; return the results that PyTorch can differentiate, the tensors among the arguments, and the cotangents.
 
-    A result whose upstream gradient is None is left out.
+    A cotangent is the part of `upstream` for one result. A result whose cotangent is None is left out.
     """
     inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
@@ -265,7 +282,7 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
-    """Return `f` as a function of its variable leaves, which returns its variable outputs as a tuple."""
+    """Return `f` as a function of the variables of its arguments; it returns those of its result as a tuple."""
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
@@ -286,7 +303,7 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of jax's arrays that runs compiled by `jax.jit`, or as it is if that fails."""
+    """Return a function of jax's arrays that runs compiled by `jax.jit`, or without it if compiled calls fail."""
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
         return f
@@ -305,9 +322,10 @@ def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class GradientFunction:
-    """The gradient as a function of the arguments and the upstream gradient; it returns a tuple of arrays.
+    """The gradient of f as a function that PyTorch or jax can differentiate again, to check second derivatives.
 
-    PyTorch or jax can differentiate it in turn. So second derivatives are checked like first ones.
+    It takes the arguments of f and the upstream gradient: an array of weights for each result of f, in the structure
+    of the result. It returns a tuple of arrays, the gradient of the weighted sum of the results.
     """
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:
@@ -315,7 +333,7 @@ class GradientFunction:
         self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
-        """Return the gradient at all arguments but the last, which is the upstream gradient."""
+        """Return the gradient; the last argument is the upstream gradient, those before it are the arguments of f."""
         f, arguments, outputs = self._f, self._arguments, self._outputs
         if not self._in_torch:
             _, back = sys.modules["jax"].vjp(

@@ -1,4 +1,9 @@
-"""Check the derivative of a function of arrays: every element of few; of many, random directions and a sample."""
+"""Check the derivative of a function of arrays: every single derivative if there are few, or else a random sample.
+
+The arguments are packed into one vector x, whose entries are called elements, and the results into one vector f(x) of
+outputs (see `Problem`). A weighted sum u · f of the outputs is differentiated: with respect to one element, or along a
+direction v, a vector that says how far each element moves. The vector u of weights is called a cotangent.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +34,15 @@ from .vectors import Indices, Vector, chunks, draw_from
 __tracebackhide__ = True
 
 DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared, of many
-MAX_GROUPS = 12  # each array has a direction of its own; if there are more arrays, some share one
-MAX_EVEN_SIZE = 1000  # up to this size, a random direction goes as much uphill as downhill
-STEP_SIZES = np.arange(256, 512) / 512  # the entries of a random direction, relative to the elements' scales
-CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output so far off is a good example of the mistake
-NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: where to compare if there is a kink
-MAX_WRONG_ELEMENTS = 3  # so many examples of a mistake are enough
-CALLS_AFTER_WRONG = 16  # per element, once one is known to be wrong; an element that shows a mistake well takes 6
-RESERVED_CALLS = 8  # for what is called after the comparisons
-UNLIMITED_CALLS = 10**9  # in half precision, where it takes many calls to tell a mistake from noise
+MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
+MAX_EVEN_SIZE = 1000  # with at most so many elements, most directions move as many uphill as downhill at first
+STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
+CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is so far off shows the mistake well
+NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: how far from a kink to compare instead
+MAX_WRONG_ELEMENTS = 3  # so many wrong elements are enough to show a mistake
+CALLS_AFTER_WRONG = 16  # of f for each further element, once one is wrong; a clear mistake shows after 6
+RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
+UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
 
 def compare_arrays(
@@ -48,20 +53,21 @@ def compare_arrays(
     atol: float | None,
     seed: int,
 ) -> tuple[list[Comparison], bool]:
-    """Compare the derivatives of a function of arrays up to `order`.
+    """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
-    A derivative of second order is checked as the derivative of the gradient, which is a function in its turn.
+    For second derivatives, the gradient is taken as the function, and the derivative of the gradient is checked.
 
     Args:
         subject: the function and its arguments.
-        derivatives: the user's derivative by its name; empty for the library's.
-        order: of the highest derivative.
+        derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp". If there is
+            none, the backward pass of PyTorch or jax is checked.
+        order: the highest order of derivatives.
         rtol: relative tolerance.
         atol: absolute tolerance.
-        seed: of the random directions.
+        seed: seed of the random directions and weights.
 
     Returns:
-        The comparisons, and whether the coarsest type is one of half precision.
+        The comparisons, and whether an argument or output is in half precision (float16 or bfloat16).
     """
     problem = Problem(subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static)
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
@@ -71,7 +77,7 @@ def compare_arrays(
             break
         upstream = problem.outputs.unpack(random_cotangent(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
-            if is_tensor(weights):  # it must require a gradient if the arguments do, to be differentiated like them
+            if is_tensor(weights):  # if only some tensors require a gradient, the others count as constants
                 weights.requires_grad_(chosen)
         df = GradientFunction(problem.f, problem.arguments, problem.outputs)
         args, names = (
@@ -86,10 +92,14 @@ def compare_arrays(
 
 
 def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
-    """Compare the derivatives of a problem, and check the contract of its backward pass.
+    """Compare the derivatives of a problem with numerical ones, and check the rules for its backward pass.
+
+    Args:
+        problem: the function, its derivative and the point.
+        seed: seed of the random directions and weights.
 
     Raises:
-        GradientMismatch: the backward pass breaks its contract.
+        GradientMismatch: the backward pass breaks a rule (see `contract`).
         NotDeterministic: two calls gave different gradients.
     """
     random = np.random.default_rng(seed)
@@ -114,7 +124,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare the derivative of every output with respect to every element."""
+    """Compare the derivatives of every output with respect to every element with numerical ones."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
@@ -148,7 +158,10 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but do not call it wrong if neither the derivative nor the argument is finite."""
+    """Return the comparison, changed from wrong to not compared if neither the derivative nor the argument is finite.
+
+    `phi`, the function that was compared, tells which elements of the argument were moved.
+    """
     if (
         comparison.agrees is False
         and not math.isfinite(comparison.analytic)
@@ -164,15 +177,16 @@ def compare_within_budget(
     reserved: int = 0,
     max_wrong: float = math.inf,
 ) -> list[Compared]:
-    """Run comparisons that share the calls of the function that are left.
+    """Run comparisons that share the remaining calls of the function equally; return their results.
 
-    Each has an equal share. Those that it did not suffice for run once more, with what the others left over. Once a
-    comparison is wrong and `max_wrong` are wanted, the others have few calls, and there is no second run.
+    A comparison whose share was too small runs once more at the end, with the calls that the others did not need. If
+    `max_wrong` is given, a few wrong derivatives are enough: after the first of them, each further comparison may make
+    only `CALLS_AFTER_WRONG` calls (except in half precision), and none runs a second time.
 
     Args:
-        problem: the function, which counts its calls.
-        jobs: the comparisons.
-        reserved: for how many further comparisons shares are reserved.
+        problem: the function; `Problem.calls_left` says how many calls remain.
+        jobs: functions that run one comparison each.
+        reserved: how many comparisons will follow later; their shares of the calls are left to them.
         max_wrong: stop after so many wrong derivatives.
     """
     found: list[Compared] = []
@@ -195,7 +209,10 @@ def compare_within_budget(
 
 
 def _not_finite_outputs(problem: Problem) -> list[Comparison]:
-    """Return a comparison that stands for the outputs that are not finite at the point: nothing could be compared."""
+    """Return a single comparison, marked as not compared, for all outputs that are infinite or nan at the point.
+
+    If all outputs are finite, the list is empty.
+    """
     if problem.finite_outputs.all():
         return []
     i = int(np.argmin(problem.finite_outputs))
@@ -205,12 +222,13 @@ def _not_finite_outputs(problem: Problem) -> list[Comparison]:
 
 
 class SampledCheck:
-    """The check of a problem with many derivatives: random directions, and a sample of elements.
+    """The check of a problem with many derivatives: along random directions, and with respect to a sample of elements.
 
     Args:
         problem: the function, its derivative and the point.
         random: a generator of random numbers, or its seed.
-        u: the cotangent for the first direction; its gradient is known already.
+        u: the weights of the outputs for the first direction, such as some whose gradient has been computed already;
+            random ones by default.
     """
 
     def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
@@ -219,7 +237,10 @@ class SampledCheck:
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
     def compare(self) -> list[Comparison]:
-        """Compare directions of all arrays together and of each, then elements: where one disagrees, the worst ones."""
+        """Compare along directions that move all arrays, then one array each, and with respect to single elements.
+
+        If a direction disagrees, the elements with the largest mismatch are looked for, and compared first.
+        """
         problem, several = self._problem, len(self._arrays) > 1
         directions = [
             functools.partial(self._compare_informative_direction, k)
@@ -229,7 +250,7 @@ class SampledCheck:
         found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
         comparisons = [comparison for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
-        if 2 * known >= len(comparisons):  # then the others stand for those that noise hides
+        if 2 * known >= len(comparisons):  # enough: leave out those that noise hides
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
         u = self._next_cotangent()  # one cotangent for all arrays and elements, so one gradient is enough
         g = problem.derivative.gradient(problem.x, u)
@@ -244,7 +265,7 @@ class SampledCheck:
         wrong = [phi for comparison, phi in of_arrays if comparison.agrees is False][:MAX_WRONG_ELEMENTS]
         functions = wrong or [phi for comparison, phi in found if comparison.agrees is False]
         worst = []
-        for k, phi in enumerate(functions, 1):  # this takes longer than to find that something is wrong
+        for k, phi in enumerate(functions, 1):  # this may take long, so it shows its progress
             print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
             worst.append(self._worst_element(phi))
         typical_slope = problem.typical_slope(u)
@@ -255,11 +276,18 @@ class SampledCheck:
             [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
             max_wrong=MAX_WRONG_ELEMENTS,
         )
-        # The direction of its array stands for an element that noise hides.
+        # An element that noise hides is left out: the direction of its array has been compared.
         return comparisons + [comparison for comparison, _ in compared if not comparison.noisy]
 
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
-        """Compare the derivative of u · f by an element; if it is wrong, look for a single output that shows it."""
+        """Compare the derivative of u · f with respect to one element; if it is wrong, find an output that shows it.
+
+        Args:
+            i: the index of the element.
+            u: the weights of the outputs.
+            typical_slope: about how large such derivatives are.
+            gradient_norm: the norm of the whole gradient.
+        """
         problem = self._problem
         comparison, phi = compare_along(
             problem, self._title(i), u, problem.element_direction(i), typical_slope, gradient_norm=gradient_norm
@@ -280,19 +308,19 @@ class SampledCheck:
         return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
-        """Return "a transposed matrix" if the right derivative stands where transposing would put it; else ""."""
+        """Return "a transposed matrix" if the right derivative of element `i` is at its transposed place; else ""."""
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
         return "a transposed matrix" if is_there and at != i else ""
 
     def _compare_informative_direction(self, k: int) -> Compared:
-        """Compare along up to three random directions, until one would show an error of 1 %.
+        """Compare along a random direction; try up to three, until one is exact enough to show an error of 1 %.
 
-        Another direction may be steeper, or cross no kink.
+        A direction may be too flat to see such an error, or cross a kink. `k`, which counts from 0, is in the title.
         """
         problem = self._problem
-        even = problem.x.size <= MAX_EVEN_SIZE  # among many numbers, uphill and downhill would cancel
-        # All uphill shows most, but a mistake in one of many elements is lost in it.
+        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, those uphill and those downhill would cancel
+        # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
         first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
         for part in (first, 0.5 if even else 0.75, 1.0):
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
@@ -305,7 +333,10 @@ class SampledCheck:
         return comparison, phi
 
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
-        """Return the arrays, or groups of arrays with similar gradients: their names, and a mask of their elements."""
+        """Return a name and a mask for each array or, if there are many arrays, for each group of them.
+
+        The arrays of one group have gradients of similar norm. The mask is 1.0 for their elements and 0.0 for others.
+        """
         size = self._problem.x.size
         steep = [0.0 if g is None else norm(g[place], self._problem.scale[place]) for _, place in self._arrays]
         order = np.argsort(steep, kind="stable") if len(steep) > MAX_GROUPS else np.arange(len(steep))
@@ -319,7 +350,14 @@ class SampledCheck:
         return groups
 
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
-        """Compare along a random direction of one group of arrays."""
+        """Compare along a random direction that moves one group of arrays; try another one if this tells too little.
+
+        Args:
+            names: the names of the arrays.
+            mask: 1.0 for their elements, 0.0 for all others.
+            u: the weights of the outputs.
+            gradient_norm: the norm of the whole gradient.
+        """
         comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
         if not can_tell_one_percent(self._problem, comparison):
             comparison, phi = self._compare_along(
@@ -330,7 +368,7 @@ class SampledCheck:
         return replace(comparison, argument=names), phi
 
     def _title(self, element: int) -> str:
-        """Return the name of the derivative by an element; w stands for random weights of several outputs."""
+        """Return the name of the derivative with respect to an element; "w" stands for the weights of the outputs."""
         name = "f" if self._problem.y.size == 1 else "(w*f)"
         return f"d{name}/d{self._problem.arguments.element_name(element)}"
 
@@ -341,9 +379,9 @@ class SampledCheck:
 
         Args:
             title: the name of the derivative.
-            part: the part of the elements that goes uphill; the more, the larger the derivative.
-            mask: which elements are moved; all by default.
-            u: the cotangent; a random one by default.
+            part: the share of the elements that moves uphill; the larger it is, the larger the derivative.
+            mask: 1.0 for elements that move, 0.0 for others; by default, all move.
+            u: the weights of the outputs; random ones by default.
             gradient_norm: the norm of the whole gradient.
         """
         problem = self._problem
@@ -363,13 +401,13 @@ class SampledCheck:
         Args:
             found: the comparison at the point, which is returned if no calls are left.
             title: the name of the derivative.
-            u: the cotangent.
+            u: the weights of the outputs.
             v: the direction.
-            typical_slope: the size of derivatives of the same kind.
+            typical_slope: about how large such derivatives are.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in NEARBY_DISTANCES:
-            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two are equal
+            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no ties
             nearby = problem.arguments.rounded(problem.x + steps * problem.scale)
             with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical_slope, nearby)
@@ -378,14 +416,15 @@ class SampledCheck:
         return found
 
     def _next_cotangent(self) -> Vector:
-        """Return random weights of the outputs; the first time, those whose gradient is known already."""
+        """Return random weights of the outputs; on the first call, the weights `u` that were given."""
         first, self._first_cotangent = self._first_cotangent, None
         return random_cotangent(self._problem, self._random) if first is None else first
 
     def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
-        """Return a random direction in which the given part of the elements goes uphill, and half of the others too.
+        """Return a random direction in which the share `uphill` of the elements, and half of the others, move uphill.
 
-        Its entries are between half of an element's scale and the whole of it.
+        Uphill means along the sign of the gradient `g`, so the function grows; if `g` is None, signs are random. Each
+        element moves by half of its scale or more, up to its whole scale.
         """
         problem, random = self._problem, self._random
         if g is None:
@@ -404,11 +443,13 @@ class SampledCheck:
         return v
 
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
-        """Return elements to compare: some whose gradient is not finite, the steepest, and random ones of every array.
+        """Return indices of elements to compare: up to two with an infinite or nan gradient, the steepest, random ones.
+
+        The random ones come from every array in turn.
 
         Args:
             g: the gradient, if it is known.
-            among: where something is wrong, if anything is: all but the first kind are chosen there.
+            among: a mask. The steepest and the random elements are chosen where it is True.
         """
         problem = self._problem
         found: list[int] = []
@@ -426,9 +467,10 @@ class SampledCheck:
         return list(dict.fromkeys(found))
 
     def _worst_element(self, phi: DirectionalFunction) -> int:
-        """Return the element with the largest mismatch, by bisection of the direction.
+        """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
 
-        If the mismatch of the steepest element is at least the average one, it is that element.
+        The mismatch is the numerical derivative less the analytic one. If that of the steepest element is at least the
+        average one, the steepest element is returned without a search.
         """
         some, problem = phi.moved_elements, self._problem
         total = self._mismatch_along(phi.u, phi.v)
@@ -447,14 +489,17 @@ class SampledCheck:
         return int(some.item())
 
     def _mismatch_along(self, u: Vector, v: Vector) -> float:
-        """Return the numerical derivative less the analytic one along `v`, from two calls."""
+        """Return the numerical derivative of u · f along `v`, from two calls of f, less the analytic one."""
         problem = self._problem
         phi = DirectionalFunction(problem, u, v, problem.x)
         numeric = central_quotient(phi, 0.0, problem.steps.first_steps[2])
         return numeric - phi.analytic if math.isfinite(numeric) else 0.0
 
     def _wrong_output(self, phi: DirectionalFunction) -> Vector:
-        """Return the unit cotangent of an output with a large mismatch: the steepest, or one found by bisection."""
+        """Return weights that are 1.0 for an output with a large mismatch along `phi`, and 0.0 for all others.
+
+        It is the steepest output if its mismatch is clear, or else an output found by bisection.
+        """
         problem, size = self._problem, phi.u.size
         h = problem.steps.first_steps[2]
         above, below = (problem.value(problem.arguments.rounded(problem.x + t * phi.v)) for t in (h, -h))
@@ -481,18 +526,18 @@ class SampledCheck:
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return the entries of a random direction, of which the given part is positive, and half of the others too."""
+    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and half of the others are too."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)
 
 
 def print_progress(progress: str) -> None:
-    """Print how far a search is, if somebody waits at a terminal."""
+    """Print a line about the progress of a search to stderr, if that is a terminal."""
     if sys.stderr.isatty():
         print(progress, file=sys.stderr, flush=True)
 
 
 def _mask(n: int, some: Indices) -> NDArray[np.bool_]:
-    """Return a mask of length n that is True at some indices."""
+    """Return a mask of length n that is True at the indices `some`."""
     mask = np.zeros(n, bool)
     mask[some] = True
     return mask

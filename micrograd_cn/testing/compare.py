@@ -1,4 +1,7 @@
-"""Compare one derivative with a numerical one: it is right, wrong, at a kink, or cannot be told."""
+"""Compare one derivative with a numerical one: it is right, wrong, or not comparable.
+
+A `Claim` holds the derivative that is checked, the function, and the point. A `Comparison` is the verdict.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-EXCUSED_ERROR = 1e-3  # relative: a derivative within the default atol must be this close where it is known so exactly
+EXCUSED_ERROR = 1e-3  # relative: how close even a derivative within the default atol must be, if it is known well
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of comparing one derivative with a numerical one: a line of the table that people read.
+    """The result of comparing one derivative with a numerical one; in a message, it is one line of the table.
 
     Attributes:
         title: the name of the derivative, such as "df/dx0".
@@ -28,7 +31,7 @@ class Comparison:
         note: why it could not be compared, or what is special at the point.
         noisy: whether noise hides the derivative.
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong.
-        argument: the array that the derivative is with respect to.
+        argument: the name of the array that the derivative is with respect to; "" if there are several.
         cause: what is likely wrong, if the comparison shows it.
     """
 
@@ -57,7 +60,7 @@ class Tolerance(Protocol):
 
 @dataclass(frozen=True)
 class ValueTolerance:
-    """The tolerance for functions of `Value`s. Their rounding is known from their graphs.
+    """The tolerance for functions of `Value`s, whose rounding errors are known from their graphs.
 
     Attributes:
         rtol: relative tolerance.
@@ -86,17 +89,17 @@ class ValueTolerance:
 
 @dataclass(frozen=True)
 class Claim:
-    """The claim that a number is the derivative of a function of one number.
+    """The claim that the number `analytic` is the derivative of `g`, a function of one number, at `x`.
 
     Attributes:
         title: the name of the derivative.
         analytic: the derivative that is checked.
         g: the function.
         x: the point.
-        y: g(x), or what stands for it: not finite if there is no derivative.
-        rounding: the absolute error of the values of `g`.
+        y: the value g(x); if it is not finite, there is no derivative.
+        rounding: the absolute rounding error of the values of `g`.
         tolerance: how exact the numerical derivative must be, and how far from it the analytic one may be.
-        steps: of the numerical derivative; by default those for a function that computes in doubles.
+        steps: the steps of the numerical derivative; the default suits a function that computes in doubles.
         needs_first_order: whether a derivative counts as wrong only if its Taylor remainder is of first order.
         accept: tells whether an estimate is exact enough (see `numerical.derivative`).
     """
@@ -129,7 +132,10 @@ class Claim:
         return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
 
     def remainder_order(self) -> float:
-        """Return the order of the Taylor remainder: less than 1.5 on both sides if the derivative is wrong."""
+        """Return the order of the Taylor remainder, the larger of both sides; about 1 for a wrong derivative.
+
+        It is nan if rounding hides the remainder.
+        """
         first = self.steps.first_steps[0] if self.steps else 0.0
         orders = [
             taylor_order(self.g, self.x, self.analytic, self.rounding, step)
@@ -143,13 +149,13 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
     """Compare a claimed derivative of a function of `Value`s.
 
     A mistake must exceed the measured noise of `g`. A derivative that agrees only because of the default absolute
-    tolerance is still wrong if the numerical one is known to four digits and no value on the way has lost digits.
+    tolerance is still wrong if the numerical one is known to four digits and no intermediate value has lost digits.
 
     Args:
-        claim: the derivative and what it is said to be the derivative of.
+        claim: the derivative, the function and the point.
         rtol: relative tolerance.
         atol: the absolute tolerance that the user gave; None for the default.
-        loses_digits: tells whether a value on the way has lost digits.
+        loses_digits: tells whether an intermediate value has lost digits.
     """
     title, analytic, g, x = claim.title, claim.analytic, claim.g, claim.x
     if not math.isfinite(claim.y):
@@ -177,16 +183,16 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
 
 
 def _is_close(analytic: float, slope: float, part: float) -> bool:
-    """Return whether `analytic` is near `slope`, relative to `slope`."""
+    """Return whether `analytic` differs from `slope` by at most the part `part` of `slope`."""
     return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 
 def compare(claim: Claim) -> Comparison:
-    """Return whether a claimed derivative of `g` at `x` is right.
+    """Compare a claimed derivative with a numerical one.
 
     At a kink it is right if it lies between the derivatives of the two sides; at the edge of the domain, if it is the
     derivative of the one side. A derivative that differs is called wrong only if `g` has no feature as small as the
-    finest steps and, where the claim `needs_first_order`, only if the Taylor remainder is of first order.
+    finest steps and, if `needs_first_order` is set, only if the Taylor remainder is of first order.
     """
     comparison = _compare_once(claim)
     if comparison.agrees is not False:
@@ -202,7 +208,7 @@ def compare(claim: Claim) -> Comparison:
 
 
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
-    """Return whether the finest steps show a jump, or a slope nearer to the derivative that is checked."""
+    """Return whether `g` jumps in the finest steps, or has a slope there that is nearer to the analytic derivative."""
     g, x, rounding = claim.g, claim.x, claim.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
@@ -212,7 +218,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def _compare_once(claim: Claim) -> Comparison:
-    """Compare with the central derivative, else with those of both sides, else with the only one-sided derivative."""
+    """Compare with the central derivative or, if noise or a kink prevents that, with those of both sides or of one."""
     title, analytic, rounding = claim.title, claim.analytic, claim.rounding
     is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
     central = claim.central
@@ -226,7 +232,7 @@ def _compare_once(claim: Claim) -> Comparison:
             sides = (left, right)
             near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
             if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
-                # It is the derivative of one side, which is no coincidence.
+                # The derivative is that of one side, hardly by coincidence: this is a kink, and it is not wrong.
                 return Comparison(title, analytic, central, None, kink)
             agrees = all(near)
             return Comparison(title, analytic, central if is_exact_enough(central) and not agrees else right, agrees)
@@ -249,5 +255,5 @@ def _compare_once(claim: Claim) -> Comparison:
 
 
 def noise_note(rounding: float) -> str:
-    """Return the note for a derivative that noise hides."""
+    """Return the note for a derivative that is hidden, since the function's values are rounded by `rounding`."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"

@@ -1,4 +1,9 @@
-"""The contract of a backward pass, besides its numbers: it is linear in the upstream gradient, and changes nothing."""
+"""Check the contract of a backward pass: the rules that it must keep besides giving the right numbers.
+
+A backward pass gets the upstream gradient, the weights of the outputs, and returns the gradient of the weighted sum. It
+must be linear in the upstream gradient, and change neither that nor the arguments. As one vector, the upstream gradient
+is called a cotangent, `u` in the code; `g` is the gradient for it.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +23,19 @@ from .vectors import Vector, concatenated, draw_from
 __tracebackhide__ = True
 
 FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
-LARGE_UPSTREAM = 2.0**10  # scales it too, to find a backward pass that clips; not in half precision, which overflows
+LARGE_UPSTREAM = 2.0**10  # scales it to find a backward pass that clips; not used in half precision, which overflows
 UNDERFLOW_FACTOR = 2.0**8  # scales it in half precision, where small terms of the gradient may have been rounded to 0
 EQUAL_ULPS = 64.0  # gradients are equal within so many last bits of the largest of their array
-NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is called there first, since it may store results of that call
-COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
-MAX_SINGLE_OUTPUTS = 3  # outputs of which each gets the only upstream gradient that is not None
+NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is called so far away first, in case it stores results
+COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
+MAX_SINGLE_OUTPUTS = 3  # so many outputs are tried as the only one whose upstream gradient is not None
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs, scaled by the size of their arrays; every type holds them exactly."""
+    """Return random weights of the outputs, smaller for arrays of larger numbers; every type holds them exactly.
+
+    A single output has the weight 1. Outputs that are not finite have the weight 0.
+    """
     if problem.y.size == 1:
         return problem.unit_cotangent(0)
     places = zip(problem.outputs.slices(), problem.output_scales, strict=True)
@@ -40,15 +48,17 @@ def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return 1 or -1 at random for each number of the point."""
+    """Return a vector of 1 or -1, at random, for each element of the point."""
     return draw_from(np.array([-1.0, 1.0]), problem.x.size, random)
 
 
 def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
-    """Call the derivative in every way that it must support; return the cotangent and the gradient, if it gives one.
+    """Call the derivative in every way that it must support, and check what it returns and changes.
+
+    Return a random cotangent and the gradient for it, or None if the derivative gives no gradient.
 
     Raises:
-        GradientMismatch: it breaks the contract; the message says how.
+        GradientMismatch: the derivative breaks the contract; the message says how.
         NotDeterministic: two calls gave different gradients.
     """
     derivative, u = problem.derivative, random_cotangent(problem, random)
@@ -134,7 +144,7 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
     Args:
         problem: the function and its derivative.
         u: the cotangent.
-        g: the gradient for it.
+        g: the gradient for this cotangent.
 
     Raises:
         GradientMismatch: the sum differs.
@@ -155,12 +165,14 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
 
 
 def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
-    """Call the derivative again, after calls elsewhere: if it stored something from those, the gradient differs.
+    """Check that the gradient at the point is the same as before the function was called at other points.
+
+    It differs if the function stores something in a call that the backward pass uses later.
 
     Args:
         problem: the function and its derivative.
         u: a cotangent.
-        before: the gradient for it before those calls.
+        before: the gradient for `u` before the calls elsewhere.
 
     Raises:
         GradientMismatch: the gradient at the point has changed.
@@ -176,7 +188,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
-    """Return whether the backward pass is linear in the upstream gradient `u`."""
+    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times that for `u`."""
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
@@ -184,7 +196,10 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 
 
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
-    """Yield upstream gradients in other forms: a name for messages, the structure, and the right gradient for it."""
+    """Yield upstream gradients in unusual forms: a name for messages, the structure, and the right gradient.
+
+    `g` is the gradient for the cotangent `u`.
+    """
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, ReverseMode)
     leaves = outputs.variables(outputs.unpack(u))
@@ -207,7 +222,7 @@ def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple
 
 
 def _non_contiguous(w: Any) -> Any:
-    """Return an array with the same numbers that is not contiguous: there is nan between them."""
+    """Return an array with the numbers of `w` that is not contiguous: between them in memory is nan."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
     spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)
@@ -218,13 +233,16 @@ def _non_contiguous(w: Any) -> Any:
 def _first_difference(
     problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
 ) -> tuple[str, int] | None:
-    """Return the leaf and the element at which two gradients differ that should be equal; None if there is none.
+    """Return the path of an array, and the index of its first element, where two gradients differ beyond rounding.
+
+    None is returned if they do not differ. Elements whose `expected` gradient is not finite are not compared.
 
     Args:
         problem: the function and its derivative.
         found: a gradient.
         expected: the gradient that it should be.
-        usual: a gradient whose size tells how far these are rounded, where their terms cancel.
+        usual: a gradient of the same function. Where terms of `expected` cancel, its size tells how large they were,
+            and so how far the gradients are rounded.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():
@@ -245,7 +263,7 @@ def _first_difference(
 
 
 def _derivative_by(problem: Problem, i: int) -> str:
-    """Return the name of the derivative with respect to an element, for messages."""
+    """Return the name of the derivative with respect to the element with this index, for messages."""
     return f"d/d{problem.arguments.element_name(i)}"
 
 

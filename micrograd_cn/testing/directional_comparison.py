@@ -22,16 +22,16 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and along which function it was found
+Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
 
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
-DOUBLE_PRECISION_BITS = 40  # with so many bits, rounding cannot look like a mistake of the size of the tolerance
-VISIBLE_MISMATCH = 20.0  # times the rounding: the effect of a mistake that the largest step shows
+DOUBLE_PRECISION_BITS = 40  # from so many fraction bits on, rounding is far below the tolerance
+VISIBLE_MISMATCH = 20.0  # times the rounding: how much a mistake must change the largest step to show there
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
-MAX_ANALYTIC_NOISE = 2.0**13  # in last bits: how noisy a right analytic derivative may be
-MAX_SCATTER = 0.1  # how far quotients may differ, relative to derivative and mismatch, if noise explains neither
+MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a right analytic derivative may be
+MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative so far off is wrong, whatever larger steps say
-CHANGE_FACTOR = 2.0  # times the change of the outputs: a derivative of that size must be known to 1 %
+CHANGE_FACTOR = 2.0  # times the change of the outputs over the step: `own_slope` in `ArrayTolerance`
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below it may be hidden by rounding
 
 
@@ -44,20 +44,24 @@ def compare_along(
     x: Vector | None = None,
     gradient_norm: float = 0.0,
 ) -> Compared:
-    """Compare the derivative of u · f along `v` with a numerical one.
+    """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
-    If it does not agree, two other sizes of steps are tried. Steps of about 1 show a small number whose effect rounding
-    hides, and features near 0 of a large one. Steps of each number's own size suit numbers that are small beside
-    others, and points near the edge of a domain.
+    If it does not agree, the elements are moved by steps of two other sizes. Steps of 1 are larger for a tiny element,
+    whose effect rounding may hide, and smaller for a huge one. Steps of each element's own size suit elements that are
+    small beside others, and points near the edge of the domain.
 
     Args:
         problem: the function f, its derivative and the point.
         title: the name of the derivative.
         u: the cotangent, the weights of the outputs.
-        v: the direction.
-        typical_slope: the size of derivatives of the same kind.
-        x: another point than that of the problem.
-        gradient_norm: the norm of the whole gradient. Rounding may hide a derivative that is negligible beside it.
+        v: the direction: how far each element moves.
+        typical_slope: about how large such derivatives are.
+        x: the point; by default that of the problem.
+        gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
+            rounding hides it.
+
+    Returns:
+        The comparison, and the function of one number that was compared.
     """
     (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
     if first.agrees and not first.noisy:
@@ -90,7 +94,7 @@ def compare_along(
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
-    """Return whether the mismatch is far larger than the estimated error: larger steps would only hide it."""
+    """Return whether the mismatch is far larger than the estimated error; larger steps would then only hide it."""
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     return (
         comparison.numeric.slope != 0.0
@@ -100,14 +104,20 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 
 
 def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
-    """Return whether a comparison would have shown an error of 1 %; outside half precision, each verdict says so."""
+    """Return whether a comparison was exact enough to show an error of 1 % of the derivative.
+
+    Outside half precision (float16 and bfloat16), every comparison that calls a derivative right or wrong is.
+    """
     return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None
 
 
 def _excuse(
     problem: Problem, comparison: Comparison, phi: DirectionalFunction, title: str, u: Vector, typical_slope: float
 ) -> str:
-    """Return why a mismatch may not be a mistake: rounding, or a kink where numbers are equal; else ""."""
+    """Return why a mismatch may not be a mistake: rounding, or a kink where elements are equal; "" for a mistake.
+
+    `title`, `u` and `typical_slope` serve to repeat the comparison at other points.
+    """
     if problem.half_precision:
         return half_precision.rounding_excuse(
             problem, comparison, phi, lambda x: _compare_within_limit(problem, title, u, phi.v, typical_slope, x)[0]
@@ -116,17 +126,18 @@ def _excuse(
     if comparison.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(phi, mismatch)):
         return noise_note(rounding)
     tread = problem.steps.finest
-    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # a part may compute in float32
+    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # as if a part of f computed in float32
     if still and _is_staircase(phi, comparison.analytic, mismatch):
         return "too noisy to tell: the mismatch vanishes over larger steps"  # as for 1 + erf(x) at -8
     return "kink: not differentiable, as sorting is where numbers are equal" if has_tied_kink(phi) else ""
 
 
 def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
-    """Return how far the outputs are rounded when all elements are moved, if that hides the mismatch; else 0.0.
+    """Return the rounding of the outputs that shows when all elements move, if it hides the mismatch; else 0.0.
 
-    When one element is moved, the outputs may stay the same by chance, like the rounded value of log(exp(x)) - x. Steps
-    to both sides are added, so slopes cancel; what kinks leave grows with the steps and is subtracted.
+    When only one element moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    The changes in steps to both sides are added, so slopes cancel. At kinks, a sum remains that is proportional to the
+    step; it is subtracted.
     """
     problem, small = phi.problem, 2.0 ** -phi.problem.noise_exponents[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
@@ -138,7 +149,11 @@ def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
 
 
 def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
-    """Return whether the derivative is close to its means over steps that pass many treads of a staircase."""
+    """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
+
+    Near the point, f does not change: the steps of a derivative stay on one tread of the staircase. Wide intervals
+    have many treads.
+    """
     means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
         mean is not None
@@ -151,7 +166,10 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 def _compare_within_limit(
     problem: Problem, title: str, u: Vector, v: Vector, typical_slope: float, x: Vector | None
 ) -> Compared:
-    """Compare the derivative along `v`; if the limit of calls is reached first, say so."""
+    """Compare the derivative along `v`; if the budget of calls is used up first, return a comparison that says so.
+
+    The arguments are those of `compare_along`; if `x` is None, the point is that of the problem.
+    """
     phi = DirectionalFunction(problem, u, v, problem.x if x is None else x, per_element=True)
     try:
         return _compare_in_stages(problem, title, phi, typical_slope / math.fabs(phi.divisor)), phi
@@ -160,11 +178,12 @@ def _compare_within_limit(
 
 
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
-    """Compare the derivative along a line in stages, from the cheapest to the most costly, until one of them can tell.
+    """Compare the derivative of φ at 0 in stages, from the cheapest to the most costly, until a stage can tell.
 
-    A stage may end the comparison: steps that leave the domain, outputs that do not change, noise that hides all, the
-    mean over an interval (first in half precision, last otherwise), a few quotients, and at last extrapolated
-    derivatives at the point, with the rounding as computed, then as measured.
+    First, the comparison ends if steps leave the domain, if no output changes, or if noise hides everything. Then come,
+    in half precision, means over intervals around the point, and in wider types a few difference quotients. Then come
+    extrapolated derivatives at the point, first with the rounding that the last bits of the outputs suggest, then with
+    the rounding that is measured. Last come, in wider types, means over intervals.
     """
     half = problem.half_precision
     if half:
@@ -244,18 +263,21 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
 
 
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
-    """Return whether some number is moved by more than 4 times its own size: smaller steps are worth a try."""
+    """Return whether some element moves by more than 4 times its own size; smaller steps are then worth a try."""
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
 def _central_quotient(phi: DirectionalFunction, h: float) -> float:
-    """Return the central difference quotient of φ at 0."""
+    """Return the central difference quotient of φ at 0 with step `h`."""
     return central_quotient(phi, 0.0, h)
 
 
 def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
-    """Return whether even the largest step changes the outputs too little to see an error of 1 %, and shows none."""
+    """Return whether even the largest step is too small to see an error of 1 % in spite of rounding, and shows none.
+
+    `first` is the largest step, and `change` the change of φ in it.
+    """
     if not max(change, first * math.fabs(phi.analytic)) < MIN_SIGNAL_TO_NOISE * phi.rounding:
         return False
     return (
@@ -265,7 +287,10 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison for outputs that neither change nor should: right, unless they change far away."""
+    """Return the comparison for a derivative of 0 where no step changes an output: it is right.
+
+    If an output changes in far larger steps, rounding may hide the change, so nothing can be told.
+    """
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
     return Comparison(
@@ -276,7 +301,7 @@ def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
 def _compare_quickly(
     phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
 ) -> Comparison | None:
-    """Compare by few difference quotients: the derivative is right, or clearly wrong; None if they cannot tell."""
+    """Compare with a few difference quotients; return None unless the derivative is right, or clearly wrong."""
     steps = phi.problem.steps
     e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
     if tolerance.accepts(phi.analytic, e):
@@ -302,8 +327,15 @@ def _compare_quickly(
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
     """Return whether the mismatch far exceeds the scatter of quotients with small steps to both sides.
 
-    Noise that could hide the right derivative would scatter them far more. At a kink, or next to a feature as small as
-    the steps, they differ too. If the outputs do not change in these steps, they must not change far away, either.
+    Noise that could hide the right derivative would scatter the quotients far more. They also differ at a kink, or next
+    to a feature as small as the steps. If the outputs do not change in these steps, they must not change in far larger
+    ones, either.
+
+    Args:
+        phi: the function.
+        slope: its numerical derivative at 0.
+        mismatch: the distance of the analytic derivative from `slope`.
+        steps: the small steps.
     """
     scatter = MAX_SCATTER * min(mismatch, math.fabs(slope))
     if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
@@ -318,7 +350,7 @@ def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) ->
 
 
 def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
-    """Return how far a right analytic derivative may be rounded, as far as the noise of the function explains it."""
+    """Return the largest rounding error of a right analytic derivative that the rounding of the outputs can explain."""
     problem = phi.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
     digits = max(problem.eps, rounding / (largest or math.inf))

@@ -1,4 +1,4 @@
-"""A function of several numbers along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of its rounding."""
+"""A function of vectors along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of the rounding of φ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
 
-FAR_STEP = 8.0  # in this step an output changes, if it depends at all on the elements that are moved
+FAR_STEP = 8.0  # in a step this large, every output changes that depends on the moved elements at all
 
 
 class DirectionalFunction:
@@ -24,7 +24,7 @@ class DirectionalFunction:
     Args:
         problem: the function f.
         u: the cotangent, the weights of the outputs.
-        v: the direction.
+        v: the direction: how far each element of x moves.
         x: the point.
         per_element: whether to divide by the entry of v, if v has only one that is not 0. The derivative of φ at 0 is
             then the partial derivative.
@@ -32,7 +32,7 @@ class DirectionalFunction:
     Attributes:
         divisor: the number by which everything is divided; 1.0 unless `per_element` says otherwise.
         analytic: the derivative that is checked, u · Df(x) v.
-        changed_outputs: which outputs have changed so far.
+        changed_outputs: a mask of the outputs that have changed in any step so far.
     """
 
     def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, per_element: bool = False) -> None:
@@ -59,7 +59,7 @@ class DirectionalFunction:
 
     @property
     def rounding(self) -> float:
-        """How far the last bits of the outputs may carry φ: of those that have changed, or of all if none has."""
+        """How far rounding of the outputs may carry φ: of the outputs that have changed, or of all if none has."""
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs
             if self._all_changed or not self.changed_outputs.any():
@@ -75,7 +75,7 @@ class DirectionalFunction:
 
     @property
     def _argument_rounding(self) -> float:
-        """How far the last bits of the arguments may carry φ, where many of them are moved in their own types."""
+        """How far rounding of the arguments may carry φ; 0.0 unless many elements are moved in their own types."""
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
             return 0.0
@@ -83,7 +83,7 @@ class DirectionalFunction:
 
     @property
     def analytic_rounding(self) -> float:
-        """How far the last bits of the gradient may carry `analytic`; 0.0 if that is not finite."""
+        """How far rounding in the last bit of the gradient may carry `analytic`; 0.0 if `analytic` is not finite."""
         steps = self.v[self.moved_elements] if self._few else self.v
         tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.analytic), tiny)
@@ -91,9 +91,9 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far φ may be off because outputs are computed beside the largest one of their array.
+        """How far φ may be off if the rounding error of each output is that of the largest output in its array.
 
-        An output much smaller than that, such as gelu far below 0, may have few correct digits.
+        An output that is much smaller than the largest, such as gelu far below 0, may have few correct digits.
         """
         weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
         beside = [
@@ -103,9 +103,9 @@ class DirectionalFunction:
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
-        """Return how far φ may be off because f computes with larger numbers on the way, as log(1 + exp(-x)) may.
+        """Return how far φ may be off because f has larger intermediate results, as log(1 + exp(-x)) may have.
 
-        The outputs at 0 and at the mirror image of the point show the size of such numbers.
+        Their size is estimated from the outputs at 0 and at the mirror image of the point.
         """
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
@@ -113,7 +113,7 @@ class DirectionalFunction:
         return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
 
     def changes_far_away(self) -> bool:
-        """Return whether some output changes in large steps, if not in small ones."""
+        """Take large steps, and return whether some output has changed in these or in earlier steps."""
         for t in (FAR_STEP, -FAR_STEP, FAR_STEP * FAR_STEP):
             self.change(self.problem.value(self.problem.arguments.rounded(self.x + t * self.v)))
         return bool((self.changed_outputs & (self.u != 0.0)).any())
@@ -121,8 +121,9 @@ class DirectionalFunction:
     def __call__(self, t: float) -> float:
         """Return φ(t).
 
-        The arguments' types may not hold x + t v. The derivative that is checked corrects for the offset. Where many
-        elements are moved in their own types, there is no correction; `rounding` includes the offset instead.
+        The point x + t v is rounded to the arguments' types. What this offset changes is computed with the derivative
+        that is checked, and subtracted. If many elements are moved in their own types, nothing is subtracted;
+        `rounding` includes the effect of the offset instead.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
@@ -132,7 +133,7 @@ class DirectionalFunction:
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return the change of the outputs, and the part of it that is due to rounding x + t v to the types of x."""
+        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types."""
         problem = self.problem
         exact = np.multiply(self.v, t, out=problem.scratch)
         exact += self.x
@@ -144,10 +145,10 @@ class DirectionalFunction:
         return change, -self.analytic_along(exact, self.x)
 
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
-        """Return the change of the outputs, and the part of it that is due to rounding x + t v to the arguments' types.
+        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types.
 
-        The elements are moved in their own types by numpy, which is quicker for many. The second number is 0 then,
-        unless few of them are moved.
+        The elements are moved in their own types by numpy, which is quicker for many. The second number is computed
+        only if few elements are moved, and is 0 otherwise.
         """
         problem = self.problem
         tree, flats = problem.arguments.empty_tree()
@@ -167,7 +168,7 @@ class DirectionalFunction:
 
     @property
     def _gradient_in_own_types(self) -> Vector | None:
-        """The gradient, if there are so many elements that numpy moves them in their own types; else None."""
+        """The gradient of u · f, if elements are moved in their own types (`Problem.steps_in_own_types`); else None."""
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
 
@@ -178,13 +179,13 @@ class DirectionalFunction:
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each leaf its numbers at the point and their steps, both in the leaf's type."""
+        """For each array of the arguments, its elements at the point and their entries of v, in the array's type."""
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
 
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
-        """Return the change of the outputs from their flat arrays, in chunks."""
+        """Return the change of u · f for a result and its flat arrays, in chunks; note which outputs have changed."""
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.output_leaves, strict=True):
@@ -201,7 +202,7 @@ class DirectionalFunction:
         return total / self.divisor
 
     def change(self, y: Vector) -> float:
-        """Return u · (y - f(x)), and note which outputs have changed."""
+        """Return u · (y - f(x)) / divisor, and note which outputs have changed."""
         changes = y - self._y
         if not self._all_changed:
             moved = (changes != 0.0) & np.isfinite(changes)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expression:
-    """A graph to be computed: call it with numbers for a float, with `Value`s for the root of a recorded graph.
+    """A function that is a sequence of operations. Numbers give a float, `Value`s the root of a recorded graph.
 
     Attributes:
         point: numbers, one for each input, at which every step is smooth.
-        steps: for each step an operation and its operands. An int is the index of an input or, counting on, of an
-            earlier step; a float is a constant. The last step is the result.
+        steps: an operation and its operands for each step. An operand is a constant, if it is a float, or an index:
+            inputs come first, and the results of earlier steps follow. The last step gives the result.
 
     >>> from micrograd_cn import mul, tanh
     >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
@@ -54,7 +54,7 @@ class Expression:
         return self.nodes(*inputs)[-1]
 
     def nodes(self, *inputs: Number) -> list[Any]:
-        """Return the inputs and the result of every step.
+        """Return a list of the inputs and of the results of all steps.
 
         >>> from micrograd_cn import mul
         >>> Expression((3.0,), ((mul, (0, 0)),)).nodes(3.0)
@@ -99,14 +99,17 @@ class Expression:
 
 
 def is_public(op: Op) -> bool:
-    """Return whether the package has this operation under its name."""
+    """Return whether `micrograd_cn` exports this operation under the operation's own name."""
     import micrograd_cn  # which imports this module
 
     return getattr(micrograd_cn, op.name, None) is op
 
 
 def call_name(op: Op) -> str:
-    """Return the name of the operation in printed code; a user-defined one may not have that of another function."""
+    """Return the name of the operation in printed code.
+
+    A user-defined operation that is named like something in `micrograd_cn` gets the prefix "own_".
+    """
     import micrograd_cn
 
     return op.name if is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
@@ -119,12 +122,13 @@ def _unused_name(name: str, taken: set[str]) -> str:
     return name
 
 
+# An operation and, for each operand, a drawn integer that chooses it and a number that it may become.
 StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
-# An operand is chosen by a number below this: a constant, the latest result, an earlier one, or a new input.
+# An integer below this chooses an operand: a constant, the latest result, an earlier result, or a new input.
 OPERAND_CHOICES = 12
-STEP_ARITIES = (1, 2, 3, 4, 5, 8)  # how many operands an n-ary operation is given
-OWN_OP_WEIGHT = 4  # a user-defined operation is drawn so many times as often as one of the table
+STEP_ARITIES = (1, 2, 3, 4, 5, 8)  # counts of operands that an n-ary operation is given
+OWN_OP_WEIGHT = 4  # how many times as often a user-defined operation is drawn as one of the package's
 
 
 def expressions(
@@ -138,19 +142,19 @@ def expressions(
 
     Each expression has a point at which all of its steps are smooth. Operands are earlier results, new inputs, and
     constants. Inputs and constants are of every magnitude in the operand's domain; more of them are near its ends, and
-    where the row's partial changes fast or is not the slope of its values. A step is left out if a small nudge of an
+    where a partial of the operation changes fast or does not match the values. A step is left out if a small nudge of an
     input takes it to a kink or out of a domain, or if its result is so large or so cancelled that rounding hides the
     effect of an input. So no draw is rejected, a right derivative is not called wrong, and a failing expression shrinks
     to few steps with simple numbers.
 
-    What it cannot see: a mistake in an interval far narrower than 1/40 is only drawn by chance.
+    A mistake in an interval far narrower than 1/40 may be missed, since points in it are drawn only by chance.
 
     Args:
         ops: the operations to use, also user-defined ones; the whole table by default.
         max_inputs: the largest number of inputs.
         max_steps: the largest number of operations.
-        min_value: the least input and constant, except for indices; -inf for no bound but the operands' domains.
-        max_value: the greatest input and constant; inf for no bound.
+        min_value: the least input and constant, except for the index of a gather; -inf if only domains are bounds.
+        max_value: the greatest input and constant; inf if only the operands' domains are bounds.
 
     Raises:
         ValueError: `ops` is empty, a maximum is less than 1, a bound is nan, or no number between the bounds is in the
@@ -192,7 +196,7 @@ def expressions(
 
 
 def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
-    """Return a strategy for a step whose operands are chosen later: for each a choice, and a number it may become."""
+    """Return a strategy for recipes of a step with this operation, whose numbers lie in `interval`."""
     st = import_strategies()
     operands = []
     for domain, focus in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
@@ -208,7 +212,7 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return the recipe with small numbers, for an operation that the drawn numbers did not suit."""
+    """Return the recipe with small numbers, for when no step could be built with those that were drawn."""
     gentle = []
     for i, (choice, x) in enumerate(choices):
         a, b = interior(op.smoothness.domain[i % len(op.smoothness.domain)], FULL_PRECISION_REACH)
@@ -218,7 +222,7 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
 
 
 def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return the inputs and steps that the recipes make, without the steps whose operands do not suit them."""
+    """Return the inputs and steps that the recipes describe; a step is left out if its operands do not suit it."""
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
     for op, choices in recipes:

@@ -33,7 +33,7 @@ from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-# numbers in arrays: a check of a function of Values takes ten seconds then, and with 300 numbers minutes
+# the most numbers in arrays for a function of Values: 100 take ten seconds, 300 would take minutes
 MAX_NUMBERS = 100
 
 GIVE_DERIVATIVE = (
@@ -67,19 +67,22 @@ def gradcheck(
     sides; nan at a kink is a convention and is not compared. At the edge of the domain it agrees if it is the
     derivative of the one side. The rounding of `f` in its own type, also in float16 and bfloat16, is measured.
 
-    All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. Of more,
-    four random directions are compared, with random weights of the outputs; for several arrays two directions of all
-    and one of each, so that no array hides behind another. Eight elements are compared too, the steepest among them. If
-    a direction disagrees, the steepest element is compared if it explains enough, or else the worst one, which is found
-    by bisection. As long as nothing looks wrong, this takes at most 300 calls of `f`, for any number of elements. Each
-    comparison has a share of the calls, and what cannot be told with them is not compared. In half precision there may
-    be some thousands of calls, since a mistake must then show as well at points next to `args`, where rounding differs.
-    In float32 a mismatch is a mistake only if the Taylor remainder is of first order; rounding and nearby kinks leave
-    another one.
+    All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. If there are
+    more, the outputs are added up with random weights, and the sum is differentiated along four random directions. For
+    several arrays, there are two directions that move all arrays and one for each array that moves it alone, so no
+    array hides behind another. The derivatives with respect to eight elements are compared too, the steepest among
+    them. If a direction disagrees, an element with a large mismatch is found by bisection, and is compared as well.
 
-    Some rules are checked, too. A derivative changes no argument. A backward pass is linear in the upstream gradient,
-    also in a large one, does not change it, and gives the same result again after other calls. It takes an upstream
-    gradient that is not contiguous, that is expanded, or that is None for some outputs in PyTorch.
+    As long as nothing looks wrong, this takes a budget of at most 300 calls of `f`, for any count of elements. Each
+    comparison has a share of the calls, and a derivative that cannot be told with its share is not compared. In half
+    precision (float16 and bfloat16) there may be some thousands of calls, since a mistake must then show at points next
+    to `args` as well, where rounding differs. In float32, a mismatch is a mistake only if the Taylor remainder is of
+    first order; if rounding or a nearby kink causes the mismatch, the order is another.
+
+    The rules for a derivative are checked, too. It must change no argument. A backward pass gets the upstream gradient,
+    the derivative of some final result with respect to each output of `f`. The backward pass must be linear in it, also
+    if it is large, must not change it, and must give the same gradient again after other calls. It must accept an
+    upstream gradient that is not contiguous, that is expanded or, in PyTorch, that is None for some outputs.
 
     What it cannot see:
 
@@ -87,9 +90,9 @@ def gradcheck(
     - a mistake that is smaller than the tolerance, or than the noise where that is larger;
     - in large arrays, a mistake that all random directions miss: less than about rtol of the whole gradient;
     - at a kink, which value between the two sides the gradient has;
-    - in half precision, whether a mismatch is a mistake or rounding that always goes one way, even over steps of 16
-      times the numbers' size, or rounding of what does not depend on `args`; nor a mistake that is much smaller over
-      such steps;
+    - in half precision, whether a mismatch is a mistake or comes from rounding that always goes one way, even over
+      steps of 16 times the numbers' size, or from rounding of values that do not depend on `args`;
+    - in half precision, a mistake that is much smaller over such steps;
     - whether a mismatch comes from a feature narrower than the finest steps, such as the clamp of
       x / max(|x|, 1e-12) at 0, or from a staircase that rounding has made, with treads wider than those steps, as in
       1 + erf(x) at -5, whose derivative has hardly a digit left.
@@ -106,14 +109,15 @@ def gradcheck(
             tuple. It may return the value too: `(value, gradient)`. None for a floating-point argument stands for 0.
         jacobian: `(*args)` -> the output's structure, in which each number or array is replaced by the arguments'
             structure. For an output of shape s and an argument of shape t, the array has shape s + t.
-        vjp: `(*args, upstream)` -> the gradient of the outputs times `upstream`, in the form of `gradient`.
+        vjp: `(*args, upstream)` -> the gradient of the sum of all outputs times their entries in `upstream`, in the
+            structure that `gradient` returns. `upstream` has the structure of the output.
         jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which is a tuple for several
             arguments.
         order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
         rtol: relative tolerance; by default 1e-6, in types with fewer digits up to 5e-3.
         atol: absolute tolerance; by default 1e-9 for functions of `Value`s, but less where the numerical derivative is
             smaller and known to four digits.
-        seed: of the random directions.
+        seed: the seed of the random directions and weights.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
@@ -179,7 +183,7 @@ def gradcheck(
 
 
 def _compare_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
-    """Compare every derivative, up to `order`, of a function of `Value`s."""
+    """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones."""
     heading = subject.heading
     varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
     leaves, rebuild = flatten([subject.args[i] for i in varying], "args")
@@ -193,7 +197,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
-        """Return the partial derivative of an output in `slots` at `xs` as a `Value`, and the leaves it depends on."""
+        """Return an output at `xs`, differentiated by each input in `slots` in turn, as a `Value`; and the inputs."""
         inputs = [Value(x) for x in xs]
         y = _outputs(f(*rebuild(inputs)))[output][1]
         for slot in slots:
@@ -218,7 +222,10 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return a partial derivative of an output where the i-th number is `t`, and then its gradient, if needed."""
+        """Return output `k`, differentiated by the inputs in `slots`, at the point whose i-th number is `t`.
+
+        If `order` is more than 1, the gradient of this derivative follows in the list.
+        """
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
         return [y.data, *(gradients(y, inputs) if order > 1 else ())]
 
@@ -246,7 +253,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
 
 def _outputs(result: Any) -> list[tuple[str, Value]]:
-    """Return the outputs of the function, each with its path.
+    """Return the outputs of the function, each with its path in the structure `result`.
 
     Raises:
         TypeError: an output is not a `Value`, or there is none.

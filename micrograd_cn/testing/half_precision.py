@@ -1,4 +1,4 @@
-"""Tell a mistake from rounding in half precision (float16 and bfloat16), where they look alike."""
+"""Tell a mistake from rounding in the half precision types, float16 and bfloat16, where they look alike."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .vectors import Vector
 __tracebackhide__ = True
 
 WIDER_INTERVALS = 8.0, 16.0  # steps over which rounding that always goes one way matters less
-NEIGHBOURS = 8  # points near the one that is checked, at which a mistake must show as well
-NEIGHBOUR_DISTANCE = 2.0**-4  # their distance from it, relative to each number
+NEIGHBOURS = 8  # at so many points nearby, a mistake must show as well
+NEIGHBOUR_DISTANCE = 2.0**-4  # of these points, relative to each element
 
 CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another point
 
 
 def can_tell_one_percent(comparison: Comparison) -> bool:
-    """Return whether a comparison would have shown an error of 1 % of this derivative."""
+    """Return whether the comparison was exact enough to show an error of 1 % of this derivative."""
     if comparison.agrees:
         return ArrayTolerance(0.0, 0.0, 0.0, 0.0).is_exact_enough(
             comparison.numeric, comparison.analytic - comparison.numeric.slope
@@ -34,7 +34,10 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 
 
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
-    """Return why a mismatch may be rounding: none is nearby, or it vanishes over larger steps; "" for a mistake."""
+    """Return why a mismatch may be rounding; "" if it is a mistake.
+
+    It may be rounding if points nearby show no such mismatch, or if it vanishes over larger steps.
+    """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
     if any(mismatch_vanishes_over(phi, comparison, steps) for steps in WIDER_INTERVALS):
@@ -43,7 +46,7 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 
 
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
-    """Return whether the derivative has about the same mismatch at points next to `x`."""
+    """Return whether the derivative has about the same mismatch at all of some random points next to `x`."""
     random = np.random.default_rng(0)
     mismatch: list[float] = []
     agree = 0
@@ -59,9 +62,10 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 
 
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
-    """Return whether, over steps of this size, the mismatch is less than half as large, relative to one of the slopes.
+    """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
-    Then it comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    Both are taken relative to one of the two derivatives. Such a mismatch comes from rounding that always goes one way,
+    like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

@@ -19,7 +19,7 @@ __tracebackhide__ = True
 
 INTERVAL_POINTS = 17  # points at which the outputs are computed, over one interval
 NEXT_SMALLER = {1.0: 0.5, 0.5: 0.25}  # the interval to try next if the curvature hides the derivative
-NEXT_LARGER = {1.0: 2.0}  # the interval to try next if noise does
+NEXT_LARGER = {1.0: 2.0}  # the interval to try next if noise hides it
 
 
 class IntervalMean(NamedTuple):
@@ -41,7 +41,9 @@ class IntervalMean(NamedTuple):
 
 
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
-    """Return the mean of the derivative that is checked over [-h, h], and its mismatch; None if nothing can be told.
+    """Return the mean over [-h, h] of the derivative that is checked, and its mismatch with the numerical one.
+
+    None is returned if no output changes, or if a value or derivative is not finite.
 
     The change of the outputs, less the integral of the derivative that is checked, is a constant plus noise if that
     derivative is right. The slope of a straight line fitted to it is the mismatch, and the scatter around the line is
@@ -88,10 +90,11 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
 
 
 def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
-    """Return the changes of the outputs at `ts`, the integrals of the derivative up to there, and the last one's error.
+    """Return the change of u · f at each t, the integral of its derivative from the first t to there, and an error.
 
-    The trapezoidal rule integrates between the points as the arguments' types can hold them. Second differences of the
-    derivative tell the error: they show curvature (by leaving out every second point), noise, and jumps.
+    The error is that of the last integral. The trapezoidal rule integrates between the points after they are rounded to
+    the arguments' types. The error is estimated from second differences of the derivative: they show curvature (by
+    leaving out every second point), noise, and jumps.
     """
     points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
     changes = np.array([phi.change(phi.problem.value(x)) for x in points])

@@ -1,4 +1,9 @@
-"""Compare the lowerings of an operation with its row: the formula, JavaScript, machine code and numpy."""
+"""Compare the lowerings of an operation with its row.
+
+The row of an operation is its `Op`: a function of floats and its partials. A lowering is another form of the operation
+that the package computes with: a formula, JavaScript, machine code, or code for numpy arrays. Slot 0 of a result is the
+value, slot i + 1 is partial i.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ from .numerical import rounding_error
 from .op_failures import Point, op_failure
 from .op_recording import same_number
 
-Results = list[tuple[float, ...]]  # for each point the value and, if the lowering has them, the partials
+Results = list[tuple[float, ...]]  # for each point the value, and the partials if the lowering has them
 CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP, XS))"
 
 
@@ -29,9 +34,9 @@ class Lowering(NamedTuple):
     """One lowering of an operation.
 
     Attributes:
-        name: of the lowering.
-        field: the field of the row that it is made from, for messages.
-        evaluate: computes it at many points.
+        name: the name of the lowering in messages.
+        field: the field of the row that the lowering is made from, for messages.
+        evaluate: computes the operation at many points by this lowering.
     """
 
     name: str
@@ -44,7 +49,12 @@ class NotAvailable(Exception):
 
 
 class LoweringFailed(Exception):
-    """Raised for a lowering that raised an error at a point, or did not return numbers."""
+    """Raised for a lowering that raised an error at a point, or did not return numbers.
+
+    Args:
+        xs: the point; () if it is not known.
+        what: what happened.
+    """
 
     def __init__(self, xs: Point, what: str) -> None:
         super().__init__(what)
@@ -52,11 +62,11 @@ class LoweringFailed(Exception):
 
 
 def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
-    """Compare every lowering with the row at the points; return those that could not be compared, and why.
+    """Compare every lowering with the row at the points; return the lowerings that could not be compared, with reasons.
 
     Raises:
-        AssertionError: a lowering gives other numbers, or raises. It names the field of the row that the lowering is
-            made from.
+        AssertionError: a lowering gives other numbers, or raises an error. The message names the field of the row that
+            the lowering is made from.
 
     >>> from micrograd_cn import Op, cos, sin
     >>> from micrograd_cn.ops.traits import Lowerings
@@ -113,7 +123,7 @@ def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
 
 
 def lowerings_of(op: Op) -> list[Lowering]:
-    """Return the lowerings that the operation may have."""
+    """Return the lowerings that the operation may have; `Lowering.evaluate` tells whether they are available."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
     found = []
@@ -137,7 +147,7 @@ def lowerings_of(op: Op) -> list[Lowering]:
 
 
 def _field(name: str, text: str, fallback: str) -> str:
-    """Return the field of the row that a lowering is made from, or what it falls back on, for messages."""
+    """Return, for messages, the field `name` of the row with its `text`; if that is empty, the `fallback`."""
     if not text:
         return f" (of its {fallback})"
     return f" ({name}={text!r})" if len(text) < 50 else f" ({name}=...)"
@@ -170,7 +180,7 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
     """Return the number that a function gives at a point.
 
     Raises:
-        LoweringFailed: it raises, or gives no number.
+        LoweringFailed: the function raises an error, or gives no number.
     """
     try:
         return number(function(*xs))
@@ -179,7 +189,7 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 
 
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the functions that the page has, all points in one run."""
+    """Evaluate the JavaScript functions of the page that steps through the gradient flow, at all points in one run."""
     run = javascript_engine()
     if run is None:
         raise NotAvailable("neither the program node nor the package quickjs is installed")
@@ -209,12 +219,16 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _literal(x: float) -> str:
-    """Return a number as JavaScript."""
+    """Return a number as a JavaScript literal."""
     return repr(x).replace("inf", "Infinity").replace("nan", "NaN")
 
 
 def _parsed(xs: Point, line: str) -> tuple[float, ...]:
-    """Return the numbers in a line of JavaScript's output."""
+    """Return the numbers in a line of the JavaScript output, which are the value and the partials at `xs`.
+
+    Raises:
+        LoweringFailed: the line has an error, or something else than numbers.
+    """
     if line.startswith("raised "):
         raise LoweringFailed(xs, line)
     try:
@@ -224,7 +238,7 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
-    """Return the compiled operation for each number of operands, all of which are parameters."""
+    """Return the compiled operation for each count of operands among the points; all operands are parameters."""
     try:
         from ..compiler import compile  # noqa: A004 -- the field's name
     except ImportError as error:
@@ -265,7 +279,10 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
-    """Return the size of what is rounded on the way, and the rounding that the row states, in units of 1e-15."""
+    """Return the size to which rounding is relative, and the rounding that the row states, in units of 1e-15.
+
+    For the value, the size is the sum of |operand * partial|; for a partial, it is 0.
+    """
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
     return math.fsum(filter(math.isfinite, moved)), stated
@@ -277,7 +294,7 @@ def _complexity(xs: Point) -> tuple[int, bool, int]:
 
 
 def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
-    """Return how far rounding may carry the value, or a partial, when it is computed as the row computes it."""
+    """Return how far rounding in the steps of the row may carry the value or a partial; 0.0 if that is not known."""
     inputs = [Value(x) for x in xs]
     try:
         y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]

@@ -19,17 +19,17 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 
 LEVELS = 14  # how often one extrapolation halves its step, at most
 LOST_DIGITS_ERROR = 1e-10  # the relative error of a value above which it has lost digits
-STILL_STEP = 2.0**-13  # relative to the operand: the step that shows whether a value stands still
-WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart, hardly any step is small
+STILL_STEP = 2.0**-13  # relative to the operand: a step in which a value should change
+WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
 
 class OutOfCalls(Exception):
-    """Raised by a function when no calls are left to compute this derivative."""
+    """Raised instead of a call of the function when the budget of calls is used up (`Problem.with_call_limit`)."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A numerical derivative.
+    """A numerical derivative, with an estimate of its error.
 
     Attributes:
         slope: the derivative; nan if none was found.
@@ -46,11 +46,12 @@ class Steps(NamedTuple):
     """The step sizes of a numerical derivative, and the error at which it is exact enough.
 
     Attributes:
-        first_steps: the step with which each extrapolation begins, from the largest to the smallest.
-        finest: no step is smaller.
-        relative_error: exact enough is an error of at most this, relative to the slope,
-        absolute_error: or of at most this.
-        stops_early: whether a single extrapolation also stops there.
+        first_steps: the steps with which extrapolations begin, one for each, from the largest to the smallest.
+        finest: no step is smaller than this.
+        relative_error: an estimate is exact enough if its error is at most this part of its slope.
+        absolute_error: an estimate is also exact enough if its error is at most this.
+        stops_early: whether an extrapolation ends as soon as its estimate is exact enough. Otherwise it goes on until
+            the estimated error grows.
     """
 
     first_steps: Sequence[float]
@@ -75,18 +76,18 @@ def derivative(
     """Return the derivative of `g` at `x`, computed from values of `g` alone.
 
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 (Richardson). The differences within the
-    tableau estimate the error, and the extrapolation stops when they grow again (Ridders 1982, Advances in Engineering
-    Software 4, 75). There are several first steps, since only a step smaller than the distance to the next kink, pole
-    or edge of the domain can give the right result.
+    table of extrapolated values estimate the error, and the extrapolation stops when these differences grow again
+    (Ridders 1982, Advances in Engineering Software 4, 75). There are several first steps, since only a step that is
+    smaller than the distance to the next kink, pole or edge of the domain can give the right result.
 
     Args:
         g: the function.
         x: the point.
         side: 0 for a central derivative, 1 for the one from the right, -1 for the one from the left.
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
-        steps: by default those for a function that computes in doubles.
-        accept: tells whether an estimate is exact enough for the caller. The first one that it accepts is returned, if
-            an extrapolation with the next smaller first step agrees.
+        steps: the sizes of the steps; the default suits a function that computes in doubles.
+        accept: tells whether an estimate is exact enough for the caller. The first estimate that it accepts is
+            returned, if an extrapolation with the next smaller first step agrees.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -127,8 +128,9 @@ def taylor_order(
 ) -> float:
     """Return the order in h of the Taylor remainder |g(x + h) - g(x) - slope * h|.
 
-    It is 2 or more if `slope` is the derivative of `g` at `x`, and 1 if it is not. The result is a median over halving
-    steps. Remainders that rounding hides are left out; if that leaves none, the result is nan.
+    It is 2 or more if `slope` is the derivative of `g` at `x`, and 1 if it is not. The step h is halved again and
+    again; the result is the median of the orders at the last three steps. Remainders that rounding hides are left out.
+    If that leaves none, the result is nan.
 
     Args:
         g: the function.
@@ -149,7 +151,10 @@ def taylor_order(
 
 
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
-    """Return whether the slope predicts `g` at the neighbouring floats of `x`: between them, `g` might oscillate."""
+    """Return whether the estimated slope predicts the values of `g` at the two nearest floats on each side of `x`.
+
+    If it does not, `g` oscillates between floats that are far apart, and the estimate is worthless.
+    """
     here = g(x)
     for k in (-2, -1, 1, 2):
         there, change = g(x + k * math.ulp(x)), e.slope * (k * math.ulp(x))
@@ -160,16 +165,16 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
 
 
 def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
-    """Return how far `g` is rounded near `x`, as an absolute error; 0.0 where that cannot be seen.
+    """Return the absolute rounding error of the values of `g` near `x`; 0.0 if no noise can be seen.
 
     The noise is measured at equally spaced points beside `x`, and the largest found is returned.
 
     Args:
         g: the function.
         x: the point.
-        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. Steps that are
-            smaller than the resolution of some part of `g` show no noise of it. Between the points of larger ones, `g`
-            may oscillate.
+        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. If the points are
+            too close, all of them may give the same value, if a part of `g` computes in a coarser type. If they are too
+            far apart, `g` may oscillate between them.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
@@ -194,7 +199,7 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
 
 
 def _noise_in_differences(values: list[float]) -> float:
-    """Return how far values at equally spaced points are rounded; 0.0 where their steps are too large to see it.
+    """Return the rounding error of values at equally spaced points; 0.0 if the points are too far apart to see it.
 
     Differences of high order vanish for a smooth function. Those of noise do not: they change sign, and three orders in
     a row estimate the same noise (ECnoise; Moré and Wild 2011, SIAM Journal on Scientific Computing 33, 1292).
@@ -232,7 +237,9 @@ def central_quotient(g: Callable[[float], float], x: float, h: float) -> float:
 
 
 def two_step_estimate(g: Callable[[float], float], x: float, h: float, finer: float, rounding: float) -> Estimate:
-    """Return the central derivative from two quotients whose steps are far apart: one step of Richardson extrapolation.
+    """Return the central derivative by one Richardson extrapolation from the quotients with steps `h` and `finer`.
+
+    `rounding` is the absolute error of the values of `g`.
 
     >>> estimate = two_step_estimate(lambda x: x**3, 2.0, 2.0**-3, 2.0**-16, 0.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-9
@@ -254,7 +261,10 @@ def _extrapolate(
     levels: int = LEVELS,
     accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
-    """Return the best estimate of one extrapolation (see `derivative`), which begins with the step `h`."""
+    """Return the best estimate of one extrapolation that begins with the step `h` and halves it up to `levels` times.
+
+    The method and the other arguments are explained at `derivative`.
+    """
     order = 1 if side else 2  # the error is a power series in h; that of a central quotient is one in h * h
     best = Estimate(nan, inf)
     previous: list[float] = []
@@ -284,12 +294,12 @@ def _extrapolate(
 
 
 def rounding_error(y: Value, moved: Value | None = None) -> float:
-    """Return how far rounding may carry `y`: the sum of what the last bits of every node of its graph do to it.
+    """Return how far rounding may carry `y`: the sum of the rounding error of each node times |dy/dnode|.
 
     Args:
-        y: the result.
-        moved: the only leaf that is varied; None if all are. The noise of a user-defined operation is measured with
-            respect to those operands alone that this leaf can change.
+        y: the result, whose graph has these nodes.
+        moved: the only leaf that the caller varies; None if it varies all. The rounding error of a user-defined
+            operation is measured by varying its operands, but not the leaves other than `moved`.
     """
     nodes = topological_order(y)
     effects = [
@@ -313,7 +323,7 @@ def loses_digits(y: Value) -> bool:
 
 
 def _value_stands_still(node: Value) -> bool:
-    """Return whether a value does not change at all in a step in which its partial says that it does."""
+    """Return whether a value stays the same in a small step of an operand, though the partial predicts a change."""
     assert node.op is not None
     xs = [parent.data for parent in node.parents]
     for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
@@ -324,15 +334,19 @@ def _value_stands_still(node: Value) -> bool:
 
 
 def _has_stated_rounding(node: Value) -> bool:
-    """Return whether the rounding of a node's operation is known: its row states it, or it is one of the table's."""
+    """Return whether the rounding of a node's operation need not be measured.
+
+    The operation states it (`Smoothness.rounding`), or it is one of the package's own, which round to the last bit.
+    """
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
-    """Return the absolute rounding error of one operation: what its row states, or the last bit.
+    """Return the absolute rounding error of a node's operation: what the operation states, or else the last bit.
 
-    For a user-defined operation it is measured, since it may lose digits.
+    That of a user-defined operation which states nothing is measured, since it may lose digits. `moved` is explained
+    at `rounding_error`.
     """
     op = node.op
     assert op is not None
@@ -349,7 +363,7 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
 
 
 def _with_operand(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
-    """Return the operation as a function of its i-th operand; nan where it raises."""
+    """Return the operation as a function of its i-th operand, with the others from `xs`; nan where it raises."""
 
     def forward(t: float) -> float:
         try:

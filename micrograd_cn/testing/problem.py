@@ -1,4 +1,4 @@
-"""A function from vectors to vectors, its derivative, the point, the precision of its numbers, and a limit of calls."""
+"""`Problem`: a function of arrays as a function from vectors to vectors, with its derivative and a budget of calls."""
 
 from __future__ import annotations
 
@@ -23,26 +23,37 @@ __tracebackhide__ = True
 
 T = TypeVar("T")
 MAX_COMPARED_SINGLY = 16  # up to so many derivatives are compared one by one
-MAX_CALLS = 300  # of the function, as long as nothing looks wrong
-HALF_PRECISION_BITS = 12  # fraction bits, at most: float16 has 10, bfloat16 7
+MAX_CALLS = 300  # the budget: calls of the function, as long as nothing looks wrong
+HALF_PRECISION_BITS = 12  # types with at most so many fraction bits are half precision: float16 has 10, bfloat16 7
 MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most so many numbers together
 MIN_EXACT_SQUARE_SUM = 1e-280  # squares smaller than this have lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
-DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises the third of these
+DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises the third
 
 
 class Problem:
     """A function from vectors to vectors, its derivative, and the point at which they are compared.
 
+    The arguments of a user's function and its result are structures of arrays: lists, dicts and so on. `Packed` turns
+    each of them into one vector. An entry of the vector of arguments is called an element, and an entry of the vector
+    of results is called an output.
+
+    A cotangent is a vector u of weights of the outputs. The derivative of the weighted sum u · f is what a backward
+    pass computes from u. In the structure of the result, u is called the upstream gradient. A direction is a vector
+    that says how far each element moves.
+
+    All calls of the function are counted. The comparisons together have a budget of `calls_left` calls, and
+    `with_call_limit` gives each of them a share.
+
     Args:
         heading: what messages begin with.
         f: the function.
         args: its arguments, as structures.
-        derivatives: the user's derivative by its name ("gradient", "jacobian", "vjp" or "jvp"); empty for the
-            library's.
+        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp"). If
+            it is empty, the derivative is that of PyTorch or jax.
         rtol: relative tolerance.
         atol: absolute tolerance.
-        names: of the arguments.
+        names: the names of the arguments.
         static: names, or indices, of arguments that are constants.
         output_name: what messages call the result.
 
@@ -51,18 +62,23 @@ class Problem:
         outputs: the structure of the result.
         x: the point, as a vector.
         y: the outputs there, as a vector; 0 for those that are not finite.
-        finite_outputs: which outputs are finite at the point.
+        finite_outputs: a mask of the outputs that are finite at the point.
         derivative: the derivative that is checked.
         scale: by how much each element of x may be moved; a power of 2.
-        steps: of numerical derivatives, relative to `scale`.
-        noise_exponents: exponents k: rounding is measured in steps of 2**-k.
-        bits: the fraction bits of the coarsest type, -log2(eps).
+        steps: the steps of numerical derivatives, relative to `scale`.
+        noise_exponents: exponents k such that rounding is measured in steps of 2**-k, relative to `scale`.
+        eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
+        bits: the count of fraction bits of that type, -log2(eps).
         half_precision: whether that type is float16 or bfloat16.
-        steps_in_own_types: whether there are so many numbers that numpy moves them in their own types.
-        point_leaves: then, the numbers of each leaf of the point.
-        output_leaves: then, the numbers of each leaf of the result.
+        steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
+            is quicker if there are many.
+        point_leaves: the elements of each array of the point, in its own type; empty if there are few elements.
+        output_leaves: the outputs of each array of the result, in its own type; empty if there are few.
+        unit_cotangent: returns the cotangent that is 1 for the output with a given index, and 0 for all others.
+        norm: the function `norm` of this module, with a cache.
+        scratch: memory for a vector of the size of x that is needed only for a moment.
         calls: how often the function has been called.
-        calls_left: how many calls the remaining comparisons may make.
+        calls_left: how many calls the remaining comparisons may make together.
 
     Raises:
         NothingCompared: no argument is a floating-point number, or no output is finite.
@@ -139,7 +155,7 @@ class Problem:
         # The same vector each time, so the derivative's cache finds the gradient that belongs to it.
         self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
-        self.scratch = np.empty(self.x.size)  # for vectors that are needed only for a moment
+        self.scratch = np.empty(self.x.size)
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS
@@ -148,10 +164,11 @@ class Problem:
         self.noise_exponents = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
     def with_call_limit(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
-        """Return the result of `compare`, which may make at most `share` calls; these are taken from those left.
+        """Return the result of `compare`, a comparison that may call the function at most `share` times.
 
-        If something looks wrong, `lift_call_limit` lifts the limit, and then nothing is taken from the others. A `firm`
-        limit is lifted only for a mistake that is sure.
+        Its calls are subtracted from `calls_left`. If something looks wrong, the comparison lifts the limit by
+        `lift_call_limit`; its calls are not subtracted then, so the other comparisons keep their shares. A `firm` limit
+        is lifted only if a mistake is certain.
         """
         before, self._call_limit, self._limit_is_firm = self.calls, self.calls + share, firm
         found = compare()
@@ -160,16 +177,22 @@ class Problem:
         return found
 
     def lift_call_limit(self, sure: bool = False) -> None:
-        """Allow as many calls as it takes to tell whether something is wrong; a firm limit stays, unless sure."""
+        """Lift the limit of calls for the comparison that is running, since something looks wrong.
+
+        A firm limit stays, unless `sure` says that a mistake is certain.
+        """
         if sure or not self._limit_is_firm:
             self._call_limit = math.inf
 
     def value(self, x: Vector) -> Vector:
-        """Return the outputs at `x`; nan where the function raises an error of its domain."""
+        """Return the outputs at `x`, rounded to the arguments' types; nan if f raises one of `DOMAIN_ERRORS`."""
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return the outputs at the point next to `x` that the arguments' types hold, and this point.
+        """Round `x` to the arguments' types; return the outputs at the rounded point, and that point.
+
+        Outputs that are not finite at the problem's own point are 0. All are nan if the function raises one of
+        `DOMAIN_ERRORS`.
 
         Raises:
             OutOfCalls: the limit of calls is reached.
@@ -196,7 +219,9 @@ class Problem:
         return y, held
 
     def evaluate_tree(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
-        """Return the result of the function and its leaves as flat arrays; None if it raises an error of its domain.
+        """Return the result of the function for the arguments in `tree`, and the arrays of that result as flat arrays.
+
+        None is returned if the function raises one of `DOMAIN_ERRORS`.
 
         Raises:
             OutOfCalls: the limit of calls is reached.
@@ -211,20 +236,20 @@ class Problem:
 
     @functools.cached_property
     def output_scales(self) -> list[float]:
-        """For each leaf of the outputs, a power of 2 that is about its size."""
+        """For each array of the result, a power of 2 near the root mean square of its outputs, from 2**-8 to 2**8."""
         sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
         return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
 
     @functools.cached_property
     def tied_elements(self) -> NDArray[np.bool_]:
-        """Which elements of the point are equal to another one."""
+        """A mask of the elements of the point that are equal to another element."""
         return tied(self.x)
 
     def check_same_gradient(self, first: Vector, second: Vector) -> None:
-        """Compare what two calls of the derivative returned.
+        """Check that two calls of the derivative returned the same gradient.
 
         Raises:
-            NotDeterministic: they differ.
+            NotDeterministic: the gradients differ.
         """
         self._check_same("the gradient", first, second, self.arguments, str)
 
@@ -236,7 +261,15 @@ class Problem:
         return advanced_generator(before)
 
     def _check_same(self, what: str, first: Vector, second: Vector, packed: Packed, draws: Callable[[], str]) -> None:
-        """Raise NotDeterministic if two results of the same call differ; `draws` names a generator that may be why."""
+        """Raise NotDeterministic if two calls at the same point gave results that differ by more than rounding.
+
+        Args:
+            what: what the message calls the result.
+            first: the result of one call.
+            second: the result of the other call.
+            packed: the structure of the results, which names their elements.
+            draws: returns the name of a random number generator that may be the reason; "" if there is none.
+        """
         if np.array_equal(first, second):
             return
         with np.errstate(all="ignore"):
@@ -251,18 +284,21 @@ class Problem:
             )
 
     def derivative_name(self, output: int, element: int) -> str:
-        """Return the name of the derivative of an output with respect to an element."""
+        """Return the name of the derivative of an output with respect to an element, such as "df[1]/dx[0]"."""
         name = self.outputs.element_name(output) if self.y.size > 1 else self.outputs.leaf_path(output)
         return f"d{name}/d{self.arguments.element_name(element)}"
 
     def element_direction(self, element: int) -> Vector:
-        """Return the direction that moves one element, by its scale."""
+        """Return the direction that moves only the element with this index, by its scale."""
         direction = unit_vector(self.x.size, element)
         direction[element] = self.scale[element]
         return direction
 
     def typical_slope(self, u: Vector) -> float:
-        """Return the root mean square of the derivatives by single elements, each times its scale; 0.0 if unknown."""
+        """Return the root mean square of the gradient of u · f, with each entry times the scale of its element.
+
+        Entries that are not finite are left out. It is 0.0 if the derivative gives no gradient.
+        """
         g = self.derivative.gradient(self.x, u)
         if g is None:
             return 0.0
@@ -273,10 +309,11 @@ class Problem:
 def _is_differentiated(
     args: tuple[Any, ...], derivatives: dict[str, Any], names: Sequence[str], static: Collection[str | int]
 ) -> Callable[[str, Any], bool]:
-    """Return a function that tells whether a leaf is differentiated.
+    """Return a function that tells from the path and value of an array whether f is differentiated with respect to it.
 
-    If the user gave a derivative, all floating-point leaves are. In PyTorch, it is those tensors that require a
-    gradient, or all if none does; otherwise it is jax's arrays.
+    Arguments in `static` are constants. If the user gave a derivative, f is differentiated with respect to everything
+    else. If not, and there are PyTorch tensors, it is differentiated with respect to the tensors that require a
+    gradient, or to all tensors if none requires one. Without tensors, it is with respect to jax's arrays.
     """
     constant = {names[i] if isinstance(i, int) else i for i in static}
     in_torch = [x for x in leaves(args) if is_tensor(x)]
@@ -295,7 +332,7 @@ def _is_differentiated(
 
 
 def _no_floats_message(arguments: Packed) -> str:
-    """Return that no argument can be differentiated, and what to write instead."""
+    """Return a message that no argument holds floating-point numbers; for integers, it says what to write instead."""
     for path, x in arguments.constants:
         if number_kind(x) == "int":
             floats = {"torch": ".double()", "": ""}.get(library_of(x), ".astype(float)")
@@ -305,7 +342,7 @@ def _no_floats_message(arguments: Packed) -> str:
 
 
 def rms(x: Vector) -> float:
-    """Return the root mean square of the numbers; 1.0 if all are 0.
+    """Return the root mean square of the numbers, or 1.0 if that is 0. An infinite or nan number counts as 0.
 
     >>> rms(np.array([3.0, -3.0, 3.0, -3.0]))
     3.0
@@ -317,7 +354,7 @@ def rms(x: Vector) -> float:
 def norm(x: Vector, factors: Vector | None = None) -> float:
     """Return the Euclidean norm of x, or of x * factors, over the finite elements.
 
-    It neither overflows nor underflows on the way.
+    The squares neither overflow nor underflow.
 
     >>> with np.errstate(all="ignore"):
     ...     [norm(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
@@ -339,9 +376,9 @@ def _norm(x: Vector) -> float:
 
 
 def element_scales(x: Vector) -> Vector:
-    """Return by how much each number may be moved: about its own size, or that of its array if that is larger.
+    """Return how far each number of an array may be moved: about its size, or the root mean square of all if larger.
 
-    The scales are powers of 2.
+    The distances are rounded down to powers of 2.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))

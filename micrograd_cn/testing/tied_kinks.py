@@ -13,15 +13,15 @@ from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
-TRIED_DIRECTIONS = 8  # directions in which a kink is looked for; at three equal numbers, half of all show it
+TRIED_DIRECTIONS = 8  # so many directions are tried; at three equal numbers, half of all directions show the kink
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:
     """Return whether f has a kink at the point because some of its numbers are equal.
 
-    There, derivatives along directions that move different numbers do not add up, even if f is smooth along each of
-    them, as the middle one of three equal numbers is along one of them. Or f has a kink along each half of a direction,
-    even if the kinks cancel along the whole, as those of relu at many zeros do.
+    There, the derivatives along two directions do not add up to that along their sum, even if f is smooth along each of
+    them. An example is the median of three equal numbers: it does not change when a single one moves. Or f has
+    a kink along each half of a direction, even if the kinks cancel along the whole, as those of relu at many zeros do.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
@@ -38,9 +38,9 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 
 
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield two halves of the direction, and the whole.
+    """Yield two random parts of the direction that add up to it, and the direction itself.
 
-    The first pair separates the numbers that go up from those that go down, which is uphill from downhill.
+    The first time, the parts move the numbers that grow, and those that shrink.
     """
     random, v = np.random.default_rng(0), phi.v
     for k in range(TRIED_DIRECTIONS):
@@ -49,7 +49,7 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 
 
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield the direction, a random one that moves equal numbers which the direction leaves alone, and their sum."""
+    """Yield the direction, a random one that moves only equal numbers that the first leaves alone, and their sum."""
     random, v = np.random.default_rng(0), phi.v
     for _ in range(TRIED_DIRECTIONS):
         other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
@@ -57,13 +57,13 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 
 
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return difference quotients along a, b and -(a + b): their sum is 0 in the limit where f is smooth."""
+    """Return the quotients along a and b, and minus that along a + b: if f is smooth, their sum vanishes with h."""
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]
 
 
 def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the difference quotients to both sides: their sum is 0 in the limit where f is smooth."""
+    """Return the difference quotients to both sides: if f is smooth, their sum vanishes with h."""
     [phi] = functions
     return [phi(h) / h, phi(-h) / h]
 
@@ -71,7 +71,7 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 def _stays_nonzero(
     functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
-    """Return whether the sum of the quotients exceeds noise and does not vanish with the step, as for a smooth f."""
+    """Return whether the sum of the quotients exceeds noise and is about the same at two steps: a kink."""
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
         terms = quotients(functions, h)

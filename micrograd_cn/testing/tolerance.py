@@ -16,17 +16,17 @@ TYPICAL_SHARE = 1e-2  # when rtol is applied, a derivative counts as at least th
 
 @dataclass(frozen=True)
 class ArrayTolerance:
-    """The tolerance for functions whose rounding is measured: it lets an error of 1 % be seen.
+    """The tolerance for functions of arrays: a numerical derivative must be so exact that it shows an error of 1 %.
 
-    The relative tolerance refers to the larger of the two derivatives. A derivative that is small beside
-    `typical_slope` is computed beside larger ones, so it counts as a hundredth of that.
+    `rtol` is relative to the larger of the analytic and the numerical derivative. A derivative that is small beside
+    `typical_slope` shares the rounding of larger ones, so it counts as a hundredth of `typical_slope`.
 
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance.
-        typical_slope: the size of derivatives of the same kind.
-        analytic_error: how far the analytic derivative is rounded.
-        own_slope: the size of this derivative. Where typical ones are larger, it decides how exact the numerical
+        typical_slope: about how large derivatives of this kind are.
+        analytic_error: the rounding error of the analytic derivative.
+        own_slope: an upper bound of this derivative. If it is below `typical_slope`, it decides how exact the numerical
             derivative must be.
     """
 
@@ -41,8 +41,8 @@ class ArrayTolerance:
 
         Args:
             e: the numerical derivative.
-            mismatch: how far the analytic derivative is from it, if it is to be called right: noise may hide that it is
-                wrong by 1 %.
+            mismatch: how far the analytic derivative is from `e`, if it is about to be called right; else 0.0. Noise
+                and mismatch together must not hide an error of 1 %.
         """
         telling = DETECTABLE_ERROR * max(math.fabs(e.slope), min(self.typical_slope, self.own_slope)) or ZERO_ERROR
         return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
@@ -53,12 +53,12 @@ class ArrayTolerance:
         return max(self.atol, *each) + self.analytic_error
 
     def accepts(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with an estimate so exact that finer steps would not change this."""
+        """Return whether `analytic` agrees with the estimate, and finer steps would not change the verdict."""
         size = max(self.atol, self._of_size(analytic, e))
         exact = 5.0 * e.error <= max(size, 10.0 * e.noise)
         return exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
-        """Return the relative tolerance times the size of the derivative."""
+        """Return `rtol` times the size that the derivative counts as."""
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)

@@ -1,4 +1,4 @@
-"""A structure of numbers and arrays as one vector of doubles, and back in its own types."""
+"""Pack a structure of numbers and arrays into one vector of doubles, and unpack it again in its own types."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ DOUBLE_EPS = 2.0**-52  # the distance from 1.0 to the next double
 
 CHUNK_SIZE = 2**13  # long vectors are processed in chunks of so many numbers, which stay in the processor's cache
 
-FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 has more exponents, and another one
+FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 has more exponents, and a larger distance
 
 
 class Packed:
-    """The floating-point numbers of a structure as one vector. Everything else in it is constant.
+    """A structure, such as the arguments of a function, whose floating-point numbers are packed into one vector.
 
-    The leaves that hold those numbers are its variables.
+    The leaves of the structure are numbers and arrays. Its variables are the leaves of floating-point numbers, unless
+    `varies` excludes them. All other leaves are constants. The vector holds the numbers of the variables, one variable
+    after the other; the slice of it that belongs to a variable is the variable's place. The path of a leaf is the text
+    by which messages name it, such as "x['w']".
 
     Args:
         tree: numbers, arrays, lists, tuples, dicts, dataclasses, pytrees.
         name: what messages call the structure, or the names of its parts.
-        varies: tells from its path and value whether a leaf is a variable.
+        varies: takes the path and the value of a leaf, and returns whether it may be a variable.
 
     Attributes:
         template: the structure.
         vector: the numbers.
-        missing: the paths of the leaves for which None was given as the derivative.
+        missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
-        writable: whether numpy can write the numbers of all variables in their order.
+        writable: whether `empty_tree` works, since numpy can fill arrays of the types of all variables.
         in_doubles: whether all variables are doubles.
-        eps: the distance from 1.0 to the next number of the coarsest type.
+        eps: the distance from 1.0 to the next number, in the coarsest type of the variables.
         smallest_normal: about the smallest number that the coarsest type holds with all its digits.
         smallest_subnormal: about the smallest positive number that the coarsest type holds.
 
@@ -109,13 +112,13 @@ class Packed:
         ]
 
     def unpack(self, vector: Vector) -> Any:
-        """Return the structure with the numbers of `vector`, in the leaves' own types."""
+        """Return the structure with the numbers of `vector`, in the variables' own types."""
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return a function that makes the structure with the numbers of `vector`, and the vector rounded to its types.
+        """Return a function that unpacks `vector`, and `vector` rounded to the variables' types.
 
-        The rounded vector is valid until the next call.
+        The function returns the structure with these numbers. The next call may overwrite the rounded vector.
         """
         if self.in_doubles:
             return lambda: self.unpack(vector), vector
@@ -131,19 +134,24 @@ class Packed:
         return lambda: self.with_variables(made), self._rounded_buffer
 
     def empty_tree(self) -> tuple[Any, list[NDArray[Any]]]:
-        """Return a structure whose arrays are not filled, and a flat view of each for numpy to write, if `writable`."""
+        """Return the structure with uninitialised arrays, and flat views of them through which numpy can fill them.
+
+        This works only if `writable` is True.
+        """
         made = [make() for make in self._empty_makers]
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def split(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of `vector` as one flat array for each variable, in its type."""
+        """Return the numbers of `vector` as a list of flat arrays, one for each variable and in its type."""
         return [vector[place].astype(to_numpy(self._leaves[i]).dtype) for i, *_, place in self._parts]
 
     def flat_leaves(self, tree: Any) -> list[NDArray[Any]]:
-        """Return the numbers of a structure like this one, as one flat array for each variable, in its type.
+        """Return the numbers of `tree` as a list of flat arrays, one for each variable and in its type.
+
+        `tree` is a structure with the same leaves, but other numbers.
 
         Raises:
-            ValueError: an array has another size.
+            ValueError: an array of `tree` has another size than the variable.
         """
         found = [to_numpy(x).reshape(-1) for x in self.variables(tree)]
         if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
@@ -151,12 +159,12 @@ class Packed:
         return found
 
     def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
-        """Return the variables with the numbers of `vector`; some of them share its memory."""
+        """Return new variables with the numbers of `vector`; some of their arrays share its memory."""
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure with other variables."""
+        """Return the structure with `variables` in place of its own, and with copies of its constant arrays."""
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
@@ -165,31 +173,34 @@ class Packed:
         return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
-        """Return the variables of a structure like this one."""
+        """Return the variables in `tree`, a structure with the same leaves but other numbers."""
         found = [tree] if self._is_leaf else leaves(tree)
         return [found[i] for i in self._variable_indices]
 
     def rounded(self, vector: Vector) -> Vector:
-        """Return the vector rounded to the leaves' types."""
+        """Return `vector` rounded to the types of the variables."""
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
-        """Return the vector of a structure like this one."""
+        """Return the variables in `tree`, a structure with the same leaves but other numbers, as a vector."""
         return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
-        """Yield the place and shape of each variable, and the part of `tree` that stands in its place.
+        """Yield, for each variable, its slice of the vector, its shape, and the part of `tree` at the same position.
 
         Args:
-            tree: a structure like this one, at least down to its leaves.
-            what: what messages call it.
+            tree: a structure that is built like this one, but may have further structures in place of leaves.
+            what: what messages call `tree`.
         """
         found = list(flatten_up_to(tree, self.template, what))
         for i, _, shape, place in self._parts:
             yield place, shape, found[i]
 
     def first_change(self, tree: Any, vector: Vector) -> str | None:
-        """Return what in a structure no longer equals `vector` or the constants, for a message; None if all does."""
+        """Return a text that names the first leaf of `tree` which has changed; None if nothing has.
+
+        The variables in `tree` should equal `vector`, and its constant arrays those of this structure.
+        """
         now = self.pack(tree)
         other = now != vector
         if other.any() and (other := other & ~(np.isnan(now) & np.isnan(vector))).any():
@@ -203,11 +214,12 @@ class Packed:
         """Return the vector of derivatives that a user's function gave; None stands for a derivative of 0.
 
         Args:
-            tree: the derivatives, in this structure.
-            what: what messages call them.
+            tree: the derivatives, in a structure like this one.
+            what: what messages call the derivatives.
 
         Raises:
-            ValueError: the structure or the shape of an array differs, or a derivative is complex or no number.
+            ValueError: `tree` has another structure, an array in it has another shape, or a derivative is complex or
+                no number.
         """
         found = np.empty(self.vector.size)
         for (_, path, shape, place), (_, _, x) in zip(self._parts, self.matched_parts(tree, what), strict=True):
@@ -231,7 +243,7 @@ class Packed:
         return found
 
     def element_name(self, index: int) -> str:
-        """Return the name of an element of the vector."""
+        """Return the name of the element of the vector with this index, such as "x[0, 1]"."""
         for _, path, shape, place in self._parts:
             if place.start <= index < place.stop:
                 inside = np.unravel_index(index - place.start, shape) if shape else ()
@@ -239,7 +251,7 @@ class Packed:
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
-        """Return where an element of a matrix is if the matrix is transposed; for other arrays, the same index.
+        """Return the index that an element has once its matrix is transposed; for other arrays, the same index.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed_index(i) for i in range(6)]
@@ -252,26 +264,26 @@ class Packed:
         return index
 
     def leaf_path(self, index: int) -> str:
-        """Return the path of the variable to which an element of the vector belongs."""
+        """Return the path of the variable that holds the element of the vector with this index."""
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
 
     def leaf_slices(self) -> list[tuple[str, slice]]:
-        """Return the path of each variable, and its place in the vector."""
+        """Return the path of each variable, and its slice of the vector."""
         return [(path, place) for _, path, _, place in self._parts]
 
     def variable_paths(self, argument: int) -> list[str]:
-        """Return the paths of the variables in one argument, if the structure is a tuple of arguments."""
+        """Return the paths of the variables in one argument, by its index, if the structure is a tuple of arguments."""
         start = sum(len(leaves(tree)) for tree in self.template[:argument])
         inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
-        """Return the place of each variable in the vector."""
+        """Return the slice of the vector for each variable."""
         return [place for *_, place in self._parts]
 
 
 def chunks(place: slice) -> Iterator[slice]:
-    """Yield the chunks of a place in a vector, in which it is processed.
+    """Split a slice of a vector into slices of at most `CHUNK_SIZE` elements, and yield these.
 
     >>> list(chunks(slice(0, 10000)))
     [slice(0, 8192, None), slice(8192, 10000, None)]
@@ -281,7 +293,7 @@ def chunks(place: slice) -> Iterator[slice]:
 
 
 def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
-    """Return n random choices from up to 256 values.
+    """Return a vector of n random choices from `values`, which may be up to 256.
 
     >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
@@ -293,7 +305,7 @@ def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
 
 
 def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
-    """Return a function of vectors that caches its last results, keyed by the identity of the vectors.
+    """Return the function `f` of vectors with a cache of its last `count` results, keyed by the vectors' identity.
 
     >>> double = cached_by_identity(lambda x: x + x)
     >>> x = np.ones(1)
@@ -315,12 +327,12 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 
 def concatenated(vectors: list[Vector]) -> Vector:
-    """Return the vectors as one. A single vector is not copied, but taken out of the list."""
+    """Return the vectors joined to one. A single vector is not copied: it is taken out of the list."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
 def tied(vector: Vector) -> NDArray[np.bool_]:
-    """Return which numbers are equal to another one.
+    """Return a mask of the numbers that are equal to another number of the vector.
 
     >>> tied(np.array([1.0, np.inf, 1.0, 2.0, np.inf, np.nan, np.nan]))
     array([ True,  True,  True, False,  True, False, False])
@@ -339,10 +351,10 @@ def array_copy(x: Any) -> Any:
 
 
 def _machine_epsilon(x: Any) -> float:
-    """Return the distance from 1.0 to the next number of an array's type."""
+    """Return the distance from 1.0 to the next number in the type of an array or number."""
     if not is_any_array(x) and not isinstance(x, np.generic):
         return DOUBLE_EPS
-    # One element, which is contiguous: the array's strides do not fit another shape.
+    # Take a single element: the maker for a whole array copies its strides, which do not fit another shape.
     element = x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x
     above = to_doubles(array_maker(element)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
     return 2.0 ** -int(np.count_nonzero(above > 1.0))
