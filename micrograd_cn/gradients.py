@@ -280,19 +280,25 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """
     op = node.op
     assert op is not None
-    parents, captured, selects = node.parents, node.partials, op.selects
+    parents, captured = node.parents, node.partials
     operands = tuple([x if x.requires_grad else x.data for x in parents])
-    if selects:
+    if op.selects:
+        left_out = [op.may_leave_out(slot) for slot in range(len(parents))]
         needed = [x in relevant and x.requires_grad and op.propagates_gradient_to(k) for k, x in enumerate(parents)]
+        plain = [want and not may for want, may in zip(needed, left_out, strict=True)]
         partials = op.needed_partials(node._data, [x._data for x in parents], needed)
+        if True in plain:
+            graphs = op.needed_partials(node, operands, plain)
+            partials = tuple([g if is_plain else p for p, g, is_plain in zip(partials, graphs, plain, strict=True)])
         passing = op.selection(operands)
     else:
+        left_out = [False] * len(parents)
         needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
         partials = op.needed_partials(node, operands, needed)
         passing = [None] * len(parents)
     edges = []
     for slot, (partial, then) in enumerate(zip(partials, captured, strict=True)):
-        if needed[slot] and (partial is not None or selects):
+        if needed[slot] and (partial is not None or left_out[slot]):
             now = partial._data if isinstance(partial, Value) else partial or 0.0
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(

@@ -173,7 +173,8 @@ class DerivativeArithmetic:
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(xs, partials, needed)
         if node.op.selects:
-            self._selections.update([partial for partial in partials if isinstance(partial, Value)])
+            slots = enumerate(partials)
+            self._selections.update([x for k, x in slots if isinstance(x, Value) and node.op.may_leave_out(k)])
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(

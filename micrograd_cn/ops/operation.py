@@ -232,6 +232,16 @@ class Op(Row):
         functions = self.partials if isinstance(self.partials, tuple) else (self.partials,)
         return Selection in map(type, functions)
 
+    def may_leave_out(self, slot: int) -> bool:
+        """Return whether the operation may leave an operand unselected: whether its partial is a `Selection`.
+
+        >>> from micrograd_cn import where
+        >>> [where.may_leave_out(slot) for slot in range(3)]
+        [False, True, True]
+        """
+        partial = self.partials[slot] if isinstance(self.partials, tuple) else self.partials
+        return type(partial) is Selection
+
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
         """Return a function for each operand, from the upstream gradient to the part of it that the operand gets.
 

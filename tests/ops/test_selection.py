@@ -89,6 +89,35 @@ def test_what_was_not_selected_gets_nothing(selecting, singular):
     assert gradients(first, [leaf]) == [0.0]
 
 
+@pytest.mark.parametrize("a", [2.0, -2.0])
+def test_an_operation_may_select_one_operand_and_multiply_another(a):
+    own = mc.Op(
+        "own",
+        lambda a, b: mc.relu(a) * b * b,
+        (
+            Selection(
+                lambda g, a, b: mc.where(mc.less(0.0, a), g * b * b, 0.0), lambda a, b: b * b if a > 0.0 else None
+            ),
+            lambda y, a, b: 2.0 * mc.relu(a) * b,
+        ),
+    )
+    plain = lambda a, b: a.relu() * b * b  # noqa: E731 -- the same, of rows of the table
+    w, v = Value(a), Value(3.0)
+    for f in (own, plain):
+        x, y = Value(a), Value(3.0)
+        z = f(x, y)
+        [da, db] = gradients(z, [x, y], create_graph=True)
+        second = gradients(db, [x, y]) if db.requires_grad else [0.0, 0.0]
+        w.grad = v.grad = 0.0
+        compile(lambda t, f=f: f(w * t, v)).backward([(1.0,)])
+        entries = compile(lambda s, t, f=f: f(s, t)).hessian([(a, 3.0)], dense=True)
+        relu = max(a, 0.0)
+        assert (da.data, db.data) == (9.0 * (a > 0), 6.0 * relu)
+        assert second == [6.0 * (a > 0), 2.0 * relu]
+        assert (w.grad, v.grad) == (9.0 * (a > 0) * 1.0, 6.0 * relu)
+        assert list(entries[0][1]) == [6.0 * (a > 0), 2.0 * relu]
+
+
 def test_an_operand_beside_the_chosen_one_may_have_any_derivative():
     x, y = Value(2.0), Value(1.0)
     mc.take([mc.asin(x), y], 1).backward()

@@ -116,7 +116,7 @@ recorded with it, so it would get none there; record the graph again, and write 
             if partial is not None or not isinstance(x, Value) or not x.requires_grad:
                 continue
             assert node.op
-            if node.op.selects and not _selected(node, k):
+            if node.op.may_leave_out(k) and not _selected(node, k):
                 continue
             if node.op.propagates_gradient_to(k) and x not in exempt:
                 raise ValueError(
@@ -244,21 +244,23 @@ class Lowering:
         pairs, terms = contributions
         parents, number_of, certain = node.operands, self.number_of, node in self._certain
         xs = self._numbers(parents)
+        left_out = [op.selects and op.may_leave_out(slot) for slot in range(len(parents))]
         selects = op.selects and len(parents) <= MOST_SELECTED
-        partials = self.code.contributions(op, upstream, xs) if selects else self.code.partials(op, number_of[node], xs)
+        chosen = self.code.contributions(op, upstream, xs) if selects else []
+        partials = chosen if selects and all(left_out) else self.code.partials(op, number_of[node], xs)
         if (flows := self._propagates.get(op)) is None or len(flows) != len(parents):
             flows = self._propagates[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
         for slot, (parent, partial, flow) in enumerate(zip(parents, partials, flows, strict=True)):
             if not flow or parent not in pairs:
                 continue
-            self._spread(node, parent, slot if op.selects else None)
+            self._spread(node, parent, slot if left_out[slot] else None)
             value = self.code.constant_value(partial)
-            if selects:
-                if value != 0.0:
-                    terms[parent].append(partial)
+            if selects and left_out[slot]:
+                if self.code.constant_value(chosen[slot]) != 0.0:
+                    terms[parent].append(chosen[slot])
             elif value == 1.0:
                 terms[parent].append(upstream)
-            elif certain or op.selects or value is not None:
+            elif certain or left_out[slot] or value is not None:
                 pairs[parent].append((upstream, partial))
             else:  # if no gradient reaches the node, `upstream` is 0, and 0 times an infinite derivative would be nan
                 product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
