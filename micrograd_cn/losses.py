@@ -350,6 +350,8 @@ def _class_options(
         ignore_index = operator.index(ignore_index)
     if isinstance(label_smoothing, (bool, str)) or not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"{name}: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
+    if not (weight is None or isinstance(_as_lists(weight), (list, tuple))):
+        raise TypeError(f"{name}: weight must have a number for each class, got {weight!r}")
     weights = None if weight is None else [number(w) for w in _as_lists(weight)]
     return _ClassOptions(reduction, weights, ignore_index, float(label_smoothing))
 

@@ -159,6 +159,11 @@ def test_binary_cross_entropy_has_no_gradient_where_a_logarithm_is_replaced(p, t
         (lambda: nll_loss(LOGITS, [1, 1, 1], weight=[1, 0, 1]), ValueError, "the weights of all targets are 0"),
         (lambda: cross_entropy(LOGITS, [1] * 3, weight=[1, 2]), ValueError, "weight has 2 numbers, but there are 3 cl"),
         (lambda: cross_entropy(LOGITS, [1] * 3, weight=["a"] * 3), TypeError, "str 'a'"),
+        (
+            lambda: cross_entropy(LOGITS, [1] * 3, weight=3),
+            TypeError,
+            "weight must have a number for each class, got 3",
+        ),
         (lambda: cross_entropy([1, 2], 1, ignore_index=1.0), TypeError, "ignore_index must be an integer or None, got"),
         (lambda: cross_entropy([1, 2], 1, label_smoothing=1.5), ValueError, "label_smoothing must be from 0 to 1, got"),
         (lambda: cross_entropy([1, 2], 1, label_smoothing=math.nan), ValueError, "label_smoothing must be from 0 to 1"),

@@ -25,7 +25,15 @@ from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
 from .runtime.prepared import PreparedCall, RowRunner
 from .threads.tasks import check_threads
-from .training.epochs import Callback, History, Progress, Shuffler, TrainingOptions, refuse_split_samples
+from .training.epochs import (
+    Callback,
+    History,
+    Progress,
+    Shuffler,
+    TrainingOptions,
+    naming_validation,
+    refuse_split_samples,
+)
 from .training.run import Dispatcher, TrainingRun
 from .training.state import parameter_layout
 
@@ -349,7 +357,10 @@ class Runnable:
             return [(self.compiled, row_numbers(n))]
 
         dispatcher = Dispatcher(lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters)
-        validate = None if validation is None else self._mean_loss(*self._read_batch("fit", validation), threads)
+        validate = None
+        if validation is not None:
+            with naming_validation():
+                validate = self._mean_loss(*self._read_batch("fit", validation), threads)
         return TrainingRun([bucket], dispatcher, options, validate).fit()
 
     def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:

@@ -133,7 +133,7 @@ maximize=False>
         return float(x)
 
     def _flag(self, name: str, x: bool) -> bool:
-        if not isinstance(x, (bool, int, float)) or x not in (0, 1):
+        if x not in (0, 1):
             raise ValueError(f"{type(self).__name__}: {name} must be True or False, got {x!r}")
         return bool(x)
 

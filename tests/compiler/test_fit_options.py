@@ -297,8 +297,12 @@ def test_early_stopping_that_cannot_be_meant_is_refused_before_training():
         with pytest.raises(ValueError, match=f"patience must be an int of at least 1, got {patience}"):
             program.fit([[1.0]], optimizer, 1, validation=[[1.0]], patience=patience)
     for f, wrong in ((program, [[1.0, 2.0]]), (program, []), (compile(lambda x: w * x), [])):
-        with pytest.raises(ValueError, match=r"rows|samples|wide|numbers"):
+        with pytest.raises(ValueError, match=r"^validation: .*(rows|samples|wide|numbers)"):
             f.fit([[1.0]] if f is program else [(1.0,)], optimizer, 1, validation=wrong)
+    with pytest.raises(TypeError, match=r"^validation: sample 0 does not have the arguments of .*missing a req"):
+        compile(lambda x, y: w * x * y).fit([(1.0, 2.0)], optimizer, 1, validation=[(1.0,)])
+    with pytest.raises(TypeError, match=r"^validation: .*missing 1 required positional argument: 'y'"):
+        compile(lambda x, y: w * x * y).fit([(1.0, 2.0)], optimizer, 1, validation=np.ones((3, 1)))
     assert optimizer.steps == 0
 
 

@@ -195,6 +195,13 @@ def test_refused_options(make, message):
         make([Value(1.0)])
 
 
+def test_flags_may_be_any_kind_of_true_and_false():
+    np = pytest.importorskip("numpy")
+    optimizer = SGD([Value(1.0)], momentum=0.9, nesterov=np.bool_(True), maximize=1)
+    assert (optimizer.nesterov, optimizer.maximize) == (True, True)
+    assert json.dumps(optimizer.state_dict()["options"]).endswith('"nesterov": true, "maximize": true}')
+
+
 def test_an_optimiser_shows_its_options():
     optimizer = Adam([Value(1.0), Value(2.0)], lr=0.5, amsgrad=True)
     step(optimizer, 1.0, 1.0)

@@ -46,7 +46,15 @@ from ..python import ParameterNames
 from ..runtime.executable import CompiledGraph, collector_off
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
-from ..training.epochs import Callback, History, Progress, Shuffler, TrainingOptions, refuse_split_samples
+from ..training.epochs import (
+    Callback,
+    History,
+    Progress,
+    Shuffler,
+    TrainingOptions,
+    naming_validation,
+    refuse_split_samples,
+)
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .guards import (
@@ -554,7 +562,11 @@ class CompiledFunction:
             return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
 
         dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters)
-        validate = None if validation is None else self._mean_loss(self._buckets("fit", validation), threads)
+        validate = None
+        if validation is not None:
+            with naming_validation():
+                validate = self._mean_loss(self._buckets("fit", validation), threads)
+                validate()  # so samples that the function cannot take are refused before the first step
         return TrainingRun(found, dispatcher, options, validate).fit()
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:

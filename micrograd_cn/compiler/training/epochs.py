@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from math import inf
@@ -90,10 +91,21 @@ class TrainingOptions:
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}")
         if (norm := self.clip_grad_norm) is not None:
-            if isinstance(norm, bool) or not isinstance(norm, (int, float)):
+            if isinstance(norm, bool) or not hasattr(norm, "__float__"):
                 raise TypeError(f"fit(): clip_grad_norm must be a number, the largest norm, or None, got {norm!r}")
             if not norm >= 0.0:
                 raise ValueError(f"fit(): clip_grad_norm must be 0 or more, got {norm}")
+
+
+@contextmanager
+def naming_validation() -> Iterator[None]:
+    """Let errors about the validation data say that they are about these, and not about the samples of `fit`."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"validation: {error}") from error
 
 
 class History(list[float]):
