@@ -4,11 +4,13 @@
 makes a test in one line, the strategies and `check_op` need hypothesis; `points` needs numpy, too. `find_functions`
 lists what a package has to check, and a pytest plugin prints a summary. The extra `pytest` installs all that is needed.
 
-A check of functions takes this way: `gradcheck` makes a `subject` of its arguments. `array_check` packs them into
-vectors (`problem`, `vectors`, `pytrees`, `libraries`), checks the contract of the backward pass (`contract`), and
-compares directional derivatives (`directional_comparison`) with numerical ones (`numerical`, `compare`). `report`
-prints the result. `check_op` checks one operation of the table, at its `evaluation_points`, and in all its `lowerings`;
-`expressions` draws random graphs in which every step is smooth.
+A check of a function goes through these modules: `gradcheck` collects the function and its arguments in a `subject`.
+`array_check` packs the arguments into vectors (`problem`, `vectors`, `pytrees`, `libraries`), checks rules that a
+backward pass must keep (`contract`), and compares derivatives along directions (`directional_comparison`) with
+numerical ones (`numerical`, `compare`). `report` prints the result.
+
+`check_op` checks one operation of the package at its `evaluation_points`, and in all its `lowerings`: the other forms,
+such as JavaScript, that the package computes it in. `expressions` draws random graphs in which every step is smooth.
 """
 
 from .array_strategies import points

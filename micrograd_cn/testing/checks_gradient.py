@@ -13,13 +13,13 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     """Return a test that checks the gradient of `f` at points that Hypothesis draws.
 
     The points are numpy arrays. A function of PyTorch or jax is checked at tensors or arrays of theirs if the strategy
-    makes them by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code to paste.
+    makes them by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that repeats it.
 
     Args:
         f: the function.
-        arguments: for each argument a strategy, such as `points((2, 3))`; or the shape of an array of doubles that are
-            near neither 0 nor each other; or a constant.
-        examples: how many points.
+        arguments: for each argument of `f` a strategy, such as `points((2, 3))`; or a shape, for arrays of doubles that
+            are near neither 0 nor each other; or a constant.
+        examples: how many points are drawn.
         how: further arguments of `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 
     >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)

@@ -15,8 +15,8 @@ from typing import Any
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
     """Return the `autograd.Function`s and `custom_vjp`s of a module and of all modules in it, by their full names.
 
-    A module that cannot be imported is left out with a warning. PyTorch and jax are not imported by this: a package
-    that has such functions has imported them.
+    A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here, since a package
+    with such functions imports them itself.
 
     Args:
         module: a package or a module, or its name.

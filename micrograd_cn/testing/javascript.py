@@ -28,7 +28,7 @@ def javascript_engine() -> Callable[[str], str] | None:
 
 
 def _node(program: str, text: str) -> str:
-    """Return the value of a JavaScript expression, as a string, by the program `node`."""
+    """Return the value of a JavaScript expression, evaluated by Node.js, as a string."""
     done = subprocess.run(
         [program, "-"],
         input=f"process.stdout.write({text})",

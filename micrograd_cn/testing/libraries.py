@@ -1,6 +1,7 @@
-"""Arrays of numpy, PyTorch, jax and other libraries: read as doubles, and made again. It imports none of them.
+"""Read arrays of numpy, PyTorch, jax and other libraries as doubles, and make such arrays.
 
-It finds PyTorch and jax only where they have been imported before.
+This module never imports PyTorch or jax: their arrays can exist only after somebody else has imported them. It imports
+numpy only when it is needed.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # by numpy's kind
-LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # by the package of the type
+LIBRARIES = {
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "numpy": "numpy",
+}  # by the package that defines a type
 
 
 def library_of(x: object) -> str:
-    """Return the library of an array: "torch", "jax", "numpy" or "other"; "" if it is no array, such as a type.
+    """Return the library of an array: "torch", "jax", "numpy" or "other"; "" if `x` is not an array.
 
     >>> library_of(1.0), library_of([1.0])
     ('', '')
@@ -38,7 +44,7 @@ def library_of(x: object) -> str:
 
 @functools.lru_cache
 def _library_of_type(kind: type) -> str:
-    """Return the library that a type, or a base class of it, comes from; "" if none."""
+    """Return the library that a type or one of its base classes comes from; "" if it is no known library."""
     for base in kind.__mro__:
         if found := LIBRARIES.get(base.__module__.partition(".")[0]):
             return found
@@ -111,9 +117,9 @@ def number_kind(x: Any) -> str:
 
 
 def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
-    """Return a function from a numpy array of doubles to an array like `x`: of its library, type, device and strides.
+    """Return a function that converts a numpy array of doubles to the library, type, device and strides of `x`.
 
-    If the type is the same already, the result may share memory with the argument.
+    If the type is the same already, the converted array may share memory with the numpy array.
 
     >>> array_maker(0.5)(to_doubles(2))
     2.0
@@ -157,9 +163,9 @@ def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
 
 
 def empty_maker(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
-    """Return a function that makes an array like `x`, not filled, and a flat view of it for numpy to write.
+    """Return a function that makes an uninitialised array like `x`, and a flat view through which numpy can fill it.
 
-    None is returned if numpy cannot write the numbers of such an array in their order.
+    None is returned instead of the function if numpy cannot fill such arrays.
 
     >>> empty_maker(0.5) is None
     True
@@ -184,7 +190,7 @@ def empty_maker(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
 
 
 def _strided_like(values: NDArray[float64], like: Any) -> Any:
-    """Return the numbers in an array of another one's type and strides."""
+    """Return a numpy array of these values that has the type and strides of `like`."""
     import numpy as np
 
     reach = sum((n - 1) * step for n, step in zip(like.shape, like.strides, strict=True))

@@ -52,7 +52,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 class Summary:
-    """The results of all tests, in the process that reports."""
+    """The results of all tests. With xdist, only the main process has a summary; it gets the results of the workers."""
 
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
@@ -66,7 +66,7 @@ class Summary:
                     self.rows += [[report.nodeid, *row] for row in found]
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
-        """Print the results, the wrong ones first, and write the table."""
+        """Print the results, the wrong ones first, and write the table if `--gradcheck-table` is given."""
         if not self.rows:
             return
         terminalreporter.section("gradients checked")
@@ -84,6 +84,6 @@ class Summary:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the summary in the process that reports."""
+    """Register the summary, except in a worker of xdist."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Summary(), "micrograd_cn_summary")

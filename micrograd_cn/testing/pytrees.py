@@ -19,7 +19,7 @@ Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
 
 
 def parts(tree: Any) -> Parts | None:
-    """Return the parts of a structure, each with its path, and a function that rebuilds it; None for a leaf.
+    """Return the parts of a structure, each with its path, and a function that rebuilds it from parts; None for a leaf.
 
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
@@ -39,7 +39,7 @@ def parts(tree: Any) -> Parts | None:
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
-    """Return the leaves of a structure, each with its path, and a function that rebuilds it from as many others.
+    """Return the leaves of a structure, each with its path, and a function that rebuilds it from other leaves.
 
     >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])
@@ -79,11 +79,12 @@ def leaves(tree: Any) -> list[Any]:
 def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
     """Yield the part of `tree` that stands in the place of each leaf of `model`.
 
-    None in `tree` stands for a whole part: it is yielded for each leaf in it. A dict may stand for a dataclass.
+    If None stands in the place of a part of `model`, it is yielded for each leaf of that part. A dict may stand in the
+    place of a dataclass.
 
     Args:
-        tree: a structure like `model`, at least down to its leaves.
-        model: the structure.
+        tree: a structure that is built like `model`, but may have further structures in place of leaves.
+        model: the structure whose leaves count.
         what: what messages call `tree`.
         path: the path of `model` in messages.
 
@@ -130,7 +131,7 @@ def describe(tree: Any) -> str:
 
 
 def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
-    """Return the values of a dict in the order of the keys."""
+    """Return the values of the dict `tree` in the order of `keys`; raise ValueError if it has other keys."""
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
         lacks = f", which lacks {', '.join(map(repr, missing))}" if missing else ""
@@ -139,7 +140,7 @@ def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
 
 
 def _dict_like(tree: dict[Any, Any], found: list[Any]) -> Any:
-    """Return a dict of the same class with other values."""
+    """Return a dict of the same class and with the same keys, but with other values."""
     made = copy.copy(tree)  # an OrderedDict or a defaultdict stays one
     made.update(zip(tree, found, strict=True))
     return made

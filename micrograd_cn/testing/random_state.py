@@ -1,4 +1,4 @@
-"""The state of the global random number generators, which a check leaves as it found it."""
+"""The states of the global random number generators, which a check restores when it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def advanced_generator(before: dict[str, Any]) -> str:
-    """Return the name of a generator that has drawn numbers since the states `before`; "" if none has.
+    """Return the name of a generator that has drawn numbers since its state was in `before`; "" if none has.
 
     >>> before = generator_states()
     >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)

@@ -1,4 +1,4 @@
-"""The result of a check: the exceptions, and the text that people read."""
+"""How a check ends: its exceptions and its warning, and the text of their messages."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ class PartlyCompared(UserWarning):
 
 
 def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precision: bool, stacklevel: int) -> None:
-    """Raise the exception, or give the warning, that the comparisons call for, and notify the hooks of the results.
+    """Pass the results to the hooks of `result_hooks`, then raise an exception or give a warning if one is due.
 
     Args:
         subject: the function that was checked.
         comparisons: the results.
-        half_precision: whether it was checked in half precision, where noise is common: if it hides everything, that is
-            a warning.
-        stacklevel: of the warning, as for `warnings.warn`.
+        half_precision: whether the function computes in float16 or bfloat16. Noise is common there, so noise that hides
+            all derivatives is a warning, and not an error.
+        stacklevel: the stack level of the warning, as for `warnings.warn`.
     """
     notify(subject.short_name, comparisons)
     unknown = [comparison for comparison in comparisons if comparison.agrees is None]
@@ -117,7 +117,7 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:
-    """Return which arguments' derivatives are wrong and which are right; if they have no names, how many are wrong.
+    """Return for which arguments derivatives are wrong or right; if arguments have no names, how many are wrong.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")
@@ -143,9 +143,9 @@ def verdict_text(comparisons: list[Comparison]) -> str:
 
 
 def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
-    """Return the title, the function's code, a table of the comparisons, and the end, in at most `MAX_LINES` lines.
+    """Return a message of the title, the code of the function, a table of the comparisons, and the lines in `end`.
 
-    If the table is too long, wrong derivatives come first.
+    It has at most `MAX_LINES` lines. Lines of the table that are too many are left out, wrong derivatives last.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)
@@ -159,7 +159,7 @@ def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: S
     wrong = [comparison for comparison in comparisons if comparison.agrees is False]
     if any(
         comparison.argument and not comparison.title.startswith("direction") for comparison in wrong
-    ):  # they say more than a direction
+    ):  # elements say more than directions
         comparisons = [
             comparison
             for comparison in comparisons
@@ -192,7 +192,7 @@ def _urgency(comparison: Comparison) -> int:
 
 
 def _magnitude(comparison: Comparison) -> float:
-    """Return the larger absolute value of the two derivatives."""
+    """Return the larger absolute value of the analytic and the numerical derivative."""
     return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (comparison.analytic, comparison.numeric.slope))
 
 
@@ -205,7 +205,7 @@ def _table(comparisons: list[Comparison]) -> list[str]:
         ratio = f"{times + 0.0:.6g}" if math.isfinite(times) else ""
         order = (
             f"{comparison.remainder_order:.2f}" if comparison.remainder_order < FIRST_ORDER else ""
-        )  # curvature hides that of a small mistake
+        )  # for a small mistake, curvature hides the order
         # an error far below the last digit that is shown says nothing
         error = max(error, 1e-16 * _magnitude(comparison))
         known = "" if not math.isfinite(error) else f"{error if error > NEGLIGIBLE_ERROR else 0.0:.1g}"

@@ -19,11 +19,11 @@ __tracebackhide__ = True
 MAX_WRITTEN_NUMBERS = 24  # an array is written out up to this size; for a larger one, the code draws random numbers
 MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # beyond these, no code is printed
 REPR_TYPES = (bool, int, float, complex, str, bytes, slice, range)  # types whose repr is code
-RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # code that makes other numbers than those of the point
+RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # code that makes arrays of other numbers than the arguments had
 
 
 def reproduction(subject: Subject) -> list[str]:
-    """Return the lines of code that reproduce the failure; none if no argument is an array or one has no code."""
+    """Return lines of code that reproduce the failure; none without arrays, or if an argument has no code."""
     given = [*leaves(subject.args), *leaves(dict(subject.keywords))]
     libraries = sorted({library_of(x) for x in given if is_any_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
@@ -36,7 +36,7 @@ def reproduction(subject: Subject) -> list[str]:
         {name: _callable_name(df, name) for name, df in subject.derivatives.items()},
     )
     taken = {f, *derivatives.values(), "gradcheck", "np", "torch", "jax", "jnp"}
-    for name, x in list(zip(subject.names, subject.args, strict=True))[subject.is_module :]:  # which has its parameters
+    for name, x in list(zip(subject.names, subject.args, strict=True))[subject.is_module :]:  # a module brings them
         variables.append(f"{name}_" if name in taken else name)
         written = to_code(x, seeds=seeds)
         written = written if len(written) <= MAX_LINE_LENGTH else to_code(x, 0, seeds)
@@ -54,7 +54,7 @@ def reproduction(subject: Subject) -> list[str]:
 
 
 def _callable_name(f: Any, otherwise: str) -> str:
-    """Return the name of a user's function at the top level of a module; `otherwise` for any other function."""
+    """Return the name of a user's function that a module defines at its top level; for other functions, `otherwise`."""
     ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
     return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
 
@@ -103,7 +103,7 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
 
 
 def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
-    """Return code that draws an array of the same type and shape; of positive numbers, if all of these are positive."""
+    """Return code that draws an array of the same type and shape; its numbers are positive if all in `array` are."""
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
         ones = {"numpy": f"np.ones({shape}, {dtype})", "torch": f"torch.ones({shape}, dtype={dtype})"}.get(

@@ -51,7 +51,7 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
 
 
 def notify(function: str, comparisons: Sequence[Comparison]) -> None:
-    """Call the hooks with the results for a function, one for each argument."""
+    """Call the hooks with one result for each argument of a function."""
     hooks = _hooks.get()
     if not hooks:
         return
@@ -72,7 +72,7 @@ def notify_failure(function: str) -> None:
 
 
 def _relative_error(comparison: Comparison) -> float:
-    """Return the relative difference of the derivatives; 0.0 if they could not be compared."""
+    """Return the relative difference of the analytic and the numerical derivative; 0.0 if it is not known."""
     slope = comparison.numeric.slope
     size, off = max(abs(slope), abs(comparison.analytic)), abs(comparison.analytic - slope)
     if comparison.agrees is None or not off < float("inf"):

@@ -1,4 +1,4 @@
-"""The function that is checked, in any of the forms that users give it, as one with named positional arguments."""
+"""The subject of a check: the function, in whatever form the user gave it, with named positional arguments."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class Subject:
-    """A function that is checked, with its arguments.
+    """A function that is checked by `gradcheck`, with its arguments.
 
     Attributes:
         f: the function.
-        args: its positional arguments.
-        names: of the arguments.
-        name: of the function, or its code if it prints as code.
+        args: the positional arguments.
+        names: the names of the arguments.
+        name: the name of the function, or its code if it prints as code, as an `Expression` does.
         static: the names of arguments that are constants.
-        keywords: keyword arguments.
-        order: how many times it is differentiated.
-        derivatives: what the user gave as its derivative, by keyword.
-        options: tolerances and the seed, if they are given.
-        is_module: whether it is a module of PyTorch, so that the first argument is its parameters.
+        keywords: the keyword arguments.
+        order: how many times the function is differentiated.
+        derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp".
+        options: the tolerances and the seed that the user gave to `gradcheck`, by keyword.
+        is_module: whether the function is a PyTorch module, whose parameters are the first argument.
     """
 
     f: Callable[..., Any]
@@ -94,7 +94,7 @@ def make_subject(
 
 
 def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
-    """Return the names of a function's arguments; x0, x1, ... where it does not tell.
+    """Return the names of the first `count` arguments of a function; x0, x1, ... if it does not name them.
 
     >>> parameter_names(lambda x, *ws: x, 3), parameter_names(max, 1)
     (['x', 'x1', 'x2'], ['x0'])
@@ -109,7 +109,7 @@ def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def one_line(tree: Any) -> str:
-    """Return an argument as one line of text; an array by type and shape.
+    """Return an argument as one line of text, in which an array is shown by its type and shape.
 
     >>> one_line([1.0, {"a": 2}])
     "[1.0, {'a': 2}]"
@@ -126,7 +126,7 @@ def one_line(tree: Any) -> str:
 
 
 def _parameters(f: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a Python function; of an autograd.Function, those of `forward` without the context."""
+    """Return the parameters of a Python function, or of the `forward` of an autograd.Function, without its context."""
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
         forward: Any = getattr(owner, "forward", None)
@@ -151,7 +151,7 @@ def _function_name(f: Any) -> str:
 
 
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments, unpacked if they are a single tuple and f takes several, as for PyTorch's `gradcheck`."""
+    """Return the arguments; a single tuple is unpacked if f takes several, since PyTorch's `gradcheck` is called so."""
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
     parameters = _parameters(f)
@@ -174,7 +174,7 @@ def _is_module(f: Any) -> bool:
 
 
 def _as_function_of_parameters(found: Subject) -> Subject:
-    """Return a module as a function of its parameters and arguments that leaves its buffers unchanged."""
+    """Return the subject with its module as a function of parameters and arguments that changes no buffers."""
     torch = sys.modules["torch"]
     module: Any = found.f
     parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
@@ -191,7 +191,7 @@ def _as_function_of_parameters(found: Subject) -> Subject:
 
 
 def _own_copy(x: Any) -> Any:
-    """Return a copy of a tensor that requires no gradient, so that it can be set to require one."""
+    """Return a copy of a float tensor that requires no gradient, to be set to require one; anything else as it is."""
     return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
 
 
