@@ -1,4 +1,4 @@
-"""A strategy for numpy arrays at which a gradient is checked. numpy is imported only when they are drawn."""
+"""A strategy for numpy arrays, as points at which a gradient is checked. numpy is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ __all__ = ["points"]
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of 10, for an array's largest element
+LARGEST_EXPONENTS = (
+    0,
+    *[sign * 2**k for k in range(7) for sign in (1, -1)],
+)  # of 10, near an array's largest element
 SPAN = 1e3  # most elements of an array are within this factor, so none is lost beside another
-# Up to so many elements are drawn one by one, and each shrinks. Those of a larger array come from a drawn seed.
+# Up to this size, the elements of an array are drawn one by one, and each shrinks. A larger array comes from a seed.
 MAX_DRAWN_SINGLY = 32
 
 
@@ -28,17 +31,18 @@ def points(
     max_value: float = 1e6,
     apart: float = 0.0,
 ) -> SearchStrategy[Any]:
-    """Return a strategy for numpy arrays, to check the gradient of a function of arrays at.
+    """Return a strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
     There are arrays of every magnitude, 0.0 and -0.0 among their elements. Most elements of one array are of similar
     magnitude.
 
     Args:
-        shape: as numpy takes it; () for a single number.
-        dtype: float64, float32 or float16.
+        shape: the shape of the arrays; () for a single number.
+        dtype: the type of the elements: float64, float32 or float16.
         min_value: the least element; -inf for the least finite number.
         max_value: the greatest element; inf for the greatest finite number.
-        apart: elements are at least so far from 0 and from each other, where relu, max and sorting are smooth.
+        apart: the least distance of elements from 0 and from each other, to keep away from kinks of relu, max and
+            sorting.
 
     Raises:
         ValueError: a bound is nan, no finite number lies between them, or there is no room for elements so far apart.
@@ -82,7 +86,10 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return intervals, each with the least and greatest magnitude in it; the last one has all moderate magnitudes."""
+    """Return windows from which arrays are drawn: each is an interval, and the least and greatest magnitude in it.
+
+    The last window has all moderate magnitudes. `tiny` is the smallest normal number of the array's type.
+    """
     least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []
     for exponent in LARGEST_EXPONENTS:
@@ -93,7 +100,7 @@ def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Inter
 
 
 def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
-    """Return random numbers of a window, for an array that is too large to be drawn number by number."""
+    """Return `size` random numbers from a window, for an array that is too large to be drawn number by number."""
     (low, high), (least, most) = window
     signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
     logarithms = random.uniform(math.log(least), math.log(most), size)
@@ -102,7 +109,7 @@ def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> li
 
 
 def _round_within(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
-    """Return the number of the type that is nearest, or the one beside it that is between the bounds."""
+    """Return the number of the type `kind` that is nearest to x and lies between the bounds."""
     nearest = float(kind(x))
     return (
         _neighbour(x, kind, -math.inf)
@@ -114,11 +121,11 @@ def _round_within(x: float, kind: Callable[[float], Any], low: float, high: floa
 
 
 def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
-    """Return how many negative and how many positive numbers of the type can be so far from 0 and from each other."""
+    """Return how many negative and how many positive numbers of a type can be `apart` from 0 and from each other."""
     import numpy as np
 
     def on(near: float, far: float) -> int:
-        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # at half of it, since it might overflow
+        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # from half of `far`, since its next float is finite
         free = far - ulp - max(near, apart)
         return max(0, 1 + int(free // (apart + ulp)))
 
@@ -126,7 +133,7 @@ def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: floa
 
 
 def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return the numbers in the same order, moved until they are so far from 0 and from each other."""
+    """Return the numbers in the same order, moved until they are `apart` from 0 and from each other."""
     negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
     below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)
@@ -139,7 +146,7 @@ def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: 
 
 
 def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return ascending numbers, moved up until they are apart; those that pass the end are moved down from there."""
+    """Return ascending numbers, moved up until they are `apart`; those that pass `high` are moved down from there."""
     found: list[float] = []
     least = low
     for x in xs:
@@ -155,7 +162,7 @@ def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high:
 
 
 def _neighbour(x: float, kind: Callable[[float], Any], towards: float) -> float:
-    """Return x if it is a number of the type, else the next number of the type towards an infinity."""
+    """Return x if it is a number of the type `kind`, else the next number of the type towards an infinity."""
     import numpy as np
 
     found = kind(x)

@@ -33,9 +33,9 @@ from .report import PartlyCompared
 from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
-FIXED_INDICES = (0.0, 2.0)  # at which a gather is checked as an operation of its other operands
-SEED = 30  # of the drawn points; else they would depend on the source of this function. One of them is -0.0.
-LARGE_VALUE = 1e6  # beyond such a value or partial, second derivatives are not compared
+FIXED_INDICES = (0.0, 2.0)  # indices at which a gather, which picks an operand by its index, is checked
+SEED = 30  # of the drawn points, which depend on the source of `check_drawn` without it; one point is -0.0
+LARGE_VALUE = 1e6  # if a value or partial is larger, second derivatives are not compared
 
 PICTURE_CODE = """\
 from micrograd_cn import Value, draw_dot
@@ -48,24 +48,25 @@ Reference = Callable[..., float] | None
 def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[str, str]:
     """Check an operation: its values, its derivatives, its kinks, its picture, and its lowerings.
 
-    1. At special values, such as 0.0, -0.0, inf and nan: it raises nothing, and gives the same numbers on `Value`s as
-       on floats, to the bit. So do its partials. What a `Selection` contributes agrees with its weight.
+    1. At special values, such as 0.0, -0.0, inf and nan: the operation and its partials raise nothing, and give the
+       same numbers on `Value`s as on floats, to the bit. The contribution of a `Selection` agrees with its weight.
     2. At kinks: the derivative is nan, or between the derivatives of the two sides.
     3. In the picture: there is an edge for each operand.
-    4. Over the domain, up to 100 from 0 or from its near end, and close to its ends: no value is nan, and derivatives
-       agree with numerical ones; near 0 also second derivatives, and those where several operands are the same value.
-       An n-ary operation is given up to 33 operands. For a gather, derivatives are with respect to the elements.
-    5. At all these points: the lowerings give the operation's values, that is its formula or summands, JavaScript (run
-       by Node.js or the package quickjs), machine code (by llvmlite) and numpy; JavaScript and machine code also its
-       partials.
+    4. Over the domain, up to 100 from 0 or from the end that is nearest to 0, and close to both ends: no value is nan,
+       and derivatives agree with numerical ones. Near 0, second derivatives are compared too, and derivatives where
+       several operands are the same value. An n-ary operation is given up to 33 operands. A gather, which picks one of
+       its operands by an index, is not differentiated with respect to the index.
+    5. At all these points: the lowerings, which are other forms of the operation, give the same values. They are its
+       formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by llvmlite) and numpy.
+       JavaScript and machine code give the same partials, too.
 
     What it cannot see: a mistake between the points, which are some hundreds, or beyond 100; a mistake of third order;
     and a wrong derivative where rounding hides the value.
 
     Args:
         op: the operation.
-        reference: the same function from an independent source, on floats. Values are compared to 1e-12 relative, or to
-            what the last bits of the operands and the operation's own `rounding` allow.
+        reference: the same function of floats from an independent source. Values may differ by 1e-12 relative, or by
+            what the last bits of the operands and the operation's own `rounding` explain.
         examples: the number of points at which second derivatives are compared: two thirds are spread over the domain,
             the others are drawn.
 
@@ -74,12 +75,13 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         written in the table's operations.
 
     Raises:
-        AssertionError: a check failed. It says which, at operands as simple as could be found, and has code that shows
-            it. If a derivative is wrong, it is a `GradientMismatch`.
+        AssertionError: a check failed. The message says which check, at operands as simple as could be found, and has
+            code that shows the failure. If a derivative is wrong, the error is a `GradientMismatch`.
         ImportError: hypothesis is missing.
 
     Warns:
-        PartlyCompared: at some points, some but not all derivatives could be compared; it shows the first such point.
+        PartlyCompared: at some points, some but not all derivatives could be compared. The message shows the first such
+            point.
 
     >>> from micrograd_cn import tanh
     >>> not_compared = check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
@@ -99,7 +101,10 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
 
 
 def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> dict[str, str]:
-    """Run all checks; return the lowerings that could not be compared, and collect tables of partly compared points."""
+    """Run all checks; return the lowerings that could not be compared, and why.
+
+    For each point at which only some derivatives could be compared, the table of them is appended to `partial_tables`.
+    """
     checked_points = list(special_points(op))
     for xs in checked_points:
         y, partials = evaluate(op, xs)
@@ -115,7 +120,7 @@ def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str
 
 
 def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
-    """Yield a gather at some indices, as an operation of its other operands: it has no derivative by the index."""
+    """Yield some indices of a gather, each with the gather at this index as an operation of its other operands."""
     for index in FIXED_INDICES:
         arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]
         if arities:
@@ -124,7 +129,7 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather, without that of the index."""
+    """Return the partials of a gather without that with respect to the index, which is its first operand."""
     return op.local_derivatives(y, index, *xs)[1:]
 
 
@@ -153,7 +158,7 @@ def _check_picture(op: Op) -> None:
 
 
 def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> list[Point]:
-    """Check points that are spread evenly over the domain, and points that are drawn; return all of them."""
+    """Check the operation at points spread evenly over its domain, and at points that are drawn; return all points."""
     st = import_strategies()
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -201,7 +206,7 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
 
 
 def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_tables: list[str]) -> int:
-    """Check one point of the domain; return the order up to which derivatives could be compared there."""
+    """Check the operation at one point; return the order up to which derivatives could be compared, 0 for none."""
     with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
         if not is_smooth(op, xs):
             return 0

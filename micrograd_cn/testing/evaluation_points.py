@@ -16,7 +16,7 @@ from .suspicious_intervals import arities_among
 
 T = TypeVar("T")
 
-FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # for n-ary operations
+FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 17, 33)  # counts of operands
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
 FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # where there are many operands
 KINK_CANDIDATES = (0.0, 1.0, -1.0, 0.5)
@@ -30,14 +30,15 @@ KINK_SEARCH_CELLS = 200  # the grid along an operand on which kinks are looked f
 
 
 def operand_domain(op: Op, slot: int) -> tuple[float, float]:
-    """Return the open interval in which an operand may lie."""
+    """Return the open interval in which the operand with the index `slot` may lie."""
     return op.smoothness.domain[slot % len(op.smoothness.domain)]
 
 
 def special_points(op: Op) -> Iterator[Point]:
-    """Yield all combinations of special values for few operands.
+    """Yield points with special values such as 0.0, inf and nan.
 
-    Of many operands, the first, the sixth and the last have each special value in turn, and the others are 1.0.
+    Up to three operands have all combinations of special values. Of more operands, the first, the sixth and the last
+    have each special value in turn, while the others are 1.0.
     """
     for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:
@@ -54,7 +55,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
         op: the operation.
         count: how many points.
         reach: how far from 0 the points lie, or from the end of the domain that is nearer to 0.
-        operands: how many operands an n-ary operation is given, in turn.
+        operands: the counts of operands that an n-ary operation is given, in turn.
 
     >>> from micrograd_cn import log, mul
     >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))
@@ -90,7 +91,7 @@ def points_near_ends(op: Op) -> Iterator[Point]:
 
 
 def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
-    """Yield points at which the function `kink` is 0: simple ones, and those found by bisection along each operand."""
+    """Yield points at which the function `kink` is 0: simple ones, and others found by bisection along each operand."""
     for count in arities_among(op, FEW_ARITIES):
         for xs in itertools.product(KINK_CANDIDATES, repeat=count):
             if kink(*xs) == 0.0:
@@ -105,7 +106,7 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Yield the zeros of a function in an interval; where it jumps over 0, the end of the jump at which it is positive.
+    """Yield the zeros of a function in an interval; where it jumps over 0, the next float with a positive value.
 
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
@@ -121,9 +122,10 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
 
 
 def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
-    """Return what `check` returns at a point; if it fails, raise the same kind of failure at the simplest point found.
+    """Return the result of `check` at a point; if that fails, raise its failure at the simplest point that fails alike.
 
-    A simpler point has fewer operands, or an operand that is a whole number or has fewer digits.
+    A simpler point has fewer operands, or an operand that is a whole number or has fewer digits. Failures are alike if
+    their titles differ only in numbers.
     """
     try:
         return check(xs)

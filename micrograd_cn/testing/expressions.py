@@ -142,8 +142,8 @@ def expressions(
 
     Each expression has a point at which all of its steps are smooth. Operands are earlier results, new inputs, and
     constants. Inputs and constants are of every magnitude in the operand's domain; more of them are near its ends, and
-    where a partial of the operation changes fast or does not match the values. A step is left out if a small nudge of an
-    input takes it to a kink or out of a domain, or if its result is so large or so cancelled that rounding hides the
+    where a partial of the operation changes fast or does not match its values. A step is left out if nudging an input
+    takes it to a kink or out of a domain, or if its result is so large or so cancelled that rounding hides the
     effect of an input. So no draw is rejected, a right derivative is not called wrong, and a failing expression shrinks
     to few steps with simple numbers.
 

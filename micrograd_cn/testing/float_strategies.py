@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MARGIN = 0.05  # how far a point stays from kinks, poles and the ends of a domain
 FULL_PRECISION_REACH = 3.0  # within this distance of 0, or of the end of a domain near 0, all digits are drawn
-MODERATE_MAGNITUDES = (1e-6, 1e6)  # these are drawn often
-DRAWN_MAGNITUDES = (1e-100, 1e100)  # the squares and cubes of these are floats
+MODERATE_MAGNITUDES = (1e-6, 1e6)  # magnitudes in this range are drawn often
+DRAWN_MAGNITUDES = (1e-100, 1e100)  # squares and cubes of such numbers neither overflow nor underflow
 NORMAL_MAGNITUDES = (sys.float_info.min, sys.float_info.max)
 
 
@@ -29,7 +29,7 @@ def import_strategies() -> Any:
     """Return the module `hypothesis.strategies`, which is imported only when it is needed.
 
     Raises:
-        ImportError: hypothesis is missing; it says what to install.
+        ImportError: hypothesis is missing; the message says what to install.
     """
     try:
         from hypothesis import strategies
@@ -40,7 +40,7 @@ def import_strategies() -> Any:
 
 
 def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL_MAGNITUDES[1]) -> Interval:
-    """Return the closed interval between the bounds, within the finite floats; an infinity stands for no bound.
+    """Return the closed interval between the bounds, but within plus or minus `largest`; inf stands for no bound.
 
     Raises:
         ValueError: a bound is nan, or no finite number lies between them.
@@ -62,7 +62,9 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
 
 
 def interior(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
-    """Return the part of an open interval that is away from its ends, and within `reach` of 0 or of its nearer end.
+    """Return the part of an open interval that is at least `margin` from its ends, and near 0.
+
+    It is within `reach` of 0 or, if all of the interval is farther away, within twice `reach` of the nearer end.
 
     >>> interior((0.0, math.inf), 3.0), interior((10.0, math.inf), 3.0), interior((0.0, 0.1), 3.0)
     ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
@@ -92,8 +94,8 @@ def reals(
         low: the least number.
         high: the greatest number.
         domain: the open interval in which the numbers lie.
-        focus: intervals from which every second number comes.
-        magnitudes: the least magnitude, except for 0, and the greatest.
+        focus: intervals from which every second number is drawn.
+        magnitudes: the least magnitude of numbers other than 0, and the greatest.
 
     >>> from hypothesis import find
     >>> find(reals(-1e9, 1e9), lambda x: x > 999)
@@ -125,14 +127,17 @@ def reals(
 
 
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
-    """Return where all digits are drawn: near 0, or near the end of the domain or bounds that is nearest to 0."""
+    """Return the interval in which numbers are drawn with all their digits.
+
+    It is near 0, or near that end of the domain or of the bounds which is nearest to 0.
+    """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
     return (low, high) if low <= high else interior((first, last), FULL_PRECISION_REACH, 0.0)
 
 
 def _tidy(x: float, first: float, last: float, least: float) -> float:
-    """Return a number between the bounds: a tiny one rounded to three digits, one below the least magnitude as 0.0.
+    """Return x, but round a tiny number to three digits, and one below the magnitude `least` to 0.0 or a bound.
 
     >>> [_tidy(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
     [-1.23e-09, 0.0, 1.0]
@@ -152,15 +157,16 @@ def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
 
 
 def floats_between(low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for the floats of a closed interval; whole numbers come first, to which a failure shrinks."""
+    """Return a strategy for the floats of a closed interval, in which a failure shrinks to a whole number."""
     st = import_strategies()
     return st.one_of(_whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
 def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Return a strategy for numbers of three digits between the bounds; more of them are near 1.
+    """Return a strategy for numbers of three digits between the bounds, with magnitudes from `least` to `most`.
 
-    An integer is drawn that enumerates them, whole numbers first, since an integer shrinks well.
+    More of them are near 1. The numbers are enumerated, whole numbers first, and an integer is drawn as the index of a
+    number, since integers shrink well.
     """
     st = import_strategies()
     count, numbered = _enumerate_three_digits(low, high, least, most)
@@ -168,7 +174,7 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
 
 
 def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
-    """Return how many numbers of up to three digits there are, repetitions included, and a function for the k-th.
+    """Return the count of numbers of up to three digits, repetitions included, and a function from an index to one.
 
     >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
@@ -195,7 +201,7 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
     """Return a strategy for numbers of three digits between the bounds, with magnitudes from `least` to `most`.
 
-    The exponent is drawn, as a float: of these, unlike large integers, Hypothesis draws all parts of an interval
+    The exponent is drawn as a float: unlike large integers, Hypothesis draws floats from all parts of an interval
     equally often. A failure shrinks to a whole exponent.
     """
     st = import_strategies()

@@ -1,4 +1,4 @@
-"""Compare an operation's derivatives with numerical ones, also along a direction, and where operands are one value."""
+"""Compare an operation's derivatives with numerical ones, also along a direction, and where operands are equal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ gradcheck(lambda t: record(OP, [x + u * t for x, u in zip(xs, us)]), 0.0, order=
 
 
 def _as_function(op: Op) -> Callable[..., Value]:
-    """Return the operation as a function of `Value`s that has its name, which messages show."""
+    """Return a function of `Value`s that records the operation and has its name, which messages show."""
 
     def apply(*operands: Value) -> Value:
         return record(op, operands)
@@ -51,7 +51,7 @@ def _as_function(op: Op) -> Callable[..., Value]:
 def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str] | None = None) -> bool:
     """Compare the derivatives at a point with numerical ones; return whether any could be compared.
 
-    If only some could be, the table of all is appended to `partial_tables`.
+    If only some could be compared, a table of the derivatives is appended to `partial_tables`.
     """
     name = _as_function(op)
     return _run_gradcheck(
@@ -70,7 +70,16 @@ def comparison_code(op: Op, order: int) -> str:
 def _run_gradcheck(
     op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
-    """Run a check; return whether anything could be compared. A mismatch is raised as a failure of the operation."""
+    """Run a check; return whether anything could be compared. Raise a mismatch as a failure of the operation.
+
+    Args:
+        op: the operation.
+        xs: the operands, for the message of a failure.
+        check: calls `gradcheck`.
+        code: code that repeats the check, for the message.
+        where: what the message begins with.
+        partial_tables: receives a table of the derivatives if only some could be compared.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PartlyCompared)
         try:
@@ -92,8 +101,8 @@ def _run_gradcheck(
 def check_along(op: Op, xs: Point, order: int) -> bool:
     """Compare the derivatives along one direction, in which all operands change by different amounts.
 
-    One number covers all entries of the gradient, and another one all second derivatives. If they differ, first
-    derivatives are compared one by one.
+    The first derivative along it covers all entries of the gradient, and the second one all second derivatives. If
+    either is wrong, first derivatives are compared one by one. Return whether anything could be compared.
     """
     name = _as_function(op)
     direction = [1.0 + math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0 for i in range(len(xs))]
@@ -110,7 +119,10 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check the partials, and their sums, where one value is several operands: all, or each pair of three or four."""
+    """Check partials and derivatives where one `Value` is several operands: all of them, or two of three or four.
+
+    The derivative with respect to such a `Value` is a sum of partials.
+    """
     for count in arities_among(op, FEW_ARITIES):
         if count > 1:
             _check_shared_in(op, (xs[0],) * count, range(count))

@@ -1,4 +1,4 @@
-"""The failures of `check_op`: a title of one line, a table if there is one, and code that shows the failure."""
+"""The failures of `check_op`. Each has a title of one line, perhaps a table, and code that shows the failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def op_failure(
         xs: the operands.
         what: what is wrong.
         code: the code; `OP` stands for the operation, and `XS` for the operands.
-        table: of derivatives.
+        table: the lines of a table of derivatives.
         kind: the class of the exception.
 
     >>> from micrograd_cn import Op
@@ -55,7 +55,7 @@ def op_failure(
 
 
 def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
-    """Return the lines of the code with the operation and the operands filled in, after what it imports."""
+    """Return the lines of the code, imports first, with `OP` and `XS` replaced by the operation and the operands."""
     names = [name for name, found in (("inf", any(map(math.isinf, xs))), ("nan", any(map(math.isnan, xs)))) if found]
     name = call_name(op)
     known = [f"from micrograd_cn import {name}"] if is_public(op) else []
@@ -76,7 +76,14 @@ def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
 
 @contextmanager
 def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
-    """Raise a failure of the operation if `what`, a function that its author wrote, raises inside the block."""
+    """Turn an error inside the block into a failure of the operation, which names a function that the user wrote.
+
+    Args:
+        op: the operation.
+        xs: the operands.
+        what: the name of the function that is called in the block.
+        code: the code that the failure shows.
+    """
     try:
         yield
     except Exception as error:
@@ -86,14 +93,14 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 
 
 def _error_location(error: Exception) -> list[str]:
-    """Return the line of the user's code in which an error was raised; nothing for a C function, which has no line."""
+    """Return the line of the user's code that raised an error, as a list; empty if the error came from a C function."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(frame.filename).parent == Path(__file__).parent
     return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:MAX_WIDTH]]
 
 
 def _shown_point(xs: Point) -> str:
-    """Return the operands as text; many of them shortened."""
+    """Return the operands as text, which is shortened if there are many."""
     text = repr(xs[0] if len(xs) == 1 else xs)
     return text if len(text) <= MAX_WIDTH else f"{len(xs)} operands {text[: MAX_WIDTH - 20]}..."
 
@@ -105,7 +112,7 @@ def _shortened(text: str) -> str:
 
 
 def _shortened_table(table: Sequence[str]) -> list[str]:
-    """Return the lines of a table; of a long one, the head, the first wrong derivatives, and the footer."""
+    """Return the lines of a table; a long table keeps its head, its first wrong derivatives, and its footer."""
     lines = [line if len(line) <= 2 * MAX_WIDTH else f"{line[: 2 * MAX_WIDTH]}..." for line in table]
     if len(lines) <= MAX_TABLE_LINES:
         return lines

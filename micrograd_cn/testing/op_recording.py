@@ -25,10 +25,10 @@ def same_number(a: float, b: float) -> bool:
 
 
 def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
-    """Return the value and the partials on floats.
+    """Return the value and the partials of an operation on floats, and check that they are numbers.
 
     Raises:
-        AssertionError: the operation raises, two calls differ, or a result is not a number.
+        AssertionError: the operation raises an error, two calls give different values, or a result is not a number.
     """
     with reraise_as_failure(op, xs, f"{op.name}.forward", "OP.forward(XS)"):
         y: object = op.forward(*xs)
@@ -49,7 +49,7 @@ def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
 
 
 def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
-    """Return one partial on floats; 0.0 where no gradient flows."""
+    """Return the partial with respect to operand `slot` on floats; 0.0 if no gradient flows to that operand."""
     function = op.partials[slot]
     if function is None:
         return 0.0
@@ -59,20 +59,20 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
-    """Compare the partials that are recorded with `Value`s with those of floats."""
+    """Check that the operation has the same partials when it is recorded on `Value`s as the given ones on floats."""
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 
 
 def compare_recorded(
     op: Op, at: Point, inputs: Sequence[Value], partials: Sequence[float], code: str, where: str = ""
 ) -> None:
-    """Compare the partials of floats with those captured in a record of `inputs`, and with those computed as `Value`s.
+    """Compare partials on floats with those that a recorded node stores, and with partials computed as `Value`s.
 
     Args:
         op: the operation.
         at: the operands, for messages.
         inputs: the operands to record.
-        partials: the partials of floats.
+        partials: the partials on floats.
         code: the code that a failure shows.
         where: what messages begin with.
     """

@@ -1,4 +1,9 @@
-"""Check that the contribution and the weight of a `Selection` say the same."""
+"""Check that the contribution and the weight of a `Selection` agree.
+
+A `Selection` is a partial of an operation that may leave an operand unselected, as relu does. The contribution is a
+function that gives the operand its part of the upstream gradient, which is the gradient of the result. The weight is
+the factor by which it should multiply, or None if the operand was not selected.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +25,17 @@ print([contribution and contribution(G) for contribution in OP.selection(xs)])""
 
 
 def check_selection(op: Op, xs: Point, y: float) -> None:
-    """Compare what each operand gets of an upstream gradient with its weight, on floats and on `Value`s.
+    """Check that each operand gets its weight times the upstream gradient, on floats and on `Value`s.
 
-    An operand whose weight is None was not selected, and gets nothing, also of an infinite gradient.
+    An operand whose weight is None was not selected. It must get nothing, even if the upstream gradient is infinite.
+
+    Args:
+        op: the operation; nothing is checked unless one of its partials is a `Selection`.
+        xs: the operands.
+        y: the result.
 
     Raises:
-        AssertionError: they differ; the message names the operand and the upstream gradient.
+        AssertionError: an operand gets something else; the message names it and the upstream gradient.
 
     >>> from micrograd_cn import Op, less, relu
     >>> from micrograd_cn.ops import Selection
@@ -55,7 +65,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
 
 
 def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
-    """Return what each operand gets of the gradient g, or None if its partial is no `Selection`."""
+    """Return what each operand gets of the upstream gradient g; None for one whose partial is no `Selection`."""
 
     def number(contribution: Callable[[Any], Any] | None) -> float | None:
         if contribution is None:

@@ -14,11 +14,11 @@ from .float_strategies import MARGIN
 
 __all__ = ["NudgedValue", "fits_domain", "is_smooth", "nudged_input", "smooth_step"]
 
-MIN_EFFECT_TO_NOISE = 3e7  # each input must change a result by so many times its rounding,
-MAX_SLOPE_NOISE = 5e-12  # unless rounding changes the slope by less than this
-MIN_KINK_DISTANCE = 1e-4  # nearer, a jump would look like noise in second derivatives
-MAX_SLOPE = 1e5  # of a result with respect to an input
-MIN_RESULT = 1e-100  # of a result that is not 0; the derivatives of a smaller one may underflow
+MIN_EFFECT_TO_NOISE = 3e7  # a nudged input must change a result by so many times its rounding
+MAX_SLOPE_NOISE = 5e-12  # or else rounding must change the slope by less than this
+MIN_KINK_DISTANCE = 1e-4  # closer to a kink, a jump would look like noise in second derivatives
+MAX_SLOPE = 1e5  # the largest slope of a result with respect to an input
+MIN_RESULT = 1e-100  # the smallest result other than 0: derivatives of a smaller one may underflow
 LARGE_INPUT = 1e12  # beyond that, neighbouring floats are too far apart for steps of 0.05
 
 
@@ -27,11 +27,11 @@ class NudgedValue:
     """An input or the result of a step, at the point, and also where each input in turn is nudged down and up.
 
     Attributes:
-        value: at the point.
-        nudged: the values where input 0 is nudged down, then up, then input 1, and so on. Those of later inputs, on
-            which the value does not depend, are left out.
+        value: the value at the point.
+        nudged: the values when input 0 is nudged down, then up, then when input 1 is, and so on. The list ends after
+            the last input on which the value depends.
         noise: how far rounding may carry the value.
-        input_mask: the inputs that the value depends on: bit j for input j.
+        input_mask: the inputs on which the value depends, as an integer with bit j set for input j.
         step: the operation and its operands; None for an input.
     """
 
@@ -42,7 +42,7 @@ class NudgedValue:
     step: tuple[Op, list[NudgedValue | float]] | None = None
 
     def nudged_value(self, k: int) -> float:
-        """Return the value for the k-th nudge."""
+        """Return the value for nudge k: input k // 2 is nudged down if k is even, and up if k is odd."""
         return self.nudged[k] if k < len(self.nudged) else self.value
 
 
@@ -58,12 +58,12 @@ def fits_domain(node: NudgedValue, domain: Interval) -> bool:
 
 
 def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> NudgedValue:
-    """Return an input. Its nudge is small relative to its distance from the ends of the domain, and from a kink at 0.
+    """Return an input with nudges that are small beside its distance from the ends of the domain, and from a kink at 0.
 
     Args:
         x: the number.
-        place: which input it is.
-        domain: the open interval in which it must stay.
+        place: the index of the input.
+        domain: the open interval in which the input must stay.
         kinked: whether there may be a kink at 0.
 
     >>> nudged_input(0.5, 0, (-math.inf, math.inf), True).nudged
@@ -93,7 +93,12 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
 def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[NudgedValue]) -> NudgedValue | None:
     """Return the result of an operation; None if it is not smooth here, or if rounding hides the effect of an input.
 
-    The row's partials are not asked, since they may be wrong: a gradient check is to find that.
+    The partials of the operation are not used, since a gradient check is to find out whether they are wrong.
+
+    Args:
+        op: the operation.
+        operands: its operands; a float is a constant.
+        inputs: all inputs so far, which tell how far each is nudged.
 
     >>> from micrograd_cn import relu, sin
     >>> x, y = nudged_input(0.01, 0, (-math.inf, math.inf), False), nudged_input(1e15, 1, (-math.inf, math.inf), False)
@@ -142,6 +147,6 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
 
 
 def _forward_with(op: Op, xs: list[float], i: int, x: float) -> float:
-    """Return the result with another number as the i-th operand."""
+    """Return the result of the operation with `x` as its i-th operand, and the others from `xs`."""
     y: float = op.forward(*xs[:i], x, *xs[i + 1 :])
     return y

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchStrategy[Value]:
-    """Return a strategy for leaves, some of them labelled, with data of every magnitude, 0.0 and -0.0 among them.
+    """Return a strategy for `Value`s that are leaves, with finite data of every magnitude; some have a label.
 
     Args:
-        min_value: the least of their finite data; -inf for no bound.
-        max_value: the greatest of their finite data; inf for no bound.
+        min_value: the least data; -inf for no bound.
+        max_value: the greatest data; inf for no bound.
 
     Raises:
         ValueError: a bound is nan, or no finite number lies between them.
@@ -53,7 +53,7 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
 
 
 def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple[MLP, list[float]]:
-    """Draw a network and inputs for it."""
+    """Return a network and inputs for it, drawn by Hypothesis."""
     st = import_strategies()
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=4))
     model = MLP(widths[0], widths[1:], draw(st.sampled_from(activations)), init="zeros")
@@ -63,7 +63,7 @@ def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple
 
 
 def register() -> None:
-    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported.
+    """Let `hypothesis.strategies.from_type(Value)` draw leaves. Hypothesis calls this function when it is imported.
 
     >>> from hypothesis import find
     >>> from hypothesis.strategies import from_type

@@ -13,16 +13,16 @@ from .float_strategies import interior
 
 __all__ = ["arities_among", "suspicious_intervals"]
 
-GRID_REACH, STEPS_PER_UNIT = 8, 40  # within that of 0 the grid is even; narrower intervals may not be seen
-DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # beyond that, and near 0 and the ends of the domain, it is logarithmic
+GRID_REACH, STEPS_PER_UNIT = 8, 40  # within this of 0, the grid is even; narrower intervals may be missed
+DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends, it is logarithmic
 UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
-MAX_INTERVALS = 8  # for one operand, the most suspicious ones
+MAX_INTERVALS = 8  # the most suspicious ones are kept, for each operand
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
-    """Return those of the counts that the operation takes as its number of operands; if none, the least that it takes.
+    """Return the counts of operands that the operation takes, among the given ones; if none, the least it takes.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))
@@ -34,11 +34,11 @@ def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
 
 @functools.lru_cache
 def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
-    """Return the suspicious intervals of the operands, for each interval of the row's domain.
+    """Return the suspicious intervals for each operand; for an n-ary operation, once for all operands.
 
-    The row is evaluated on a grid, one operand after the other. An interval is suspicious if the partial does not add
-    up to the change of the value, however finely the interval is divided, or if the partial changes four times as fast
-    as on both sides of it.
+    The operation is evaluated on a grid, one operand after the other. An interval is suspicious if the integral of the
+    partial is not the change of the value, however finely the interval is divided, or if the partial changes four times
+    as fast as on both sides of the interval.
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
@@ -57,7 +57,7 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
-    """Return a function that evaluates the operation along one operand; nan where it raises."""
+    """Return a function of operand `slot` that evaluates the operation and its partial; nan where that raises."""
 
     def at(x: float) -> Sample:
         xs = [*others[:slot], x, *others[slot + 1 :]]
@@ -98,7 +98,15 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
 def _find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
-    """Return the suspicious intervals, neighbours joined, with a score for each: the higher, the more suspicious."""
+    """Return the suspicious intervals, each with a score that is the higher, the more suspicious the interval is.
+
+    A cell is the interval between two neighbouring points of the grid. Suspicious cells that touch are joined.
+
+    Args:
+        at: evaluates the operation and its partial at a point.
+        grid: the points, in ascending order.
+        has_kink: tells whether an interval has a kink; such intervals are left out.
+    """
     cells = list(itertools.pairwise([at(x) for x in grid]))
     suspicious: dict[Interval, float] = {}
     for cell in cells:
@@ -119,7 +127,8 @@ def _find_suspicious(
 def _unexplained(a: Sample, b: Sample) -> float:
     """Return the part of the change of the value that the partials at both ends do not explain (trapezoidal rule).
 
-    It is negative where rounding may explain the difference.
+    `a` and `b` are the samples at the two ends of an interval. The result is negative if rounding may explain the
+    difference.
     """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):
@@ -132,7 +141,10 @@ def _unexplained(a: Sample, b: Sample) -> float:
 
 
 def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
-    """Return the part of a cell whose change stays unexplained however often it is halved; None if there is none."""
+    """Return the part of a cell in which the change of the value stays unexplained however often the part is halved.
+
+    None is returned if there is no such part. `a` and `b` are the samples at the two ends of the cell.
+    """
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
