@@ -40,9 +40,9 @@ class ReverseMode:
 
     Args:
         pullback: computes the gradient from the vectors x and u; its last results are cached.
-        run: the `backward_pass`.
-        graph: the function `differentiable_outputs`.
-        changed: the function `changed`.
+        run: the attribute `backward_pass`.
+        graph: the attribute `differentiable_outputs`.
+        changed: the attribute of this name.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -81,7 +81,7 @@ class ForwardMode:
 
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
-        changed: the function `changed`.
+        changed: the attribute of this name.
 
     Attributes:
         changed: calls the user's derivative at a point, and returns the name of an argument that the call changed, or
@@ -325,7 +325,8 @@ class GradientFunction:
     """The gradient of f as a function that PyTorch or jax can differentiate again, to check second derivatives.
 
     It takes the arguments of f and the upstream gradient: an array of weights for each result of f, in the structure
-    of the result. It returns a tuple of arrays, the gradient of the weighted sum of the results.
+    of the result. It returns the gradient of the weighted sum of the results, as a tuple with an array for each
+    array that is differentiated.
     """
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:

@@ -443,7 +443,7 @@ class SampledCheck:
         return v
 
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
-        """Return indices of elements to compare: up to two with an infinite or nan gradient, the steepest, random ones.
+        """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, and random ones.
 
         The random ones come from every array in turn.
 

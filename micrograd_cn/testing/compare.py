@@ -183,7 +183,7 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
 
 
 def _is_close(analytic: float, slope: float, part: float) -> bool:
-    """Return whether `analytic` differs from `slope` by at most the part `part` of `slope`."""
+    """Return whether `analytic` differs from `slope` by at most `part` times the size of `slope`."""
     return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 

@@ -1,4 +1,8 @@
-"""Compare a directional derivative with a numerical one, at the point or as a mean over an interval around it."""
+"""Compare a directional derivative with a numerical one, at the point or as a mean over an interval around it.
+
+The outputs of a problem, weighted by u, are a function φ of one number t along a direction v (`DirectionalFunction`).
+The derivative of φ at 0 that the code under test gives is called analytic.
+"""
 
 from __future__ import annotations
 
@@ -151,8 +155,8 @@ def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
 def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
     """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
 
-    Near the point, f does not change: the steps of a derivative stay on one tread of the staircase. Wide intervals
-    have many treads.
+    Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
+    treads. `mismatch` is the distance of the `analytic` derivative from the numerical one at the point.
     """
     means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
@@ -274,7 +278,7 @@ def _central_quotient(phi: DirectionalFunction, h: float) -> float:
 
 
 def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
-    """Return whether even the largest step is too small to see an error of 1 % in spite of rounding, and shows none.
+    """Return whether rounding would hide an error of 1 % even in the largest step, and no mistake shows there.
 
     `first` is the largest step, and `change` the change of φ in it.
     """

@@ -222,7 +222,7 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
 
 
 def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return the inputs and steps that the recipes describe; a step is left out if its operands do not suit it."""
+    """Return the inputs and steps that the recipes describe; steps that no operands suit are left out."""
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
     for op, choices in recipes:

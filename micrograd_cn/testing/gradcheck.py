@@ -65,7 +65,7 @@ def gradcheck(
     A derivative agrees if it differs from the numerical one by at most atol, rtol times the larger of the two, or five
     times the estimated error of the numerical one. At a kink it agrees if it lies between the derivatives of the two
     sides; nan at a kink is a convention and is not compared. At the edge of the domain it agrees if it is the
-    derivative of the one side. The rounding of `f` in its own type, also in float16 and bfloat16, is measured.
+    one-sided derivative. The rounding of `f` in its own type, also in float16 and bfloat16, is measured.
 
     All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. If there are
     more, the outputs are added up with random weights, and the sum is differentiated along four random directions. For
@@ -77,11 +77,11 @@ def gradcheck(
     comparison has a share of the calls, and a derivative that cannot be told with its share is not compared. In half
     precision (float16 and bfloat16) there may be some thousands of calls, since a mistake must then show at points next
     to `args` as well, where rounding differs. In float32, a mismatch is a mistake only if the Taylor remainder is of
-    first order; if rounding or a nearby kink causes the mismatch, the order is another.
+    first order; if rounding or a nearby kink causes the mismatch, the remainder has another order.
 
     The rules for a derivative are checked, too. It must change no argument. A backward pass gets the upstream gradient,
-    the derivative of some final result with respect to each output of `f`. The backward pass must be linear in it, also
-    if it is large, must not change it, and must give the same gradient again after other calls. It must accept an
+    the derivative of some final result with respect to each output of `f`. The backward pass must be linear in the
+    upstream gradient, even in a large one, must not change it, and must give the same gradient again after other calls. It must accept an
     upstream gradient that is not contiguous, that is expanded or, in PyTorch, that is None for some outputs.
 
     What it cannot see:
@@ -130,7 +130,7 @@ def gradcheck(
             should.
 
     Warns:
-        PartlyCompared: some derivatives could not be compared; it names their arguments.
+        PartlyCompared: some derivatives could not be compared. The message names their arguments.
 
     >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
     >>> gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2.0 * x * math.exp(-x * x))
@@ -197,7 +197,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
-        """Return an output at `xs`, differentiated by each input in `slots` in turn, as a `Value`; and the inputs."""
+        """Return an output at `xs`, differentiated by the inputs with the indices `slots`, as a `Value`; and the inputs."""
         inputs = [Value(x) for x in xs]
         y = _outputs(f(*rebuild(inputs)))[output][1]
         for slot in slots:
@@ -222,7 +222,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return output `k`, differentiated by the inputs in `slots`, at the point whose i-th number is `t`.
+        """Return output `k`, differentiated by the inputs with the indices `slots`, where the i-th is `t`.
 
         If `order` is more than 1, the gradient of this derivative follows in the list.
         """

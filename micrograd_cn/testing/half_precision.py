@@ -64,8 +64,8 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
-    Both are taken relative to one of the two derivatives. Such a mismatch comes from rounding that always goes one way,
-    like that of 1 + x * x for small x.
+    Each mismatch is taken relative to the analytic derivative, or else to the numerical one. A mismatch that vanishes
+    comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

@@ -62,9 +62,15 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 
 
 def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
-    """Compare the means of both derivatives over an interval around the point.
+    """Compare the means of the analytic and the numerical derivative over an interval around the point.
 
-    Intervals of other lengths are tried if the first does not tell. None is returned if no mean could be computed.
+    If noise or curvature hides whether they agree, intervals of other lengths are tried. None is returned if no mean
+    could be computed.
+
+    Args:
+        phi: the function of one number that is differentiated.
+        title: the name of the derivative.
+        tolerance: how exact the numerical derivative must be, and how far the analytic one may be from it.
     """
     tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # that of a mean is smaller
     best: Comparison | None = None

@@ -31,7 +31,7 @@ CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP
 
 
 class Lowering(NamedTuple):
-    """One lowering of an operation.
+    """A lowering: a form other than its row in which an operation is computed, such as JavaScript.
 
     Attributes:
         name: the name of the lowering in messages.

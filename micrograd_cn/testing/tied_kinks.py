@@ -1,4 +1,4 @@
-"""Kinks where several numbers are equal, such as that of sorting, which one direction alone may not show."""
+"""Find kinks at points where several elements are equal, as for sorting; one direction alone may not show them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 
 
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield the direction, a random one that moves only equal numbers that the first leaves alone, and their sum."""
+    """Yield the direction of `phi`, a random one, and their sum.
+
+    The random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
+    """
     random, v = np.random.default_rng(0), phi.v
     for _ in range(TRIED_DIRECTIONS):
         other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
@@ -57,13 +60,16 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 
 
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the quotients along a and b, and minus that along a + b: if f is smooth, their sum vanishes with h."""
+    """Return quotients with step h along two directions, and minus that along their sum, from three functions.
+
+    If f is smooth, the sum of the three vanishes with h.
+    """
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]
 
 
 def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the difference quotients to both sides: if f is smooth, their sum vanishes with h."""
+    """Return the quotients with steps h and -h of a single function; if f is smooth, their sum vanishes with h."""
     [phi] = functions
     return [phi(h) / h, phi(-h) / h]
 
@@ -71,7 +77,10 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 def _stays_nonzero(
     functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
-    """Return whether the sum of the quotients exceeds noise and is about the same at two steps: a kink."""
+    """Return whether a sum of difference quotients does not vanish with the step, as it would if f were smooth.
+
+    The sum must exceed noise, and be about the same for two steps. `quotients` returns its terms for a step.
+    """
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
         terms = quotients(functions, h)

@@ -164,7 +164,7 @@ class Packed:
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure with `variables` in place of its own, and with copies of its constant arrays."""
+        """Return the structure with `variables` in place of its own variables; constant arrays are copied."""
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
