@@ -1,4 +1,4 @@
-"""Write straight lines as native code: LLVM functions that are compiled for one program.
+"""Write straight-line code, the `StraightLine` stages of a plan, as native code: functions compiled for one program.
 
 Native code is several times as fast as threaded code (`tables.threaded`), but takes longer to compile.
 """

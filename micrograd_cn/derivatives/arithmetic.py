@@ -194,9 +194,9 @@ class DerivativeArithmetic:
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
-    """Return partials as factors, which are numbers or numbers times operands, without those that are zero.
+    """Return the needed partials that are not zero, as `Factor`s.
 
-    The list is empty if a partial has another form.
+    The list is empty if a partial is neither a number nor a number times an operand, or if an operand is the constant 0.
     """
     found: list[Factor] = []
     if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are equal keys, but their derivatives differ

@@ -1,4 +1,4 @@
-"""Describe the grammar of typed expressions as data for the page.
+"""Describe, as data for the page, the grammar of the expressions that a reader types into it.
 
 The page has a parser of its own, in JavaScript. With these data it reads the same expressions as text/expression.py.
 """

@@ -1,4 +1,7 @@
-"""Describe a graph for the page: its operations, its nodes, and the parts that open and close, but not its numbers."""
+"""Describe a graph for the page: its operations, its nodes and its groups, but not its numbers.
+
+The groups are layers, neurons and scopes: boxes that a reader of the page can open and close.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,10 @@ class Comparison:
         return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
 
     def is_right(self, node: Value) -> bool:
-        """Return whether the gradient of `node` is the one that follows from its users, or if that is unknown."""
+        """Return whether the gradient of `node` is, up to rounding, the one that follows from its users' gradients.
+
+        If that one is unknown, return True.
+        """
         if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
             return True
         return self.same(node, node.grad or 0.0, self.expected(node))

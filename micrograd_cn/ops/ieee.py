@@ -14,7 +14,10 @@ TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
 def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
-    """Return `f`, but with nan outside its domain and inf where it overflows, which must not be to -inf."""
+    """Return a function like `f` that returns nan outside its domain, and inf where it overflows, instead of raising.
+
+    It does not serve an `f` that may overflow to -inf, such as sinh.
+    """
 
     def forward(x: float) -> float:
         try:

@@ -133,7 +133,10 @@ def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: floa
 
 
 def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return the numbers in the same order, moved until they are `apart` from 0 and from each other."""
+    """Return the numbers, moved within the bounds until each is at least `apart` from 0 and from all others.
+
+    Their order stays the same.
+    """
     negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
     below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)

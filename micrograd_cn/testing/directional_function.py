@@ -179,7 +179,10 @@ class DirectionalFunction:
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each array of the arguments, its elements at the point and their entries of v, in the array's type."""
+        """For each array of the arguments, return its elements at the point, and the entries of v that move them.
+
+        Both are in the array's type. If few elements are moved, the second array is not used, and is the first again.
+        """
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))

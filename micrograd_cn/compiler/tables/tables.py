@@ -128,9 +128,10 @@ class Tables:
         return sums.matrix, words
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return the offset of the first member of each list, and the stride in bytes, which all lists share.
+        """Return the offset of the first left factor of each sum, and the stride in bytes between its left factors.
 
-        If a list has no constant stride, or if strides differ, all lists are copied to contiguous places.
+        The stride is the same for all sums. If the left factors have no common stride, the program copies them to
+        contiguous places first, and the offsets are those of the copies.
         """
         places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])
