@@ -196,7 +196,7 @@ class DerivativeArithmetic:
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
     """Return the needed partials that are not zero, as `Factor`s.
 
-    The list is empty if a partial is neither a number nor a number times an operand, or if an operand is the constant 0.
+    The list is empty if a partial is neither a number nor a number times an operand, or if an operand is a constant 0.
     """
     found: list[Factor] = []
     if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are equal keys, but their derivatives differ
