@@ -379,7 +379,8 @@ class SampledCheck:
 
         Args:
             title: the name of the derivative.
-            part: the share of the elements that moves uphill; the larger it is, the larger the derivative.
+            part: the share of the elements that moves uphill (see `_random_direction`); a larger share makes the
+                derivative larger.
             mask: 1.0 for elements that move, 0.0 for others; by default, all move.
             u: the weights of the outputs; random ones by default.
             gradient_norm: the norm of the whole gradient.
@@ -443,7 +444,7 @@ class SampledCheck:
         return v
 
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
-        """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, and random ones.
+        """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
 
         The random ones come from every array in turn.
 

@@ -121,7 +121,7 @@ def _round_within(x: float, kind: Callable[[float], Any], low: float, high: floa
 
 
 def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
-    """Return how many negative and how many positive numbers of a type can be `apart` from 0 and from each other."""
+    """Return how many negative and how many positive numbers can be at least `apart` from 0 and each other."""
     import numpy as np
 
     def on(near: float, far: float) -> int:
@@ -149,7 +149,7 @@ def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: 
 
 
 def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return ascending numbers, moved up until they are `apart`; those that pass `high` are moved down from there."""
+    """Return ascending numbers, moved up to distances of at least `apart`; those that pass `high` are moved down."""
     found: list[float] = []
     least = low
     for x in xs:

@@ -17,7 +17,7 @@ KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "
 
 
 def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line with the likely cause of each argument's mistake, where it can be told; two lines at most.
+    """Return a line for each argument whose mistake has a likely cause; two lines at most.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])

@@ -1,4 +1,4 @@
-"""`check_op`: every check that an operation of the table, or a user-defined one, should pass."""
+"""`check_op`: every check that an operation of the package, or a user-defined one, should pass."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
 
     Returns:
         The lowerings that could not be compared, and why: what runs them is not installed, or the operation is not
-        written in the table's operations.
+        written with the package's operations.
 
     Raises:
         AssertionError: a check failed. The message says which check, at operands as simple as could be found, and has

@@ -31,7 +31,7 @@ class Comparison:
         note: why it could not be compared, or what is special at the point.
         noisy: whether noise hides the derivative.
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong.
-        argument: the name of the array that the derivative is with respect to; "" if there are several.
+        argument: the name of the array that the derivative is with respect to; "" without a name.
         cause: what is likely wrong, if the comparison shows it.
     """
 
@@ -191,7 +191,7 @@ def compare(claim: Claim) -> Comparison:
     """Compare a claimed derivative with a numerical one.
 
     At a kink it is right if it lies between the derivatives of the two sides; at the edge of the domain, if it is the
-    derivative of the one side. A derivative that differs is called wrong only if `g` has no feature as small as the
+    one-sided derivative. A derivative that differs is called wrong only if `g` has no feature as small as the
     finest steps and, if `needs_first_order` is set, only if the Taylor remainder is of first order.
     """
     comparison = _compare_once(claim)

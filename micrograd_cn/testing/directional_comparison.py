@@ -184,10 +184,11 @@ def _compare_within_limit(
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
     """Compare the derivative of φ at 0 in stages, from the cheapest to the most costly, until a stage can tell.
 
-    First, the comparison ends if steps leave the domain, if no output changes, or if noise hides everything. Then come,
-    in half precision, means over intervals around the point, and in wider types a few difference quotients. Then come
-    extrapolated derivatives at the point, first with the rounding that the last bits of the outputs suggest, then with
-    the rounding that is measured. Last come, in wider types, means over intervals.
+    1. The comparison ends if steps leave the domain, if no output changes, or if noise hides everything.
+    2. In half precision, means over intervals around the point are compared, in wider types a few difference quotients.
+    3. Extrapolated derivatives at the point are compared, first with the rounding that the last bits of the outputs
+       suggest, then with the rounding that is measured.
+    4. In wider types, means over intervals are compared if noise still hides the derivative.
     """
     half = problem.half_precision
     if half:

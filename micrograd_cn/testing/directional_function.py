@@ -222,7 +222,7 @@ class DirectionalFunction:
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:
-        """Return the derivative that is checked, at x + t v; nan if it raises an error of its domain."""
+        """Return the derivative that is checked, at x + t v; nan if that raises one of `DOMAIN_ERRORS`."""
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)

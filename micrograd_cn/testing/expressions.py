@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expression:
-    """A function that is a sequence of operations. Numbers give a float, `Value`s the root of a recorded graph.
+    """A function that is a sequence of operations.
+
+    Called with numbers, it returns a float. Called with `Value`s, it returns the root of the graph that it records.
 
     Attributes:
         point: numbers, one for each input, at which every step is smooth.
@@ -150,7 +152,7 @@ def expressions(
     A mistake in an interval far narrower than 1/40 may be missed, since points in it are drawn only by chance.
 
     Args:
-        ops: the operations to use, also user-defined ones; the whole table by default.
+        ops: the operations to use, also user-defined ones; all of the package's by default.
         max_inputs: the largest number of inputs.
         max_steps: the largest number of operations.
         min_value: the least input and constant, except for the index of a gather; -inf if only domains are bounds.

@@ -81,8 +81,9 @@ def gradcheck(
 
     The rules for a derivative are checked, too. It must change no argument. A backward pass gets the upstream gradient,
     the derivative of some final result with respect to each output of `f`. The backward pass must be linear in the
-    upstream gradient, even in a large one, must not change it, and must give the same gradient again after other calls. It must accept an
-    upstream gradient that is not contiguous, that is expanded or, in PyTorch, that is None for some outputs.
+    upstream gradient, even in a large one, must not change it, and must give the same gradient again after other calls.
+    It must accept an upstream gradient that is not contiguous, that is expanded or, in PyTorch, that is None for some
+    outputs.
 
     What it cannot see:
 
@@ -197,7 +198,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
-        """Return an output at `xs`, differentiated by the inputs with the indices `slots`, as a `Value`; and the inputs."""
+        """Return an output at `xs`, differentiated by the inputs whose indices are in `slots`, and the inputs."""
         inputs = [Value(x) for x in xs]
         y = _outputs(f(*rebuild(inputs)))[output][1]
         for slot in slots:
@@ -222,7 +223,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return output `k`, differentiated by the inputs with the indices `slots`, where the i-th is `t`.
+        """Return output `k`, differentiated by the inputs whose indices are in `slots`, where input `i` is `t`.
 
         If `order` is more than 1, the gradient of this derivative follows in the list.
         """

@@ -46,7 +46,7 @@ class Steps(NamedTuple):
     """The step sizes of a numerical derivative, and the error at which it is exact enough.
 
     Attributes:
-        first_steps: the steps with which extrapolations begin, one for each, from the largest to the smallest.
+        first_steps: the first step of each extrapolation; the largest one comes first.
         finest: no step is smaller than this.
         relative_error: an estimate is exact enough if its error is at most this part of its slope.
         absolute_error: an estimate is also exact enough if its error is at most this.
@@ -172,9 +172,9 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
     Args:
         g: the function.
         x: the point.
-        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. If the points are
-            too close, all of them may give the same value, if a part of `g` computes in a coarser type. If they are too
-            far apart, `g` may oscillate between them.
+        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. Points
+            that are too close may all give the same value, as when a part of `g` computes in a coarser type. Between
+            points that are too far apart, `g` may oscillate.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True

@@ -119,7 +119,7 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check partials and derivatives where one `Value` is several operands: all of them, or two of three or four.
+    """Check partials and derivatives where one `Value` is given as all operands, or as two of three or four.
 
     The derivative with respect to such a `Value` is a sum of partials.
     """

@@ -2,7 +2,7 @@
 
 A `Selection` is a partial of an operation that may leave an operand unselected, as relu does. The contribution is a
 function that gives the operand its part of the upstream gradient, which is the gradient of the result. The weight is
-the factor by which it should multiply, or None if the operand was not selected.
+the factor by which the contribution should multiply that gradient, or None if the operand was not selected.
 """
 
 from __future__ import annotations

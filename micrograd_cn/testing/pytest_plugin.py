@@ -1,7 +1,7 @@
 """The pytest plugin: it collects the results of all gradient checks, and prints a summary at the end.
 
-pytest loads it by itself where the package is installed. PyTorch, jax and numpy are imported only by tests that use
-them.
+pytest loads this module automatically if the package is installed. PyTorch, jax and numpy are imported only by tests
+that use them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class CheckResult:
         function: the name of the function.
         argument: the name of the argument; "" if the check is about all arguments together.
         verdict: "right", "wrong" or "not compared".
-        error: the largest difference from the numerical derivative, relative to the larger of the two.
+        error: the largest difference between an analytic and a numerical derivative, relative to the larger of the two.
     """
 
     function: str

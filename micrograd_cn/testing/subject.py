@@ -151,7 +151,7 @@ def _function_name(f: Any) -> str:
 
 
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments; a single tuple is unpacked if f takes several, since PyTorch's `gradcheck` is called so."""
+    """Return the arguments; a single tuple of them is unpacked if f takes several, as by PyTorch's `gradcheck`."""
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
     parameters = _parameters(f)

@@ -98,7 +98,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
 def _find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
-    """Return the suspicious intervals, each with a score that is the higher, the more suspicious the interval is.
+    """Return the suspicious intervals, each with a score; a more suspicious interval has a higher score.
 
     A cell is the interval between two neighbouring points of the grid. Suspicious cells that touch are joined.
 

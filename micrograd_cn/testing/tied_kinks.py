@@ -20,8 +20,8 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
     """Return whether f has a kink at the point because some of its numbers are equal.
 
     There, the derivatives along two directions do not add up to that along their sum, even if f is smooth along each of
-    them. An example is the median of three equal numbers: it does not change when a single one moves. Or f has
-    a kink along each half of a direction, even if the kinks cancel along the whole, as those of relu at many zeros do.
+    them. An example is the median of three equal numbers: it does not change when a single one moves. Or f has a kink
+    along each half of a direction, even if the kinks cancel along the whole, as those of relu at many zeros do.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
