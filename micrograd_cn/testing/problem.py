@@ -376,7 +376,7 @@ def _norm(x: Vector) -> float:
 
 
 def element_scales(x: Vector) -> Vector:
-    """Return how far each number of an array may be moved: about its size, or the array's root mean square if that is larger.
+    """Return how far each number of an array may be moved: about its size, or the root mean square if that is larger.
 
     The distances are rounded down to powers of 2.
 
