@@ -35,12 +35,12 @@ __tracebackhide__ = True
 
 DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared, of many
 MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
-MAX_EVEN_SIZE = 1000  # with at most so many elements, most directions move as many uphill as downhill at first
+MAX_EVEN_SIZE = 1000  # if there are at most so many elements, directions also move half of them downhill
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
 CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is so far off shows the mistake well
 NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: how far from a kink to compare instead
 MAX_WRONG_ELEMENTS = 3  # so many wrong elements are enough to show a mistake
-CALLS_AFTER_WRONG = 16  # of f for each further element, once one is wrong; a clear mistake shows after 6
+CALLS_AFTER_WRONG = 16  # so many calls for each further element, once one is wrong; a clear mistake shows after 6
 RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
 UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
@@ -250,7 +250,7 @@ class SampledCheck:
         found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
         comparisons = [comparison for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
-        if 2 * known >= len(comparisons):  # enough: leave out those that noise hides
+        if 2 * known >= len(comparisons):  # enough are known, so those that noise hides are left out
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
         u = self._next_cotangent()  # one cotangent for all arrays and elements, so one gradient is enough
         g = problem.derivative.gradient(problem.x, u)
@@ -408,7 +408,8 @@ class SampledCheck:
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in NEARBY_DISTANCES:
-            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no ties
+            # The distances are random, so no two elements become equal.
+            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)
             nearby = problem.arguments.rounded(problem.x + steps * problem.scale)
             with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical_slope, nearby)

@@ -15,10 +15,8 @@ __all__ = ["points"]
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-LARGEST_EXPONENTS = (
-    0,
-    *[sign * 2**k for k in range(7) for sign in (1, -1)],
-)  # of 10, near an array's largest element
+# The largest element of an array is about 10 to one of these powers.
+LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])
 SPAN = 1e3  # most elements of an array are within this factor, so none is lost beside another
 # Up to this size, the elements of an array are drawn one by one, and each shrinks. A larger array comes from a seed.
 MAX_DRAWN_SINGLY = 32

@@ -232,7 +232,7 @@ def _compare_once(claim: Claim) -> Comparison:
             sides = (left, right)
             near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
             if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
-                # The derivative is that of one side, hardly by coincidence: this is a kink, and it is not wrong.
+                # The derivative is that of one side, hardly by coincidence: this is a kink, so it is not called wrong.
                 return Comparison(title, analytic, central, None, kink)
             agrees = all(near)
             return Comparison(title, analytic, central if is_exact_enough(central) and not agrees else right, agrees)

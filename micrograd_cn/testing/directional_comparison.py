@@ -30,12 +30,12 @@ Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and 
 
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
 DOUBLE_PRECISION_BITS = 40  # from so many fraction bits on, rounding is far below the tolerance
-VISIBLE_MISMATCH = 20.0  # times the rounding: how much a mistake must change the largest step to show there
+VISIBLE_MISMATCH = 20.0  # times the rounding: a mismatch shows if it changes φ by more in the largest step
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
 MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a right analytic derivative may be
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative so far off is wrong, whatever larger steps say
-CHANGE_FACTOR = 2.0  # times the change of the outputs over the step: `own_slope` in `ArrayTolerance`
+CHANGE_FACTOR = 2.0  # times the slope that the outputs show in the largest step: `ArrayTolerance.own_slope`
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below it may be hidden by rounding
 
 

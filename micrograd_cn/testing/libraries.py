@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # by numpy's kind
-LIBRARIES = {
-    "torch": "torch",
-    "jax": "jax",
-    "jaxlib": "jax",
-    "numpy": "numpy",
-}  # by the package that defines a type
+LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # by the package of an array's type
 
 
 def library_of(x: object) -> str:

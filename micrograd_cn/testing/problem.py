@@ -191,8 +191,8 @@ class Problem:
     def evaluate(self, x: Vector) -> tuple[Vector, Vector]:
         """Round `x` to the arguments' types; return the outputs at the rounded point, and that point.
 
-        Outputs that are not finite at the problem's own point are 0. All are nan if the function raises one of
-        `DOMAIN_ERRORS`.
+        Outputs that are not finite at the problem's own point are 0. The others are nan if the function raises one
+        of `DOMAIN_ERRORS`.
 
         Raises:
             OutOfCalls: the limit of calls is reached.

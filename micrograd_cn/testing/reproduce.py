@@ -36,7 +36,8 @@ def reproduction(subject: Subject) -> list[str]:
         {name: _callable_name(df, name) for name, df in subject.derivatives.items()},
     )
     taken = {f, *derivatives.values(), "gradcheck", "np", "torch", "jax", "jnp"}
-    for name, x in list(zip(subject.names, subject.args, strict=True))[subject.is_module :]:  # a module brings them
+    # The parameters of a PyTorch module, its first argument, are not written: the module itself has them.
+    for name, x in list(zip(subject.names, subject.args, strict=True))[subject.is_module :]:
         variables.append(f"{name}_" if name in taken else name)
         written = to_code(x, seeds=seeds)
         written = written if len(written) <= MAX_LINE_LENGTH else to_code(x, 0, seeds)

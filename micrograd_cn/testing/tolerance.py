@@ -26,8 +26,8 @@ class ArrayTolerance:
         atol: absolute tolerance.
         typical_slope: about how large derivatives of this kind are.
         analytic_error: the rounding error of the analytic derivative.
-        own_slope: an upper bound of this derivative. If it is below `typical_slope`, it decides how exact the numerical
-            derivative must be.
+        own_slope: an upper estimate of this derivative. If it is below `typical_slope`, it decides how exact the
+            numerical derivative must be.
     """
 
     rtol: float
