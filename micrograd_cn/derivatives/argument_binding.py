@@ -79,7 +79,7 @@ class BoundCall:
 
     Raises:
         TypeError: an argument contains something that is not a number.
-        ValueError: there is no such argument, or it is named twice.
+        ValueError: there is no argument at one of the positions, or two positions are of the same argument.
 
     >>> with differentiation_level() as around:
     ...     call = BoundCall("grad", lambda x, y: x * y, [1], (2, 5), {}, around)
@@ -120,7 +120,7 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Tell the calls around this one that the variables of this one are not parameters."""
+        """Tell the calls around this call that its variables are not parameters."""
         _variables.get().update(self.variables)
 
     def _uses_parameters(self) -> bool:
@@ -136,11 +136,22 @@ class BoundCall:
         return any(leaf.requires_grad for leaf in leaves.difference(_variables.get()))
 
     def scalar(self) -> Value:
-        """Return the output, which must be one `Value` or number."""
+        """Return the output as a `Value`. A number becomes a constant.
+
+        Raises:
+            TypeError: the output is neither a `Value` nor a number.
+        """
         return _as_value(self.name, "the function returned", self.output)
 
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
-        """Return the leaves of the output, which must be `Value`s or numbers, and the function that unflattens them."""
+        """Return the `Value`s in the structure of the output, and a function that puts other items in their places.
+
+        The function takes a list with as many items, and returns the structure with these items. A number in the output
+        becomes a constant.
+
+        Raises:
+            TypeError: an item of the output is neither a `Value` nor a number.
+        """
         leaves, unflatten = flatten(self.output, "output")
         return [_as_value(self.name, f"{path} of the function is", y) for path, y in leaves], unflatten
 
@@ -157,7 +168,11 @@ class BoundCall:
         return self.returns_values and (not self.no_grad or here().hooks is not None)
 
     def gradient(self, y: Value, many: bool) -> Any:
-        """Return the gradient of `y` in the structure of the bound arguments; `many` is as for `unflatten`."""
+        """Return the gradient of `y` in the structure of the bound arguments.
+
+        If `many` is set, this is a tuple with a structure for each argument. Otherwise there is only one argument, and
+        its structure is returned alone.
+        """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)
         return self.unflatten([self.as_result(g) for g in flat] if self.returns_values else flat, many)
@@ -176,7 +191,7 @@ class BoundCall:
 
 
 def contains_values(tree: Any) -> bool:
-    """Return whether there is a `Value` in a structure.
+    """Return whether there is a `Value` in the structure `tree`: in nested lists, tuples, dicts or arrays.
 
     >>> contains_values([1.0, {"x": Value(2)}]), contains_values([1.0])
     (True, False)
@@ -201,7 +216,12 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
 
 
 def _as_value(name: str, what: str, y: Any) -> Value:
-    """Return an output as a `Value`, which is a constant for a number; `what` names the output in messages."""
+    """Return the output `y` as a `Value`. A number becomes a constant.
+
+    Raises:
+        TypeError: `y` is neither a `Value` nor a number. The message begins with `name`, the function that the user
+            called, and `what`, the beginning of a sentence about the output.
+    """
     if isinstance(y, Value):
         return y
     if type(y).__module__ == "numpy" and not is_array(y):  # a numpy scalar, or an array without an axis
@@ -217,10 +237,10 @@ def _as_value(name: str, what: str, y: Any) -> Value:
 
 
 def argument_positions(name: str, argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
-    """Return `argnums` as a sequence, and whether it was given as one.
+    """Return `argnums` as a sequence of ints, and whether `argnums` is a sequence.
 
     Raises:
-        TypeError: it is neither an int nor a sequence of ints.
+        TypeError: `argnums` is neither an int nor a sequence of ints. The message begins with `name`.
 
     >>> argument_positions("grad", 0), argument_positions("grad", (0, 1))
     (([0], False), ([0, 1], True))

@@ -1,8 +1,8 @@
-"""Arithmetic with symbolic derivatives: it folds constants, and drops structural zeros as soon as they arise.
+"""Arithmetic with symbolic derivatives. It folds constants, and drops derivatives that are zero whatever the numbers.
 
-A derivative is stored as a coefficient and a node, whose product it is, so 2 * x times 3 * y is 6 * (x * y): one node
-instead of three. It also carries its value in a finite field (see finite_field.py), which shows whether it is
-identically zero.
+A derivative is stored as a coefficient and a node, whose product it is. So 2 * x times 3 * y is 6 * (x * y), which
+takes one new node instead of three. A derivative also has a value in a finite field (see finite_field.py), which shows
+whether the derivative is zero whatever numbers the leaves have.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class DerivativeArithmetic:
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.
-        graph: the nodes of the graph that is differentiated. They are used as they are. A constant factor becomes part
-            of the coefficient only if it is in another node, which was made for a derivative.
+        graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. In
+            any other node, which was made for a derivative, a constant factor becomes part of the coefficient.
 
     Attributes:
         field: gives the value of each node in the finite field.
@@ -58,7 +58,10 @@ class DerivativeArithmetic:
         self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
 
     def from_node(self, x: Value) -> Derivative | None:
-        """Return a node as a derivative, or None if it is zero. Constant factors are moved into the coefficient."""
+        """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
+
+        Constant factors are moved into the coefficient.
+        """
         element = self.field.of(x)
         if element == 0:
             return None
@@ -95,7 +98,7 @@ class DerivativeArithmetic:
         return 1.0, _scaled(c, x) * _scaled(d, y), element
 
     def _product(self, x: Value, y: Any) -> Value:
-        """Return x * y, which is 0 if x or y is 0 because an operand was not selected, even if the other one is inf."""
+        """Return x * y. If x or y is 0 because an operand was not selected, it is 0 even if the other factor is inf."""
         if x not in self._selections:
             if y not in self._selections:
                 product: Value = x * y
@@ -110,14 +113,14 @@ class DerivativeArithmetic:
         return product
 
     def _choice(self, x: Any, y: Any) -> Any:
-        """Return x * y, where x is one of the two values that a selection chooses between."""
+        """Return x * y, where x is one of the two values between which a `where` chooses; 0.0 if x is a constant 0."""
         if isinstance(x, Value) and x.requires_grad:
             return self._product(x, y)
         number = x._data if isinstance(x, Value) else x
         return 0.0 if number == 0.0 else y if number == 1.0 else number * y
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
-        """Return the sum of derivatives, or None if it is zero."""
+        """Return the sum of the derivatives `terms`, or None if it is zero whatever numbers the leaves have."""
         if len(terms) == 1:
             return terms[0]
         elements = [e for _, _, e in terms]
@@ -141,7 +144,7 @@ class DerivativeArithmetic:
         return 1.0, total, element
 
     def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
-        """Return the sum of derivatives as a node, or as a float if it is constant; None if it is zero."""
+        """Return the sum of the derivatives `terms` as a node, or as a float if it is constant; None if it is zero."""
         found = self.add(terms)
         if found is None:
             return None
@@ -153,7 +156,10 @@ class DerivativeArithmetic:
         return now if constant else node if coefficient == 1.0 else coefficient * node
 
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
-        """Return the operands of a node that are in `relevant`, each with its local derivative, if this is not zero."""
+        """Return the operands of `node` that are in `relevant`, each with its local derivative.
+
+        An operand whose local derivative is zero whatever numbers the leaves have is left out.
+        """
         assert node.op is not None
         xs = operands_of(node)
         uniform = node.op.lowerings.machine in UNIFORM
@@ -180,7 +186,10 @@ class DerivativeArithmetic:
     def _nonzero(
         self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
     ) -> list[tuple[Value, Derivative]]:
-        """Return the needed operands whose partial is not zero, each with the partial as a derivative."""
+        """Return the operands `xs` that are needed and whose partial is not zero, each with the partial as derivative.
+
+        `partials` has a number, a node or None for each operand, and `needed` a bool.
+        """
         found: list[tuple[Value, Derivative]] = []
         for x, is_needed, partial in zip(xs, needed, partials, strict=True):
             if not is_needed or partial is None:
@@ -194,9 +203,14 @@ class DerivativeArithmetic:
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
-    """Return the needed partials that are not zero, as `Factor`s.
+    """Return the partials that are needed and not zero, as `Factor`s.
 
     The list is empty if a partial is neither a number nor a number times an operand, or if an operand is a constant 0.
+
+    Args:
+        xs: the operands; a constant operand is a float.
+        partials: a number, a node or None for each operand.
+        needed: a bool for each operand.
     """
     found: list[Factor] = []
     if 0.0 in [x for x in xs if type(x) is float]:  # 0.0 and -0.0 are equal keys, but their derivatives differ
@@ -226,7 +240,7 @@ def _from_number(x: float) -> Derivative:
 
 
 def _may_fold(c: float, d: float) -> bool:
-    """Return whether two coefficients may be multiplied first, since their product cannot overflow or underflow."""
+    """Return whether the product of two coefficients is safe from overflow and underflow, so it may become one."""
     return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
 
 

@@ -1,9 +1,11 @@
 """Eliminate the interior nodes of a linearised graph, in the cheapest of the orders that are tried.
 
-To eliminate a node v is to connect its users with its operands: d(user)/d(operand) gets d(user)/dv * dv/d(operand)
-added. To eliminate operands before their users is forward accumulation, and users before their operands is reverse
-accumulation. Markowitz' rule always eliminates the node that takes the fewest products, and is often better than both
-(Griewank & Walther, Evaluating Derivatives, 2008, chapters 9 and 10). To find the best order is NP-hard (Naumann 2008).
+In a linearised graph, each edge from an operand to a user (a node that has the operand) has the local derivative. To
+eliminate a node v is to connect its users with its operands: d(user)/dv * dv/d(operand) is added to
+d(user)/d(operand). To eliminate operands before their users is forward accumulation, and users before their operands
+is reverse accumulation. Markowitz' rule always eliminates the node that takes the fewest products, and is often better
+than both (Griewank & Walther, Evaluating Derivatives, 2008, chapters 9 and 10). To find the best order is NP-hard
+(Naumann 2008).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Arithmetic(Protocol):
 
 
 class _CountingArithmetic:
-    """Arithmetic that counts the multiplications and computes nothing."""
+    """Arithmetic that counts the products of two nodes that an order takes, but computes no derivatives."""
 
     def __init__(self) -> None:
         self.multiplications = 0
@@ -57,9 +59,9 @@ class _CountingArithmetic:
 
 
 def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add a term to the second derivative with respect to nodes j and k.
+    """Add the term `derivative` to the second derivative with respect to the nodes with the numbers j and k.
 
-    `nonlinear[j][k]` and `nonlinear[k][j]` are the same list of terms.
+    That second derivative is the sum of the terms in `nonlinear[j][k]`, which is the same list as `nonlinear[k][j]`.
 
     >>> nonlinear = [{}, {}]
     >>> add_nonlinear_edge(nonlinear, 1, 0, ONE)
@@ -80,9 +82,10 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
 
     Args:
         arithmetic: multiplies and adds the derivatives.
-        incoming: for each node, the edges from its operands. At the end only outputs have any, from variables.
-        nonlinear: for each node, the second derivatives of the output with respect to it and to another node, or to it
-            twice. At the end only variables have any.
+        incoming: for each node, the edges from its operands: a dict from an operand's number to the terms of the
+            derivative. At the end only the outputs have edges, and these come from variables.
+        nonlinear: for each node v, the second derivatives of the output with respect to v and a node w, which may be v:
+            a dict from the number of w to the terms. At the end only the variables have entries.
         interior: the numbers of the interior nodes.
 
     >>> from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic
@@ -118,7 +121,7 @@ def _copied(edges: list[Edges]) -> list[Edges]:
 
 
 def _copied_nonlinear(nonlinear: list[Edges]) -> list[Edges]:
-    """Return a copy in which both ends of an edge share one list of terms again."""
+    """Return a copy of `nonlinear` in which, as before, the entries [j][k] and [k][j] are the same list of terms."""
     found: list[Edges] = [{} for _ in nonlinear]
     for j, others in enumerate(nonlinear):
         if others:
@@ -130,7 +133,8 @@ class _Elimination:
     """A graph whose nodes are being eliminated.
 
     Attributes:
-        users: for each node, the nodes that have an edge from it and that a result depends on.
+        users: for each node, the numbers of the nodes that have it as an operand and that a result depends on. A result
+            is an output or a second derivative.
     """
 
     def __init__(self, arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edges], interior: range) -> None:
@@ -142,12 +146,12 @@ class _Elimination:
                     self.users[j].add(v)
 
     def used(self) -> list[Edges]:
-        """Return, for each node, the edges from its operands; none for a node on which no result depends."""
+        """Return a list with the edges from the operands of each node. A node on which no result depends has none."""
         first = self.interior.stop
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 
     def cheapest_first(self) -> None:
-        """Eliminate all nodes that a result depends on, by Markowitz' rule."""
+        """Eliminate all interior nodes that a result depends on, each time the node that takes the fewest products."""
         incoming, users, nonlinear, interior = self.incoming, self.users, self.nonlinear, self.interior
         cost = [-1] * len(incoming)
         for v in interior:
@@ -169,7 +173,7 @@ class _Elimination:
                         heappush(heap, (now, -u))
 
     def eliminate(self, v: int) -> None:
-        """Eliminate node v: connect its users with its operands, and remove its edges."""
+        """Eliminate the node with the number v: connect its users with its operands, and remove its edges."""
         incoming, users, nonlinear = self.incoming, self.users, self.nonlinear
         multiply, add = self.arithmetic.multiply, self.arithmetic.add
         is_used = users[v] or nonlinear[v]

@@ -37,7 +37,7 @@ MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
 
 @lru_cache(1 << 12)
 def field_element(x: float) -> FieldElement:
-    """Return the rational number that a float is, as an element of the field; None for inf and nan.
+    """Return the float `x`, which is a rational number, as an element of the field; None for inf and nan.
 
     >>> field_element(0.25) * 4 % PRIME
     1
@@ -72,7 +72,7 @@ class FieldEvaluator:
         self._tags: dict[Op, int] = {}
 
     def of(self, x: Value | float) -> FieldElement:
-        """Return the element of a node or number."""
+        """Return the field element of a node or number, or None if inf, nan or a division by 0 makes it unknown."""
         if type(x) is float:
             return field_element(x)
         known = self._known
@@ -110,7 +110,7 @@ class FieldEvaluator:
 
 
 def folded_operands(node: Value) -> Sequence[Any]:
-    """Return a node's operands, with floats in the place of constants.
+    """Return the operands of `node`, with a float in the place of each operand that is a constant.
 
     >>> x = Value(3)
     >>> folded_operands(2 * x) == [2.0, x]

@@ -5,9 +5,9 @@ When all interior nodes are eliminated, the edges from variables to outputs that
 
 A Hessian is a sum over the nodes v and pairs (j, k) of their operands: adjoint(v) * d2v/djdk * grad(j) grad(k)'. Here
 adjoint(v) is the derivative of the output with respect to v, and grad(j) the gradient of j. Each term begins as a
-nonlinear edge between j and k, with the derivative adjoint(v) * d2v/djdk. Eliminating a node replaces it by its
-operands at the ends of such edges too (edge pushing, Gower & Mello 2012, but in any order), until all of them join
-variables.
+nonlinear edge between j and k, with the derivative adjoint(v) * d2v/djdk. When a node is eliminated, each nonlinear
+edge that ends at the node is replaced by nonlinear edges that end at the node's operands (edge pushing, Gower & Mello
+2012, but in any order). At the end, all nonlinear edges join variables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sp
 
 
 class Sparse(NamedTuple):
-    """The entries of a matrix that can be nonzero, row by row. All others are zero whatever the numbers.
+    """The entries of a matrix that can be nonzero, row by row. All other entries are zero whatever the inputs.
 
     Attributes:
         values: the entries, floats or `Value`s.
@@ -56,10 +56,11 @@ class LinearisedGraph:
 
     Attributes:
         arithmetic: multiplies and adds the derivatives.
-        index: the number of each variable and of each node that depends on one.
-        incoming: for the node with each number, the edges from its operands.
-        varying: for the node with each number, the local derivatives that are not constant, each with the number of the
-            operand.
+        index: the number of each variable and of each node that depends on a variable.
+        incoming: a list with the edges from the operands of each node, by the node's number. The edges are a dict from
+            an operand's number to the local derivative, in a list.
+        varying: a list with the local derivatives of each node that are not constant, by the node's number. Each comes
+            with the number of the operand.
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value]) -> None:
@@ -83,7 +84,10 @@ class LinearisedGraph:
                 self._nodes.append(node)
 
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
-        """Return d(output)/d(node) for each node from number `first` on, by reverse accumulation."""
+        """Return a list with d(output)/d(node) for each node, by reverse accumulation.
+
+        An item is None if it is zero whatever the inputs, or if the number of the node is less than `first`.
+        """
         multiply, add = self.arithmetic.multiply, self.arithmetic.add
         received: list[list[Derivative]] = [[] for _ in self.incoming]
         if output in self.index:
@@ -98,7 +102,10 @@ class LinearisedGraph:
         return found
 
     def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:
-        """Return the second derivatives of node v with respect to pairs (j, k) of its operands with k <= j."""
+        """Return the second derivatives of the node with the number v, without those that are zero.
+
+        The keys are pairs (j, k) of the numbers of operands of the node, with k <= j.
+        """
         arithmetic, index = self.arithmetic, self.index
         node = self._nodes[v]
         gradients: dict[Value, Edges] = {node: self.incoming[v]}
@@ -117,7 +124,7 @@ class LinearisedGraph:
 
 
 def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
-    """Return a dict from the number j of each edge to the edge's terms."""
+    """Return a dict from each number j in `edges` to the list of the derivatives that come with j."""
     found: Edges = {}
     for j, derivative in edges:
         found.setdefault(j, []).append(derivative)
@@ -125,7 +132,10 @@ def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
 
 
 def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
-    """Return the edges with their terms added up, without the edges whose sum is zero."""
+    """Return the edges with their terms added up, without the edges whose sum is zero.
+
+    `edges` is a dict from the number at the other end of an edge to the terms of the edge's derivative.
+    """
     return {j: [total] for j, terms in edges.items() if (total := arithmetic.add(terms))}
 
 
@@ -151,7 +161,9 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
 
 
 def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Sparse:
-    """Return the derivative of each output (row) with respect to each variable (column): `Value`s, constants as floats.
+    """Return the matrix of the derivatives of each output (row) with respect to each variable (column).
+
+    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever the inputs are left out.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_jacobian([x * y, 5 * y], [x, y])
@@ -168,7 +180,9 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Spa
 
 
 def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False) -> Sparse:
-    """Return the second derivatives of `output`: `Value`s, constants as floats.
+    """Return the matrix of the second derivatives of `output`.
+
+    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever the inputs are left out.
 
     Args:
         output: the node to differentiate.
@@ -195,7 +209,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
 
 
 def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | float]:
-    """Return the derivative of `output` with respect to every variable: `Value`s, constants and zeros as floats.
+    """Return the derivative of `output` with respect to every variable: a `Value`, or a float if it is constant.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]
@@ -209,9 +223,12 @@ def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | f
 def _as_sparse(
     arithmetic: DerivativeArithmetic, found: dict[tuple[int, int], list[Derivative]], shape: tuple[int, int]
 ) -> Sparse:
-    """Return the matrix whose entries are the sums of terms in `found`. Entries that are zero are left out.
+    """Return the matrix whose entries are the sums of the terms in `found`. Entries that are zero are left out.
 
-    The keys of `found` are pairs of a row and a column.
+    Args:
+        arithmetic: adds the terms.
+        found: a dict from pairs (row, column) to lists of terms.
+        shape: the count of rows and that of columns.
     """
     places, values = [], []
     for place in sorted(found):
@@ -223,7 +240,7 @@ def _as_sparse(
 
 
 def _symmetric(lower: Sparse) -> Sparse:
-    """Return the symmetric matrix with this lower triangle."""
+    """Return the symmetric matrix whose lower triangle, with the diagonal, is `lower`."""
     entries = list(zip(lower.rows, lower.columns, lower.values, strict=True))
     entries += [(j, i, x) for i, j, x in entries if i != j]
     entries.sort(key=lambda entry: entry[:2])

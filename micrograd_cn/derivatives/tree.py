@@ -14,8 +14,9 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of doubles if all new leaves are numbers, of objects if some are `Value`s. If the new
-    leaves are numpy arrays of one shape, they are stacked, and their axes come last. If they are other structures, the
-    result is nested lists with these structures as items. An array of another library is unflattened to nested lists.
+    leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some new leaves are other
+    structures, the result is nested lists with the new leaves as items. An array of another library is unflattened to
+    nested lists.
 
     Args:
         tree: the structure.
@@ -53,7 +54,7 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
 
 
 def is_array(x: object) -> bool:
-    """Return whether `x` is an array of any library with at least one axis; an array without axes is a number.
+    """Return whether `x` is an array of any library with at least one axis. An array without axes counts as a number.
 
     >>> from array import array
     >>> is_array(array("d", [1.0])), is_array([1.0]), is_array(1.0)
@@ -65,7 +66,7 @@ def is_array(x: object) -> bool:
 
 
 def arrays_to_lists(tree: Any) -> Any:
-    """Return a structure with its arrays replaced by nested lists.
+    """Return a copy of the structure `tree` with nested lists in the place of arrays.
 
     >>> from array import array
     >>> arrays_to_lists((1, {"x": array("d", [2.0])}))
@@ -84,7 +85,7 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
-    """Return a numpy array of the leaves, in the way that `flatten` describes."""
+    """Return the leaves as an array of the shape `shape`, or as nested lists, as `flatten` says for a numpy array."""
     import numpy as np  # it is installed, since it made the array that was flattened
 
     if all(isinstance(x, (float, int)) for x in leaves):
@@ -99,9 +100,10 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
 
 
 def flatten_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of `tree` with their paths, in the order of those of `model`, which has the same structure.
+    """Return the leaves of `tree` with their paths, in the order that the leaves of `model` have.
 
-    An array counts as nested lists of its shape, and a tuple as a list. `path` is the path to `tree`.
+    `tree` must have the structure of `model`, but its dicts may be in another order. An array counts as nested lists of
+    its shape, and a tuple as a list. `path` is the path to `tree`, with which all paths begin.
 
     Raises:
         ValueError: the structures differ.

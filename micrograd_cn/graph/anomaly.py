@@ -1,4 +1,7 @@
-"""The checks of `detect_anomaly`: a result, gradient or tangent that is inf or nan raises an error that names it."""
+"""The checks of `detect_anomaly`. A result, gradient or tangent that is inf or nan raises an error.
+
+The message names the operation and its operands.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ __all__ = ["check_gradients", "check_tangent", "check_value", "describe"]
 
 def describe(op: Op, operands: Sequence[Any]) -> str:
     """Return the text of an operation with the labels and data of its operands, which are nodes or floats.
+
+    If there are more than eight operands, the text leaves out some in the middle.
 
     >>> from micrograd_cn import Value, add
     >>> describe(add, (Value(1, "x"), 2.0))
@@ -37,7 +42,10 @@ def check_value(op: Op, operands: Sequence[Any], data: float) -> None:
 
 
 def check_gradients(node: Any) -> None:
-    """Raise FloatingPointError if, after `node` has sent its gradient on, the gradient of an operand is not finite."""
+    """Raise FloatingPointError if the gradient of an operand of `node` is not finite.
+
+    Call this after `node` has added its contributions to the gradients of its operands.
+    """
     for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
         if parent.requires_grad and not math.isfinite(parent.grad):
             raise FloatingPointError(

@@ -1,8 +1,8 @@
 """The operation of a node that is made as in micrograd: `Value(t, (x,), "tanh")`, and then `out._backward = closure`.
 
-The closure reads `out.grad` and adds to the gradients of the operands. Backward calls it, as micrograd does, so it may
-do anything with `out.grad`, such as clip it. Pictures, and other code that reads local derivatives, get what the
-closure adds to an operand's gradient, divided by `out.grad`.
+The closure reads `out.grad` and adds to the gradients of the operands. Backward calls the closure, as micrograd does,
+so the closure may use `out.grad` in any way, for example clip it. Pictures, and other code that reads local
+derivatives, get what the closure adds to an operand's gradient, divided by `out.grad`.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Closure(Op):
         self.backward = backward
 
     def sent(self, node: Any, upstream: float) -> list[float | None]:
-        """Return what the closure adds to the gradient of each operand if the gradient of `node` is `upstream`.
+        """Return a list of what the closure adds to each operand's gradient if the gradient of `node` is `upstream`.
 
-        It is None for an operand whose gradient the closure does not touch. After the call, all gradients are what they
-        were before.
+        The list has None for an operand whose gradient the closure does not touch. After the call, all gradients are
+        what they were before.
 
         Raises:
-            RuntimeError: there is no closure.
+            RuntimeError: no closure has been assigned to `node._backward`.
         """
         if self.backward is None:
             raise RuntimeError(
@@ -81,9 +81,10 @@ class Closure(Op):
     def partials_of(self, node: Any) -> tuple[float | None, ...]:
         """Return the local derivatives of `node`, from what its closure adds to the gradients of the operands.
 
-        They are computed with the node's gradient set to 1. If the closure is not linear, as when it clips gradients,
-        those for the gradient that the node has now are returned instead. An operand to which the closure adds nothing
-        has None. All are nan until a closure is assigned.
+        A local derivative is what the closure adds if the gradient of `node` is 1. If the closure is not linear, for
+        example because it clips gradients, it is instead what the closure adds for the gradient that the node has now,
+        divided by this gradient. It is None for an operand whose gradient the closure does not touch, and nan for all
+        operands until a closure is assigned.
         """
         if self.backward is None:
             return (math.nan,) * len(node.operands)
@@ -124,9 +125,10 @@ class Closure(Op):
 
 
 def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
-    """Return the operation in the table that a name such as "ReLU" or "**2" means, and the number in the name, if any.
+    """Return the operation of the table that a name such as "ReLU" or "**2" means, and a list with the number in it.
 
-    `count` is how many operands the node has, without that number. If there is no such operation, there is None.
+    The number is a text, and the list is empty if the name has no number. `count` is how many operands the node has,
+    without the number. The operation is None if no operation of the table fits the name and `count`.
     """
     name = symbol.strip().lower()
     stem = name.rstrip("0123456789.")
@@ -139,7 +141,10 @@ def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
 
 
 def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
-    """Return errors as `Smoothness.rounding` does: a few last bits, and for y also the last bit of a term near 1."""
+    """Return rounding errors as `Smoothness.rounding` does, for a closure whose formula is not known.
+
+    Allow 4e-15 for each number, relative to it, and for y also the rounding of an intermediate result near 1.
+    """
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 
 

@@ -44,16 +44,16 @@ class Hooks:
         """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of a value is read; `how` is the way, for messages: ".data", ".item()", "a copy"."""
+        """Called before the data of a value is read; `how` says by what, for messages: ".data", ".item()", "a copy"."""
 
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""
 
     def detached(self, x: Any) -> Any:
-        """Called by `x.detach()`; return its result, or None to make the result a constant."""
+        """Called by `x.detach()`. Return the node that `detach` shall return, or None for a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Called for an operation inside `no_grad()`; return its result, or None to make the result a constant."""
+        """Called for an operation inside `no_grad()`. Return the result of the operation, or None for a constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
@@ -73,7 +73,7 @@ class Context(NamedTuple):
         blocks: the `with` blocks that the code is in, outermost first. For each there is its owner, which was given to
             `enter`, and a dict of the attributes that the block sets.
         no_grad: whether nothing is recorded, so the results of operations are constants.
-        detect_anomaly: whether a result or gradient that is not finite raises.
+        detect_anomaly: whether a result or gradient that is not finite raises an error.
         hooks: the hooks to call; None if there are none.
         scope: the scope that new nodes belong to; None outside of all scopes.
     """
@@ -116,7 +116,7 @@ def leave(owner: object) -> None:
     """End the last block that was entered with `owner`, which need not be the innermost one.
 
     A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
-    stack of that thread or task does not contain the block, and is left as it is.
+    stack of that thread or task does not contain the block, and does not change.
     """
     blocks = [*here().blocks]
     for i in reversed(range(len(blocks))):
@@ -143,7 +143,7 @@ def _count(change: int) -> None:
 
 @contextmanager
 def hooked(hooks: Hooks) -> Iterator[None]:
-    """Install hooks for the `with` block; they replace the hooks of a block around it, which are not called inside."""
+    """Install `hooks` for the `with` block. Hooks of a block around this block are not called inside it."""
     owner = object()
     enter(owner, hooks=hooks)
     try:
@@ -153,12 +153,12 @@ def hooked(hooks: Hooks) -> Iterator[None]:
 
 
 def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
-    """Return whether we are inside `no_grad()`, so the result of an operation is not recorded but becomes a constant.
+    """Return whether `no_grad()` is on, so the result of an operation is not recorded but becomes a constant.
 
     Args:
         op: the operation.
-        operands: its operands, nodes or numbers.
-        data: its result.
+        operands: the operands of the operation, nodes or numbers.
+        data: the result of the operation.
 
     Raises:
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
@@ -172,7 +172,8 @@ def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
 def with_anomaly_checks(nodes: Iterable[T]) -> Iterable[T]:
     """Return `nodes`, over which backward loops; inside `detect_anomaly()`, check what each node sends to its operands.
 
-    A node sends in the body of that loop. It is checked after that, when the loop asks for the next node.
+    A node sends contributions to its operands in the body of that loop. The check follows when the loop asks for the
+    next node.
 
     Raises:
         FloatingPointError: a gradient is not finite.
@@ -191,7 +192,7 @@ class Mode:
 
     It can decorate generators, coroutines and async generators too. A decorated generator is in the mode while it runs,
     and its caller is not. (A `with` block in the body of a generator is different: it stays open while the generator is
-    suspended, so the caller is in the mode too.) You can use one object any number of times, in nested blocks too.
+    suspended, so the caller is in the mode too.) You can use a `Mode` any number of times, also in nested blocks.
 
     >>> @no_grad()
     ... def squares(xs):

@@ -55,7 +55,7 @@ def _operands(count: int | None) -> str:
 
 
 def _called(frame: FrameType) -> str:
-    """Return the name of the function that the frame is calling, as written there; "" if it calls none by a name."""
+    """Return the name of the function that `frame` calls, as its source has it; "" if it calls no function by name."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):

@@ -1,4 +1,4 @@
-"""`Group`, a set of nodes that pictures draw as a box: those of a part of a network, such as a neuron, or a `scope`."""
+"""`Group`, a named part of a computation, such as a neuron, a layer or a `scope`. Pictures draw a group as a box."""
 
 from __future__ import annotations
 

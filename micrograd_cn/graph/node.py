@@ -19,7 +19,12 @@ __all__ = ["Node"]
 
 
 def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
-    """Return a method that compares the data of two nodes, or of a node and a number; hooks are told `symbol`."""
+    """Return a method that compares a node's data with those of another node, or with a number.
+
+    Args:
+        holds: the comparison of two floats.
+        symbol: the sign of the comparison, such as "<", which is passed to hooks.
+    """
 
     def compare(self: Any, other: Any) -> Any:
         try:
@@ -275,7 +280,7 @@ class Node(NumpyMethods):
 
     @property
     def _op(self) -> str:
-        """The operation's name as micrograd spells it, for its notebooks; "" for a leaf, unless it was given one."""
+        """The operation's name as micrograd spells it, for its notebooks; "" for a leaf that was made without `_op`."""
         if self.op is None:
             return self._b or ""
         spelling: Callable[..., str] | None = self.op.notation.micrograd
@@ -286,7 +291,7 @@ class Node(NumpyMethods):
         """A function that sends this node's gradient to its operands, for micrograd's code, which calls or assigns it.
 
         Raises:
-            TypeError: a function was assigned to a leaf, and it does something.
+            TypeError: on assignment to a leaf, unless the function does nothing, like `lambda: None`.
         """
         if isinstance(self.op, Closure):
             return self.op.backward or functools.partial(self.op.sent, self, 1.0)
@@ -310,7 +315,10 @@ class Node(NumpyMethods):
             )
 
     def _terms(self, upstream: float) -> list[tuple[Self, float]]:
-        """Return each operand to which a gradient flows with what it gets if this node's gradient is `upstream`."""
+        """Return the operands to which a gradient flows, each with the term that backward adds to its gradient.
+
+        The terms are those for the gradient `upstream` of this node.
+        """
         if not isinstance(self.op, Closure):
             return [(x, upstream * partial) for x, partial in self.edges()]
         slots = zip(self._a, self.op.sent(self, upstream), strict=True)

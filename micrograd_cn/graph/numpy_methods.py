@@ -19,7 +19,7 @@ __all__ = ["NumpyMethods"]
 
 
 def _no_operation(name: str, instead: str) -> Callable[[Any], NoReturn]:
-    """Return a method for numpy's function `name`, which has no operation: it raises an error that says `instead`."""
+    """Return a method for numpy's function `name`, which has no operation. It raises an error that names `instead`."""
 
     def refuse(self: Any) -> NoReturn:
         raise TypeError(f"np.{name}() of a Value: there is no operation for it; write {instead}")
@@ -50,7 +50,7 @@ class NumpyMethods(Operators):
     fabs = method(ops.abs)
 
     def exp2(self) -> Self:
-        """Return 2 ** x."""
+        """Return 2 to the power of this value."""
         return 2.0**self
 
     def deg2rad(self) -> Self:

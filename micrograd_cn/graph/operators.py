@@ -58,7 +58,7 @@ class Operators:
 
     @staticmethod
     def _record(op: Op, operands: Any) -> Any:
-        """Apply `op` to operands, at least one of which is such an object; a subclass defines how."""
+        """Apply `op` to `operands`, at least one of which is an object of this class; a subclass defines how."""
         raise NotImplementedError
 
     def _unary(self, op: Op) -> Self:

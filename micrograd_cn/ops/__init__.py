@@ -1,4 +1,4 @@
-"""Operations: `Op`, the class that defines one, and the table of all operations, with a row (an `Op`) for each.
+"""Operations: the class `Op`, and the table of all operations, in which each operation has a row (an `Op`).
 
 A call such as `tanh(x)` begins in `operation`: if x is a number it computes a float, and if x is a `Value` it lets x
 record a node. `number` turns arguments into floats. The rows in `table` say how to compute: values come from the float

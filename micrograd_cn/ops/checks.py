@@ -1,4 +1,7 @@
-"""Check an `Op` when it is made, and the results of its functions when it is used; errors say how to write it."""
+"""Check an `Op` when it is made, and what its functions return when it is used.
+
+The error messages say how to write the `Op` instead.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,13 @@ class RowError(TypeError):
 
 
 def check_row(op: Any) -> None:
-    """Raise an error if an argument with which `op` was made is invalid, or if two of them contradict each other.
+    """Check the arguments with which the operation `op` was made.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
             operands as arguments.
-        ValueError: the name is not an identifier, or `domain` or `arities` contradicts the number of partials.
+        ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
+            partials; or `arities` begins with a negative number, or contradicts a fixed number of operands.
 
     >>> from micrograd_cn import Op
     >>> Op("square", lambda x: x * x, (lambda y, x: 2.0 * x))  # doctest: +ELLIPSIS
@@ -75,13 +79,17 @@ def check_result(op: Any, y: object) -> float:
 
 
 def check_partials(op: Any, found: object, count: int) -> None:
-    """Raise RowError unless `found`, the result of an n-ary operation's partials, is a tuple of `count` items."""
+    """Check `found`, the result of calling the function `partials` of the n-ary operation `op`.
+
+    Raises:
+        RowError: `found` is not a tuple with `count` items, one for each operand.
+    """
     if not isinstance(found, tuple) or len(found) != count:
         raise RowError(f"{op.name}: for {_operands(str(count))}, partials returned {found!r}; {_required_form(op)}")
 
 
 def check_partial(op: Any, slot: int, found: object) -> None:
-    """Raise RowError if `found`, the result of the partial of the operand at index `slot`, is None."""
+    """Raise RowError if `found`, what the partial of `op` for the operand at index `slot` returned, is None."""
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 
@@ -99,9 +107,9 @@ def check_operand_count(op: Any, count: int) -> None:
 
 
 def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
-    """Return whether a partial can be called with the result and n operands, for every n in `arities`.
+    """Return whether `function`, a partial, can be called with the result and n operands, for every n in `arities`.
 
-    It is True as well if the parameters of `function` cannot be read, as those of a built-in function.
+    Also return True if the parameters of `function` cannot be read, as with a built-in function.
     """
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & CO_VARARGS:

@@ -1,4 +1,6 @@
-"""The float functions behind the table: those of `math`, with the results of IEEE 754 where `math` raises.
+"""The float functions with which the operation table computes.
+
+Where the functions of `math` raise an error, these functions return the result that IEEE 754 defines.
 
 Each function takes any floats, inf and nan included, returns a float, and is accurate over its whole domain.
 """
@@ -16,7 +18,7 @@ TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
 def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
     """Return a function like `f` that returns nan outside its domain, and inf where it overflows, instead of raising.
 
-    It does not serve an `f` that may overflow to -inf, such as sinh.
+    Do not use it for an `f` that may overflow to -inf, such as sinh: the function would return inf.
     """
 
     def forward(x: float) -> float:
@@ -35,17 +37,17 @@ sin, cos, tan, asin, acos = map(_without_exceptions, (math.sin, math.cos, math.t
 
 
 def log(x: float) -> float:
-    """Return the natural logarithm: -inf at 0, nan below 0."""
+    """Return the natural logarithm of x: -inf if x is 0, nan if x is negative."""
     return math.log(x) if x > 0.0 else -inf if x == 0.0 else nan
 
 
 def log1p(x: float) -> float:
-    """Return log(1 + x): -inf at -1, nan below -1."""
+    """Return log(1 + x): -inf if x is -1, nan if x is less than -1."""
     return math.log1p(x) if x > -1.0 else -inf if x == -1.0 else nan
 
 
 def sinh(x: float) -> float:
-    """Return the hyperbolic sine, which overflows to inf or -inf."""
+    """Return the hyperbolic sine of x, which overflows to inf or -inf."""
     try:
         return math.sinh(x)
     except OverflowError:
@@ -59,7 +61,7 @@ def sech(x: float) -> float:
 
 
 def div(a: float, b: float) -> float:
-    """Return a/b: inf or -inf, by the signs of a and b, if only b is 0; nan if both are 0."""
+    """Return a/b. If only b is 0, this is inf or -inf, by the signs of a and b; if both are 0, it is nan."""
     try:
         return a / b
     except ZeroDivisionError:
@@ -67,7 +69,7 @@ def div(a: float, b: float) -> float:
 
 
 def pow(a: float, b: float) -> float:  # noqa: A001 -- the field's name
-    """Return a**b: nan if a is negative and b is not an integer; inf or -inf for 0 to a negative power."""
+    """Return a**b. This is nan if a is negative and b is not an integer; 0 to a negative power is inf or -inf."""
     try:
         return math.pow(a, b)
     except (OverflowError, ValueError):
@@ -86,7 +88,7 @@ def sigmoid(x: float) -> float:
 
 
 def silu(x: float) -> float:
-    """Return x*sigmoid(x); below -700, compute it as x*exp(x/2)*exp(x/2), because exp(x) may be subnormal there."""
+    """Return x*sigmoid(x). If x < -700, compute x*exp(x/2)*exp(x/2), because exp(x) might lose digits as subnormal."""
     if x < -700.0:
         half = math.exp(0.5 * x)
         return x * half * half
@@ -99,7 +101,10 @@ def softplus(x: float) -> float:
 
 
 def gelu(x: float) -> float:
-    """Return x times the normal distribution function, computed from erfc, which is accurate in the lower tail."""
+    """Return x*Phi(x), where Phi is the normal distribution function.
+
+    Phi(x) is computed from erfc, so it is accurate even where it is nearly 0.
+    """
     return 0.5 * x * math.erfc(-SQRT_HALF * x)
 
 
@@ -142,7 +147,7 @@ def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
 
 
 def dot(*operands: float) -> float:
-    """Return the sum of x_i * y_i, given x_1..x_n, y_1..y_n; if there is one more operand, a bias, add it."""
+    """Return x_1*y_1 + ... + x_n*y_n. The operands are x_1, ..., x_n, y_1, ..., y_n, and sometimes a bias to add."""
     n = len(operands) // 2
     terms = [*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :]]
     try:
@@ -157,7 +162,10 @@ def take(index: float, *xs: float) -> float:
 
 
 def logsumexp(*xs: float) -> float:
-    """Return log(sum of exp(x_i)): the largest x_i, called m, plus log(1 + sum of exp(x_i - m) over the others)."""
+    """Return log(sum of exp(x_i)).
+
+    It is computed as m + log(1 + sum of exp(x_i - m)), where m is the largest x_i, and the sum is over the others.
+    """
     if any(map(math.isnan, xs)):
         return nan
     peak = max(xs)
@@ -171,7 +179,8 @@ def logsumexp(*xs: float) -> float:
 def log_sum_above(x: float, *xs: float) -> float:
     """Return logsumexp(xs) - x, where x is one of xs.
 
-    It is computed as (m - x) + log(1 + sum of exp(x_i - m) over the others), where m is the largest of xs.
+    It is computed as (m - x) + log(1 + sum of exp(x_i - m)), where m is the largest x_i, and the sum is over the
+    others.
     """
     if any(map(math.isnan, xs)):
         return nan

@@ -19,7 +19,7 @@ class Recorder(Protocol):
     """An operand that records the operations applied to it, as a `Value` does."""
 
     def _record(self, op: Any, operands: Any) -> Any:
-        """Apply `op` to the operands, one of which is this object, record that, and return the result."""
+        """Apply `op` to `operands`, record it, and return the result. One of the operands is this object."""
 
 
 R = TypeVar("R", bound=Recorder)
@@ -27,7 +27,7 @@ Operand: TypeAlias = Recorder | SupportsFloat
 
 
 class Selection:
-    """The partial derivative with respect to an operand that an operation may leave unselected, as max(x, 0) does.
+    """The partial derivative with respect to an operand that the operation may leave unselected, as max(x, 0) does x.
 
     An operand that was not selected gets no gradient. The upstream gradient times 0 would be wrong, since 0 * inf is
     nan: in sqrt(max(x, 0)) at x = -1, the upstream gradient of max(x, 0) is inf, but the derivative is 0.
@@ -37,7 +37,8 @@ class Selection:
             is written with `where`, so it can be differentiated. For an n-ary operation it returns a tuple for all
             operands, in which None stands for an operand that never gets anything.
         weight: a function `(*operands)` of floats that returns the factor of g, which is the contribution for g = 1, or
-            None if the operand was not selected. For an n-ary operation it returns a tuple of these.
+            None if the operand was not selected. For an n-ary operation it returns a tuple with a factor or None for
+            each operand.
 
     >>> from micrograd_cn import relu
     >>> [passing] = relu.partials
@@ -54,7 +55,8 @@ class Selection:
     def __call__(self, y: Any, *operands: Any) -> Any:
         """Return the partial derivative, given the result y and the operands.
 
-        If all operands are floats, it is None if this operand was not selected; otherwise it may be a `Value`.
+        If all operands are floats, this is a float, or None if the operand was not selected. Otherwise it is the
+        contribution for the upstream gradient 1, which may be a `Value`. An n-ary operation gets a tuple of these.
         """
         for x in operands:
             if type(x) is not float:
@@ -76,7 +78,7 @@ class Op(Row):
             no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
             the operand unselected. If `partials` is one function instead of a tuple, the operation is n-ary: it takes
             any number of operands, and the function returns a tuple of all partial derivatives.
-        doc: what help() shows; by default this text.
+        doc: what help() shows; by default, the documentation of the class `Op`.
         arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default it takes any
             number of them.
         signature: a function from the arguments of a call to the tuple of operands. It is needed only if these differ,
@@ -88,8 +90,8 @@ class Op(Row):
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
             operands as arguments.
-        ValueError: the name is not an identifier, or `smoothness.domain` or `arities` contradicts the number of
-            partials.
+        ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
+            partials; or `arities` begins with a negative number, or contradicts a fixed number of operands.
 
     >>> from micrograd_cn import Value
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
@@ -157,7 +159,7 @@ class Op(Row):
         return self.forward(*map(number, operands))
 
     def evaluate(self, *operands: float) -> float:
-        """Return f of these operands as a float, even if `forward` returned an int.
+        """Return the value of the operation for these operands as a float, even if `forward` returned an int.
 
         Raises:
             RowError: `forward` did not return a real number.
@@ -172,7 +174,7 @@ class Op(Row):
         """Return dy/dx for each operand x for which `needed` is true, and None for the other operands.
 
         None also stands for an operand to which no gradient flows. An n-ary operation computes all partials together,
-        so it returns all of them, whatever `needed` says.
+        so all of them are returned, whatever `needed` says.
 
         Args:
             y: the result of the operation for these operands.
@@ -201,7 +203,7 @@ class Op(Row):
         return tuple(derivatives)
 
     def local_derivatives(self, y: Any, *operands: Any) -> tuple[Any, ...]:
-        """Return dy/dx for every operand x, given the result y; it is 0.0 for an operand to which no gradient flows.
+        """Return dy/dx for every operand x, or 0.0 for an operand to which no gradient flows. `y` is the result.
 
         >>> from micrograd_cn import less, mul
         >>> mul.local_derivatives(6.0, 2.0, 3.0), less.local_derivatives(1.0, 2.0, 3.0)
@@ -233,7 +235,7 @@ class Op(Row):
         return Selection in map(type, functions)
 
     def may_leave_out(self, slot: int) -> bool:
-        """Return whether the operation may leave an operand unselected: whether its partial is a `Selection`.
+        """Return whether the operation may leave the operand at index `slot` unselected (its partial is a `Selection`).
 
         >>> from micrograd_cn import where
         >>> [where.may_leave_out(slot) for slot in range(3)]
@@ -243,11 +245,11 @@ class Op(Row):
         return type(partial) is Selection
 
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
-        """Return a function for each operand, from the upstream gradient to the part of it that the operand gets.
+        """Return a list with a function for each operand, which maps the upstream gradient to what the operand gets.
 
-        The function returns the float 0.0, or None, if the operand cannot be selected, because the condition is a
-        constant. Instead of a function there is None for an operand whose partial is no `Selection`: it gets the
-        partial times the upstream gradient.
+        A function returns the float 0.0 or None if its operand gets nothing whatever the data, for example because a
+        constant condition never selects it. Instead of a function, the list has None for an operand whose partial is
+        not a `Selection`; such an operand gets the partial times the upstream gradient.
 
         >>> from micrograd_cn import where
         >>> none, chosen, other = where.selection((1.0, 2.0, 3.0))

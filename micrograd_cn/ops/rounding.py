@@ -20,12 +20,15 @@ def ratio(a: float, b: float) -> float:
 
 
 def subnormal(x: float) -> float:
-    """Return the relative rounding error, in units of 1e-15, of an intermediate result `x` that may be subnormal."""
+    """Return the relative rounding error of `x`, in units of 1e-15: large if `x` is subnormal, and at most 1e15."""
     return min(ratio(2.0**-1022, x), 1e15)
 
 
 def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A001 -- the row's name
-    """Return the errors of a**b = exp(b * log(a)), where the exponent b magnifies the error of the logarithm."""
+    """Return the rounding errors of a**b and its derivatives.
+
+    A power is exp(exponent * log(a)), so the exponent magnifies the error of the logarithm.
+    """
     z = ieee.pow(a, b - 1.0)
     return (
         0.0,
@@ -35,25 +38,28 @@ def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A0
 
 
 def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
-    """Return the errors of atan2(y, x); its derivatives divide by the radius hypot(y, x), which may be subnormal."""
+    """Return the rounding errors of atan2(y, x) and its derivatives.
+
+    The derivatives divide by the radius hypot(y, x), which may be subnormal.
+    """
     r = math.hypot(y, x)
     return 0.0, 2.0 * subnormal(r) + subnormal(ratio(x, r)), 2.0 * subnormal(r) + subnormal(ratio(y, r))
 
 
 def gelu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * Phi(x); for x below 0, the terms of the derivative nearly cancel."""
+    """Return the rounding errors of x * Phi(x) and its derivative, whose terms nearly cancel if x is negative."""
     cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
     lost = fabs(x) * subnormal(y)
     return x * x + lost, (1.0 + x * x) * ratio(cdf + fabs(slope), cdf + slope) + lost
 
 
 def silu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * sigmoid(x); for x below 0, the terms of the derivative nearly cancel."""
+    """Return the rounding errors of x * sigmoid(x) and its derivative, whose terms nearly cancel if x is negative."""
     return 0.0, ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
 
 
 def dot(y: float, *operands: float) -> tuple[float, ...]:
-    """Return the errors of a sum of products, which may nearly cancel."""
+    """Return the rounding errors of a sum of products, which may nearly cancel, and 0 for each of its derivatives."""
     n = len(operands) // 2
     products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
     size = inf if inf in products else ieee.sum(*products)
@@ -61,7 +67,10 @@ def dot(y: float, *operands: float) -> tuple[float, ...]:
 
 
 def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
-    """Return the errors of log(sum of exp(x_i)), which is the largest x plus a logarithm; these may nearly cancel."""
+    """Return the rounding errors of logsumexp and its derivatives.
+
+    The largest x and the logarithm that is added to it may nearly cancel.
+    """
     peak = max(xs)
     shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
     return (ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])

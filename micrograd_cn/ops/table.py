@@ -37,7 +37,7 @@ is 1 with respect to the element that is taken, and 0 with respect to the others
 
 
 class _Take(Op):
-    """The operation `take`. Given the rows of a matrix, it returns the row at the index, as a list."""
+    """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
 
     def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs)
@@ -51,12 +51,12 @@ class _Take(Op):
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
-    """Return `where(condition, a, b)`. A condition that is a float never changes, so then return a or b itself."""
+    """Return `where(condition, a, b)`, or a or b itself if the condition is a float, which never changes."""
     return (a if condition else b) if type(condition) is float else where(condition, a, b)
 
 
 def _contribution_to_larger(g: Any, a: Any, b: Any) -> Any:
-    """Return the part of the gradient g that max(a, b) passes to a: all, half at a tie, or nothing."""
+    """Return the part of the upstream gradient g that max(a, b) passes to a: g, half of g at a tie, or 0."""
     return _choose(less(a, b), 0.0, _choose(equal(a, b), 0.5 * g, g))
 
 
@@ -577,7 +577,7 @@ _weight_of_two: Op = Op(
 
 
 def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
-    """Return a**e times the polynomial in log(a) with these coefficients, that of log(a)**0 first.
+    """Return a**e times a polynomial in log(a). The first of its coefficients is the constant term.
 
     Where the polynomial is 0, the result is 0 even if a**e is inf, unless e is nan.
     """
@@ -610,8 +610,8 @@ def _radial(
     Args:
         terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
         k: the power of r.
-        zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there, as all derivatives are.
-        forward: a faster function that computes the same of floats; None if there is none.
+        zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there. Derivatives are nan there.
+        forward: a faster function that computes the value from floats. None computes it by the formula.
     """
     i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)
 
