@@ -1,8 +1,8 @@
 """Join JavaScript modules into one script.
 
 The script has the modules in the order of their imports, without the words `import` and `export`. They then share one
-scope, so two modules may not declare the same name at the top, and modules may not import each other in a circle. Of
-the forms of import and export, only those that the scripts beside this file use are supported.
+scope, so two modules may not declare the same name at the top, and modules may not import each other in a circle. Only
+the forms of import and export that the scripts beside this file use are supported.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def bundle(entry: str, modules: Mapping[str, str]) -> str:
 
 
 def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names that a module imports, listed by the module that exports them."""
+    """Return the names that the module `name` imports: a dict from the modules that export the names to lists of names.
+
+    Raises:
+        ValueError: there is no such module, or it has a statement that `bundle` does not support.
+    """
     if name not in modules:
         raise ValueError(f"there is no module {name}")
     text = modules[name]

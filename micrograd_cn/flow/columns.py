@@ -1,9 +1,9 @@
 """Pack the numbers of many snapshots of one graph into little space.
 
-Many numbers of a graph never change from one snapshot to the next. Many others are always equal to a second one: the
-local derivative of a product, for example, is the other factor. The column of a number is the list of its values in all
-snapshots. Columns that are equal to the last bit are stored once. A column that never changes is stored as one number,
-and the others are stored together as 8-byte doubles.
+Many numbers of a graph never change from one snapshot to the next. Many others are always equal to another number of
+the graph: the local derivative of a product, for example, is the other factor. The column of a number is the list of
+its values in all snapshots. Columns that are equal to the last bit are stored once. A column that never changes is
+stored as one number, and the other columns are stored together as 8-byte doubles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
-    """Return the numbers of snapshots in a form for JSON. Each row has the numbers of one snapshot.
+    """Return the numbers of snapshots as a dict for JSON. Each of `rows` has the numbers of one snapshot.
 
     In the result, `columns[k]` is the index of the column that has the numbers at index `k` of the rows. The first
     columns never change, and `fixed` has one number for each of them. `varying` has the numbers of the other columns,
@@ -44,7 +44,7 @@ def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
 
 
 def encoded(xs: Iterable[float]) -> list[float | str]:
-    """Return numbers for JSON. JSON has no nan and inf, so these become texts.
+    """Return the numbers `xs` as a list for JSON. JSON has no nan and inf, so these become texts.
 
     >>> encoded([1, float("inf")])
     [1.0, 'inf']

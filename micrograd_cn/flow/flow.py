@@ -53,11 +53,11 @@ class Tape:
     def snapshot(self, root: Any) -> None:
         """Record the graph below `root` with its present numbers. Call this before the optimiser changes them.
 
-        Like `draw_flow`, this accepts a node of a class of your own. The gradients that your class has computed are
-        then recorded too.
+        Like `draw_flow`, this method accepts a node of a class of your own, and then also records the gradients that
+        your class has computed.
 
         Raises:
-            TypeError: `root` is neither a `Value` nor such a node.
+            TypeError: `root` is neither a `Value` nor a node of your own class that `draw_flow` accepts.
             ValueError: `root` is a constant, or the graph of your class has a circle.
         """
         errors = ERRORS[self.lang]
@@ -129,21 +129,22 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     "" where its number is not known yet.
 
     - `.node`: `data-name` is the node's label, or else a name such as "v3". The inputs of a network are "x1", "x2" and
-      so on, a name that is taken gets a number, as in "x1#2", and a closed part has the part's name. `data-value` is
-      the data. `data-grad` is what has arrived of the gradient so far, and for a closed part it is a norm. `data-state`
-      is waiting, partial or complete; a constant waits for nothing, so it is always complete. `data-theirs` is the
-      gradient that a class of your own computed.
+      so on, a name that is taken gets a number, as in "x1#2", and a closed box has the name of its layer, neuron or
+      scope. `data-value` is the data. `data-grad` is the part of the gradient that has arrived up to this step; for a
+      closed box it is the norm of the gradients of the leaves inside. `data-state` is waiting, partial or complete; a
+      constant waits for nothing, so it is always complete. `data-theirs` is the gradient that a class of your own
+      computed.
     - `.edge`: `data-src` is the name of the operand, and `data-dst` that of the result. `data-slot` is the operand
       slot, or "" if several edges are drawn as one. `data-contribution` is the contribution, or the norm of several.
     - `#narration` is the text of the step.
 
     Args:
         root: the value to differentiate: a `Value`, a node of a class of your own, or a `Tape` of a training run.
-        lang: the language that the page starts in, "en" or "zh". For None, a tape keeps its language, and any other
-            page starts in the browser's language.
+        lang: the language that the page starts in, "en" or "zh". For None, the page of a `Tape` starts in the language
+            of that `Tape`, and any other page starts in the browser's language.
 
     Raises:
-        TypeError: `root` is none of these.
+        TypeError: `root` is neither a `Value`, nor a node of a class of your own with these attributes, nor a `Tape`.
         ValueError: `root` is a constant, there are no words in the language `lang`, or the graph of your class has a
             circle.
 

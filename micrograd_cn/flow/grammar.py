@@ -14,10 +14,10 @@ from ..text.expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature,
 
 
 def grammar() -> dict[str, Any]:
-    """Return the operators, the named numbers, and how each function is called.
+    """Return a dict with the operators, the named numbers, how a number is written, and how each function is called.
 
-    An operator has a list of three items: the name of its operation, its precedence, and 1 if it is right-associative
-    or 0 if not.
+    Each operator comes with a list of three items: the name of the operation, the precedence, and 1 if the operator is
+    right-associative or 0 if not.
 
     >>> grammar()["infix"]["**"]
     ['pow', 4, 1]
@@ -37,11 +37,12 @@ def grammar() -> dict[str, Any]:
 
 
 def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """Return how a function is called.
+    """Return a dict that says how `function`, whose name is `name`, is called.
 
-    `parameters` has for each parameter its name, whether it is a list, and its default. `named` says whether arguments
-    may be given by name. `some` says whether the function refuses empty lists, and `alike` whether it refuses lists of
-    different lengths. `order` is the order in which the operation takes the arguments.
+    `usage` is a text for error messages. `parameters` has for each parameter the name, whether the argument is a list,
+    and a list with the default. `named` says whether a call may name its arguments. `some` says whether the function
+    refuses empty lists, and `alike` whether it refuses lists of different lengths. `order` has the parameters in the
+    order in which the operation takes them.
     """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None
@@ -58,12 +59,15 @@ def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _default(parameter: Parameter) -> Any:
-    """Return the default in a list, or an empty list if the argument must be given."""
+    """Return a list with the default of `parameter`, or an empty list if the parameter has no default."""
     return [] if parameter.default is parameter.empty else [parameter.default]
 
 
 def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
-    """Return whether a function raises ValueError for the `given` arguments, with 0 for the others that it needs."""
+    """Return whether `function` raises ValueError if it is called with the arguments `given`, and 0 for the others.
+
+    Of `parameters`, those that are in `given` or have a default get no 0.
+    """
     others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
     try:
         function(**given, **others)

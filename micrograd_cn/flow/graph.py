@@ -36,7 +36,7 @@ class Graph:
         self.groups = groups_of(topological_order(root))
 
     def facts(self, rows: Rows) -> dict[str, Any]:
-        """Return the facts about operations, nodes and groups, and add the operations to `rows`."""
+        """Return a dict that describes the operations, nodes and groups for the page; add the operations to `rows`."""
         index = {node: i for i, node in enumerate(self.nodes)}
         groups: dict[Group, int] = {}
         ops: dict[tuple[Op, int], int] = {}
@@ -85,7 +85,7 @@ class Graph:
 
 
 def _place(group: Group | None, groups: dict[Group, int]) -> int:
-    """Return the group's index in `groups`, or -1 for no group. Add a new group after the groups around it."""
+    """Return the index of `group` in `groups`, or -1 if it is None. A new group is added after the groups around it."""
     if group is None:
         return -1
     _place(group.outer, groups)
@@ -93,20 +93,20 @@ def _place(group: Group | None, groups: dict[Group, int]) -> int:
 
 
 def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
-    """Return what the page needs to know about an operation of `count` operands. The operation is added to `rows`.
+    """Return a dict that describes an operation of `count` operands for the page, and add the operation to `rows`.
 
-    The result has these keys:
+    The dict has these keys:
 
     - `row`: the name of the operation's two functions in JavaScript. It is None if the operation cannot be written as a
       formula.
     - `symbol`: the sign or the name that a box shows.
     - `text`: how the page writes the operation, with a gap such as `{0}` for each operand. If there are more operands
       than MOST_OPERANDS, some are left out.
-    - `written`: the text with all operands. It is only there if `text` leaves some out.
+    - `written`: the text with all operands. This key exists only if `text` leaves some out.
     - `still`: the slots of the operands to which no gradient ever flows.
-    - `selects`: the slots to which no gradient flows where the local derivative is 0. It is only there if the operation
-      selects among its operands.
-    - `listed`: True if a Python program can import the operation from the package. Otherwise it is not there.
+    - `selects`: the slots to which no gradient flows where the local derivative is 0. This key exists only if the
+      operation selects among its operands.
+    - `listed`: True. This key exists only if a Python program can import the operation from the package.
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())

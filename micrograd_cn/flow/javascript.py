@@ -1,4 +1,4 @@
-"""Print the operations that a page needs as JavaScript: their values and their partial derivatives."""
+"""Print operations as JavaScript functions, which compute values and partial derivatives on a page."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but 
 
 
 class Rows:
-    """Collect rows of the operation table, and print them as JavaScript.
+    """Collect rows of the operation table (operations), and print them as JavaScript.
 
-    A row whose formula uses other rows adds these too. Each row gets a unique name.
+    If the formula of a row uses other rows, these are added too. Each row gets a unique name.
 
     >>> from micrograd_cn import relu
     >>> rows = Rows()
@@ -84,7 +84,8 @@ class Rows:
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a JavaScript function that computes the terms `results`. A term that occurs twice is computed once.
 
-        `form` is the text of what the function returns, with `{}` in the place of the results.
+        The parameters of the function are `inputs`. `form` is the text of what the function returns, with `{}` in the
+        place of the results, such as "[{}]" for an array of them.
         """
         lines, values = self._lines(inputs, results, [term.name for term in inputs])
         body = "".join([f"{line} " for line, _ in lines])
@@ -147,7 +148,11 @@ def _operands(count: int) -> list[Term]:
 
 
 def _formula(traced: Callable[[], Any], op: Op) -> Any:
-    """Return the formula that `traced()` returns. Whatever a user's function raises for terms, raise FormulaError."""
+    """Return the formula that `traced()` returns.
+
+    Raises:
+        FormulaError: `traced` raised an error of any kind, or the result contains neither terms nor numbers alone.
+    """
     try:
         formula = traced()
         for x in formula if isinstance(formula, tuple) else (formula,):

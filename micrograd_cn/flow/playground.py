@@ -110,10 +110,10 @@ def playground(lang: str | None = None) -> Playground:
 
 
 def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
-    """Return the facts about an operation.
+    """Return the dict that describes an operation for the page; see `operation_facts`.
 
-    For an n-ary operation, return a list that has the facts for n operands at index n, for each n up to `most`. It has
-    None where the operation does not take n operands.
+    For an n-ary operation, return a list instead. It has the dict for n operands at index n, for each n up to `most`,
+    or None if the operation does not take n operands or n is 0.
     """
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
@@ -121,7 +121,7 @@ def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
 
 
 def _errors() -> dict[str, dict[str, str]]:
-    """Return the messages about an expression that cannot be read, with gaps that the page can fill."""
+    """Return, for each language, the messages about an expression that cannot be read, with gaps such as '{name}'."""
     wanted = ("did_you_mean", "cli_error")
     return {
         lang: {
@@ -154,7 +154,7 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 
 
 def _updates(rows: Rows) -> str:
-    """Return a JavaScript module with the step of each optimiser."""
+    """Return a JavaScript module with a function for each optimiser, which takes a step for one parameter."""
     lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
@@ -167,7 +167,10 @@ def _model_update(rows: Rows) -> str:
 
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a JavaScript function that takes an optimiser's step for one parameter."""
+    """Return a JavaScript function that takes a step of an optimiser for one parameter.
+
+    `kind` is the class of the optimiser, and `given` has its options.
+    """
     fixed, own, results = _updated(kind, given)
     return rows.function((*fixed, *own), results, "[{}]")
 

@@ -28,7 +28,10 @@ SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "u
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return the texts of a page in each language. If several of `pages` have a key, the last one counts."""
+    """Return a dict from each language to the texts of a page: those of `pages`, and those that pictures use too.
+
+    If several of `pages` have the same key, the last of these pages counts.
+    """
     return {
         lang: {key: WORDS[lang][key] for key in SHARED_WORDS} | {k: v for page in pages for k, v in page[lang].items()}
         for lang in WORDS
@@ -36,7 +39,7 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return the HTML of a part of a page, which is in the file `name`.html."""
+    """Return the HTML of a part of a page. `name` is the path of its file from here, without the ending .html."""
     return _file(f"{name}.html")
 
 
@@ -57,7 +60,8 @@ def sheet(
         entry: the module that is run. It is in one of the folders beside this file.
         modules: the text of the modules that are generated for this page, by their names.
         words: for each language, texts that include the title, and the message that is shown if no script runs.
-        parts: HTML for the places in stepper/page.html that are empty without a playground.
+        parts: HTML for the places `tabs`, `rooms` and `entry` of stepper/page.html, by these names. The playground
+            fills these places; in other pages they are empty.
         styles: the names of style sheets in the folders beside this file.
     """
     script = _packed([bundle(entry, {**scripts(), **modules})])
@@ -95,12 +99,15 @@ def _json(data: dict[str, Any]) -> str:
 
 @cache
 def scripts() -> Mapping[str, str]:
-    """Return the texts of the JavaScript modules in the folders beside this file, by their paths from here."""
+    """Return a dict from the paths of the JavaScript modules in the folders beside this file to their texts.
+
+    A path is relative to the folder of this file, such as "stepper/ieee.js".
+    """
     return {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in HERE.glob("*/*.js")}
 
 
 def _packed(texts: Iterable[str]) -> str:
-    """Join texts, and leave out indentation and lines that are comments, which would be a sixth of a page."""
+    """Join `texts` without indentation and without lines that are comments, which would make up a sixth of a page."""
     return re.sub(r"(?m)^ *//.*\n|^ +", "", "\n".join(texts))
 
 

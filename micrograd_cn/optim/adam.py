@@ -10,7 +10,7 @@ from .optimizer import Optimizer
 
 __all__ = ["Adam", "AdamW"]
 
-LARGEST = "max_exp_avg_sq"  # the name, in the state, of the largest v so far, as in PyTorch
+LARGEST = "max_exp_avg_sq"  # PyTorch's name, in the state, for the largest v of all steps up to now
 
 
 class Adam(Optimizer):
@@ -20,8 +20,8 @@ class Adam(Optimizer):
     g = p.grad + weight_decay * p. Dividing by 1 - b1**t and 1 - b2**t corrects for their start at 0. The step
     number t of a parameter counts only the steps in which the parameter has a gradient; see `Optimizer`.
 
-    With amsgrad, the largest v so far stands in place of v in the denominator (Reddi, Kale & Kumar 2018). With
-    maximize, -p.grad stands in place of p.grad.
+    With amsgrad, the largest v of all steps up to this one stands in place of v in the denominator (Reddi, Kale & Kumar
+    2018). With maximize, -p.grad stands in place of p.grad.
 
     Args:
         parameters: the `Value`s to train, which must be leaves.
@@ -29,7 +29,7 @@ class Adam(Optimizer):
         betas: (b1, b2), the decay rates of m and v, from 0 to less than 1.
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
-        amsgrad: whether to divide by the largest running mean of squares.
+        amsgrad: whether to use the largest v in the denominator.
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
@@ -71,7 +71,7 @@ class Adam(Optimizer):
 
     @property
     def amsgrad(self) -> bool:
-        """Whether the largest running mean of squares is kept, and divides the step."""
+        """Whether the state has the largest v, the running mean of squares, which the denominator then uses."""
         return LARGEST in self.state_names
 
     @amsgrad.setter
@@ -87,7 +87,7 @@ class Adam(Optimizer):
                 del state[LARGEST]
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
+        """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
         self._descend(p, state, (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data)
 
     def _descend(self, p: Value, state: dict[str, float], g: float) -> None:
@@ -126,6 +126,6 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
+        """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
         p.data *= 1.0 - self.lr * self.weight_decay
         self._descend(p, state, -p.grad if self.maximize else p.grad)

@@ -11,13 +11,15 @@ __all__ = ["clip_grad_norm"]
 
 
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
-    """Scale the gradients down if their Euclidean norm is larger than `max_norm`; return the norm that they had.
+    """Scale the gradients of `parameters` down if their Euclidean norm is larger than `max_norm`.
+
+    Return the norm that the gradients had before.
 
     As in PyTorch, the gradients are multiplied by max_norm / (norm + 1e-6) if that is less than 1. Parameters whose
     `grad` is None are left alone.
 
     Raises:
-        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, which no factor corrects.
+        ValueError: `max_norm` is negative or nan; or the norm is inf or nan, so no factor makes it `max_norm`.
 
     >>> p = Value(0.0)
     >>> p.grad = 10.0

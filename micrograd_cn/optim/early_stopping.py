@@ -11,11 +11,11 @@ __all__ = ["EarlyStopping"]
 
 
 class EarlyStopping:
-    """Say when a loss has not improved for some epochs, and keep the parameters with which it was best.
+    """Say when a loss has not improved for some epochs, and keep the parameters with which the loss was best.
 
-    `fit` of a compiled function uses it if it is given `validation` and `patience`. In a loop of your own, call `step`
-    with the validation loss after each epoch, and `restore` at the end. A loss is an improvement if it is smaller
-    than all losses before it (larger, if `maximize` is set); nan never is.
+    `fit` of a compiled function uses this class if you pass `validation` and `patience`. In a loop of your own, call
+    `step` with the validation loss after each epoch, and `restore` at the end. A loss is an improvement if it is
+    smaller than all losses before (larger, if `maximize` is set); nan is never an improvement.
 
     Args:
         parameters: the `Value`s whose data is kept and restored, such as `model.parameters()`.
@@ -23,8 +23,8 @@ class EarlyStopping:
         maximize: whether a larger number is better, as for an accuracy.
 
     Attributes:
-        best: the best loss so far; before the first, inf (-inf if `maximize` is set).
-        best_epoch: the index of the epoch with the best loss, counted from 0; None before the first.
+        best: the best loss that `step` has been called with; until there is one, inf (-inf if `maximize` is set).
+        best_epoch: the index of the epoch with the best loss, counted from 0; None until there is one.
 
     Raises:
         ValueError: `patience` is not an int of at least 1.
@@ -50,7 +50,7 @@ class EarlyStopping:
         self._data: list[float] = []
 
     def step(self, loss: float) -> bool:
-        """Record the loss of the epoch that has ended, and return whether to stop."""
+        """Record `loss`, that of the epoch that has just ended, and return whether to stop training."""
         if loss > self.best if self.maximize else loss < self.best:
             self.best, self.best_epoch = float(loss), self._epochs
             self._data = [p.data for p in self.parameters]
@@ -61,6 +61,6 @@ class EarlyStopping:
         return self._waited >= self.patience
 
     def restore(self) -> None:
-        """Give the parameters the data that they had after the best epoch, if there was one."""
+        """Give the parameters the data that they had after the best epoch. If no loss was recorded, change nothing."""
         for p, x in zip(self.parameters if self._data else (), self._data, strict=True):
             p.data = x

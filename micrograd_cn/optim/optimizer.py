@@ -33,9 +33,9 @@ class Optimizer:
         lr: learning rate, which may be changed between steps.
 
     Attributes:
-        steps: how many steps were taken. While `update` changes a parameter, it is instead how many steps, this one
-            included, have changed that parameter.
-        skipped: a dict with the index of each parameter that steps have left alone, and the count of these steps.
+        steps: the count of steps. While `update` runs for a parameter, `steps` is instead the count of the steps that
+            have changed this parameter, with the current step.
+        skipped: a dict from the index of each parameter that a step has left alone to the count of such steps.
         maximize: whether steps make the loss larger: every gradient is taken with the opposite sign.
         lazy_state: the state, or a function that makes it, which is called when `state` is first read.
 
@@ -138,7 +138,10 @@ maximize=False>
         return bool(x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change the parameter `p` by its gradient, and `state`, the numbers kept for it; a subclass defines how."""
+        """Change `p.data` by one step, and change `state`, which has the numbers that are kept for the parameter `p`.
+
+        A subclass defines how.
+        """
         raise NotImplementedError
 
     def step(self) -> None:
@@ -175,7 +178,10 @@ maximize=False>
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
-        """Take a step after earlier steps have left some parameters alone, so `steps` differs between parameters."""
+        """Take a step in which `update` finds, as `steps`, the count of the steps that have changed the parameter.
+
+        This count differs between parameters, because earlier steps have left some of them alone.
+        """
         total = self.steps
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
@@ -187,7 +193,7 @@ maximize=False>
         self._count_skipped()
 
     def check_parameter_count(self, count: int) -> None:
-        """Raise ValueError if there are not `count` parameters, as there were when this optimiser was made."""
+        """Raise ValueError unless there are still `count` parameters, as many as when this optimiser was made."""
         if count != len(self.parameters):
             raise ValueError(
                 f"{type(self).__name__} was made for {count} parameter{'s' * (count != 1)} and has "
@@ -197,7 +203,8 @@ maximize=False>
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient of every parameter to 0, or to None.
 
-        If it is None, the next `step` leaves those parameters alone that `backward` does not reach; see `Optimizer`.
+        After `zero_grad(set_to_none=True)`, `step` leaves alone each parameter to which `backward` has not sent a
+        gradient since; see `Optimizer`.
 
         >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
@@ -212,7 +219,8 @@ maximize=False>
     def state_dict(self) -> dict[str, Any]:
         """Return the options, the number of steps and the state of every parameter, as numbers in lists and dicts.
 
-        If steps have left parameters alone, there is also the list of how many steps have skipped each parameter.
+        If steps have left some parameters alone, the dict also has the list "skipped": for each parameter, the count of
+        the steps that have left it alone.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
@@ -226,10 +234,10 @@ maximize=False>
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue like the optimiser whose `state_dict` returned `state`; if that is invalid, nothing is changed.
+        """Continue like the optimiser whose `state_dict` returned `state`. If `state` is invalid, nothing is changed.
 
         Raises:
-            ValueError: an entry is missing, unexpected or out of range, or the number of parameters differs.
+            ValueError: an entry is missing, unexpected or out of range, or the count of parameters differs.
             TypeError: an entry is not a number, or a part is not a dict or list.
 
         >>> from micrograd_cn.optim import Adam
@@ -288,7 +296,10 @@ def at_least_0(name: str, x: float) -> float:
 
 
 def copy_states(states: States) -> States:
-    """Return a copy of the states. Pickled optimisers refer to this function by its name."""
+    """Return a copy of `states`, the list of the parameters' state dicts.
+
+    Pickled optimisers refer to this function by its name, so it must not be renamed.
+    """
     return [dict(state) for state in states]
 
 
@@ -304,7 +315,8 @@ def _count(name: str, x: Any) -> int:
 def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
     """Raise TypeError or ValueError if `given` is not a dict with the keys in `expected`.
 
-    Keys that are in `optional` too may be missing. Messages begin with `name`, the optimiser, and call the dict `what`.
+    Keys that are also in `optional` may be missing. A message begins with `name`, that of the optimiser, and calls the
+    dict `what`.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")

@@ -60,7 +60,7 @@ class RMSprop(Optimizer):
         self.maximize = self._flag("maximize", maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
+        """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
         g = (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data
         state["square_avg"] = v = self.alpha * state["square_avg"] + (1.0 - self.alpha) * g * g
         change = div(g, sqrt(v) + self.eps)

@@ -17,15 +17,15 @@ __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 @dataclass(frozen=True)
 class cosine_lr:  # noqa: N801 -- users call it like a function
-    """A schedule that falls along half a cosine, from `lr` at step 0 to `lr_min` at step `steps`, and stays there.
+    """A schedule along half a cosine, from `lr` at step 0 down to `lr_min` at step `steps`; then it stays at `lr_min`.
 
     rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
     is the same as PyTorch's CosineAnnealingLR, which rises again after that.
 
     Args:
         lr: learning rate of step 0.
-        steps: the number of steps until `lr_min`.
-        lr_min: learning rate at the end.
+        steps: the index of the first step with the rate `lr_min`.
+        lr_min: learning rate from step `steps` on.
 
     Raises:
         ValueError: `lr` or `lr_min` is negative, inf or nan, or `steps` is not an int of at least 1.
@@ -48,7 +48,7 @@ class cosine_lr:  # noqa: N801 -- users call it like a function
         _at_least_1("cosine_lr: steps", self.steps)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate of the step with the index `step`."""
         part = min(step, self.steps) / self.steps
         return _between(self.lr_min, self.lr, 0.5 * (1.0 + math.cos(math.pi * part)))
 
@@ -61,7 +61,7 @@ class step_lr:  # noqa: N801
 
     Args:
         lr: learning rate of the first `step_size` steps.
-        step_size: the number of steps with the same rate.
+        step_size: how many steps in a row have the same rate.
         gamma: the factor from one rate to the next.
 
     Raises:
@@ -83,21 +83,21 @@ class step_lr:  # noqa: N801
         _at_least_1("step_lr: step_size", self.step_size)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate of the step with the index `step`."""
         return float(self.lr * self.gamma ** (step // self.step_size))
 
 
 @dataclass(frozen=True)
 class linear_lr:  # noqa: N801
-    """A schedule that changes along a straight line, from `lr` at step 0 to `lr_end` at step `steps`, and stays there.
+    """A schedule along a straight line, from `lr` at step 0 to `lr_end` at step `steps`; then it stays at `lr_end`.
 
     rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
     end_factor lr_end / lr and total_iters `steps`.
 
     Args:
         lr: learning rate of step 0.
-        steps: the number of steps until `lr_end`.
-        lr_end: learning rate at the end, which may be larger than `lr`.
+        steps: the index of the first step with the rate `lr_end`.
+        lr_end: learning rate from step `steps` on, which may be larger than `lr`.
 
     Raises:
         ValueError: `lr` or `lr_end` is negative, inf or nan, or `steps` is not an int of at least 1.
@@ -118,7 +118,7 @@ class linear_lr:  # noqa: N801
         _at_least_1("linear_lr: steps", self.steps)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate of the step with the index `step`."""
         return _between(self.lr, self.lr_end, min(step, self.steps) / self.steps)
 
 
@@ -127,8 +127,8 @@ class warmup:  # noqa: N801
     """A schedule that rises for `steps` steps to the first learning rate of another schedule, which then takes over.
 
     rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, and
-    schedule(t - steps) from there on. In PyTorch it is a SequentialLR with a milestone at `steps`, made of a LinearLR
-    with total_iters `steps` and of `schedule`.
+    schedule(t - steps) from step `steps` on. In PyTorch it is a SequentialLR with a milestone at `steps`, made of a
+    LinearLR with total_iters `steps` and of `schedule`.
 
     Args:
         schedule: the schedule to follow after the rise, any function of a step's index.
@@ -156,14 +156,14 @@ class warmup:  # noqa: N801
         _at_least_1("warmup: steps", self.steps)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate of the step with the index `step`."""
         if step >= self.steps:
             return self.schedule(step - self.steps)
         return self.schedule(0) * _between(self.start_factor, 1.0, step / self.steps)
 
 
 def _between(a: float, b: float, part: float) -> float:
-    """Return a + part * (b - a), exact at both ends."""
+    """Return a + part * (b - a), computed so the result is exact for part = 0 and part = 1."""
     return a * (1.0 - part) + b * part
 
 

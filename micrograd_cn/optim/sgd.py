@@ -80,7 +80,7 @@ class SGD(Optimizer):
             self._count_skipped()
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change the parameter `p` by its gradient, and `state`, the numbers that are kept for it."""
+        """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
         g = -p.grad if self.maximize else p.grad
         if decay := self.weight_decay:
             g = g + decay * p.data

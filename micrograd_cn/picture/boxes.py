@@ -20,7 +20,13 @@ FOLDS = ("neuron", "layer", "scope")  # each folds more than the one before
 
 @dataclass
 class Box:
-    """A box of the picture. It stands for one node, or for all nodes of a folded neuron, layer or scope."""
+    """A box of the picture. It stands for one node, or for all nodes of a folded neuron, layer or scope.
+
+    Attributes:
+        name: the name of the box in the DOT text.
+        nodes: the nodes that the box stands for.
+        group: the folded neuron, layer or scope; None for a box of one node.
+    """
 
     name: str
     nodes: list[Value] = field(default_factory=list)
@@ -34,11 +40,12 @@ class Edge:
     Attributes:
         source: the box of the operand.
         target: the box of the operation's result.
-        partial: the local derivative with respect to the operand; of several slots, the first one's.
+        partial: the local derivative with respect to the operand; for several slots, that of the first slot.
         slots: each operand slot, as the node that has the operand and the index of the operand.
-        contributions: the contribution along each slot.
-        constant: whether the operand is a constant; of several slots, the first one's.
-        flows: whether a gradient flows along a slot. If not, the contribution is given as 0.
+        contributions: for each slot, the local derivative times the gradient of the result; 0 if no gradient flows
+            along the slot.
+        constant: whether the operand is a constant; for several slots, whether that of the first slot is.
+        flows: whether a gradient flows along at least one slot.
     """
 
     source: Box
@@ -51,7 +58,7 @@ class Edge:
 
     @property
     def size(self) -> float:
-        """Return the magnitude of the contribution. Of several contributions, this is the Euclidean norm."""
+        """Return the magnitude of the contribution; for several contributions, their Euclidean norm."""
         return math.hypot(*self.contributions)
 
 
@@ -63,11 +70,14 @@ class Flow:
         fold: the kind of parts that are folded into single boxes, which is one of FOLDS; None to fold nothing.
 
     Attributes:
-        ran: whether backward() has run, which gives the root the gradient 1.
+        root: the root.
+        ran: whether backward() has run, which sets the gradient of the root: whether that gradient is not 0.
         nodes: the nodes of the graph, operands first.
+        boxes: the boxes.
+        edges: the edges between boxes.
         box_of: the box of each node.
         received: the contributions to each node.
-        largest: the largest finite magnitude of an edge's contribution, or 0 before backward() has run.
+        largest: the largest finite `size` of an edge, or 0 if backward() has not run.
     """
 
     def __init__(self, root: Value, fold: str | None):
@@ -111,14 +121,14 @@ class Flow:
 
 
 def groups_of(interior: list[Value]) -> dict[Value, Group]:
-    """Return the neuron or scope that each node is drawn in. Nodes that are in none have no entry.
+    """Return a dict from nodes to the neuron or scope in whose box they are drawn. Other nodes have no entry.
 
-    `interior` has the results of operations, users before operands.
+    `interior` has the results of operations, and a node comes before its operands.
 
-    An activation function may consist of several operations. Their nodes belong to the neuron, but do not say so. Such
-    a node is recognised because only this neuron uses it, and only this neuron is below it. A constant of such a
-    function belongs to the neuron too. It cannot be an input of the neuron, because a neuron begins with a sum of
-    products, and no sum of products uses the constant.
+    An activation function may consist of several operations. Their nodes belong to the neuron, although their attribute
+    `group` does not say so. Such a node is recognised because only nodes of this neuron use it, and because it depends
+    on no other neuron. A constant that such a function uses belongs to the neuron too. The constant cannot be an input
+    of the neuron, because a neuron begins with a sum of products, and no sum of products uses the constant.
 
     A scope's constants are drawn in the scope. So are the parameters of a network that is used in that scope only.
     """
@@ -151,7 +161,7 @@ def groups_of(interior: list[Value]) -> dict[Value, Group]:
 
 
 def _is_in(group: Group | None, outer: Group) -> bool:
-    """Return whether a group is `outer` or inside it."""
+    """Return whether `group` is `outer` or inside `outer`."""
     while group and group is not outer:
         group = group.outer
     return group is outer
@@ -175,7 +185,11 @@ def _folded(group: Group | None, fold: str | None) -> Group | None:
 
 
 def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
-    """Return the boxes and edges of a graph. If `fold` is "auto", it is folded just until it can be read."""
+    """Return the boxes and edges of the graph below `root`.
+
+    `fold` is the kind of parts that are folded into single boxes, one of FOLDS, or None to fold nothing. If it is
+    "auto", None and then each of FOLDS is tried, until the graph is small enough to be read.
+    """
     flow = Flow(root, None if fold == "auto" else fold)
     if fold == "auto":
         for coarser in FOLDS:

@@ -30,7 +30,7 @@ class Text:
 
     @property
     def width(self) -> int:
-        """Return how wide the text's cell must be, in points."""
+        """Return how wide the cell of this text must be, in points."""
         return math.ceil(width(self.text, self.size, self.bold)) + 2 * PAD
 
     @property
@@ -42,7 +42,7 @@ class Text:
 
 
 def title(text: str) -> Text:
-    """Return a box's first line."""
+    """Return the first line of a box: `text` in bold, in the largest size."""
     return Text(text, TITLE, bold=True)
 
 
@@ -66,13 +66,13 @@ def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
 
 
 def edge_label(rows: Iterable[Text]) -> str:
-    """Return the label of an edge. Its frame is transparent, and svg.py finds the label by it."""
+    """Return the label of an edge. It has a transparent frame, by which svg.py finds the label."""
     lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
     return _table(lines, 1, 'border="1" color="transparent"')
 
 
 def no_label() -> str:
-    """Return an empty label, for which a renderer leaves room beside the labels of other edges."""
+    """Return an empty label. A renderer leaves room for it, as for the labels of other edges."""
     return _table("<tr><td></td></tr>", 0)
 
 

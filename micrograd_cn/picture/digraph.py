@@ -39,7 +39,10 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         return Path(program).stem if program else None
 
     def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
-        """Return the picture as bytes, or as text in `encoding`."""
+        """Return the picture as bytes, or as text if you name its `encoding`.
+
+        `format` is the format of the picture, by default `self.format`. Further arguments of graphviz are ignored.
+        """
         picture = render(self.source, format or self.format, self.lang)
         return picture.decode(encoding) if encoding else picture
 
@@ -54,16 +57,16 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         outfile: str | os.PathLike[str] | None = None,
         **__: Any,
     ) -> str:
-        """Write the picture, and the DOT text if that is asked for. Return the path of the picture.
+        """Write the picture, and also the DOT text unless `outfile` is given alone. Return the path of the picture.
 
         Args:
-            filename: where to write the DOT text. With an `outfile` alone, no DOT text is written.
+            filename: where to write the DOT text. The default is "Picture.gv".
             directory: the folder that `filename` and `outfile` are relative to.
             view: whether to open the picture.
-            cleanup: whether to delete the DOT text once the picture is written. False also writes the DOT text beside
-                an `outfile` alone.
-            format: the format of the picture. By default, it is the ending of `outfile`.
-            outfile: where to write the picture. By default, it is `filename` with the format as a second ending.
+            cleanup: True deletes the DOT file afterwards, even if drawing fails. False writes a DOT file even if
+                `outfile` is given alone: beside it, with the ending .gv.
+            format: the format of the picture. The default is the ending of `outfile`, or else `self.format`.
+            outfile: where to write the picture. The default is `filename` with the format as a second ending.
             _: further positional arguments of graphviz, which are ignored.
             __: further keyword arguments of graphviz, which are ignored.
 

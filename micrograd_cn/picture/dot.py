@@ -45,8 +45,8 @@ def draw_dot(
 
     An edge stands for one operand slot. Its label has the local derivative, and the contribution that the edge carries
     to the operand: the local derivative times the gradient of the result. The larger a contribution, the wider is its
-    edge. The colour is the sign, and a dashed grey edge carries 0. It says "nothing" where the product would be nan,
-    such as 0 × inf, but nothing flows, because the operation did not select the operand. Arrows point the way the
+    edge. The colour is the sign, and a dashed grey edge carries 0. A label says "nothing" where the product would be
+    nan, such as 0 × inf, but nothing flows, because the operation did not select the operand. Arrows point the way the
     gradient flows. Before `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages
     too, which its viewer chooses (`prefers-color-scheme`).
 
@@ -62,14 +62,14 @@ def draw_dot(
         fold: what is folded into one box. "neuron" folds each neuron and each innermost `scope`. "layer" folds each
             layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and "auto" folds as
             little as keeps the picture readable.
-        max_nodes: the largest number of boxes.
+        max_nodes: how many boxes a picture may have; more are an error.
         parameters: values to mark as parameters, or a module whose parameters are marked. The parameters of layers of
             `nn` are always marked.
         fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
         legend: whether to explain in one line what the picture shows.
 
     Raises:
-        TypeError: `root` is neither a `Value` nor a node that can be drawn.
+        TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes.
         ValueError: an option has an unknown value, there are more boxes than `max_nodes`, or the graph of your class
             has a circle.
 

@@ -64,15 +64,15 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
 
 
 def _beyond_pure(c: str) -> bool:
-    """Return whether the fonts of graphviz-pure may lack a character.
+    """Return whether the fonts of graphviz-pure may lack the character `c`.
 
-    They have Latin, Greek, Cyrillic and Hebrew letters, and signs.
+    These fonts have Latin, Greek, Cyrillic and Hebrew letters, and signs.
     """
     return not (ord(c) < 0x0600 or 0x1E00 <= ord(c) < 0x2300 or c == "�")
 
 
 def _has_chinese_font() -> bool:
-    """Return whether fontconfig, which finds Graphviz's fonts, knows a Chinese font. Without it, return True."""
+    """Return whether fontconfig, which finds Graphviz's fonts, knows a Chinese font; True if there is no fontconfig."""
     fc_list = shutil.which("fc-list")
     if fc_list is None:
         return True

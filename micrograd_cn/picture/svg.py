@@ -30,7 +30,7 @@ STYLE = (
 
 
 def fitted(svg: str, lang: str) -> str:
-    """Return the SVG with its texts anchored, with its language, and with dark colours.
+    """Return `svg` with anchored texts, the language `lang`, and colours for dark pages.
 
     A viewer needs the language to place Chinese punctuation.
     """
@@ -45,7 +45,7 @@ def fitted(svg: str, lang: str) -> str:
 
 
 def _tied(group: re.Match[str]) -> str:
-    """Return a box or an edge with each of its texts anchored to the frame around them."""
+    """Return the SVG text of a box or an edge, with each text in it anchored to the frame of the box or label."""
     text, in_box = group[0], group[1] == "node"
     frames = [
         [float(x) for x in re.findall(r"(-?[\d.]+),-?[\d.]+", points)]

@@ -9,7 +9,7 @@ MOST_DIGITS = 9
 
 
 def number(x: float) -> str:
-    """Return a number in four digits, or in up to `MOST_DIGITS` if it would look whole with four, but is not.
+    """Return `x` in four digits. If four would make it look like a whole number, use more, up to `MOST_DIGITS`.
 
     >>> number(2 / 3), number(-0.99997), number(3 + 1e-12), number(-0.0)
     ('0.6667', '-0.99997', '3', '-0')
@@ -22,7 +22,7 @@ def number(x: float) -> str:
 
 
 def signed(x: float) -> str:
-    """Return a number in four digits with its sign. 0 and nan have no sign.
+    """Return `x` as `number` does, but with the sign + if it is positive. 0 and nan have no sign.
 
     >>> signed(2), signed(-0.0), signed(float("nan"))
     ('+2', '0', 'nan')
@@ -31,7 +31,7 @@ def signed(x: float) -> str:
 
 
 def clean(label: str) -> str:
-    r"""Return the label in one line, cut if it is very long, without characters that XML forbids (section 2.2).
+    r"""Return the label in one line, cut if it is very long, with � for characters that XML forbids (section 2.2).
 
     >>> clean("two\nlines")
     'two lines'

@@ -161,7 +161,10 @@ class _Argument(NamedTuple):
 
 @dataclass
 class _Bracket:
-    """An open bracket, and what has been read inside it. It encloses a group, a function's arguments or a list."""
+    """An open bracket, and what has been read inside it. A bracket encloses a group, a function's arguments or a list.
+
+    The whole expression counts as a group too.
+    """
 
     opening: _Token
     function: _Token | None = None
@@ -177,7 +180,7 @@ class _Bracket:
 
     @property
     def untouched(self) -> bool:
-        """Return whether the next argument has not begun. This is only asked where an operand is expected."""
+        """Return whether nothing of the next argument has been read. Call this only where an operand is expected."""
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
@@ -349,9 +352,9 @@ class _Reader:
 
 
 def call_signature(function: Callable[..., Any]) -> Signature:
-    """Return the signature of a function.
+    """Return the signature of `function`.
 
-    An operation without a signature of its own takes the operands that its partial derivatives name.
+    An operation without a signature of its own takes its operands, by the names that a partial derivative gives them.
 
     >>> from micrograd_cn import elu, where
     >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
@@ -368,7 +371,7 @@ def call_signature(function: Callable[..., Any]) -> Signature:
 
 
 def lists(function: Callable[..., Any]) -> list[str]:
-    """Return the names of the arguments that are lists of operands.
+    """Return the names of those arguments of `function` that are lists of operands.
 
     >>> from micrograd_cn import dot, take
     >>> lists(dot), lists(take), lists(mean)
@@ -385,7 +388,7 @@ def lists(function: Callable[..., Any]) -> list[str]:
 
 
 def usage(name: str, function: Callable[..., Any]) -> str:
-    """Return a call as an error message shows it: the function with its parameters.
+    """Return how to call `function`, as an error message shows it: `name`, and the parameters in parentheses.
 
     >>> from micrograd_cn import dot, elu, take
     >>> usage("elu", elu), usage("dot", dot), usage("take", take)

@@ -1,4 +1,4 @@
-"""Formulas: what an operation computes, as a tree of the table's operations that contains no numbers of a graph.
+"""Formulas: what an operation computes, as a tree of operations of the table, with symbols in the place of operands.
 
 A function that is written in the table's operations accepts any type that they accept. Called with a `Term` for each
 operand, it returns a formula instead of a number. The page prints formulas as JavaScript, and the compiler turns them
@@ -32,7 +32,7 @@ class FormulaError(TypeError):
 
 
 class Term(Operators):
-    """An operand without a number, or an operation applied to such operands.
+    """A symbol that stands for an operand, or an operation applied to such symbols.
 
     Raises:
         FormulaError: the term is compared or used as a condition, so the result would depend on the operand's number.
@@ -64,11 +64,11 @@ class Term(Operators):
 
 
 def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
-    """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of them.
+    """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of these.
 
     Raises:
-        FormulaError: the function is not written in the table's operations. The message names the operation `of` to
-            which the function belongs.
+        FormulaError: the function is not written in the table's operations. The message names `of`, the operation that
+            the function belongs to.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
@@ -87,13 +87,13 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
 
 
 def expand(op: Op, *operands: Term | float) -> Any:
-    """Return the value of an operation, written in simpler operations.
+    """Return the value of the operation `op` for `operands`, as a formula of simpler operations.
 
-    An operation's `formula` computes it. An operation without a `formula` adds up its `summands`, and one with neither
-    calls its `forward`.
+    The formula is what `op.lowerings.formula` returns. Without such a function, it is the sum of the products and terms
+    that `op.lowerings.summands` returns, and without this function too, it is what `op.forward` returns.
 
     Raises:
-        FormulaError: the function is not written in the table's operations.
+        FormulaError: the function that is called is not written in the table's operations.
 
     >>> from micrograd_cn import relu
     >>> str(expand(relu, Term("x")))
@@ -109,7 +109,7 @@ Operand: TypeAlias = int | float
 
 
 class StraightLine(NamedTuple):
-    """Formulas as a list of operations, in the order in which they are computed.
+    """Formulas as a list of operations, in the order in which the operations are computed.
 
     An operand or a result is either a constant, which is a float, or an index, which is an integer. With n inputs, the
     indices 0 to n - 1 stand for the inputs, n for the result of the first step, and so on.
@@ -128,9 +128,13 @@ class StraightLine(NamedTuple):
 
 
 def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> StraightLine:
-    """Return formulas as a list of operations, given the inputs that they are written in.
+    """Return formulas as a list of operations.
 
     A `Term` that several formulas use is computed once. Two terms that merely look the same are computed twice.
+
+    Args:
+        inputs: the terms from which the formulas compute. A float holds a place, but no formula refers to it.
+        results: the formulas, terms or numbers.
 
     >>> from micrograd_cn import exp
     >>> x = Term("x")

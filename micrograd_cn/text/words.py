@@ -217,7 +217,7 @@ functions: {functions}
 
 
 def language(lang: str | None) -> str:
-    """Return `lang`. For None, return "zh" if the reader's language is Chinese, and "en" otherwise.
+    """Return `lang`. If it is None, return "zh" if the reader's language is Chinese, and "en" otherwise.
 
     The reader's language is that of the environment's locale. On Windows, where a locale is rarely set, the language of
     the menus decides.

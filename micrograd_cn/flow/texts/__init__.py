@@ -4,7 +4,7 @@ page.py has the texts of the stepper, which every page shows. The playground add
 expression.py, network.py and model.py (its three rooms) and lessons.py. errors.py has messages of Python exceptions.
 
 Each file has a dictionary that gives the texts of a language by key. The HTML names a key in an attribute, such as
-`data-word="play"`, and a script writes `words.play`. A page is given both languages, and its scripts fill in `{...}`.
+`data-word="play"`, and a script writes `words.play`. A page contains both languages, and its scripts fill in `{...}`.
 Texts that pictures or the command line use as well are in micrograd_cn/text/words.py.
 """
 
