@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # these are the names that `__getattr__` imports
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module of the package, or a function that draws or compares, when it is first used."""
+        """Import a module of the package, `Tape`, or a function that draws or compares, when it is first used."""
         if name == "draw_dot":
             from .picture import draw_dot
 

@@ -26,7 +26,12 @@ OPTION = re.compile(rf"--|-[ho]$|-o.*(?i:{'|'.join(map(re.escape, ('.html', *PIC
 
 
 class Failure(Exception):
-    """Raised if the command fails, with the message, the exit status, and lines to print before the message."""
+    """Raised if the command fails.
+
+    Attributes:
+        status: the exit status.
+        lines: lines to print before the message.
+    """
 
     def __init__(self, message: str, status: int, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -217,7 +222,7 @@ def _assignment(text: str, lang: str) -> tuple[str, float]:
 
 
 def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
-    """Return a failure whose message is that of `error`, then `text`, and a caret under the column of the error."""
+    """Return a failure whose message has three lines: that of `error`, then `text`, then a caret under the mistake."""
     shown = _one_line(text)
     caret = " " * columns(shown[: error.column]) + "^"
     message = words["cli_error"].format(column=error.column + 1, message=error)
@@ -240,14 +245,20 @@ def _write(root: Value, path: Path, lang: str) -> None:
 
 
 def _name_steps(root: Value, variables: Collection[str]) -> None:
-    """Label interior nodes that have no label v1, v2, ... in the order of computation; all outputs use these names."""
+    """Label the interior nodes v1, v2, ... in the order of computation, except nodes that have a label already.
+
+    Names in `variables` are left out. The tables, the page and the pictures all show these labels.
+    """
     free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
     for node, name in zip(_as_written(root), free, strict=False):
         node.label = node.label or name
 
 
 def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
-    """Yield the tables: the forward pass with a line for each node, the backward pass with a line for each edge."""
+    """Yield the lines of two tables: the forward pass, node by node, and the backward pass, edge by edge.
+
+    `words` has the texts of the language to write in.
+    """
 
     def name(node: Value) -> str:
         return node.label or _number(node.data)
@@ -295,7 +306,7 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
 
 
 def _as_written(root: Value) -> list[Value]:
-    """Return the interior nodes in the order of computing by hand: operands, from left to right, come before a node."""
+    """Return the interior nodes in the order in which you compute by hand: operands first, from left to right."""
     done: dict[Value, None] = {}
     stack = [(root, False)]
     while stack:

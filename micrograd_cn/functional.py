@@ -52,12 +52,12 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that returns f(x) and the gradient of f at x.
+    """Return a function that takes the arguments of f, and returns the value of f and its gradient.
 
     Args:
-        f: takes numbers or structures of numbers, and returns one `Value`. If it returns a number, its gradient is 0.
+        f: takes numbers or structures of numbers, and returns one `Value`. If f returns a number, the gradient is 0.
         argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
-            sequence, there is a tuple of gradients.
+            sequence, the gradient is a tuple with an item for each position.
 
     Raises:
         TypeError: `argnums` is neither an int nor a sequence of ints. When called: an argument contains something that
@@ -221,9 +221,12 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
 
 
 def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
-    """Return pairs of factors, the sum of whose products is the tangent of `node`; they may be `Value`s.
+    """Return pairs of numbers or `Value`s. The tangent of `node` is the sum of the products of these pairs.
 
-    `tangents` has the tangents of the operands. `reach` is told which operands lead to the node.
+    Args:
+        node: a node of the graph.
+        tangents: the tangents of the nodes before this node.
+        reach: what computes which nodes a tangent reaches. The edges that lead to `node` are added to it.
     """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
@@ -306,7 +309,13 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
-    """Return the leaves of `tree`, which must have the structure of `model`; errors begin with `name` and `what`."""
+    """Return the leaves of `tree`, which must have the structure of `model`, as `Value`s and floats.
+
+    Raises:
+        ValueError: the structures differ. The message begins with `name`, the function that the user called, and `what`
+            is its name for `tree`.
+        TypeError: a leaf is neither a `Value` nor a number.
+    """
     try:
         found = flatten_like(tree, model)
     except ValueError as error:

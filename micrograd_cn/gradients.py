@@ -122,11 +122,10 @@ def _unchecked() -> Iterator[None]:
 
 
 def contributions(root: Value) -> dict[tuple[Value, int], float]:
-    """Return what `root.backward()` sends along each edge, in a dict with the keys (node that sends, operand's index).
+    """Return the contributions that `root.backward()` sends, by keys (node that sends, index of the operand).
 
-    A contribution is the local derivative times the `grad` that the node has now. The dict has no entry for an edge
-    along which nothing flows, because the operand is a constant or was not selected, or because no gradient reaches the
-    node.
+    A contribution is the local derivative times the `grad` that the sending node has now. The dict has no entry where
+    nothing is sent, because the operand is a constant or was not selected, or because no gradient reaches the node.
 
     >>> x = Value(-1)
     >>> y = x.relu()
@@ -147,7 +146,10 @@ def contributions(root: Value) -> dict[tuple[Value, int], float]:
 
 
 def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
-    """Return the gradient of `node`, the sum of its list in `terms`; the sum then replaces the items of that list."""
+    """Return the gradient of `node`: the sum of the list `terms[node]`, or 0.0 if that list is empty.
+
+    Afterwards, the list has the sum as its only item.
+    """
     received = terms[node]
     if len(received) > 1:
         received[:] = [received[0] + received[1] if len(received) == 2 else ops.sum(received)]
@@ -155,7 +157,7 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return upstream * partial, or just one factor if the other is the float 1.0."""
+    """Return upstream * partial. If one factor is the float 1.0, return the other factor itself."""
     # A factor 0.0 is multiplied, since 0 * inf is nan.
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
@@ -167,8 +169,9 @@ class Reach:
     """Find out which nodes a gradient reaches, if operations on the way may leave operands unselected.
 
     A node receives no gradient if every path to it leads through an operand that was not selected. To treat this as a
-    gradient of 0 would be wrong, because 0 times an infinite local derivative is nan. So there is a second number for
-    each node, which is 0 if no gradient reaches the node. It is a `Value` where it depends on data. In forward mode
+    gradient of 0 would be wrong, because 0 times an infinite local derivative is nan. So this class finds, beside the
+    gradient, a second number for each node, which is 0 if no gradient reaches the node. The second number is a `Value`
+    where it depends on data. In forward mode
     (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands to the nodes
     that use them.
 
@@ -234,8 +237,9 @@ class Reach:
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
     """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None for nothing.
 
-    If the edge has a function, because the operand may be unselected, it is what the function returns of g. Otherwise
-    it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the node. Sums
+    If the edge has a function, because the operand may be unselected, the result is what this function returns for g.
+    Otherwise it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the
+    node. Sums
     of products (`sum`, `dot`) do without this `where`: their local derivatives are just operands, and the `where` would
     cost as much as the product.
 
@@ -269,7 +273,10 @@ def paths(node: Value) -> list[Value]:
 
 
 def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, SymbolicEdge]]:
-    """Return those operands of `node` in `relevant` to which a gradient may flow, each with its edge.
+    """Return the operands of `node` that are in `relevant` and to which a gradient may flow, each with its edge.
+
+    An edge is a tuple of the operation, the partial and, if the operation may leave the operand unselected, a function;
+    see `SymbolicEdge`.
 
     Raises:
         RuntimeError: data was changed after the node had been recorded.

@@ -45,7 +45,7 @@ Initialiser: TypeAlias = Callable[[Generator, int, int], float]
 
 
 def uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-1, 1), which has variance 1/3, as micrograd does.
+    """Draw a weight from uniform(-1, 1), as micrograd does. Its variance is 1/3.
 
     >>> uniform(random.Random(0), 3, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -125,7 +125,7 @@ NAMED: dict[str, Initialiser] = {
 
 
 def initialiser(init: str | Initialiser) -> Initialiser:
-    """Return the initialiser that `init` names; if `init` is a function, return it as it is.
+    """Return the initialiser that `init` names, or `init` itself if it is a function.
 
     Raises:
         ValueError: no initialiser has the name.
@@ -144,9 +144,9 @@ def initialiser(init: str | Initialiser) -> Initialiser:
 
 
 def generator(seed: int | Generator | None) -> Generator:
-    """Return a random generator that starts with `seed`; if `seed` is a generator, return it as it is.
+    """Return a random generator that starts with the int `seed`, or `seed` itself if it is a generator.
 
-    For None, return the module `random`, from which micrograd draws its weights.
+    If `seed` is None, return the module `random`, from which micrograd draws its weights.
 
     Raises:
         TypeError: `seed` is not an int, a generator or None.

@@ -33,7 +33,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
-    """Return the mean or the sum of the terms. A single term is returned as it is, without another operation."""
+    """Return the mean or the sum of `terms`. If there is a single term, return the term itself."""
     if len(terms) == 1:
         return terms[0]
     return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
@@ -110,7 +110,9 @@ def _elementwise(
     allowed: str = "",
     weight: Any = None,
 ) -> Any:
-    """Return the mean or the sum of `weight * term(input, target)`, or, if reduction is "none", all of them.
+    """Return the mean or the sum of `weight * term(input, target)` over all pairs of an input and a target.
+
+    If reduction is "none", return the products themselves, in the shape of `inputs`.
 
     Args:
         name: the loss function, for messages.
@@ -119,7 +121,7 @@ def _elementwise(
         targets: numbers or `Value`s in the same shape.
         reduction: "mean", "sum" or "none".
         allowed: the range of targets, "-1 or 1" or "from 0 to 1"; "" for any number.
-        weight: factors of the terms, as for `_spread`; None for none.
+        weight: factors of the terms: one number, or numbers in the shape of `inputs` or of its last axes; None for 1.
 
     Raises:
         ValueError: a target is not in the range `allowed`, the shapes differ, the batch is empty, or the reduction is
@@ -321,7 +323,7 @@ def binary_cross_entropy_with_logits(
 
 
 class _ClassOptions(NamedTuple):
-    """The options of `cross_entropy` and `nll_loss`, after they were checked; None for an option that is not used."""
+    """The checked options of `cross_entropy` or `nll_loss`. An option that is None is not used."""
 
     reduction: str
     weight: list[float] | None = None
@@ -335,7 +337,7 @@ _PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
 def _class_options(
     name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
 ) -> _ClassOptions:
-    """Return the options of `cross_entropy` or `nll_loss`; messages begin with `name`, that of the function.
+    """Check the options of `cross_entropy` or `nll_loss`, and return them. Messages begin with `name`, the function.
 
     Raises:
         TypeError: an option has the wrong type.
@@ -359,7 +361,7 @@ def _class_options(
 def _classes(
     name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, options: _ClassOptions
 ) -> Any:
-    """Return the loss for a row of class scores, or for a batch of rows.
+    """Return the loss for a row of class scores, or the mean, the sum or a list of the losses for a batch of rows.
 
     Args:
         name: the loss function, for messages.
@@ -437,7 +439,7 @@ def _loss_of_class(
     l_c is computed as l_t + (the score of t - the score of c).
 
     Args:
-        term: as for `_classes`.
+        term: a function of a row and the score of the right class, which returns the loss of the row.
         row: the scores.
         chosen: the score of the right class, t.
         weight: the weight of the right class, w_t.

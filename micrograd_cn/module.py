@@ -148,7 +148,7 @@ class Module:
         without an error, and give other results.
 
         Raises:
-            ValueError: as for `entries`.
+            ValueError: two entries of this module have the same name.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
@@ -161,15 +161,16 @@ class Module:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Set the data of the parameters to those in `state`; if anything in it is wrong, nothing is changed.
+        """Set the data of the parameters to the numbers in `state`. If `state` is wrong, nothing is changed.
 
         Args:
             state: numbers by name, in nested lists, arrays or tensors.
-            strict: whether missing and unexpected entries are errors.
+            strict: whether missing and unexpected entries are errors. If not, missing entries keep their data, and
+                unexpected entries are ignored.
 
         Raises:
             ValueError: an entry is missing or unexpected, has another shape, or contains a number that is too large for
-                a float. Or as for `entries`.
+                a float; or two entries of this module have the same name.
             TypeError: `state` is not a mapping, or an entry contains something that is not a number.
 
         >>> from micrograd_cn.nn import Layer
@@ -221,7 +222,7 @@ class Module:
 
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
-            ValueError: as for `entries`.
+            ValueError: two entries of this module have the same name.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -250,11 +251,12 @@ class Module:
             raise
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Set the data of the parameters to those that `save` wrote; if anything is wrong, nothing is changed.
+        """Set the data of the parameters to those that `save` wrote. If the file is wrong, nothing is changed.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), has an entry twice, or as for `load_state_dict`.
+            ValueError: the file is not JSON (it may be truncated), has an entry twice, or does not fit this module; see
+                `load_state_dict`.
             TypeError: an entry contains something that is not a number.
 
         >>> import tempfile
@@ -274,7 +276,7 @@ class Module:
         self.load_state_dict(state)
 
     def summary(self) -> str:
-        """Return the line for this module in `repr`, without the modules inside it.
+        """Return the line by which `repr` shows this module, without the modules inside it.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3).summary()
@@ -283,7 +285,7 @@ class Module:
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        """Return a line for the module, with the number of its parameters, and a line for each module inside it."""
+        """Return a line for this module, with the count of all parameters, and a line for each module inside it."""
         lines: list[str] = []
         waiting: list[tuple[int, str, Module, frozenset[int]]] = [(0, "", self, frozenset())]
         while waiting:
@@ -321,7 +323,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:
-    """Give a new file the owner, group and permissions of the old one, as far as the system allows it."""
+    """Give the new file `file`, at `path`, the owner, group and permissions `old`, as far as the system allows it."""
     new = os.fstat(file)
     if hasattr(os, "fchown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -347,7 +349,7 @@ Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
 def _of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members: a `Value` has none, and those of a set have no order."""
+    """Return no members, because a `Value` has none, and the members of a set have no order."""
     return ()
 
 
@@ -387,12 +389,15 @@ def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the attributes of an object that is neither a module nor a container."""
+    """Return the attributes of an object of a class that is neither a module nor a container, as for a module."""
     return _of_module(x)
 
 
 def _with_attributes(items: Members) -> Members:
-    """Return the function that lists the items of a user's own kind of container, and then its attributes."""
+    """Return a function that lists an object's items, as `items` does, and then its attributes.
+
+    It is for a user's subclass of list, dict and the like.
+    """
     return lambda x: [*items(x), *_of_module(x)]
 
 
@@ -402,7 +407,10 @@ _slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and
 
 
 def _members_of(cls: type) -> Members | None:
-    """Return the function that lists the members of an object of class `cls`, or None, and store it in `_members`."""
+    """Return the function that lists the members of an object of class `cls`, and store it in `_members`.
+
+    It is None if parameters are not looked for inside such an object.
+    """
     found: Members | None = None
     origins = {str(base.__module__).partition(".")[0] for base in cls.__mro__ if base is not object}
     origin = str(cls.__module__).partition(".")[0]
@@ -445,7 +453,7 @@ def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def _as_lists(entry: Any) -> Any:
-    """Return an entry of the state with lists in place of arrays and deques."""
+    """Return `entry`, an entry of the state, with lists in place of arrays and deques."""
     if _is_array(entry):
         entry = entry.tolist()
     if isinstance(entry, (list, deque)):
@@ -498,7 +506,7 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
 
     Args:
         x: any object.
-        around: the identities of the sequences around it; one that contains itself is no entry.
+        around: the identities of the sequences around `x`. A sequence that contains itself is no entry.
     """
     if isinstance(x, Value):
         return x.op is None

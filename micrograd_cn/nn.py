@@ -28,7 +28,7 @@ Inputs: TypeAlias = Value | Iterable[Number]
 
 
 def _activation_function(activation: Activation) -> Callable[[Value], Value]:
-    """Return the function that `activation` names; if it is a function, return it as it is.
+    """Return the function that `activation` names, or `activation` itself if it is a function.
 
     Raises:
         ValueError: no operation of one operand has the name.
@@ -92,7 +92,7 @@ class Neuron(Module):
     Args:
         nin: the number of inputs.
         nonlin: whether to apply the activation function.
-        activation: a function of a `Value`, or the name of an operation ("relu", "tanh", "gelu", ...).
+        activation: a function of a `Value`, or the name of an operation of one operand ("relu", "tanh", "gelu", ...).
         init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", "kaiming_normal", ...), or any
             function `(rng, nin, nout) -> weight`.
         seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.

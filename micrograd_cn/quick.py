@@ -26,7 +26,7 @@ _UNREACHED = float("0")  # an object of its own: a node whose gradient is still 
 
 
 def _in_mode() -> bool:
-    """Return whether we are inside `no_grad()` or `detect_anomaly()`, which only the plain functions implement."""
+    """Return whether `no_grad()` or `detect_anomaly()` is on. Only the plain functions implement these modes."""
     here = _here()
     return here.no_grad or here.detect_anomaly
 
@@ -260,7 +260,10 @@ PLAIN = {name: next(vars(kind)[name] for kind in Value.__mro__ if name in vars(k
 
 
 def install(twins: Mapping[str, Any] = QUICK) -> None:
-    """Replace methods of `Value` by the functions in `twins`, by name; `install(PLAIN)` puts the plain ones back."""
+    """Replace methods of `Value` by the functions that `twins` has by name.
+
+    `install()` installs the quick functions, and `install(PLAIN)` puts the plain functions back.
+    """
     Quick.backward.__doc__ = PLAIN["backward"].__doc__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

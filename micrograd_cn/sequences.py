@@ -1,8 +1,8 @@
 """Type signatures for `sum`, `dot` and other functions of sequences: if x is a `Value`, so is `sum([x, 2])`.
 
-The functions are the same objects as in `ops`. The signatures in `ops` cannot name `Value`, which `engine` defines.
-They make the type of the result that of the operands, which a type checker cannot infer for a list of `Value`s and
-numbers.
+The functions are the same objects as in `ops`. The signatures in `ops` cannot name `Value`, because `engine`, which
+defines it, imports `ops`. There, the type of a result is inferred from the type of the operands, and a type checker
+cannot infer a type for a list of `Value`s and numbers.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         def __call__(self, *args: Any, **options: Any) -> Any: ...
 
     class Take(Op):
-        """The operation `take`. Given the rows of a matrix, it returns the row at the index, as a list."""
+        """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
 
         def __call__(self, xs: Iterable[Any], index: Any) -> Any: ...  # type: ignore[override]
 

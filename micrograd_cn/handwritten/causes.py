@@ -22,15 +22,15 @@ __all__ = ["Cause", "likeliest"]
 KINDS = ("multiplied", "left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
 # The search is limited, because the combinations of contributions are exponentially many.
 MOST_NODES = 100  # nodes at which mistakes are tried
-MOST_TERMS = 8  # up to so many contributions, all subsets are tried
-MOST_PERMUTED = 5  # up to so many contributions, all orders are tried
-MOST_CHOICES = 2000  # so many combinations are tried of what each user of a node may have sent
+MOST_TERMS = 8  # up to this many contributions, all subsets are tried
+MOST_PERMUTED = 5  # up to this many contributions, all orders are tried
+MOST_CHOICES = 2000  # at most this many combinations are tried of what each user of a node may have sent
 MOST_ORDERS = 20  # nodes at which the order is examined in which contributions arrive
 MOST_TIMES = 1000  # how often the right gradient may have been added
 
 
 class Cause(NamedTuple):
-    """A kind of mistake, and the facts about it at one node."""
+    """A kind of mistake in a backward pass, and the facts about a mistake of this kind at one node."""
 
     kind: str  # one of KINDS, or "root", "not run" or "local"
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
@@ -41,10 +41,10 @@ class Cause(NamedTuple):
 
 
 def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
-    """Return a node at which a gradient differs first, and the likeliest mistake there.
+    """Return a node with a wrong gradient, and the likeliest mistake that gave the node this gradient.
 
-    Of the nodes that the mistake explains, this is the one nearest to the root. The mistake is None if the numbers do
-    not tell it.
+    Of the nodes whose gradients the mistake explains, this is the node nearest to the root. The mistake is None if the
+    numbers do not show it; the node is then the first with a wrong gradient, going back from the root.
 
     >>> x = Value(3)
     >>> y = x + x
@@ -81,7 +81,7 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
 
 
 def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
-    """Yield the mistakes that would give the node the gradient that it has."""
+    """Yield the mistakes that would give `node` the gradient that it has."""
     sent = comparison.received[node]
     theirs = node.grad or 0.0
 
@@ -123,8 +123,8 @@ class Turn(NamedTuple):
     contributions had arrived, or more than once.
 
     Attributes:
-        total: the user's gradient as it was at that time, or the sum of its gradients at several times.
-        arrived: the contributions that had arrived at the user by then, if some were missing. Otherwise it is empty.
+        total: the user's gradient at its turn, or the sum of its gradients at several turns.
+        arrived: the contributions that had arrived at the user before its turn, if some were missing; otherwise empty.
     """
 
     total: float
@@ -138,14 +138,16 @@ def _sent_wrongly(
     turns: Callable[[Sequence[Contribution]], Iterator[Turn]],
     gives: Callable[..., bool],
 ) -> Cause | None:
-    """Return the mistake if it explains the gradient of a node when some users make it and the others do not.
+    """Return a mistake of the kind `kind` if it explains the gradient of a node; otherwise None.
+
+    It explains the gradient if the gradient follows when some users of the node make the mistake and the others do not.
 
     Args:
         comparison: the graph.
         sent: the right contributions to the node.
-        kind: the kind of mistake.
-        turns: a function from the contributions to a user to what the user may take for its gradient by this mistake.
-        gives: a function that says whether the sum of its arguments is the gradient that the node has.
+        kind: the kind of mistake, "early" or "again".
+        turns: `_early` or `_again`. From the contributions to a user, it yields what the user may send by the mistake.
+        gives: a function that returns whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)
     choices = []
@@ -161,7 +163,10 @@ def _sent_wrongly(
 
 
 def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
-    """Yield subsets of the contributions, small ones first. If there are many contributions, yield only single ones."""
+    """Yield the subsets of the contributions `sent`, small ones first, but neither the empty one nor all contributions.
+
+    If there are more than MOST_TERMS contributions, yield only the subsets that contain a single one.
+    """
     if len(sent) <= MOST_TERMS:
         for count in range(1, len(sent)):
             yield from itertools.combinations(sent, count)
@@ -170,12 +175,12 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node may take for its gradient if its turn comes before all of its contributions have arrived."""
+    """Yield what a node may send on by mistake if it sends before all of its contributions, `arrived`, are there."""
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what the gradients that a node sends on may add up to if its turn comes more than once."""
+    """Yield what a node may send on in total if it sends more than once. `arrived` has all of its contributions."""
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
         for order in itertools.permutations(values):
@@ -195,12 +200,12 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether a user of `node` has so many contributions that not all that it may have sent is tried."""
+    """Return whether a user of `node` has more than MOST_PERMUTED contributions, so not all their orders are tried."""
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether `there` arrive before the other contributions to `node` in every topological order."""
+    """Return whether the contributions `there` arrive at `node` before its others, in every topological order."""
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others <= _below(user) for user in {c.user for c in there})
 
@@ -220,9 +225,9 @@ def _below(node: Value) -> set[Value]:
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
     """Return the operations whose local derivative is likeliest to be wrong, and two counts for them.
 
-    The first count is how many nodes in `wrong` the operation sends contributions to. The second is how many nodes with
-    a right gradient get contributions from this operation alone. The likeliest operations are those with the largest
-    share of wrong nodes in both together.
+    The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
+    operation. The second count is how many nodes with a right gradient get contributions from this operation alone. For
+    the likeliest operations, the first count is the largest share of the sum of the two counts.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:

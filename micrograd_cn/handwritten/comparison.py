@@ -57,11 +57,12 @@ class Comparison:
         unit: the rounding unit of the numbers.
 
     Attributes:
-        received: the contributions to each node. Those of users near the root come first.
+        received: the contributions to each node. The contributions of users near the root come first.
         wrong: the nodes whose gradient is not the sum of their contributions, although no node that depends on them is
-            wrong. Those near the root come first.
+            wrong. Nodes near the root come first.
         reached: the nodes that a gradient reaches.
-        unknown: the operations whose local derivatives are not known, each with a node that it made.
+        unknown: a dict from each operation whose local derivatives are not known to a node that the operation made.
+        nodes: the nodes of the graph that require a gradient, as the keys of a dict.
 
     >>> x = Value(2)
     >>> y = x * x
@@ -103,20 +104,20 @@ class Comparison:
                 self.wrong.append(node)
 
     def expected(self, node: Value) -> float:
-        """Return the gradient that follows from the users' gradients; 1 for the root."""
+        """Return the gradient of `node` that follows from the gradients of its users; 1 for the root."""
         return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
 
     def is_right(self, node: Value) -> bool:
-        """Return whether the gradient of `node` is, up to rounding, the one that follows from its users' gradients.
+        """Return whether the gradient of `node` is, up to rounding, the sum of the contributions from its users.
 
-        If that one is unknown, return True.
+        Return True also if this sum is unknown, because a local derivative is.
         """
         if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
             return True
         return self.same(node, node.grad or 0.0, self.expected(node))
 
     def same(self, node: Value, x: float, y: float) -> bool:
-        """Return whether x and y, two values for the gradient of `node`, are the same except for rounding.
+        """Return whether `x` and `y`, two values for the gradient of `node`, are equal except for rounding.
 
         A class may compute a local derivative by a formula such as 1 - tanh(x)**2. The rounding error is then in
         proportion to 1, not to the derivative. So for users such as tanh(x), which are not written as operators, an

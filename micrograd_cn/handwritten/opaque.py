@@ -14,15 +14,15 @@ __all__ = ["Opaque"]
 
 
 class Opaque(Op):
-    """An operation that stands for the one that made a node, if no row of the table is known to have made it.
+    """An operation that stands for an unknown operation: the one with which another class computed a node.
 
     Args:
         symbol: the name that the other class gives the operation, or "" if it gives none.
         data: the node's data, which this operation always returns.
         count: the number of operands.
-        claimed: the local derivatives that the other class keeps. If there are none, the partials are nan.
-        reason: why no row explains the node, as a key of `words.WORDS`. It is "" if several rows have this value and
-            these local derivatives, so only the name of the operation is unknown.
+        claimed: the local derivatives that the other class keeps. If it is None, the partials are nan.
+        reason: why no row of the operation table explains the node, as a key of `words.WORDS`. It is "" if several rows
+            have this value and these local derivatives, so only the name of the operation is unknown.
         shown: a text to insert into the words of the reason, such as "2 * 3 = 6".
 
     >>> from micrograd_cn import Value
@@ -55,7 +55,9 @@ class Opaque(Op):
         self.has_partials = claimed is not None
 
     def why(self, words: Mapping[str, str]) -> str:
-        """Return the reason, in the words that a language has for it, or "" if only the name is unknown.
+        """Return a text that says why the operation is unknown, or "" if only its name is unknown.
+
+        `words` has the texts of the language to write in, such as `WORDS["en"]`.
 
         >>> from micrograd_cn.text.words import WORDS
         >>> Opaque("*", 7.0, 2, None, "opaque_value", "2 * 3 = 6").why(WORDS["en"])

@@ -20,7 +20,7 @@ PARTIALS = ("partials", "_local_grads")
 class GraphNode(Protocol):
     """A node that can be drawn: a `Value`, or a node of somebody's own class.
 
-    A node of such a class has further attributes, which `is_handwritten` lists.
+    A node of somebody's own class also needs the attributes that `is_handwritten` lists.
 
     >>> def print_data(node: GraphNode) -> None:
     ...     print(node.data)
@@ -53,16 +53,16 @@ def is_handwritten(x: object) -> bool:
 class Handwritten:
     """The graph below a node of somebody's own `Value` class, made of nodes of ours.
 
-    Each of our nodes stands for one of theirs. It has that node's label and data, and the gradient that the other class
-    computed. Its operation is the row of the table that the name in `_op` means and that gives these data. If there is
-    no such row, the operation is `Opaque`.
+    Each of our nodes stands for one of their nodes. Our node has the label and the data of their node, and the gradient
+    that the other class computed. The operation of our node is a row of the operation table: the row that the name in
+    `_op` means, and that computes these data from the operands. If there is no such row, the operation is `Opaque`.
 
     Args:
         root: a node that `is_handwritten` accepts.
 
     Attributes:
-        root: our node that stands for `root`.
-        unit: the rounding unit of the numbers.
+        root: our node that stands for the argument `root`.
+        unit: the rounding unit of the type of the numbers: 2**-52 for floats.
 
     Raises:
         TypeError: a node has no number, or operands that are neither nodes nor numbers.
@@ -134,7 +134,7 @@ def _kept_as(node: Any) -> tuple[str, Any]:
 
 
 def _place(x: Any) -> tuple[bool, str, str]:
-    """Return a sort key for operands in a set, so a graph is drawn the same way each time."""
+    """Return a sort key for an operand in a set: by label, then by data. So a graph is drawn the same way each time."""
     label = str(getattr(x, "label", ""))
     return not label, label, repr(getattr(x, "data", x))
 

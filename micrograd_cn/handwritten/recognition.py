@@ -40,11 +40,11 @@ SPELLINGS = {
 WITH_NUMBER = re.compile(r"(.+?)\s*\(?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\)?")  # such as **-1
 # Constants that a node of a class without texts may have been made with, as in x ** 2.
 USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)
-ALL_ORDERS = 3  # up to so many operands, all orders are tried
+ALL_ORDERS = 3  # up to this many operands, all orders are tried
 
 
 class Fit(NamedTuple):
-    """A row, its operands in the order in which it takes them, and the value that it gives."""
+    """A row of the operation table, operands in the order in which the row takes them, and the value that results."""
 
     op: Op
     operands: tuple[Operand, ...]
@@ -56,7 +56,7 @@ class Fit(NamedTuple):
         return [x.data if isinstance(x, Value) else x for x in self.operands]
 
     def slopes(self) -> dict[Value, float]:
-        """Return the derivative with respect to each operand that is a node."""
+        """Return the derivative with respect to each node among the operands, even if it is several operands."""
         found: dict[Value, float] = {}
         for x, partial in zip(self.operands, self.op.local_derivatives(self.value, *self.numbers), strict=True):
             if isinstance(x, Value):
@@ -83,7 +83,7 @@ class Rows:
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 
     def named(self, text: str) -> tuple[list[Op], tuple[float, ...]]:
-        """Return the rows that a text may mean, and the number in the text, if it has one."""
+        """Return the rows that `text` may mean, and a tuple with the number in `text`, which is empty without one."""
         if text not in self._found:
             rows, numbers = self._called(text.strip()), tuple[float, ...]()
             if not rows and (match := WITH_NUMBER.fullmatch(text.strip())):
@@ -149,7 +149,11 @@ def explained(
 def _by_numbers(
     data: float, operands: tuple[Operand, ...], claimed: Sequence[float] | None, unit: float
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the only row with this value and these local derivatives, or an `Opaque` operation, and the operands."""
+    """Return the operation that made a node without a name, and its operands.
+
+    The operation is the row of the table with the value `data` and the local derivatives `claimed`, if there is exactly
+    one such row. Otherwise it is an `Opaque` operation. `unit` is the rounding unit of the numbers.
+    """
     groups = [operands]
     if len(operands) == 1:
         groups += [(*operands, x) for x in USUAL_NUMBERS]
@@ -168,7 +172,13 @@ def _by_numbers(
 def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
-    """Return lists of sequences in which a row may take the operands; those in an earlier list are likelier."""
+    """Return lists of sequences of operands that a row may take. Sequences in an earlier list are likelier.
+
+    Args:
+        operands: the operands that a node keeps.
+        numbers: the number in the name of the operation, if there is one. It comes after the operands.
+        ordered: whether the operands are in order, with one for each slot. Otherwise one of them may be used twice.
+    """
     if numbers:  # they come after the operands, as in x ** 3
         return [[(*operands, *numbers)]]
     others = list(itertools.permutations(operands))[1:] if len(operands) <= ALL_ORDERS else []
@@ -178,7 +188,7 @@ def _arrangements(
 
 
 def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:
-    """Yield a `Fit` for each of `ops` with each sequence in `group` that it takes, and the value that it gives."""
+    """Apply each of `ops` to each sequence of operands in `group` that it accepts, and yield a `Fit` with the value."""
     for operands in group:
         for op in ops:
             taken = _taken(op, operands)
@@ -188,7 +198,7 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return the operands, and defaults for those that a call of `op` may leave out; None if `op` cannot take them."""
+    """Return `operands`, and defaults for operands that a call of `op` may leave out; None if `op` does not fit."""
     if len(operands) in op.arities:
         return operands
     if op.arity is None or op.signature is None:

@@ -19,21 +19,21 @@ PLACES = ("first", "second", "third")
 
 
 def compare_gradients(root: GraphNode) -> None:
-    """Check the gradients that somebody's own `Value` class has computed. Nothing happens if they are right.
+    """Check the gradients that somebody's own `Value` class has computed. If all are right, nothing happens.
 
-    Call this after `root.backward()` of that class. A node needs `data`, `grad`, its operands in `_prev`, and a text
-    such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or `_children`
-    for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
+    Call this function after `root.backward()` of that class. A node needs `data`, `grad`, its operands in `_prev`, and
+    a text such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or
+    `_children` for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
 
     Args:
-        root: the node on which `backward()` was called. It may be a `Value` of ours.
+        root: the node on which `backward()` was called. It may also be a `Value` of this package.
 
     Raises:
         AssertionError: a gradient differs. The message names the first node with a wrong gradient, going back from the
             root: the nodes that use it have right ones. It says what the gradient should be, what each of these nodes
             should have sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot
             be compared because an operation is not known.
-        TypeError: `root` is not such a node.
+        TypeError: `root` is neither a `Value` nor a node with these attributes.
         ValueError: the graph has a circle: a node depends on itself.
 
     >>> class Mine:
@@ -178,7 +178,7 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Say which of the contributions are there, and whether they were the first to arrive, if that is known."""
+    """Return a sentence that says which contributions are there, and, if it is known, whether they arrived first."""
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
     if {c.value for c in there}.isdisjoint(c.value for c in missing):
@@ -221,7 +221,7 @@ def _source(c: Contribution) -> str:
 
 
 def _named(node: Value) -> str:
-    """Return a node as it would be written in code: y = a * b."""
+    """Return how code would write `node`: "y = a * b", "a * b" without a label, or the label or data of a leaf."""
     if node.op is None:
         return node.label or _number(node.data)
     return f"{node.label} = {_expression(node)}" if node.label else _expression(node)
