@@ -25,12 +25,6 @@ _ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
 _UNREACHED = float("0")  # an object of its own: a node whose gradient is still this object has received none
 
 
-def _in_mode() -> bool:
-    """Return whether `no_grad()` or `detect_anomaly()` is on. Only the plain functions implement these modes."""
-    here = _here()
-    return here.no_grad or here.detect_anomaly
-
-
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
     if context.active:
         return _node_in_block(op, data, a, b, da, db)
@@ -72,7 +66,7 @@ class Quick(Value):
 
     @staticmethod
     def _record(op: Op, operands: Any) -> Value:
-        if context.active and _in_mode():
+        if context.active and _here().in_mode:
             return _plain_record(op, operands)
         if op.arity == 1 or op.arity == 2:
             return Quick._record_few(op, operands)
@@ -150,7 +144,7 @@ class Quick(Value):
         return finished, leaves
 
     def backward(self, gradient: SupportsFloat = 1.0) -> None:
-        if (context.active and _in_mode()) or not isinstance(self, Value) or not self.requires_grad:
+        if (context.active and _here().in_mode) or not isinstance(self, Value) or not self.requires_grad:
             return _plain_backward(self, gradient)
         seed = number(gradient)
         order, leaves = Quick._traverse(self)
@@ -191,7 +185,7 @@ class Quick(Value):
     # Addition, multiplication and negation make most of a graph, so their rows are inlined too.
 
     def __add__(self, other: Any) -> Any:
-        if self.requires_grad and not (context.active and _in_mode()):
+        if self.requires_grad and not (context.active and _here().in_mode):
             if type(other) is Value and other.requires_grad:
                 return _node(_ADD, self._data + other._data, self, other, 1.0, 1.0)
             if type(other) is float:
@@ -199,12 +193,12 @@ class Quick(Value):
         return self._binary(ops.add, other)
 
     def __radd__(self, other: Any) -> Any:
-        if type(other) is float and self.requires_grad and not (context.active and _in_mode()):
+        if type(other) is float and self.requires_grad and not (context.active and _here().in_mode):
             return _node(_ADD, other + self._data, other, self, None, 1.0)
         return self._reflected(ops.add, other)
 
     def __mul__(self, other: Any) -> Any:
-        if self.requires_grad and not (context.active and _in_mode()):
+        if self.requires_grad and not (context.active and _here().in_mode):
             a = self._data
             if type(other) is Value and other.requires_grad:
                 b = other._data
@@ -214,18 +208,18 @@ class Quick(Value):
         return self._binary(ops.mul, other)
 
     def __rmul__(self, other: Any) -> Any:
-        if type(other) is float and self.requires_grad and not (context.active and _in_mode()):
+        if type(other) is float and self.requires_grad and not (context.active and _here().in_mode):
             return _node(_MUL, other * self._data, other, self, None, other)
         return self._reflected(ops.mul, other)
 
     def __neg__(self) -> Any:
-        if self.requires_grad and not (context.active and _in_mode()):
+        if self.requires_grad and not (context.active and _here().in_mode):
             return _node(_NEG, -self._data, self, None, -1.0, None)
         return self._unary(ops.neg)
 
     def _unary(self, op: Op) -> Any:
         partials: Any = op.partials
-        if partials[0] is None or not self.requires_grad or (context.active and _in_mode()):
+        if partials[0] is None or not self.requires_grad or (context.active and _here().in_mode):
             return _plain_record(op, (self,))
         x = self._data
         y = op.forward(x)
@@ -233,7 +227,7 @@ class Quick(Value):
 
     def _binary(self, op: Op, other: Any) -> Any:
         b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
-        if self.requires_grad and b is not None and not (context.active and _in_mode()):
+        if self.requires_grad and b is not None and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data
             if type(b) is float:
@@ -247,7 +241,7 @@ class Quick(Value):
 
     def _reflected(self, op: Op, other: Any) -> Any:
         a = other if type(other) is float else number_or_none(other)
-        if self.requires_grad and a is not None and not (context.active and _in_mode()):
+        if self.requires_grad and a is not None and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data
             y = op.forward(a, x)

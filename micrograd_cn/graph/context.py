@@ -70,12 +70,13 @@ class Context(NamedTuple):
     """What decides how operations are recorded.
 
     Attributes:
-        blocks: the `with` blocks that the code is in, outermost first. For each there is its owner, which was given to
-            `enter`, and a dict of the attributes that the block sets.
+        blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
+            to `enter`, and a dict of the attributes that the block sets.
         no_grad: whether nothing is recorded, so the results of operations are constants.
         detect_anomaly: whether a result or gradient that is not finite raises an error.
         hooks: the hooks to call; None if there are none.
         scope: the scope that new nodes belong to; None outside of all scopes.
+        in_mode: whether `no_grad` or `detect_anomaly` is set.
     """
 
     blocks: tuple[tuple[object, dict[str, Any]], ...] = ()
@@ -83,6 +84,7 @@ class Context(NamedTuple):
     detect_anomaly: bool = False
     hooks: Hooks | None = None
     scope: Group | None = None
+    in_mode: bool = False
 
 
 _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=Context())  # noqa: B039 -- immutable
@@ -131,7 +133,8 @@ def _set(blocks: Sequence[tuple[object, dict[str, Any]]]) -> None:
     attributes: dict[str, Any] = {}
     for _, changes in blocks:
         attributes |= changes
-    _context.set(Context(tuple(blocks), **attributes))
+    in_mode = bool(attributes.get("no_grad") or attributes.get("detect_anomaly"))
+    _context.set(Context(tuple(blocks), **attributes, in_mode=in_mode))
 
 
 def _count(change: int) -> None:
