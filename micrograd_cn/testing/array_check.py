@@ -33,14 +33,14 @@ from .vectors import Indices, Vector, chunks, draw_from
 
 __tracebackhide__ = True
 
-DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared, of many
+DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared if not all derivatives are
 MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
-MAX_EVEN_SIZE = 1000  # if there are at most so many elements, directions also move half of them downhill
+MAX_EVEN_SIZE = 1000  # up to this count of elements, directions also move half of the elements downhill
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
-CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is so far off shows the mistake well
+CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by more than this shows the mistake well
 NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: how far from a kink to compare instead
-MAX_WRONG_ELEMENTS = 3  # so many wrong elements are enough to show a mistake
-CALLS_AFTER_WRONG = 16  # so many calls for each further element, once one is wrong; a clear mistake shows after 6
+MAX_WRONG_ELEMENTS = 3  # this count of wrong elements is enough to show a mistake
+CALLS_AFTER_WRONG = 16  # calls for each element after a wrong one; a clear mistake shows after 6 calls
 RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
 UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
@@ -62,8 +62,8 @@ def compare_arrays(
         derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp". If there is
             none, the backward pass of PyTorch or jax is checked.
         order: the highest order of derivatives.
-        rtol: relative tolerance.
-        atol: absolute tolerance.
+        rtol: relative tolerance; None for the default of `gradcheck`.
+        atol: absolute tolerance; None for the default of `gradcheck`.
         seed: seed of the random directions and weights.
 
     Returns:
@@ -124,7 +124,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare the derivatives of every output with respect to every element with numerical ones."""
+    """Compare the derivative of every finite output, with respect to every element, with a numerical one."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
@@ -158,9 +158,10 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, changed from wrong to not compared if neither the derivative nor the argument is finite.
+    """Return the comparison, marked as not compared if a wrong derivative is infinite or nan, as the argument is.
 
-    `phi`, the function that was compared, tells which elements of the argument were moved.
+    `phi` is the function that was compared. It tells which elements of the argument were moved; the comparison is
+    changed if any of these is infinite or nan.
     """
     if (
         comparison.agrees is False
@@ -177,17 +178,17 @@ def compare_within_budget(
     reserved: int = 0,
     max_wrong: float = math.inf,
 ) -> list[Compared]:
-    """Run comparisons that share the remaining calls of the function equally; return their results.
+    """Run comparisons that share the remaining calls of the function equally; return the results.
 
-    A comparison whose share was too small runs once more at the end, with the calls that the others did not need. If
-    `max_wrong` is given, a few wrong derivatives are enough: after the first of them, each further comparison may make
-    only `CALLS_AFTER_WRONG` calls (except in half precision), and none runs a second time.
+    A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
+    need. If `max_wrong` is finite, this changes at the first wrong derivative: each later comparison may make only
+    `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
 
     Args:
         problem: the function; `Problem.calls_left` says how many calls remain.
-        jobs: functions that run one comparison each.
-        reserved: how many comparisons will follow later; their shares of the calls are left to them.
-        max_wrong: stop after so many wrong derivatives.
+        jobs: functions without arguments; each runs one comparison.
+        reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
+        max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
     """
     found: list[Compared] = []
     reserved_calls = problem.calls_left * reserved / (len(jobs) + reserved) if jobs else 0.0
@@ -227,8 +228,8 @@ class SampledCheck:
     Args:
         problem: the function, its derivative and the point.
         random: a generator of random numbers, or its seed.
-        u: the weights of the outputs for the first direction, such as some whose gradient has been computed already;
-            random ones by default.
+        u: the weights of the outputs for the first direction; by default, they are random. Weights whose gradient has
+            been computed already save a call of the derivative.
     """
 
     def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
@@ -237,9 +238,9 @@ class SampledCheck:
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
     def compare(self) -> list[Comparison]:
-        """Compare along directions that move all arrays, then one array each, and with respect to single elements.
+        """Compare along directions that move all arrays, along one direction for each array, and for single elements.
 
-        If a direction disagrees, the elements with the largest mismatch are looked for, and compared first.
+        If a derivative along a direction is wrong, elements with a large mismatch are looked for, and compared first.
         """
         problem, several = self._problem, len(self._arrays) > 1
         directions = [
@@ -250,9 +251,9 @@ class SampledCheck:
         found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
         comparisons = [comparison for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
-        if 2 * known >= len(comparisons):  # enough are known, so those that noise hides are left out
+        if 2 * known >= len(comparisons):  # enough can be told without the directions that noise hides
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
-        u = self._next_cotangent()  # one cotangent for all arrays and elements, so one gradient is enough
+        u = self._next_cotangent()  # the same cotangent for all arrays and elements, so one gradient is enough
         g = problem.derivative.gradient(problem.x, u)
         gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
         groups = self._groups(g) if several else []
@@ -285,7 +286,7 @@ class SampledCheck:
         Args:
             i: the index of the element.
             u: the weights of the outputs.
-            typical_slope: about how large such derivatives are.
+            typical_slope: about how large the derivatives with respect to single elements are.
             gradient_norm: the norm of the whole gradient.
         """
         problem = self._problem
@@ -308,18 +309,22 @@ class SampledCheck:
         return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
-        """Return "a transposed matrix" if the right derivative of element `i` is at its transposed place; else ""."""
+        """Return "a transposed matrix" if the gradient has the right derivative of element `i` at the transposed index.
+
+        Otherwise, return "". `u` has the weights of the outputs, and `comparison` has the right derivative.
+        """
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
         return "a transposed matrix" if is_there and at != i else ""
 
     def _compare_informative_direction(self, k: int) -> Compared:
-        """Compare along a random direction; try up to three, until one is exact enough to show an error of 1 %.
+        """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
 
-        A direction may be too flat to see such an error, or cross a kink. `k`, which counts from 0, is in the title.
+        The last comparison is returned. A direction may be too flat to see such an error, or cross a kink. The title of
+        the comparison numbers it with `k`, an index that counts from 0.
         """
         problem = self._problem
-        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, those uphill and those downhill would cancel
+        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
         # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
         first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
         for part in (first, 0.5 if even else 0.75, 1.0):
@@ -335,7 +340,8 @@ class SampledCheck:
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return a name and a mask for each array or, if there are many arrays, for each group of them.
 
-        The arrays of one group have gradients of similar norm. The mask is 1.0 for their elements and 0.0 for others.
+        The arrays of one group have gradients of similar norm. The mask is 1.0 for the elements of the group, and 0.0
+        for all others. `g` is the whole gradient, or None if it is not known.
         """
         size = self._problem.x.size
         steep = [0.0 if g is None else norm(g[place], self._problem.scale[place]) for _, place in self._arrays]
@@ -350,11 +356,13 @@ class SampledCheck:
         return groups
 
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
-        """Compare along a random direction that moves one group of arrays; try another one if this tells too little.
+        """Compare along a random direction that moves one group of arrays.
+
+        If the comparison is not exact enough to show an error of 1 %, a second random direction is tried.
 
         Args:
             names: the names of the arrays.
-            mask: 1.0 for their elements, 0.0 for all others.
+            mask: 1.0 for the elements of these arrays, 0.0 for all others.
             u: the weights of the outputs.
             gradient_norm: the norm of the whole gradient.
         """
@@ -375,7 +383,7 @@ class SampledCheck:
     def _compare_along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
     ) -> Compared:
-        """Compare along a random direction; at a kink, next to the point instead.
+        """Compare along a random direction; if the point is at a kink, compare next to the point instead.
 
         Args:
             title: the name of the derivative.
@@ -391,20 +399,20 @@ class SampledCheck:
         v = self._random_direction(g, part) if mask is None else mask * self._random_direction(g, part)
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
-        if comparison.note.startswith("kink"):  # at a kink, anything between the two sides agrees: look beside it
+        if comparison.note.startswith("kink"):  # anything between the two sides agrees: compare beside the kink
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             return (comparison, phi) if comparison.agrees and found[0].agrees is None else found
         return comparison, phi
 
     def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
-        """Compare next to the point, and farther away if there is a kink again.
+        """Compare at a random point near the problem's point; if that cannot tell, compare at up to two farther points.
 
         Args:
-            found: the comparison at the point, which is returned if no calls are left.
+            found: the comparison at the problem's point. It is returned if no calls are left for another comparison.
             title: the name of the derivative.
             u: the weights of the outputs.
             v: the direction.
-            typical_slope: about how large such derivatives are.
+            typical_slope: about how large derivatives along such directions are.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in NEARBY_DISTANCES:
@@ -418,7 +426,7 @@ class SampledCheck:
         return found
 
     def _next_cotangent(self) -> Vector:
-        """Return random weights of the outputs; on the first call, the weights `u` that were given."""
+        """Return random weights of the outputs; on the first call, the weights `u` of the constructor if it got any."""
         first, self._first_cotangent = self._first_cotangent, None
         return random_cotangent(self._problem, self._random) if first is None else first
 
@@ -447,10 +455,10 @@ class SampledCheck:
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
         """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
 
-        The random ones come from every array in turn.
+        The random elements are drawn from one array after the other.
 
         Args:
-            g: the gradient, if it is known.
+            g: the gradient; None if it is not known.
             among: a mask. The steepest and the random elements are chosen where it is True.
         """
         problem = self._problem
@@ -471,8 +479,8 @@ class SampledCheck:
     def _worst_element(self, phi: DirectionalFunction) -> int:
         """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
 
-        The mismatch is the numerical derivative less the analytic one. If that of the steepest element is at least the
-        average one, the steepest element is returned without a search.
+        The mismatch is the numerical derivative less the analytic one. If the mismatch of the steepest element is at
+        least the average over all moved elements, the index of the steepest element is returned without a search.
         """
         some, problem = phi.moved_elements, self._problem
         total = self._mismatch_along(phi.u, phi.v)
@@ -491,7 +499,10 @@ class SampledCheck:
         return int(some.item())
 
     def _mismatch_along(self, u: Vector, v: Vector) -> float:
-        """Return the numerical derivative of u · f along `v`, from two calls of f, less the analytic one."""
+        """Return the numerical derivative of u · f along `v`, from two calls of f, less the analytic derivative.
+
+        The result is 0.0 if the numerical derivative is infinite or nan.
+        """
         problem = self._problem
         phi = DirectionalFunction(problem, u, v, problem.x)
         numeric = central_quotient(phi, 0.0, problem.steps.first_steps[2])
@@ -500,7 +511,8 @@ class SampledCheck:
     def _wrong_output(self, phi: DirectionalFunction) -> Vector:
         """Return weights that are 1.0 for an output with a large mismatch along `phi`, and 0.0 for all others.
 
-        It is the steepest output if its mismatch is clear, or else an output found by bisection.
+        The steepest output is chosen if its mismatch is clear, or if the analytic derivative is infinite or nan.
+        Otherwise, an output is found by bisection.
         """
         problem, size = self._problem, phi.u.size
         h = problem.steps.first_steps[2]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The largest element of an array is about 10 to one of these powers.
 LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])
-SPAN = 1e3  # most elements of an array are within this factor, so none is lost beside another
+SPAN = 1e3  # most magnitudes in an array differ by at most this factor, so rounding hides no element beside another
 # Up to this size, the elements of an array are drawn one by one, and each shrinks. A larger array comes from a seed.
 MAX_DRAWN_SINGLY = 32
 
@@ -43,7 +43,8 @@ def points(
             sorting.
 
     Raises:
-        ValueError: a bound is nan, no finite number lies between them, or there is no room for elements so far apart.
+        ValueError: a bound is nan, no finite number lies between the bounds, or they leave no room for elements that
+            are `apart`.
         TypeError: a bound is not a real number, or `dtype` is not a type of floating-point numbers.
         ImportError: hypothesis or numpy is missing.
 
@@ -86,7 +87,8 @@ def points(
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
     """Return windows from which arrays are drawn: each is an interval, and the least and greatest magnitude in it.
 
-    The last window has all moderate magnitudes. `tiny` is the smallest normal number of the array's type.
+    The last window has all moderate magnitudes. `low` and `high` are the bounds of the elements. `tiny` is the smallest
+    normal number of the array's type.
     """
     least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []
@@ -119,7 +121,10 @@ def _round_within(x: float, kind: Callable[[float], Any], low: float, high: floa
 
 
 def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
-    """Return how many negative and how many positive numbers can be at least `apart` from 0 and each other."""
+    """Return how many negative and how many positive numbers have room between the bounds.
+
+    Each is a number of the type `kind`, and is at least `apart` from 0 and from the others.
+    """
     import numpy as np
 
     def on(near: float, far: float) -> int:
@@ -133,7 +138,7 @@ def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: floa
 def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
     """Return the numbers, moved within the bounds until each is at least `apart` from 0 and from all others.
 
-    Their order stays the same.
+    The order of the numbers stays the same.
     """
     negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
@@ -147,7 +152,10 @@ def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: 
 
 
 def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return ascending numbers, moved up to distances of at least `apart`; those that pass `high` are moved down."""
+    """Return the ascending numbers `xs`, moved up until they are at least `low`, and at least `apart` from each other.
+
+    Numbers that this moves beyond `high` are moved down again, with the numbers before them where that is necessary.
+    """
     found: list[float] = []
     least = low
     for x in xs:

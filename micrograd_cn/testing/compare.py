@@ -16,7 +16,8 @@ from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-EXCUSED_ERROR = 1e-3  # relative: how close even a derivative within the default atol must be, if it is known well
+# A derivative within the default atol must also be this close, relatively, to a numerical one that is known well.
+EXCUSED_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Comparison:
         agrees: True if it is right, False if it is wrong, None if it could not be compared.
         note: why it could not be compared, or what is special at the point.
         noisy: whether noise hides the derivative.
-        remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong.
-        argument: the name of the array that the derivative is with respect to; "" without a name.
+        remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong; else nan.
+        argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
     """
 
@@ -54,7 +55,7 @@ class Tolerance(Protocol):
         ...
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the estimates."""
+        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
         ...
 
 
@@ -65,7 +66,8 @@ class ValueTolerance:
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance.
-        typical_slope: |y| / max(|x|, 1), the slope by which a function changes about as much as its value.
+        typical_slope: |y| / max(|x|, 1) for the point x and the value y. With this slope, the function changes by about
+            its own value in a step of max(|x|, 1).
     """
 
     rtol: float
@@ -82,7 +84,7 @@ class ValueTolerance:
         )
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the estimates."""
+        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
         return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
 
@@ -122,7 +124,7 @@ class Claim:
 
     @property
     def looks_wrong(self) -> bool:
-        """Whether the analytic derivative is farther from the numerical one than the tolerance allows."""
+        """Whether the analytic derivative is not finite, or farther from the numerical one than is allowed."""
         mismatch = math.fabs(self.analytic - self.central.slope)
         return not math.isfinite(self.analytic) or mismatch > self.tolerance.allowed_error(self.analytic, self.central)
 
@@ -132,9 +134,10 @@ class Claim:
         return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
 
     def remainder_order(self) -> float:
-        """Return the order of the Taylor remainder, the larger of both sides; about 1 for a wrong derivative.
+        """Return the order of the Taylor remainder (see `taylor_order`); it is about 1 for a wrong derivative.
 
-        It is nan if rounding hides the remainder.
+        If `steps` is set, the order is computed on both sides of the point, and the larger one is returned. Otherwise,
+        it is computed on the right. The result is nan if rounding hides the remainder.
         """
         first = self.steps.first_steps[0] if self.steps else 0.0
         orders = [
@@ -190,9 +193,9 @@ def _is_close(analytic: float, slope: float, part: float) -> bool:
 def compare(claim: Claim) -> Comparison:
     """Compare a claimed derivative with a numerical one.
 
-    At a kink it is right if it lies between the derivatives of the two sides; at the edge of the domain, if it is the
-    one-sided derivative. A derivative that differs is called wrong only if `g` has no feature as small as the
-    finest steps and, if `needs_first_order` is set, only if the Taylor remainder is of first order.
+    At a kink, the derivative is right if it lies between the derivatives of the two sides. At the edge of the domain,
+    it is right if it is the one-sided derivative. A derivative that differs is called wrong only if `g` has no feature
+    as small as the finest steps and, if `needs_first_order` is set, only if the Taylor remainder is of first order.
     """
     comparison = _compare_once(claim)
     if comparison.agrees is not False:
@@ -208,7 +211,10 @@ def compare(claim: Claim) -> Comparison:
 
 
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
-    """Return whether `g` jumps in the finest steps, or has a slope there that is nearer to the analytic derivative."""
+    """Return whether `g` jumps in the finest steps, or its slope in these steps is nearer to the analytic derivative.
+
+    Nearer means: than the numerical derivative in `comparison` is.
+    """
     g, x, rounding = claim.g, claim.x, claim.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
@@ -218,7 +224,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def _compare_once(claim: Claim) -> Comparison:
-    """Compare with the central derivative or, if noise or a kink prevents that, with those of both sides or of one."""
+    """Compare with the central derivative; if noise or a kink prevents that, with the one-sided derivatives."""
     title, analytic, rounding = claim.title, claim.analytic, claim.rounding
     is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
     central = claim.central

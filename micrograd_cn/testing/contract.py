@@ -1,8 +1,9 @@
 """Check the contract of a backward pass: the rules that it must keep besides giving the right numbers.
 
-A backward pass gets the upstream gradient, the weights of the outputs, and returns the gradient of the weighted sum. It
-must be linear in the upstream gradient, and change neither that nor the arguments. As one vector, the upstream gradient
-is called a cotangent, `u` in the code; `g` is the gradient for it.
+A backward pass takes the upstream gradient, which has a weight for each output, and returns the gradient of the
+weighted sum of the outputs. It must be linear in the upstream gradient, and must change neither the upstream gradient
+nor the arguments. The upstream gradient as one vector is called a cotangent. In the code, `u` is a cotangent, and `g`
+is the gradient that the backward pass returns for `u`.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from .vectors import Vector, concatenated, draw_from
 __tracebackhide__ = True
 
 FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
-LARGE_UPSTREAM = 2.0**10  # scales it to find a backward pass that clips; not used in half precision, which overflows
-UNDERFLOW_FACTOR = 2.0**8  # scales it in half precision, where small terms of the gradient may have been rounded to 0
-EQUAL_ULPS = 64.0  # gradients are equal within so many last bits of the largest of their array
-NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is called so far away first, in case it stores results
+LARGE_UPSTREAM = 2.0**10  # scales `u` to find a backward pass that clips; half precision would overflow
+UNDERFLOW_FACTOR = 2.0**8  # scales `u` in half precision, where small terms of the gradient may be rounded to 0
+EQUAL_ULPS = 64.0  # gradients are equal if they differ by at most this many last bits of the largest in their array
+NEARBY_DISTANCE = 2.0**-4  # relative: the derivative is first called this far from the point, in case it stores results
 COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
-MAX_SINGLE_OUTPUTS = 3  # so many outputs are tried as the only one whose upstream gradient is not None
+MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstream gradient is not None
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs, smaller for arrays of larger numbers; every type holds them exactly.
+    """Return random weights of the outputs. The outputs of an array have smaller weights if they are larger numbers.
 
-    A single output has the weight 1. Outputs that are not finite have the weight 0.
+    Every floating-point type holds the weights exactly. A single output has the weight 1. Outputs that are not finite
+    have the weight 0.
     """
     if problem.y.size == 1:
         return problem.unit_cotangent(0)
@@ -48,7 +50,7 @@ def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return a vector of 1 or -1, at random, for each element of the point."""
+    """Return a vector that has 1 or -1, at random, for each element of the point."""
     return draw_from(np.array([-1.0, 1.0]), problem.x.size, random)
 
 
@@ -92,7 +94,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         raise _contract_failure(
             problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
         )
-    if not np.array_equal(scaled, FACTOR * g):  # otherwise the second call has given the same result
+    if not np.array_equal(scaled, FACTOR * g):  # if they are equal, the second call has given the same result
         problem.check_same_gradient(
             g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         )
@@ -139,7 +141,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
 
 
 def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
-    """Compare the gradient for a cotangent with the sum of the gradients for single outputs.
+    """Compare the gradient for a cotangent with the sum of the gradients for the entries of that cotangent alone.
 
     Args:
         problem: the function and its derivative.
@@ -167,7 +169,7 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
 def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """Check that the gradient at the point is the same as before the function was called at other points.
 
-    It differs if the function stores something in a call that the backward pass uses later.
+    The gradient changes if each call of the function stores a result that the backward pass uses later.
 
     Args:
         problem: the function and its derivative.
@@ -188,7 +190,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
-    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times that for `u`."""
+    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times the gradient for `u`."""
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
@@ -196,9 +198,10 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 
 
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
-    """Yield upstream gradients in unusual forms: a name for messages, the structure, and the right gradient.
+    """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous.
 
-    `g` is the gradient for the cotangent `u`.
+    Each item has a name of the kind for messages, the upstream gradient in the structure of the result, and the
+    gradient that the backward pass should return for it. `g` is the gradient for the cotangent `u`.
     """
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, ReverseMode)
@@ -233,16 +236,17 @@ def _non_contiguous(w: Any) -> Any:
 def _first_difference(
     problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
 ) -> tuple[str, int] | None:
-    """Return the path of an array, and the index of its first element, where two gradients differ beyond rounding.
+    """Return the first element in which two gradients differ beyond rounding: the path of its array, and its index.
 
-    None is returned if they do not differ. Elements whose `expected` gradient is not finite are not compared.
+    The index is that in the vector of all elements. None is returned if there is no difference. Elements whose
+    `expected` gradient is not finite are not compared.
 
     Args:
         problem: the function and its derivative.
         found: a gradient.
         expected: the gradient that it should be.
-        usual: a gradient of the same function. Where terms of `expected` cancel, its size tells how large they were,
-            and so how far the gradients are rounded.
+        usual: a gradient of the same function. Where terms of `expected` cancel, the size of `usual` tells how
+            large these terms were, and thereby how far the gradients may be rounded.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():

@@ -1,7 +1,7 @@
 """Compare a directional derivative with a numerical one, at the point or as a mean over an interval around it.
 
-The outputs of a problem, weighted by u, are a function φ of one number t along a direction v (`DirectionalFunction`).
-The derivative of φ at 0 that the code under test gives is called analytic.
+The weighted sum of a problem's outputs, with the weights u, is a function φ of one number t along a direction v (see
+`DirectionalFunction`). The derivative of φ at 0 that the code under test gives is called analytic.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __tracebackhide__ = True
 Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
 
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
-DOUBLE_PRECISION_BITS = 40  # from so many fraction bits on, rounding is far below the tolerance
-VISIBLE_MISMATCH = 20.0  # times the rounding: a mismatch shows if it changes φ by more in the largest step
+DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is far below the tolerance
+VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
 MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a right analytic derivative may be
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
-CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative so far off is wrong, whatever larger steps say
-CHANGE_FACTOR = 2.0  # times the slope that the outputs show in the largest step: `ArrayTolerance.own_slope`
-NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below it may be hidden by rounding
+CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
+CHANGE_FACTOR = 2.0  # times the slope of φ over the largest step is `ArrayTolerance.own_slope`
+NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
 def compare_along(
@@ -50,16 +50,17 @@ def compare_along(
 ) -> Compared:
     """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
-    If it does not agree, the elements are moved by steps of two other sizes. Steps of 1 are larger for a tiny element,
-    whose effect rounding may hide, and smaller for a huge one. Steps of each element's own size suit elements that are
-    small beside others, and points near the edge of the domain.
+    If the derivative does not agree, the elements are moved by steps of two other sizes: first by 1, then by about
+    their own size. A step of 1 is large for a tiny element, whose effect rounding may hide, and small for a huge
+    element. Steps of each element's own size suit elements that are small beside others, and points near the edge of
+    the domain.
 
     Args:
         problem: the function f, its derivative and the point.
         title: the name of the derivative.
         u: the cotangent, the weights of the outputs.
         v: the direction: how far each element moves.
-        typical_slope: about how large such derivatives are.
+        typical_slope: about how large derivatives along such directions are.
         x: the point; by default that of the problem.
         gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
             rounding hides it.
@@ -98,7 +99,7 @@ def compare_along(
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
-    """Return whether the mismatch is far larger than the estimated error; larger steps would then only hide it."""
+    """Return whether the mismatch is far larger than the estimated error; larger steps would only hide the mismatch."""
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     return (
         comparison.numeric.slope != 0.0
@@ -110,7 +111,8 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
     """Return whether a comparison was exact enough to show an error of 1 % of the derivative.
 
-    Outside half precision (float16 and bfloat16), every comparison that calls a derivative right or wrong is.
+    Outside half precision (float16 and bfloat16), every comparison that calls a derivative right or wrong
+    is exact enough.
     """
     return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None
 
@@ -183,6 +185,8 @@ def _compare_within_limit(
 
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
     """Compare the derivative of φ at 0 in stages, from the cheapest to the most costly, until a stage can tell.
+
+    `typical_slope` is about how large derivatives along such directions are.
 
     1. The comparison ends if steps leave the domain, if no output changes, or if noise hides everything.
     2. In half precision, means over intervals around the point are compared, in wider types a few difference quotients.
@@ -292,9 +296,9 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison for a derivative of 0 where no step changes an output: it is right.
+    """Return the comparison for a derivative of 0 where no step changes an output: the derivative is right.
 
-    If an output changes in far larger steps, rounding may hide the change, so nothing can be told.
+    If an output changes in far larger steps, rounding may hide the changes in small steps, so nothing can be told.
     """
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
@@ -332,9 +336,9 @@ def _compare_quickly(
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
     """Return whether the mismatch far exceeds the scatter of quotients with small steps to both sides.
 
-    Noise that could hide the right derivative would scatter the quotients far more. They also differ at a kink, or next
-    to a feature as small as the steps. If the outputs do not change in these steps, they must not change in far larger
-    ones, either.
+    Noise that could hide the right derivative would scatter the quotients far more. The quotients also differ at a
+    kink, or next to a feature as small as the steps. If the outputs do not change in these small steps, they must not
+    change in far larger steps, either.
 
     Args:
         phi: the function.

@@ -19,20 +19,20 @@ FAR_STEP = 8.0  # in a step this large, every output changes that depends on the
 
 
 class DirectionalFunction:
-    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u weights the outputs.
+    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u has a weight for each output.
 
     Args:
         problem: the function f.
         u: the cotangent, the weights of the outputs.
         v: the direction: how far each element of x moves.
         x: the point.
-        per_element: whether to divide by the entry of v, if v has only one that is not 0. The derivative of φ at 0 is
-            then the partial derivative.
+        per_element: whether φ is divided by the entry of v that is not 0, if v has only one such entry. The derivative
+            of φ at 0 is then the partial derivative.
 
     Attributes:
-        divisor: the number by which everything is divided; 1.0 unless `per_element` says otherwise.
-        analytic: the derivative that is checked, u · Df(x) v.
-        changed_outputs: a mask of the outputs that have changed in any step so far.
+        divisor: the number by which φ and its derivatives are divided; 1.0 unless `per_element` is set.
+        analytic: the derivative that is checked, u · Df(x) v / divisor.
+        changed_outputs: a mask of the outputs that have changed in a step. It grows with each step that is taken.
     """
 
     def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, per_element: bool = False) -> None:
@@ -59,7 +59,10 @@ class DirectionalFunction:
 
     @property
     def rounding(self) -> float:
-        """How far rounding of the outputs may carry φ: of the outputs that have changed, or of all if none has."""
+        """How far rounding of the outputs may carry φ.
+
+        Only outputs that have changed in a step count. If no output has changed, all outputs count.
+        """
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs
             if self._all_changed or not self.changed_outputs.any():
@@ -105,7 +108,8 @@ class DirectionalFunction:
     def intermediate_rounding(self) -> float:
         """Return how far φ may be off because f has larger intermediate results, as log(1 + exp(-x)) may have.
 
-        Their size is estimated from the outputs at 0 and at the mirror image of the point.
+        The size of these intermediate results is estimated from the outputs at two other points: the moved elements are
+        0 at one of them, and have the opposite sign at the other.
         """
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
@@ -113,7 +117,10 @@ class DirectionalFunction:
         return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
 
     def changes_far_away(self) -> bool:
-        """Take large steps, and return whether some output has changed in these or in earlier steps."""
+        """Take large steps, and return whether some output has changed in these or in earlier steps.
+
+        Outputs of weight 0 do not count.
+        """
         for t in (FAR_STEP, -FAR_STEP, FAR_STEP * FAR_STEP):
             self.change(self.problem.value(self.problem.arguments.rounded(self.x + t * self.v)))
         return bool((self.changed_outputs & (self.u != 0.0)).any())
@@ -121,9 +128,9 @@ class DirectionalFunction:
     def __call__(self, t: float) -> float:
         """Return φ(t).
 
-        The point x + t v is rounded to the arguments' types. What this offset changes is computed with the derivative
-        that is checked, and subtracted. If many elements are moved in their own types, nothing is subtracted;
-        `rounding` includes the effect of the offset instead.
+        The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
+        to this offset is computed with the derivative that is checked, and is subtracted. If many elements are moved in
+        their own types, nothing is subtracted; `rounding` includes the effect of the offset instead.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
@@ -133,7 +140,10 @@ class DirectionalFunction:
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types."""
+        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types.
+
+        Both are divided by `divisor`.
+        """
         problem = self.problem
         exact = np.multiply(self.v, t, out=problem.scratch)
         exact += self.x
@@ -147,8 +157,9 @@ class DirectionalFunction:
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
         """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types.
 
-        The elements are moved in their own types by numpy, which is quicker for many. The second number is computed
-        only if few elements are moved, and is 0 otherwise.
+        Both are divided by `divisor`. The elements are moved in their own types by numpy, which is quicker for many
+        elements. The second number is computed only if few elements are moved; otherwise it is 0. `gradient` is the
+        gradient of u · f.
         """
         problem = self.problem
         tree, flats = problem.arguments.empty_tree()
@@ -179,16 +190,21 @@ class DirectionalFunction:
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each array of the arguments, return its elements at the point, and the entries of v that move them.
+        """For each array of the arguments, its elements at the point, and the entries of v that move these elements.
 
-        Both are in the array's type. If few elements are moved, the second array is not used, and is the first again.
+        Both are in the array's type. If few elements are moved, the entries of v are not needed; the elements stand in
+        their place.
         """
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
 
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
-        """Return the change of u · f for a result and its flat arrays, in chunks; note which outputs have changed."""
+        """Return the change of u · f from f(x) to `result`, divided by `divisor`.
+
+        Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays,
+        which are processed in chunks.
+        """
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.output_leaves, strict=True):
@@ -205,7 +221,7 @@ class DirectionalFunction:
         return total / self.divisor
 
     def change(self, y: Vector) -> float:
-        """Return u · (y - f(x)) / divisor, and note which outputs have changed."""
+        """Return u · (y - f(x)) / divisor, and note in `changed_outputs` which outputs have changed."""
         changes = y - self._y
         if not self._all_changed:
             moved = (changes != 0.0) & np.isfinite(changes)
@@ -214,7 +230,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set which outputs have changed, and forget the rounding that was computed for fewer."""
+        """Set which outputs have changed, and forget the rounding that was computed for fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

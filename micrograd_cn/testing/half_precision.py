@@ -18,8 +18,8 @@ from .vectors import Vector
 __tracebackhide__ = True
 
 WIDER_INTERVALS = 8.0, 16.0  # steps over which rounding that always goes one way matters less
-NEIGHBOURS = 8  # at so many points nearby, a mistake must show as well
-NEIGHBOUR_DISTANCE = 2.0**-4  # of these points, relative to each element
+NEIGHBOURS = 8  # the count of points nearby at which a mistake must show as well
+NEIGHBOUR_DISTANCE = 2.0**-4  # the greatest distance of these points, relative to each element
 
 CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another point
 
@@ -36,7 +36,8 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
     """Return why a mismatch may be rounding; "" if it is a mistake.
 
-    It may be rounding if points nearby show no such mismatch, or if it vanishes over larger steps.
+    It may be rounding if points nearby show no such mismatch, or if the mismatch vanishes over larger steps. `compare`
+    repeats the comparison at another point.
     """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
@@ -46,7 +47,7 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 
 
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
-    """Return whether the derivative has about the same mismatch at all of some random points next to `x`."""
+    """Return whether the derivative has about the same mismatch at each of several random points next to `x`."""
     random = np.random.default_rng(0)
     mismatch: list[float] = []
     agree = 0

@@ -45,9 +45,9 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 
     None is returned if no output changes, or if a value or derivative is not finite.
 
-    The change of the outputs, less the integral of the derivative that is checked, is a constant plus noise if that
-    derivative is right. The slope of a straight line fitted to it is the mismatch, and the scatter around the line is
-    the noise.
+    If the derivative that is checked is right, the change of the outputs less the integral of that derivative is a
+    constant plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around
+    the line is the noise.
     """
     ts = np.linspace(-h, h, INTERVAL_POINTS)
     changes, integral, error = changes_and_integrals(phi, ts)
@@ -64,7 +64,7 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
     """Compare the means of the analytic and the numerical derivative over an interval around the point.
 
-    If noise or curvature hides whether they agree, intervals of other lengths are tried. None is returned if no mean
+    If noise or curvature hides whether the two agree, intervals of other lengths are tried. None is returned if no mean
     could be computed.
 
     Args:
@@ -72,7 +72,7 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
         title: the name of the derivative.
         tolerance: how exact the numerical derivative must be, and how far the analytic one may be from it.
     """
-    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # that of a mean is smaller
+    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
     best: Comparison | None = None
     following: float | None = 1.0
     while following:
@@ -96,11 +96,11 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
 
 
 def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
-    """Return the change of u · f at each t, the integral of its derivative from the first t to there, and an error.
+    """Return the changes of u · f at each t, the integrals of its derivative, and the error of the last integral.
 
-    The error is that of the last integral. The trapezoidal rule integrates between the points after they are rounded to
-    the arguments' types. The error is estimated from second differences of the derivative: they show curvature (by
-    leaving out every second point), noise, and jumps.
+    The derivative is the one that is checked. It is integrated from the first t to each t, by the trapezoidal rule
+    between the points after they are rounded to the arguments' types. The error is estimated from second differences of
+    the derivative: these show curvature (by leaving out every second point), noise, and jumps.
     """
     points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
     changes = np.array([phi.change(phi.problem.value(x)) for x in points])

@@ -13,15 +13,16 @@ from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
-TRIED_DIRECTIONS = 8  # so many directions are tried; at three equal numbers, half of all directions show the kink
+TRIED_DIRECTIONS = 8  # how many directions are tried; at three equal numbers, half of all directions show the kink
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:
-    """Return whether f has a kink at the point because some of its numbers are equal.
+    """Return whether f has a kink at the point because some elements of the point are equal.
 
-    There, the derivatives along two directions do not add up to that along their sum, even if f is smooth along each of
-    them. An example is the median of three equal numbers: it does not change when a single one moves. Or f has a kink
-    along each half of a direction, even if the kinks cancel along the whole, as those of relu at many zeros do.
+    At such a kink, the derivatives along two directions do not add up to the derivative along the sum of the
+    directions, even if f is smooth along each of them. An example is the median of three equal numbers, which does not
+    change when a single number moves. Another sign is a kink along each half of a direction, even if the two kinks
+    cancel along the whole direction. The kinks of relu at many zeros do that.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
@@ -40,7 +41,7 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield two random parts of the direction that add up to it, and the direction itself.
 
-    The first time, the parts move the numbers that grow, and those that shrink.
+    In the first pair, one part has the positive entries of the direction, and the other part the negative entries.
     """
     random, v = np.random.default_rng(0), phi.v
     for k in range(TRIED_DIRECTIONS):
@@ -60,9 +61,10 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 
 
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return quotients with step h along two directions, and minus that along their sum, from three functions.
+    """Return the difference quotients with step h along two directions, and minus the quotient along their sum.
 
-    If f is smooth, the sum of the three vanishes with h.
+    `functions` has φ for the first direction, for the second, and for the sum. If f is smooth, the sum of the returned
+    terms vanishes with h.
     """
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]

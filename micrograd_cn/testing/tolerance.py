@@ -48,7 +48,7 @@ class ArrayTolerance:
         return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the estimates."""
+        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
         each = [max(self._of_size(analytic, e), 5.0 * e.error) for e in estimates]
         return max(self.atol, *each) + self.analytic_error
 
