@@ -34,7 +34,7 @@ from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
 FIXED_INDICES = (0.0, 2.0)  # indices at which a gather, which picks an operand by its index, is checked
-SEED = 30  # of the drawn points, which depend on the source of `check_drawn` without it; one point is -0.0
+SEED = 30  # of the drawn points; without a seed, they would depend on the source text of `check_drawn`
 LARGE_VALUE = 1e6  # if a value or partial is larger, second derivatives are not compared
 
 PICTURE_CODE = """\
@@ -49,24 +49,25 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     """Check an operation: its values, its derivatives, its kinks, its picture, and its lowerings.
 
     1. At special values, such as 0.0, -0.0, inf and nan: the operation and its partials raise nothing, and give the
-       same numbers on `Value`s as on floats, to the bit. The contribution of a `Selection` agrees with its weight.
+       same numbers on `Value`s as on floats, to the bit. The contribution of a `Selection` agrees with its weight
+       (see `op_selection`).
     2. At kinks: the derivative is nan, or between the derivatives of the two sides.
     3. In the picture: there is an edge for each operand.
     4. Over the domain, up to 100 from 0 or from the end that is nearest to 0, and close to both ends: no value is nan,
        and derivatives agree with numerical ones. Near 0, second derivatives are compared too, and derivatives where
        several operands are the same value. An n-ary operation is given up to 33 operands. A gather, which picks one of
        its operands by an index, is not differentiated with respect to the index.
-    5. At all these points: the lowerings, which are other forms of the operation, give the same values. They are its
-       formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by llvmlite) and numpy.
-       JavaScript and machine code give the same partials, too.
+    5. At the points of 1 and 4: the lowerings, which are other forms of the operation, give the same values. The
+       lowerings are its formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by
+       llvmlite) and numpy. JavaScript and machine code give the same partials, too.
 
-    What it cannot see: a mistake between the points, which are some hundreds, or beyond 100; a mistake of third order;
-    and a wrong derivative where rounding hides the value.
+    What `check_op` cannot see: a mistake between the points, which are some hundreds, or beyond 100; a mistake in third
+    derivatives; and a wrong derivative where rounding hides the value.
 
     Args:
         op: the operation.
-        reference: the same function of floats from an independent source. Values may differ by 1e-12 relative, or by
-            what the last bits of the operands and the operation's own `rounding` explain.
+        reference: the same function of floats from an independent source. Values may differ by 1e-12 relative, and
+            by as much as the last bits of the operands and the operation's own `rounding` explain.
         examples: the number of points at which second derivatives are compared: two thirds are spread over the domain,
             the others are drawn.
 
@@ -103,7 +104,8 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
 def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> dict[str, str]:
     """Run all checks; return the lowerings that could not be compared, and why.
 
-    For each point at which only some derivatives could be compared, the table of them is appended to `partial_tables`.
+    For each point at which only some derivatives could be compared, a table of the derivatives is appended to
+    `partial_tables`.
     """
     checked_points = list(special_points(op))
     for xs in checked_points:
@@ -129,7 +131,7 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather without that with respect to the index, which is its first operand."""
+    """Return the partials of a gather with respect to `xs`, the operands after the index."""
     return op.local_derivatives(y, index, *xs)[1:]
 
 
@@ -206,7 +208,11 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
 
 
 def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_tables: list[str]) -> int:
-    """Check the operation at one point; return the order up to which derivatives could be compared, 0 for none."""
+    """Check the operation at one point, with its derivatives up to order `order`.
+
+    Return the order up to which derivatives could be compared; 0 if none could be. If only some could be compared, a
+    table of the derivatives is appended to `partial_tables`.
+    """
     with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
         if not is_smooth(op, xs):
             return 0
@@ -237,7 +243,7 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_ta
 
 
 def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], expected: float) -> None:
-    """Compare a value with that of the reference."""
+    """Compare the value `y` of the operation with `expected`, the value of the reference."""
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
     stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
     allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))

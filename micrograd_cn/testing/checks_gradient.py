@@ -12,15 +12,15 @@ from .gradcheck import gradcheck
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
     """Return a test that checks the gradient of `f` at points that Hypothesis draws.
 
-    The points are numpy arrays. A function of PyTorch or jax is checked at tensors or arrays of theirs if the strategy
-    makes them by `map`: `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that repeats it.
+    The points are numpy arrays. To check a function of PyTorch or jax, let the strategy convert the arrays by `map`,
+    for example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure.
 
     Args:
         f: the function.
         arguments: for each argument of `f` a strategy, such as `points((2, 3))`; or a shape, for arrays of doubles that
             are near neither 0 nor each other; or a constant.
         examples: how many points are drawn.
-        how: further arguments of `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
+        how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 
     >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
     >>> test_square()

@@ -20,13 +20,13 @@ FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 1
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
 FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # where there are many operands
 KINK_CANDIDATES = (0.0, 1.0, -1.0, 0.5)
-NEAR_REACH, FAR_REACH = 4.0, 100.0  # how far points lie from 0, or from the end of the domain that is nearer to 0
+NEAR_REACH, FAR_REACH = 4.0, 100.0  # the greatest distance of points from 0, or from the end of the domain nearest to 0
 PRIMES = [
     n for n in range(2, 300) if all(n % k for k in range(2, n))
 ]  # one for each operand; their roots are irrational
 SIMPLE_VALUES = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
 SHRINK_TRIALS = 80  # how many points are tried in search of a simpler one
-KINK_SEARCH_CELLS = 200  # the grid along an operand on which kinks are looked for
+KINK_SEARCH_CELLS = 200  # the count of cells of the grid along an operand, on which kinks are looked for
 
 
 def operand_domain(op: Op, slot: int) -> tuple[float, float]:
@@ -37,8 +37,8 @@ def operand_domain(op: Op, slot: int) -> tuple[float, float]:
 def special_points(op: Op) -> Iterator[Point]:
     """Yield points with special values such as 0.0, inf and nan.
 
-    Up to three operands have all combinations of special values. Of more operands, the first, the sixth and the last
-    have each special value in turn, while the others are 1.0.
+    Up to three operands have all combinations of special values. If there are more operands, one of them has a special
+    value at each point, and all others are 1.0. It is the first, the sixth or the last operand.
     """
     for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:
@@ -54,8 +54,8 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
     Args:
         op: the operation.
         count: how many points.
-        reach: how far from 0 the points lie, or from the end of the domain that is nearer to 0.
-        operands: the counts of operands that an n-ary operation is given, in turn.
+        reach: the greatest distance of an operand from 0; see `interior` for domains that are farther away.
+        operands: counts of operands. An n-ary operation has another of these counts at each point.
 
     >>> from micrograd_cn import log, mul
     >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))
@@ -73,7 +73,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
 
 
 def points_near_ends(op: Op) -> Iterator[Point]:
-    """Yield points near the ends of the domain: each operand in turn is near an end, the others are well inside.
+    """Yield points near the ends of the domain: one operand is near an end, the others are well inside.
 
     >>> from micrograd_cn import asin
     >>> list(points_near_ends(asin))
@@ -106,7 +106,7 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Yield the zeros of a function in an interval; where it jumps over 0, the next float with a positive value.
+    """Yield the zeros of a function in an interval; at a jump over 0, the float beside it with a positive value.
 
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
@@ -122,10 +122,10 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
 
 
 def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
-    """Return the result of `check` at a point; if that fails, raise its failure at the simplest point that fails alike.
+    """Return the result of `check` at a point. If the check fails, search for simpler points that fail alike.
 
-    A simpler point has fewer operands, or an operand that is a whole number or has fewer digits. Failures are alike if
-    their titles differ only in numbers.
+    The failure at the simplest point that was found is raised. A simpler point has fewer operands, or an operand that
+    is a whole number or has fewer digits. Failures are alike if their titles differ only in numbers.
     """
     try:
         return check(xs)

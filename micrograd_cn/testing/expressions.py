@@ -30,8 +30,9 @@ class Expression:
 
     Attributes:
         point: numbers, one for each input, at which every step is smooth.
-        steps: an operation and its operands for each step. An operand is a constant, if it is a float, or an index:
-            inputs come first, and the results of earlier steps follow. The last step gives the result.
+        steps: an operation and its operands for each step. An operand that is a float is a constant. An operand that is
+            an int is an index into the list of all inputs, followed by the results of all steps. The last step gives
+            the result.
 
     >>> from micrograd_cn import mul, tanh
     >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
@@ -118,13 +119,13 @@ def call_name(op: Op) -> str:
 
 
 def _unused_name(name: str, taken: set[str]) -> str:
-    """Return the name, with underscores appended until no operation has it."""
+    """Return the name, with underscores appended until it is not in `taken`."""
     while name in taken:
         name += "_"
     return name
 
 
-# An operation and, for each operand, a drawn integer that chooses it and a number that it may become.
+# An operation and, for each operand, a drawn integer that chooses the operand, and a constant that it may become.
 StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
 # An integer below this chooses an operand: a constant, the latest result, an earlier result, or a new input.
@@ -143,13 +144,14 @@ def expressions(
     """Return a strategy for random expression graphs with shared subexpressions, as inputs of `gradcheck`.
 
     Each expression has a point at which all of its steps are smooth. Operands are earlier results, new inputs, and
-    constants. Inputs and constants are of every magnitude in the operand's domain; more of them are near its ends, and
-    where a partial of the operation changes fast or does not match its values. A step is left out if nudging an input
-    takes it to a kink or out of a domain, or if its result is so large or so cancelled that rounding hides the
-    effect of an input. So no draw is rejected, a right derivative is not called wrong, and a failing expression shrinks
-    to few steps with simple numbers.
+    constants. Inputs and constants are of every magnitude in the operand's domain. More of them are near the ends of
+    the domain, and where a partial of the operation changes fast or does not match the operation's values. A step is
+    left out if a small change of an input takes the step to a kink or out of a domain, or if rounding of the step's
+    result hides the effect of an input. Therefore no draw is rejected, a right derivative is not called wrong, and a
+    failing expression shrinks to few steps with simple numbers.
 
-    A mistake in an interval far narrower than 1/40 may be missed, since points in it are drawn only by chance.
+    A mistake in an interval far narrower than 1/40 may be missed, since points in such an interval are drawn only by
+    chance.
 
     Args:
         ops: the operations to use, also user-defined ones; all of the package's by default.
@@ -198,7 +200,7 @@ def expressions(
 
 
 def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
-    """Return a strategy for recipes of a step with this operation, whose numbers lie in `interval`."""
+    """Return a strategy for recipes of a step with this operation. The constants in a recipe lie in `interval`."""
     st = import_strategies()
     operands = []
     for domain, focus in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
@@ -214,7 +216,7 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return the recipe with small numbers, for when no step could be built with those that were drawn."""
+    """Return the recipe with small numbers between `low` and `high`, to use if the drawn numbers suit no step."""
     gentle = []
     for i, (choice, x) in enumerate(choices):
         a, b = interior(op.smoothness.domain[i % len(op.smoothness.domain)], FULL_PRECISION_REACH)
@@ -224,7 +226,10 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
 
 
 def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return the inputs and steps that the recipes describe; steps that no operands suit are left out."""
+    """Return the inputs and steps that the recipes describe.
+
+    A step is left out if no operands suit it, or if it is not smooth. There are at most `max_inputs` inputs.
+    """
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
     for op, choices in recipes:

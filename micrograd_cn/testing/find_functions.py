@@ -13,10 +13,11 @@ from typing import Any
 
 
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
-    """Return the `autograd.Function`s and `custom_vjp`s of a module and of all modules in it, by their full names.
+    """Return the functions with a gradient of their own in a module and in all modules inside it, by their full names.
 
-    A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here, since a package
-    with such functions imports them itself.
+    These are the classes derived from PyTorch's `autograd.Function`, and the functions with jax's `custom_vjp` or
+    `custom_jvp`. A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here,
+    since a package with such functions imports them itself.
 
     Args:
         module: a package or a module, or its name.
@@ -39,7 +40,7 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
 
 
 def _modules(top: ModuleType) -> Iterator[ModuleType]:
-    """Yield the module and, if it is a package, all modules in it that can be imported."""
+    """Yield the module and, if it is a package, all modules in it; warn of modules that cannot be imported."""
     yield top
     for info in pkgutil.walk_packages(getattr(top, "__path__", []), f"{top.__name__}.", onerror=lambda name: None):
         if info.name.rpartition(".")[2] == "__main__":
@@ -56,7 +57,7 @@ def _modules(top: ModuleType) -> Iterator[ModuleType]:
 
 
 def _has_own_gradient(x: Any) -> bool:
-    """Return whether this is an autograd.Function, or a function with jax's `custom_vjp` or `custom_jvp`."""
+    """Return whether `x` is an autograd.Function of PyTorch, or a function with jax's `custom_vjp` or `custom_jvp`."""
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if torch is not None and inspect.isclass(x):
         return issubclass(x, torch.autograd.Function) and x is not torch.autograd.Function

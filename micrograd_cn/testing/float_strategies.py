@@ -1,4 +1,4 @@
-"""Strategies for floats: of every magnitude, near the ends of domains, and simple where a failure shrinks."""
+"""Strategies for floats of every magnitude, also near the ends of domains. A failure shrinks to simple numbers."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def import_strategies() -> Any:
 def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL_MAGNITUDES[1]) -> Interval:
     """Return the closed interval between the bounds, but within plus or minus `largest`; inf stands for no bound.
 
+    Messages begin with `caller`, the name of the function whose arguments the bounds are.
+
     Raises:
         ValueError: a bound is nan, or no finite number lies between them.
         TypeError: a bound is not a real number.
@@ -62,9 +64,10 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
 
 
 def interior(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
-    """Return the part of an open interval that is at least `margin` from its ends, and near 0.
+    """Return the part of an open interval that is near 0, and at least `margin` from the ends of the interval.
 
-    It is within `reach` of 0 or, if all of the interval is farther away, within twice `reach` of the nearer end.
+    The part is within `reach` of 0. If all of the interval is farther away, the part is within twice `reach` of the end
+    that is nearer to 0. The margin is at most a quarter of the interval's length.
 
     >>> interior((0.0, math.inf), 3.0), interior((10.0, math.inf), 3.0), interior((0.0, 0.1), 3.0)
     ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
@@ -88,7 +91,8 @@ def reals(
 ) -> SearchStrategy[float]:
     """Return a strategy for numbers of every magnitude, also near the ends of the domain, 0.0 and -0.0 among them.
 
-    Whole numbers and other simple ones come first: a failure shrinks to these.
+    Whole numbers and other simple numbers come first, so a failure shrinks to these. The strategy is empty if no number
+    is possible.
 
     Args:
         low: the least number.
@@ -118,7 +122,7 @@ def reals(
         _magnitudes(first, last, *moderate),
         _magnitudes(first, last, *magnitudes),
         st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
-        st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # one choice, as a whole number
+        st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # a single draw, as for a whole number
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
     in_focus = [floats_between(max(first, a), min(last, b)).map(tidy) for a, b in focus if a <= last and first <= b]
@@ -129,7 +133,7 @@ def reals(
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
     """Return the interval in which numbers are drawn with all their digits.
 
-    It is near 0, or near that end of the domain or of the bounds which is nearest to 0.
+    The interval is near 0 or, if 0 is not possible, near the end of the domain or of the bounds that is nearest to 0.
     """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
@@ -137,7 +141,9 @@ def _near_interval(domain: Interval, first: float, last: float) -> Interval:
 
 
 def _tidy(x: float, first: float, last: float, least: float) -> float:
-    """Return x, but round a tiny number to three digits, and one below the magnitude `least` to 0.0 or a bound.
+    """Return x, but round a tiny number to three digits, and a number of less than the magnitude `least` to 0.0.
+
+    If 0.0 is not between the bounds `first` and `last`, the bound that is farther from 0.0 is returned instead of 0.0.
 
     >>> [_tidy(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
     [-1.23e-09, 0.0, 1.0]
@@ -150,7 +156,7 @@ def _tidy(x: float, first: float, last: float, least: float) -> float:
 
 
 def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for whole numbers of a closed interval, as floats."""
+    """Return a strategy for the whole numbers of a closed interval, as floats; it is empty if there are none."""
     st = import_strategies()
     first, last = math.ceil(low), math.floor(high)
     return st.integers(first, last).map(float) if first <= last else st.nothing()  # type: ignore[no-any-return]
@@ -174,7 +180,7 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
 
 
 def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
-    """Return the count of numbers of up to three digits, repetitions included, and a function from an index to one.
+    """Return the count of numbers of up to three digits, with repetitions, and a function that gives them by index.
 
     >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
@@ -225,7 +231,10 @@ def _power_of_10(exponent: float) -> float:
 
 
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for numbers near one end of a closed interval, at distances of every magnitude down to 1e-6."""
+    """Return a strategy for numbers from `low` to `high` that are near `end`, which is the end of a domain.
+
+    The distances from `end` are of every magnitude, down to a millionth of the largest distance.
+    """
     far = min(MARGIN, 0.25 * (high - low))
     distances = _magnitudes(0.0, far, 1e-6 * far, far)
     sign = 1.0 if end <= low else -1.0

@@ -31,7 +31,7 @@ CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP
 
 
 class Lowering(NamedTuple):
-    """A lowering: a form other than its row in which an operation is computed, such as JavaScript.
+    """A lowering: a form in which an operation is computed, other than its row, such as JavaScript.
 
     Attributes:
         name: the name of the lowering in messages.
@@ -123,7 +123,7 @@ def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
 
 
 def lowerings_of(op: Op) -> list[Lowering]:
-    """Return the lowerings that the operation may have; `Lowering.evaluate` tells whether they are available."""
+    """Return the lowerings that the operation may have. Some may not be available: their `evaluate` raises an error."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
     found = []
@@ -160,13 +160,13 @@ def _row(op: Op, xs: Point) -> tuple[float, ...]:
 
 
 def _formula(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the formula."""
+    """Return the value at each point, computed by the formula."""
     assert op.lowerings.formula
     return [(_at(xs, op.lowerings.formula),) for xs in points]
 
 
 def _summands(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the sum of the products and terms that `summands` returns."""
+    """Return the value at each point: the sum of the products and terms that `summands` returns."""
 
     def total(*xs: float) -> float:
         assert op.lowerings.summands
@@ -177,7 +177,7 @@ def _summands(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _at(xs: Point, function: Callable[..., Any]) -> float:
-    """Return the number that a function gives at a point.
+    """Return the number that `function` gives at the point `xs`.
 
     Raises:
         LoweringFailed: the function raises an error, or gives no number.
@@ -189,7 +189,11 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 
 
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the JavaScript functions of the page that steps through the gradient flow, at all points in one run."""
+    """Return the value and the partials at each point, computed by JavaScript functions.
+
+    These are the functions of the page that steps through the gradient flow. They are called at all points in one run
+    of the JavaScript engine.
+    """
     run = javascript_engine()
     if run is None:
         raise NotAvailable("neither the program node nor the package quickjs is installed")
@@ -238,7 +242,7 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
-    """Return the compiled operation for each count of operands among the points; all operands are parameters."""
+    """Return the compiled operation, keyed by each count of operands among the points; all operands are parameters."""
     try:
         from ..compiler import compile  # noqa: A004 -- the field's name
     except ImportError as error:
@@ -247,7 +251,7 @@ def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
 
 
 def _machine_code(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the machine code, forward and backward."""
+    """Return the value and the partials at each point, computed by machine code, forward and backward."""
     programs = _programs(op, points)
     results = []
     for xs in points:
@@ -261,7 +265,7 @@ def _machine_code(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _numpy(op: Op, points: Sequence[Point]) -> Results:
-    """Evaluate the compiler's Python source with numpy arrays."""
+    """Return the value at each point, computed by the compiler's Python source with numpy arrays."""
     try:
         import numpy
     except ImportError as error:
@@ -281,7 +285,8 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
     """Return the size to which rounding is relative, and the rounding that the row states, in units of 1e-15.
 
-    For the value, the size is the sum of |operand * partial|; for a partial, it is 0.
+    For the value, the size is the sum of |operand * partial|; for a partial, the size is 0. `true` has the value and
+    the partials that the row gives at `xs`, and `slot` is the index of the number in question.
     """
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
@@ -294,7 +299,7 @@ def _complexity(xs: Point) -> tuple[int, bool, int]:
 
 
 def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
-    """Return how far rounding in the steps of the row may carry the value or a partial; 0.0 if that is not known."""
+    """Return how far rounding in the steps of the row may carry the number in `slot`; 0.0 if that is not known."""
     inputs = [Value(x) for x in xs]
     try:
         y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Compare an operation's derivatives with numerical ones, also along a direction, and where operands are equal."""
+"""Compare an operation's derivatives with numerical ones.
+
+They are compared one by one, along a direction, and where one `Value` is given as several operands.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
-MANY_OPERANDS = 6  # from so many operands on, derivatives are compared along one direction
+MANY_OPERANDS = 6  # with this many operands or more, derivatives are compared along one direction
 COMPARE_CODE = """\
 from micrograd_cn.testing import gradcheck
 gradcheck(OP, XS, order=ORDER)"""
@@ -70,7 +73,7 @@ def comparison_code(op: Op, order: int) -> str:
 def _run_gradcheck(
     op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
-    """Run a check; return whether anything could be compared. Raise a mismatch as a failure of the operation.
+    """Run a check; return whether anything could be compared. A mismatch is raised as a failure of the operation.
 
     Args:
         op: the operation.
@@ -119,7 +122,7 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check partials and derivatives where one `Value` is given as all operands, or as two of three or four.
+    """Check partials and derivatives where one `Value` is given as all operands, or as two of several.
 
     The derivative with respect to such a `Value` is a sum of partials.
     """
@@ -131,7 +134,10 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
-    """Check the partials and derivatives where the operands in `slots` are one value."""
+    """Check the partials and derivatives where one `Value` is given as all operands whose indices are in `slots`.
+
+    `xs` has all operands. Nothing is checked if they are near an end of the domain, or near a kink.
+    """
     inner = [interior(interval, FAR_REACH) for interval in op.smoothness.domain]
     fits_domain = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
     if not (fits_domain and is_smooth(op, xs)):

@@ -76,12 +76,14 @@ def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
 
 @contextmanager
 def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
-    """Turn an error inside the block into a failure of the operation, which names a function that the user wrote.
+    """Turn an error that is raised inside the block into a failure of the operation.
+
+    The message names the function that raised the error.
 
     Args:
         op: the operation.
         xs: the operands.
-        what: the name of the function that is called in the block.
+        what: what messages call the function that is called in the block.
         code: the code that the failure shows.
     """
     try:
@@ -93,7 +95,10 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 
 
 def _error_location(error: Exception) -> list[str]:
-    """Return the line of the user's code that raised an error, as a list; empty if the error came from a C function."""
+    """Return a list with the line of the user's code that raised an error.
+
+    The list is empty if the error came from a C function.
+    """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(frame.filename).parent == Path(__file__).parent
     return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:MAX_WIDTH]]

@@ -59,14 +59,14 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
-    """Check that the operation has the same partials when it is recorded on `Value`s as the given ones on floats."""
+    """Check that the operation, recorded on `Value`s, has the same partials as on floats: those in `partials`."""
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 
 
 def compare_recorded(
     op: Op, at: Point, inputs: Sequence[Value], partials: Sequence[float], code: str, where: str = ""
 ) -> None:
-    """Compare partials on floats with those that a recorded node stores, and with partials computed as `Value`s.
+    """Compare partials on floats with the partials that a recorded node stores, and with partials computed as `Value`s.
 
     Args:
         op: the operation.

@@ -1,4 +1,7 @@
-"""The steps that a random expression may have: smooth at its point, with results that rounding does not hide."""
+"""Build the steps of a random expression, and leave out steps at which a gradient check could not tell.
+
+A step must be smooth at the point of the expression, and rounding of its result must not hide the effect of an input.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .float_strategies import MARGIN
 
 __all__ = ["NudgedValue", "fits_domain", "is_smooth", "nudged_input", "smooth_step"]
 
-MIN_EFFECT_TO_NOISE = 3e7  # a nudged input must change a result by so many times its rounding
+MIN_EFFECT_TO_NOISE = 3e7  # a nudged input must change a result by at least this many times the result's rounding
 MAX_SLOPE_NOISE = 5e-12  # or else rounding must change the slope by less than this
 MIN_KINK_DISTANCE = 1e-4  # closer to a kink, a jump would look like noise in second derivatives
 MAX_SLOPE = 1e5  # the largest slope of a result with respect to an input
@@ -91,14 +94,14 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
 
 
 def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[NudgedValue]) -> NudgedValue | None:
-    """Return the result of an operation; None if it is not smooth here, or if rounding hides the effect of an input.
+    """Return the result of a step; None if the step is not smooth, or if rounding hides the effect of an input.
 
     The partials of the operation are not used, since a gradient check is to find out whether they are wrong.
 
     Args:
         op: the operation.
         operands: its operands; a float is a constant.
-        inputs: all inputs so far, which tell how far each is nudged.
+        inputs: all inputs of the expression up to this step; they tell how far each input is nudged.
 
     >>> from micrograd_cn import relu, sin
     >>> x, y = nudged_input(0.01, 0, (-math.inf, math.inf), False), nudged_input(1e15, 1, (-math.inf, math.inf), False)

@@ -13,16 +13,16 @@ from .float_strategies import interior
 
 __all__ = ["arities_among", "suspicious_intervals"]
 
-GRID_REACH, STEPS_PER_UNIT = 8, 40  # within this of 0, the grid is even; narrower intervals may be missed
-DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends, it is logarithmic
+GRID_REACH, STEPS_PER_UNIT = 8, 40  # within this reach of 0, the grid has even steps; narrower intervals may be missed
+DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, it is logarithmic
 UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
-MAX_INTERVALS = 8  # the most suspicious ones are kept, for each operand
+MAX_INTERVALS = 8  # for each operand, the most suspicious intervals are kept, up to this count
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
-    """Return the counts of operands that the operation takes, among the given ones; if none, the least it takes.
+    """Return the counts of operands that the operation takes, among `counts`; if it takes none, its least count.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))
@@ -34,7 +34,7 @@ def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
 
 @functools.lru_cache
 def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
-    """Return the suspicious intervals for each operand; for an n-ary operation, once for all operands.
+    """Return the suspicious intervals for each operand; for an n-ary operation, those for all operands together.
 
     The operation is evaluated on a grid, one operand after the other. An interval is suspicious if the integral of the
     partial is not the change of the value, however finely the interval is divided, or if the partial changes four times
@@ -57,7 +57,11 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
-    """Return a function of operand `slot` that evaluates the operation and its partial; nan where that raises."""
+    """Return a function that evaluates the operation, and the partial with respect to operand `slot`, at a number.
+
+    Operand `slot` is that number, and the other operands come from `others`. If the evaluation raises an error, the
+    value and the partial are nan.
+    """
 
     def at(x: float) -> Sample:
         xs = [*others[:slot], x, *others[slot + 1 :]]
