@@ -1,8 +1,9 @@
 """Property-based gradient checking, for this engine, for your own operations, and for functions of any library.
 
-`gradcheck` needs nothing but this package for functions of `Value`s, and numpy for others. `checks_gradient`, which
-makes a test in one line, the strategies and `check_op` need hypothesis; `points` needs numpy, too. `find_functions`
-lists what a package has to check, and a pytest plugin prints a summary. The extra `pytest` installs all that is needed.
+`gradcheck` needs nothing but this package for functions of `Value`s; for other functions it needs numpy.
+`checks_gradient` makes a test in one line. It needs hypothesis, as do the strategies and `check_op`; the strategy
+`points` needs numpy, too. `find_functions` lists the functions of a package whose gradients are written by hand. A
+pytest plugin prints a summary of all checks. The extra `pytest` of this package installs hypothesis, numpy and pytest.
 
 A check of a function goes through these modules: `gradcheck` collects the function and its arguments in a `subject`.
 `array_check` packs the arguments into vectors (`problem`, `vectors`, `pytrees`, `libraries`), checks rules that a

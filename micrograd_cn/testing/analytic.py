@@ -1,4 +1,4 @@
-"""The source of the derivative that is checked: what the user wrote, PyTorch's backward pass, or jax's vjp."""
+"""Get the derivative that is checked from its source: the user's function, PyTorch's backward pass, or jax's vjp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __tracebackhide__ = True
 class Derivative(Protocol):
     """The derivative of a function f from vectors to vectors.
 
-    In its methods, x is the point, u has the weights of the outputs (a cotangent), and d is a direction.
+    In its methods, x is the point. The cotangent u is a vector that has a weight for each output, and d is a direction:
+    a vector that says how far each element of x moves.
     """
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
@@ -32,25 +33,29 @@ class Derivative(Protocol):
 
 
 BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # (arguments, upstream gradient) -> gradient
-Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; returns the changed argument
+Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; names a changed argument
 
 
 class ReverseMode:
     """A derivative that is computed as a gradient Df(x)ᵀ u, as by a backward pass.
 
+    The vectors x, u and d are explained at `Derivative`.
+
     Args:
-        pullback: computes the gradient from the vectors x and u; its last results are cached.
+        pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
         run: the attribute `backward_pass`.
         graph: the attribute `differentiable_outputs`.
         changed: the attribute of this name.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
-            of the result. None if the user gave a derivative that takes no upstream gradient.
+            of the result of f. The attribute is None if the user's derivative takes no upstream gradient.
         differentiable_outputs: takes the arguments, and returns the indices of the results of f that PyTorch can
-            differentiate. Any of their upstream gradients may be None. It is None for other derivatives.
-        changed: calls the user's derivative at a point, and returns the name of an argument that the call changed, or
-            None. It is itself None if there is a `backward_pass`: then the caller compares the arguments.
+            differentiate. The upstream gradient of any of these results may be None. The attribute is None if the
+            derivative is not PyTorch's.
+        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
+            names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
+            compares the arguments before and after the backward pass.
     """
 
     def __init__(
@@ -79,13 +84,15 @@ class ReverseMode:
 class ForwardMode:
     """A derivative that is computed along directions, as by a user's jvp.
 
+    The vectors x, u and d are explained at `Derivative`.
+
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
         changed: the attribute of this name.
 
     Attributes:
-        changed: calls the user's derivative at a point, and returns the name of an argument that the call changed, or
-            None.
+        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
+            names the argument, otherwise None.
     """
 
     def __init__(self, pushforward: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
@@ -106,7 +113,7 @@ def dot(values: Vector, weights: Vector) -> float:
     ...     dot(np.array([1.0, np.inf]), np.array([2.0, 0.0]))
     2.0
     """
-    n = values.size  # chunks, since BLAS starts threads for longer vectors
+    n = values.size  # longer vectors are split into chunks, since BLAS would start threads for them
     if math.isfinite(
         total := float(values.dot(weights))
         if n <= CHUNK_SIZE
@@ -121,10 +128,10 @@ def dot(values: Vector, weights: Vector) -> float:
 def derivative_of(
     f: Callable[..., Any], derivatives: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
 ) -> Derivative:
-    """Return the derivative that the user gave, or else that of PyTorch or jax.
+    """Return the derivative that the user gave as a `Derivative`; if there is none, that of PyTorch or jax.
 
     Args:
-        f: the function, from structures to structures.
+        f: the function; it takes and returns structures of arrays.
         derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp");
             empty if there is none.
         arguments: the structure of the arguments.
@@ -158,10 +165,10 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether a tuple of two is (value, gradient), and not the gradients with respect to two arguments.
+        """Return whether `result` is a pair (value, gradient) that could be taken for the gradients of two arguments.
 
-        This is in doubt only if there are two arguments, and one is a constant. Then the first entry is compared with
-        the value of f.
+        That is possible only if f takes two arguments, and one of these is a constant. The first entry of the pair is
+        then compared with the value of f at `args`.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
@@ -239,21 +246,25 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _reverse_mode(
     run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
 ) -> ReverseMode:
-    """Return a `ReverseMode` that unpacks its vectors into structures for the backward pass `run`."""
+    """Return a `ReverseMode` that unpacks its vectors into structures for the backward pass `run`.
+
+    `graph` becomes the attribute `ReverseMode.differentiable_outputs`.
+    """
     return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph)
 
 
 def _plain_number(x: Any) -> Any:
-    """Return an array or number of floating-point type as doubles, and anything else as it is."""
+    """Return an array or number of floating-point type as doubles, and anything else unchanged."""
     return to_doubles(x) if number_kind(x) == "float" else x
 
 
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Call f; return the results that PyTorch can differentiate, the tensors among the arguments, and the cotangents.
+    """Call f; return its differentiable results, the arguments to differentiate with respect to, and the weights.
 
-    A cotangent is the part of `upstream` for one result. A result whose cotangent is None is left out.
+    These are three lists of tensors. The weights of a result are the part of `upstream` at the position of the result
+    in the output. A result is left out if `upstream` has None there, or if PyTorch cannot differentiate it.
     """
     inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
@@ -262,7 +273,7 @@ def _record_in_torch(
 
 
 def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
-    """Return PyTorch's backward pass of `f`."""
+    """Return a function that computes the gradient of `f` by PyTorch's backward pass (see `BackwardPass`)."""
     torch = sys.modules["torch"]
 
     def run(args: Any, upstream: Any) -> Vector:
@@ -282,12 +293,12 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
-    """Return `f` as a function of the variables of its arguments; it returns those of its result as a tuple."""
+    """Return a function that calls `f` with other variables (see `Packed`), and returns the variables of the result."""
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
 def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
-    """Return jax's vjp of `f` as a backward pass."""
+    """Return a function that computes the gradient of `f` by jax's vjp (see `BackwardPass`)."""
     jax = sys.modules["jax"]
 
     def back(variables: tuple[Any, ...], weights: tuple[Any, ...]) -> Any:
@@ -303,7 +314,7 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of jax's arrays that runs compiled by `jax.jit`, or without it if compiled calls fail."""
+    """Return a function that calls `f` compiled by `jax.jit`; once a compiled call fails, it calls `f` itself."""
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
         return f
@@ -326,7 +337,7 @@ class GradientFunction:
 
     It takes the arguments of f and the upstream gradient: an array of weights for each result of f, in the structure
     of the result. It returns the gradient of the weighted sum of the results, as a tuple with an array for each
-    array that is differentiated.
+    argument array that f is differentiated with respect to.
     """
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:

@@ -1,4 +1,4 @@
-"""The likely cause of a wrong derivative, told from its ratio to the numerical one or its difference from that."""
+"""Guess the cause of a wrong derivative from its ratio to the numerical derivative, or from their difference."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     Args:
         wrong: the wrong derivatives with respect to single elements.
         some_right: whether another derivative of the argument is right and not 0.
-        some: whether any wrong derivative of the argument is not 0; those along directions count, too.
+        some: whether any wrong derivative of the argument is not 0; derivatives along directions count, too.
     """
     first, *others = {comparison.cause for comparison in wrong}
     if first and not others:

@@ -79,13 +79,13 @@ def gradcheck(
     to `args` as well, where rounding differs. In float32, a mismatch is a mistake only if the Taylor remainder is of
     first order; if rounding or a nearby kink causes the mismatch, the remainder has another order.
 
-    The rules for a derivative are checked, too. It must change no argument. A backward pass gets the upstream gradient,
-    the derivative of some final result with respect to each output of `f`. The backward pass must be linear in the
-    upstream gradient, even in a large one, must not change it, and must give the same gradient again after other calls.
-    It must accept an upstream gradient that is not contiguous, that is expanded or, in PyTorch, that is None for some
-    outputs.
+    The rules for a derivative are checked, too. The derivative must change no argument. A backward pass takes the
+    upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass must be
+    linear in the upstream gradient, even in a large one, must not change the upstream gradient, and must give the same
+    gradient again after other calls. It must accept an upstream gradient that is not contiguous, that is expanded or,
+    in PyTorch, that is None for some outputs.
 
-    What it cannot see:
+    What `gradcheck` cannot see:
 
     - a mistake elsewhere than near `args`, or in `f` itself;
     - a mistake that is smaller than the tolerance, or than the noise where that is larger;
@@ -93,17 +93,18 @@ def gradcheck(
     - at a kink, which value between the two sides the gradient has;
     - in half precision, whether a mismatch is a mistake or comes from rounding that always goes one way, even over
       steps of 16 times the numbers' size, or from rounding of values that do not depend on `args`;
-    - in half precision, a mistake that is much smaller over such steps;
+    - in half precision, a mistake that is much smaller over steps of that size;
     - whether a mismatch comes from a feature narrower than the finest steps, such as the clamp of
       x / max(|x|, 1e-12) at 0, or from a staircase that rounding has made, with treads wider than those steps, as in
-      1 + erf(x) at -5, whose derivative has hardly a digit left.
+      1 + erf(x) at -5, where hardly a digit of the derivative is left.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
             its buffers are left alone. An `autograd.Function` may be given by its own name.
-        args: the arguments of `f`; a `Value` stands for its data. If a derivative is given or the library is not ours,
-            everything that is not a floating-point number, such as integers, booleans and text, is a constant.
+        args: the arguments of `f`; a `Value` stands for its data. If a derivative is given, or there are arrays of
+            PyTorch or jax, everything that is not a floating-point number, such as integers, booleans and text, is a
+            constant.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names, or indices, of arguments that are constants.
         gradient: `(*args)` -> the gradient of a scalar `f`, in the argument's structure; for several arguments, a
@@ -198,7 +199,10 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
-        """Return an output at `xs`, differentiated by the inputs whose indices are in `slots`, and the inputs."""
+        """Return the output with the index `output` at `xs`, and the inputs, which are the `Value`s of `xs`.
+
+        The output is differentiated with respect to each input whose index is in `slots`, one after the other.
+        """
         inputs = [Value(x) for x in xs]
         y = _outputs(f(*rebuild(inputs)))[output][1]
         for slot in slots:
@@ -223,7 +227,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return output `k`, differentiated by the inputs whose indices are in `slots`, where input `i` is `t`.
+        """Return a list that begins with output `k`, differentiated as by `at`, at `point` with input `i` set to `t`.
 
         If `order` is more than 1, the gradient of this derivative follows in the list.
         """

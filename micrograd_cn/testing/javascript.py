@@ -28,7 +28,7 @@ def javascript_engine() -> Callable[[str], str] | None:
 
 
 def _node(program: str, text: str) -> str:
-    """Return the value of a JavaScript expression, evaluated by Node.js, as a string."""
+    """Return the string that the JavaScript expression `text` evaluates to, as computed by Node.js."""
     done = subprocess.run(
         [program, "-"],
         input=f"process.stdout.write({text})",

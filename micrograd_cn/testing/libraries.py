@@ -47,7 +47,7 @@ def _library_of_type(kind: type) -> str:
 
 
 def is_any_array(x: object) -> bool:
-    """Return whether this is an array of any library. A numpy scalar is not: it is a number.
+    """Return whether `x` is an array of any library. A numpy scalar or an array of numpy without axes is a number.
 
     >>> is_any_array(1.0)
     False
@@ -56,7 +56,7 @@ def is_any_array(x: object) -> bool:
 
 
 def is_tensor(x: object) -> bool:
-    """Return whether this is a tensor of PyTorch."""
+    """Return whether `x` is a tensor of PyTorch."""
     return library_of(x) == "torch"
 
 
@@ -79,7 +79,10 @@ def to_doubles(x: Any) -> NDArray[float64]:
 
 
 def to_numpy(x: Any) -> NDArray[Any]:
-    """Return an array or a number as a numpy array; without a copy where that is possible.
+    """Return an array or a number as a numpy array.
+
+    Arrays of numpy, and tensors of PyTorch with more than two bytes per element, keep their type, and are not copied
+    where numpy can share their memory. Everything else is converted to doubles.
 
     >>> to_numpy(0.5).shape
     ()

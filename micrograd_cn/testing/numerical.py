@@ -18,8 +18,8 @@ from ..ops.registry import OPS
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
 LEVELS = 14  # how often one extrapolation halves its step, at most
-LOST_DIGITS_ERROR = 1e-10  # the relative error of a value above which it has lost digits
-STILL_STEP = 2.0**-13  # relative to the operand: a step in which a value should change
+LOST_DIGITS_ERROR = 1e-10  # a value with a larger relative error has lost digits
+STILL_STEP = 2.0**-13  # a step in which a value should change, relative to the operand
 WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
 
@@ -83,11 +83,11 @@ def derivative(
     Args:
         g: the function.
         x: the point.
-        side: 0 for a central derivative, 1 for the one from the right, -1 for the one from the left.
+        side: 0 for a central derivative, 1 for the derivative from the right, -1 for the derivative from the left.
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
         steps: the sizes of the steps; the default suits a function that computes in doubles.
-        accept: tells whether an estimate is exact enough for the caller. The first estimate that it accepts is
-            returned, if an extrapolation with the next smaller first step agrees.
+        accept: tells whether an estimate is exact enough for the caller. The first estimate that `accept` accepts
+            is returned, if an extrapolation with the next smaller first step agrees.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -153,7 +153,8 @@ def taylor_order(
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
     """Return whether the estimated slope predicts the values of `g` at the two nearest floats on each side of `x`.
 
-    If it does not, `g` oscillates between floats that are far apart, and the estimate is worthless.
+    If the slope does not predict these values, `g` oscillates between floats that are far apart, and the estimate is
+    worthless.
     """
     here = g(x)
     for k in (-2, -1, 1, 2):
@@ -294,12 +295,12 @@ def _extrapolate(
 
 
 def rounding_error(y: Value, moved: Value | None = None) -> float:
-    """Return how far rounding may carry `y`: the sum of the rounding error of each node times |dy/dnode|.
+    """Return how far rounding may carry `y`: the sum, over all nodes, of the node's rounding error times |dy/dnode|.
 
     Args:
-        y: the result, whose graph has these nodes.
-        moved: the only leaf that the caller varies; None if it varies all. The rounding error of a user-defined
-            operation is measured by varying its operands, but not the leaves other than `moved`.
+        y: the result; the nodes are those of its graph.
+        moved: the only leaf that the caller varies; None if the caller varies all leaves. The rounding error of
+            a user-defined operation is measured by varying its operands, but not the leaves other than `moved`.
     """
     nodes = topological_order(y)
     effects = [
@@ -336,7 +337,8 @@ def _value_stands_still(node: Value) -> bool:
 def _has_stated_rounding(node: Value) -> bool:
     """Return whether the rounding of a node's operation need not be measured.
 
-    The operation states it (`Smoothness.rounding`), or it is one of the package's own, which round to the last bit.
+    Either the operation states its rounding (`Smoothness.rounding`), or the operation is one of the package's own,
+    which round to the last bit.
     """
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
@@ -345,8 +347,8 @@ def _has_stated_rounding(node: Value) -> bool:
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     """Return the absolute rounding error of a node's operation: what the operation states, or else the last bit.
 
-    That of a user-defined operation which states nothing is measured, since it may lose digits. `moved` is explained
-    at `rounding_error`.
+    If a user-defined operation states nothing, its rounding error is measured, since the operation may lose digits.
+    `moved` is explained at `rounding_error`.
     """
     op = node.op
     assert op is not None

@@ -22,10 +22,10 @@ from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, tie
 __tracebackhide__ = True
 
 T = TypeVar("T")
-MAX_COMPARED_SINGLY = 16  # up to so many derivatives are compared one by one
+MAX_COMPARED_SINGLY = 16  # up to this count, derivatives are compared one by one
 MAX_CALLS = 300  # the budget: calls of the function, as long as nothing looks wrong
-HALF_PRECISION_BITS = 12  # types with at most so many fraction bits are half precision: float16 has 10, bfloat16 7
-MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most so many numbers together
+HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half precision: float16 has 10, bfloat16 7
+MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most this many numbers together
 MIN_EXACT_SQUARE_SUM = 1e-280  # squares smaller than this have lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
 DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises the third
@@ -61,19 +61,19 @@ class Problem:
         arguments: the structure of the arguments.
         outputs: the structure of the result.
         x: the point, as a vector.
-        y: the outputs there, as a vector; 0 for those that are not finite.
+        y: the outputs at x, as a vector; 0 for outputs that are not finite.
         finite_outputs: a mask of the outputs that are finite at the point.
         derivative: the derivative that is checked.
         scale: by how much each element of x may be moved; a power of 2.
         steps: the steps of numerical derivatives, relative to `scale`.
         noise_exponents: exponents k such that rounding is measured in steps of 2**-k, relative to `scale`.
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
-        bits: the count of fraction bits of that type, -log2(eps).
-        half_precision: whether that type is float16 or bfloat16.
+        bits: the count of fraction bits of this coarsest type, -log2(eps).
+        half_precision: whether this coarsest type is float16 or bfloat16.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
-            is quicker if there are many.
+            is quicker if there are many elements.
         point_leaves: the elements of each array of the point, in its own type; empty if there are few elements.
-        output_leaves: the outputs of each array of the result, in its own type; empty if there are few.
+        output_leaves: the outputs of each array of the result, in its own type; empty if there are few outputs.
         unit_cotangent: returns the cotangent that is 1 for the output with a given index, and 0 for all others.
         norm: the function `norm` of this module, with a cache.
         scratch: memory for a vector of the size of x that is needed only for a moment.
@@ -166,9 +166,9 @@ class Problem:
     def with_call_limit(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
         """Return the result of `compare`, a comparison that may call the function at most `share` times.
 
-        Its calls are subtracted from `calls_left`. If something looks wrong, the comparison lifts the limit by
-        `lift_call_limit`; its calls are not subtracted then, so the other comparisons keep their shares. A `firm` limit
-        is lifted only if a mistake is certain.
+        The calls of the comparison are subtracted from `calls_left`. If something looks wrong, the comparison lifts the
+        limit by `lift_call_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A
+        `firm` limit is lifted only if a mistake is certain.
         """
         before, self._call_limit, self._limit_is_firm = self.calls, self.calls + share, firm
         found = compare()
@@ -185,7 +185,10 @@ class Problem:
             self._call_limit = math.inf
 
     def value(self, x: Vector) -> Vector:
-        """Return the outputs at `x`, rounded to the arguments' types; nan if f raises one of `DOMAIN_ERRORS`."""
+        """Return the outputs at `x` after rounding `x` to the arguments' types.
+
+        All are nan if f raises one of `DOMAIN_ERRORS`. Outputs that are not finite at the problem's own point are 0.
+        """
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Vector) -> tuple[Vector, Vector]:
@@ -297,7 +300,7 @@ class Problem:
     def typical_slope(self, u: Vector) -> float:
         """Return the root mean square of the gradient of u · f, with each entry times the scale of its element.
 
-        Entries that are not finite are left out. It is 0.0 if the derivative gives no gradient.
+        Entries that are not finite are left out. The result is 0.0 if the derivative gives no gradient.
         """
         g = self.derivative.gradient(self.x, u)
         if g is None:
@@ -313,7 +316,8 @@ def _is_differentiated(
 
     Arguments in `static` are constants. If the user gave a derivative, f is differentiated with respect to everything
     else. If not, and there are PyTorch tensors, it is differentiated with respect to the tensors that require a
-    gradient, or to all tensors if none requires one. Without tensors, it is with respect to jax's arrays.
+    gradient, or to all tensors if none requires one. Without tensors, it is
+    differentiated with respect to jax's arrays.
     """
     constant = {names[i] if isinstance(i, int) else i for i in static}
     in_torch = [x for x in leaves(args) if is_tensor(x)]

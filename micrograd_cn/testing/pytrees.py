@@ -1,6 +1,8 @@
-"""Pytrees, taken apart and put together again: lists, tuples, dicts, dataclasses, and the classes that jax knows.
+"""Take pytrees apart, and put them together again.
 
-`derivatives.tree` does the same for arguments of `Value`s. There, an array is a nested list; here it is a leaf.
+A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and the classes that jax knows.
+Everything else in it is a leaf. The module `derivatives.tree` does the same for functions of `Value`s. It treats an
+array as a nested list, but here an array is a leaf.
 """
 
 from __future__ import annotations
@@ -77,10 +79,10 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
-    """Yield the part of `tree` that stands in the place of each leaf of `model`.
+    """Yield, for each leaf of `model`, the part of `tree` at the same position.
 
-    If None stands in the place of a part of `model`, it is yielded for each leaf of that part. A dict may stand in the
-    place of a dataclass.
+    If `tree` has None where `model` has a structure, None is yielded for each leaf of that structure. `tree` may have a
+    dict where `model` has a dataclass.
 
     Args:
         tree: a structure that is built like `model`, but may have further structures in place of leaves.
@@ -131,7 +133,10 @@ def describe(tree: Any) -> str:
 
 
 def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
-    """Return the values of the dict `tree` in the order of `keys`; raise ValueError if it has other keys."""
+    """Return the values of the dict `tree` in the order of `keys`; raise ValueError if it has other keys.
+
+    The message calls the dict `what`; `at` is a text that tells where in the structure it is.
+    """
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
         lacks = f", which lacks {', '.join(map(repr, missing))}" if missing else ""
@@ -140,14 +145,14 @@ def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
 
 
 def _dict_like(tree: dict[Any, Any], found: list[Any]) -> Any:
-    """Return a dict of the same class and with the same keys, but with other values."""
+    """Return a dict of the same class and with the same keys as `tree`, but with the values `found`."""
     made = copy.copy(tree)  # an OrderedDict or a defaultdict stays one
     made.update(zip(tree, found, strict=True))
     return made
 
 
 def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
-    """Return a copy of a dataclass with other values in its fields."""
+    """Return a copy of the dataclass `tree` whose fields `names` have the values `found`."""
     made = copy.copy(tree)
     for name, part in zip(names, found, strict=True):
         object.__setattr__(made, name, part)  # works for a frozen dataclass, too
@@ -155,7 +160,7 @@ def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
 
 
 def _jax_parts(tree: Any) -> Parts | None:
-    """Return the parts of a class that is registered with jax; None if it is not."""
+    """Return the parts of an object whose class is registered with jax; None for other objects."""
     jax: Any = sys.modules.get("jax")
     if tree is None or not hasattr(jax, "tree_util"):
         return None

@@ -25,7 +25,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def advanced_generator(before: dict[str, Any]) -> str:
-    """Return the name of a generator that has drawn numbers since its state was in `before`; "" if none has.
+    """Return the name of a generator that has drawn numbers since the states `before` were taken; "" if none has.
 
     >>> before = generator_states()
     >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)

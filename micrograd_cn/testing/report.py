@@ -145,7 +145,8 @@ def verdict_text(comparisons: list[Comparison]) -> str:
 def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
     """Return a message of the title, the code of the function, a table of the comparisons, and the lines in `end`.
 
-    It has at most `MAX_LINES` lines. If the table is too long for that, lines of right derivatives are left out first.
+    The message has at most `MAX_LINES` lines. If the table is too long for that, lines of right derivatives are left
+    out first.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)

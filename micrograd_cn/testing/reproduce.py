@@ -72,7 +72,7 @@ def _is_code(text: str) -> bool:
 def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | None = None) -> str:
     """Return an argument as code.
 
-    An array of more than `most` numbers is drawn at random, with the next of the `seeds`.
+    An array of more than `most` numbers is written as code that draws random numbers, with the next of `seeds` as seed.
 
     >>> to_code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"
@@ -104,7 +104,10 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
 
 
 def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
-    """Return code that draws an array of the same type and shape; its numbers are positive if all in `array` are."""
+    """Return code that makes an array of the same type and shape as `array`: of random numbers, or of ones.
+
+    Arrays of integers or booleans become ones. The random numbers are positive if all numbers in `array` are.
+    """
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
         ones = {"numpy": f"np.ones({shape}, {dtype})", "torch": f"torch.ones({shape}, dtype={dtype})"}.get(

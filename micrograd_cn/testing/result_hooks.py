@@ -72,7 +72,10 @@ def notify_failure(function: str) -> None:
 
 
 def _relative_error(comparison: Comparison) -> float:
-    """Return the relative difference of the analytic and the numerical derivative; 0.0 if it is not known."""
+    """Return the relative difference of the analytic and the numerical derivative.
+
+    It is 0.0 if the derivative was not compared, and inf if it is wrong and the difference is not finite.
+    """
     slope = comparison.numeric.slope
     size, off = max(abs(slope), abs(comparison.analytic)), abs(comparison.analytic - slope)
     if comparison.agrees is None or not off < float("inf"):

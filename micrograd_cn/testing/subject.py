@@ -73,7 +73,7 @@ def make_subject(
     The parameters of a PyTorch module become its first argument.
 
     Raises:
-        TypeError: `static` names no argument.
+        TypeError: an entry of `static` is neither the name nor the index of an argument.
     """
     if isinstance(f, type) and hasattr(f, "apply") and hasattr(f, "backward"):
         f = f.apply  # an autograd.Function was given by its own name
@@ -126,7 +126,11 @@ def one_line(tree: Any) -> str:
 
 
 def _parameters(f: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a Python function, or of the `forward` of an autograd.Function, without its context."""
+    """Return the parameters of a function; an empty list if it is not written in Python.
+
+    For an autograd.Function, these are the parameters of `forward` without the context. For a module of PyTorch, they
+    are the parameters of `forward`.
+    """
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
         forward: Any = getattr(owner, "forward", None)
@@ -151,7 +155,7 @@ def _function_name(f: Any) -> str:
 
 
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments; a single tuple of them is unpacked if f takes several, as by PyTorch's `gradcheck`."""
+    """Return the arguments; if f takes several, a single tuple is unpacked, as PyTorch's `gradcheck` does."""
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
     parameters = _parameters(f)
@@ -168,13 +172,16 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _is_module(f: Any) -> bool:
-    """Return whether this is a module of PyTorch."""
+    """Return whether `f` is a module of PyTorch."""
     torch: Any = sys.modules.get("torch")
     return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)
 
 
 def _as_function_of_parameters(found: Subject) -> Subject:
-    """Return the subject with its module as a function of parameters and arguments that changes no buffers."""
+    """Return the subject with its module replaced by a function of the parameters and arguments.
+
+    The function works with a copy of the module's buffers in each call.
+    """
     torch = sys.modules["torch"]
     module: Any = found.f
     parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
@@ -191,11 +198,11 @@ def _as_function_of_parameters(found: Subject) -> Subject:
 
 
 def _own_copy(x: Any) -> Any:
-    """Return a copy of a float tensor that requires no gradient, to be set to require one; anything else as it is."""
+    """Return a copy of a float tensor that requires no gradient, to be set to require one; anything else unchanged."""
     return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
 
 
 def _is_float_tensor(x: Any) -> bool:
-    """Return whether this is a tensor of floating-point numbers."""
+    """Return whether `x` is a PyTorch tensor of floating-point numbers."""
     torch = sys.modules["torch"]
     return isinstance(x, torch.Tensor) and x.is_floating_point()

@@ -19,7 +19,7 @@ Indices: TypeAlias = NDArray[np.intp]
 T = TypeVar("T")
 DOUBLE_EPS = 2.0**-52  # the distance from 1.0 to the next double
 
-CHUNK_SIZE = 2**13  # long vectors are processed in chunks of so many numbers, which stay in the processor's cache
+CHUNK_SIZE = 2**13  # the size of the chunks in which long vectors are processed, so they stay in the processor's cache
 
 FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 has more exponents, and a larger distance
 
@@ -34,12 +34,12 @@ class Packed:
 
     Args:
         tree: numbers, arrays, lists, tuples, dicts, dataclasses, pytrees.
-        name: what messages call the structure, or the names of its parts.
+        name: what messages call the structure, or a list of the names of its parts.
         varies: takes the path and the value of a leaf, and returns whether it may be a variable.
 
     Attributes:
         template: the structure.
-        vector: the numbers.
+        vector: the numbers of the variables.
         missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
         writable: whether `empty_tree` works, since numpy can fill arrays of the types of all variables.
@@ -164,7 +164,7 @@ class Packed:
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure with `variables` in place of its own variables; constant arrays are copied."""
+        """Return the structure with `variables` in place of the variables of `template`; constant arrays are copied."""
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
@@ -199,7 +199,8 @@ class Packed:
     def first_change(self, tree: Any, vector: Vector) -> str | None:
         """Return a text that names the first leaf of `tree` which has changed; None if nothing has.
 
-        The variables in `tree` should equal `vector`, and its constant arrays those of this structure.
+        The variables in `tree` should equal `vector`. The constant arrays in `tree` should equal the constant arrays of
+        `template`.
         """
         now = self.pack(tree)
         other = now != vector
@@ -251,7 +252,7 @@ class Packed:
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
-        """Return the index that an element has once its matrix is transposed; for other arrays, the same index.
+        """Return the index that an element has once its matrix is transposed; unless it is in a matrix, `index`.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed_index(i) for i in range(6)]
@@ -272,13 +273,16 @@ class Packed:
         return [(path, place) for _, path, _, place in self._parts]
 
     def variable_paths(self, argument: int) -> list[str]:
-        """Return the paths of the variables in one argument, by its index, if the structure is a tuple of arguments."""
+        """Return the paths of the variables in the argument with the index `argument`.
+
+        The structure must be a tuple of arguments.
+        """
         start = sum(len(leaves(tree)) for tree in self.template[:argument])
         inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
-        """Return the slice of the vector for each variable."""
+        """Return, for each variable, the slice of the vector that holds its numbers."""
         return [place for *_, place in self._parts]
 
 
@@ -293,7 +297,7 @@ def chunks(place: slice) -> Iterator[slice]:
 
 
 def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
-    """Return a vector of n random choices from `values`, which may be up to 256.
+    """Return a vector of n random choices from `values`, a vector of at most 256 numbers.
 
     >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
@@ -327,7 +331,7 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 
 def concatenated(vectors: list[Vector]) -> Vector:
-    """Return the vectors joined to one. A single vector is not copied: it is taken out of the list."""
+    """Return the vectors joined to one. A single vector is not copied: it is removed from the list and returned."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
