@@ -1,6 +1,7 @@
-"""Write straight-line code, the `StraightLine` stages of a plan, as native code: functions compiled for one program.
+"""Write the straight lines and the short maps of a plan as native code: LLVM functions compiled for one program.
 
-Native code is several times as fast as threaded code (`tables.threaded`), but takes longer to compile.
+Straight lines and maps are stages, see `loops.stages`. Native code is several times as fast as threaded code
+(`tables.threaded`), but it takes longer to compile.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 
-MAX_UNROLLED_VECTORS = 16  # a map of up to so many SIMD vectors is unrolled here; longer maps are left to kernels
+MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; longer maps are left to kernels
 HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 
 @dataclass
 class Part:
-    """Stages that become one function, or a single stage that a kernel computes.
+    """Successive stages of a phase that become one function, or a single stage that a kernel computes.
 
     Attributes:
-        stages: the stages.
-        batched: whether they compute vectors, with one row in each lane.
-        stored: the instruction numbers of the values that are stored in memory, because other parts or loops read them.
-        outputs: the instruction numbers of the program's outputs if this part stores them, row by row, at the address
-            `%a`. Otherwise it is empty.
-        kernel_call: the call of the single stage if a kernel computes it, else None.
+        stages: the stages, in order.
+        batched: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
+        stored: the instruction numbers of values that are read outside the part, or by loops. If the part computes such
+            a value, it stores the value in memory. The set is empty if a kernel computes the part.
+        outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first row
+            are then stored from the address `%a` on, and those of each further row follow. Otherwise the sequence is
+            empty.
+        kernel_call: if a kernel computes the part's only stage, the `call` of this stage: the kernel's name and its
+            table. None if a function is written for the part.
     """
 
     stages: list[Stage]
@@ -46,12 +50,16 @@ class Part:
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
-    """Split each phase of a plan into parts, and find out which values each part must store.
+    """Split each phase of a plan into parts, and determine which values each part must store.
 
     Args:
-        plan: the stages and places.
-        outputs: the instruction numbers of the outputs that the last part of phase SAMPLE shall store row by row. That
-            part stores them only if it ends with a straight line, and if there are not too many outputs.
+        plan: the stages, and the places of values in memory.
+        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores the outputs row by row,
+            see `Part.outputs`, if it ends with a straight line and there are at most MAX_STRAIGHT_LINE_COST outputs.
+            Otherwise each output is stored in its place.
+
+    Returns:
+        a dict from each phase to the parts of the phase, in order.
     """
     schedule = plan.schedule
     found = {
@@ -86,9 +94,10 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
 
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Split the stages of a phase into groups, each of which becomes one function.
+    """Yield the stages of a phase in groups. Each group becomes one part.
 
-    A group with several stages costs at most MAX_STRAIGHT_LINE_COST.
+    A group of several stages costs at most MAX_STRAIGHT_LINE_COST, which is about the count of its machine
+    instructions. A stage that a kernel computes is a group of its own.
     """
     part: list[Stage] = []
     cost = 0
@@ -109,9 +118,10 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 
 
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
-    """Return whether a stage is a map that is unrolled.
+    """Return whether a stage is a map that is unrolled: written as SIMD instructions without a loop.
 
-    Such a map is short, and in each slot its operands are contiguous, or all instructions have the same operand.
+    Such a map is short, and is no map of sums. In each operand slot, the operands of the map's instructions are
+    contiguous, or all instructions have the same operand.
     """
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
@@ -119,10 +129,10 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
 
 
 def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
-    """Return the LLVM function of a part.
+    """Write the LLVM function that computes a part, and return it.
 
     Args:
-        plan: the stages and places.
+        plan: the stages, and the places of values in memory.
         part: the part.
         name: the function's name.
         fused: whether the machine has FMA, which multiplies and adds with one rounding.
@@ -150,13 +160,13 @@ def _write_stages(writer: PartWriter, part: Part, to: str = "") -> None:
 
 
 class PartWriter(StraightLineWriter):
-    """Write the stages of a part. Values that other parts compute are loaded from memory.
+    """Write LLVM code that computes the stages of a part. Values that other parts compute are loaded from memory.
 
     Args:
-        plan: the stages and places.
+        plan: the stages, and the places of values in memory.
         lanes: the writer of vector operations in the part's function.
-        block: the address of a block, or of the scalars if rows are computed one at a time.
-        stored: the instruction numbers of the values that are stored in memory.
+        block: the address of a block if the part computes vectors, else the address of the scalars.
+        stored: the instruction numbers of the values that are stored in memory if the part computes them.
     """
 
     def __init__(self, plan: Plan, lanes: Lanes, block: str, stored: set[int]) -> None:
@@ -165,7 +175,10 @@ class PartWriter(StraightLineWriter):
         self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
     def write_all(self, numbers: Iterable[int]) -> None:
-        """Write instructions one after the other. For a long sum, store the value that it starts from."""
+        """Write LLVM code that computes the instructions with these numbers, one after the other.
+
+        For a long sum, which a loop computes later, the code stores the value that the sum starts from.
+        """
         for i in numbers:
             if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))
@@ -175,15 +188,16 @@ class PartWriter(StraightLineWriter):
                     self.define(i, self.name_of(i))
 
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
-        """Write instructions, and store the outputs row by row.
+        """Write LLVM code that computes instructions, and stores the program's outputs row by row.
 
-        The outputs are stored in groups with as many outputs as a SIMD vector has lanes. Each group is stored as soon
-        as it is computed, so few outputs have to stay in registers. This determines the order of the instructions.
+        The outputs are stored in groups. A group has at most as many outputs as a SIMD vector has lanes. Each group is
+        stored as soon as its outputs are computed, so few outputs have to stay in registers. The instructions are
+        computed in the order in which the groups need them.
 
         Args:
             numbers: the numbers of the instructions.
-            outputs: the numbers of the outputs.
-            to: the address of the first row of outputs.
+            outputs: the instruction numbers of the outputs.
+            to: the address at which the first output of the first row is stored. The rows follow each other.
         """
         left = {*numbers}
         width = self.plan.simd
@@ -209,11 +223,11 @@ class PartWriter(StraightLineWriter):
             self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
-        """Store a few neighbouring outputs of each row.
+        """Write LLVM code that stores a few neighbouring outputs of each row.
 
         Args:
-            simd: the writer of operations on vectors with at least as many lanes as there are outputs here.
-            xs: the names of these outputs. Each is a vector with one row in each lane.
+            simd: the writer of operations on vectors that have at least as many lanes as there are names in `xs`.
+            xs: the LLVM names of these outputs. Each output is a vector with one row in each lane.
             to: the address of the first of these outputs in the first row.
             width: the count of all outputs of a row.
         """
@@ -236,7 +250,10 @@ class PartWriter(StraightLineWriter):
                         self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
-        """Load the value of instruction `i` from its place, and return its name. A scalar is broadcast to all lanes."""
+        """Write a load of the value of instruction `i` from memory, and return the LLVM name of the value.
+
+        A scalar is broadcast to all lanes.
+        """
         if self.plan.schedule.in_lanes(i):
             return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
         return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
@@ -245,13 +262,13 @@ class PartWriter(StraightLineWriter):
         self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
 
     def define(self, i: int, name: str) -> None:
-        """Record that the value of instruction `i` has this name, and store the value if it is in `stored`."""
+        """Record the LLVM name of the value of instruction `i`, and store the value if `i` is in `stored`."""
         self.names[i] = name
         if i in self.stored:
             self._store(i, name)
 
     def write_map(self, stage: Map) -> None:
-        """Write the vectors of a map one after the other, without a loop."""
+        """Write LLVM code that computes the SIMD vectors of a map one after the other, without a loop."""
         simd = self.plan.simd
         lanes = Lanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]

@@ -1,8 +1,8 @@
-"""Lower each operation to one opcode, or to a formula: a computation in simpler operations.
+"""Lower each operation to one opcode, or to a formula: a list of steps, which are simpler operations.
 
-A formula is traced once for each operation. If the formula is short, it becomes an opcode of its own: one kernel then
-computes all of it, and its intermediate values stay in registers. A formula with long sums or too many steps is
-expanded into the instructions of its steps.
+The formula of an operation is traced at its first use. If the formula is short, it becomes an opcode of its own: one
+kernel then computes the whole formula, and intermediate values stay in registers. A formula with long sums or too many
+steps is expanded into the instructions of its steps.
 """
 
 from __future__ import annotations
@@ -33,23 +33,26 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # operands of `take`, with its index; if there are more, it becomes a gather, not selects
-MAX_SPECIALIZATIONS = 4  # how often one formula is traced with known constant operands, which may make it simpler
+MAX_SELECT_OPERANDS = 4  # `take` with at most so many operands, including its index, becomes selects, else a gather
+MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for constant inputs, at most; constants may simplify it
 MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
-INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # these are part of a formula's opcode; others are its operands
+INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
 MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
 
 
 class FormulaCall(NamedTuple):
-    """How one instruction computes one result of a formula, given which inputs of the formula depend on the row.
+    """How one instruction computes one result of a formula.
+
+    Which instructions are hoisted depends on which inputs of the formula depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.
         operands: the instruction's operands, as instruction numbers in `source`.
-        hoisted: the instructions in `source` that do not depend on the row. They are computed in phase BATCH, outside
-            the opcode.
-        source: the formula expanded into instructions, of which the first ones are its inputs.
-        direct: whether all operands are inputs of the formula, so no instruction has to be hoisted.
+        hoisted: the numbers of the instructions in `source` that do not depend on the row. These instructions are
+            computed in phase BATCH, outside the opcode.
+        source: a code with an "input" instruction for each input of the formula, followed by the instructions of the
+            formula's steps.
+        direct: whether all operands are inputs of the formula. Then no instruction has to be hoisted.
     """
 
     opcode: str
@@ -60,12 +63,13 @@ class FormulaCall(NamedTuple):
 
 
 class CodeBuilder(Code):
-    """A `Code` that operations and formulas can be added to.
+    """A `Code` to which operations and formulas can be added.
 
     Attributes:
-        formulas: the formulas that were traced, by operation, kind and constant inputs. The kinds are those of
-            `_trace_formula`.
-        specializations: for each operation and kind, the count of traces with some inputs constant.
+        formulas: a dict with the formulas that were traced. A key has the operation, the kind of formula ("formula",
+            "partials" or "contributions", see `_trace_formula`), and the bits of the inputs that are constants.
+        specializations: for each operation and kind of formula, the count of requests for a formula with new constant
+            inputs. The first MAX_SPECIALIZATIONS requests trace such a formula.
     """
 
     def __init__(self) -> None:
@@ -81,9 +85,9 @@ class CodeBuilder(Code):
 
         Args:
             op: the operation.
-            xs: the instruction numbers of its operands.
-            expand: whether a formula is expanded into the instructions of its steps, even if it is short enough to be
-                an opcode of its own.
+            xs: the instruction numbers of the operation's operands.
+            expand: whether a formula is expanded into the instructions of its steps, even if the formula is short
+                enough to be an opcode of its own. It is False by default.
         """
         known = [*map(self.constant_value, xs)]
         if None not in known:
@@ -107,7 +111,10 @@ class CodeBuilder(Code):
         return result
 
     def check(self, op: Op, count: int) -> None:
-        """Raise TypeError if the operation cannot be compiled for `count` operands."""
+        """Raise TypeError if the operation cannot be compiled with `count` operands.
+
+        The operation's name is recorded in `op_names` under the opcode that the operation is lowered to, if any.
+        """
         if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
             return
         if op.lowerings.machine:
@@ -119,41 +126,42 @@ class CodeBuilder(Code):
         self._checked.add((op, count))
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
-        """Add an operation's partial derivatives, and return their instruction numbers, one for each operand.
+        """Add instructions for an operation's partial derivatives, and return their numbers, one for each operand.
 
         Args:
             op: the operation.
-            y: the instruction number of its result.
-            xs: the instruction numbers of its operands.
+            y: the instruction number of the operation's result.
+            xs: the instruction numbers of the operation's operands.
         """
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
-        """Add what an operation that selects (`Op.selects`) contributes to the gradients of its operands.
+        """Add instructions for what an operation that selects contributes to the gradients of its operands.
 
         Args:
-            op: the operation.
-            upstream: the instruction number of the gradient of its result.
-            xs: the instruction numbers of its operands.
+            op: the operation, which must select among its operands (`Op.selects`).
+            upstream: the instruction number of the gradient of the operation's result.
+            xs: the instruction numbers of the operation's operands.
 
         Returns:
-            the instruction number of each operand's contribution.
+            for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if the
+            operand is not selected, or if its partial is no `Selection`.
         """
         return self.instantiate(
             self.formula((op, "contributions"), [None, *map(self.constant_value, xs)], op), [upstream, *xs]
         )
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
-        """Return a formula of an operation, which is traced at the first call.
+        """Return a formula of an operation. The formula is traced when it is first needed.
 
         Args:
             kind: the operation, and "formula", "partials" or "contributions", see `_trace_formula`.
             known: for each input of the formula, its value if it is a constant, else None. A formula may be simpler if
                 some inputs are constants.
-            op: the operation, once more.
+            op: the operation, which is `kind[0]` too.
 
         Raises:
-            TypeError: the operation is defined wrongly, or is not written in the table's operations.
+            TypeError: the operation's own code raises an error, or uses functions that are not operations of the table.
         """
         general = [None] * len(known)
         if len(known) > MAX_FORMULA_OPERANDS:
@@ -181,7 +189,8 @@ class CodeBuilder(Code):
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
         """Add the instructions that compute a formula, and return the instruction numbers of its results.
 
-        Each result of a short formula is one instruction.
+        If the formula is short and has few inputs, each result is one instruction where possible. Otherwise the
+        instructions of the formula's steps are added.
 
         Args:
             formula: the formula.
@@ -195,6 +204,8 @@ class CodeBuilder(Code):
 
     def _result(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
         """Add one result of a short formula, and return its instruction number.
+
+        The result is one instruction where possible.
 
         Args:
             formula: the formula.
@@ -222,13 +233,13 @@ class CodeBuilder(Code):
         """Add the instructions of a formula that do not depend on the row.
 
         Args:
-            call: how the formula becomes one instruction.
+            call: how one instruction computes a result of the formula.
             xs: the instruction numbers of the formula's inputs.
 
         Returns:
-            a dict from instruction numbers in `call.source` to instruction numbers in this code, with all operands of
-            the call. None if all operands of some instruction are constants: the caller then expands the formula, which
-            folds that instruction.
+            a dict from instruction numbers in `call.source` to the numbers of the same instructions in this code. The
+            dict has all operands of the call. If all operands of a hoisted instruction are constants, None is returned
+            instead: the caller then expands the formula, which folds the hoisted instruction to a constant.
         """
         number = dict(enumerate(xs))
         for i in (*call.hoisted, *call.operands):
@@ -247,16 +258,17 @@ class CodeBuilder(Code):
     def _formula_call(
         self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], inline: set[str]
     ) -> FormulaCall | None:
-        """Make a formula's result one instruction.
+        """Return how one instruction computes a formula's result, or None.
 
-        Return None if the formula has no more than one instruction anyway, or if it has a long sum or a gather.
+        None is returned if at most one of the formula's instructions depends on the row, or if the formula has a long
+        sum or a gather.
 
         Args:
             steps: the formula's steps, see `StraightLine`.
-            result: the index of the result, see `StraightLine`.
+            result: the result's index among the inputs and steps, see `StraightLine`.
             samples: for each input, whether it depends on the row.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
-                differ only in these have the same opcode.
+                differ only in such operands have the same opcode.
         """
         source = CodeBuilder()
         source.op_names, source.formulas = self.op_names, self.formulas
@@ -324,12 +336,13 @@ def _check_opcode(op: Op, count: int) -> None:
 
 
 def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
-    """Trace one of the formulas of an operation.
+    """Trace one of an operation's formulas, and return its steps and results.
 
     Args:
-        kind: "formula" for the operation itself, with its operands as inputs. "partials" for its partial derivatives;
-            their first input is the operation's result, and its operands follow. "contributions" for what the operands
-            of an operation that selects get of the upstream gradient; the first input is this gradient.
+        kind: "formula" for the operation itself. The formula's inputs are the operands. "partials" for the partial
+            derivatives. The first input is the operation's result, and the operands follow. "contributions" for what an
+            operation that selects contributes to the gradients of its operands. The first input is the gradient of the
+            operation's result, and the operands follow.
         known: for each input, its value if it is a constant, else None. Constants are built into the formula.
         op: the operation.
     """

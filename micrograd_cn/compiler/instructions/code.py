@@ -1,11 +1,11 @@
 """Define the compiler's intermediate representation: a list of instructions without duplicates, operands first.
 
-An instruction is a tuple that begins with its opcode. Its number is its index in the list, and its operands are the
-numbers of earlier instructions:
+An instruction is a tuple that begins with its opcode. The number of an instruction is its index in the list, and its
+operands are the numbers of earlier instructions:
 
     ("constant", x)                 a float
     ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th value of a row
-    ("seed",)                       where the gradient starts: 1 for each row
+    ("seed",)                       the gradient of the output in a row, where backpropagation starts
     ("total", k)                    the k-th total, a sum over the rows of a batch, divided by the count of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
@@ -46,13 +46,13 @@ COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": op
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
-MIN_LOOP_PRODUCTS = 8  # a sum of fewer products is written out; of more, it may become a loop
+MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a longer sum may become a loop
 HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
 MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products with 1, so the sum may become a loop
 
 
-# Maps the opcode of each formula to a code, whose first instructions are the formula's inputs, and to the number of the
-# result in this code. The dict is shared by the whole process, as are the kernels of these opcodes.
+# Maps the opcode of each formula to a pair: a code whose first instructions are the formula's inputs, and the number of
+# the result in this code. The whole process shares the dict, and the kernels of these opcodes.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
 _naming = ForkSafeLock()
@@ -64,12 +64,14 @@ class Code:
     Attributes:
         instructions: the instructions.
         phase: the phase of each instruction.
-        operands: the numbers of each instruction's operands; a leaf has none.
+        operands: for each instruction, the numbers of its operands. A leaf, for example a constant, has no operands.
         per_sample: the numbers of the instructions in phase SAMPLE.
-        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+        op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
         constants: a dict from the number of each constant to its value.
-        constant_value: a function from an instruction's number to its value, or to None if it is no constant.
-        formula_cost: the cost of the formula, see `cost_of`. It is set only if this is the code of a formula.
+        constant_value: a function from an instruction number to the value of the constant, or to None if the
+            instruction is no constant.
+        formula_cost: the cost of all instructions, see `cost_of_all`. This attribute is set only in the code of a
+            formula.
 
     >>> code = Code()
     >>> x = code.append(("input", 0), SAMPLE)
@@ -92,7 +94,7 @@ class Code:
         self.formula_cost: int
 
     def copy(self) -> Code:
-        """Return an independent copy: this code stays as it is when the copy is changed."""
+        """Return a copy. Changes of the copy do not change this code."""
         found = copy(self)
         for name, x in vars(self).items():
             if isinstance(x, (list, dict, set)):
@@ -101,12 +103,12 @@ class Code:
         return found
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
-        """Return the number of an instruction, which is appended unless it is there already (value numbering).
+        """Return the number of an instruction. The instruction is appended if the list has no equal one.
 
         Args:
             instruction: the instruction.
-            phase: its phase; by default the latest phase of its operands.
-            key: instructions with equal keys are the same. By default the key is the instruction itself.
+            phase: the instruction's phase; by default the latest phase of its operands.
+            key: instructions with equal keys count as equal (value numbering). By default the key is the instruction.
         """
         key = key or instruction
         known = self._number_of.get(key)
@@ -123,8 +125,8 @@ class Code:
 
         Args:
             instruction: the instruction.
-            phase: its phase.
-            used: the numbers of its operands; a leaf has none.
+            phase: the instruction's phase.
+            used: the numbers of the instruction's operands. It is empty for a leaf.
         """
         number = len(self.instructions)
         if phase == SAMPLE:
@@ -135,9 +137,10 @@ class Code:
         return number
 
     def cost_of_all(self, numbers: Iterable[int]) -> int:
-        """Return the sum of the costs of some instructions: about how many machine instructions LLVM must compile.
+        """Return the cost of some instructions: about how many machine instructions LLVM must compile.
 
-        An instruction outside phase SAMPLE counts a third, since it computes a scalar instead of a vector.
+        Outside phase SAMPLE an instruction counts only a third of its `cost_of`, since it computes a scalar and no
+        vector.
         """
         thirds, cost = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
@@ -155,7 +158,10 @@ class Code:
         return min(10, sum(map(len, rest[:2]))) if opcode in SUM_OPCODES else 1 if opcode in ARITY else 4
 
     def constant(self, x: float) -> int:
-        """Return the number of a constant. 0.0 and -0.0 are different constants, as are nans with different bits."""
+        """Add the constant `x` if the list does not have it, and return its instruction number.
+
+        0.0 and -0.0 are different constants, and so are nans with different bits.
+        """
         if x and (known := self._number_of_constant.get(x)) is not None:
             return known
         number = self.add(("constant", x), CONSTANT, ("constant", bits(x)))
@@ -164,11 +170,12 @@ class Code:
         return number
 
     def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
-        """Add the instruction with this opcode and these operands, and return its number.
+        """Add the instruction with this opcode and the operands `xs`, and return the number of the result.
 
-        It is simplified where the result keeps its bits. Sums and products of constants are folded, x * 1 is x, x**2 is
-        x * x, and x / 4 is 0.25 * x. Powers with HALF_INTEGER_EXPONENTS become formulas with a square root, or, if
-        `expand` is set, the instructions of these formulas.
+        A simpler instruction is added instead if the result has the same bits. Sums and products of constants are
+        folded, x * 1 is replaced by x, x**2 by x * x, and x / 4 by 0.25 * x. A power with one of the
+        HALF_INTEGER_EXPONENTS becomes a formula with a square root. If `expand` is set, the instructions of this
+        formula are added instead.
         """
         known = [*map(self.constant_value, xs)]
         if opcode in COMMUTATIVE:
@@ -188,14 +195,15 @@ class Code:
         return self.add((opcode, *xs))
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
-        """Add the sum of some products and terms, and return its number.
+        """Add the sum of some products and terms, and return its instruction number.
 
-        Products and terms that do not depend on the row are hoisted: they become a sum of their own, in phase BATCH.
-        Products that may be computed by a loop are separated from the others, see `_loop_products`.
+        If only a part of the products and terms depends on the row, the others are hoisted: they become a sum of their
+        own, in phase BATCH. Products that may be computed by a loop are separated from the others, see
+        `_loop_products`.
 
         Args:
-            pairs: the numbers of the two factors of each product.
-            terms: the numbers of the terms.
+            pairs: for each product, the instruction numbers of its two factors.
+            terms: the instruction numbers of the terms.
             opcode: "dot", or "sum" if every product shall be rounded.
         """
         pairs, terms = list(pairs), list(terms)
@@ -221,11 +229,12 @@ class Code:
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
-        """Return the products that a loop may compute, and the term that the loop starts from, if there is one.
+        """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
 
-        In one loop, all right factors must be samples, and the left factors must be all samples or all scalars. So the
-        products of two samples and the products of a scalar and a sample are separated. The smaller of these groups
-        becomes a sum of its own, which the loop starts from.
+        In one loop, all right factors must be samples, and the left factors must be all samples or all scalars. For
+        this reason the products of two samples are separated from the products of a scalar and a sample. The smaller of
+        these two groups and the terms become a sum of their own, from which the loop starts. If neither group has
+        MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not separated.
         """
         per_sample = self.per_sample
         of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
@@ -238,7 +247,7 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Add the value of a sum as a constant, and return its number; None if a factor or term is no constant."""
+        """Add the sum as a constant if all factors and terms are constants. Return its number, or None otherwise."""
         if pairs and self.constant_value(pairs[0][0]) is None:
             return None
         if None in map(self.constant_value, chain(*pairs, terms)):
@@ -248,11 +257,11 @@ class Code:
 
 
 def register_formula(code: Code, result: int) -> str:
-    """Return the opcode of a formula. Equal formulas have the same opcode in the whole process.
+    """Add a formula to FORMULAS, and return its opcode. Equal formulas have the same opcode in the whole process.
 
     Args:
         code: the formula's instructions, of which the first ones are its inputs.
-        result: the number of the instruction that computes its result.
+        result: the number of the instruction that computes the formula's result.
     """
     code.formula_cost = code.cost_of_all(range(len(code.instructions)))
     with _naming():
@@ -309,7 +318,7 @@ def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
 
 
 def _exact_reciprocal(x: float | None) -> float | None:
-    """Return 1 / x if multiplying by it gives the same bits as dividing by x, as for a power of two; else None.
+    """Return 1 / x if a product with 1 / x has the same bits as a division by x, as for a power of two; else None.
 
     >>> [_exact_reciprocal(x) for x in (-4.0, 3.0, 0.0, 2.0**-1024, None)]
     [-0.25, None, None, None, None]
@@ -320,7 +329,7 @@ def _exact_reciprocal(x: float | None) -> float | None:
 
 
 def bits(x: float) -> int:
-    """Return the bits of a double as an integer. They tell -0.0 from 0.0, and one nan from another.
+    """Return the bits of a double as an integer. -0.0 and 0.0 have different bits, and nans may have different bits.
 
     >>> hex(bits(1.0)), bits(0.0) == bits(-0.0)
     ('0x3ff0000000000000', False)
@@ -329,7 +338,7 @@ def bits(x: float) -> int:
 
 
 def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    """Return an instruction with its operands replaced, given a dict from their numbers to the new numbers.
+    """Return a copy of an instruction with other operands. `number` maps the old number of each operand to the new one.
 
     >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
     ('dot', ((4, 5),), (6,))
@@ -342,7 +351,7 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
 
 
 def live(code: Code, roots: Iterable[int]) -> list[int]:
-    """Return the numbers of the live instructions, in order: the roots, and all that they depend on.
+    """Return the numbers of the live instructions, in order: the roots, and all instructions on which the roots depend.
 
     One pass from the end suffices, since operands have lower numbers than their users.
     """

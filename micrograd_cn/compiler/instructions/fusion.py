@@ -1,7 +1,8 @@
-"""Fuse instructions that have a single user into this user, so that fewer values go through memory.
+"""Fuse an instruction into its user, the instruction that reads its value, if it has only one user.
 
-Threaded code (`tables.threaded`) and maps gain from this, because each of their instructions reads its operands from
-memory and stores its result there. Straight-line native code keeps such values in registers anyway.
+Fewer values then go through memory. Threaded code (`tables.threaded`) and maps (`tables.maps`) gain from this, because
+each of their instructions reads its operands from memory and stores its result in memory. Straight-line native code
+keeps such values in registers anyway.
 """
 
 from __future__ import annotations
@@ -25,22 +26,24 @@ from .code import (
 
 MAX_INPUTS = 10  # operands of a fused instruction, at most
 MAX_COST = 50  # machine instructions in a fused instruction, at most
-MIN_OCCURRENCES = 32  # equal trees that are worth a kernel; for fewer, compiling it takes longer than it saves
+MIN_OCCURRENCES = 32  # equal trees that are worth a kernel; compiling it for fewer trees takes longer than it saves
 NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return a copy of a code in which trees of SAMPLE instructions that occur often are fused, see `_Trees`.
+    """Return a copy of `code` in which trees of SAMPLE instructions are fused if trees of their shape occur often.
 
-    The root of such a tree becomes one instruction, whose opcode is a formula. The numbers of instructions stay the
-    same. The other instructions of the tree are still in the list, but nothing uses them.
+    A tree is an instruction with the instructions that it absorbed, see `_Trees`. The instruction at the root of the
+    tree is replaced by an instruction that computes the whole tree, and whose opcode is a formula. The other
+    instructions of the tree are still in the list, but nothing uses them, so the numbers of instructions stay the same.
 
     Args:
         code: the instructions.
-        live: the numbers of the live instructions, in order.
+        live: the numbers of the instructions on which wanted values depend, in order.
         kept: the numbers of the instructions whose values are read by something besides instructions, such as the
-            caller. They are not fused into their users.
-        sums: whether short sums may be fused too. If not, they become maps, for which one kernel suffices.
+            caller. These instructions are not fused into their users.
+        sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, such sums become maps, which need
+            only one kernel.
     """
     live = list(live)
     trees = _Trees(code, sums)
@@ -62,15 +65,22 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
 
 
 class _Trees:
-    """Trees of instructions, which are candidates for formulas.
+    """Trees of instructions. Each tree may become one instruction, whose opcode is a formula.
 
-    The tree of an instruction has the instruction as its root, and the trees of those operands that it absorbed.
+    An instruction may absorb an operand that no other instruction uses. The tree of an instruction consists of this
+    instruction, which is the root, and of the trees of the operands that it absorbed.
+
+    Args:
+        code: the instructions.
+        sums: whether sums with at most MAX_INPUTS operands may be in trees.
 
     Attributes:
-        inputs: for the root of each tree, the numbers of the instructions outside that the tree reads, each once.
-        absorbed: for each instruction, which of its operands it absorbed.
-        cost: for each instruction that its user may absorb, the cost of its tree.
-        roots: the roots of the trees that no user has absorbed, in order.
+        inputs: for the root of each tree, the numbers of the instructions outside the tree that the tree reads. No
+            number is repeated.
+        absorbed: for each instruction that absorbed operands, the instruction numbers of these operands.
+        cost: for each instruction that its only user may absorb, the cost of the instruction's tree, see
+            `Code.cost_of`.
+        roots: a dict whose keys are the roots of the trees that no user has absorbed, in order.
     """
 
     def __init__(self, code: Code, sums: bool) -> None:
@@ -81,9 +91,13 @@ class _Trees:
         self.roots: dict[int, None] = {}
 
     def add(self, i: int, used_once: bool) -> None:
-        """Let instruction `i` absorb the operands that it can; `used_once` says whether its own user may absorb it.
+        """Add instruction `i`, and let it absorb the operands that it can.
 
         Instructions must be added in order, operands first.
+
+        Args:
+            i: the instruction's number.
+            used_once: whether the instruction has a single user, which may absorb it later.
         """
         opcode, operands = self.code.instructions[i][0], self.code.operands[i]
         if opcode in NOT_FUSED:
@@ -103,12 +117,12 @@ class _Trees:
             self.cost[i] = cost
 
     def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Let instruction `i` absorb those operands that fit into MAX_COST and MAX_INPUTS.
+        """Let instruction `i` absorb operands as long as its tree does not exceed MAX_COST and MAX_INPUTS.
 
         Args:
             i: the instruction's number.
             operands: the numbers of its operands.
-            cost: the cost of the instruction alone.
+            cost: the cost of the instruction alone, without its operands.
 
         Returns:
             the cost of the instruction's tree.
@@ -128,11 +142,11 @@ class _Trees:
         return cost
 
     def shape(self, i: int, place: dict[int, int]) -> Any:
-        """Return a key of a tree. Trees with equal keys compute the same function of their inputs.
+        """Return a key of the tree with the root `i`. Trees with equal keys compute the same function of their inputs.
 
         Args:
             i: the number of the tree's root.
-            place: a dict from the number of each input of the tree to its position among the inputs.
+            place: a dict from the instruction number of each of the tree's inputs to the position of this input.
         """
         opcode, *rest = self.code.instructions[i]
         inside = self.absorbed.get(i, ())

@@ -12,16 +12,17 @@ from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
 
-# The gradient of an operation that selects among at most so many operands is lowered to selects. With more operands, it
-# is lowered to products with the operation's partials, such as 1 for the selected operand and 0 for the others.
+# The gradient of an operation that selects among at most MOST_SELECTED operands is lowered to selects. With more operands,
+# the gradient is lowered to products with the operation's partials, 1 for the selected operand and 0 for the others.
 MOST_SELECTED = 4
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
 def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
-    """Return the interior nodes that outputs are computed from, operands first, each once; then all outputs again.
+    """Return the interior nodes from which outputs are computed, followed by the outputs.
 
-    The outputs are there again because an output may be a leaf.
+    Each interior node is in the first part once, after its operands. The outputs are added at the end because an output
+    may be a leaf.
 
     >>> x = Value(1)
     >>> a = x.exp(); b = a * a
@@ -48,10 +49,10 @@ class Graph:
 
     Attributes:
         operations: the interior nodes with their operations, operands first.
-        parameters: first `first_parameters`, then the other leaves that require a gradient and are no inputs, in the
-            order of their first use.
-        constants: the values of all other leaves, which are neither inputs nor parameters.
-        code: a builder without instructions, in which the formulas of the operations are traced already.
+        parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are no
+            inputs, in the order in which the graph uses them first.
+        constants: a dict from each leaf that is neither an input nor a parameter to its value.
+        code: a builder that has no instructions yet, but has traced the formulas of the operations.
 
     Args:
         outputs: the nodes whose values are computed.
@@ -94,10 +95,10 @@ def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: s
 
 
 def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:
-    """Raise ValueError if an operand requires a gradient now, but did not when a node was recorded with it.
+    """Raise ValueError if an operand requires a gradient now, but did not when a node was recorded with the operand.
 
-    A node recorded with such an operand kept no partial derivative for it, so no gradient would flow to the operand. No
-    error is raised for operands in `exempt`.
+    Such a node kept no partial derivative for the operand, so no gradient would flow to the operand. No error is raised
+    for operands in `exempt`, and for operands to which the node's operation would pass no gradient anyway.
 
     >>> x, w = Value(2), Value(3, "w")
     >>> w.requires_grad = False
@@ -127,7 +128,7 @@ recorded with it, so it would get none there; record the graph again, and write 
 
 
 def _selected(node: Value, slot: int) -> bool:
-    """Return whether the operation that made `node` selected the operand in `slot`, by the values at that time."""
+    """Return whether the operation that made `node` selects the operand in `slot`, by the present data of the nodes."""
     assert node.op
     return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
 
@@ -135,17 +136,21 @@ def _selected(node: Value, slot: int) -> bool:
 class Lowering:
     """A recorded graph, lowered to instructions.
 
+    Args:
+        graph: the recorded graph. The instructions are added to its `code`.
+
     Attributes:
         code: the instructions.
         width: the count of inputs, which is the length of a row.
         parameters: the graph's parameters.
         number_of: for each node that was lowered, its instruction number.
         operations: the interior nodes with their operations, operands first.
-        per_sample: the inputs, and after `differentiate` also the nodes that depend on them.
+        per_sample: a set with the inputs. `differentiate` adds the nodes that depend on inputs.
         outputs: the instruction numbers of the outputs.
-        totals: the sums over the rows of a batch that the gradients need. Each total is given by pairs of instruction
-            numbers: the products of these pairs are added up. `differentiate` fills this list.
-        gradients: the instruction number of each parameter's gradient. `differentiate` fills this list.
+        totals: the sums over the rows of a batch that the gradients need. A total is a tuple of pairs of instruction
+            numbers: it adds up the products of these pairs for all rows. `differentiate` fills this list.
+        gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
+            fills this list.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -156,7 +161,7 @@ class Lowering:
         }
         self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.operations = graph.operations
-        # The phases do not tell this: a node that was folded to a constant may still have a gradient for each row.
+        # Phases do not tell which nodes depend on the row: one folded to a constant may have a gradient for each row.
         self.per_sample = {*graph.inputs}
         for node, op in self.operations:
             self._lower(node, op)
@@ -182,7 +187,7 @@ class Lowering:
         number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
     def _lower_leaf(self, leaf: Any) -> int:
-        """Add an instruction for a float, or for a leaf that has none yet, and return its number."""
+        """Return the number of the instruction for a float or a leaf. The instruction is added if there is none."""
         if type(leaf) is float:
             return self.code.constant(leaf)
         if leaf in self._index_of_parameter:
@@ -193,9 +198,10 @@ class Lowering:
         return number
 
     def _factors(self, node: Value) -> list[Pair]:
-        """Return a list with one pair, the factors of a node that was lowered to a product; else an empty list.
+        """Return a list with the pair of factors of a node if it was lowered to a product, else an empty list.
 
-        A sum of pairs, unlike a sum of instructions "fmul", may become a loop.
+        A node that adds up products is lowered to a sum of pairs, since this may become a loop. A few "fmul"
+        instructions and their sum would not.
         """
         factors = tuple(
             sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
@@ -205,8 +211,8 @@ class Lowering:
     def differentiate(self) -> None:
         """Add the gradient of the only output with respect to every parameter, by the chain rule, as backward() does.
 
-        If a node does not depend on the row but its users do, their contributions to the node's gradient are added up
-        in a total: they are averaged over the batch before they are propagated to the node's operands.
+        If a node does not depend on the row but its users do, the users' contributions to the node's gradient are added
+        up in a total. The mean of the total over the batch is then propagated to the operands of the node.
         """
         [root] = self._output_nodes
         wanted = set(self.parameters)
@@ -217,8 +223,8 @@ class Lowering:
             if not wanted.isdisjoint(parents) and (op.lowerings.summands or _any_propagates(op, parents, wanted)):
                 wanted.add(node)
         contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
-        self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the way select
-        # For each other node, the users that pass a gradient to it, and its operand slot if they select, else None.
+        self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the path select
+        # For each other node, the users that may pass a gradient to it, each with its slot there as for `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
         if root in wanted:
@@ -233,13 +239,13 @@ class Lowering:
         self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
 
     def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Add what each operand's gradient gets from a node: the node's gradient times the local derivative.
+        """Add a node's contribution to each operand's gradient: the node's gradient times the partial derivative.
 
         Args:
             op: the node's operation.
             node: the node.
             upstream: the instruction number of the node's gradient.
-            contributions: where the products are added.
+            contributions: the summands of all gradients, to which this method adds the products.
         """
         pairs, terms = contributions
         parents, number_of, certain = node.operands, self.number_of, node in self._certain
@@ -267,10 +273,10 @@ class Lowering:
                 terms[parent].append(self.code.apply(ops.where, [self._reach_of(node), product, nothing]))
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Add what each operand's gradient gets from a node that is a sum of products and terms.
+        """Add the contribution of a node that is a sum of products and terms to the gradient of each factor and term.
 
-        The local derivative with respect to a factor is the other factor of the product. The arguments are those of
-        `_propagate`.
+        The partial derivative with respect to a factor is the other factor of the product, and with respect to a term
+        it is 1. The arguments are those of `_propagate`.
         """
         assert op.lowerings.summands
         pairs, terms = contributions
@@ -299,7 +305,7 @@ class Lowering:
         Args:
             source: the node.
             target: the operand.
-            slot: the operand's slot if the node's operation selects among its operands, else None.
+            slot: the operand's slot if the node's operation may leave the operand unselected, else None.
         """
         if slot is None and source in self._certain:
             self._certain.add(target)
@@ -307,7 +313,7 @@ class Lowering:
             self._sources.setdefault(target, []).append((source, slot))
 
     def _reach_of(self, node: Value) -> int:
-        """Add a condition that is 0 if no gradient reaches the node, and more than 0 otherwise; return its number.
+        """Add a value that is 0 if no gradient reaches the node, else positive, and return its instruction number.
 
         No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
@@ -348,11 +354,11 @@ class Lowering:
         return code.dot(others, rest)
 
     def _total(self, products: tuple[Pair, ...]) -> int:
-        """Add a total of these products, and return the instruction number of its mean over the batch."""
+        """Add the total of these products, and return the instruction number of the total's mean over the batch."""
         self.totals.append(products)
         return self.code.append(("total", len(self.totals) - 1), AFTER)
 
 
 def _any_propagates(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
-    """Return whether an operation propagates a gradient to one of the wanted operands."""
+    """Return whether an operation with the operands `parents` propagates a gradient to an operand in `wanted`."""
     return any(x in wanted and op.propagates_gradient_to(k) for k, x in enumerate(parents))

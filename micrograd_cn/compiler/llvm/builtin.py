@@ -2,7 +2,7 @@
 
 Such a function is a built-in function like those of C extensions (`PyCFunction_NewEx`). Python calls the machine code
 with the function's `self`, which is a tuple here. The first item of the tuple is a `bytes` with the operands of the
-code, and the second item is the result. The other items are only kept alive, as long as the function.
+code, and the second item is the result. The other items are objects that must live as long as the function.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def _definition(code: int) -> _Definition:
 
 
 def builtin_function(code: int, operands: list[int], result: Any, *held: Any) -> Callable[[], Any]:
-    """Return a function without arguments that runs machine code, and returns the same object at every call.
+    """Return a function without arguments that runs machine code, and then returns `result`.
 
     Args:
         code: the address of the machine code.
-        operands: the integers that it reads.
-        result: the object that is returned.
+        operands: the integers that the machine code reads.
+        result: the object that every call returns.
         held: objects that must live as long as the function.
     """
     make = ctypes.pythonapi.PyCFunction_NewEx

@@ -32,12 +32,12 @@ LOG = (
 
 
 def exp(x: Vector) -> Vector:
-    """Return exp(x) = 2**k * exp(r) with an integer k.
+    """Return exp(x) = 2**k * exp(r), where x = k * log(2) + r and k is an integer.
 
     If 2**k is not a normal number, exp(r) is multiplied by two powers of two, whose product is 2**k.
     """
     far = x.any_outside(-708.0, 708.0)
-    [x] = x.rarely(far, [x], lambda: [x.clamp(-746.0, 710.0)])  # beyond these the result is 0 or inf
+    [x] = x.rarely(far, [x], lambda: [x.clamp(-746.0, 710.0)])  # beyond these bounds the result is 0 or inf
     power, k = _power(x, BIAS)
     r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
     p = r.multiply_add(r.multiply_add(r.polynomial(EXP), 1.0), 1.0)
@@ -51,19 +51,19 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, as twice its half. The half needs 2**(k - 1), which does not overflow where 2**k would."""
+    """Return exp(x) - 1, as twice its half. In the half, 2**(k - 1) does not overflow where 2**k would, see `exp`."""
     return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 
 
 def tanh(x: Vector) -> Vector:
-    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. For |x| from 20 on, |tanh(x)| is 1."""
+    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. If |x| is 20 or more, |tanh(x)| is 1."""
     size = x.abs()
     e = _expm1(size.where("ogt", 20.0, 20.0, size) * 2.0, BIAS)
     return (e / (e + 2.0)).copysign(x)
 
 
 def log(x: Vector) -> Vector:
-    """Return log(x) = k * log(2) + log(m), where x = 2**k * m. A subnormal x is scaled to a normal one first."""
+    """Return log(x) = k * log(2) + log(m), where x = 2**k * m. A subnormal x is scaled to a normal number first."""
     special = x.any_outside(SMALLEST_NORMAL, LARGEST_NORMAL)
     number, bias = x.rarely(
         special,
@@ -98,7 +98,7 @@ def log1p(x: Vector) -> Vector:
 
 
 def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
-    """Return 2**(k + bias - BIAS) and k, which is x / log(2) rounded to an integer."""
+    """Return 2**(k + bias - BIAS) and k, where k is x / log(2) rounded to an integer."""
     rounded = x.multiply_add(1.0 / math.log(2.0), ROUNDING + bias)
     return rounded.on_bits("shl", 52), rounded - (ROUNDING + bias)
 

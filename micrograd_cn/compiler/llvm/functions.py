@@ -1,11 +1,12 @@
 """Write elementary functions of vectors: by polynomials, by libmvec, or lane by lane by C's scalar functions.
 
-The polynomials of `elementary` run on every machine. They are as fast as libmvec, which has glibc's functions of
-vectors, and more accurate. For the other functions, libmvec is called if the process has it. If not, the scalar
-function of C's library is called for each lane, with whatever error that function has.
+The polynomials of `elementary` run on every machine. They are as fast as libmvec, glibc's library of vector functions,
+and more accurate. For the other functions, libmvec is called if the process has it. If not, the scalar function of C's
+library is called for each lane.
 
-At 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, all of these have the results of C's functions. The
-bits of a lane do not depend on the other lanes. No error is above 4 units in the last place, see ULPS.
+At 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, the results are those of C's functions. The bits of a
+lane do not depend on the other lanes. The errors of polynomials and of libmvec are at most 4 units in the last place,
+see ULPS.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Library:
         triple: LLVM's name of the machine and system.
         simd: the count of doubles in a SIMD vector.
         fused: whether the machine has FMA, which multiplies and adds with one rounding.
-        found: a function from a name to whether the process has a C function with this name. The process must have
-            loaded `LIBRARY` if the system has it.
+        found: a function from a name to whether the process has a C function with this name. If the system has
+            `LIBRARY`, the process must have loaded it.
     """
 
     def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:
@@ -47,7 +48,9 @@ class Library:
         self.found = found
 
     def symbol(self, name: str, operands: int) -> str:
-        """Return libmvec's name of a C function with so many operands, or "" if the process does not have it.
+        """Return libmvec's name of a C function, or "" if the process does not have that function of libmvec.
+
+        `name` is the function's name in C, and `operands` is the count of its operands.
 
         >>> Library("x86_64-unknown-linux-gnu", 4, True, lambda symbol: True).symbol("pow", 2)
         '_ZGVdN4vv_pow'

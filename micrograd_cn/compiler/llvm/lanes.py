@@ -1,4 +1,4 @@
-"""Write operations on vectors or scalars as LLVM instructions. All functions of the compiler are made of these."""
+"""Write operations on vectors or scalars as LLVM instructions. The compiler's LLVM functions consist of these."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
 
 class Lanes:
-    """Write operations on vectors of doubles in a function.
+    """Write operations on vectors of doubles in an LLVM function.
 
-    Each method writes instructions. Its operands and its result are names of values in the function.
+    Each method writes LLVM instructions. Operands and results are names of values in the function, or constants as
+    text.
 
     Args:
         f: the function.
@@ -38,7 +39,7 @@ class Lanes:
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
     def splat(self, x: str) -> str:
-        """Broadcast a scalar to all lanes, and return the vector's name."""
+        """Write a broadcast of the scalar `x` to all lanes, and return the vector's name."""
         if self.scalar:
             return x
         one = self.f.op(f"insertelement {self.type} poison, double {x}, i32 0")
@@ -52,7 +53,7 @@ class Lanes:
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply an opcode that is no formula: an LLVM instruction or intrinsic, or a function of C's library."""
+        """Apply an opcode: an LLVM instruction or intrinsic, or a function of C's library, but no formula."""
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
@@ -74,15 +75,15 @@ class Lanes:
         return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
 
     def select(self, condition: str, a: str, b: str) -> str:
-        """Return a vector with the lanes of `a` where the condition holds, and those of `b` elsewhere."""
+        """Return a vector with the lanes of `a` where the mask `condition` is set, and the lanes of `b` elsewhere."""
         return self.f.op(f"select {self.mask} {condition}, {self.type} {a}, {self.type} {b}")
 
     def to_number(self, condition: str) -> str:
-        """Return a vector that is 1.0 where the condition holds, and 0.0 elsewhere."""
+        """Return a vector that is 1.0 in the lanes where the mask `condition` is set, and 0.0 elsewhere."""
         return self.select(condition, self.constant(1.0), self.constant(0.0))
 
     def any(self, condition: str) -> str:
-        """Return an i1 that is true if the condition holds in at least one lane."""
+        """Return an i1 that is true if the mask `condition` is set in at least one lane."""
         if self.scalar:
             return condition
         bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
@@ -97,7 +98,7 @@ class Lanes:
         return self.f.op(f"fmul {self.type} {a}, {b}")
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
-        """Return a * b + total. The product is rounded if the opcode is "sum", or if the machine has no FMA."""
+        """Return a * b + total. If the opcode is "sum" or the machine has no FMA, the product is rounded."""
         if opcode != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
@@ -118,9 +119,9 @@ class Lanes:
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return every other group of `size` lanes of `a`, each followed by the group of `b` in the same lanes.
+        """Return every other group of `size` lanes of `a`, each followed by the group of `b` that has the same lanes.
 
-        The first group begins at lane `start`.
+        The first group of `a` begins at lane `start`.
         """
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
@@ -140,9 +141,9 @@ class Lanes:
         return x if self.scalar else self.f.op(f"extractelement {type_} {x}, i32 0")
 
     def horizontal_sums(self, xs: Sequence[str]) -> str:
-        """Return a vector whose lane i is the sum of all lanes of xs[i]. Neighbouring lanes are added repeatedly.
+        """Return a vector whose lane i is the sum of all lanes of xs[i].
 
-        There must be as many vectors as lanes.
+        There must be as many vectors as lanes. Neighbouring lanes are added repeatedly.
         """
         while len(xs) > 1:
             xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]

@@ -43,23 +43,25 @@ if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock tha
 
 
 class Machine:
-    """A processor, and the kernels compiled for it. A kernel is a function that all programs of the process share.
+    """A processor, and the kernels that are compiled for it: functions that all programs of the process share.
 
     Args:
-        name: LLVM's name of the processor. By default it is the one that runs this process. For another processor,
+        name: LLVM's name of the processor. The default is the processor that runs this process. For another processor,
             code can be written but not run.
         triple: LLVM's name of the machine and system; by default those of this process.
-        features: for LLVM's name of each feature, whether the processor has it; by default those of this processor.
+        features: a dict from LLVM's name of each feature, for example "avx", to whether the processor has this feature.
+            The default is the features of the processor that runs this process.
 
     Attributes:
-        simd: the count of doubles in a SIMD vector, of the size with which the processor is fastest.
+        simd: the count of doubles in a SIMD vector. The processor is fastest with vectors of this size.
         registers: the count of vector registers.
-        width: the count of lanes of a block. These are two SIMD vectors: while an addition to one of them waits for the
-            addition before it, the processor adds to the other one.
+        width: the count of lanes of a block. They fill two SIMD vectors: while an addition to one vector waits for an
+            earlier addition, the processor adds to the other vector.
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
         library: the writer of elementary functions of vectors.
-        kernels: the kernels that are compiled, by name.
-        written_kernels: the kernels that programs have asked for, by the function that writes them and its opcode.
+        kernels: a dict from names to the kernels that are compiled.
+        written_kernels: the kernels that programs have asked for. A key is the function that writes the kernel, and the
+            opcode that is passed to this function.
         addresses: two dicts from a kernel's name to its address. The first has the kernels that were compiled quickly,
             and the second has the optimised ones, so the dicts can be indexed with a bool.
     """
@@ -90,13 +92,13 @@ class Machine:
         self._compiled: list[Compiled] = []
 
     def target(self, level: int) -> Any:
-        """Return LLVM's target machine. At a higher optimisation level it generates faster code, and takes longer."""
+        """Return LLVM's target machine. At a higher optimisation level, it generates faster code but takes longer."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
 
     def engine(self, module: Any, level: int) -> Any:
-        """Return LLVM's execution engine for a module, which compiles the module at an optimisation level."""
+        """Return LLVM's execution engine, which compiles a module at the optimisation level `level`."""
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
@@ -121,11 +123,11 @@ class Machine:
         )
 
     def compile(self, functions: Sequence[Function], op_names: Mapping[str, str] | None = None) -> Compiled:
-        """Compile a program's own functions, after the kernels that these call.
+        """Compile a program's own functions. The kernels that they call are compiled first.
 
         Args:
             functions: the functions.
-            op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+            op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
 
         Raises:
             TypeError: one of the functions calls a C function that the process does not have.
@@ -138,7 +140,8 @@ class Machine:
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
         """Raise TypeError if `f` calls a C function that the process does not have.
 
-        The message names the operation that is lowered to the function, by means of `op_names`.
+        The error message names the operation that is lowered to the C function. `op_names` maps opcodes to the names of
+        operations.
         """
         for name in (*f.called, *(name for name, _ in f.vector_functions)):
             if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _has_function(name):
@@ -152,12 +155,12 @@ class Machine:
         }
 
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
-        """Compile those of some kernels that are not compiled yet, and the kernels that these call.
+        """Compile the kernels that are not compiled yet, and the kernels that these call.
 
         Args:
             kernels: for each kernel's name, the function that writes the kernel.
             fast: whether to compile optimised versions, which takes longer.
-            op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+            op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
         """
         with _lock:
             made: dict[str, Function] = {}
@@ -185,7 +188,7 @@ class Machine:
     def with_kernels(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
         """Return `functions`, followed by the compiled kernels that they need.
 
-        These are the kernels with the given names, those that the functions call, and those that such kernels call.
+        A kernel is needed if its name is in `names`, or if a function or another needed kernel calls it.
         """
         found = {f.name: f for f in functions}
         wanted = [*names, *(name for f in functions for name in f.called)]
@@ -201,7 +204,7 @@ class Machine:
 
         Args:
             name: the kernel's name.
-            make: the function that writes it.
+            make: the function that writes the kernel.
             fast: whether the optimised version is wanted.
         """
         if name not in self.addresses[fast]:
@@ -226,8 +229,8 @@ class Compiled:
     Args:
         on: the machine.
         text: the text of the module.
-        level: LLVM's optimisation level.
-        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+        level: LLVM's optimisation level. At a higher level, the code is faster but compiling takes longer.
+        op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
 
     Raises:
         RuntimeError: LLVM rejects the text.

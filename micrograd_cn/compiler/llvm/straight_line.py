@@ -1,4 +1,4 @@
-"""Write instructions as straight-line code, whose values are in registers."""
+"""Write instructions as straight-line LLVM code, which keeps their values in registers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from .lanes import Lanes
 
 
 class StraightLineWriter:
-    """Write instructions one after the other.
+    """Write LLVM code that computes instructions one after the other.
 
     Values that other code has computed are loaded by `load`, which a subclass defines.
+
+    Args:
+        lanes: the writer of vector operations in the LLVM function.
+        code: the instructions.
+        computed: the initial value of the attribute `computed`. None stands for an empty dict.
 
     Attributes:
         names: a dict from instruction numbers to the names of the values in the LLVM function.
@@ -39,15 +44,18 @@ class StraightLineWriter:
         return self.names[i]
 
     def load(self, i: int) -> str:
-        """Load the value of instruction `i`, which other code has computed, and return its name."""
+        """Write a load of the value of instruction `i`, which other code has computed, and return the value's name.
+
+        Here it raises KeyError, since only a subclass knows where such values are.
+        """
         raise KeyError(i)
 
     def define(self, i: int, name: str) -> None:
-        """Record that the value of instruction `i` has this name."""
+        """Record `name` as the LLVM name of the value of instruction `i`."""
         self.names[i] = name
 
     def write(self, i: int) -> None:
-        """Write instruction `i`, and record the name of its value or mask."""
+        """Write LLVM code that computes instruction `i`, and record the name of its value or mask."""
         opcode, *rest = self.code.instructions[i]
         if opcode in SUM_OPCODES:
             self.define(i, self.sum(opcode, *rest))
@@ -67,11 +75,11 @@ class StraightLineWriter:
             self.define(i, self.computed[key])
 
     def sum(self, opcode: str, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
-        """Write a sum, and return its name.
+        """Write LLVM code that computes a sum, and return the name of the sum.
 
         Args:
-            opcode: "sum" if products are rounded before they are added, or "dot".
-            pairs: the instruction numbers of the two factors of each product.
+            opcode: "sum" if each product is rounded before it is added, else "dot".
+            pairs: for each product, the instruction numbers of its two factors.
             terms: the instruction numbers of the terms.
         """
         total = ""
@@ -91,8 +99,9 @@ def compute(lanes: Lanes, opcode: str, names: Sequence[str], computed: dict[tupl
     Args:
         lanes: the writer of vector operations.
         opcode: the opcode, which may be a formula or START but no sum.
-        names: the names of its operands.
-        computed: values that are computed already, see `StraightLineWriter`. A formula's values are added.
+        names: the names of the operands.
+        computed: the values that are computed already, see `StraightLineWriter`. The values in a formula are added to
+            this dict. None stands for an empty dict.
     """
     if opcode == START:
         return names[0]

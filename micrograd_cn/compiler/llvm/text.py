@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..instructions.code import bits
 
-BYTE = "i8"  # the element type with which `Function.at` counts offsets in bytes
+BYTE = "i8"  # an element type for `Function.at`, whose index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
 FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised versions begin with this
 
@@ -17,7 +17,7 @@ KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 
 
 def literal(x: float) -> str:
-    """Return a double as LLVM text, which has its bits in hexadecimal digits.
+    """Return a double as LLVM text: the bits of the double in hexadecimal digits.
 
     >>> literal(1.0)
     '0x3FF0000000000000'
@@ -30,9 +30,9 @@ class Loop:
 
     Attributes:
         index: the name of the loop's index.
-        carried: the names of the loop-carried values in this iteration, which are phi nodes.
-        next: the names of the loop-carried values in the next iteration. The body must set them. After the loop they
-            are the names of the last values.
+        carried: the names of the loop-carried values (phi nodes) in this iteration.
+        next: the names of the same values in the next iteration. The body must set this list. After the loop, the list
+            has the names of the last values.
     """
 
     def __init__(self, index: str, carried: list[str]) -> None:
@@ -42,16 +42,24 @@ class Loop:
 
 
 class Function:
-    """The text of an LLVM function: `do` writes an instruction, `op` writes one with a result and returns its name.
+    """The text of an LLVM function. Methods write instructions, and return the names of their results.
+
+    Operands are such names, or constants as text. Addresses and integers are operands too.
+
+    Args:
+        name: the function's name.
+        arguments: the types and names of the arguments as LLVM text, for example "double %x, ptr %a".
+        result: the type of the result.
 
     Attributes:
         name: the function's name.
-        called: for the name of each function that it calls, the type of the result and the types of the operands.
-        kernels: for the name of each kernel that it calls, the function that writes the kernel.
-        vector_functions: the elementary functions of vectors that it calls. The key is a function's name in C and the
-            count of lanes, and the value is the count of operands.
-        stack: whether vectors may be spilled to the stack. The stack is then aligned by means of a frame pointer, since
-            LLVM lets spilled vectors cross cache lines otherwise.
+        called: for the name of each function that this function calls, the type of the result and the types of the
+            operands.
+        kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.
+        vector_functions: the elementary functions of vectors that this function calls. A key is the name of the
+            function in C and the count of lanes, and the value is the count of operands.
+        stack: whether vectors may be spilled to the stack. If so, the stack is aligned by means of a frame pointer,
+            since otherwise LLVM lets spilled vectors cross cache lines.
 
     >>> f = Function("twice", "double %x", "double")
     >>> f.do(f"ret double {f.op('fadd double %x, %x')}")
@@ -107,7 +115,7 @@ class Function:
         return ""
 
     def at(self, pointer: str, index: int | str, of: str = "double") -> str:
-        """Return the address of element `index` of an array (`getelementptr`).
+        """Write code for the address of element `index` of an array (`getelementptr`), and return the address's name.
 
         Args:
             pointer: the address of the array.
@@ -117,57 +125,57 @@ class Function:
         return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
 
     def word(self, pointer: str, index: int | str = 0) -> str:
-        """Load element `index` of the array of 64-bit integers at an address."""
+        """Write a load of element `index` of the array of 64-bit integers at an address, and return its name."""
         return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
 
     def pointer(self, pointer: str, index: int | str = 0) -> str:
-        """Load element `index` of the array of addresses at an address."""
+        """Write a load of element `index` of the array of addresses at an address, and return its name."""
         return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
 
     def add(self, a: int | str, b: int | str) -> str:
-        """Return the sum of integers."""
+        """Write the sum of two integers, and return its name."""
         return str(a) if b == 0 else str(b) if a == 0 else self.op(f"add i64 {a}, {b}")
 
     def subtract(self, a: int | str, b: int | str) -> str:
-        """Return the difference of integers."""
+        """Write the difference of two integers, and return its name."""
         return self.op(f"sub i64 {a}, {b}")
 
     def times(self, a: int | str, b: int | str) -> str:
-        """Return the product of integers."""
+        """Write the product of two integers, and return its name."""
         return str(a) if b == 1 else self.op(f"mul i64 {a}, {b}")
 
     def quotient(self, a: int | str, b: int | str) -> str:
-        """Return the quotient of integers that are not negative, rounded down."""
+        """Write the quotient of two integers that are not negative, rounded down, and return its name."""
         return self.op(f"udiv i64 {a}, {b}")
 
     def smaller(self, a: int | str, b: int | str) -> str:
-        """Return the smaller of two integers that are not negative."""
+        """Write the smaller of two integers that are not negative, and return its name."""
         return self.op(f"select i1 {self.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def larger(self, a: int | str, b: int | str) -> str:
-        """Return the larger of two integers that are not negative."""
+        """Write the larger of two integers that are not negative, and return its name."""
         return self.op(f"select i1 {self.op(f'icmp ugt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def load(self, type_: str, pointer: str, align: int = 8) -> str:
-        """Load a value of the type `type_`."""
+        """Write a load of a value, and return its name. `align` is the alignment of the address in bytes."""
         return self.op(f"load {type_}, ptr {pointer}, align {align}")
 
     def store(self, type_: str, value: str, pointer: str, align: int = 8) -> None:
-        """Store a value of the type `type_`."""
+        """Write a store of a value. `align` is the alignment of the address in bytes."""
         self.do(f"store {type_} {value}, ptr {pointer}, align {align}")
 
     def copy(self, to: str, pointer: str, count: str) -> None:
-        """Copy `count` doubles from the address `pointer` to the address `to`."""
+        """Write code that copies `count` doubles from the address `pointer` to the address `to`."""
         size = self.times(count, 8)
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
     def clear(self, pointer: str, count: str) -> None:
-        """Set `count` doubles at an address to 0."""
+        """Write code that sets `count` doubles at an address to 0."""
         size = self.times(count, 8)
         self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
 
     def open(self, label: str) -> None:
-        """Begin a basic block."""
+        """Begin a basic block with the name `label`."""
         self.lines.append(f"{label}:")
         self.label = label
 
@@ -175,12 +183,13 @@ class Function:
     def loop(
         self, count: int | str, carried: Sequence[tuple[str, str]] = (), *, first: int | str = 0, step: int | str = 1
     ) -> Iterator[Loop]:
-        """Write a loop. The instructions that are written inside the `with` block are its body.
+        """Write a loop. The instructions that are written inside the `with` block are the loop's body.
 
         The body must set `Loop.next`, with one name for each carried value.
 
         Args:
-            count: the bound of the index. The loop ends once the index is not below it, but runs at least once.
+            count: the bound of the index. The loop ends once the index is not below the bound, but its body runs at
+                least once.
             carried: the types and first values of loop-carried values.
             first: the first index.
             step: the integer that is added to the index after each iteration.
@@ -201,7 +210,10 @@ class Function:
 
     @contextmanager
     def repeat(self, count: str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
-        """Write a loop that runs `count` times, see `loop`. If `count` is 0, carried values keep their first values."""
+        """Write a loop that runs `count` times, see `loop`.
+
+        After the block, `Loop.next` has the names of the last values. These are the first values if `count` is 0.
+        """
         some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
         self.do(f"br i1 {some}, label %{body}, label %{end}")
         self.open(body)
@@ -227,10 +239,11 @@ class Function:
 
     @contextmanager
     def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
-        """Write a branch that is rarely taken. Its body, inside the `with` block, is run if the i1 `condition` holds.
+        """Write a branch that is rarely taken: the `with` block is its body, which is run if the i1 `condition` holds.
 
-        The body must set `Loop.next`. After the block, `Loop.carried` has the names of values that are those of
-        `Loop.next` if the body was run, and those of `names` otherwise. All these values have the type `type_`.
+        The body must set `Loop.next`. After the block, `Loop.carried` has the names of the branch's results: the values
+        in `Loop.next` if the body was run, and the values with these `names` otherwise. All of them have the type
+        `type_`.
         """
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")

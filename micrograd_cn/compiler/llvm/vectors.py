@@ -30,11 +30,11 @@ class Vector:
         self.name = name
 
     def _wrap(self, name: str) -> Vector:
-        """Return the vector that has this name in the same function."""
+        """Return the vector that has the name `name` in the same function."""
         return Vector(self.lanes, name)
 
     def splat(self, x: Vector | float) -> Vector:
-        """Return a vector with the number `x` in all lanes. If `x` is a vector, it is returned as it is."""
+        """Return a vector with the number `x` in all lanes. If `x` is a vector already, `x` itself is returned."""
         return x if isinstance(x, Vector) else self._wrap(self.lanes.constant(x))
 
     def op(self, opcode: str, *operands: Vector | float) -> Vector:
@@ -54,11 +54,11 @@ class Vector:
         return self.op("fdiv", self, other)
 
     def multiply_add(self, factor: Vector | float, term: Vector | float) -> Vector:
-        """Return self * factor + term, rounded once if the processor can."""
+        """Return self * factor + term. The product is not rounded if the processor has FMA."""
         return self._wrap(self.lanes.multiply_add(self.name, self.splat(factor).name, self.splat(term).name))
 
     def polynomial(self, coefficients: Sequence[float]) -> Vector:
-        """Return the value of a polynomial at this vector. Its coefficients are given with the constant term first.
+        """Return the value of a polynomial at this vector. The constant term is the first of the coefficients.
 
         Even and odd powers are added up separately, so two chains of instructions run in parallel.
         """
@@ -80,9 +80,9 @@ class Vector:
         return self.op("llvm.copysign", self, x)
 
     def on_bits(self, instruction: str, number: int) -> Vector:
-        """Apply an instruction for 64-bit integers, such as "shl", to the bits of each lane and to a number.
+        """Apply an instruction for 64-bit integers, such as "shl", to the bits of each lane and the integer `number`.
 
-        The bits of the result are taken as doubles again.
+        The resulting integers are the bits of the doubles in the vector that is returned.
         """
         f, type_, count = self.lanes.f, self.lanes.type, self.lanes.count
         whole = f"<{count} x i64>"
@@ -93,17 +93,17 @@ class Vector:
     # Choices.
 
     def compare(self, comparison: str, bound: float) -> str:
-        """Return the mask of a comparison with `bound`. The comparison has LLVM's name, such as "olt" for less."""
+        """Return the mask of a comparison with `bound`. `comparison` is LLVM's name, such as "olt" for less."""
         return self.lanes.compare(f"fcmp {comparison}", [self.name, self.lanes.constant(bound)])
 
     def where(self, comparison: str, bound: float, then: Vector | float, other: Vector | float) -> Vector:
-        """Return `then` in the lanes in which a comparison with the number `bound` holds, and `other` elsewhere."""
+        """Return `then` in the lanes where this vector's comparison with `bound` holds, and `other` elsewhere."""
         return self._wrap(
             self.lanes.select(self.compare(comparison, bound), self.splat(then).name, self.splat(other).name)
         )
 
     def clamp(self, low: float, high: float) -> Vector:
-        """Return each lane, or `low` if it is below `low`, or `high` if it is above `high`; nan stays nan."""
+        """Return each lane, but `low` for lanes below `low`, and `high` for lanes above `high`. A nan stays nan."""
         x = self.where("olt", low, low, self)
         return x.where("ogt", high, high, x)
 

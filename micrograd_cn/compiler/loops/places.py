@@ -2,8 +2,9 @@
 
 Scalars are in one array, and the place of a scalar is its index in this array. If rows are computed in lanes, a value
 that depends on the row is a vector with one row in each lane. A block has the vectors of all such values, for as many
-rows as a vector has lanes. The place of such a value is the index of its vector in the block. Places of dead values are
-used again: places of scalars once they are given to `free`, and vectors by `reuse_vectors`.
+rows as a vector has lanes. The place of such a value is the index of its vector in the block. A place is used again
+once its value is dead, that is, once nothing reads the value any more: `free` frees the places of scalars, and
+`reuse_vectors` reassigns the vectors.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ class Places:
     """The places of a schedule's values.
 
     Args:
-        schedule: the instructions.
+        schedule: the instructions whose values are placed.
         simd: the count of doubles in a SIMD vector. Scalars that are computed together by SIMD instructions are padded
             to whole SIMD vectors.
         lanes: the count of lanes of a block.
-        scalars: the first free place among the scalars.
+        scalars: the first free place among the scalars. All places before it are taken already.
 
     Attributes:
         scalar: a dict from instruction numbers to places among the scalars, for the values that have such a place.
         vector: a dict from instruction numbers to indices of vectors in a block, for the values that have a vector.
         constants: a dict from places among the scalars to the constants that they hold from the beginning.
-        broadcasts: for each scalar that is needed in all lanes, the index of a vector that holds it there.
-        offset: a function from an instruction number to the offset of its value in bytes, from the beginning of the
-            scalars, or of the block if the value is in lanes. A scalar without a place is given one.
+        broadcasts: for the instruction number of each scalar that is needed in all lanes, the index of a vector in a
+            block to which the scalar is copied.
+        offset: a function from an instruction number to the offset of the instruction's value in bytes. The offset is
+            counted from the beginning of the block if the value is in lanes, else from the beginning of the scalars. If
+            a scalar has no place yet, a place is allocated.
     """
 
     def __init__(self, schedule: Schedule, simd: int, lanes: int, scalars: int) -> None:
@@ -47,7 +50,7 @@ class Places:
         self.offset = self._offsets.__getitem__  # a method written in C, since tables ask for each of their operands
 
     def copy(self) -> Places:
-        """Return a copy, to which places may be added."""
+        """Return a copy. Places that are added to the copy are not added to this object."""
         found = Places(self.schedule, self.simd, self.lanes, self._scalars)
         found.scalar, found.vector, found.constants = self.scalar.copy(), self.vector.copy(), self.constants.copy()
         found.broadcasts, found._vectors = self.broadcasts.copy(), self._vectors
@@ -81,7 +84,7 @@ class Places:
         return self._scalars - count
 
     def free(self, places: Iterable[int]) -> None:
-        """Mark places among the scalars as free, so they can be allocated again."""
+        """Mark these places among the scalars as free, so they can be allocated again."""
         free: list[tuple[int, int]] = []
         for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
             if free and free[-1][1] == first:
@@ -91,12 +94,12 @@ class Places:
         self._free = free
 
     def allocate_vectors(self, count: int) -> int:
-        """Return the index of the first of `count` new vectors."""
+        """Add `count` vectors to a block, and return the index of the first new vector."""
         self._vectors += count
         return self._vectors - count
 
     def padded(self, count: int) -> int:
-        """Return `count`, rounded up to a multiple of the doubles in a SIMD vector."""
+        """Return `count`, rounded up to a multiple of `simd`."""
         return -(-count // self.simd) * self.simd
 
     def ensure(self, i: int) -> None:
@@ -116,11 +119,11 @@ class Places:
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
 
     def place_contiguously(self, numbers: Iterable[int], pad: bool = False) -> None:
-        """Give contiguous places to those values that have none yet.
+        """Give contiguous places to the values in `numbers` that have no places yet.
 
         Args:
-            numbers: the values' instruction numbers, in the order of their places.
-            pad: whether unused places follow, up to a whole SIMD vector of scalars.
+            numbers: the instruction numbers of the values, in the order of the new places.
+            pad: whether unused places are added after the scalars, up to a multiple of `simd`.
         """
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
@@ -137,12 +140,12 @@ class Places:
             self.allocate(-count % self.simd)
 
     def reuse_vectors(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
-        """Reallocate the vectors of a block: a value takes over the vector of a value that is dead (liveness).
+        """Reallocate the vectors of a block: a value may get the vector of a value that is dead by then (liveness).
 
         Args:
-            first: the count of vectors at the beginning of the block that keep their values.
+            first: the index of the first vector that may be reallocated. The vectors before it keep their values.
             made: for each stage, the instruction numbers of the values that it computes.
-            over: for each stage, the instruction numbers of the values that are dead after it.
+            over: for each stage, the instruction numbers of the values that are dead after the stage.
         """
         free: list[int] = []
         vectors = {i: vector for i, vector in self.vector.items() if vector < first}
@@ -162,7 +165,8 @@ class Places:
     def broadcast(self, i: int) -> int:
         """Return the index of the vector that holds the value of instruction `i`.
 
-        For a scalar, this is a vector to which it will be broadcast. The vector is allocated at the first call.
+        For a scalar, this is the vector to which the program copies the scalar, see `broadcasts`. It is allocated at
+        the first call for the scalar.
         """
         if self.schedule.in_lanes(i):
             return self.vector[i]
@@ -174,14 +178,14 @@ class Places:
     def block_offset(self, i: int) -> int:
         """Return the offset in bytes at which code that computes rows finds the value of instruction `i`.
 
-        If rows are in lanes, this is the offset of a vector in a block; a scalar is given a vector by `broadcast`. For
-        single rows, it is the offset of the value among the scalars.
+        If rows are in lanes, this is the offset of a vector in a block. A scalar gets such a vector from `broadcast`.
+        If rows are computed one at a time, it is the offset of the value among the scalars.
         """
         return WORD * self.lanes * self.broadcast(i) if self.schedule.batched else self.offset(i)
 
 
 class _Offsets(dict[int, int]):
-    """The offset of each value whose offset was asked for, by instruction number: a cache for `Places.offset`."""
+    """A cache for `Places.offset`: a dict from instruction numbers to offsets, which computes missing offsets."""
 
     def __init__(self, places: Places) -> None:
         self._places = places

@@ -11,7 +11,8 @@ from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
 from .vectorizer import MIN_MAP_VECTORS, Vectorizer, strided_inputs
 
-L2_BYTES = 1 << 20  # bytes of a panel, at most, if loops go through it several times: it should stay in the L2 cache
+# A panel consists of the blocks that are computed together.
+L2_BYTES = 1 << 20  # bytes of a panel, at most, if loops read it several times: it should stay in the L2 cache
 L1_BYTES = 1 << 13  # bytes of a panel, at most, if it is read once: it should stay in the L1 cache
 MAX_BLOCKS = 16  # blocks in a panel, at most
 
@@ -20,26 +21,27 @@ class Plan:
     """The stages of a schedule, and the places of its values.
 
     Args:
-        schedule: the instructions, in layers.
+        schedule: the instructions, in layers (`Layer`).
         simd: the count of doubles in a SIMD vector.
-        lanes: the count of lanes of a block, see `places`. It is ignored if rows are computed one at a time.
+        lanes: the count of lanes of a block, see the module `places`. It is ignored if rows are computed one at a time.
         width: the length of a row, which is the count of inputs.
-        scalars: the first free place among the scalars. The parameters have the places before it.
-        gather: whether scalar instructions become maps even if their operands are not contiguous.
-        outputs: the instructions whose values need a vector in a block, even if they do not depend on the row.
+        scalars: the first free place among the scalars. The places before it are those of the parameters.
+        gather: whether scalar instructions become maps even if their operands are not contiguous, and must be loaded
+            one by one.
+        outputs: the instruction numbers of values that need a vector in a block, even if they do not depend on the row.
 
     Attributes:
         places: the places of all values. Its `scalar`, `vector` and `offset` are attributes of the plan too.
         stages: the stages of each phase.
-        row_at: where the inputs of a row are stored: the place of the first one among the scalars, or the index of its
-            vector in a block.
-        blocks: the count of blocks that are computed together, as one panel.
+        row_at: where the inputs of a row are stored, one after the other: the place of the first input among the
+            scalars, or if rows are in lanes, the index of the first input's vector in a block.
+        blocks: the count of blocks in a panel. The blocks of a panel are computed together.
         total_count: the length of the array in which totals are added up, a multiple of the doubles in a SIMD vector.
         totals_at: the place among the scalars of the first total's mean. The other means follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
-        outer_products: the matrices of totals, which sums of outer products are added to.
-        copied_inputs: inputs that are copied to contiguous places: for each, its place among the scalars before and
-            after.
+        outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
+        copied_inputs: for each input that is copied to a contiguous place, its own place among the scalars and the
+            place of the copy.
     """
 
     def __init__(
@@ -100,15 +102,16 @@ class Plan:
             self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _best_orientation(self, group: OuterProduct) -> OuterProduct:
-        """Return a matrix of totals, transposed if its rows then need less padding to whole SIMD vectors."""
+        """Return a matrix of totals, or its transpose if the rows then need less padding to whole SIMD vectors."""
         rows, columns = len(group.lefts), len(group.rights)
         turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return a sort key for each value that is in a list of factors: the index of the list, and the position in it.
+        """Return a sort key for each scalar that is in a list of factors: the index of the list, and a position in it.
 
-        A loop over scalars is fast if the members of such a list, say the right factors of its sums, are contiguous.
+        A list has, for example, the right factors of some sums. A loop over scalars is fast if the members of such a
+        list are contiguous.
         """
         lists = [
             side
@@ -126,7 +129,7 @@ class Plan:
         return preferred
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and give the results of loops their places.
+        """Yield the stages of a phase, and give places to the results of loops.
 
         Scalar instructions of the same opcode are vectorised to maps where possible.
         """
@@ -168,8 +171,8 @@ class Plan:
     def _place_values_in_memory(self) -> None:
         """Give a place to each value that a loop, another stage or the caller reads.
 
-        The order matters, because the first request for a value decides where it lies. The operands of loops come
-        first, since they need contiguous or strided places.
+        A value keeps the first place that it is given, so the order matters. The operands of loops come first, since
+        they need contiguous or strided places.
         """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
@@ -197,9 +200,10 @@ class Plan:
                 self.places.ensure(i)
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return two lists with an item for each stage of phase SAMPLE: the values it computes, and those that die.
+        """Return two lists with an item for each stage of phase SAMPLE: values that are computed, and values that die.
 
-        A value dies in the last stage that reads it. Values in `kept` and leaves never die.
+        Values are listed by instruction number. A value dies in the last stage that reads the value. Values in `kept`
+        and leaves never die.
         """
         stages = self.stages[SAMPLE]
         made = [stage.numbers for stage in stages]
@@ -208,9 +212,10 @@ class Plan:
         return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
     def operands(self, stage: Map) -> list[list[int]]:
-        """Return the operands of a map's instructions by column: the first operand of each, the second, and so on.
+        """Return the operands of a map's instructions by slot: all first operands, all second operands, and so on.
 
-        The operands of sums are the factors of their products; a term is a product with 1.
+        The operands of sums are the factors of their products; a term counts as a product with 1. A map with the opcode
+        START has one slot, with the values that long sums start from.
         """
         if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]
@@ -223,7 +228,8 @@ class Plan:
         return [[*column] for column in zip(*rows, strict=True)]
 
     def reads(self, stage: Stage) -> Iterator[int]:
-        """Yield the values that a stage reads. For a straight line they include values that it computes itself."""
+        """Yield the instruction numbers of the values that a stage reads. A straight line may compute such a value
+        itself."""
         if isinstance(stage, StraightLine):
             return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
         if isinstance(stage, Gathers):
@@ -231,10 +237,11 @@ class Plan:
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks_per_panel(self) -> int:
-        """Return how many blocks a panel has: as many as fit into L2_BYTES, but at least two if one of them fits.
+        """Return how many blocks a panel has: as many as fit into L2_BYTES, but at most MAX_BLOCKS.
 
-        Many blocks are better, since tables are read, and totals written, once a panel. Without loops and totals there
-        is nothing to share, so the panel is made to fit into L1_BYTES instead.
+        A panel has at least one block, and at least two blocks if one block fits. Many blocks are better, since tables
+        are read once a panel, and totals are written once a panel. A program without loops and totals does not gain
+        from this, so its panel is made to fit into L1_BYTES instead.
         """
         if not self.schedule.batched:
             return 1

@@ -1,8 +1,9 @@
-"""Order a program's live instructions: in layers between long sums and gathers, and in levels within a layer.
+"""Group a program's live instructions into layers, and the instructions of a layer into levels.
 
-A long sum is a sum of so many products that a loop computes it. The layer of an instruction is the largest count of
-long sums and gathers on a path from a leaf to the instruction. All long sums of a layer are computed together. Those
-with the same right factors are computed as a matrix times a vector.
+An instruction is live if a wanted value depends on it. A long sum is a sum with enough products to be computed by a
+loop. The layer of an instruction is the largest count of long sums and gathers on a path from a leaf to an operand of
+the instruction. All long sums of a layer are computed together. Long sums with the same right factors are computed as a
+matrix times a vector.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
-MIN_LONE_LOOP_PRODUCTS = 32  # products from which a sum is a loop although no other sum has its right factors
+MIN_LONE_LOOP_PRODUCTS = 32  # a sum with so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of them counts as a group of its own
 LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level there
-MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made; compiling so many takes seconds
+MAX_NATIVE_COST = 10_000  # machine instructions of native code, at most; compiling them takes seconds
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; compile time grows faster than the length
 
 
@@ -29,7 +30,8 @@ class Layer(NamedTuple):
 
     Attributes:
         numbers: the numbers of all instructions but the gathers, in order.
-        levels: the same instruction numbers by level. Instructions of one level do not depend on each other.
+        levels: a dict from each level to the numbers of its instructions. Instructions of one level do not depend on
+            each other.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
@@ -49,18 +51,18 @@ class Schedule:
         totals: the totals that are wanted, see `Lowering.totals`.
         batched: whether samples, the values that depend on the row, are vectors with one row in each lane. If not, rows
             are computed one at a time, and samples are scalars.
-        sums: whether long sums are separate loops. If not, they are treated like any other instruction.
+        sums: whether long sums are separate loops. If not, no sum counts as a long sum.
 
     Attributes:
         live: the numbers of the live instructions, in order.
         leaves: the numbers of the live instructions without operands.
         computed: the numbers of the other live instructions.
         long_sums: the numbers of the sums that loops compute.
-        zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. It need not be
-            stored before the loop.
+        zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. The constant
+            need not be stored before the loop.
         gathers: the numbers of the live gathers.
-        layers: the layers of each phase.
-        totals: the totals, grouped into outer products and single ones.
+        layers: a dict from each phase to the layers of the phase, in order.
+        totals: the totals, grouped into outer products and single totals.
         cost: the cost of all straight lines, see `Code.cost_of_all`.
         threaded_only: whether the program runs as threaded code alone, since native code would take too long to
             compile.
@@ -96,7 +98,11 @@ class Schedule:
         self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return the mean count of instructions with the same opcode in a level; 0 if samples are in lanes."""
+        """Return the mean count of instructions with the same opcode in a level; 0 if samples are in lanes.
+
+        In a level with fewer than MIN_GROUPED_LEVEL instructions, each instruction counts as the only one with its
+        opcode.
+        """
         steps = groups = 0
         for layer in chain(*self.layers.values()):
             for level in () if self.batched else layer.levels.values():
@@ -110,7 +116,7 @@ class Schedule:
         return self.batched and phase == SAMPLE
 
     def in_lanes(self, i: int) -> bool:
-        """Return whether an instruction's value is a vector, with one row in each lane."""
+        """Return whether the value of instruction `i` is a vector, with one row in each lane."""
         return self.batched and self.code.phase[i] == SAMPLE
 
     def _can_be_loop(self, i: int) -> bool:
@@ -139,7 +145,8 @@ class Schedule:
         """Return the layers of a phase.
 
         An instruction is in the highest layer of its operands, or in the next layer if the operand in the highest layer
-        is a long sum or a gather. Its level is one more than the highest level of its operands in this layer.
+        is a long sum or a gather. The level of the instruction is one more than the highest level of those of its
+        operands that are in the same layer.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
@@ -169,7 +176,7 @@ class Schedule:
     def _depth_first(self, numbers: Sequence[int]) -> list[int]:
         """Return instructions in an order that uses a value soon after it is computed, to keep live ranges short.
 
-        After each instruction come those of its users whose operands are all computed by then.
+        Each instruction is followed by those of its users whose operands have all been computed by then.
         """
         inside = set(numbers)
         needs = {i: inside.intersection(self.operands_in_registers(i)) for i in numbers}
@@ -210,7 +217,10 @@ class Schedule:
             yield StraightLine(chunk)
 
     def cost_of(self, i: int) -> int:
-        """Return the cost of instruction `i` in a straight line, which only stores the start value of a long sum."""
+        """Return the cost of instruction `i` in a straight line.
+
+        A straight line only stores the value that a long sum starts from, which costs 2.
+        """
         return 2 if i in self.long_sums else self.code.cost_of(i)
 
     def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
@@ -230,7 +240,8 @@ class Schedule:
     def operands_in_registers(self, i: int) -> tuple[int, ...]:
         """Return the operands of instruction `i` that straight-line code needs in registers.
 
-        For a long sum, this is only the value that it starts from, since a loop reads its factors from memory.
+        For a long sum, the only such operand is the value that the sum starts from, since a loop reads the factors from
+        memory.
         """
         terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long_sums else self.code.operands[i]
         return terms

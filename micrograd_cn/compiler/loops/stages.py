@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-# What is called, and the address of the table that is passed to it. A kernel is given by its name, native code by its
-# address.
+# What is called, and the address of the table that is passed to it. What is called is the name of a kernel, or the
+# address of native code.
 Call: TypeAlias = tuple[str | int, int]
 
 
@@ -31,17 +31,17 @@ class Sums:
     """Long sums of one opcode, which loops compute.
 
     Attributes:
-        kind: "matrix" if a matrix of scalars is multiplied by a vector of samples in lanes: row n of the matrix has the
-            left factors of sum n, and all sums have the vector as their right factors. "inner" if each sum is an inner
-            product of two lists of samples in lanes. "scalars" if the sums are scalars; they have the same right
-            factors.
+        kind: "matrix" if the sums are the product of a matrix of scalars and a vector of samples in lanes. Row n of the
+            matrix has the left factors of sum n, and the vector has the right factors of all sums. "inner" if each sum
+            is an inner product of two lists of samples in lanes. "scalars" if the sums are scalars. All sums then have
+            the same right factors.
         opcode: "sum" or "dot".
-        numbers: the numbers of the instructions.
+        numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.
         rights: for each sum, the instruction numbers of its right factors.
-        start: the constant that all sums start from, 0.0 or -0.0. If it is None, each sum starts from the value that is
-            stored in its place before the loop.
-        call: the kernel and the table that compute the sums. It is set once all values have places.
+        start: the constant that all sums start from, 0.0 or -0.0. If `start` is None, each sum starts from the value
+            that is stored in the sum's place before the loop.
+        call: the kernel that computes the sums, and its table. It is set once all values have places.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Sums:
     call: Call = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
-        """Return, for each sum, the left and the right factor of each product."""
+        """Return a list of pairs for each sum: the left and the right factor of each product in the sum."""
         return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
 
 
@@ -66,9 +66,9 @@ class Map:
     Attributes:
         opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
         numbers: the numbers of the instructions.
-        pattern: a letter for each operand that says how it is loaded, see `tables.maps`. It is "" for sums, and until
-            all values have places.
-        call: the kernel and the table that compute the map. It is set once all values have places.
+        pattern: a letter for each operand slot, which says how the operands are loaded, see `tables.maps`. It is "" for
+            maps of sums, and until all values have places.
+        call: the kernel that computes the map, and its table. It is set once all values have places.
     """
 
     opcode: str
@@ -83,7 +83,7 @@ class Gathers:
 
     Attributes:
         numbers: the numbers of the instructions. The first operand of each is the index.
-        call: the kernel and the table that compute the gathers. It is set once all values have places.
+        call: the kernel that computes the gathers, and its table. It is set once all values have places.
     """
 
     numbers: list[int]
@@ -107,7 +107,7 @@ class OuterProduct:
     rights: list[tuple[int, ...]]
 
     def transpose(self) -> OuterProduct:
-        """Return the transposed matrix of totals. The left and right factors are exchanged."""
+        """Return the transposed matrix of totals, in which the left and right factors are exchanged."""
         return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
@@ -115,10 +115,11 @@ Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return, for each stage, the values that it is the last one to read: their live ranges end there.
+    """Return a dict from stages to the values that die in them, because no later stage reads these values.
 
     Args:
-        reads: the index of a stage and the values that it reads. A stage may occur several times, and in any order.
+        reads: pairs of the index of a stage and the values that the stage reads. The same stage may be in several
+            pairs, and the pairs may be in any order.
 
     >>> dead_after([(0, [7, 8]), (1, [8]), (3, [9])])
     {0: [7], 1: [8], 3: [9]}

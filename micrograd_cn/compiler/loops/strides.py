@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 
 def stride(places: Sequence[int]) -> int | None:
-    """Return the distance from each place to the next one if it is constant, else None. For a single place it is 0.
+    """Return the distance from each place to the next if all distances are equal, else None. For a single place return
+    0.
 
     >>> stride([3, 5, 7]), stride([3, 3]), stride([3, 5, 8]), stride([4])
     (2, 0, None, 0)
@@ -25,8 +26,8 @@ def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] 
 
     Args:
         places: for each item, the places of its operands.
-        fits: a function from the strides of a run, one for each operand, to whether they are allowed. By default all
-            strides are allowed.
+        fits: a function that gets a list of strides, one for each operand, and returns whether a run may have these
+            strides. By default it may have any strides.
 
     >>> [*runs([[1], [2], [3], [10], [12], [14]])]
     [range(0, 3), range(3, 6)]

@@ -1,4 +1,4 @@
-"""Group totals, the sums over the rows of a batch from which gradients are computed. Many are outer products."""
+"""Group totals, the sums over the rows of a batch from which gradients are computed. Many form outer products."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair
 from .stages import OuterProduct
 
-MIN_OUTER_COLUMNS = 3  # so many totals with the same left factors are a row of an outer product; fewer stay single
+MIN_OUTER_COLUMNS = 3  # totals with the same left factors that are a row of an outer product, at least
 
 
 class Totals:
-    """The totals of a program, grouped into matrices, which are outer products, and single totals.
+    """The totals of a program. Totals that are outer products are grouped into matrices, and the others are single.
 
     Args:
-        code: the instructions. If a single total has several pairs of factors, the sum of their products is added.
+        code: the instructions. If a single total has several pairs of factors, an instruction for the sum of their
+            products is added.
         totals: for each total, the instruction numbers of the pairs of factors whose products are added up.
 
     Attributes:
-        outer_products: the matrices of totals. They have at least MIN_OUTER_COLUMNS columns.
-        single: for each other total, its index in `totals` and one pair of factors, whose product is added up.
+        outer_products: the matrices of totals. Each of them has at least MIN_OUTER_COLUMNS columns.
+        single: for each other total, its index in `totals`, and the pair of factors whose product is added up over the
+            rows.
     """
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:

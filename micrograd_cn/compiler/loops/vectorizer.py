@@ -1,7 +1,8 @@
 """Auto-vectorise scalar instructions of the same opcode.
 
-A map is a list of such instructions, which SIMD instructions compute. The results of a map are contiguous. Their order
-is chosen so that the instructions that use them, or else the map, can load operands as SIMD vectors.
+A map is a list of such instructions, which SIMD instructions compute. The results of a map are contiguous in memory. If
+a loop reads the results, they are in the order in which the loop can load them as SIMD vectors. Otherwise their order
+lets the map load its own operands as SIMD vectors where possible.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from .stages import Map, Stage
 from .strides import runs
 
 MIN_MAP_LENGTH = 3  # instructions in a map, at least
-MIN_MAP_VECTORS = 2  # SIMD vectors in a map; shorter maps of one opcode are joined, and their operands are gathered
+MIN_MAP_VECTORS = 2  # SIMD vectors in a map, at least, if shorter maps can be joined and their operands gathered
 LOOKAHEAD = 6  # how many of the following instructions are tried as the second one of a strided run
-UNPLACED_STRIDE = 1 << 32  # values without places count as so far apart, which is farther than any two places are
+UNPLACED_STRIDE = 1 << 32  # the distance at which values without places are assumed, farther than any two places
 PLACE_BITS = 80  # the bits for each place in `_packed`, which suffice for multiples of UNPLACED_STRIDE
 MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since appending them one by one takes quadratic time
 
@@ -45,11 +46,13 @@ class Vectorizer:
 
     Args:
         places: the places of values, to which the places of the maps' results are added.
-        preferred: for each value that a loop reads, a key to sort it by, see `Plan._preferred_order`.
+        preferred: for each value that a loop reads, the key by which the value is sorted, see `Plan._preferred_order`.
         gather: whether a map may have operands that are not contiguous.
-        min_length: if `gather` is set, a run of at least so many instructions is a map of its own. Shorter runs of one
-            opcode are joined in one map.
-        split_by: a function from an instruction number to a key that must be equal within a map.
+        min_length: the length from which a run is a map of its own. In a run, the operands lie at constant strides from
+            instruction to instruction. The other instructions of an opcode share one map. It is used only if `gather`
+            is set, and 0 means MIN_MAP_VECTORS SIMD vectors.
+        split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
+            default instructions have no keys.
     """
 
     def __init__(
@@ -65,16 +68,16 @@ class Vectorizer:
         self._min_length = min_length or MIN_MAP_VECTORS * places.simd
 
     def sort_key(self, i: int) -> tuple[Any, ...]:
-        """Return the key of instruction `i`, by which instructions are sorted.
+        """Return the key by which instruction `i` is sorted.
 
-        Instructions whose values a loop reads come first, in the order in which the loop reads them. The others are
-        sorted by the places of their operands.
+        Instructions whose values a loop reads come first, in the order in which the loop reads them. The other
+        instructions are sorted by the places of their operands.
         """
         [candidate] = self._candidates(self._code.instructions[i][0], [i])
         return candidate.order
 
     def _candidates(self, opcode: str, numbers: Iterable[int]) -> list[_Candidate]:
-        """Return the candidates for maps of an opcode, sorted."""
+        """Return the instructions with these numbers, which have the same opcode, as candidates, sorted by `order`."""
         operands, preferred = self._code.operands, self._preferred
         sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather
@@ -96,7 +99,7 @@ class Vectorizer:
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
         """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map.
 
-        The results of all these instructions are given places.
+        The results of all instructions in `numbers` are given places.
         """
         groups: dict[Any, list[int]] = {}
         if len(numbers) >= MIN_MAP_LENGTH:
@@ -120,8 +123,8 @@ class Vectorizer:
     def _signature(self, i: int) -> Any:
         """Return the signature of instruction `i`, which is equal for all instructions of a map.
 
-        It is the opcode, with the counts of products and terms of a sum, and what `split_by` returns. It is None if the
-        instruction cannot be in a map.
+        It is START for a long sum, and None if the instruction cannot be in a map. Otherwise it is the opcode, for sums
+        with the counts of products and terms, and with the key that `split_by` returns.
         """
         opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long_sums:
@@ -133,7 +136,7 @@ class Vectorizer:
         return opcode
 
     def _maps_of(self, signature: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps among instructions with the same signature, and give their results places."""
+        """Yield the maps among instructions with the same signature, and give places to the results of the maps."""
         opcode = signature[0] if isinstance(signature, tuple) else signature
         self._place_constants_contiguously(numbers)
         candidates = self._candidates(opcode, numbers)
@@ -170,9 +173,9 @@ class Vectorizer:
         return Map(opcode, numbers)
 
     def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
-        """Yield maps that copy the start values of long sums to the sums' places.
+        """Yield maps that copy the start values of long sums to the places of these sums.
 
-        These maps have whole SIMD vectors only, since padding would overwrite the places of other sums.
+        Such a map has whole SIMD vectors only, since padding would overwrite the places of other sums.
         """
         place = self._places.scalar
         candidates = sorted(
@@ -200,14 +203,14 @@ class Vectorizer:
 
 
 def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield lists of inputs with a constant stride above 1 that instructions of one opcode read.
+    """Yield lists of inputs that instructions of one opcode read, and that have a constant stride above 1 in the row.
 
     If such inputs are copied to contiguous places, a map can load them as SIMD vectors.
 
     Args:
         code: the instructions.
         numbers: the numbers of the instructions to look at.
-        min_length: the count of inputs from which on a list is yielded.
+        min_length: the least count of inputs in a list that is yielded.
 
     >>> code, sample = Code(), 2
     >>> x = [code.append(("input", k), sample) for k in range(6)]
@@ -236,7 +239,7 @@ def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Itera
 
 
 def _contiguous_runs(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
-    """Split sorted candidates into the longest runs in which each operand is contiguous, or always the same.
+    """Split sorted candidates into the longest runs in which the operands of each slot are contiguous, or all the same.
 
     >>> candidates = [_Candidate((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])]
     >>> [len(run) for run in _contiguous_runs(candidates)]
@@ -247,7 +250,7 @@ def _contiguous_runs(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Can
 
 
 def _strided_runs(candidates: Sequence[_Candidate], min_length: int) -> Iterator[Sequence[_Candidate]]:
-    """Split sorted candidates into runs with constant strides, which may be interleaved.
+    """Split sorted candidates into runs with constant strides. Runs may be interleaved.
 
     The search takes the first candidate that is in no run yet, and looks for the longest run that begins with it. If
     that run is shorter than `min_length`, the candidate is yielded alone.
@@ -278,7 +281,7 @@ def _strided_runs(candidates: Sequence[_Candidate], min_length: int) -> Iterator
 
 
 def _packed(places: Sequence[int]) -> int:
-    """Pack places into one integer, as its digits, so one addition of integers adds the strides of all operands.
+    """Pack places into one integer, as its digits, so a single addition of integers adds a stride to each place.
 
     >>> _packed((2, 3)) + _packed((5, -4)) == _packed((7, -1))
     True

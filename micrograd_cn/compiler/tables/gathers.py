@@ -2,7 +2,7 @@
 
 A table has the offsets of a gather's operands, followed by the offset of a nan. An index that is invalid, such as -1,
 0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read.
-The arguments of kernels, and the words of tables, are explained in `sums`.
+The arguments of kernels and of the functions that write them, and the words of tables, are explained in `sums`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .sums import KERNEL_ARGUMENTS, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers with an index in each lane. Operands are samples or scalars.
+    """Write the kernel of gathers with an index in each lane. An operand is a sample or a scalar.
 
     Table: the count of groups of gathers; the gathers of a group have the same index, and the same count of operands.
     Then for each group: the offset of the index, the count of operands, and the count of results. Then for each result
@@ -57,7 +57,7 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 
 @contextmanager
 def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
-    """Write a loop over the groups of a table, see `gather`.
+    """Write a loop over the groups of a table, see `gather`. The `with` block writes the loop's body.
 
     Yield the names of four LLVM values: the offset of the group's index, the count of operands, the count of results,
     and the address of the words for the first result in the table.
@@ -71,15 +71,17 @@ def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
-    """Convert the index in each lane to an i64. An index that is not one of 0 to count - 1 becomes `count`.
+    """Write code that converts the index in each lane to an i64.
+
+    An index that is not one of the integers 0 to count - 1 becomes `count`.
 
     Args:
         lanes: the writer of vector operations.
         x: the name of the vector of indices, which are doubles.
-        count: the name of the count of operands.
+        count: the name of the count of operands, which is an i64.
 
     Returns:
-        for each lane, the name of its index.
+        for each lane, the name of the lane's index.
     """
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"

@@ -1,7 +1,7 @@
 """Write the kernels of maps. A map is a list of instructions of one opcode on scalars, computed as SIMD vectors.
 
 Operands that are contiguous are loaded as vectors, and others are gathered one by one. Results are contiguous. The
-arguments of kernels, and the words of tables, are explained in `sums`.
+arguments of kernels and of the functions that write them, and the words of tables, are explained in `sums`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ class _Operands:
         self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
 
     def load(self, k: int, first: str) -> str:
-        """Load a vector with the operands in slot `k` of as many instructions as a vector has lanes.
+        """Write a load of the operands in slot `k` of neighbouring instructions, as a vector, and return the vector's
+        name.
 
-        The first of these instructions has the position `first` in the map.
+        Each lane of the vector has the operand of one instruction. `first` is the position in the map of the first of
+        these instructions.
         """
         x, letter = self.all[k]
         if letter == "s":
@@ -52,7 +54,7 @@ class _Operands:
 
 @cache
 def map_kernel(opcode: str, pattern: str) -> KernelWriter:
-    """Return the function that writes the kernel of maps with an opcode and a pattern, see `_Operands`.
+    """Return the function that writes the kernel for maps with this opcode and this pattern, see `_Operands`.
 
     The opcode may be "sum" or "dot": the products of each sum are then written out. Their factors, pair by pair, are
     the operands in the pattern and the table.
@@ -110,7 +112,10 @@ def _at(f: Function, table: str, index: int | str = 0) -> str:
 
 
 def _gather(lanes: Lanes, places: str) -> str:
-    """Load scalars into the lanes of a vector, and return its name. `places` is the address of the scalars' offsets."""
+    """Write loads of scalars into the lanes of a vector, and return the vector's name.
+
+    `places` is the address of the offsets of the scalars.
+    """
     vector = "poison"
     for lane in range(lanes.count):
         x = lanes.f.load("double", _at(lanes.f, places, lane))

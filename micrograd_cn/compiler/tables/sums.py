@@ -3,9 +3,9 @@
 The most important kernel multiplies a matrix of scalars by vectors of samples, the values that depend on the row. Each
 lane holds one row of the batch. The kernel works in tiles: a few sums for one block of rows stay in registers, so each
 value that is loaded is used several times. Totals, which are sums over the batch such as the gradient of a matrix, are
-computed in tiles too. They stay in registers for all rows of a panel, and then their lanes are added up. If values are
-scalars, in phases BATCH and AFTER and for a single row, the lanes of a vector hold several sums, or several products of
-one sum.
+computed in tiles too. Such totals stay in registers for all rows of a panel, and then their lanes are added up. In
+phases BATCH and AFTER, and if rows are computed one at a time, values are scalars. The lanes of a vector then hold
+several sums, or several products of one sum.
 
 All kernels have the same arguments:
 
@@ -19,6 +19,9 @@ All kernels have the same arguments:
 A table consists of 64-bit words: counts, offsets, and addresses of functions and of other tables. Offsets are in bytes,
 from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts from the
 value that is stored in the place of its result, unless the table has a start code for a constant, see `start_code`.
+
+A function that writes a kernel takes the machine and an opcode, and returns the LLVM function. The opcode is "dot" if
+the products of sums may be computed by FMA, and "sum" if they are rounded. Kernels without sums ignore the opcode.
 """
 
 from __future__ import annotations
@@ -32,10 +35,10 @@ from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 
 MAX_TILE_SUMS = 6  # sums in a tile, each of which takes two vector registers
-PRODUCTS_PER_PASS = 256  # a tile adds so many products to each sum before the next tile, so samples stay in the cache
-COLUMNS_PER_PASS = 32  # so many columns of totals are computed before the next ones, so factors stay in the cache
+PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so samples stay in the cache
+COLUMNS_PER_PASS = 32  # columns of totals that are computed at a time, so factors stay in the cache
 VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
-ACCUMULATORS = 4  # partial sums of one scalar sum, so an addition need not wait for the one before it
+ACCUMULATORS = 4  # partial sums of one scalar sum, so an addition need not wait for the addition before it
 KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
 KernelWriter = Callable[[Machine, str], Function]
@@ -43,10 +46,11 @@ KernelWriter = Callable[[Machine, str], Function]
 
 @contextmanager
 def each_block(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Write a loop over the blocks of a panel.
+    """Write a loop over the blocks of a panel. The `with` block writes the loop's body.
 
-    Yield the address of the block, the values that the loop carries, and a list to which the body must add their next
-    values. After the loop the list holds their last values.
+    Yield three things: the address of the current block, the names of the loop-carried values, and a list. The body
+    must append the names of the values in the next iteration to the list. After the loop, the list has the names of the
+    last values. `carried` has the types and first values of the loop-carried values.
     """
     with f.loop(f.times("%blocks", "%stride"), carried, step="%stride") as loop:
         yield f.at("%w", loop.index, BYTE), loop.carried, loop.next
@@ -64,7 +68,7 @@ STARTS = (None, 0.0, -0.0)
 
 
 def start_code(x: float | None) -> int:
-    """Return the word that tells a kernel what sums start from: a constant, or the values in their places if x is None.
+    """Return the word that tells a kernel what sums start from: the constant x, or the values in their places for None.
 
     >>> start_code(None), start_code(0.0), start_code(-0.0)
     (0, 1, 2)
@@ -73,7 +77,7 @@ def start_code(x: float | None) -> int:
 
 
 def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
-    """Write instructions that choose the vector which a sum starts from, and return the vector's name.
+    """Write instructions that choose the vector from which a sum starts, and return the vector's name.
 
     Args:
         lanes: the writer of vector operations.
@@ -116,7 +120,7 @@ def matrix(machine: Machine, opcode: str) -> Function:
 
 @cache
 def tile(m: int) -> KernelWriter:
-    """Return a function that writes the function which `matrix` calls for a tile of `m` sums.
+    """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
 
     One call computes the sums for all blocks of a panel.
     """
@@ -151,7 +155,7 @@ def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of samples.
 
     Table: the count of sums and the start code. Then for each sum: the offset of the result, the count of products, and
-    the offsets of their factors, pair by pair.
+    the offsets of the factors of these products, pair by pair.
     """
     f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
@@ -172,9 +176,10 @@ def inner(machine: Machine, opcode: str) -> Function:
 
 
 def rows_per_tile(machine: Machine) -> int:
-    """Return how many rows of a matrix of totals are in a tile, so that the tile fills the registers.
+    """Return how many rows of a matrix of totals are in a tile.
 
-    A tile has as many columns as a SIMD vector has lanes.
+    A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that the tile fills the vector
+    registers.
     """
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
@@ -214,7 +219,7 @@ def outer(machine: Machine, opcode: str) -> Function:
 
 @cache
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
-    """Return a function that writes the function which `outer` calls for a tile with `r` rows of totals.
+    """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of totals.
 
     A pair is the list of left factors and the list of right factors of one outer product. The function for a tile has a
     loop over pairs and a loop over blocks. If `pairs_innermost` is set, the inner loop is the one over pairs, which is
@@ -299,7 +304,7 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 def broadcast(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies each scalar to all lanes of a vector, in each block of a panel.
 
-    Table: the count of scalars, and for each scalar the offset of its vector in a block and its own offset.
+    Table: the count of scalars, and for each scalar the offset of its vector in a block and the offset of the scalar.
     """
     f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
@@ -319,8 +324,8 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 def row_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scalar sums whose left factors are the rows of a matrix in row-major order.
 
-    So the left factors of each sum are contiguous. All sums share their right factors, which are contiguous too. The
-    lanes of a vector hold several products of one sum.
+    The left factors of each sum are therefore contiguous. All sums have the same right factors, which are contiguous
+    too. The lanes of a vector hold several products of one sum.
 
     Table: the count of sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the
     first right factor, the offset of the first result, and for each sum the offset of its first left factor.
@@ -361,15 +366,16 @@ def column_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals if the left factors are in column-major order, see `_columns`."""
+    """Write the kernel that adds sums to totals, with the left factors in column-major order, see `_columns`."""
     return _columns(machine, opcode, "column_totals", "%a")
 
 
 def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write a kernel of scalar sums whose left factors are the rows of a matrix in column-major order.
 
-    So for each k, the k-th left factors of all sums are contiguous. The results are contiguous too, and all sums share
-    their right factors. The lanes of a vector hold several sums. One table may have several groups of such sums.
+    For each k, the k-th left factors of all sums are therefore contiguous. The results are contiguous too, and all sums
+    have the same right factors. The lanes of a vector hold several sums. One table may have several groups of such
+    sums.
 
     Table: the count of groups. Then for each group: the count of sums rounded up to whole SIMD vectors, the count of
     products in each sum, the offset of the first result, and for each k the offset of the first sum's k-th left factor
@@ -379,7 +385,7 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
         machine: the machine.
         opcode: "dot" or "sum".
         called: the kernel's short name.
-        base: the address that the results' offsets are added to, "%s" or "%a".
+        base: the address from which the results' offsets count: "%s" for scalars, "%a" for totals.
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -423,14 +429,14 @@ def list_totals(machine: Machine, opcode: str) -> Function:
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars.
 
-    Table: the count of sums. Then for each sum: the offset of the result, the count of products, and the offsets of
-    their factors, pair by pair.
+    Table: the count of sums. Then for each sum: the offset of the result, the count of products, and the
+    offsets of the factors of these products, pair by pair.
 
     Args:
         machine: the machine.
         opcode: "dot" or "sum".
         called: the kernel's short name.
-        base: the address that the results' offsets are added to, "%s" or "%a".
+        base: the address from which the results' offsets count: "%s" for scalars, "%a" for totals.
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)

@@ -25,14 +25,15 @@ class Tables:
     """The tables of a plan. Their memory is freed with this object.
 
     Args:
-        plan: the stages and places. The `call` of each stage but the straight lines is set.
+        plan: the stages and places. `Tables` sets the `call` of each stage that is no straight line.
         machine: the machine that the tables are for.
 
     Attributes:
         all: the tables.
-        kernels: for the name of each kernel that the tables need, the function that writes the kernel.
+        kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
-        pack_calls: the calls that copy scalars to contiguous places, after the other stages of phase BATCH.
+        pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of
+            phase BATCH.
         totals: the calls that add the products of a panel's rows to the totals.
     """
 
@@ -56,9 +57,9 @@ class Tables:
         self.totals = [*map(self._outer, plan.outer_products), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
-        """Store a table, and return its address.
+        """Store a table that consists of `words`, and return its address.
 
-        A word that is the name of a kernel is replaced by the kernel's address later, by `link`.
+        A word may be the name of a kernel. `link` replaces it by the kernel's address later.
         """
         numbers: list[Any] = list(words)
         try:
@@ -73,7 +74,8 @@ class Tables:
     def link(self, fast: bool = False) -> None:
         """Compile the kernels that no program has needed yet, and put the addresses of all kernels into the tables.
 
-        If `fast` is set, the addresses are those of the kernels' optimised versions, now and at later calls.
+        If `fast` is set, the addresses are those of the kernels' optimised versions, at this call and at all later
+        calls.
         """
         self.fast = self.fast or fast
         self.machine.compile_kernels(self.kernels, self.fast, self.code.op_names)
@@ -128,7 +130,7 @@ class Tables:
         return sums.matrix, words
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return the offset of the first left factor of each sum, and the stride in bytes between its left factors.
+        """Return the offset of each sum's first left factor, and the stride in bytes from one left factor to the next.
 
         The stride is the same for all sums. If the left factors have no common stride, the program copies them to
         contiguous places first, and the offsets are those of the copies.
@@ -152,7 +154,7 @@ class Tables:
     def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         """Return the writer of the kernel of some scalar sums, and the words of their table.
 
-        The kernel computes the sums as SIMD vectors if the places of factors and results allow this.
+        The kernel computes the sums by SIMD instructions if the places of factors and results allow this.
         """
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
@@ -209,7 +211,7 @@ class Tables:
 
         Args:
             xs: the instruction numbers of the operands.
-            samples: whether the operands are in a block, with a value in each lane. If not, they are scalars.
+            samples: whether the operands are vectors in a block. If not, the operands are scalars.
         """
         if (xs, samples) not in self._operand_tables:
             place = self.places.block_offset if samples else self.offset

@@ -1,9 +1,9 @@
-"""Write straight lines as threaded code: tables whose entries are computed by kernels that call each other in turn.
+"""Write straight lines as threaded code: tables in which each entry names the kernel that computes an instruction.
 
-Each entry of a table is an instruction, and there is one kernel for each opcode. All programs share the kernels, so
-there is hardly anything to compile. Threaded code is slower than native code, and has the same results to the last bit.
-(Threaded code: Bell, Communications of the ACM 16, 1973.) Every value has a place in memory. If rows are in lanes, the
-scalars that they need are copied to all lanes of a vector first.
+There is a kernel for each opcode. A kernel computes one entry, and then calls the kernel of the next entry. All
+programs share the kernels, so there is hardly anything to compile. Threaded code is slower than native code, and has
+the same results to the last bit. (Threaded code: Bell, Communications of the ACM 16, 1973.) Every value has a place in
+memory. If rows are in lanes, the program first copies each scalar operand to all lanes of a vector.
 
 An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
 bytes, from the beginning of a block if rows are in lanes, else from the beginning of the scalars.
@@ -30,10 +30,13 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Add tables for the straight lines of a plan to its other tables.
+    """Add tables for the straight lines of a plan to the plan's other tables.
+
+    Args:
+        tables: the plan's tables, to which the new ones are added.
 
     Attributes:
-        places: a copy of the plan's places, in which every value of the straight lines has a place too.
+        places: a copy of the plan's places, to which a place for every value of the straight lines is added.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -61,7 +64,7 @@ class Threaded:
         return start, self.tables.table([*table, END])
 
     def _entry_kernel(self, opcode: str, count: int, operands: int) -> str:
-        """Return the name of the kernel that computes entries with an opcode, and add the kernel to those needed.
+        """Return the name of the kernel that computes entries with an opcode, and add the kernel to `Tables.kernels`.
 
         Args:
             opcode: the opcode, which is no sum.
@@ -111,7 +114,13 @@ def _write_end() -> Function:
 
 
 class _EntryWriter:
-    """Write a kernel that computes one entry of a table, and then calls the kernel of the next entry."""
+    """Write a kernel that computes one entry of a table, and then calls the kernel of the next entry.
+
+    Args:
+        machine: the machine.
+        name: the kernel's name.
+        count: the count of lanes. If it is 1, values are scalars.
+    """
 
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY_ARGUMENTS)
@@ -120,14 +129,14 @@ class _EntryWriter:
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
 
     def load(self, pc: str, place: int) -> str:
-        """Load a value, whose offset is the word with the index `place` of the words at `pc`; return its name."""
+        """Write a load of the value whose offset is word `place` of the words at `pc`, and return the value's name."""
         return self.f.load(self.lanes.type, self._at(pc, place), self.align)
 
     def _at(self, pc: str, place: int) -> str:
         return self.f.at(self.base, self.f.word(pc, place), BYTE)
 
     def end(self, result: str, following: str) -> Function:
-        """Store the result, and tail-call the kernel of the next entry, so the stack does not grow.
+        """Write code that stores the result, and tail-calls the kernel of the next entry, so the stack does not grow.
 
         Args:
             result: the name of the result.
@@ -150,7 +159,7 @@ def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Fu
     """Write the kernel for entries that are sums of products.
 
     Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
-    offsets of their factors, pair by pair.
+    offsets of the factors of these products, pair by pair.
     """
     entry = _EntryWriter(machine, name, count)
     f, lanes = entry.f, entry.lanes
