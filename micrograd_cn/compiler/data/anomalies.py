@@ -11,13 +11,15 @@ from .rows import Numbers
 
 
 def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
-    """Inside `detect_anomaly()`, raise FloatingPointError if some row gives a value or gradient that is not finite.
+    """Inside `detect_anomaly()`, raise FloatingPointError if a value or gradient of some row is not finite.
+
+    Outside `detect_anomaly()`, do nothing.
 
     Args:
         graph: the program's graph.
         data: the numbers of all rows, one row after the other.
         index: the indices of the rows to check.
-        backward: whether to check the gradient of the first output too.
+        backward: whether to check the gradient of the first output too, if the output requires a gradient.
 
     >>> from array import array
     >>> from micrograd_cn import detect_anomaly as anomalies

@@ -1,8 +1,8 @@
 """Captured values: interior nodes that a compiled function uses, but that were computed before it was called.
 
 The program has a leaf in the place of each captured value. The leaf has the data that the captured value has at the
-time of the call. As in plain Python, this number does not change when the operands of the captured value do. The
-gradient of the leaf is passed on to the captured value, whose own `backward()` continues from there.
+time of the call. As in plain Python, the captured value keeps this number when its operands change. The gradient of the
+leaf is passed on to the captured value, whose own `backward()` continues from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..instructions.lowering import evaluation_order
 
 
 class CapturedValue(Value):
-    """The leaf that stands for a captured value in a program, and has the same data.
+    """A leaf that stands for a captured value in a program. Its data are those of the captured value.
 
     Attributes:
         original: the captured value.
@@ -43,7 +43,10 @@ class CapturedValue(Value):
 
 
 def describe(x: Any) -> str:
-    """Return what messages call `x`: the label or operation of a node, or "a parameter"; the text of anything else.
+    """Return the text by which error messages call `x`.
+
+    This is the label of a node, its operation if it has no label, or "a parameter" if it has neither. For anything else
+    it is the `repr`.
 
     >>> describe(Value(2, "x")), describe(Value(2).exp()), describe(Value(2)), describe(2.0)
     ('x', 'exp(...)', 'a parameter', '2.0')
@@ -59,7 +62,10 @@ def capture(
     captured: dict[Value, CapturedValue],
     inputs: Collection[Value] = (),
 ) -> list[Value]:
-    """Return the roots of a graph in which a leaf replaces each interior node that was not recorded with the function.
+    """Copy a graph, with a leaf in the place of each captured value, and return the roots of the copy.
+
+    An interior node is a captured value if it was computed before the function was recorded. Nodes that do not depend
+    on a captured value are not copied.
 
     Args:
         roots: the roots of the graph.
@@ -68,7 +74,7 @@ def capture(
         inputs: the leaves for the numbers of the function's arguments.
 
     Raises:
-        TypeError: a node that was not recorded depends on an input, so another thread has computed the node.
+        TypeError: an interior node that is not in `recorded` depends on an input. Another thread must have computed it.
 
     >>> w = Value(2)
     >>> c = w * 3
@@ -103,7 +109,7 @@ def capture(
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
-    """Return a copy of a node that has other operands, with the same numbers."""
+    """Return a copy of `node` whose operands are `operands`. These have the same numbers as the operands of `node`."""
     other = object.__new__(Value)
     for slot in Node.__slots__:
         setattr(other, slot, getattr(node, slot))
@@ -115,9 +121,9 @@ def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
 
 
 def check_captured(trained: Iterable[Value], captured: Iterable[CapturedValue]) -> None:
-    """Raise ValueError if a parameter to be trained is a captured value, or was an operand of one.
+    """Raise ValueError if a parameter to be trained is a captured value, or if a captured value was computed from it.
 
-    A step would change the parameter, but not the captured value, which was computed from it before.
+    A training step would change the parameter, but not the number that was computed from the parameter before.
 
     >>> w = Value(2, "w")
     >>> check_captured([w], [CapturedValue(w * 3)])

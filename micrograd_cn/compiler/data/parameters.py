@@ -1,4 +1,4 @@
-"""Read the data of parameters when these may have changed, and add gradients to parameters."""
+"""Read the data of parameters again when they may have changed, and add gradients to the parameters' `grad`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _version = 0
 
 
 class CachedData:
-    """The data of some nodes as one array, which is read again only after any node has been given data.
+    """A function that returns the data of some nodes as one array, which is kept from call to call.
 
-    As long as nothing has changed, calls return the same array object.
+    The nodes are read again only if the `data` of any node at all has been assigned since the last call.
+
+    Otherwise the same array object is returned.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -31,7 +33,7 @@ class CachedData:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
-        self._cached = -1, array("d")  # the version in which the data were read, and the data
+        self._cached = -1, array("d")  # the version when the data were read, and the data
 
     def __call__(self) -> array[float]:
         """Return the data, in the order of the nodes."""
@@ -43,7 +45,10 @@ class CachedData:
 
 
 def _data_version() -> int:
-    """Return an integer that changes whenever any node, not only one of a program, has been given data."""
+    """Return an integer that differs from that of the last call if `data` of any node has been assigned since.
+
+    This also holds if only a node that no program uses has been assigned.
+    """
     global _version
     if context.data_changed:
         with _lock:

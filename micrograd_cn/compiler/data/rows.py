@@ -21,13 +21,13 @@ Numbers: TypeAlias = "array[float] | memoryview[Any]"
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
-    A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied, and
-    converted as long as that loses no digit.
+    A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied. Numbers of
+    other types are converted to doubles, and types whose numbers could lose digits are refused. But integers and
+    fractions in lists are rounded, and become inf if they are too large.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.
         ValueError: a row does not have `width` numbers.
-        OverflowError: a number is too large for a float.
 
     >>> read_rows([[1, 2], [3, 4]], 2)
     (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
@@ -70,11 +70,11 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
 
 
 def writable_address(out: Any, count: int) -> int:
-    """Return the address of `out`, a writable buffer of exactly `count` doubles.
+    """Return the address of `out`, a writable buffer of exactly `count` doubles; return 0 if `count` is 0.
 
     Raises:
-        TypeError: it is not a writable, contiguous buffer of doubles.
-        ValueError: it has another count of doubles.
+        TypeError: `out` is not a writable, contiguous buffer of doubles.
+        ValueError: `out` has another count of doubles.
     """
     try:
         view = memoryview(out)
@@ -89,7 +89,7 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return the module numpy if `rows` is a numpy array, so the results should be a numpy array too; otherwise None.
+    """Return the module numpy if `rows` is a numpy array, since results are then returned as one; otherwise None.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -98,7 +98,10 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Return numbers in `out` if given, else in a shape, as a numpy array if `numpy` is given, or as nested lists.
+    """Copy `numbers` to the buffer `out`, and return `out`.
+
+    If `out` is None, return the numbers in `shape` instead: as a numpy array if `numpy` is the module numpy, as nested
+    lists if `numpy` is None.
 
     Raises:
         TypeError, ValueError: as for `writable_address`.
@@ -119,7 +122,9 @@ def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: An
 
 
 def overlaps(data: Numbers, out: Any) -> bool:
-    """Return whether the buffers share memory, so writing to `out` would change `data` while it is read.
+    """Return whether two buffers share memory, so that writing to `out` would change `data` while `data` is read.
+
+    An array `data` is a copy of rows, so it shares memory with `out` only if it is `out` itself.
 
     >>> numbers = memoryview(array("d", [1, 2, 3]))
     >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])
@@ -133,7 +138,7 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return the numbers of a sequence of rows as one array, and the count of rows."""
+    """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers."""
     if isinstance(rows, Mapping):
         raise TypeError(
             f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
@@ -159,7 +164,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 
 
 def _number(x: Any, i: int) -> float:
-    """Return x as a float; i is the index of the row that it is in, for the message."""
+    """Return `x` as a float. Error messages name `i`, the index of the row that contains `x`."""
     try:
         return number(x)
     except TypeError as error:
@@ -168,17 +173,17 @@ def _number(x: Any, i: int) -> float:
 
 @lru_cache(8)
 def row_numbers(n: int) -> array[int]:
-    """Return 0, 1, ..., n - 1: the indices of n rows."""
+    """Return 0, 1, ..., n - 1: the indices of n rows. Calls with the same n share the array; nobody may change it."""
     return array("q", range(n))
 
 
 def checked_order(order: list[int], n: int) -> array[int]:
-    """Return the order that `shuffle` has made of n row indices, after checking that it is a permutation.
+    """Return a shuffled list of row indices as an array, after checking that it holds each of 0, ..., n - 1 once.
 
-    For an index that is out of range, machine code would read other memory.
+    Without the check, machine code would read memory outside the rows if an index were out of range.
 
     Raises:
-        ValueError: an index is missing, or the list has something else.
+        ValueError: an index is missing, or the list has something other than row indices.
     """
     try:
         index = array("q", order)
@@ -194,7 +199,7 @@ def checked_order(order: list[int], n: int) -> array[int]:
 
 
 def address(data: Any) -> int:
-    """Return the address of the first number of an array or buffer."""
+    """Return the address of the first number of an array or a writable buffer; return 0 for an empty buffer."""
     if isinstance(data, array):
         return data.buffer_info()[0]
     return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

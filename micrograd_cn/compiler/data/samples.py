@@ -42,7 +42,7 @@ class ArrayDef(NamedTuple):
 
 
 class Bucket:
-    """Samples of the same structure, as rows of numbers.
+    """Samples with the same treedefs and the same static arguments, as rows of numbers.
 
     Attributes:
         treedef: the name and the treedef of each argument.
@@ -62,7 +62,8 @@ class Bucket:
 def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer for a program.
 
-    `rows` has the indices of the rows. If these are all rows, they must be in order, and nothing is copied.
+    `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
+    numbers are not copied.
     """
     width, numbers = bucket.width, bucket.numbers
     if not width:
@@ -87,7 +88,7 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
 
 
 def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
-    """Return the treedef of an argument, and append its numbers to `numbers`.
+    """Return the treedef of the argument `x`, and append the numbers in `x` to the array `numbers`.
 
     Raises:
         TypeError: the argument contains something that is not a number.
@@ -122,7 +123,7 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
 
 
 def flat_doubles(x: Any) -> Numbers:
-    """Return the numbers of an array as flat doubles, without a copy if they are stored in this way.
+    """Return the numbers of the array `x` as flat doubles. An array that stores its numbers like this is not copied.
 
     Raises:
         TypeError: the array contains something that is not a number, or masked entries.
@@ -147,7 +148,9 @@ def flat_doubles(x: Any) -> Numbers:
 
 
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
-    """Return the argument with the given treedef and numbers; the inverse of `treedef_of`.
+    """Return an argument with the structure `treedef`, whose leaves come from an iterator; inverse of `treedef_of`.
+
+    The leaves may be anything in the place of numbers, for example `Value`s.
 
     >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
     ['a', ('b', 'c')]
@@ -184,7 +187,7 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
 
 
 def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
-    """Return, for each number of the argument `name`, the Python expression by which it is read.
+    """Return, for each number in an argument called `name`, the Python expression that reads this number.
 
     >>> leaf_paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
@@ -197,7 +200,8 @@ class StaticValue(NamedTuple):
 
     Attributes:
         value: the value.
-        identity: a key that is equal only for values of the same types, in which zeros have the same signs.
+        identity: a key for dicts. Two keys are equal only if the values are equal, have the same types, and if zeros in
+            them have the same signs.
     """
 
     value: Any
@@ -205,7 +209,7 @@ class StaticValue(NamedTuple):
 
 
 def static_value(name: str, x: Any) -> StaticValue:
-    """Return the value of the static argument `name`, with the key by which the programs for the value are found.
+    """Return the value `x` of the static argument `name` as a `StaticValue`, by which the programs for it are found.
 
     Raises:
         TypeError: the value is not hashable.
@@ -224,14 +228,17 @@ def static_value(name: str, x: Any) -> StaticValue:
 
 
 def _identity(x: Any) -> Any:
-    """Return a key that also distinguishes values that Python calls equal, such as 1, 1.0 and True, or 0.0 and -0.0."""
+    """Return a key for the value `x` that differs even between values that Python calls equal.
+
+    For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0.
+    """
     if isinstance(x, (tuple, frozenset)):
         return type(x), frozenset(map(_identity, x)) if isinstance(x, frozenset) else tuple(map(_identity, x))
     return type(x), repr(x) if isinstance(x, (float, complex)) else x
 
 
 def first_invalid(arguments: dict[str, Any]) -> str:
-    """Return the path to the first part of the arguments that is not a number, with the reason.
+    """Return a text for error messages: the path to the first part of the arguments that is not a number, and why.
 
     >>> first_invalid({"x": [1, [2, "3"]]})
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
@@ -246,9 +253,11 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
-    """Return the treedefs, the flat numbers and the count of samples that are given as one array per argument.
+    """Flatten samples passed as one array for each argument; return treedefs, numbers and the count of samples.
 
     The first axis of each array is the sample.
+
+    There is a treedef for each argument. The numbers are flat doubles, one sample after the other.
 
     Raises:
         ValueError: the arrays have different lengths.
@@ -269,15 +278,16 @@ def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers,
 
 
 def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
-    """Return buckets of the samples, in the order of the buckets' first samples.
+    """Sort samples into buckets, and return the buckets in the order of their first samples.
 
     Args:
         samples: tuples of arguments.
-        split: a function from a pair of an index and a sample to the sample's static arguments, and the others by name.
+        split: a function that takes a pair, the index of a sample and the sample. It returns the static arguments as
+            pairs of a name and a `StaticValue`, and a dict of the other arguments by name.
 
     Raises:
-        TypeError: a sample is not a tuple of arguments, or contains something that is not a number; the message names
-            it.
+        TypeError: a sample is not a tuple of arguments, or contains something that is not a number. The message names
+            the sample.
     """
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}

@@ -1,7 +1,7 @@
 """A lock that still works in a child process after `os.fork`.
 
-The child has only the thread that called `os.fork`. A lock that another thread held at the fork stays locked in the
-child for ever, since the thread that would release it is not there.
+The child has only the thread that called `os.fork`. If another thread held an ordinary lock at the fork, the lock stays
+locked in the child for ever, since the child does not have the thread that would release the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
 class ForkSafeLock:
-    """A reentrant lock, used as `with lock():`, that is replaced by a new one in a child process.
+    """A reentrant lock, used as `with lock():`. In a child process it is replaced by a new lock.
 
     >>> lock = ForkSafeLock()
     >>> with lock(), lock():
@@ -30,7 +30,7 @@ class ForkSafeLock:
         return self._lock
 
     def renew(self) -> None:
-        """Replace the lock by a new one, which nobody holds."""
+        """Replace the lock by a new lock, which no thread holds."""
         self._lock = threading.RLock()
 
 

@@ -1,7 +1,8 @@
 """Run tasks in parallel on a pool of threads, and split rows among them.
 
 Every thread computes totals, which are sums over its rows, in buffers of its own. The totals of all threads are added
-up in the order of the threads, so a result depends on the count of threads, but not on which thread is done first.
+up in the order of the threads. So the result depends on the count of threads, but not on the order in which the threads
+finish.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ T = TypeVar("T")
 
 
 def check_threads(name: str, threads: Any) -> None:
-    """Raise ValueError unless `threads` is an int of at least 1; `name` is that of the method, for the message."""
+    """Raise ValueError unless `threads` is an int of at least 1. The message names the method `name`."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
 
 
 def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
-    """Split rows among at most `threads` threads: return the first row and the count of rows of each thread.
+    """Split `rows` rows among at most `threads` threads. Return each one's first row index and row count.
 
     A block of `lanes` rows is never split between two threads.
 
@@ -57,9 +58,9 @@ if hasattr(os, "register_at_fork"):
 class _TaskGroup:
     """Tasks that run in other threads, and that can be stopped before their memory is given back.
 
-    Ctrl-C may come between any two lines of the main thread. If the main thread holds a lock of Python's `threading`
-    then, the lock is never released. So this class uses no such lock: each operation on a queue or a list is a single
-    call into C.
+    Ctrl-C may come between any two lines of the main thread. If the main thread then holds a lock of Python's
+    `threading`, the lock is never released. This class uses no lock of `threading`: each operation on a queue or a list
+    is a single call into C.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class _TaskGroup:
         self._stopped = False
 
     def run_one(self, k: int, task: Callable[[], object]) -> None:
-        """Run the k-th task, unless the group has been stopped before, and report its result or its exception."""
+        """Run task number k unless `stop` has been called. Put k with the task's result or exception into `done`."""
         result = error = None
         self._running.append(k)
         try:
@@ -80,16 +81,16 @@ class _TaskGroup:
         self.done.put((k, result, error))
 
     def stop(self) -> None:
-        """Start no more tasks, and wait for those that are running."""
+        """Start no more tasks, and wait for the tasks that are running."""
         self._stopped = True
         while self._running:
             time.sleep(1e-4)
 
 
 def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Run all tasks at the same time, the first one in this thread, and return their results in order.
+    """Run all tasks at the same time, the first task in this thread, and return their results in the order of `tasks`.
 
-    If a task raises, or Ctrl-C comes, the exception is raised once no task is running any more.
+    If a task raises, or the user presses Ctrl-C, the exception is raised here as soon as no task is running any more.
 
     >>> run_parallel([lambda: 1, lambda: 2, lambda: 3])
     [1, 2, 3]
