@@ -1,7 +1,7 @@
 """Write drivers: kernels that loop over rows, batches and epochs, and run a program's stages for each.
 
-A program's header is a list of words, which are integers of 8 bytes. It says where the program's lists of stages are,
-and where its values are in memory. A stage is a kernel and the address of its table (see `tables`).
+A program's header is a list of words, which are integers of 8 bytes. The header says where the program's lists of
+stages are, and where its values are in memory. A stage is a kernel and the address of its table (see `tables`).
 
 A program's memory is three arrays of doubles. Their addresses have these names in LLVM text:
 
@@ -11,7 +11,7 @@ A program's memory is three arrays of doubles. Their addresses have these names 
 - `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
   where it stores them.
 
-A program for single rows has no lanes: it keeps the values of a row among the scalars, and `%w` is the same address as
+A program for single rows has no lanes. The values of a row are then among the scalars, and `%w` is the same address as
 `%s`.
 """
 
@@ -30,12 +30,12 @@ from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
 # address.
 FIELDS = (
     "batch", "broadcast", "sample", "totals", "after",  # the lists of stages
-    "width", "row_at", "seed_at",  # how many numbers a row has; where these are, and where the seed of the gradient is
+    "width", "row_at", "seed_at",  # how many numbers a row has; where these, and the gradient's seed, are in a block
     "block", "panel",  # how many bytes a block has, how many blocks a panel
     "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
     "stored",  # whether the stages of the samples store the outputs, at %a
     "count", "totals_at",  # how many totals there are, and where their means are in %s
-    "gradients",  # in how many contiguous runs the gradients are in %s
+    "gradients",  # how many contiguous runs the gradients form in %s
     "gradient_table",  # for each run its offset, the index of its first gradient, and its length
     "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
@@ -53,7 +53,7 @@ MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 @cache
 def driver_names(lanes: int) -> dict[str, str]:
-    """Return the LLVM names of the drivers for blocks of `lanes` lanes, by their short names."""
+    """Return a dict from the short names of the drivers to their LLVM names, for blocks of `lanes` lanes."""
     return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {
         name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in LANE_SPECIFIC
     }
@@ -70,8 +70,9 @@ def _pointer(f: Function, name: str) -> str:
 class Drivers:
     """Write the drivers for blocks of `lanes` lanes as LLVM IR.
 
-    The operands of most drivers are `%p`, the address of the header; `%rows`, that of the numbers of all rows;
-    `%index`, that of the indices of the rows to compute; and `%n`, the count of these indices.
+    The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
+    `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and the three
+    addresses of the program's memory.
     """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
@@ -79,7 +80,7 @@ class Drivers:
         self.name = driver_names(lanes)
 
     def kernels(self) -> KernelWriters:
-        """Return the method that writes each driver, by the driver's LLVM name."""
+        """Return a dict from the LLVM name of each driver to the method that writes the driver."""
         return {called: getattr(self, name) for name, called in self.name.items()}
 
     def _call(self, f: Function, kind: str, name: str, *operands: str) -> str:
@@ -92,10 +93,11 @@ class Drivers:
         self._call(f, "void", "run", f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
 
     def load(self) -> Function:
-        """Write the driver that copies up to `lanes` rows into a block; the lanes left over repeat the last row.
+        """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
 
-        The indices of the rows are the first `%valid` ones at `%index`. The seed, which is the derivative that backward
-        starts from, is `%each` in the lanes of these rows, and `%other` in the lanes left over.
+        `%index` is the address of the indices of the rows, and `%valid` their count. `%w` is the address of the block.
+        The seed, which is the derivative that backward starts from, is `%each` in the lanes of these rows, and `%other`
+        in the lanes left over.
         """
         f = Function(
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
@@ -134,7 +136,7 @@ class Drivers:
         return f
 
     def _insert(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
-        """Return a vector with a number inserted in one lane."""
+        """Write code that inserts `number` into a lane of the vector `x`; return the LLVM value of the new vector."""
         if lanes.scalar:
             return number
         return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
@@ -142,9 +144,9 @@ class Drivers:
     def _run_panel(
         self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
     ) -> None:
-        """Load `blocks` blocks of rows, and run the stages of the samples on them.
+        """Write code that loads `blocks` blocks of rows, and runs the stages of the samples on them.
 
-        The first row is that with the index at position `start` of `%index`, and the rows end before position `n`. The
+        The indices of the rows begin at position `start` of `%index`, and end before position `n` at the latest. The
         seeds `each` and `other` are as for `load`. `totals` is the address that the stages get as `%a`.
         """
         stride = _field(f, "block")
@@ -162,7 +164,7 @@ class Drivers:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
-        """Write the driver that stores the outputs of every row at `%out`, row after row."""
+        """Write the driver that computes the outputs of every row, and stores them at `%out`, row after row."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
@@ -213,7 +215,11 @@ class Drivers:
         return f
 
     def prepared(self) -> Function:
-        """Write a built-in function of Python that calls `forward` with fixed operands; see `llvm.builtin`."""
+        """Write the code of a built-in function of Python, which calls the driver `forward`; see `llvm.builtin`.
+
+        `%self` is a tuple. Its first item holds the operands of `forward`, and a last word that says whether to release
+        the GIL meanwhile. Its second item is the object that the function returns.
+        """
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
@@ -235,11 +241,17 @@ class Drivers:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
     def _output(self, f: Function, table: str, block: str, index: str) -> str:
-        """Return the address of the first lane of an output in a block; `table` has the offset of each output."""
+        """Write code for the address of output number `index` in the block at `block`: the address of its first lane.
+
+        `table` is the address of the table of the outputs' offsets.
+        """
         return f.at(block, f.word(table, index), BYTE)
 
     def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
-        """Store the outputs of a whole block at `to`, row after row."""
+        """Write code that stores the outputs of all rows of a block at `to`, row after row.
+
+        `table` is the address of the table of the outputs' offsets.
+        """
         outputs = _field(f, "outputs")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._simd_steps(f, outputs) as (number, rest):
@@ -258,9 +270,9 @@ class Drivers:
     def _simd_steps(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
         """Write a loop over the SIMD vectors of `count` contiguous values, whose body is written in the `with` block.
 
-        This yields the index of the vector's first value, and the count of values that are left for a scalar loop. If
-        `count` is not a multiple of the vector's size, the last vector overlaps the one before, and no value is left.
-        If there are fewer values than a vector has, the body is not run, and all values are left.
+        The `with` block gets the index of the vector's first value, and the count of values that are left for a scalar
+        loop. If `count` is not a multiple of the vector's size, the last vector overlaps the one before, and no value
+        is left. If there are fewer values than a vector has, the body is not run, and all values are left.
         """
         simd = self.machine.simd
         few = f.op(f"icmp ult i64 {count}, {simd}")
@@ -271,14 +283,14 @@ class Drivers:
             yield f.smaller(f.times(part.index, simd), last), rest
 
     def begin(self) -> Function:
-        """Write the driver that runs the stages of the batch, which depend on parameters alone."""
+        """Write the driver that runs the stages of the batch: what depends on parameters alone is computed once."""
         f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
         self._run_stages(f, "batch", "1", _field(f, "block"))
         f.do("ret void")
         return f
 
     def panels(self) -> Function:
-        """Write the driver that adds up the totals of all rows at `%a`, and returns the sum of the rows' losses.
+        """Write the driver that adds up totals over all rows, at `%a`, and returns the sum of the rows' first outputs.
 
         `%each` and `%other` are the seeds, as for `load`.
         """
@@ -309,7 +321,7 @@ class Drivers:
         return f
 
     def add(self) -> Function:
-        """Write the driver that adds the totals of another thread, at `%others`, to those at `%a`."""
+        """Write the driver that adds the totals of another thread, at `%others`, to the totals at `%a`."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
@@ -347,7 +359,10 @@ class Drivers:
         return f
 
     def _scale_totals(self, f: Function, scale: str) -> str:
-        """Store the totals times `scale`, which are means over the rows; return nan if one is not finite, else 0."""
+        """Write code that stores the totals times `scale`, one over the count of rows, as means.
+
+        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise.
+        """
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.type, lanes.constant(0.0))]) as loop:
@@ -392,11 +407,11 @@ class Drivers:
     def update(self) -> Function:
         """Write the driver that takes an optimiser's step for every parameter.
 
-        The update is a program whose samples are parameters, and `%p` is its header. `%us` holds its scalars, which
-        begin with the learning rate and the count of steps. `%uw` holds its `%all` blocks, with a parameter in each
-        lane. The trained program reads only the parameters of the first `%own` blocks: `%gradients` has their
-        gradients, and their new data are copied to `%s`. `%rate` is the address of this step's learning rate, or `%us`
-        if the rate does not change.
+        The update is a program whose samples are parameters. `%p` is the address of this program's header. `%us` is the
+        address of its scalars, which begin with the learning rate and the count of steps. `%uw` is the address of its
+        `%all` blocks, with a parameter in each lane. The trained program reads only the parameters of the first `%own`
+        blocks: the gradients of these parameters are at `%gradients`, and their new data are copied to `%s`. `%rate` is
+        the address of this step's learning rate, or `%us` if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
@@ -406,7 +421,7 @@ class Drivers:
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
         end = f.at(
             "%uw", f.times("%all", stride), BYTE
-        )  # new values wait here until all of a block are computed, since others are computed from the old ones
+        )  # new values wait here until all values of a block are computed, since they are computed from the old values
         steps = f.at("%us", 1)
         f.store("double", f.load("double", "%rate"), "%us")
         f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
@@ -454,7 +469,7 @@ class Drivers:
         return f
 
     def accumulate(self) -> Function:
-        """Write the driver that adds `%n` doubles at `%from`, multiplied by `%weight`, to those at `%to`."""
+        """Write the driver that adds `%n` doubles at `%from`, multiplied by `%weight`, to the doubles at `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         whole = f.quotient("%n", simd.count)
@@ -475,9 +490,9 @@ class Drivers:
     def clip(self) -> Function:
         """Write the driver that scales gradients down if their Euclidean norm is too large, as `clip_grad_norm` does.
 
-        `%gradients` is an array of gradients, and `%places` has the indices of the `%n` gradients to clip. The first
-        number at `%norms` is the largest norm that they may have, and the norm that they had is written after it. If
-        that norm is not finite, the gradients stay as they are.
+        `%gradients` is an array of gradients, and `%places` has the indices of the `%n` gradients to clip. `%norms` is
+        the address of two numbers. The first is the largest norm that these gradients may have. The driver sets the
+        second to the norm that they have before clipping. If this norm is not finite, the gradients are not changed.
 
         The norm is m * sqrt(sum((g / m)**2)), with the largest |g| as m, so squares neither overflow nor vanish.
         """
@@ -508,20 +523,22 @@ class Drivers:
         return f
 
     def fit(self) -> Function:
-        """Write the driver that takes `%steps` steps of training, a batch each, from the epoch's batch `%first` on.
+        """Write the driver that takes `%steps` training steps, one for each batch, from batch `%first` of the epoch on.
 
-        An epoch has `%batches` batches, and begins again after the last. A sub-batch consists of those rows of a batch
-        that one program computes. `%starts` has, for each batch, the index in `%words` at which its description begins.
-        The description is the count of the batch's rows, the count of its sub-batches and, for each sub-batch, the
-        address of a gradient call, the position of its first row in `%index`, and the count of its rows.
+        An epoch has `%batches` batches. After the last batch, the first batch is used again. A sub-batch consists of
+        those rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which
+        its description begins. The description is the count of the batch's rows, the count of its sub-batches and, for
+        each sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its
+        rows.
 
         A gradient call is eight words: the addresses of a program's `gradient` driver, of its header, of the numbers
         of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; and the
         count of the program's parameters.
 
-        `%s` holds the parameters, and `%gradients` has room to add up the gradients of `%parameters` of them. The loss
-        of each batch, computed before its step, is written to `%losses`. `%rates` has the learning rate of each step,
-        or is null if the rate does not change. The remaining operands are those of `update`.
+        `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
+        for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
+        computed before its step, is written to `%losses`. `%rates` has the learning rate of each step, or is null if
+        the rate does not change. The remaining operands are those of `update`.
         """
         return self._fit("fit", FIT_PARAMETERS)
 
@@ -580,7 +597,7 @@ class Drivers:
 
 
 def header(**fields: int) -> Sequence[int]:
-    """Return a program's header; a field that is not given is 0.
+    """Return the words of a program's header, in the order of `FIELDS`. A field that is not passed is 0.
 
     >>> header(broadcast=7)[:3]
     [0, 7, 0]

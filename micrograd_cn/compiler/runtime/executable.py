@@ -1,7 +1,8 @@
-"""Turn a graph into code that runs: threaded code at first, native code once it has run long enough.
+"""Turn a graph into code that runs: threaded code at first, native code once the program has run long enough.
 
-These two are the tiers. Threaded code consists of tables for kernels that all programs share, so it is made in little
-time. Native code is compiled for one program, and runs several times as fast. Both compute the same bits.
+Threaded and native code are the two tiers. Threaded code consists of tables for kernels that all programs share, so it
+is made in little time. Native code is compiled for one program, and runs several times as fast. Both compute the same
+bits.
 """
 
 from __future__ import annotations
@@ -38,19 +39,20 @@ from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
-PADDING = 16  # doubles after the last scalar that a vector load may touch; their values are not used
-# Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
+PADDING = 16  # a vector load may read this many doubles after the last scalar; their values are not used
+# Threaded code runs for this many seconds per instruction before native code is made. Making it takes about as long.
 SECONDS_BEFORE_NATIVE = 1.5e-4
-# A program runs for this many seconds per kernel before its kernels are compiled for speed, which takes half as long.
+# A program runs for this many seconds per kernel before its kernels are optimised. Optimising takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
-# In code for single rows, operands are gathered into vectors if a level has on average at least this many instructions
-# of one opcode, and the schedule costs at least this much. Otherwise it is faster to keep values in registers.
+# In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
+# instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
+# keep values in registers.
 MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
-# A prepared call releases the GIL if it executes more instructions per lane than this, which take some microseconds.
+# A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time; more are computed in lanes
-PARAMETER_ALIGNMENT = 16  # parameters are copied in blocks as wide as the widest machine's
+PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the widest machine has
 PARTS_PER_THREAD = 8  # several parts for each thread, taken from one queue: no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
 MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
@@ -73,25 +75,25 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def no_collector(first: int, count: int) -> None:
-    """No-op, for a computation that has nothing to collect; see `Executable.forward`."""
+    """Do nothing: the default of the argument `collect` of `Executable.forward`."""
 
 
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
-    """Return a driver for blocks of `lanes` lanes as a ctypes function; it is optimised if `fast` is set."""
+    """Return a driver for blocks of `lanes` lanes as a ctypes function. `fast` compiles it with optimisations."""
     result, arguments = SIGNATURES[name]
     address = driver_address(name, lanes, fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return the address of a driver (see `driver`), which is compiled first if no program has needed it yet."""
+    """Return the address of a driver (see `driver`). Compile the driver if no program has needed it yet."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
 
 
 def padded_count(parameters: int) -> int:
-    """Return the count of parameters, rounded up to whole vectors of the widest machine."""
+    """Return the count of parameters, rounded up to a multiple of `PARAMETER_ALIGNMENT`; 0 is rounded up, too."""
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 
@@ -103,13 +105,13 @@ class StageLists:
     Args:
         tables: the tables of the plan.
         native: whether straight lines become native code; otherwise they become threaded code.
-        outputs: the instruction numbers of the outputs that native code may store row by row.
+        outputs: the instruction numbers of the outputs, if native code may store them row by row; otherwise none.
 
     Attributes:
         plan: the plan.
-        places: the places of the plan's values, and further places that threaded code needs.
+        places: the places in memory of the plan's values, and further places that threaded code needs.
         functions: the LLVM functions of the native code.
-        stored: whether the stages of the samples store the outputs row by row.
+        stored: whether the native code stores the outputs row by row. Otherwise the driver `forward` copies them.
     """
 
     def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
@@ -120,7 +122,7 @@ class StageLists:
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase. Groups of stages with straight lines become functions of this program."""
+        """Return the calls of each phase. Straight lines become native functions, together with neighbouring stages."""
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.kernel_call:
@@ -145,21 +147,24 @@ class StageLists:
         return calls
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Return the address of the list of a phase's calls, with the calls `before` them and `more` after them."""
+        """Write the list of a phase's calls to memory, between the calls `before` and `more`; return its address."""
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
-        """Return the address of a list of calls that copy scalars into all lanes of a block."""
+        """Write a list of calls that copy scalars into all lanes of a block to memory; return its address."""
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 
 def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
-    """Return the address of a list of calls, ended by zeros."""
+    """Write a list of calls, ended by zeros, to a table in memory; return its address."""
     return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
 
 
 def _contiguous_runs(places: Sequence[int]) -> list[int]:
-    """Return the contiguous runs among offsets in bytes: for each run its offset, first index and length.
+    """Find out which doubles follow each other in memory; `places` has the offset of each double in bytes.
+
+    The list has three integers for each run of such doubles: the offset of the first, the index in `places` of the
+    first, and their count.
 
     >>> _contiguous_runs([80, 88, 96, 40, 48]), _contiguous_runs([])
     ([80, 0, 3, 40, 3, 2], [])
@@ -187,12 +192,12 @@ class Executable:
         plan: the plan that is computed.
         native: whether the tier is native code.
         lanes: how many rows a block has; 1 in code for single rows.
-        seconds: for how long the code has run so far.
+        seconds: for how many seconds the code has run until now.
         stages: the lists of calls.
-        constants: a dict from places among the scalars to the constants that they hold.
+        constants: a dict from places among the scalars to the constants that these places hold.
         header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
-        sizes: how many doubles its buffers have for scalars, for a panel, and for totals.
+        sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
     """
 
     def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
@@ -253,8 +258,8 @@ class Executable:
     ) -> list[Any]:
         """Compute the outputs of n rows with a thread for each of `thread_buffers`.
 
-        The rows are split into more parts than there are threads. A thread that is done with a part calls `collect` for
-        it, while other threads compute, and then takes the next part.
+        If there are several threads and many rows, the rows are split into more parts than there are threads. A thread
+        that is done with a part calls `collect`, while other threads still compute, and then takes the next part.
 
         Args:
             thread_buffers: for each thread, buffers with the parameters in them.
@@ -302,9 +307,9 @@ class Executable:
         return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
-        """Return the mean output of n rows, and leave its gradient in the first thread's buffers.
+        """Return the mean output of n rows, and leave the gradient of this mean in the buffers of the first thread.
 
-        The arguments are as for `forward`.
+        The gradient is among the scalars, after the places of the parameters. The arguments are as for `forward`.
         """
         gradient = self._driver("gradient")  # before the clock starts, since it may have to be compiled
         start = time.perf_counter()
@@ -330,19 +335,19 @@ class Executable:
         return loss
 
     def acquire(self) -> Buffers:
-        """Return buffers that no other thread uses."""
+        """Return buffers that no other thread uses until they are passed to `release`."""
         try:
             return self._unused.pop()
         except IndexError:
             return Buffers(self)
 
     def write(self, buffers: Buffers, parameters: array[float]) -> None:
-        """Copy the parameters' data into buffers."""
+        """Copy `parameters`, the data of the parameters, into the scalars of `buffers`."""
         ctypes.memmove(buffers.scalars.address, parameters.buffer_info()[0], WORD * len(parameters))
 
     @contextmanager
     def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
-        """Lend buffers for `count` threads, with the parameters' data in them, inside the `with` block."""
+        """Lend buffers for `count` threads inside the `with` block. They hold `parameters`, the parameters' data."""
         taken = [self.acquire() for _ in range(count)]
         for buffers in taken:
             self.write(buffers, parameters)
@@ -356,7 +361,7 @@ class Executable:
 
 
 class Buffers:
-    """The memory that one run writes to: scalars, a panel of blocks, and totals; see `drivers`.
+    """The memory that one thread needs to run a program: scalars, a panel of blocks, and totals; see `drivers`.
 
     Code for single rows has no lanes: it keeps the values of a row among the scalars, so the address of the scalars is
     passed as that of the panel too.
@@ -376,16 +381,19 @@ class Buffers:
 
 
 class CompiledGraph:
-    """A recorded graph and its executables, each of which is made when it is first needed; it also chooses the tier.
+    """A recorded graph, with the executables that compute its outputs and its gradient, in both tiers.
+
+    An executable is made when it is first needed. The methods `select_tier` and `fastest_tier` choose one.
 
     Args:
         outputs: the nodes to compute.
         inputs: the leaves that a row has numbers for.
-        parameters: leaves that are the first parameters, whether the graph uses them or not.
+        parameters: leaves that come first in the list of parameters, whether the graph uses them or not. The other
+            parameters of the graph follow.
 
     Attributes:
         graph: the graph, with its leaves sorted into inputs, parameters and constants.
-        data: a function that returns the data of the parameters.
+        data: a function that returns the data of the parameters; see `CachedData`.
         captured: the parameters that stand for captured values; see `CapturedValue`.
         padded_parameters: how many places the parameters have among the scalars. As many places after these are for
             their gradients.
@@ -436,7 +444,10 @@ class CompiledGraph:
         return self._make_once((kind, batched, native), make)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
-        """Return the executable for this many rows: threaded code until that has run long enough, then native code."""
+        """Return the executable for this many rows: native code if there is some, otherwise threaded code.
+
+        Once the threaded code has run long enough, native code is compiled and returned, unless it would be too large.
+        """
         batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._cache.get((kind, batched, True))
         if found:
@@ -451,17 +462,20 @@ class CompiledGraph:
         return found
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
-        """Return the fastest code at once: native, or threaded with fast kernels if native code would be too large."""
+        """Compile and return the fastest code for this many rows, without waiting until threaded code has run for long.
+
+        This is native code, or threaded code with optimised kernels if native code would be too large.
+        """
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
-        tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the others
+        tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the kernels
         found = self.get(kind, batched, native=not tables.schedule.threaded_only)
         self.upgrade_kernels(found, inf)
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Link fast kernels if it is worth compiling the kernels again for an executable that runs for `seconds`."""
+        """Use optimised kernels from now on, if an executable that runs for `seconds` makes it worth compiling them."""
         tables = executable.tables
         if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
@@ -482,19 +496,19 @@ class CompiledGraph:
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:
-        """Return the LLVM text of the native code for "forward" or "gradient", and of the kernels that it calls."""
+        """Return the LLVM text of the native code for "forward" or "gradient", including the kernels that it calls."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
         shared = {drivers.driver_names(self.machine.width)[kind], *stages.tables.kernels}
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return what `write` returns for the instructions. Meanwhile no other thread can add an instruction."""
+        """Return `write(self.lowering)`. While `write` runs, no other thread can add an instruction to the lowering."""
         with self._lock(), collector_off():
             return write(self.lowering)
 
     def native_gradient(self, executable: Executable) -> Executable:
-        """Return the native executable of the gradient that `executable` computes."""
+        """Return native code for the gradient, for single rows or rows in lanes as in `executable`."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
     def _make_once(self, key: Any, make: Callable[[], T]) -> T:
@@ -509,10 +523,11 @@ class CompiledGraph:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Switch off the garbage collector inside the `with` block: it would visit all that is compiled again and again.
+    """Switch off the garbage collector inside the `with` block. Otherwise it would visit new objects again and again.
 
-    Compiled programs have no reference cycles that the collector could find. If many objects were made, they are moved
-    to its oldest generation afterwards, so they are not all visited as soon as it is on again.
+    Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
+    moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
+    as it is on again.
     """
     on = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Prepare calls: with buffers, code and arguments ready, the computation of one row costs little."""
+"""Prepare calls: once buffers, code and arguments are ready, a computation of one row costs little."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PreparedCall:
 
     Args:
         compiled: the graph.
-        executable: the code of the graph to run.
+        executable: the code to run.
         data: a buffer with the numbers of the rows.
         n: how many rows there are.
         out: the address where the outputs are stored.
@@ -25,7 +25,8 @@ class PreparedCall:
 
     Attributes:
         executable: the code that is run.
-        run: a function without arguments that computes the outputs, with the parameters' data of the last `renew`.
+        run: a function without arguments that computes the outputs. It uses the parameters' data that the last `renew`
+            has copied.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class PreparedCall:
         self._data, self._parameters = compiled.data, array("d")
 
     def renew(self) -> None:
-        """Copy the parameters' data into the buffers, if any data has changed since the last `renew`."""
+        """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
         if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
@@ -59,10 +60,10 @@ class _PreparedRow(PreparedCall):
 
 
 class RowRunner:
-    """Compute the outputs of one row after the other; several threads may call it at the same time.
+    """A function that computes the outputs of one row at a time; several threads may call it at the same time.
 
     Each call takes a prepared row that no other thread uses, or prepares another one. From time to time a call checks
-    whether native code is worthwhile by now.
+    whether the threaded code has run long enough for native code to be worthwhile.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
@@ -81,7 +82,7 @@ class RowRunner:
         self._calls, self._next_check = 0, 1
 
     def __call__(self, numbers: Numbers) -> array[float]:
-        """Return the outputs of a row with these numbers."""
+        """Return the outputs of the row whose numbers are in `numbers`."""
         try:
             row = self._idle.pop()
         except IndexError:
@@ -103,7 +104,7 @@ class RowRunner:
         return _PreparedRow(self._compiled, self._executable)
 
     def _run_and_check_tier(self, row: _PreparedRow) -> None:
-        """Compute the row, and switch to better code if the code has run long enough by now to be worth that."""
+        """Compute the row. Then switch to native code if the present code has run long enough."""
         begun = time.perf_counter()
         row.run()
         row.executable.seconds += self._calls * (time.perf_counter() - begun)
