@@ -1,4 +1,4 @@
-"""The part of `fit` that is in Python: the loop over epochs, what happens after each, and the progress report."""
+"""The part of `fit` that is in Python: the loop over epochs, callbacks after each epoch, and the progress report."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Callback = Callable[[int, float], object] | Callable[[int, float, float], object
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Return a method `fit` that says what is wrong with `fit(X, y, optimizer, epochs=n)`.
+    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that says how to write it.
 
-    Python would only complain that epochs was given twice.
+    Without the decorator, Python would only say that there are two values for `epochs`.
     """
 
     @wraps(fit)
@@ -49,7 +49,9 @@ class Shuffler(Protocol):
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """All arguments of `fit` except the samples. They are checked here, and `Program.fit` explains them.
+    """The arguments of `fit` except the samples and the validation data; `Program.fit` explains them.
+
+    Their types and ranges are checked when the object is made.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -99,7 +101,11 @@ class TrainingOptions:
 
 @contextmanager
 def naming_validation() -> Iterator[None]:
-    """Let errors about the validation data say that they are about these, and not about the samples of `fit`."""
+    """Put "validation: " before the message of any TypeError or ValueError that is raised inside the `with` block.
+
+    The message then tells the user that the validation data are wrong, and not the samples of `fit`. Errors of
+    subclasses, such as `GuardError`, are not changed.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -109,7 +115,7 @@ def naming_validation() -> Iterator[None]:
 
 
 class History(list[float]):
-    """The list of losses that `fit` returns, with two attributes.
+    """The list of losses that `fit` returns: the mean loss of each epoch, or the loss of each batch.
 
     Attributes:
         validation: the mean loss of the validation data after each epoch; empty without such data.
@@ -124,7 +130,7 @@ class History(list[float]):
 
 
 def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
-    """Call a callback, and return whether it ends training by returning True or raising StopIteration.
+    """Call `callback(*arguments)`, and return whether it ends training, by True or by StopIteration.
 
     Raises:
         TypeError: the callback returns something other than True, False or None.
@@ -149,7 +155,7 @@ def train(
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
 ) -> History:
-    """Take all steps of some epochs, and return the loss of each step, or the mean loss of each epoch.
+    """Take all steps of `options.epochs` epochs. Return the mean loss of each epoch, or the loss of each step.
 
     Each call of the compiled loop takes steps for about `POLL_SECONDS`. Between two calls, Python can handle Ctrl-C.
 
@@ -158,10 +164,13 @@ def train(
         n: how many rows there are.
         take_steps: `take_steps(first, most)` takes at least one step and at most `most`, beginning with step `first` of
             the epoch. It returns the loss of each step's batch, computed before the step.
-        report_pace: is called with the seconds that the last steps took, and the seconds that are left at the best pace
-            so far. The first call says that 0 seconds are left, since the first step is slow in new memory.
-        set_order: is called with the row indices in a new order before each epoch, if rows are shuffled.
-        end_epoch: is called after each epoch with the epoch's index and mean loss, and returns whether to stop.
+        report_pace: is called after each call of `take_steps` with the seconds that its steps took, and the seconds
+            that the remaining steps will take at the best pace that was measured until now. In the first call the
+            second argument is 0, since the first step is slow in new memory, and says nothing about the pace.
+        set_order: is called before each epoch with the row indices in a new order. It is not called if
+            `options.shuffle` is None.
+        end_epoch: is called after each epoch with the epoch's index and mean loss, and returns whether to stop. None
+            never stops.
     """
     losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
     steps_per_epoch = -(-n // batch)
@@ -206,8 +215,10 @@ def train(
 def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
     """Add the losses of some steps to the mean losses of the epochs that the steps belong to.
 
-    `losses` has the mean loss of each epoch so far; the last of them may be that of an unfinished epoch. The steps
-    begin with step `first` of an epoch. An epoch has n rows, and a batch has `batch` rows.
+    `losses` has the mean loss of each epoch that has begun. The last epoch may be unfinished: its entry then has only
+    the share of the steps that were taken. `of_steps` has the losses of further steps, beginning with the step with
+    index `first` of an epoch. An epoch has n rows, and each batch has `batch` rows, except that the last batch of an
+    epoch may have fewer.
 
     >>> losses = array("d", [0.5])
     >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
@@ -239,6 +250,6 @@ def progress_bar(steps: int) -> Any:
 
 
 def update_progress_bar(bar: Any, losses: Sequence[float]) -> None:
-    """Advance a progress bar by some steps, and show their mean loss."""
+    """Advance a progress bar by one step for each of `losses`, and show the mean of `losses`."""
     bar.set_postfix(loss=f"{sum(losses) / len(losses):.4g}", refresh=False)
     bar.update(len(losses))

@@ -1,8 +1,8 @@
 """One run of `fit`, in which one or several programs compute the samples.
 
 A function has several programs if its arguments have several structures, or if it branches. Each batch is then split
-into sub-batches, one for each program. As long as it is known which program computes each sample, a compiled loop takes
-step after step. With several threads, control returns to Python after each step.
+into sub-batches, one for each program. A compiled loop takes steps as long as the program for each sample is known.
+With several threads, Python code takes each step, and machine code only computes the gradients and the update.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs
 
 
 class Dispatcher(NamedTuple):
-    """Functions that find the program for each row of a bucket, which holds samples of the same structure.
+    """Functions that find the program for each row of a bucket. A bucket holds samples of the same structure.
 
     Attributes:
-        known: `known(bucket, rows, address)` returns the existing programs for some rows, and the rows that have none.
-            `address()` returns the address of the parameters' current values, or 0 if these are the data of the
-            `Value`s.
-        record: `record(bucket, rows)` makes programs for rows that have none, and returns the programs.
-        parameter_free: `parameter_free(bucket)` returns programs for those rows whose program is the same whatever data
-            the parameters have.
-        parameters: returns the parameters of all programs that exist.
+        known: `known(bucket, rows, address)` takes the indices of some rows. It returns the existing programs for them,
+            each with its rows, and the rows that have no program yet. `address()` returns the address of the
+            parameters' current values, or 0 if these are the data of the `Value`s.
+        record: `record(bucket, rows)` makes programs for rows that have no program yet. It returns these programs, each
+            with its rows.
+        parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows whose
+            program is the same whatever data the parameters have.
+        parameters: `parameters()` returns the parameters of all existing programs.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
@@ -81,7 +82,11 @@ class GradientRunner:
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
 
     def upgrade(self, taken: float, left: float) -> None:
-        """Count `taken` seconds, and switch to better code if all seconds so far, or the `left` ones, are worth it."""
+        """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
+
+        Compiling is worthwhile if the code has run for long enough, or is expected to run for long enough in the `left`
+        seconds that training still takes. If `left` is 0, the code stays the same.
+        """
         self.executable.seconds += taken
         seconds = max(self.executable.seconds, left)
         if left:
@@ -93,7 +98,7 @@ class GradientRunner:
             _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def release(self) -> None:
-        """Give the buffers back."""
+        """Give the buffers back to the executable."""
         _release_all(self.executable, self.thread_buffers)
 
 
@@ -103,15 +108,16 @@ def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> N
 
 
 class _GradientCall:
-    """The operands with which the compiled loop calls the gradient of one program for rows of one bucket.
+    """The operands with which the compiled loop calls a program's `gradient` driver for rows of one bucket.
 
     Args:
         runner: the code and the buffers of the program.
         numbers: the numbers of all rows of the bucket.
 
     Attributes:
-        words: the operands, as `Drivers.fit` reads them.
-        work: about how many instructions this call executes for the batches that are described so far.
+        words: the operands, as `Drivers.fit` reads them; filled in by `renew`.
+        work: a measure of the call's share of the time: about how many instructions it executes for the batches of the
+            epoch that are described already; 1 if it is the only call.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
@@ -120,7 +126,7 @@ class _GradientCall:
         self.work = 0
 
     def renew(self, panel: int) -> None:
-        """Fill in the operands for the present code and buffers; `panel` is the address of a panel to share."""
+        """Fill in the operands for the present code and buffers. All calls share the panel with the address `panel`."""
         executable, buffers = self.runner.executable, self.runner.thread_buffers[0]
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
@@ -135,7 +141,7 @@ class TrainingRun:
     """The steps of one call of `fit`.
 
     Args:
-        buckets: the samples, in buckets of the same structure.
+        buckets: the samples. Each bucket holds samples of the same structure.
         dispatcher: finds the program for each row.
         options: how to train.
         validate: returns the mean loss of the validation data with the parameters' current data; None if there is no
@@ -164,7 +170,7 @@ class TrainingRun:
         self._batch = min(options.batch_size or self._n, self._n)
         # The program and the bucket of each sample whose program is the same whatever data the parameters have
         self._program_of: dict[int, tuple[CompiledGraph, int]] = {}
-        self._only_program: CompiledGraph | None = None  # the program of all samples, if they have the same
+        self._only_program: CompiledGraph | None = None  # the program of all samples, if they all have the same program
         self._seen: set[tuple[CompiledGraph, int]] = set()
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
@@ -205,13 +211,13 @@ class TrainingRun:
         return bool(callback and asks_to_stop(callback, number, loss, *found)) or stops
 
     def _write_back(self) -> None:
-        """Copy the results back to parameters and optimiser, and drop the state."""
+        """Copy the results back to the parameters and the optimiser, and drop the `TrainingState`."""
         if self._state:
             self._state.write_back()
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _current_state(self) -> TrainingState:
-        """Return the state, which is made anew if there is none, or if new programs have brought more parameters."""
+        """Return the `TrainingState`. Make one if there is none, or if new programs have brought more parameters."""
         parameters = self._dispatcher.parameters()
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
@@ -232,12 +238,12 @@ class TrainingRun:
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Take up to `steps` steps, beginning with step `step` of the epoch; return each batch's loss before its step.
+        """Take up to `steps` steps, from step `step` of the epoch on. Return the loss of each batch before its step.
 
-        The compiled loop takes steps as long as the programs for all their samples are known. If those for the first
-        step are not known, only this step is taken, after programs were made where necessary.
+        The compiled loop stops before the first batch that has a sample whose program is not known. If this is the
+        batch of step `step`, missing programs are made, and only this step is taken.
         """
-        if here().detect_anomaly:  # each step is checked, with the parameters before it
+        if here().detect_anomaly:  # each step is checked with the parameters that it starts from
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1
         if self._options.threads > 1:
@@ -253,13 +259,13 @@ class TrainingRun:
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
         largest = max(panels, key=lambda panel: len(panel.data))
         for call in self._gradient_calls.values():
-            call.renew(largest.address)  # all calls use one panel, which stays in the cache
+            call.renew(largest.address)  # all calls use one panel, so it stays in the cache
         fast = self._kernels_are_fast()
         self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast))
         return losses.data[:]  # type: ignore[no-any-return]
 
     def _steps_ready(self, step: int, steps: int) -> int:
-        """Return for how many steps, from `step` on, all programs are known, and describe the batches of these."""
+        """Return for how many steps, from `step` on, all programs are known. Describe the batches of these steps."""
         starts = self._batches.starts
         if self._only_program:
             if starts[0] < 0:
@@ -275,7 +281,7 @@ class TrainingRun:
         return steps
 
     def _batch_samples(self, number: int) -> array[int]:
-        """Return the indices of the samples in a batch of the epoch; after the last batch, the first one follows."""
+        """Return the indices of the samples in batch `number` of the epoch. After the last batch, batch 0 follows."""
         start = number % len(self._batches.starts) * self._batch
         return self._order[start : start + self._batch]
 
@@ -292,7 +298,7 @@ class TrainingRun:
         return Batches(self._order, words, array("q", range(0, len(words), len(one))))
 
     def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
-        """Append the description of a batch to `batches`, and return the index at which its words begin."""
+        """Append the description of a batch to `batches`; return the index in `batches.words` at which it begins."""
         order, words, _ = batches
         start = len(words)
         words.extend([sum([len(part.rows) for part in sub_batches]), len(sub_batches)])
@@ -304,7 +310,7 @@ class TrainingRun:
         return start
 
     def _sub_batches(self, samples: Sequence[int]) -> list[SubBatch]:
-        """Return samples as sub-batches. Make programs if some samples have none."""
+        """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none."""
         if self._only_program:
             return [SubBatch(self._only_program, 0, array("q", samples))]
         found: dict[tuple[CompiledGraph, int], array[int]] = {}
@@ -331,7 +337,10 @@ class TrainingRun:
         return {sample: (k, row) for k, bucket in enumerate(self._buckets) for row, sample in enumerate(bucket.samples)}
 
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
-        """Return the programs for rows of a bucket, with the current parameters; make those that do not exist yet."""
+        """Return the programs for rows of a bucket, each with its rows; make programs that are missing.
+
+        Which program a row has may depend on the current data of the parameters.
+        """
 
         def parameters() -> int:
             return self._current_state().parameter_data.address if self._state else 0
@@ -343,7 +352,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """Remember the programs of those samples of a bucket that keep their program whatever the parameters are."""
+        """For samples of a bucket whose program does not depend on the parameters' data, remember the program."""
         samples = self._buckets[bucket].samples
         for program, rows in self._dispatcher.parameter_free(self._buckets[bucket]):
             if len(rows) == self._n:
@@ -367,7 +376,7 @@ class TrainingRun:
         return self._gradient_calls[key]
 
     def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
-        """Take a step whose rows several threads compute, and return the loss of its batch before the step."""
+        """Take a step with several threads, and return the loss of the batch, computed before the step."""
         state, gradients, mean = self._current_state(), self._gradients, 0.0
         size = sum([len(part.rows) for part in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
@@ -395,14 +404,17 @@ class TrainingRun:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`, which takes steps, and note its seconds, in which no program is made."""
+        """Return the result of `work`, which takes steps but makes no program; note in `_seconds` how long it takes."""
         start = time.perf_counter()
         result = work()
         self._seconds = time.perf_counter() - start
         return result
 
     def _upgrade(self, seconds: float, left: float) -> None:
-        """Switch to better code if the seconds of the last steps, or the seconds that are left, are worth it.
+        """Switch to faster code where that is worthwhile; see `GradientRunner.upgrade`.
+
+        The last steps took `seconds`, and the remaining steps will take about `left` seconds. Both include time outside
+        machine code, so `left` is reduced in proportion.
 
         The seconds are divided among the programs in proportion to the instructions that they execute.
         """

@@ -1,4 +1,7 @@
-"""The memory of the compiled loop of `fit`, into which parameters and optimiser state are copied, and out again."""
+"""The memory of the compiled loop of `fit`.
+
+Parameters and the optimiser's state are copied into this memory before the loop, and back to Python's objects after it.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ T = TypeVar("T")
 
 
 class Batches(NamedTuple):
-    """The batches of an epoch, described for the compiled loop; see `Drivers.fit`.
+    """The batches of an epoch, described by integers that the compiled loop reads; see `Drivers.fit`.
 
     Attributes:
         order: the indices of the rows, one batch after the other.
-        words: the descriptions of the batches.
+        words: the descriptions of the batches, one after the other.
         starts: the index in `words` at which each batch's description begins.
     """
 
@@ -44,8 +47,8 @@ class Batches(NamedTuple):
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """Raise ValueError if a parameter of the optimiser cannot be trained by a program.
 
-    A parameter cannot be trained if it was a constant when the program was made, or if the program uses a value that
-    was computed from it before (see `CapturedValue`).
+    A parameter cannot be trained if it was a constant when the program was made. Nor can it be trained if the program
+    uses a value that was computed from the parameter before the program was recorded (see `CapturedValue`).
     """
     check_captured(optimizer.parameters, compiled.captured)
     constants = compiled.graph.constants
@@ -58,9 +61,10 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
 
 
 class ParameterLayout:
-    """The place of each parameter in the arrays that the compiled loop works on.
+    """The place of each parameter, which is its index in the arrays that the compiled loop works on.
 
-    The parameters that the programs read come first, in order. Parameters that only the optimiser has come after them.
+    The parameters that the programs read come first, in the order of `read`. The parameters that only the optimiser has
+    follow, from `unread_begin` on.
 
     Args:
         read: the parameters that the programs read.
@@ -73,7 +77,7 @@ class ParameterLayout:
             last one.
         optimized: the optimiser's parameters in its order.
         optimized_set: the set of these parameters.
-        order: the indices of `optimized`, sorted by place.
+        order: the indices of the parameters in `optimized`, sorted by the places of the parameters.
         trained: the optimiser's parameters, sorted by place.
         places: the places of `trained`.
         trains_all_read: whether the optimiser has all parameters that the programs read.
@@ -96,7 +100,7 @@ class ParameterLayout:
         self.trains_all_read = self.optimized_set.issuperset(read)
 
     def scatter(self, numbers: array[float], to: array[float]) -> None:
-        """Write a number for each parameter of `trained` to its place in an array."""
+        """Write `numbers`, which has a number for each parameter of `trained`, to these parameters' places in `to`."""
         if self._slice:
             to[self._slice] = numbers
         else:
@@ -104,30 +108,30 @@ class ParameterLayout:
                 to[place] = x
 
     def gather(self, numbers: array[float]) -> array[float]:
-        """Return the numbers at the places of `trained`; the inverse of `scatter`."""
+        """Return the entries of `numbers` at the places of the parameters of `trained`; the inverse of `scatter`."""
         return numbers[self._slice] if self._slice else array("d", [numbers[place] for place in self.places])
 
     def matches(self, read: Sequence[Value], optimized: Sequence[Value]) -> bool:
-        """Return whether this is the layout for these parameters."""
+        """Return whether this layout was made for these arguments."""
         return self._read_parameters == read and self.optimized == optimized  # fast: nodes are compared by identity
 
 
 class PackedState:
     """An optimiser's state as one array for each of its `state_names`.
 
-    A call returns the state as dicts, so a packed state can be the `lazy_state` of an optimiser: a function that makes
-    the state when it is first read.
+    A packed state can be an optimiser's `lazy_state`, which is a function that makes the state when the state is first
+    read: calling a packed state returns dicts.
 
     Attributes:
         layout: the layout whose `trained` says which parameter each number belongs to.
-        arrays: the arrays, by state name.
+        arrays: a dict from state names to arrays, which have a number for each parameter of `layout.trained`.
     """
 
     def __init__(self, layout: ParameterLayout, arrays: dict[str, array[float]]) -> None:
         self.layout, self.arrays = layout, arrays
 
     def __call__(self) -> States:
-        """Return the state as a dict for each parameter."""
+        """Return a list of dicts with the state of each of the optimiser's parameters, in the optimiser's order."""
         states: States = [{} for _ in self.layout.order]
         for name, numbers in self.arrays.items():
             for k, x in zip(self.layout.order, numbers, strict=True):
@@ -135,18 +139,21 @@ class PackedState:
         return states
 
     def __reduce__(self) -> Any:
-        """Copy and pickle the numbers without the layout, which refers to the nodes."""
+        """Make copies and pickles hold the state as dicts, without the layout, which would bring the nodes along."""
         return partial, (copy_states, self())
 
 
 def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[str]) -> PackedState:
-    """Return an optimiser's state as arrays. The optimiser keeps them too, unless somebody has read its state as dicts.
+    """Return an optimiser's state as arrays.
+
+    Until `optimizer.state` is read, the optimiser keeps its state packed: the arrays that are returned also become its
+    `lazy_state`. Once `optimizer.state` has been read, the optimiser keeps dicts, and the arrays are a copy.
 
     Args:
         optimizer: the optimiser.
-        layout: the layout of its parameters.
-        names: the state names whose arrays are wanted. If nobody has read the state yet, there is an array for every
-            name.
+        layout: the layout of the optimiser's parameters.
+        names: the state names to copy from the dicts. It is ignored as long as the state is unread: there is then an
+            array for each of `optimizer.state_names`.
     """
     state = optimizer.lazy_state
     if isinstance(state, PackedState) and state.layout is layout:
@@ -159,11 +166,15 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     return packed
 
 
-_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()  # layouts of the last `fit`
+# For each optimiser, the layout of its last `fit`
+_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
-    """Return the layout of parameters; the last layout for this optimiser is used again if it is the same."""
+    """Return the layout of the parameters `read` by programs and those of the optimiser; see `ParameterLayout`.
+
+    If the last layout that was made for this optimiser matches, it is returned again.
+    """
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
         found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
@@ -173,9 +184,10 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
-    The panel consists of blocks, each of which has a parameter in each lane. A column of a block has one number of each
-    of its parameters. The columns are: the data, the gradient, the numbers of the state, the count of steps that
-    skipped the parameter if there are such steps, and a mask if not all parameters are trained.
+    The panel consists of blocks, each of which has a parameter in each lane. A column of a block has one number for
+    each parameter in the block. The columns are: the data, the gradient, the numbers of the state, the count of steps
+    that skipped the parameter (if any parameter was skipped), and a mask that is 0 for parameters that stay unchanged
+    (if not all parameters are trained).
 
     Args:
         options: how to train.
@@ -188,7 +200,7 @@ class TrainingState:
         scalars: the update's scalars, which begin with the learning rate and the count of steps taken.
         panel: the blocks.
         read_blocks: how many blocks hold the parameters that the programs read.
-        blocks: how many blocks there are, including those of the optimiser's other parameters.
+        blocks: how many blocks there are, including the blocks of parameters that only the optimiser has.
         driver_name: the driver that takes steps: one that clips gradients, or one that does not.
     """
 
@@ -224,11 +236,11 @@ class TrainingState:
             layout.scatter(array("d", skipped), numbers)
             self._write_column(2 + len(optimizer.state_names), numbers)
         if masked:
-            numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that stays
+            numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
             self._write_column(update.columns - 1, numbers)
         self.driver_name, self._clipped = "fit", array("q")
-        self._norms: Memory | None = None  # the largest norm, and the last one
+        self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
             self.driver_name, self._norms = "fit_clipped", Memory(2)
             self._norms.data[0] = options.clip_grad_norm
@@ -236,19 +248,19 @@ class TrainingState:
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
     def _write_column(self, k: int, numbers: array[float]) -> None:
-        """Write a number for each place to column k of the blocks."""
+        """Write `numbers`, which has a number for each place, to column k of the blocks."""
         for lane, column in enumerate(self._column_lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.lanes]
 
     def _read_column(self, k: int) -> array[float]:
-        """Return the numbers of the trained parameters in column k."""
+        """Return the numbers in column k of the blocks for the parameters of the layout's `trained`, in this order."""
         numbers = array("d", bytes(WORD * self.blocks * self.update.lanes))
         for lane, column in enumerate(self._column_lanes(k)):
             memoryview(numbers)[lane :: self.update.lanes] = column
         return self._layout.gather(numbers)
 
     def _column_lanes(self, k: int) -> Iterator[memoryview[float]]:
-        """Yield column k as one strided view for each lane."""
+        """Yield, for each lane, a strided view of the numbers in column k of all blocks."""
         lanes, block = self.update.lanes, self.update.block
         for first in range(k * lanes, (k + 1) * lanes):
             yield self.panel.view[first : first + (self.blocks - 1) * block + 1 : block]
@@ -262,17 +274,17 @@ class TrainingState:
         """Take steps in the compiled loop.
 
         Args:
-            batches: the batches of an epoch, which are used over and over.
+            batches: the batches of an epoch. After the last batch, the first one is used again.
             first: the index of the first step's batch.
             steps: how many steps to take.
             losses: memory for the loss of each batch before its step.
-            gradients: memory in which the gradients of several programs are added up.
+            gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or the norm of gradients to be
-                clipped is inf or nan. The steps before have been taken.
-            TypeError: the schedule does not return a number. The steps before have been taken.
+                clipped is inf or nan. All steps before this one have been taken.
+            TypeError: the schedule does not return a number. All steps before this one have been taken.
         """
         order, words, starts = batches
         clips = self._clip_operands
@@ -292,7 +304,7 @@ class TrainingState:
         try:
             for step in range(done, done + steps):
                 rates.append(_learning_rate(self.schedule, step))
-        finally:  # if the schedule raises, the steps before are taken, as a loop in Python would have done
+        finally:  # if the schedule raises, the steps before that are taken, as in a loop in Python
             if rates:
                 take(len(rates), rates)
 
@@ -302,13 +314,13 @@ class TrainingState:
         return (address(self._clipped), len(self._clipped), self._norms.address) if self._norms else ()
 
     def _check_norm(self) -> None:
-        """Raise ValueError if the norm of the gradients that were clipped last was not finite."""
+        """Raise ValueError if gradients are clipped, and their norm in the last step was not finite."""
         if self._norms and not isfinite(norm := self._norms.data[1]):
             step = int(self.scalars.data[1])
             raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
 
     def step(self, gradients: int) -> None:
-        """Take one step of the optimiser, with the gradients at an address.
+        """Take one step of the optimiser. `gradients` is the address of the gradients.
 
         Raises:
             ValueError, TypeError: as for `run`.
@@ -322,7 +334,10 @@ class TrainingState:
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
-        """Copy data, gradients and optimiser state back to Python's objects: all of them or, if interrupted, none."""
+        """Copy data, gradients and the optimiser's state back to Python's objects.
+
+        Ctrl-C cannot leave this half done: either everything is copied, or nothing.
+        """
         optimizer = self.optimizer
         # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
         steps = int(self.scalars.data[1])
@@ -364,7 +379,7 @@ class TrainingState:
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
-    """Return the schedule's learning rate for a step, after checking it."""
+    """Return the schedule's learning rate for a step, after checking that it is a number of at least 0."""
     rate = schedule(step)
     try:
         return at_least_0("the learning rate", rate)

@@ -23,25 +23,28 @@ from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state")
-MAX_CACHED = 16  # this many updates are kept: those that were used last
+MAX_CACHED = 16  # this many updates are kept: the ones that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 
 class CompiledUpdate:
     """The compiled update of an optimiser, for any count of parameters.
 
-    It is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its gradient
-    and the numbers of its state, and the outputs are its new data and state. The program's own parameters are two
-    scalars: the learning rate and the count of steps.
+    This is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its
+    gradient and the numbers of its state, and the outputs are its new data and state. The program's own parameters are
+    two scalars: the learning rate and the count of steps.
 
     Args:
         optimizer: the optimiser.
-        masked: whether some parameters stay as they are. A further input says whether a parameter is changed at all.
-        counts_skipped: whether some steps have skipped a parameter. A further input is their count.
+        masked: whether some of the parameters must not be changed. Each sample then has a further input, which says
+            whether its parameter is changed.
+        counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each sample then has
+            a further input: the count of the steps that skipped its parameter.
 
     Attributes:
         header: the address of the program's header; see `drivers`.
-        used_state_indices: the indices of those of the optimiser's `state_names` that the update reads or changes.
+        used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
+            changes.
         columns: how many inputs a sample has.
         lanes: how many samples a block has, one in each lane.
         block: how many doubles a block has.
@@ -79,16 +82,16 @@ class CompiledUpdate:
 
 
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
-    """Return the compiled update of an optimiser; optimisers that differ only in learning rate and state share it.
+    """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share one.
 
-    The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all were kept, a search over
-    thousands of options would fill the memory with machine code.
+    The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all updates were kept, a
+    program that tries thousands of options would fill the memory with machine code.
     """
     key = update_key(optimizer, masked, counts_skipped)
     if key is None:
         return CompiledUpdate(optimizer, masked, counts_skipped)
     found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked, counts_skipped)
-    _cache[key] = found  # at the end: the most recent one
+    _cache[key] = found  # at the end, where the updates used last are
     while len(_cache) > MAX_CACHED:
         with suppress(KeyError):  # another thread may have taken the last one
             _cache.popitem(last=False)
@@ -96,7 +99,7 @@ def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) ->
 
 
 class TracedParameter:
-    """A stand-in for a parameter while an update is traced, whose data and gradient are terms of a formula."""
+    """A stand-in for a parameter while an update is traced. Its data and its gradient are terms of a formula."""
 
     def __init__(self, data: Term, grad: Term) -> None:
         self.data: Any = data
@@ -114,11 +117,13 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
     The arguments are those of `CompiledUpdate`. The inputs are, in this order: the data, the gradient, the numbers of
-    the state, the count of steps that have skipped the parameter if `counts_skipped` is set, and whether it is changed
-    at all if `masked` is set. The program's parameters are the learning rate and the count of steps, this one included.
+    the state, the count of steps that have skipped the parameter (only if `counts_skipped` is set), and a mask, which
+    is 0 if the parameter must not be changed (only if `masked` is set). The program's parameters are the learning rate
+    and the count of steps, including the step that is being taken.
 
     Raises:
-        TypeError: the update is not written in the table's operations, or does more than change data and state.
+        TypeError: the update is not written in the operations of `micrograd_cn.ops`, or it changes more than data and
+            state.
     """
     name = type(optimizer).__name__
     instead = "use backward(rows) and its step()"
@@ -139,7 +144,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         traced: Any = copy.copy(optimizer)
         traced.lr, traced.steps = lr, steps
         traced.parameters = traced.state = traced.skipped = (
-            None  # so the update cannot depend on them: its code is used for others
+            None  # so the update cannot depend on them; its code is used for other optimisers, too
         )
         before = {option: repr(x) for option, x in vars(traced).items()}
         p: Any = TracedParameter(data, gradient)
@@ -193,9 +198,10 @@ def _members(held: Any) -> Iterable[Any]:
 
 
 def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
-    """Return the indices of those state names whose numbers an update reads or changes.
+    """Return the indices of the state names whose numbers an update reads or changes.
 
-    `code` and `results` are what `lower_update` returns. SGD without momentum, for example, does not use its buffer.
+    `code` and `results` are what `lower_update` returns. SGD without momentum, for example, does not use its momentum
+    buffer.
     """
     leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
     read = [j for used in code.operands for j in used]
@@ -211,7 +217,7 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 
 
 def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
-    """Return a key that is equal for optimisers with the same update; they may differ in learning rate and state.
+    """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
     The key is None if the options do not determine the update. The update of a user-defined class may depend on
     anything.
