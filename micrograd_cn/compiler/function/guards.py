@@ -34,7 +34,7 @@ MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands excha
 
 
 class GuardError(ValueError):
-    """A comparison in a compiled function has another outcome for this sample than for the sample that was recorded.
+    """A comparison in a compiled function has another outcome for this sample than for the recorded sample.
 
     >>> from micrograd_cn.compiler import compile
     >>> @compile
@@ -53,7 +53,7 @@ class Guard(NamedTuple):
 
     Attributes:
         node: a node whose value is 1.0 if the comparison holds and 0.0 if not.
-        held: whether it held for the recorded sample.
+        held: whether the comparison held for the recorded sample.
         location: the file and line of the comparison.
         text: the comparison, for messages.
     """
@@ -65,10 +65,10 @@ class Guard(NamedTuple):
 
 
 class Traced(Value):
-    """A value that is computed while a function is recorded. It refuses to be read, compared with == or copied.
+    """A value that is computed while a function is recorded. Python code can neither read nor copy its number.
 
-    The number that would be read is that of the recorded sample, and the program would use it for all samples. Once the
-    function is recorded, its traced values become plain `Value`s.
+    The number that code would read is the number for the recorded sample, and the program would use this number for all
+    samples. Once the function is recorded, its traced values become plain `Value`s.
     """
 
     __slots__ = ()
@@ -78,17 +78,17 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0) -> None:
-        """Refuse to run, since the gradients that it leaves would be those of the recorded sample."""
+        """Refuse to run, since the gradients that this leaves would be those of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
-        """Refuse to be a condition if the number varies from sample to sample."""
+        """Refuse to be a condition if the value's number varies from sample to sample."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to be compared with a number or with a value of the same number; report other comparisons to hooks."""
+        """Refuse a comparison with a number, or with a value of the same number; report other comparisons to hooks."""
         if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
@@ -98,7 +98,7 @@ class Traced(Value):
         return False
 
     def __repr__(self) -> str:
-        """Return a text without the number, which would be the recorded sample's."""
+        """Return a text without the value's number, since this is the number for the recorded sample."""
         return f"Value({describe(self)})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -120,7 +120,7 @@ class Traced(Value):
 
     @property
     def _backward(self) -> NoReturn:
-        """Refuse to be read, since the gradients that a call leaves would be those of the recorded sample."""
+        """Refuse to be read, since a call of this function would leave the gradients of the recorded sample."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @_backward.setter
@@ -129,15 +129,16 @@ class Traced(Value):
         self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
-        """Refuse to be a key in code outside this package if the number varies from sample to sample."""
+        """Refuse to be a key in code outside this package if the value's number varies from sample to sample."""
         if self._varies():
             self._refuse("a key", "take(xs, index), or where(equal(x, y), a, b)")
         return super().__hash__()
 
     def _varies(self) -> bool:
-        """Return whether the number varies from sample to sample.
+        """Return whether code outside this package asks for a number that varies from sample to sample.
 
-        If code of this package asks, the answer is no, since such code compares and hashes nodes, not their numbers.
+        If the caller's caller is code of this package, return False, since such code compares and hashes nodes, and not
+        their numbers.
         """
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
@@ -160,7 +161,7 @@ class TracedInput(Traced):
 
     @property
     def data(self) -> float:
-        """Refuse to be read."""
+        """Refuse to be read, since this is the number for the recorded sample."""
         refuse(self, ".data", READ_INSTEAD)
 
     @data.setter
@@ -210,7 +211,7 @@ def _user_frame() -> FrameType:
 
 @contextmanager
 def inline_compiled() -> Iterator[None]:
-    """Inside the `with` block, call compiled functions as plain functions, which become parts of their caller."""
+    """Inside the `with` block, run compiled functions as plain functions, which become parts of the recording."""
     token = _inlining.set(True)
     try:
         yield
@@ -219,7 +220,7 @@ def inline_compiled() -> Iterator[None]:
 
 
 class RecordingHooks(Hooks):
-    """Hooks that are called while a function is recorded; they collect guards and refuse what a program cannot repeat.
+    """Hooks that are called while a function is recorded. They collect guards, and refuse what no program can repeat.
 
     Attributes:
         guards: once recording is over, the comparisons that may have another outcome for other samples.
@@ -257,10 +258,10 @@ class RecordingHooks(Hooks):
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
     ) -> tuple[list[Value], list[Guard]]:
-        """Return the outputs and the guards, in which leaves stand for captured values.
+        """Return the outputs and the guards of the recording, with leaves in the place of captured values.
 
-        A captured value is a node that was computed before the function was called. `known` has the leaves of all
-        captured values so far, and new ones are added; see `capture`.
+        A captured value is a node that was computed before the function was called. `known` is a dict from captured
+        values to the leaves that stand for them, to which new leaves are added; see `capture`.
         """
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
@@ -270,24 +271,30 @@ class RecordingHooks(Hooks):
         return nodes[: len(outputs)], checks
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Keep a comparison, which becomes a guard once recording is over."""
+        """Remember a comparison of `a` and `b`. It becomes a guard once recording is over."""
         self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
 
     def read(self, x: Value, how: str) -> None:
-        """Refuse to give the number of a value that may have another number in the next call."""
+        """Refuse to let code read the number of `x` if `x` may have another number in the next call.
+
+        `how` says in the error message how the number would be read.
+        """
         if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READ_INSTEAD)
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
-        """Refuse to set the data of a value, since later calls run the program, which would not set it."""
+        """Refuse to set the data of a value: later calls run the program, and it would not set them."""
         raise TypeError(
             f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
             "give it; set .data outside the function"
         )
 
     def detached(self, x: Value) -> Value | None:
-        """Return a node that copies `x` and passes no gradient on, so a program detaches it for every sample."""
+        """Return a node that copies `x` and passes no gradient on, so a program detaches the value for every sample.
+
+        Return None if `x` requires no gradient.
+        """
         if not x.requires_grad:
             self.made_constant((x,))
             return None
@@ -295,12 +302,15 @@ class RecordingHooks(Hooks):
             return record(DETACH, (x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
-        """Return the detached result of an operation inside `no_grad()`, so a program repeats it for every sample."""
+        """Return the detached result of an operation inside `no_grad()`. The program repeats it for every sample.
+
+        Return None if no operand requires a gradient.
+        """
         with recording():
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Refuse to make a constant of operands that vary from sample to sample."""
+        """Refuse to make a constant from `operands` if one of them varies from sample to sample."""
         for x in operands:
             if isinstance(x, Traced):
                 _refuse_changed_flag(x)
@@ -308,7 +318,7 @@ class RecordingHooks(Hooks):
                 self._constants[x] = None
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Refuse a node whose `_backward` somebody has written: no program could call it."""
+        """Refuse a node with a `_backward` that the user has written, since no program could call this function."""
         raise TypeError(f"{user_location()}: {op.refusal(len(operands))}")
 
     def new_node(self, kind: Any) -> Value:
@@ -324,17 +334,17 @@ def _reads_captured(node: Value) -> bool:
 
 
 def is_inlining() -> bool:
-    """Return whether compiled functions are called as plain functions here."""
+    """Return whether this is code that runs inside `inline_compiled()`."""
     return _inlining.get()
 
 
 class CompiledGuards:
-    """The guards of a recorded function, as a program that computes them for rows.
+    """The guards of a recorded function, with a program that computes their comparisons for rows.
 
     Args:
         guards: the guards.
         inputs: the leaves that stand for the numbers of a row.
-        make: a function that makes a program of outputs and inputs.
+        make: `make(outputs, inputs)` returns a program.
 
     Attributes:
         program: the program; None if there are no guards.
@@ -353,7 +363,7 @@ class CompiledGuards:
         return self.program is None or self.program.row(numbers) == self._expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return the rows in which a guard does not have its recorded outcome, each with the first such guard.
+        """Return the rows in which a guard does not have its recorded outcome, as a dict from row to first such guard.
 
         Args:
             data: the numbers of all rows.

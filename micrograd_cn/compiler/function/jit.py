@@ -1,8 +1,8 @@
-"""Define `compile`: a function is recorded when it is first called, and its program runs from then on.
+"""Define `compile`: a function is recorded when it is first called, and its program runs in later calls.
 
 A `Recording` is the graph of one call, with a guard for each comparison that the call made. A function has a recording
-for each structure of its arguments, and for each branch. A sample is dispatched to the recording of its structure whose
-guards all hold.
+for each structure of its arguments, and for each branch. A sample is computed by the recording that was made for its
+structure, and whose guards all hold for the sample.
 """
 
 from __future__ import annotations
@@ -87,22 +87,22 @@ def compile(*, static: Iterable[str] = (), branches: bool = False) -> Callable[[
 def compile(  # noqa: A001 -- the field's name
     f: Any = None, inputs: Iterable[Value] | None = None, static: Iterable[str] = (), branches: bool = False
 ) -> Any:
-    """Compile a function, also as a decorator; or, given `inputs`, a graph that has been recorded.
+    """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
     A function is recorded when it is called with arguments of a new structure, such as a list of another length. Its
     arguments may be any nesting of lists, tuples, dicts and arrays. While it is recorded, `Value`s are in the place of
     the numbers in its arguments. Other `Value`s that the function uses are parameters, and a program reads their data
-    at each call. Those that require no gradient while the function is recorded are constants, and keep the data that
-    they have then.
+    at each call. `Value`s that require no gradient while the function is recorded are constants: the program keeps the
+    data that they have at that time.
 
     A program repeats for every sample what the function did for the recorded one:
 
-    - Every comparison of values is checked for every sample, since Python code may branch on it. If it has another
-      outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again for such
-      a sample instead.
+    - Every comparison of values is checked for every sample, since Python code may branch on it. If a comparison has
+      another outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again
+      for such a sample instead.
     - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
-    - The number of a value that is not a constant cannot be read, by `x.data`, as a condition or as a key, since it
-      would be the same number for all samples: this raises an error. It is also an error if a `requires_grad` changes
+    - To read the number of a value that is not a constant, by `x.data`, as a condition or as a key, raises an error,
+      since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
       while the function is recorded, if the function uses the result of another program, or if another thread computes
       something from an argument.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
@@ -114,31 +114,34 @@ def compile(  # noqa: A001 -- the field's name
 
     - A sum is added up term by term, not rounded once. In `dot` and in sums of gradients, products are not rounded
       before they are added, and gradients are added up in another order than in `backward()`. So a compiled sum may
-      overflow on the way to a finite result, which the engine gives since it rounds once. `check` finds such a sum.
+      overflow although its result is finite. The engine, which rounds a sum once, gives the finite result. `check`
+      finds such a sum.
     - An elementary function of many rows at once has an error of at most 4 units in the last place;
       `compiler.llvm.functions.ULPS` has the bound for each function. Code for single rows calls the functions of C's
       library, unless several calls of one function are computed together as a vector. x**2 is computed as x * x.
     - If two numbers that are compared differ by such rounding alone, the comparison may have either outcome. The sample
-      then takes the engine's branch or, once there is a program for the other branch, possibly that one.
+      then takes the branch that the engine takes or, if there is a program for the other branch already, possibly the
+      other branch.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, while more rows are computed
       side by side. Between these two ways, a sum of n products may differ if n is at least 8, by at most n units in the
       last place of the sum of the products' absolute values.
 
     A program starts as threaded code: tables for code that all programs share, which take at most about 85 us per node
     to make on a core of 2022. The first program of a process takes about 20 ms more, and the first use of an operation
-    up to 1 ms. Native code, which is compiled for one program, runs several times as fast. It takes the place of
-    threaded code once that has run about as long as native code takes to make, or if `fit` is going to run so long. A
-    graph stays threaded if its native code would take more than a few seconds to make. Both give the same bits. A
-    program needs memory for about 6 numbers per parameter. `fit` needs twice as much, and memory for the optimiser's
-    state. Each of them needs about a megabyte more for the rows that are computed at a time.
+    up to 1 ms. Native code, which is compiled for one program, runs several times as fast. Native code takes the place
+    of threaded code once the threaded code has run for about as long as it takes to make native code, or if `fit` is
+    going to run for as long. A graph stays threaded if its native code would take more than a few seconds to make.
+    Threaded and native code give the same bits. A program needs memory for about 6 numbers per parameter. `fit` needs
+    twice as much, and memory for the optimiser's state. Both a program and `fit` need about a megabyte more for the
+    rows that are computed at a time.
 
     Args:
         f: a function of numbers that returns a `Value`, or a nesting of lists, tuples and dicts of `Value`s; or, with
             `inputs`, a recorded `Value` or a list of them.
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
-        static: the names of arguments that stay Python values. The function is recorded anew for each combination of
-            their values.
+        static: the names of arguments that are passed to the function as they are, without `Value`s. The function is
+            recorded anew for each combination of their values.
         branches: whether to record the function again for samples that take another branch.
 
     Returns:
@@ -147,8 +150,8 @@ def compile(  # noqa: A001 -- the field's name
     Raises:
         TypeError: `f` is neither a function nor a graph with `inputs`, or an operation cannot be compiled; the message
             names it.
-        ValueError: one of `inputs` is not a leaf, is a constant, or is there twice; there is no output; or `static`
-            names no argument.
+        ValueError: one of `inputs` is not a leaf, is a constant, or is there twice; there is no output; or an entry of
+            `static` is not the name of an argument.
 
     >>> w = Value(3, "w")
     >>> @compile
@@ -182,14 +185,14 @@ class Recording:
 
     Args:
         name: the name of the function, for messages.
-        call: calls the function with a dict of its arguments.
-        treedef: the name and the treedef, which is the structure without its numbers, of each argument.
+        call: `call(arguments)` calls the function with a dict of its arguments, and returns the result.
+        treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
         numbers: the numbers of the sample that is recorded.
-        captured: the leaves of captured values so far; see `capture`.
+        captured: a dict from captured values to the leaves that stand for them. New leaves are added; see `capture`.
 
     Attributes:
         outcomes: for each guard, whether its comparison held, the file and line of the comparison, and its text.
-        single: whether the function returned a number, not a nesting of lists and dicts.
+        single: whether the function returned one number, and not a nesting of lists and dicts.
         output_count: how many numbers the function returned.
         rebuild: a function that puts a list of numbers into the structure that the recorded function returned.
         program: the program that computes the outputs; `compile` makes it.
@@ -228,7 +231,7 @@ class Recording:
         self.outcomes = [guard[1:] for guard in self._guards]
 
     def compile(self, make: Callable[..., Program]) -> None:
-        """Make the programs of the guards and of the outputs; `make` makes a program of outputs and inputs."""
+        """Make the programs of the guards and of the outputs; `make(outputs, inputs)` returns a program."""
         self.guards = CompiledGuards(self._guards, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
         self.program = make(outputs, self._inputs)  # last, since it has the parameters of the guards, too
@@ -241,7 +244,8 @@ class CompiledFunction:
     """A function that is recorded and compiled when it is called; see `compile`.
 
     Attributes:
-        parameters: the leaves that its programs use so far, apart from its arguments; their data are read at each call.
+        parameters: the leaves that require a gradient in the programs that exist, apart from the arguments. Their data
+            are read at each call.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -323,13 +327,16 @@ class CompiledFunction:
         return CompiledFunction(self._f, self._static, self._branches)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
-        """Return a deep copy, compiled anew; for a method of an instance, that method of a copy of the instance."""
+        """Return a deep copy, which is compiled anew.
+
+        For the compiled method of an instance, return the compiled method of a deep copy of the instance.
+        """
         if self._method:
             return self._method.__get__(copy.deepcopy(self._instance, memo))
         return CompiledFunction(copy.deepcopy(self._f, memo), self._static, self._branches)
 
     def __reduce__(self) -> Any:
-        """Pickle the function by its name, as Python pickles functions; it is recorded anew where it is loaded.
+        """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
 
         Raises:
             TypeError: the function is a lambda or local to another function, so it cannot be found by its name.
@@ -352,10 +359,10 @@ class CompiledFunction:
     # The public methods
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the function's result for one sample, with floats in the place of values.
+        """Return the function's result for one sample, with floats in the place of `Value`s.
 
-        While another function is recorded, the plain function is called, so its operations become part of that
-        recording.
+        While another function is recorded, the plain function is called, so its operations become part of the other
+        function's recording.
 
         Raises:
             TypeError: an argument contains something that is not a number, or the function raises TypeError.
@@ -375,7 +382,7 @@ class CompiledFunction:
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the result for every sample, in a fraction of the time that a call for each would take.
+        """Return the result for every sample, in a fraction of the time that one call for each sample would take.
 
         The results are in a list. If all samples are in numpy arrays, and each result is a number, the results are a
         numpy array.
@@ -405,7 +412,7 @@ class CompiledFunction:
     def gradient(self, samples: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None) -> Any:
         """Return the gradient of the result for every sample.
 
-        Without `wrt` it is the gradient with respect to all numbers of the arguments, in their order.
+        By default this is the gradient with respect to all numbers of the arguments, in their order.
 
         Args:
             samples: as for `backward`.
@@ -525,13 +532,14 @@ class CompiledFunction:
         validation: Any = None,
         patience: int | None = None,
     ) -> History:
-        """Train, and return the mean loss of each epoch, as a loop over the batches would; see `Program.fit`.
+        """Train as a loop over the batches would do, and return the mean loss of each epoch; see `Program.fit`.
 
         Steps follow each other in a compiled loop. The loop returns to Python where a sample has a new structure, where
         a comparison depends on a parameter, and where several threads compute samples of several structures.
 
         Args:
-            samples: as for `backward`; samples of several structures may be mixed, and keep their order.
+            samples: as for `backward`; samples of several structures may be mixed, and are used in the order of the
+                list.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
             clip_grad_norm, callback, patience: as for `Program.fit`.
             validation: samples, as for `backward`; see `Program.fit`.
@@ -570,7 +578,7 @@ class CompiledFunction:
         return TrainingRun(found, dispatcher, options, validate).fit()
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
-        """Return a function that computes the mean result for the samples of some buckets."""
+        """Return a function without arguments that computes the mean result for the samples of some buckets."""
 
         def mean() -> float:
             losses = array("d")
@@ -613,10 +621,10 @@ class CompiledFunction:
         weights: str = "passed",
         optimizer: Optimizer | None = None,
     ) -> str:
-        """Return the text of the function's program; see `Program.source`, which has the same arguments.
+        """Return the text of the function's program. The arguments are those of `Program.source`.
 
         The text computes the recorded branch, and checks no comparison. If a comparison may have another outcome for
-        other numbers, write it with `where`.
+        other numbers, write `where` in the function instead of a branch.
 
         Raises:
             ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
@@ -632,7 +640,7 @@ class CompiledFunction:
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample; record it now if there is none yet.
+        """Return the program for the arguments of a sample. If there is none yet, record the function for this sample.
 
         The program computes the branch that this sample takes, for any rows.
         """
@@ -650,7 +658,7 @@ class CompiledFunction:
     # The way from samples to recordings
 
     def _split_static(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the values of the static arguments, and the other arguments by name."""
+        """Return the static arguments as pairs of a name and a `StaticValue`, and the other arguments by name."""
         if self._positional and len(args) == len(self._positional) and not kwargs:
             return (), dict(zip(self._positional, args, strict=True))
         bound = self._signature.bind(*args, **kwargs).arguments
@@ -695,7 +703,7 @@ class CompiledFunction:
         return found
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return `wrt` for a method of `Program`, where "parameters" are those of the function, not of one program."""
+        """Return `wrt` for a method of `Program`. "parameters" means the parameters of all programs of the function."""
         if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
             return self.parameters
         return wrt
@@ -703,10 +711,10 @@ class CompiledFunction:
     def _map_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
     ) -> Any:
-        """Return the results for all samples, in the order of the samples, or in `out`.
+        """Return the results for all samples, in the order of the samples. If `out` is passed, write them there.
 
-        `compute` is called with a recording, the rows that it is for, and a buffer for the results or None. `name` is
-        the method's, for messages.
+        `compute(recording, rows, to)` returns the results that a recording gives for rows. It writes them to the buffer
+        `to` unless `to` is None. `name` is the name of the method, for messages.
         """
         check_threads(name, threads)
         found = self._buckets(name, samples, some=False)
@@ -752,18 +760,18 @@ class CompiledFunction:
             ) from None
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some rows of a bucket, each with its rows; make those that do not exist yet."""
+        """Return the recordings for some rows of a bucket, each with its rows. Make recordings that are missing."""
         found, left = self._dispatch_known(bucket, rows, threads)
         return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
 
     def _dispatch_known(
         self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
     ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
-        """Return the existing recordings for some rows, each with its rows, and the rows for which there is none.
+        """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
 
-        A row for which there is none comes with a guard of the last recording that does not hold for it, or with None
-        if there is no recording at all. `parameters` returns the address of the parameters' current values while `fit`
-        trains them, or 0 if these are the data of the `Value`s.
+        A row that has no recording comes with a guard of the last recording that does not hold for the row. It comes
+        with None if no recording at all has its structure. `parameters` returns the address of the parameters' current
+        values while `fit` trains them, or 0 if these are the data of the `Value`s.
         """
         found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None
@@ -779,7 +787,7 @@ class CompiledFunction:
         return found, dict.fromkeys(rows) if left is None else left
 
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Make recordings for the rows that have none, and return the recordings for all rows, each with its rows."""
+        """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows."""
         with self._lock():  # if several threads need a recording, one makes it, and the others find it
             found, left = self._dispatch_known(bucket, rows, threads)
             known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
@@ -808,13 +816,16 @@ class CompiledFunction:
         return found
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return the compiled graph of each recording, with its rows; raise ValueError if one has several outputs."""
+        """Return the compiled graph of each recording, with its rows. Raise ValueError if one has several outputs."""
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
 
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return compiled graphs, each with its rows, for those rows whose recording does not depend on parameters."""
+        """Return compiled graphs, each with its rows, for the rows whose recording depends on no parameter.
+
+        Such a row has the same recording whatever data the parameters have.
+        """
         found = []
         rows = row_numbers(len(bucket.samples))
         for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
@@ -830,20 +841,20 @@ class CompiledFunction:
         return Recording(self._name, functools.partial(self._call, bucket), bucket.treedef, numbers, self._captured)
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
-        """Call the plain function with the static arguments of a bucket, and with `arguments` for the others."""
+        """Call the plain function with the static arguments of a bucket, and with the other arguments by name."""
         given = arguments | {name: x.value for name, x in bucket.static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
 
     def _make_program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
-        """Return a new program, whose parameters begin with those of all programs before it, in the same order."""
+        """Return a new program. Its parameters begin with the parameters of all earlier programs, in the same order."""
         program = Program(outputs, inputs, self.parameters)
         self.parameters = program.parameters
         return program
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return the plain function as a function of the numbers of a row, as `Runnable.check_named` needs it."""
+        """Return the plain function as a function of the numbers of a row, for `Runnable.check_named`."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)

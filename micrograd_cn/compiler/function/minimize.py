@@ -18,8 +18,9 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
             "dogleg" need. "trust-constr" and "Newton-CG" take sparse matrices too.
 
     Returns:
-        a dict of the functions `fun`, `jac` and `hess`. Each takes a numpy vector with the numbers of the inputs. `fun`
-            returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array` or, if `dense` is set, an array.
+        a dict with the functions `fun`, `jac` and `hess`. Each function takes a numpy vector with the numbers of the
+            inputs. `fun` returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array` or, if `dense` is set,
+            an array.
 
     Raises:
         ImportError: scipy is not installed.
