@@ -30,7 +30,7 @@ elif xp.__name__.startswith("jax"):
 else:
     from math import {name} as of_one
     {name} = xp.vectorize(of_one, otypes=[float])"""
-# The gradients of these functions are the table's at kinks, too: 0 at relu(0), and half for each operand at a tie.
+# At kinks, too, these functions have the gradients of `micrograd_cn.ops`: 0 at relu(0), half for each operand at a tie.
 DEFINE_RELU = """\
 if hasattr(xp, "relu"):  # torch
     relu = xp.relu
@@ -61,11 +61,11 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison. It is converted to a number only where it is used as a number.
+    """A comparison, which is converted to a number only where a number is needed.
 
     Attributes:
         text: the comparison as Python text.
-        origins: whether its operands depend on parameters ("w"), inputs ("x"), or both.
+        origins: what the operands of the comparison depend on: "w" for parameters, "x" for inputs.
     """
 
     text: str
@@ -79,22 +79,23 @@ ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of 
 class PythonWriter:
     """Write the lines of a Python function. Equal expressions get the same name, so they are computed once.
 
-    A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. Parameters may
-    be plain numbers while inputs are arrays, or the other way round, so a value with both origins is an array in any
-    case. Functions of torch accept no plain numbers. If one of them is applied to values with a single origin, all
-    leaves of this origin are converted to arrays at the beginning of the function.
+    A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. In a call of the
+    function, parameters may be plain numbers while inputs are arrays, or the other way round. A value with both origins
+    is then an array in any case, but a value with one origin may be a plain number. Functions of torch accept no plain
+    numbers. If a library function is applied to values with one origin, all leaves of this origin are converted to
+    arrays at the beginning of the Python function.
 
     Args:
         leaves: the names of the leaves, which begin with their origin, such as "w0" and "x1".
 
     Attributes:
-        origins: the origins of the value with each name.
+        origins: a dict from the name of each variable to the origins of its value.
         all_origins: the origins of all leaves.
         converted: the origins whose leaves are converted to arrays.
         lines: the assignments.
-        helpers: the definitions of the functions that the assignments need, by name.
-        name_of: the name of the value of each expression.
-        code: the builder that traces the formulas of operations.
+        helpers: a dict from the names of functions that the assignments need to the definitions of these functions.
+        name_of: a dict from each expression to the name of the variable that has its value.
+        code: the builder that writes an operation as simpler operations, by tracing the operation's formula.
     """
 
     def __init__(self, leaves: Iterable[str]) -> None:
@@ -107,11 +108,11 @@ class PythonWriter:
         self.code = CodeBuilder()
 
     def assign(self, expression: str, names: Iterable[Name]) -> str:
-        """Return the name of an expression's value, which is assigned to a new name if there is none yet.
+        """Return the name of the variable that has an expression's value. Add an assignment if there is none yet.
 
         Args:
             expression: the expression as Python text.
-            names: the names that occur in it.
+            names: the names that occur in the expression.
         """
         if expression not in self.name_of:
             name = self.name_of[expression] = f"v{len(self.name_of)}"
@@ -124,11 +125,13 @@ class PythonWriter:
         return self.name_of[expression]
 
     def apply(self, op: Op, names: Sequence[Name]) -> Name:
-        """Write an operation, and return its result, which is a number if all operands are constants.
+        """Write an operation, and return the name of its result, or the result itself if all operands are constants.
+
+        The result of a comparison is a `Condition`.
 
         Args:
             op: the operation.
-            names: its operands.
+            names: the operands.
 
         Raises:
             ValueError: the operation is `detach()`.
@@ -169,7 +172,7 @@ class PythonWriter:
     def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
         """Write an expression that is `a` where a condition holds and `b` elsewhere, and return the name of its value.
 
-        A condition that is given as a name holds where the value with this name is not 0.
+        If `condition` is the name of a variable, it holds where the variable is not 0.
         """
         self.helpers["where"] = DEFINE_WHERE
         self.require_array(condition)
@@ -184,7 +187,7 @@ class PythonWriter:
         return self.assign(f"where({test}, {', '.join(texts)})", (condition, a, b))
 
     def array(self, name: Name) -> str:
-        """Return the Python text of a value that must be an array, so a number is converted to one."""
+        """Return the Python text of a value that must be an array. A plain number is converted to an array."""
         if isinstance(name, float):
             self.helpers["array"] = DEFINE_ARRAY
             return f"array({literal(name)})"
@@ -192,7 +195,7 @@ class PythonWriter:
         return self.text(name)
 
     def require_array(self, *names: Name) -> None:
-        """Make sure that at least one of the values is an array, by converting leaves at the beginning if necessary."""
+        """Make sure that at least one of the values is an array, by converting leaves to arrays if necessary."""
         origins = self.origins_of(names)
         if origins != self.all_origins:
             self.converted |= origins
@@ -205,7 +208,7 @@ class PythonWriter:
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
-        """Return the Python text of a function. If libraries differ in its name, a definition is added to `helpers`."""
+        """Return the Python text of a function; add a definition to `helpers` if libraries have other names for it."""
         if name in BUILTINS:
             return name
         if name in DEFINITIONS:
@@ -220,7 +223,7 @@ class PythonWriter:
 
 
 def literal(x: str | float) -> str:
-    """Return a number as Python text, or a name as it is.
+    """Return a number as Python text; return a name unchanged.
 
     >>> literal("x"), literal(-1.0), literal(float("inf"))
     ('x', '(-1.0)', 'float("inf")')
@@ -248,12 +251,13 @@ def source(
         inputs: the leaves that are inputs.
         parameters: the leaves that are parameters.
         constants: the values of the leaves that are constants.
-        single: whether the function returns one number instead of a list.
-        named: the parameters by name, if the function shall take a dict of parameters. By default it takes a list.
+        single: whether the function returns one number instead of a list of numbers.
+        named: the parameters by name, if the function shall take its parameters as a dict. If this is None, the
+            function takes a list.
 
     Raises:
-        TypeError: `named` is wrong, see `in_order_of_names`, or an operation cannot be printed.
-        ValueError: `named` is wrong, or the graph has a `detach()`.
+        TypeError: `named` is wrong (see `in_order_of_names`), or an operation cannot be printed.
+        ValueError: `named` is wrong (see `in_order_of_names`), or the graph has a `detach()`.
     """
     entries = None if named is None else named_entries(named)
     if entries is not None:
@@ -283,7 +287,7 @@ def source(
 
 
 def named_entries(named: ParameterNames, language: str = "python") -> dict[str, Any]:
-    """Return a dict from names to parameters or nested lists of them, given a model or such a dict.
+    """Return `named` as a dict from names to parameters or nested lists of them; `named` is a module, or such a dict.
 
     `language` is the argument of `Program.source`, for messages.
 
@@ -302,7 +306,9 @@ def named_entries(named: ParameterNames, language: str = "python") -> dict[str, 
 def in_order_of_names(
     entries: dict[str, Any], parameters: Sequence[Value], read: Container[Value], language: str = "python"
 ) -> list[Value]:
-    """Return the program's parameters in the order in which they are named.
+    """Return the program's parameters in the order of their names in `entries`.
+
+    A parameter without a name is left out if the graph does not read it.
 
     Args:
         entries: a dict from names to parameters or nested lists of them.
@@ -312,7 +318,7 @@ def in_order_of_names(
 
     Raises:
         TypeError: a name belongs to something that is no `Value`.
-        ValueError: a parameter that the graph reads has no name, or two names.
+        ValueError: a parameter that the graph reads has no name, or a parameter has two names.
     """
     wanted, places = set(parameters), dict[Value, str]()
     for path, leaf in flatten(entries, "parameters")[0]:
@@ -336,12 +342,12 @@ def in_order_of_names(
 
 
 def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
-    """Yield the assignments that unpack a nested entry to a variable for each leaf that the graph has.
+    """Yield the assignments that unpack a nested entry to variables, one for each leaf in `words`.
 
     Args:
         entry: a leaf, or nested lists and dicts of leaves.
         given: the Python text of the entry.
-        words: the names of the variables, for the leaves that the graph has.
+        words: a dict from leaves to the names of their variables.
     """
     if isinstance(entry, dict):
         for key, item in entry.items():
@@ -355,7 +361,7 @@ def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[s
 
 
 def _quoted(name: str) -> str:
-    """Return a name as a Python string literal in one line. Line ends that JSON leaves as they are get escaped, too.
+    """Return a name as a Python string literal in one line. Line ends that JSON does not escape are escaped, too.
 
     >>> print(_quoted("重"), _quoted("a" + chr(0x2028) + "b"))
     "重" "a\\u2028b"
@@ -364,7 +370,7 @@ def _quoted(name: str) -> str:
 
 
 def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
-    """Return the assignment target that unpacks nested lists, with "_" for leaves that the graph does not have.
+    """Return the assignment target that unpacks nested lists, with "_" for leaves that are not in `words`.
 
     Return None if the lists contain a dict, since no assignment target can unpack a dict.
     """
@@ -375,7 +381,7 @@ def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
 
 
 def _list_pattern(names: str) -> str:
-    """Return names, separated by commas, in brackets; long text is broken into several lines."""
+    """Return the text `names` in brackets, broken into several lines if it is long; commas separate the names."""
     if len(names) < 80:
         return f"[{names}]"
     return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

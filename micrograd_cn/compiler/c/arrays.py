@@ -1,4 +1,7 @@
-"""Write accesses to the arrays of a C function. In loops, an index is linear, or is looked up in a table."""
+"""Write C expressions for elements of the arrays of a C function.
+
+In a loop, the index of an element is a linear expression in the loop variables, or is looked up in a table.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,18 @@ ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no 
 WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # a smaller integer is its own place among the constants, so 0, 1, 2 have a constant stride
 MIN_LOOP_ITEMS = 3  # a run with fewer items is written out instead of being a loop
-MIN_MEAN_RUN = 3  # if runs have fewer items on average, they are one loop with a table instead of a loop for each
+MIN_MEAN_RUN = 3  # if runs have fewer items on average, one loop with a table replaces the loops for each run
 
 
 class Arrays:
-    """The arrays that hold the values of one C function, and the lines that are written for the function.
+    """The arrays that hold the values of one C function, and the lines of C that are written for the function.
 
-    Values are given by their instruction numbers.
+    Methods take values by their instruction numbers, which are indices of the instructions in `Code`.
 
     Args:
-        text: the writer of what the functions of the file share.
-        places: the places of the values. A place is an array and an index in it as one integer, see `address`.
+        text: the writer of the tables and functions that all functions of the file share.
+        places: the places of the values. Here a place is an integer that stands for an array and an index in this
+            array; see `address`.
 
     Attributes:
         lines: the lines that were written since the last call of `take_lines`.
@@ -42,7 +46,7 @@ class Arrays:
         self._packed: dict[tuple[int, ...], int] = {}
 
     def take_lines(self) -> list[str]:
-        """Return `lines`, and begin with no lines again."""
+        """Return `lines`, and set `lines` to an empty list."""
         lines, self.lines = self.lines, []
         return lines
 
@@ -52,7 +56,7 @@ class Arrays:
         return self.places.scalar_count - WORK
 
     def place(self, i: int) -> Place:
-        """Return the array that holds the value of instruction `i`, and the value's index in the array."""
+        """Return the name of the array that holds the value of instruction `i`, and the value's index in the array."""
         array, index = divmod(self.places.scalar[i], ARRAY_SPAN)
         return ARRAYS[array], index
 
@@ -65,7 +69,7 @@ class Arrays:
         return tuple(map(self.array, numbers))
 
     def index_of(self, i: int) -> int:
-        """Return the index of the value of instruction `i` in its array."""
+        """Return the index that the value of instruction `i` has in the array that holds it."""
         return self.places.scalar[i] % ARRAY_SPAN
 
     def add_loop(self, count: int, lines: list[str]) -> None:
@@ -73,7 +77,7 @@ class Arrays:
         self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
 
     def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
-        """Return C expressions for the values in one row, an expression for each column.
+        """Return C expressions for the values in row `i` of `rows`: an expression for each column.
 
         Args:
             rows: rows of instruction numbers, all of the same length.
@@ -82,9 +86,10 @@ class Arrays:
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
     def strided_pointer(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
-        """Return a C expression for a pointer to the first value of a row, and the stride of the row's values.
+        """Return a C expression for a pointer to the first value of row `i`, and the stride of the row's values.
 
-        Return None if the values are in several arrays, or have no constant stride that is the same for all rows.
+        Return None if the values are constants or in several arrays, or if the rows do not all have the same constant
+        stride.
 
         Args:
             rows: rows of instruction numbers.
@@ -104,16 +109,16 @@ class Arrays:
         """Write the lines that copy values to other places.
 
         Args:
-            to: the places.
+            to: the place that each value is copied to.
             numbers: the instruction numbers of the values.
         """
         self._store_each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
 
     def _store_each(self, found: Iterable[tuple[Place, tuple[int, ...]]], sign: str) -> None:
-        """Write the lines that store products in places, or add them to what is there, in loops where strides allow it.
+        """Write the lines that store products in places, or add products to the values there, in loops if possible.
 
         Args:
-            found: each place, with the instruction numbers of the product's factors, which may be one or two.
+            found: for each product, its place and the instruction numbers of its one or two factors.
             sign: "=" to store, or "+=" to add.
         """
         groups: dict[Any, list[tuple[Place, tuple[int, ...]]]] = defaultdict(list)
@@ -149,7 +154,7 @@ class Arrays:
         )
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
-        """Write the lines that copy values to contiguous places in `work`, and return the indices of the copies."""
+        """Write lines that copy values to contiguous places in `work`. Return the copies' indices, row by row."""
         flat = tuple([j for row in rows for j in row])
         if flat not in self._packed:
             first = self._packed[flat] = self.places.allocate(len(flat)) - WORK
@@ -169,7 +174,7 @@ def address(place: Place) -> int:
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
     """Return the places of those instructions in `numbers` that are constants, or the seed, which is 1.
 
-    The place of a small integer is its value. The places of the other constants come after all of these.
+    The place of a small integer is the integer itself. The places of all other constants come after `SMALL_INTEGERS`.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
     small = {
@@ -180,9 +185,10 @@ def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
 
 
 def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-    """Return a C expression for the index in row `i` and column `k`, where `i` and `k` are C expressions.
+    """Return a C expression for the index `rows[i][k]`, where `i` and `k` are C expressions.
 
-    The expression is linear where the indices have constant strides. Otherwise it looks them up in tables.
+    The expression is linear in `i` or `k` if the indices have a constant stride. Otherwise it looks the index up in a
+    table.
 
     >>> text = Text("f", "double", {})
     >>> index_expression(text, [[5], [7], [9]]), index_expression(text, [[0, 1], [4, 5]]), index_expression(text, [[3]])
@@ -205,9 +211,7 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
 
 
 def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
-    """Split items into runs with constant strides. If the runs would be too short, all items stay in one list.
-
-    `places` is a function from an item to the places of its operands.
+    """Split items into runs with constant strides; if the runs would be too short, all items stay in one list.
 
     `places` is a function from an item to the places of its operands.
 
@@ -236,7 +240,7 @@ def linear(base: int, *parts: tuple[int, str]) -> str:
 
 
 def in_braces(lines: list[str]) -> list[str]:
-    """Return lines as a block in braces; a single line is returned as it is.
+    """Return lines as a block in braces; return a single line unchanged.
 
     >>> in_braces(["x;"]), in_braces(["int y;", "y = x;"])
     (['x;'], ['{', '    int y;', '    y = x;', '}'])
@@ -245,7 +249,7 @@ def in_braces(lines: list[str]) -> list[str]:
 
 
 def for_loop(name: str, count: int, lines: list[str]) -> list[str]:
-    """Return a `for` loop over a variable from 0 to count - 1.
+    """Return the lines of a `for` loop in which the variable `name` runs from 0 to count - 1; `lines` are the body.
 
     >>> for_loop("i", 3, ["x += i;"])
     ['for (long i = 0; i < 3; i++)', '    x += i;']

@@ -33,10 +33,10 @@ class Interface(NamedTuple):
         inputs: the name of each input, "" for an input without a name.
         outputs: the count of outputs.
         parameters: the name of each parameter, "" for a parameter without a name.
-        passed: whether the parameters are passed to the functions, instead of being constants in the file.
-        trains: whether there is a function for the gradient.
-        optimizer: the optimiser for which there is a function that takes a step; None if there is no such function.
-        state_names: the names of the values that the optimiser keeps for each parameter, such as a momentum buffer.
+        passed: whether the caller passes the parameters to the functions. Otherwise they are constants in the file.
+        trains: whether the file has a function for the gradient.
+        optimizer: the optimiser for which the file has a function that takes a step; None if it has no such function.
+        state_names: the names of the numbers that the optimiser keeps for each parameter, such as a momentum buffer.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Interface(NamedTuple):
     state_names: Sequence[str] = ()
 
     def sizes(self) -> dict[str, int]:
-        """Return the sizes of all arrays except `work`, by the names of their macros."""
+        """Return the sizes of all arrays except `work`, as a dict from the macros' names without prefix."""
         sizes = {"INPUTS": len(self.inputs), "OUTPUTS": self.outputs, "PARAMETERS": len(self.parameters)}
         if self.optimizer is not None:
             sizes["STATE"] = len(self.state())
@@ -133,7 +133,7 @@ class Interface(NamedTuple):
 
 
 def _list_names(array: str, names: Sequence[str]) -> list[str]:
-    """Return lines with an array's length and the names of its elements. Neighbours with the same name share a line.
+    """Return lines with an array's length and its elements' names. Neighbours with the same name share a line.
 
     >>> _list_names("inputs", ["x", "y", "y", ""])
     ['inputs: 4', '    [0] x', '    [1] to [2] y']

@@ -34,7 +34,7 @@ class Options(NamedTuple):
         name: the prefix of all names.
         precision: the C type of numbers, "double" or "float".
         weights: "passed" if the parameters are passed to the functions, "embedded" if they are constants in the file.
-        optimizer: the optimiser for whose step there is a function; None for no such function.
+        optimizer: the optimiser for which the file gets a function that takes a step; None adds no such function.
     """
 
     name: str = "f"
@@ -50,8 +50,8 @@ class File:
         lowering: the graph's instructions.
         inputs: the leaves that are inputs.
         outputs: the nodes that are computed.
-        named: the parameters by name, in the order that they have in the C arrays. By default this is the order of the
-            program.
+        named: a module or a dict with the parameters by name, in the order that they get in the C arrays. None keeps
+            the order of the program's parameters.
         options: the options of the file.
     """
 
@@ -111,7 +111,7 @@ class File:
     # Functions.
 
     def function(self, result_type: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
-        """Return the definition of a C function. Unused arguments are cast to void, so compilers do not warn.
+        """Return the definition of a C function. It casts unused arguments to void, so compilers do not warn.
 
         Args:
             result_type: the type of the result.
@@ -130,13 +130,16 @@ class File:
 
         Args:
             given: the name of the argument that points to the inputs: "inputs" for one row, "rows" for several.
-            changes: whether the function changes the parameters, which are not declared `const` then.
+            changes: whether the function changes the parameters. If so, they are not declared `const`.
         """
         passed = [f"{'' if changes else 'const '}{self.number_type} *parameters"] * self.interface.passed
         return [*passed, f"const {self.number_type} *{given}"]
 
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
-        """Return the writer of loops for a function that computes the values of `roots` and the totals."""
+        """Return the writer of loops for a C function that computes the values of `roots`, and `totals`.
+
+        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch, as pairs of factors.
+        """
         of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
@@ -144,7 +147,7 @@ class File:
         return Loops(self.text, schedule, leaves)
 
     def forward(self) -> str:
-        """Return the function that computes the outputs of one row."""
+        """Return the text of the C function that computes the outputs of one row."""
         roots = self.lowering.outputs
         loops = self.make_loops(roots)
         loops.write((BATCH, SAMPLE), {*roots})
@@ -154,7 +157,7 @@ class File:
         return self.function("void", "forward", arguments, loops.take_lines())
 
     def gradient(self) -> str:
-        """Return the function that computes the mean output of some rows, and its gradient."""
+        """Return the text of the C function that computes the mean output of some rows and this mean's gradient."""
         lowering = self.lowering
         if not lowering.gradients:
             lowering.differentiate()
@@ -196,10 +199,10 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
-        """Return the place of each total, and the range of the indices of those totals that are in `work`.
+        """Return the place of each total, and the range of indices in `work` at which totals are.
 
-        A total whose mean is a parameter's gradient is in the array `gradient`. All others are in `work`. If one total
-        of a matrix must be in `work`, the whole matrix is.
+        A total whose mean is a parameter's gradient is in the array `gradient`. All other totals are in `work`. If one
+        total of a matrix must be in `work`, the whole matrix is in `work`.
 
         Args:
             loops: the writer of loops, in whose `work` the places are allocated.
@@ -222,7 +225,7 @@ class File:
         return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
-        """Return the function that takes one training step, lowered from the optimiser's `update`."""
+        """Return the text of the C function that takes one training step, as the optimiser's `update` does."""
         code, results = self.update
         numbers = range(len(code.instructions))
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
@@ -260,7 +263,7 @@ class File:
 
 
 def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
-    """Return, for each parameter, the name of the entry in `entries` that contains it."""
+    """Return, for each parameter, the name of the entry in `entries` that is or contains the parameter."""
     names = {leaf: repr(key) for key, entry in entries.items() for _, leaf in flatten({key: entry}, "")[0]}
     return [names[p] for p in parameters]
 

@@ -1,4 +1,4 @@
-"""Write instructions and totals as loops of C. A `Vectorizer` finds the instructions that a loop can compute."""
+"""Write instructions and totals as loops of C. A `Vectorizer` finds instructions that one loop can compute."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ ARRAY_ORDER = {
     "total": 1,
     "input": 2,
 }  # of two factors, the one whose opcode has the lower rank here is made the left one; other opcodes have rank 3
-MIN_STRIDED_LOOP = 8  # at least so many instructions whose operands have constant strides are a loop of their own
-SPLIT_FACTORS = 4  # of the factors of a row or column of totals, only so many are checked for constant strides
+MIN_STRIDED_LOOP = 8  # at least this many instructions whose operands have constant strides become a loop of their own
+SPLIT_FACTORS = 4  # only this many factors of a row or column of totals are checked for constant strides
 
 
 class Loops(Arrays):
     """The arrays and lines of one C function, with the loops that compute instructions and totals.
 
     Args:
-        text: the writer of what the functions of the file share.
-        schedule: the instructions. Its code is changed: the factors of products are exchanged where this brings left
-            factors into one array, and right factors into one array.
+        text: the writer of the tables and functions that all functions of the file share.
+        schedule: the instructions. The schedule's code is changed: the two factors of a product are exchanged if they
+            are not in the order of `ARRAY_ORDER`, so that more left factors, and more right factors, are in one array.
         leaves: a dict from the instruction numbers of parameters and inputs to their places.
     """
 
@@ -60,13 +60,13 @@ class Loops(Arrays):
         )
 
     def assign_places(self, found: dict[int, Place]) -> None:
-        """Set the places of values; `found` is a dict from instruction numbers to places."""
+        """Set the places of values; `found` is a dict from the values' instruction numbers to places."""
         self.places.assign({i: address(place) for i, place in found.items()})
 
     # Instructions.
 
     def write(self, phases: Iterable[int], kept: Container[int]) -> None:
-        """Write the instructions of some phases, level by level, with a loop for each map.
+        """Write the instructions of some phases, level by level. Instructions of one opcode become a loop if possible.
 
         Args:
             phases: the phases.
@@ -85,7 +85,7 @@ class Loops(Arrays):
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _write_group(self, members: Sequence[int]) -> None:
-        """Write instructions of one opcode, as a loop if there are several. `members` has their numbers."""
+        """Write instructions of one opcode, as a loop if there are several; `members` has the instruction numbers."""
         opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
         if opcode in SUM_OPCODES:
@@ -110,7 +110,7 @@ class Loops(Arrays):
 
         Args:
             members: the instruction numbers of the sums.
-            target: the C expression that the sum with index `i` is assigned to.
+            target: the C expression to which the sum with index `i` is assigned.
         """
         pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
@@ -128,11 +128,11 @@ class Loops(Arrays):
     ) -> list[str]:
         """Return lines that add the many products of one sum to the variable `y`.
 
-        The lines are a call if the factors have constant strides, else a loop.
+        The lines are a call of the function `dot` if the factors have constant strides, and a loop otherwise.
 
         Args:
-            lefts: for each row of left factors, their instruction numbers.
-            rights: for each row of right factors, their instruction numbers.
+            lefts: rows of left factors. A row has the instruction numbers of the left factors of one sum.
+            rights: rows of right factors, in the same way.
             outer: the C variables that choose the row of left factors and the row of right factors. For a list of sums,
                 both are the index of the sum. For a matrix of totals, they are the row and the column of the total.
         """
@@ -150,8 +150,8 @@ class Loops(Arrays):
         """Write the loops that add outer products, computed from one row of the batch, to a matrix of totals.
 
         Args:
-            group: the matrix of totals, and the factors.
-            place: the place of each total.
+            group: the matrix of totals, and the factors of the outer products.
+            place: a dict from the index of each total to its place.
         """
         targets = [[place[k] for k in row] for row in group.totals]
 
@@ -190,21 +190,21 @@ class Loops(Arrays):
         """Write the loops that add one product to each of several totals.
 
         Args:
-            totals: the index of each total, and the pair of factors.
-            place: the place of each total.
+            totals: for each total, its index and the pair of factors.
+            place: a dict from the index of each total to its place.
         """
         self._store_each([(place[k], _in_order(self.code, pair)) for k, pair in totals], "+=")
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, in the order of ARRAY_ORDER."""
+    """Return two factors, or two terms, in the order of `ARRAY_ORDER`."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair
 
 
 def _order_factors(code: Code) -> None:
-    """Bring the factors of all products, and the terms of additions, into the order of ARRAY_ORDER.
+    """Bring the factors of all products, and the terms of additions, into the order of `ARRAY_ORDER`.
 
     More loops then have constant strides.
     """

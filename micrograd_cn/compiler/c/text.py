@@ -12,7 +12,7 @@ from math import inf, isnan
 from ..instructions.code import FORMULAS, SUM_OPCODES, Code
 
 MAX_LINE = 110  # characters in a line, at most
-SUFFIXES = {"double": "", "float": "f"}  # the names of functions in math.h, and numbers, end with this
+SUFFIXES = {"double": "", "float": "f"}  # the suffix of numbers, and of functions in math.h
 OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 COMPARISONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
@@ -30,7 +30,7 @@ MATH_H = frozenset([
     "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc",
 ])
 # fmt: on
-C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # for functions that have another name in C
+C_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # functions that have another name in C than in LLVM
 DOT = """\
 static {number_type} {name}({number_type} y, const {number_type} *a, long da, const {number_type} *b, long db, long n)
 {{
@@ -59,12 +59,14 @@ class Text:
     Args:
         prefix: the prefix of all names.
         number_type: the C type of numbers, "double" or "float".
-        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+        op_names: a dict from opcodes to the names of the operations that are lowered to these opcodes, for messages.
         weights: the name of the array of parameters.
 
     Attributes:
-        tables: the name and the definition of each table. The key is its contents, or its name if that was given.
-        functions: the name and the definition of each shared function. The key is a formula's opcode, or the name.
+        tables: a dict with the name and the definition of each table. The key is the text of the contents, or the name
+            if the caller chose it.
+        functions: a dict with the name and the definition of each shared function. The key is the opcode of a formula,
+            or the function's name.
     """
 
     def __init__(self, prefix: str, number_type: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
@@ -76,7 +78,7 @@ class Text:
     # Numbers and expressions.
 
     def literal(self, x: float) -> str:
-        """Return a number as C text. A number of the C type float has as few digits as tell it from all other floats.
+        """Return a number as C text. A float has just enough digits to tell it from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
@@ -95,7 +97,7 @@ class Text:
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the C expression of an opcode, which is no sum, given the C text of its operands.
+        """Return the C expression of an instruction that is no sum; `xs` has the C text of the operands.
 
         Raises:
             ValueError: C99 has no function for the opcode.
@@ -128,12 +130,13 @@ class Text:
     def straight_line(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
         """Return the lines that define variables for the values of some instructions.
 
-        A comparison gets no variable: it is written out where it is used.
+        A comparison gets no variable: its text is repeated wherever its value is used.
 
         Args:
             code: the instructions.
-            names: a dict from instruction numbers to the C text of values. The values that are defined here are added.
-            numbers: the numbers of the instructions to write.
+            names: a dict from instruction numbers to the C text of values. The instructions that are written here are
+                added.
+            numbers: the instruction numbers of the instructions to write.
         """
         lines: list[str] = []
         conditions: dict[int, str] = {}
@@ -163,14 +166,14 @@ class Text:
         return lines
 
     def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
-        """Return the C expression of a sum of terms and products, which are given as C text."""
+        """Return the C expression of a sum of terms and products. Terms and factors are C text."""
         one = self.literal(1.0)
         return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
 
     # Functions and tables.
 
     def formula(self, opcode: str) -> str:
-        """Return the name of the C function of a formula. The function is defined at the first call."""
+        """Return the name of the C function that computes a formula's opcode. The first call defines the function."""
         if opcode not in self.functions:
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
@@ -194,11 +197,11 @@ class Text:
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
     def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
-        """Return the name of a constant array, which is defined at the first call.
+        """Return the name of a constant array with these elements. The first call defines the array.
 
         Args:
             values: the elements, which are all integers, or all numbers of the file's type.
-            name: the name of the array. By default a name is chosen, and arrays with equal elements are shared.
+            name: the name of the array. By default a name is chosen, and calls with equal elements share an array.
         """
         numbers = all(isinstance(x, int) for x in values)
         small = numbers and min(values) >= 0 and max(values) < 1 << 16
@@ -230,7 +233,7 @@ def wrapped(line: str) -> list[str]:
 
 
 def block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return lines in braces. Before the opening brace is `head`, such as a `for`, unless it is empty.
+    """Return lines in braces. `head`, such as a `for`, is written before the opening brace; it may be empty.
 
     >>> block("for (;;)", ["x++;"])
     ['for (;;) {', '    x++;', '}']
