@@ -9,9 +9,9 @@ a function passes through these folders and modules:
     instructions   lowers the graph, and its gradient, to instructions, without duplicates
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
     tables         prints stages as tables for kernels that all programs share: threaded code, which is ready at once
-    native         prints straight lines as native code of one program, once the program has run long enough
+    native         prints straight lines as native code for one program, which is made once it has run long enough
     llvm           writes LLVM text for `tables` and `native`, and compiles it
-    runtime        runs a program: it has the code, the buffers, and the drivers
+    runtime        runs programs: it holds their code and buffers, and writes the drivers
     training       implements `fit`: a compiled loop of steps, and the choice of the program for each sample of a batch
     data           reads samples and parameters into flat arrays of doubles, and returns results
     threads        runs tasks in parallel
@@ -21,7 +21,8 @@ Each word has one meaning in this package:
 
     sample         the arguments of one call
     row            the numbers in the arguments of one sample, one after the other
-    bucket         samples with the same argument structure, as rows
+    structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers
+    bucket         samples with the same structure and the same static arguments, as rows
     recording      the graph of one call, with a guard for each comparison of values that the call made
     guard          a comparison that must have its recorded outcome for each sample that the recording is used for
     program        a recorded graph, compiled
@@ -29,6 +30,7 @@ Each word has one meaning in this package:
     straight line  instructions that are computed one after the other, without a loop
     map            instructions of one opcode, which a loop computes as vectors
     stage          a part of a phase: a straight line, a map, long sums, or gathers
+    place          where a value is in memory: the index of a scalar, or of a vector in a block
     lane           the position of a row in vectors that hold the values of several rows
     block          memory for as many rows as there are lanes: a vector for each value that depends on the row
     panel          several blocks; each stage is computed for all of them before the next stage
@@ -37,9 +39,9 @@ Each word has one meaning in this package:
     driver         a kernel that loops over rows, batches or epochs
     tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make
 
-A multiplication, for example, takes this way. `instructions.lowering.Lowering` makes it an instruction, by
+A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction, by
 `CodeBuilder.apply` and `Code.emit`. If it is a term of a sum, it becomes one of the pairs of `Code.dot` instead.
-`loops.schedule.Schedule` collects long sums, and those with the same right factors are computed as a matrix times a
+`loops.schedule.Schedule` collects long sums, and long sums with the same right factors are computed as a matrix times a
 vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their operands
 have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight lines, with places from
 `loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
@@ -47,10 +49,11 @@ have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight
 with `llvm.lanes.Lanes`, which multiplies in `apply` and `multiply_add`. `runtime.executable.CompiledGraph` chooses the
 tier.
 
-A printer for another language is called in `program.Runnable.source`, as `c.file.source` is, and prints the loops of a
-schedule as `c.loops.Loops` does.
+To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
+It may print the loops of a schedule in the same way as `c.loops.Loops`.
 
-A compiled sum is added up term by term, so it may overflow on the way to a finite result. `check` finds such a sum.
+A compiled sum is added up term by term, so it may overflow on the way to a finite result. `Runnable.check` finds such a
+sum.
 """
 
 from .derivatives import CompiledDerivative, Program, Structure

@@ -1,4 +1,7 @@
-"""Derive programs for the gradient, Jacobian and Hessian, which compute the entries that can be nonzero."""
+"""Derive, from a program, programs that compute its gradient, or the entries of its Jacobian or Hessian.
+
+The programs for the Jacobian and the Hessian compute only the entries that can be nonzero.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,13 @@ _derive_lock = ForkSafeLock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
-    """The row and column indices of a matrix's entries, in the form that IPOPT's callbacks and scipy.sparse take.
+    """The positions of a sparse matrix's entries: a tuple of row indices, and a tuple of column indices.
+
+    IPOPT's callbacks and scipy.sparse take such a pair.
 
     Attributes:
-        shape: the count of rows and that of columns.
-        constant: for each entry, whether it is the same whatever numbers the inputs and parameters have.
+        shape: the count of rows of the matrix, and the count of its columns.
+        constant: for each entry, whether it has the same value for all inputs and parameters.
         entries: the count of entries.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
@@ -41,7 +46,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     def __new__(
         cls, rows: Iterable[int], columns: Iterable[int], shape: tuple[int, int], constant: Iterable[bool]
     ) -> Self:
-        """Return the pair of row indices and column indices."""
+        """Return the pair of row indices and column indices, with the attributes `shape` and `constant`."""
         self = super().__new__(cls, (tuple(rows), tuple(columns)))
         self.shape, self.constant = shape, tuple(constant)
         self.entries = len(self.constant)
@@ -52,16 +57,16 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
 
 class CompiledDerivative:
-    """A derivative of a program: where its entries are in the matrix, and the program that computes them.
+    """The gradient, Jacobian or Hessian of a program: where the entries are in the matrix, and how to compute them.
 
     Args:
-        entries: the entries, as graphs or numbers.
+        entries: the entries and their positions. An entry is a `Value` or, if it is a constant, a float.
         of: the program that was differentiated.
 
     Attributes:
         structure: the row and column indices of the entries.
-        program: computes all entries, constants too, from rows of the original program; None if all entries are
-            constants, or there are no entries.
+        program: a program that computes all entries, including constants, from rows of the original program. It is None
+            if all entries are constants, or if there are no entries.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, y = Value(1), Value(2)
@@ -79,7 +84,10 @@ class CompiledDerivative:
         self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return the entries for n rows, one row after the other. The rows' numbers are in `data` in this way, too."""
+        """Return the entries for n rows as one array, in which the entries of each row follow those of the row before.
+
+        `data` has the numbers of the rows, one row after the other, and `threads` is the count of threads that compute.
+        """
         if not self.program or not n:
             return self._constants * n
         if n == 1 == threads:
@@ -89,7 +97,11 @@ class CompiledDerivative:
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
-        """Return the whole matrix for each of n rows, as lists or in `out`, from the entries in `flat`."""
+        """Return a whole matrix, including zeros, for each of n rows.
+
+        `flat` has the entries, as the method `flat` returns them. The matrices are written to the buffer of doubles
+        `out`, which is returned, or to nested lists if `out` is None.
+        """
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
         if out is None:
@@ -105,9 +117,10 @@ class CompiledDerivative:
 
 
 class Program(Runnable):
-    """A compiled graph that can do what a `Runnable` can, and has derivatives, compiled when they are first needed.
+    """A `Runnable` that also has derivatives. A derivative is compiled when it is first needed.
 
-    Several threads may run it at the same time. Its parameters are the leaves that are neither inputs nor constants.
+    Several threads may run a program at the same time. The parameters of a program are the leaves that are neither
+    inputs nor constants.
 
     Attributes:
         siblings: all programs of the same compiled function; empty for a program of a graph. The derivative with
@@ -132,11 +145,12 @@ class Program(Runnable):
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
-        """Return the gradient of the output for every row of `rows`: a number for each variable, zeros too.
+        """Return the gradient of the output for every row of `rows`: a number for each variable, even if it is 0.
 
         Args:
             rows: as for `forward`.
-            wrt: the variables to differentiate with respect to: "inputs", "parameters", or a list of some of either.
+            wrt: the variables to differentiate with respect to: "inputs", "parameters", or a list of `Value`s, each an
+                input or a parameter.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
@@ -158,14 +172,16 @@ class Program(Runnable):
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
-        """Return the Jacobian for every row of `rows`: the entries of `jacobian_structure`, in its order.
+        """Return the entries of the Jacobian that can be nonzero, for every row of `rows`.
 
-        In the matrix, a row is for an output, and a column for a variable.
+        The entries are in the order of `jacobian_structure`.
+
+        The matrix has a row for each output, and a column for each variable.
 
         Args:
             rows: as for `forward`.
             wrt: as for `gradient`.
-            dense: whether to return the whole matrix for every row, as a list of its rows.
+            dense: whether to return, for every row of `rows`, the whole matrix as nested lists.
             threads: as for `forward`.
             out: as for `gradient`.
 
@@ -191,16 +207,18 @@ class Program(Runnable):
         threads: int = 1,
         out: Any = None,
     ) -> list[list[float]] | Any:
-        """Return the second derivatives for every row of `rows`: the entries of `hessian_structure`, in its order.
+        """Return the second derivatives that can be nonzero, for every row of `rows`.
+
+        They are in the order of `hessian_structure`.
 
         To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
         write `wrt=[x]`.
 
         Args:
             rows: as for `forward`.
-            lower: whether to return the lower triangle alone, with the diagonal.
+            lower: whether to return only the lower triangle, including the diagonal.
             wrt: as for `gradient`.
-            dense: whether to return the whole matrix for every row, as a list of its rows.
+            dense: whether to return, for every row of `rows`, the whole matrix as nested lists.
             threads: as for `forward`.
             out: as for `gradient`.
 
@@ -221,8 +239,8 @@ class Program(Runnable):
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the Jacobian's entries that can be nonzero.
 
-        `micrograd_cn.derivatives.finite_field` says which entries are known to be zero. Arguments and errors are those
-        of `derivative`.
+        `micrograd_cn.derivatives.finite_field` explains how entries that are always zero are found. `wrt` and the
+        errors are those of `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -235,7 +253,7 @@ class Program(Runnable):
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the second derivatives that can be nonzero.
 
-        Arguments and errors are those of `derivative`.
+        The arguments and the errors are those of `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -245,12 +263,12 @@ class Program(Runnable):
         return self.derivative("hessian", wrt, lower).structure
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return a derivative's structure and program, for example to get the program's text.
+        """Return a derivative with its structure and its program, for example to print the program.
 
         Args:
             kind: "gradient", "jacobian" or "hessian".
             wrt: as for `gradient`.
-            lower: for a Hessian, whether to compute the lower triangle alone, with the diagonal.
+            lower: for a Hessian, whether to compute only the lower triangle, including the diagonal.
 
         Raises:
             TypeError: as for `gradient`.

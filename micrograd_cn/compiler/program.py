@@ -53,19 +53,21 @@ class Mismatch(AssertionError):
 
 
 class Runnable:
-    """A compiled graph, with all that a `Program` can do except derivatives.
+    """A compiled graph that computes outputs, trains, checks itself and prints itself; `Program` adds derivatives.
 
     Args:
         output: the node to compute, or a list of nodes.
         inputs: the leaves that a row has numbers for, in the order of these numbers.
-        parameters: leaves that are the first parameters, whether the graph uses them or not.
+        parameters: leaves that come first in the attribute `parameters`, whether the graph uses them or not. The other
+            parameters of the graph follow.
 
     Attributes:
         outputs: the nodes that are computed.
         inputs: the leaves that a row has numbers for, in the order of these numbers.
-        compiled: the graph with its code.
+        compiled: the `CompiledGraph`, which holds the graph and its code.
         parameters: the leaves that are neither inputs nor constants.
-        row: a function from the numbers of one row to its outputs. Both are arrays of doubles, so a call costs little.
+        row: a function that takes the numbers of one row as an array of doubles, and returns the outputs as another
+            array. A call costs less than `forward`.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, w = Value(2), Value(3)
@@ -87,20 +89,20 @@ class Runnable:
         self.row = RowRunner(self.compiled)
 
     def __call__(self, *row: Any) -> Any:
-        """Return the output of one row, whose numbers are the arguments; see `forward`."""
+        """Return the output of one row. The arguments are the numbers of the row; see `forward`."""
         return self.forward([row])[0]
 
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the output of every row: a float, or a list of floats if there are several outputs.
 
-        If `rows` is a numpy array, the results are one too.
+        If `rows` is a numpy array, the result is a numpy array, too, unless `out` is passed.
 
         Args:
             rows: a sequence of rows with a number for each input; or a buffer of numbers in two dimensions, such as a
-                numpy array. A buffer of doubles is read in place, and others are copied.
-            threads: how many threads compute. The results do not depend on it.
-            out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. Without it, a
-                list of floats is made, which often takes longer than the computation.
+                numpy array. A writable, contiguous buffer of doubles is read in place, and any other buffer is copied.
+            threads: how many threads compute. The results are the same for every count of threads.
+            out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. If it is
+                None, a new list (or numpy array) is made. Making a list often takes longer than the computation.
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
@@ -147,14 +149,14 @@ class Runnable:
         return outputs
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments that computes the outputs of the rows in one buffer at each call.
+        """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.
 
-        A call takes hardly longer than the computation. The function is for loops that need one value at a time, such
-        as those of an optimiser or a controller. Each call reads the numbers that `rows` has then, and the parameters'
-        data, writes to `out`, and returns it. Neither buffer can be resized as long as the function exists. The fastest
-        code is compiled at once, while `forward` compiles it only after it has run for some time. Only one thread at a
-        time may call the function. Calls of more than a few microseconds release the GIL. `detect_anomaly()` does not
-        affect the calls.
+        A call takes hardly longer than the computation. The function is meant for loops that need one value at a time,
+        for example in an optimiser or a controller. Each call reads the numbers that are in `rows` at that time, and
+        the parameters' data. It writes the outputs to `out`, and returns `out`. Neither `rows` nor `out` can be resized
+        as long as the function exists. The fastest code is compiled at once, while `forward` compiles it only after it
+        has run for some time. Only one thread at a time may call the function. Calls of more than a few microseconds
+        release the GIL. `detect_anomaly()` does not affect the calls.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
@@ -211,13 +213,14 @@ class Runnable:
         """Write the outputs of some rows to a buffer.
 
         Args:
-            data: the numbers of all rows.
+            data: the numbers of all rows, one row after the other.
             index: the indices of the rows to compute.
             threads: how many threads compute.
-            out: a buffer of doubles.
+            out: a buffer of doubles with room for exactly the outputs of the rows to compute, one row after the other.
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
                 of the `Value`s.
-            collect: called for each part of the rows that is done; see `Executable.forward`.
+            collect: a function that is called for each part of the rows as soon as the part is done; see
+                `Executable.forward`.
 
         Returns:
             what `collect` has returned for each part, in the order of the rows.
@@ -238,7 +241,7 @@ class Runnable:
 
         Args:
             rows: as for `forward`.
-            threads: how many threads compute. Sums are rounded differently for each count of threads.
+            threads: how many threads compute. Sums over the rows are rounded differently with another count of threads.
 
         Raises:
             TypeError: as for `forward`.
@@ -253,9 +256,9 @@ class Runnable:
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
-        """Return the mean output over some rows, and its derivatives with respect to the parameters.
+        """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
 
-        `data` has the numbers of all rows, and `index` has the indices of those to compute.
+        `data` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
         """
         self.detect_anomaly(data, index, backward=True)
         executable = self.compiled.select_tier("gradient", len(index))
@@ -285,40 +288,45 @@ class Runnable:
     ) -> History:
         """Train, and return the mean loss of each epoch.
 
-        This does what a loop of `optimizer.zero_grad()`, `backward(batch)` and `optimizer.step()` over the batches of
-        every epoch does, without returning to Python for each step. Parameters, gradients and the optimiser's state are
-        the same afterwards, even if Ctrl-C interrupts it. Gradients of parameters that the optimiser does not have are
-        left alone.
+        This does the same as a Python loop over the batches of every epoch that calls `optimizer.zero_grad()`,
+        `backward(batch)` and `optimizer.step()`, but does not return to Python for each step. Afterwards, parameters,
+        gradients and the optimiser's state are what that loop would have left, even if Ctrl-C interrupts `fit`.
+        Gradients of parameters that the optimiser does not have are left alone.
 
         Args:
             rows: as for `forward`.
-            optimizer: an optimiser of `optim`, or another one whose `update` is written in the table's operations. All
-                its options but the learning rate keep the values that they have at the time of the call.
+            optimizer: an optimiser of `optim`, or one of a class of your own whose `update` is written in the
+                operations of `micrograd_cn.ops`. All options of the optimiser but the learning rate keep the values
+                that they have at the time of the call.
             epochs: how many times all rows are used.
             batch_size: how many rows a step uses; None for all. The last batch of an epoch may be smaller.
             shuffle: a `random.Random`, whose method `shuffle` is called with the list of row indices before each epoch.
+                None keeps the rows in order.
             schedule: a function from the index of a step, which is `optimizer.steps` before the step, to the learning
                 rate, such as `cosine_lr(0.1, steps)` of `optim`. It is called once for each step, in order, some steps
                 ahead. Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning
                 rate does not change.
-            threads: as for `backward`; worthwhile if a step takes some hundred microseconds.
+            threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
-                second with the losses of the steps since its last call. The parameters do not have their new data then:
-                they get it only when `fit` ends, and before each call of `callback`.
+                second with the losses of the steps since its last call. While this function runs, the parameters may
+                still have old data: they get their new data only when `fit` ends and, if there is `callback` or
+                `validation`, at the end of each epoch.
             each_step: whether to return the loss of every batch instead of the mean of each epoch. Each loss is
                 computed before the step.
             clip_grad_norm: the largest norm that the gradients of the optimiser's parameters may have. Before each step
                 the gradients are scaled as by `optim.clip_grad_norm(optimizer.parameters, clip_grad_norm)`, except that
                 the norm is rounded a little differently. None clips nothing.
-            callback: a function that is called after each epoch with the index of the epoch, counted from 0, its mean
-                loss and, if there is `validation`, the validation loss. Parameters and optimiser have their new values
-                then, and the function may change them. If it returns True or raises StopIteration, training ends.
+            callback: a function that is called after each epoch with the index of the epoch (counted from 0), the mean
+                loss of the epoch and, if there is `validation`, the validation loss. Parameters and optimiser have
+                their new values by then, and the function may change these. If the function returns True or raises
+                StopIteration, training ends.
             validation: rows, as for `forward`. After each epoch the mean loss of these rows is computed with the new
                 parameters. The returned list has these losses in its attribute `validation`.
-            patience: training ends after this many epochs in a row without a new best validation loss, which is the
-                smallest so far, or the largest if the optimiser maximizes. However `fit` ends, the parameters then have
-                the values of the best epoch, and the attribute `best_epoch` of the returned list is its index; see
-                `optim.EarlyStopping`. The optimiser's state is that of the last step.
+            patience: training ends after this many epochs in a row without a new best validation loss. The best loss is
+                the smallest, or the largest if the optimiser maximizes. However `fit` ends, the parameters then have
+                the values of the best epoch, and the attribute `best_epoch` of the returned list is the index of this
+                epoch. If `patience` is None, training does not end early. See `optim.EarlyStopping`. The optimiser's
+                state is that of the last step.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
@@ -329,8 +337,8 @@ class Runnable:
                 when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number that is
                 negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
                 message names the step, and the steps before it have been taken.
-            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. The steps before have
-                been taken.
+            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. All steps before this
+                one have been taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -380,8 +388,8 @@ class Runnable:
         Raises:
             Mismatch: an AssertionError: the outputs differ in a row, which the message names. Usually the function
                 branches on a value, while the graph has only the recorded branch.
-            IndexError: in a row, which the message names, `take` has an index beyond its operands; the graph gives nan
-                there.
+            IndexError: in a row, which the message names, an index of `take` is beyond the operands. The graph gives
+                nan for such an index.
             ValueError: as for `forward`; or there are no rows.
 
         >>> from micrograd_cn.compiler import compile
@@ -402,7 +410,7 @@ class Runnable:
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
     ) -> None:
-        """Compare the outputs for some rows with those of the function; messages call row i "{name} {i}".
+        """Compare the outputs for some rows with those of the function `f`; messages call row i "{name} {i}".
 
         Args:
             name: what messages call a row, such as "row" or "sample".
@@ -439,42 +447,45 @@ class Runnable:
     ) -> str:
         """Return the text of the program in a language.
 
-        "llvm" is the module of the native code for `backward` or, if there are several outputs, for `forward`.
+        "llvm" is the LLVM module of the native code for `backward` or, if the program has no gradient, for `forward`.
 
         "python" is a function `f(xp, parameters, inputs)` without branches. `xp` is `math`, numpy, jax.numpy or torch,
-        and `inputs` has a number or an array for each input. With names, `parameters` is a dict, as `array_function`
-        says. Without names it is a list in the order of `.parameters`, which may differ from that of
-        `model.parameters()`. With torch, all parameters or all inputs must be tensors. With `math`, points outside the
-        domain of Python's functions raise as in Python (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number
-        ((-8)**(1/3)). With the other modules, plain numbers among the parameters do so too, while arrays give nan and
-        inf there.
+        and `inputs` has a number or an array for each input. If `source` gets names for the parameters, the function
+        takes its parameters as a dict; see `array_function`. Otherwise the function takes them as a list in the order
+        of `.parameters`, which may differ from the order of `model.parameters()`. With torch, all parameters or all
+        inputs must be tensors. With `math`, points outside the domain of Python's functions raise as in Python (log(0),
+        sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)). With the other modules, operations of plain
+        numbers also behave like this, while arrays give nan and inf outside the domain.
 
         "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
         function for the mean over some rows and its gradient. It needs `math.h` alone, allocates no memory and keeps no
-        state. The comment at its top shows how to call it. Special values are those of the table. At ordinary points,
-        the value and the partial derivatives of an operation are within 4 ulps of the engine's. With "float" they are
+        state. The comment at its top shows how to call it. For special operands, such as 0, inf and nan, the results
+        are those of the operations in `micrograd_cn.ops`. At ordinary points, the value and the partial derivatives of
+        an operation are within 4 ulps (units in the last place) of the engine's. With the precision "float" they are
         within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of their derivatives
         is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp` and the slopes of
         `silu` and `gelu`, ulps are those of the largest term.
 
         Args:
             language: "llvm", "python" or "c".
-            parameters: a module, or a dict of names: the parameters' names in "python", and their order in "c". A
-                module's order is that of its `state_dict()`, not of its `parameters()`. Without it, the order is that
-                of `.parameters`.
+            parameters: a module, or a dict from names to parameters or nested lists of them. "python" uses these names
+                for the dict that the function takes, and "c" has the parameters in the order of the names. The order in
+                a module is that of its `state_dict()`, not of its `parameters()`. If `parameters` is None, the order is
+                that of `.parameters`.
             name: the prefix of a C file's functions and macros.
             precision: the type of a C file's numbers, "double" or "float".
             weights: whether parameters are "passed" to a C file's functions, or "embedded" as constants with the data
                 that they have now. A file with embedded parameters computes outputs, but no gradient.
-            optimizer: an optimiser. The C file then has a function for its training step too, with the options that it
-                has now.
+            optimizer: an optimiser, for which the C file gets a further function. This function takes a training step
+                with the options that the optimiser has now. None adds no such function.
 
         Raises:
-            TypeError: a user-defined operation has a machine form, but is not written in the table's operations;
-                something named in `parameters` is not a `Value`; or the optimiser cannot be compiled, as for `fit`.
-            ValueError: there is no such language; "python" cannot express what `detach()` or `no_grad()` made of a
-                value while a function was recorded; `parameters` are given for "llvm"; a parameter that the program
-                reads has no name or two names; or an option is only for "c", or has a value that "c" does not know.
+            TypeError: a user-defined operation has a `lowerings.machine`, but no formula in the operations of
+                `micrograd_cn.ops`; something named in `parameters` is not a `Value`; or the optimiser cannot be
+                compiled, as for `fit`.
+            ValueError: there is no such language; the graph has a value that was detached by `detach()` or `no_grad()`,
+                which "python" cannot express; `parameters` are given for "llvm"; a parameter that the program reads has
+                no name or two names; or an option is only for "c", or has a value that "c" does not know.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -528,11 +539,13 @@ class Runnable:
     def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:
         """Return the graph as a Python function of arrays, for jax.jit, jax.vmap, jax.grad and the like.
 
-        The text of the function is `source("python", parameters)`. It takes the parameters as a dict with the structure
-        of the model's `state_dict()`, of numbers or arrays, in any order. The gradient that jax.grad returns has the
-        same structure, and so have the parameters that an optimiser of jax returns, which `load_state_dict` can load. A
-        leaf that was a constant while the graph was recorded (`requires_grad` was False) keeps its number. Names that
-        the graph does not use are not read, and an entry of another shape raises an error when it is unpacked.
+        The text of the function is `source("python", parameters)`. The function takes `xp`, the parameters and the
+        inputs. The parameters are a dict with the keys and nested lists of the model's `state_dict()`, and its keys may
+        be in any order. The leaves of the dict are numbers or arrays. The gradient that jax.grad returns is such a
+        dict, too, and so are the parameters that an optimiser of jax returns. `load_state_dict` can load the latter. A
+        leaf that was a constant while the graph was recorded (`requires_grad` was False) keeps its number. Entries of
+        the dict that the graph does not use are not read. A list in the dict that has another length than in
+        `parameters` raises an error.
 
         Args:
             parameters: a module; or a dict from names to the members of `.parameters`, or to nested lists of them.
@@ -562,9 +575,10 @@ class Runnable:
         return f
 
     def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
-        """Inside `detect_anomaly()`, let the engine compute some rows and check every node.
+        """Inside `micrograd_cn.detect_anomaly()`, let the engine compute some rows and check the value of every node.
 
-        The arguments are those of `data.anomalies.detect_anomaly`.
+        `data` has the numbers of all rows, and `index` the indices of the rows to check. `backward` says whether the
+        gradient is checked, too.
 
         Raises:
             FloatingPointError: a value or a gradient is not finite.
@@ -579,7 +593,11 @@ class Runnable:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
-        """Return the numbers of all rows, one row after the other, and the count of rows."""
+        """Return the numbers of all rows, one row after the other, and the count of rows.
+
+        While a compiled function is recorded, this raises an error if the output requires a gradient, since the result
+        of the program would be a constant in the recording.
+        """
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
         return read_rows(rows, len(self.inputs))
@@ -598,7 +616,7 @@ class Runnable:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return what `_read_rows` returns, after checking that there are rows and a gradient for the method `name`."""
+        """Return what `_read_rows` returns. Raise an error of the method `name` if there are no rows or no gradient."""
         self._check_gradient(name)
         data, n = self._read_rows(rows)
         if not n:
