@@ -33,7 +33,7 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # `take` with at most so many operands, including its index, becomes selects, else a gather
+MAX_SELECT_OPERANDS = 4  # operands of a `take`, with its index, that becomes selects, at most; others become gathers
 MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for constant inputs, at most; constants may simplify it
 MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
 INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
@@ -304,7 +304,8 @@ class CodeBuilder(Code):
         Args:
             formula: the formula.
             xs: the instruction numbers of its inputs.
-            expand: whether a step that is a formula itself is expanded too.
+            expand: whether a step that is lowered to a formula itself is expanded too. If not, such a step is one
+                instruction where possible.
         """
         steps, results = formula
         numbers = list(xs)

@@ -260,7 +260,7 @@ def register_formula(code: Code, result: int) -> str:
     """Add a formula to FORMULAS, and return its opcode. Equal formulas have the same opcode in the whole process.
 
     Args:
-        code: the formula's instructions, of which the first ones are its inputs.
+        code: the formula's instructions. The first ones are the formula's inputs.
         result: the number of the instruction that computes the formula's result.
     """
     code.formula_cost = code.cost_of_all(range(len(code.instructions)))

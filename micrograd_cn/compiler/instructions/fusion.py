@@ -1,4 +1,4 @@
-"""Fuse an instruction into its user, the instruction that reads its value, if it has only one user.
+"""Fuse an instruction with a single user into this user, the only instruction that reads its value.
 
 Fewer values then go through memory. Threaded code (`tables.threaded`) and maps (`tables.maps`) gain from this, because
 each of their instructions reads its operands from memory and stores its result in memory. Straight-line native code

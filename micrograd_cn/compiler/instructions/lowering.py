@@ -12,8 +12,9 @@ from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
 
-# The gradient of an operation that selects among at most MOST_SELECTED operands is lowered to selects. With more operands,
-# the gradient is lowered to products with the operation's partials, 1 for the selected operand and 0 for the others.
+# The gradient of an operation that selects among at most MOST_SELECTED operands is lowered to selects. With more
+# operands, the gradient is lowered to products with the operation's partials, 1 for the selected operand and 0 for the
+# other operands.
 MOST_SELECTED = 4
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
@@ -224,7 +225,7 @@ class Lowering:
                 wanted.add(node)
         contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
         self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the path select
-        # For each other node, the users that may pass a gradient to it, each with its slot there as for `_spread`.
+        # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
         if root in wanted:

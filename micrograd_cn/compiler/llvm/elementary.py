@@ -1,6 +1,7 @@
 """Compute exponentials, logarithms and the hyperbolic tangent of vectors by polynomials.
 
-The results have the same bits on all processors with FMA, and the same bits on all processors without it.
+All processors with FMA compute the same bits. All processors without FMA compute the same bits too, which may be
+others.
 """
 
 from __future__ import annotations

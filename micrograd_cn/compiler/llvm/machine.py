@@ -102,7 +102,7 @@ class Machine:
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
-        """Return the text of a module with some functions, and declarations of the functions that they call."""
+        """Return the text of a module with these functions, and with declarations of the functions that they call."""
         declared: dict[str, str] = {}
         for f in functions:
             for name, (type_, operands) in f.called.items():
@@ -200,7 +200,7 @@ class Machine:
         return list(found.values())
 
     def address(self, name: str, make: Callable[[], Function], fast: bool) -> int:
-        """Return the address of a kernel, which is compiled if it has not been yet.
+        """Return the address of a kernel. The kernel is compiled if that has not been done yet.
 
         Args:
             name: the kernel's name.

@@ -46,7 +46,7 @@ class StraightLineWriter:
     def load(self, i: int) -> str:
         """Write a load of the value of instruction `i`, which other code has computed, and return the value's name.
 
-        Here it raises KeyError, since only a subclass knows where such values are.
+        This class raises KeyError. A subclass that needs such values defines the method.
         """
         raise KeyError(i)
 

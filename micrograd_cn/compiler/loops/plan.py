@@ -1,4 +1,5 @@
-"""Turn a schedule into stages, and give a place in memory to each value that another stage reads."""
+"""Turn a schedule into stages, and give a place in memory to each value that a loop, another stage or the caller
+reads."""
 
 from __future__ import annotations
 
@@ -228,8 +229,10 @@ class Plan:
         return [[*column] for column in zip(*rows, strict=True)]
 
     def reads(self, stage: Stage) -> Iterator[int]:
-        """Yield the instruction numbers of the values that a stage reads. A straight line may compute such a value
-        itself."""
+        """Yield the instruction numbers of the values that a stage reads.
+
+        For a straight line, values that it computes and then reads itself are included.
+        """
         if isinstance(stage, StraightLine):
             return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
         if isinstance(stage, Gathers):

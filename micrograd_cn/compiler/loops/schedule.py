@@ -2,8 +2,8 @@
 
 An instruction is live if a wanted value depends on it. A long sum is a sum with enough products to be computed by a
 loop. The layer of an instruction is the largest count of long sums and gathers on a path from a leaf to an operand of
-the instruction. All long sums of a layer are computed together. Long sums with the same right factors are computed as a
-matrix times a vector.
+the instruction. Instructions of one level do not depend on each other. All long sums of a layer are computed together.
+Long sums with the same right factors are computed as a matrix times a vector.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
-MIN_LONE_LOOP_PRODUCTS = 32  # a sum with so many products is a loop even if no other sum has its right factors
+MIN_LONE_LOOP_PRODUCTS = 32  # products in a sum, at least, for a loop even if no other sum has its right factors
 MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of them counts as a group of its own
 LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level there
 MAX_NATIVE_COST = 10_000  # machine instructions of native code, at most; compiling them takes seconds

@@ -115,7 +115,7 @@ Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return a dict from stages to the values that die in them, because no later stage reads these values.
+    """Return, by the index of each stage, the values that die in the stage because no later stage reads them.
 
     Args:
         reads: pairs of the index of a stage and the values that the stage reads. The same stage may be in several

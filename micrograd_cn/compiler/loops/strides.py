@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 
 def stride(places: Sequence[int]) -> int | None:
-    """Return the distance from each place to the next if all distances are equal, else None. For a single place return
-    0.
+    """Return the distance from each place to the next if it is constant, else None. For a single place, return 0.
 
     >>> stride([3, 5, 7]), stride([3, 3]), stride([3, 5, 8]), stride([4])
     (2, 0, None, 0)

@@ -11,7 +11,7 @@ MIN_OUTER_COLUMNS = 3  # totals with the same left factors that are a row of an 
 
 
 class Totals:
-    """The totals of a program. Totals that are outer products are grouped into matrices, and the others are single.
+    """The totals of a program. Totals that form outer products are grouped into matrices, and the others are single.
 
     Args:
         code: the instructions. If a single total has several pairs of factors, an instruction for the sum of their

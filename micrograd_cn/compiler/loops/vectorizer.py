@@ -77,7 +77,7 @@ class Vectorizer:
         return candidate.order
 
     def _candidates(self, opcode: str, numbers: Iterable[int]) -> list[_Candidate]:
-        """Return the instructions with these numbers, which have the same opcode, as candidates, sorted by `order`."""
+        """Return candidates for the instructions with these numbers, all of the same opcode, sorted by `order`."""
         operands, preferred = self._code.operands, self._preferred
         sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather
@@ -97,9 +97,9 @@ class Vectorizer:
         return tuple([place[j] if j in place else -j * UNPLACED_STRIDE - UNPLACED_STRIDE for j in operands])
 
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
-        """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map.
+        """Return the maps among some instructions, and the numbers of the instructions that are in no map.
 
-        The results of all instructions in `numbers` are given places.
+        The instructions with these `numbers` must be of one level, see `Layer`. All their results get places.
         """
         groups: dict[Any, list[int]] = {}
         if len(numbers) >= MIN_MAP_LENGTH:

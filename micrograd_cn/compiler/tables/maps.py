@@ -38,8 +38,7 @@ class _Operands:
         self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
 
     def load(self, k: int, first: str) -> str:
-        """Write a load of the operands in slot `k` of neighbouring instructions, as a vector, and return the vector's
-        name.
+        """Write a load of the operands in slot `k` of neighbouring instructions; return the vector's name.
 
         Each lane of the vector has the operand of one instruction. `first` is the position in the map of the first of
         these instructions.

@@ -193,7 +193,7 @@ def outer(machine: Machine, opcode: str) -> Function:
     Table: the count of outer products, the count of rows, the count of columns rounded up to whole SIMD vectors, the
     offset of the first total, the address of the function for a full tile, and the address of the function for the last
     tile, which may have fewer rows. Then for each outer product, the offsets of its left factors. Then for each outer
-    product, the offsets of its right factors, of which the last one is repeated up to whole SIMD vectors.
+    product, the offsets of its right factors, with the last offset repeated up to whole SIMD vectors.
     """
     f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
     size = rows_per_tile(machine)

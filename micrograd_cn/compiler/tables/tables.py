@@ -84,7 +84,7 @@ class Tables:
             table[k] = addresses[name]
 
     def kernel(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
-        """Add a kernel to those that the tables need, and return its name.
+        """Add a kernel to `kernels`, and return the kernel's name.
 
         Args:
             make: the function that writes the kernel.
@@ -188,7 +188,7 @@ class Tables:
         return self._call(maps.map_kernel(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
-        """Return `places`, with the last one repeated up to whole SIMD vectors."""
+        """Return `places`, with the last place repeated up to whole SIMD vectors."""
         return [*places, *[places[-1]] * (self.places.padded(len(places)) - len(places))]
 
     def _gathers(self, stage: Gathers) -> Call:
