@@ -201,8 +201,8 @@ class Lowering:
     def _factors(self, node: Value) -> list[Pair]:
         """Return a list with the pair of factors of a node if it was lowered to a product, else an empty list.
 
-        A node that adds up products is lowered to a sum of pairs, since this may become a loop. A few "fmul"
-        instructions and their sum would not.
+        A node that adds such products is lowered to a sum of pairs of factors, since this sum may become a loop. A sum
+        of the results of "fmul" instructions may not.
         """
         factors = tuple(
             sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])

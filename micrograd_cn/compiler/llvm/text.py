@@ -241,9 +241,8 @@ class Function:
     def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
         """Write a branch that is rarely taken: the `with` block is its body, which is run if the i1 `condition` holds.
 
-        The body must set `Loop.next`. After the block, `Loop.carried` has the names of the branch's results: the values
-        in `Loop.next` if the body was run, and the values with these `names` otherwise. All of them have the type
-        `type_`.
+        The body must set `Loop.next`. After the block, `Loop.carried` has the names of the results. They are the values
+        in `Loop.next` if the body was run, and the values in `names` otherwise. All these values have the type `type_`.
         """
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")

@@ -1,5 +1,4 @@
-"""Turn a schedule into stages, and give a place in memory to each value that a loop, another stage or the caller
-reads."""
+"""Turn a schedule into stages, and give places in memory to the values that other stages, loops or the caller read."""
 
 from __future__ import annotations
 
