@@ -87,9 +87,9 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function that computes the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
-    Its result has the structure of the output of f, in which each number is replaced by its gradient, which has the
-    structure of the arguments. There is one backward pass for each output. Arguments and errors are those of
-    `value_and_grad`, except that f returns a structure of `Value`s.
+    The result of the returned function has the structure of the output of f. In the place of each number there is the
+    gradient of this number, in the structure of the arguments. There is one backward pass for each output. Arguments
+    and errors are those of `value_and_grad`, except that f returns a structure of `Value`s.
 
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -100,9 +100,9 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function that computes the second derivatives of the scalar function f, H[i][j] = d2f/dx_i dx_j.
 
-    Its result has the structure of the gradient, in which each number is replaced by a row of the Hessian, which has
-    the structure of the arguments. For n inputs it takes about as long as n gradients. Arguments and errors are those
-    of `value_and_grad`.
+    The result of the returned function has the structure of the gradient. In the place of each number there is a row of
+    the Hessian, in the structure of the arguments. For n inputs, a call takes about as long as n gradients. Arguments
+    and errors are those of `value_and_grad`.
 
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
@@ -114,8 +114,8 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
     """Return a function that computes those entries of the Jacobian that can be nonzero, as a `Sparse` matrix.
 
     There is a row for each number in the output and a column for each number in the arguments, in the order of the
-    structures. Entries that are zero for all arguments are left out, as far as they are recognised, which
-    `micrograd_cn.derivatives.finite_field` explains. Arguments and errors are those of `jacobian`.
+    structures. Entries that are recognised as zero for all arguments are left out; the module
+    `micrograd_cn.derivatives.finite_field` says how they are recognised. Arguments and errors are those of `jacobian`.
 
     >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
     >>> found
@@ -168,7 +168,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     Args:
         f: takes `x`, and returns one `Value`.
         x: a number or a structure of numbers.
-        v: a vector, given as numbers in the structure of `x`.
+        v: the vector to multiply by, as numbers in the structure of `x`.
 
     Raises:
         TypeError: as for `grad`.
@@ -190,7 +190,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     Args:
         f: takes `x`, and returns a structure of `Value`s.
         x: a number or a structure of numbers.
-        v: the direction (the tangents), given as numbers in the structure of `x`.
+        v: the direction (the tangents), as numbers in the structure of `x`.
 
     Raises:
         TypeError: as for `jacobian`.
@@ -275,7 +275,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
 
 
 def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
-    """Return `value_and_grad(f, argnums)`; error messages call it `name`, the function that the user called."""
+    """Return `value_and_grad(f, argnums)`. Error messages begin with `name`, the function that the user called."""
     positions, many = argument_positions(name, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

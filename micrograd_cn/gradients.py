@@ -38,7 +38,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
     Args:
         output: the value to differentiate.
-        inputs: leaves or interior nodes. If `output` does not depend on one of them, its derivative is 0.
+        inputs: leaves or interior nodes. If `output` does not depend on an input x, d(output)/dx is 0.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
 
     Raises:
@@ -148,7 +148,7 @@ def contributions(root: Value) -> dict[tuple[Value, int], float]:
 def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
     """Return the gradient of `node`: the sum of the list `terms[node]`, or 0.0 if that list is empty.
 
-    Afterwards, the list has the sum as its only item.
+    If the list has several items, they are replaced by the sum.
     """
     received = terms[node]
     if len(received) > 1:
@@ -171,9 +171,8 @@ class Reach:
     A node receives no gradient if every path to it leads through an operand that was not selected. To treat this as a
     gradient of 0 would be wrong, because 0 times an infinite local derivative is nan. So this class finds, beside the
     gradient, a second number for each node, which is 0 if no gradient reaches the node. The second number is a `Value`
-    where it depends on data. In forward mode
-    (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands to the nodes
-    that use them.
+    where it depends on data. In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges
+    are followed from operands to the nodes that use them.
 
     Args:
         roots: the nodes where gradients, or tangents, start.
@@ -209,7 +208,7 @@ class Reach:
         return node in self._certain
 
     def finds(self, node: Value) -> bool:
-        """Return whether a gradient reaches `node`, given the data that the graph has now."""
+        """Return whether a gradient reaches `node` with the data that the graph has now."""
         found = self.of(node)
         return (found._data if isinstance(found, Value) else found) != 0.0
 
@@ -239,9 +238,8 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
     If the edge has a function, because the operand may be unselected, the result is what this function returns for g.
     Otherwise it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the
-    node. Sums
-    of products (`sum`, `dot`) do without this `where`: their local derivatives are just operands, and the `where` would
-    cost as much as the product.
+    node. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives are just operands, and the
+    `where` would cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x

@@ -45,7 +45,7 @@ Initialiser: TypeAlias = Callable[[Generator, int, int], float]
 
 
 def uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-1, 1), as micrograd does. Its variance is 1/3.
+    """Draw a weight from uniform(-1, 1), so with variance 1/3. Micrograd draws its weights in this way.
 
     >>> uniform(random.Random(0), 3, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -56,7 +56,7 @@ def uniform(rng: Generator, nin: int, nout: int) -> float:
 def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from uniform(-a, a) with a = sqrt(6 / (nin + nout)), so with variance 2 / (nin + nout).
 
-    It is made for tanh and sigmoid (Glorot & Bengio 2010).
+    This initialiser is made for tanh and sigmoid (Glorot & Bengio 2010).
 
     >>> xavier_uniform(random.Random(0), 4, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -68,7 +68,7 @@ def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
 def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from the normal distribution with mean 0 and variance 2 / (nin + nout).
 
-    It is made for tanh and sigmoid (Glorot & Bengio 2010).
+    This initialiser is made for tanh and sigmoid (Glorot & Bengio 2010).
 
     >>> xavier_normal(random.Random(0), 3, 3) == random.Random(0).gauss(0, math.sqrt(1 / 3))
     True
@@ -79,7 +79,7 @@ def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
 def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from uniform(-a, a) with a = sqrt(6 / nin), so with variance 2 / nin.
 
-    It is made for relu (He et al. 2015).
+    This initialiser is made for relu (He et al. 2015).
 
     >>> kaiming_uniform(random.Random(0), 6, 3) == random.Random(0).uniform(-1, 1)
     True
@@ -91,7 +91,7 @@ def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
 def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from the normal distribution with mean 0 and variance 2 / nin.
 
-    It is made for relu (He et al. 2015).
+    This initialiser is made for relu (He et al. 2015).
 
     >>> kaiming_normal(random.Random(0), 2, 3) == random.Random(0).gauss(0, 1)
     True

@@ -1,7 +1,7 @@
 """Loss functions with PyTorch's names, for one sample or a batch; none of them overflows at large logits.
 
 A target or probability that is out of range raises an error. A compiled function checks only the sample with which it
-was recorded, and the samples that are given to its `check`.
+was recorded, and the samples that are passed to its method `check`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
         letter: the name of an item of `given` in the code.
         given: the inputs or the targets.
         deep: the paths to the numbers in `given`.
-        flat: the paths to the numbers in the other one of the two.
+        flat: the paths to the numbers in the targets, if `given` is the inputs, or in the inputs otherwise.
     """
     write = ""
     if deep == [f"{path}[0]" for path in flat]:
@@ -90,9 +90,9 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
 
 
 def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return the code that turns `given`, a sequence of lists or arrays of one element, into a flat one.
+    """Return code that turns `given`, a sequence of lists or arrays of one element, into a flat sequence.
 
-    It calls `method` if `given` has this method.
+    `what` is the name of `given` in the code, and `letter` that of an item. The code calls `method` if `given` has it.
     """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
@@ -245,10 +245,10 @@ def binary_cross_entropy(
 ) -> Any:
     """Return the mean of -(t log p + (1 - t) log(1 - p)) for probabilities p and targets t.
 
-    As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. A logarithm that is replaced
-    has the derivative 0: log p where p is less than e**-100, about 4e-44, and log(1 - p) at p = 1. So a prediction that
-    is certain and wrong gets no gradient. PyTorch limits derivatives to about 1e12 instead. A loss that takes logits
-    has no such limits; see `binary_cross_entropy_with_logits`.
+    As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. This happens to log p if p is
+    less than e**-100, about 4e-44, and to log(1 - p) if p is 1. A logarithm that is replaced has the derivative 0, so a
+    prediction that is certain and wrong gets no gradient. PyTorch limits derivatives to about 1e12 instead. A loss that
+    takes logits has no such limits; see `binary_cross_entropy_with_logits`.
 
     Args:
         input: probabilities, numbers or `Value`s, in nested sequences as for `mse_loss`.
@@ -458,7 +458,10 @@ def _loss_of_class(
 def _loss_of_value(
     term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], target: Value, options: _ClassOptions
 ) -> tuple[Any, Any]:
-    """Return the weighted loss of a row whose target is a `Value`, and the row's weight in the mean."""
+    """Return the weighted loss of a row whose target is a `Value`, and the weight of the row in the mean.
+
+    `term` is a function of a row and the score of the right class, which returns the loss of the row.
+    """
     if options.ignore_index is None:
         weight = 1.0 if options.weight is None else ops.take(options.weight, target)
         return _loss_of_class(term, row, ops.take(row, target), weight, options), weight

@@ -116,7 +116,7 @@ class Module:
 
         Raises:
             ValueError: two entries have the same name, as with a dict that has the keys 1 and "1".
-            TypeError: as for `named_parameters`.
+            TypeError: parameters are in a set, and nowhere else in the model.
 
         >>> from micrograd_cn.nn import MLP
         >>> list(MLP(2, [3, 1]).entries())
@@ -300,7 +300,7 @@ class Module:
 
 
 def _written_float(text: str) -> float:
-    """Return the float in a JSON text; if it is too large for one, an int, which `load_state_dict` refuses.
+    """Return the float in a JSON text, or, if the number is too large, an int, which `load_state_dict` refuses.
 
     >>> _written_float("1.5"), _written_float("-1e400") == 10**400
     (1.5, True)
@@ -323,7 +323,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:
-    """Give the new file `file`, at `path`, the owner, group and permissions `old`, as far as the system allows it."""
+    """Give the new file `file`, at `path`, the owner, group and permissions in `old`, as far as the system allows."""
     new = os.fstat(file)
     if hasattr(os, "fchown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -443,7 +443,7 @@ def _is_array(x: object) -> bool:
 
 
 def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
-    """Yield the leaves inside a set."""
+    """Yield the leaves inside the set `held`, also inside its items."""
     for item in held:
         for _, x in _walk(item, lambda _: True):
             if isinstance(x, (set, frozenset)):

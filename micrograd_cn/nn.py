@@ -63,7 +63,7 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     A number becomes a constant node, which all neurons share. A single `Value` counts as one input.
 
     Raises:
-        TypeError: an input is not a number; it may be a row, if `x` is a batch.
+        TypeError: an input is not a number, for example because `x` is a batch of rows.
         ValueError: there are not `nin` inputs.
     """
     if type(x) is _CheckedInputs and len(x) == nin:
@@ -171,12 +171,12 @@ class Neuron(Module):
         return {"weight": self.w, "bias": self.b, **self.activation_entries()}
 
     def activation_entries(self) -> dict[str, Any]:
-        """Return the parameters of the activation function; there are some only if it is a module."""
+        """Return the parameters of the activation function by name: none unless the function is a module."""
         inside: dict[str, Any] = self.activation.entries() if isinstance(self.activation, Module) else {}
         return {f"activation.{name}": entry for name, entry in inside.items()}
 
     def activation_name(self) -> str:
-        """Return the name of the activation function; "linear" for none, "own" for a function without a name.
+        """Return the name of the activation function: "linear" if `nonlin` is false, "own" if it has no name.
 
         >>> Neuron(2, nonlin=False).activation_name()
         'linear'
@@ -234,7 +234,7 @@ class Layer(Module):
             neuron.group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the list of the neurons' outputs; if there is one neuron, its output itself.
+        """Return the list of the neurons' outputs, or the output itself if the layer has only one neuron.
 
         The type depends on the number of neurons, so it is Any to a type checker.
         """
@@ -309,7 +309,7 @@ class MLP(Module):
             layer.group.join(None, f"layers.{i}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the list of the last layer's outputs; if the last layer has one neuron, its output itself.
+        """Return the list of the last layer's outputs, or the output itself if that layer has only one neuron.
 
         The type depends on the number of neurons, so it is Any to a type checker.
         """

@@ -29,8 +29,8 @@ class Level(NamedTuple):
     """The surroundings in which a derivative is computed.
 
     Attributes:
-        depth: how many other derivatives are being computed around this one. It is 1 for the inner one of
-            grad(grad(f)).
+        depth: how many derivatives are being computed around this derivative: 0 for the outer `grad` of grad(grad(f)),
+            and 1 for the inner `grad`.
         no_grad: whether the derivative is computed inside `no_grad()`.
     """
 
@@ -40,7 +40,7 @@ class Level(NamedTuple):
 
 @contextmanager
 def differentiation_level() -> Iterator[Level]:
-    """Record a graph inside the `with` block, even inside `no_grad()`; yield the level of the block.
+    """Record a graph inside the `with` block, even inside `no_grad()`; yield the `Level` of the block.
 
     >>> with differentiation_level(), differentiation_level() as inner:
     ...     inner
@@ -72,10 +72,10 @@ class BoundCall:
     Attributes:
         variables: the fresh variables.
         output: what the function returned.
-        returns_values: whether results are `Value`s. They are if another derivative around this one, the caller, or the
-            recording of a compiled function computes with them, or if they depend on parameters that f uses. Otherwise
-            they are floats.
-        no_grad: whether `no_grad()` is around the call; results are constants then.
+        returns_values: whether results are `Value`s instead of floats. Results are `Value`s if there is another
+            derivative around this derivative, if an argument contains `Value`s, if a compiled function is being
+            recorded, or if the output depends on parameters that f uses.
+        no_grad: whether `no_grad()` is around the call. If so, results that are `Value`s are constants.
 
     Raises:
         TypeError: an argument contains something that is not a number.

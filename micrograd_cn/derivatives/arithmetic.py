@@ -38,7 +38,7 @@ class DerivativeArithmetic:
             any other node, which was made for a derivative, a constant factor becomes part of the coefficient.
 
     Attributes:
-        field: gives the value of each node in the finite field.
+        field: the evaluator that gives the value of each node in the finite field.
         multiplications: how many products of two nodes have been made.
 
     >>> x = Value(3)
@@ -98,7 +98,7 @@ class DerivativeArithmetic:
         return 1.0, _scaled(c, x) * _scaled(d, y), element
 
     def _product(self, x: Value, y: Any) -> Value:
-        """Return x * y. If x or y is 0 because an operand was not selected, it is 0 even if the other factor is inf."""
+        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
         if x not in self._selections:
             if y not in self._selections:
                 product: Value = x * y
@@ -240,7 +240,7 @@ def _from_number(x: float) -> Derivative:
 
 
 def _may_fold(c: float, d: float) -> bool:
-    """Return whether the product of two coefficients is safe from overflow and underflow, so it may become one."""
+    """Return whether two coefficients may be multiplied with each other without overflow or underflow."""
     return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
 
 

@@ -52,10 +52,11 @@ def field_element(x: float) -> FieldElement:
 class FieldEvaluator:
     """Evaluate the nodes of a graph in the field of the integers modulo 2**61 - 1.
 
-    A variable or other leaf is a pseudo-random element, the same one in every process. A constant is the rational
-    number that its float is. Sums, differences, products, quotients and integer powers are those of the field. Any
-    other operation gives a pseudo-random element that depends on the operation and on the elements of its operands.
-    So identities between such operations are not seen, as sin(x)**2 + cos(x)**2 = 1 or sqrt(x)**2 = x.
+    The element of a variable or other leaf is pseudo-random, and the same in every process. The element of a constant
+    is the rational number that the float is. Sums, differences, products, quotients and integer powers are computed in
+    the field. Any other operation gives a pseudo-random element that depends on the operation and on the elements of
+    its operands. So identities between such operations are not recognised, for example sin(x)**2 + cos(x)**2 = 1 or
+    sqrt(x)**2 = x.
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.

@@ -102,9 +102,9 @@ class LinearisedGraph:
         return found
 
     def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:
-        """Return the second derivatives of the node with the number v, without those that are zero.
+        """Return the second derivatives of the node with the number v with respect to its operands.
 
-        The keys are pairs (j, k) of the numbers of operands of the node, with k <= j.
+        The keys are pairs (j, k) of the operands' numbers, with k <= j. Derivatives that are zero are left out.
         """
         arithmetic, index = self.arithmetic, self.index
         node = self._nodes[v]

@@ -10,7 +10,7 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 
 
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
-    """Return the leaves with their paths, and a function that puts as many other leaves into the same structure.
+    """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of doubles if all new leaves are numbers, of objects if some are `Value`s. If the new

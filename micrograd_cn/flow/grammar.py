@@ -64,9 +64,9 @@ def _default(parameter: Parameter) -> Any:
 
 
 def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
-    """Return whether `function` raises ValueError if it is called with the arguments `given`, and 0 for the others.
+    """Return whether `function`, called with the arguments `given`, raises ValueError.
 
-    Of `parameters`, those that are in `given` or have a default get no 0.
+    `parameters` are all parameters of the function. Those that are not in `given` and have no default get 0.
     """
     others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
     try:

@@ -16,9 +16,9 @@ IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but 
 
 
 class Rows:
-    """Collect rows of the operation table (operations), and print them as JavaScript.
+    """Collect operations, which are rows of the operation table, and print them as JavaScript functions.
 
-    If the formula of a row uses other rows, these are added too. Each row gets a unique name.
+    If the formula of an operation uses other operations, these are added too. Each operation gets a unique name.
 
     >>> from micrograd_cn import relu
     >>> rows = Rows()
@@ -46,7 +46,7 @@ class Rows:
         """Add the operation `op` for `count` operands, and return the name of its two JavaScript functions.
 
         Raises:
-            FormulaError: the operation is not written in the table's operations. The message names it.
+            FormulaError: the operation is not written in the table's operations. The message names the operation.
         """
         name = self._add_forward(op, count)
         if name not in self._partials:
@@ -56,7 +56,7 @@ class Rows:
         return name
 
     def module(self) -> str:
-        """Return the rows as a JavaScript module. Its objects `forward` and `partials` have a function for each row."""
+        """Return a JavaScript module with the objects `forward` and `partials`, which have functions by operation."""
         named = sorted({form for form in self._forward.values() if form.isidentifier()})
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
@@ -95,9 +95,9 @@ class Rows:
     def loop(self, fixed: Sequence[Term], arrays: Sequence[Term], results: Sequence[tuple[Term, Any]]) -> str:
         """Return a JavaScript function that updates arrays element by element.
 
-        The function takes the `fixed` inputs and then the arrays. For each index it computes the results from the fixed
-        inputs and the arrays' elements, and stores them in the arrays that `results` names. A term that depends on the
-        fixed inputs alone is computed once, before the loop.
+        The function takes the `fixed` inputs and then the arrays. Each of `results` is an array and a formula: for each
+        index, the function computes the formula from the fixed inputs and the arrays' elements, and stores the result
+        in the array. A term that depends on the fixed inputs alone is computed once, before the loop.
         """
         names = [term.name for term in (*fixed, *arrays)]
         texts = [*[term.name for term in fixed], *[f"{term.name}[i]" for term in arrays]]
@@ -117,8 +117,8 @@ class Rows:
 
         `texts` has the text of each input. Each line comes with whether it varies: whether it depends on an input after
         the first `fixed` ones. A term that is used several times becomes a named constant in a line of its own. A term
-        that is used once stands where it is used, unless it does not vary and its user does: then it is named too, so
-        that a loop need not compute it again.
+        that is used once stands where it is used. But if it does not vary, and the term that uses it does, it is named
+        too, so a loop need not compute it again.
         """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
@@ -151,7 +151,8 @@ def _formula(traced: Callable[[], Any], op: Op) -> Any:
     """Return the formula that `traced()` returns.
 
     Raises:
-        FormulaError: `traced` raised an error of any kind, or the result contains neither terms nor numbers alone.
+        FormulaError: `traced` raised an error of any kind, or the result contains something other than terms and
+            numbers. The message names the operation `op`.
     """
     try:
         formula = traced()

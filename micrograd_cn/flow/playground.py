@@ -134,10 +134,11 @@ def _errors() -> dict[str, dict[str, str]]:
 
 
 def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) -> dict[str, Any]:
-    """Return the two targets, and for each target the steps that compute the loss of one output of a network.
+    """Return a dict with the two `targets`, and for each target the steps that compute the loss of a network's output.
 
     A step is the name of an operation, and its operands. The operand 0 is the output, and the operand n is the result
-    of the step n, counted from 1. A constant operand is a list that contains the number.
+    of the step n, counted from 1. A constant operand is a list that contains the number. The operations are added to
+    `rows`.
     """
     written = []
     for target in targets:

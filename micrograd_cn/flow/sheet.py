@@ -39,7 +39,7 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return the HTML of a part of a page. `name` is the path of its file from here, without the ending .html."""
+    """Return the HTML of a part of a page. `name` is the path of its file in this folder, without the ending .html."""
     return _file(f"{name}.html")
 
 

@@ -55,7 +55,7 @@ def check_gradients(node: Any) -> None:
 
 
 def check_tangent(node: Any, tangent: Any) -> None:
-    """Raise FloatingPointError if the tangent of a node, its derivative in the direction of a `jvp`, is not finite."""
+    """Raise FloatingPointError if the tangent of `node` (its derivative in the direction of a `jvp`) is not finite."""
     if not math.isfinite(getattr(tangent, "data", tangent)):
         raise FloatingPointError(
             f"jvp through {_describe_node(node)}: the tangent became {tangent}; local derivatives {node.partials}"

@@ -125,9 +125,9 @@ class Closure(Op):
 
 
 def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
-    """Return the operation of the table that a name such as "ReLU" or "**2" means, and a list with the number in it.
+    """Return the operation of the table that a name such as "ReLU" or "**2" means, and the numbers in the name.
 
-    The number is a text, and the list is empty if the name has no number. `count` is how many operands the node has,
+    The numbers are a list with one text, such as "2", or an empty list. `count` is how many operands the node has,
     without the number. The operation is None if no operation of the table fits the name and `count`.
     """
     name = symbol.strip().lower()

@@ -44,16 +44,16 @@ class Hooks:
         """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of a value is read; `how` says by what, for messages: ".data", ".item()", "a copy"."""
+        """Called before the data of a value is read. `how` names what reads it, for messages: ".data" or "a copy"."""
 
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""
 
     def detached(self, x: Any) -> Any:
-        """Called by `x.detach()`. Return the node that `detach` shall return, or None for a constant."""
+        """Called by `x.detach()`. Return the node that `detach` must return, or None if it must return a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Called for an operation inside `no_grad()`. Return the result of the operation, or None for a constant."""
+        """Called for an operation inside `no_grad()`. Return its result, or None if the result must be a constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""

@@ -31,8 +31,8 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
 
     Args:
         conversion: the name of Python's function for the conversion, such as "float".
-        caller: the frame in which it happens. The message names the function that was called there, such as math.exp,
-            as the source has it. It names `conversion` instead if the frame belongs to this package.
+        caller: the frame in which the conversion happens. The message names the function that was called there, such as
+            math.exp, as the source has it. If the frame belongs to this package, the message names `conversion`.
 
     >>> import math
     >>> from micrograd_cn import Value

@@ -73,11 +73,12 @@ class Node(NumpyMethods):
         data: the number, a float; any real number may be assigned.
         grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before. Any real number may be
             assigned, and becomes a float. None, by PyTorch's habit, may be assigned too, and counts as 0.
-        op: the operation that made it; None for a leaf.
-        operands: the operands of `op`, one entry for each slot, so `a + a` has two entries. A number is a float here.
+        op: the operation that made this node; None for a leaf.
+        operands: the operands of `op`, one entry for each slot, so `a + a` has two entries. An operand that is a number
+            is a float.
         parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
         partials: d(this node)/d(operand) for each operand, captured when the node was made, so a later change of data
-            does not corrupt the gradient. The entry of an operand that was not selected is 0.0. That of a constant
+            does not corrupt the gradient. The entry of an operand that was not selected is 0.0. The entry of a constant
             operand is 0.0 too, rather than the true derivative, unless the operation computes all its partials
             together, as `sum` and `logsumexp` do.
         label: the name.

@@ -54,11 +54,11 @@ class NumpyMethods(Operators):
         return 2.0**self
 
     def deg2rad(self) -> Self:
-        """Return this angle, given in degrees, in radians."""
+        """Return this value, an angle in degrees, converted to radians."""
         return self * (math.pi / 180.0)
 
     def rad2deg(self) -> Self:
-        """Return this angle, given in radians, in degrees."""
+        """Return this value, an angle in radians, converted to degrees."""
         return self * (180.0 / math.pi)
 
     radians, degrees = deg2rad, rad2deg

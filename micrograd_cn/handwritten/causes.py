@@ -117,7 +117,7 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """What a user of a node may have sent to the node by mistake, before it is multiplied by the local derivative.
+    """A wrong number that a user of a node may have multiplied by the local derivative in place of its gradient.
 
     A user sends its gradient when its turn comes in the backward pass. Its turn may have come before all of its own
     contributions had arrived, or more than once.
@@ -146,7 +146,7 @@ def _sent_wrongly(
         comparison: the graph.
         sent: the right contributions to the node.
         kind: the kind of mistake, "early" or "again".
-        turns: `_early` or `_again`. From the contributions to a user, it yields what the user may send by the mistake.
+        turns: `_early` or `_again`. It takes the contributions to a user, and yields what the user may send by mistake.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)
@@ -175,12 +175,18 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node may send on by mistake if it sends before all of its contributions, `arrived`, are there."""
+    """Yield a `Turn` for each number that a node may send if its turn comes before all contributions have arrived.
+
+    `arrived` has all contributions to the node.
+    """
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node may send on in total if it sends more than once. `arrived` has all of its contributions."""
+    """Yield a `Turn` for each total that a node may send if its turn comes more than once.
+
+    `arrived` has all contributions to the node.
+    """
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
         for order in itertools.permutations(values):
@@ -253,8 +259,8 @@ def _name(c: Contribution) -> str:
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
     """Return the mistake that a user, made by one of `operations`, has a wrong local derivative.
 
-    Its `number` is the local derivative that would give the node the gradient that it has. Return None if the node has
-    no such user.
+    The mistake's `number` is the local derivative that would give `node` the gradient that it has. Return None if
+    `node` has no such user.
     """
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]

@@ -50,11 +50,11 @@ class Contribution(NamedTuple):
 
 
 class Comparison:
-    """A comparison of the gradients of a graph with those that follow by the chain rule from the users' gradients.
+    """A comparison of each node's gradient with the sum of what the node's users, which have it as an operand, send.
 
     Args:
         root: the node on which `backward()` was called.
-        unit: the rounding unit of the numbers.
+        unit: the rounding unit of the type of the numbers: 2**-52 for floats.
 
     Attributes:
         received: the contributions to each node. The contributions of users near the root come first.

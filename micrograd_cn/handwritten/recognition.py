@@ -52,11 +52,14 @@ class Fit(NamedTuple):
 
     @property
     def numbers(self) -> list[float]:
-        """Return the operands' data."""
+        """Return the data of each operand, in the order of the operands."""
         return [x.data if isinstance(x, Value) else x for x in self.operands]
 
     def slopes(self) -> dict[Value, float]:
-        """Return the derivative with respect to each node among the operands, even if it is several operands."""
+        """Return a dict from each node among the operands to the derivative with respect to this node.
+
+        If a node is several of the operands, the derivative is the sum of their partial derivatives.
+        """
         found: dict[Value, float] = {}
         for x, partial in zip(self.operands, self.op.local_derivatives(self.value, *self.numbers), strict=True):
             if isinstance(x, Value):
@@ -111,7 +114,7 @@ def explained(
     row does.
 
     Args:
-        rows: the table's rows.
+        rows: the rows of the operation table, by name.
         text: the name that the class gives the operation, or None if it gives none.
         data: the node's number.
         operands: the operands that the node keeps.
@@ -211,7 +214,7 @@ def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
 
 
 def unit_of(x: object) -> float:
-    """Return the rounding unit of a number's type: 2**-52, or that of a coarser numpy type.
+    """Return the rounding unit of the type of `x`: 2**-52, or more for a coarser type such as numpy's float32.
 
     >>> unit_of(1), unit_of(0.5) == 2.0**-52
     (2.220446049250313e-16, True)

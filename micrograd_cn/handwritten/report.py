@@ -29,10 +29,10 @@ def compare_gradients(root: GraphNode) -> None:
         root: the node on which `backward()` was called. It may also be a `Value` of this package.
 
     Raises:
-        AssertionError: a gradient differs. The message names the first node with a wrong gradient, going back from the
-            root: the nodes that use it have right ones. It says what the gradient should be, what each of these nodes
-            should have sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot
-            be compared because an operation is not known.
+        AssertionError: a gradient is wrong. The message names the first node with a wrong gradient, going back from the
+            root, so the nodes that use this node have right gradients. The message says what the gradient should be,
+            what each of the nodes that use it should have sent, and the likely mistake. The error is also raised if no
+            gradient is wrong, but some cannot be compared because an operation is not known.
         TypeError: `root` is neither a `Value` nor a node with these attributes.
         ValueError: the graph has a circle: a node depends on itself.
 

@@ -88,7 +88,7 @@ def sigmoid(x: float) -> float:
 
 
 def silu(x: float) -> float:
-    """Return x*sigmoid(x). If x < -700, compute x*exp(x/2)*exp(x/2), because exp(x) might lose digits as subnormal."""
+    """Return x*sigmoid(x), computed as x*exp(x/2)*exp(x/2) if x < -700, where exp(x) may be subnormal and inexact."""
     if x < -700.0:
         half = math.exp(0.5 * x)
         return x * half * half
@@ -147,7 +147,10 @@ def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
 
 
 def dot(*operands: float) -> float:
-    """Return x_1*y_1 + ... + x_n*y_n. The operands are x_1, ..., x_n, y_1, ..., y_n, and sometimes a bias to add."""
+    """Return x_1*y_1 + ... + x_n*y_n.
+
+    The operands are x_1, ..., x_n, y_1, ..., y_n. If their count is odd, the last one is a bias, which is added.
+    """
     n = len(operands) // 2
     terms = [*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :]]
     try:

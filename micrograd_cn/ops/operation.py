@@ -27,7 +27,7 @@ Operand: TypeAlias = Recorder | SupportsFloat
 
 
 class Selection:
-    """The partial derivative with respect to an operand that the operation may leave unselected, as max(x, 0) does x.
+    """The partial derivative for an operand that an operation may leave unselected, such as x in max(x, 0).
 
     An operand that was not selected gets no gradient. The upstream gradient times 0 would be wrong, since 0 * inf is
     nan: in sqrt(max(x, 0)) at x = -1, the upstream gradient of max(x, 0) is inf, but the derivative is 0.
@@ -56,7 +56,8 @@ class Selection:
         """Return the partial derivative, given the result y and the operands.
 
         If all operands are floats, this is a float, or None if the operand was not selected. Otherwise it is the
-        contribution for the upstream gradient 1, which may be a `Value`. An n-ary operation gets a tuple of these.
+        contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple with an
+        item for each operand.
         """
         for x in operands:
             if type(x) is not float:
@@ -73,16 +74,15 @@ class Op(Row):
 
     Args:
         name: an identifier, unique in the table.
-        forward: f, from floats to a float. It must not raise on any floats, inf and nan included.
+        forward: f, from floats to a float. It must not raise an error for any floats, inf and nan included.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
             no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
             the operand unselected. If `partials` is one function instead of a tuple, the operation is n-ary: it takes
             any number of operands, and the function returns a tuple of all partial derivatives.
         doc: what help() shows; by default, the documentation of the class `Op`.
-        arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default it takes any
-            number of them.
-        signature: a function from the arguments of a call to the tuple of operands. It is needed only if these differ,
-            because an argument has a default value or is a sequence of operands.
+        arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default, any number.
+        signature: a function from the arguments of a call to the tuple of operands. It is needed only if the arguments
+            are not the operands, because an argument has a default value or is a sequence of operands.
         notation: how the operation is written and drawn.
         smoothness: where the operation is smooth, and which derivative is chosen where it is not.
         lowerings: how other languages compute the operation.
@@ -225,7 +225,7 @@ class Op(Row):
 
     @property
     def selects(self) -> bool:
-        """Return whether the operation selects among its operands, and passes no gradient to those it did not select.
+        """Return whether the operation selects among its operands, and passes no gradient to unselected operands.
 
         >>> from micrograd_cn import maximum, mul
         >>> maximum.selects, mul.selects

@@ -42,7 +42,7 @@ OPS: dict[str, Any] = {}
 
 
 def _row(name: str) -> Row:
-    """Return the row with this name. Pickled rows call this function by its name, so it must not be renamed."""
+    """Return the row with the name `name`. A pickle names this function, so the function must not be renamed."""
     if name not in OPS:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     row: Row = OPS[name]

@@ -2,8 +2,8 @@
 
 A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
 given floats they return floats, given `Value`s they return `Value`s. So one definition serves evaluation, backward and
-derivatives of any order. An operation accepts all numbers, inf and nan included, and never raises an error for one: its
-results are those of IEEE 754, as in PyTorch's float64. Formulas that need more than a line stand below the table.
+derivatives of any order. An operation accepts all numbers, inf and nan included, without an error: its results are
+those of IEEE 754, as in PyTorch's float64. Formulas that need more than a line stand below the table.
 """
 
 from __future__ import annotations
@@ -577,7 +577,7 @@ _weight_of_two: Op = Op(
 
 
 def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
-    """Return a**e times a polynomial in log(a). The first of its coefficients is the constant term.
+    """Return a**e times a polynomial in log(a). The first of the `coefficients` is the polynomial's constant term.
 
     Where the polynomial is 0, the result is 0 even if a**e is inf, unless e is nan.
     """
@@ -610,7 +610,8 @@ def _radial(
     Args:
         terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
         k: the power of r.
-        zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there. Derivatives are nan there.
+        zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there. In both cases, the derivatives
+            are nan at the origin.
         forward: a faster function that computes the value from floats. None computes it by the formula.
     """
     i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)

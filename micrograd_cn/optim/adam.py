@@ -34,7 +34,7 @@ class Adam(Optimizer):
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, or `betas` is not two numbers.
-        ValueError: `parameters` is empty, one is not a leaf or is there twice, or a number is out of range.
+        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or a number is out of range.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0

@@ -19,14 +19,14 @@ ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 class Optimizer:
     """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
 
-    A subclass also names the numbers that `update` keeps in a parameter's state (`state_names`), those of them that are
-    never negative (`nonnegative`), and the attributes that `state_dict` saves (`options`).
+    A subclass also names the numbers that `update` keeps in a parameter's state (`state_names`), which of these numbers
+    are never negative (`nonnegative`), and the attributes that `state_dict` saves (`options`).
 
-    A parameter has no gradient if its `grad` is None or if it requires none. `step` leaves such a parameter alone: its
-    data (which weight decay would shrink), its state and the number of its steps. The number 0.0 is a gradient like any
-    other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a parameter that the loss
-    does not depend on is still decayed. To leave such parameters alone, as PyTorch does by default, call
-    `zero_grad(set_to_none=True)`.
+    A parameter has no gradient if its `grad` is None or its `requires_grad` is False. `step` leaves such a parameter
+    alone: its data (which weight decay would shrink), its state and the count of its steps. A gradient of 0.0 is a
+    gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
+    parameter that the loss does not depend on is still decayed. To leave such parameters alone, as PyTorch does by
+    default, call `zero_grad(set_to_none=True)`.
 
     Args:
         parameters: leaves, which `step` changes.
@@ -41,7 +41,8 @@ class Optimizer:
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
-        ValueError: `parameters` is empty, one is not a leaf or is there twice, or `lr` is negative, inf or nan.
+        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or `lr` is negative, inf or
+            nan.
 
     >>> class Signs(Optimizer):
     ...     def update(self, p, state):
@@ -110,7 +111,7 @@ maximize=False>
 
     @property
     def state(self) -> States:
-        """A dict for each parameter, with the numbers that `update` keeps from one step to the next, by name.
+        """A list with a dict for each parameter: the numbers that `update` keeps from one step to the next, by name.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state
@@ -145,7 +146,7 @@ maximize=False>
         raise NotImplementedError
 
     def step(self) -> None:
-        """Change every parameter that has a gradient; see `Optimizer` for those that have none.
+        """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`.
 
         Raises:
             ValueError: `parameters` has become longer or shorter.
@@ -217,7 +218,7 @@ maximize=False>
             p._grad = grad
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the options, the number of steps and the state of every parameter, as numbers in lists and dicts.
+        """Return a dict with the options, the count of steps and the state of every parameter, for `load_state_dict`.
 
         If steps have left some parameters alone, the dict also has the list "skipped": for each parameter, the count of
         the steps that have left it alone.

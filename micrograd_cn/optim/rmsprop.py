@@ -24,12 +24,12 @@ class RMSprop(Optimizer):
         alpha: decay rate of v, at least 0 and less than 1.
         eps: added to the denominator.
         weight_decay: strength of the L2 penalty.
-        momentum: decay rate of the buffer; 0 for none.
+        momentum: decay rate of the buffer b; 0 for no momentum.
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
-        ValueError: `parameters` is empty, one is not a leaf or is there twice, or a number is out of range.
+        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or a number is out of range.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions that take the index of a step, counted from 0, and return its learning rate.
+"""Learning-rate schedules: functions from the index of a step, counted from 0, to the learning rate of the step.
 
 Set `optimizer.lr = schedule(optimizer.steps)` before `optimizer.step()`, or pass `schedule=` to `fit` of a compiled
 function. You can use any function of a step's index as a schedule.

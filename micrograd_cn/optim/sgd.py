@@ -21,16 +21,16 @@ class SGD(Optimizer):
     Args:
         parameters: the `Value`s to train, which must be leaves.
         lr: learning rate.
-        momentum: decay rate of the buffer; 0 for none.
+        momentum: decay rate of the buffer b; 0 for no momentum.
         weight_decay: strength of the L2 penalty.
         nesterov: whether to use Nesterov's momentum.
-        dampening: the part of the gradient that is not added to the buffer; 0 for none.
+        dampening: the part of g that is not added to the buffer b, such as 0.1; 0 for no dampening.
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
-        ValueError: `parameters` is empty, one is not a leaf or is there twice, a number is out of range, or nesterov is
-            set without momentum or with dampening.
+        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, a number is out of range, or
+            nesterov is set without momentum or with dampening.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0
@@ -65,7 +65,7 @@ class SGD(Optimizer):
             raise ValueError(f"SGD: nesterov needs a dampening of 0, got {dampening!r}")
 
     def step(self) -> None:
-        """Change every parameter that has a gradient; see `Optimizer` for those that have none."""
+        """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`."""
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return

@@ -71,7 +71,7 @@ class Flow:
 
     Attributes:
         root: the root.
-        ran: whether backward() has run, which sets the gradient of the root: whether that gradient is not 0.
+        ran: whether backward() has run, that is, whether the gradient of the root is not 0.
         nodes: the nodes of the graph, operands first.
         boxes: the boxes.
         edges: the edges between boxes.
@@ -174,7 +174,10 @@ def _sums_products(node: Value) -> bool:
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:
-    """Return the group whose box a node of `group` goes into, or None if the node has its own box."""
+    """Return the group whose box a node of `group` goes into, or None if the node is not folded.
+
+    `fold` is one of FOLDS, or None to fold nothing.
+    """
     if fold is None or group is None:
         return None
     if fold == "layer" and not group.scope and group.outer and not group.outer.scope:

@@ -73,7 +73,7 @@ class ParseError(ValueError):
 
 
 def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
-    """Return the value of the expression `text`, recorded as a graph whose leaves are `variables`.
+    """Return the value of the expression `text`, recorded as a graph. `variables` gives the leaves by their names.
 
     Operators have Python's precedence. The functions are the operations of the table and `mean`. The names pi, e, inf
     and nan are numbers, unless a variable has the same name. Numbers, and results of numbers alone, are constants.

@@ -133,7 +133,7 @@ def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> Str
     A `Term` that several formulas use is computed once. Two terms that merely look the same are computed twice.
 
     Args:
-        inputs: the terms from which the formulas compute. A float holds a place, but no formula refers to it.
+        inputs: the terms that stand for the operands of the formulas. A float only takes up an index.
         results: the formulas, terms or numbers.
 
     >>> from micrograd_cn import exp
