@@ -43,8 +43,8 @@ def points(
             sorting.
 
     Raises:
-        ValueError: a bound is nan, no finite number lies between the bounds, or they leave no room for elements that
-            are `apart`.
+        ValueError: a bound is nan, no finite number lies between the bounds, or they leave no room for elements at
+            distances of `apart`.
         TypeError: a bound is not a real number, or `dtype` is not a type of floating-point numbers.
         ImportError: hypothesis or numpy is missing.
 

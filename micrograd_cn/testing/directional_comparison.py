@@ -143,7 +143,7 @@ def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
 
     When only one element moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
     The changes in steps to both sides are added, so slopes cancel. At kinks, a sum remains that is proportional to the
-    step; it is subtracted.
+    step; this sum is subtracted.
     """
     problem, small = phi.problem, 2.0 ** -phi.problem.noise_exponents[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)

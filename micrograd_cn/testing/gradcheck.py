@@ -59,13 +59,14 @@ def gradcheck(
     """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
 
     If a derivative is given, it is checked. Otherwise the derivative of the arguments' library is: PyTorch's backward
-    pass for tensors, jax's vjp for its arrays, and micrograd_cn's for numbers and numpy arrays. In the last case `f` is
-    called with `Value`s, or arrays of them, as in `functional.grad` and `compile`.
+    pass for tensors, jax's vjp for arrays of jax, and micrograd_cn's for numbers and numpy arrays. In the last case `f`
+    is called with `Value`s, or arrays of `Value`s, as in `functional.grad` and `compile`.
 
-    A derivative agrees if it differs from the numerical one by at most atol, rtol times the larger of the two, or five
-    times the estimated error of the numerical one. At a kink it agrees if it lies between the derivatives of the two
-    sides; nan at a kink is a convention and is not compared. At the edge of the domain it agrees if it is the
-    one-sided derivative. The rounding of `f` in its own type, also in float16 and bfloat16, is measured.
+    A derivative agrees if it differs from the numerical one by at most the largest of three numbers: atol, rtol times
+    the larger of the two, and five times the estimated error of the numerical one. At a kink, a derivative agrees if it
+    lies between the derivatives of the two sides; nan at a kink is a convention and is not compared. At the edge of the
+    domain, a derivative agrees if it is the one-sided derivative. The rounding of `f` in its own type, also in float16
+    and bfloat16, is measured.
 
     All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. If there are
     more, the outputs are added up with random weights, and the sum is differentiated along four random directions. For

@@ -365,7 +365,10 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
 
 
 def _with_operand(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
-    """Return the operation as a function of its i-th operand, with the others from `xs`; nan where it raises."""
+    """Return the operation as a function of its i-th operand, with the others from `xs`.
+
+    The function returns nan where the operation raises a domain error.
+    """
 
     def forward(t: float) -> float:
         try:

@@ -63,9 +63,10 @@ def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str]
 
 
 def comparison_code(op: Op, order: int) -> str:
-    """Return the code that compares the derivatives, for a failure to show.
+    """Return code that compares the derivatives, for the message of a failure.
 
-    If the operation's `signature` takes other arguments than its operands, the code records it instead of calling it.
+    If the operation's `signature` takes other arguments than the operands, the code records the operation instead of
+    calling it.
     """
     return (COMPARE_RECORDED_CODE if op.signature else COMPARE_CODE).replace("ORDER", str(order))
 

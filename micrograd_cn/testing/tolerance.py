@@ -59,6 +59,6 @@ class ArrayTolerance:
         return exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
-        """Return `rtol` times the size that the derivative counts as."""
+        """Return `rtol` times the largest of the two derivatives' sizes and `TYPICAL_SHARE` times `typical_slope`."""
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)
