@@ -31,7 +31,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
     Attributes:
         shape: the count of rows of the matrix, and the count of its columns.
-        constant: for each entry, whether it has the same value for all inputs and parameters.
+        constant: for each entry, whether its value is the same for all values of inputs and parameters.
         entries: the count of entries.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
@@ -174,14 +174,14 @@ class Program(Runnable):
     ) -> list[list[float]] | Any:
         """Return the entries of the Jacobian that can be nonzero, for every row of `rows`.
 
-        The entries are in the order of `jacobian_structure`.
-
-        The matrix has a row for each output, and a column for each variable.
+        The entries are in the order of `jacobian_structure`. The matrix has a row for each output, and a column for
+        each variable.
 
         Args:
             rows: as for `forward`.
             wrt: as for `gradient`.
-            dense: whether to return, for every row of `rows`, the whole matrix as nested lists.
+            dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
+                a numpy array if `rows` is one.
             threads: as for `forward`.
             out: as for `gradient`.
 
@@ -209,7 +209,7 @@ class Program(Runnable):
     ) -> list[list[float]] | Any:
         """Return the second derivatives that can be nonzero, for every row of `rows`.
 
-        They are in the order of `hessian_structure`.
+        The derivatives are in the order of `hessian_structure`.
 
         To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
         write `wrt=[x]`.
@@ -218,7 +218,8 @@ class Program(Runnable):
             rows: as for `forward`.
             lower: whether to return only the lower triangle, including the diagonal.
             wrt: as for `gradient`.
-            dense: whether to return, for every row of `rows`, the whole matrix as nested lists.
+            dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
+                a numpy array if `rows` is one.
             threads: as for `forward`.
             out: as for `gradient`.
 

@@ -303,9 +303,9 @@ class Runnable:
             shuffle: a `random.Random`, whose method `shuffle` is called with the list of row indices before each epoch.
                 None keeps the rows in order.
             schedule: a function from the index of a step, which is `optimizer.steps` before the step, to the learning
-                rate, such as `cosine_lr(0.1, steps)` of `optim`. It is called once for each step, in order, some steps
-                ahead. Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning
-                rate does not change.
+                rate, such as `cosine_lr(0.1, steps)` of `optim`. The function is called once for each step, in order,
+                but some steps ahead of the training. Afterwards the optimiser has the learning rate of the last step.
+                Without a schedule the learning rate does not change.
             threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. While this function runs, the parameters may
@@ -484,8 +484,8 @@ class Runnable:
                 `micrograd_cn.ops`; something named in `parameters` is not a `Value`; or the optimiser cannot be
                 compiled, as for `fit`.
             ValueError: there is no such language; the graph has a value that was detached by `detach()` or `no_grad()`,
-                which "python" cannot express; `parameters` are given for "llvm"; a parameter that the program reads has
-                no name or two names; or an option is only for "c", or has a value that "c" does not know.
+                which "python" cannot express; `parameters` are passed for "llvm"; a parameter that the program reads
+                has no name or two names; or an option is only for "c", or has a value that "c" does not know.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -616,7 +616,7 @@ class Runnable:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return what `_read_rows` returns. Raise an error of the method `name` if there are no rows or no gradient."""
+        """Return what `_read_rows` returns. Raise an error that names `name` if there are no rows or no gradient."""
         self._check_gradient(name)
         data, n = self._read_rows(rows)
         if not n:

@@ -65,7 +65,7 @@ class Arrays:
         return ARRAYS[self.places.scalar[i] // ARRAY_SPAN]
 
     def arrays_of(self, numbers: Iterable[int]) -> tuple[str, ...]:
-        """Return the name of the array that holds each value."""
+        """Return, for each of some instruction numbers, the name of the array that holds the instruction's value."""
         return tuple(map(self.array, numbers))
 
     def index_of(self, i: int) -> int:
@@ -137,9 +137,9 @@ class Arrays:
         return self.text.weights if array == "weights" else array
 
     def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-        """Return a C expression for the value in row `i` and column `k`, where `i` and `k` are C expressions.
+        """Return a C expression for the value of instruction `rows[i][k]`, where `i` and `k` are C expressions.
 
-        If the values are in several arrays, the lines that copy them to `work` are written first.
+        If the values of all rows are in several arrays, lines that copy them to `work` are written first.
         """
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others:
@@ -172,7 +172,7 @@ def address(place: Place) -> int:
 
 
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
-    """Return the places of those instructions in `numbers` that are constants, or the seed, which is 1.
+    """Return a dict with the places of the instructions in `numbers` that are constants or the seed, which is 1.
 
     The place of a small integer is the integer itself. The places of all other constants come after `SMALL_INTEGERS`.
     """
@@ -230,7 +230,7 @@ def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def linear(base: int, *parts: tuple[int, str]) -> str:
-    """Return a C expression for `base` plus multiples of variables. Each part is a multiple and a variable's name.
+    """Return a C expression for `base` plus multiples of variables. Each part is a factor and a variable's name.
 
     >>> linear(0, (1, "i"), (0, "k")), linear(3, (-2, "k")), linear(0, (0, "i"))
     ('i', '3 - 2 * k', '0')

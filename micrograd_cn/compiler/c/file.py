@@ -206,8 +206,9 @@ class File:
 
         Args:
             loops: the writer of loops, in whose `work` the places are allocated.
-            sums: the totals, grouped into matrices and single ones.
-            totals: a dict from the number of each instruction "total" to the total's index in `Lowering.totals`.
+            sums: the totals, grouped into matrices of totals and single totals.
+            totals: a dict from the instruction number of each instruction "total" to the total's index in
+                `Lowering.totals`.
         """
         lowering, place = self.lowering, dict[int, Place]()
         index = {p: i for i, p in enumerate(self.parameters)}

@@ -78,7 +78,9 @@ class Text:
     # Numbers and expressions.
 
     def literal(self, x: float) -> str:
-        """Return a number as C text. A float has just enough digits to tell it from all other floats.
+        """Return a number as C text.
+
+        If the C type of numbers is float, the text has just enough digits to tell the number from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
@@ -192,7 +194,7 @@ class Text:
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts a number to an index below n, or to -1 if it is no index."""
+        """Return the name of the C function that converts a number to an index below n, or to -1 if it is none."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 

@@ -1,4 +1,4 @@
-"""Captured values: interior nodes that a compiled function uses, but that were computed before it was called.
+"""Captured values: interior nodes that a compiled function uses, but that were computed before the function's call.
 
 The program has a leaf in the place of each captured value. The leaf has the data that the captured value has at the
 time of the call. As in plain Python, the captured value keeps this number when its operands change. The gradient of the

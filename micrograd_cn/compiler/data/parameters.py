@@ -17,9 +17,8 @@ _version = 0
 class CachedData:
     """A function that returns the data of some nodes as one array, which is kept from call to call.
 
-    The nodes are read again only if the `data` of any node at all has been assigned since the last call.
-
-    Otherwise the same array object is returned.
+    The nodes are read again only if the `data` of any node at all has been assigned since the last call. Otherwise the
+    same array object is returned.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -45,7 +44,7 @@ class CachedData:
 
 
 def _data_version() -> int:
-    """Return an integer that differs from that of the last call if `data` of any node has been assigned since.
+    """Return an integer, which has changed since the last call if the `data` of any node has been assigned since.
 
     This also holds if only a node that no program uses has been assigned.
     """

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...ops.number import number
 
-DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the names of the format of a buffer of doubles
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
 CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers and bools, which are converted
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
@@ -89,7 +89,7 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return the module numpy if `rows` is a numpy array, since results are then returned as one; otherwise None.
+    """Return the module numpy if `rows` is a numpy array, which makes the results numpy arrays; otherwise None.
 
     >>> numpy_if_array([[1.0]])
     """

@@ -33,8 +33,8 @@ class ArrayDef(NamedTuple):
 
     Attributes:
         shape: the shape of the array.
-        is_numpy: whether the array is numpy's. The function then gets a numpy array of `Value`s, otherwise nested
-            lists.
+        is_numpy: whether the array is a numpy array. If so, the recorded function gets a numpy array of `Value`s,
+            otherwise nested lists.
     """
 
     shape: tuple[int, ...]
@@ -126,7 +126,7 @@ def flat_doubles(x: Any) -> Numbers:
     """Return the numbers of the array `x` as flat doubles. An array that stores its numbers like this is not copied.
 
     Raises:
-        TypeError: the array contains something that is not a number, or masked entries.
+        TypeError: the array contains something that is not a number, or has masked entries.
     """
     if type(x).__module__.split(".")[:2] == ["numpy", "ma"] and x.mask.any():
         raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
@@ -209,7 +209,7 @@ class StaticValue(NamedTuple):
 
 
 def static_value(name: str, x: Any) -> StaticValue:
-    """Return the value `x` of the static argument `name` as a `StaticValue`, by which the programs for it are found.
+    """Return `x`, the value of the static argument `name`, as a `StaticValue`, which can be a part of a dict's key.
 
     Raises:
         TypeError: the value is not hashable.
@@ -255,9 +255,8 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
     """Flatten samples passed as one array for each argument; return treedefs, numbers and the count of samples.
 
-    The first axis of each array is the sample.
-
-    There is a treedef for each argument. The numbers are flat doubles, one sample after the other.
+    The first axis of each array runs over the samples. There is a treedef for each argument. The numbers are flat
+    doubles, one sample after the other.
 
     Raises:
         ValueError: the arrays have different lengths.

@@ -1,7 +1,7 @@
 """Record a function safely: guard its comparisons, and refuse what a program could not repeat for another sample.
 
-A program computes what the function did for the sample that was recorded. Wherever Python code could do something else
-for another sample, this module notices. A comparison becomes a guard, which is checked for every sample. Reading the
+A program computes what the function did for the sample that was recorded. This module notices where Python code could
+do something else for another sample. A comparison becomes a guard, which is checked for every sample. Reading the
 number of a value raises an error, unless the value is a constant.
 """
 
@@ -78,7 +78,7 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0) -> None:
-        """Refuse to run, since the gradients that this leaves would be those of the recorded sample."""
+        """Refuse to run, since the gradients would be those of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
@@ -107,13 +107,13 @@ class Traced(Value):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """Refuse to give local derivatives to code outside this package."""
+        """Refuse to give the local derivatives of the recorded sample to code outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse to give local derivatives to code outside this package."""
+        """Refuse to give the local derivatives of the recorded sample to code outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
@@ -125,7 +125,7 @@ class Traced(Value):
 
     @_backward.setter
     def _backward(self, backward: object) -> None:
-        """Refuse to be assigned, since no program could call the function."""
+        """Refuse to be assigned, since no program could call the function that is assigned."""
         self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
@@ -284,7 +284,7 @@ class RecordingHooks(Hooks):
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
-        """Refuse to set the data of a value: later calls run the program, and it would not set them."""
+        """Refuse to set the data of a value: later calls run the program, which would not set the data."""
         raise TypeError(
             f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
             "give it; set .data outside the function"
@@ -302,7 +302,7 @@ class RecordingHooks(Hooks):
             return record(DETACH, (x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
-        """Return the detached result of an operation inside `no_grad()`. The program repeats it for every sample.
+        """Return the detached result of an operation inside `no_grad()`. A program then computes it for every sample.
 
         Return None if no operand requires a gradient.
         """
@@ -318,7 +318,7 @@ class RecordingHooks(Hooks):
                 self._constants[x] = None
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Refuse a node with a `_backward` that the user has written, since no program could call this function."""
+        """Refuse a node with a `_backward` that the user has written, since no program could call this `_backward`."""
         raise TypeError(f"{user_location()}: {op.refusal(len(operands))}")
 
     def new_node(self, kind: Any) -> Value:
@@ -363,10 +363,10 @@ class CompiledGuards:
         return self.program is None or self.program.row(numbers) == self._expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return the rows in which a guard does not have its recorded outcome, as a dict from row to first such guard.
+        """Return a dict of the rows for which a guard has another outcome than recorded, with the first such guard.
 
         Args:
-            data: the numbers of all rows.
+            data: the numbers of all rows, one row after the other.
             index: the indices of the rows to check.
             threads: how many threads compute.
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data

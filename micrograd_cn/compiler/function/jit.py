@@ -89,11 +89,11 @@ def compile(  # noqa: A001 -- the field's name
 ) -> Any:
     """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
-    A function is recorded when it is called with arguments of a new structure, such as a list of another length. Its
-    arguments may be any nesting of lists, tuples, dicts and arrays. While it is recorded, `Value`s are in the place of
-    the numbers in its arguments. Other `Value`s that the function uses are parameters, and a program reads their data
-    at each call. `Value`s that require no gradient while the function is recorded are constants: the program keeps the
-    data that they have at that time.
+    A function is recorded when it is called with arguments of a new structure, such as a list of another length. The
+    arguments may be any nesting of lists, tuples, dicts and arrays. While the function is recorded, `Value`s are in the
+    place of the numbers in its arguments. Other `Value`s that the function uses are parameters, and a program reads
+    their data at each call. `Value`s that require no gradient while the function is recorded are constants: the program
+    keeps the data that they have at that time.
 
     A program repeats for every sample what the function did for the recorded one:
 
@@ -140,16 +140,16 @@ def compile(  # noqa: A001 -- the field's name
             `inputs`, a recorded `Value` or a list of them.
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
-        static: the names of arguments that are passed to the function as they are, without `Value`s. The function is
-            recorded anew for each combination of their values.
+        static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
+            numbers. The function is recorded anew for each combination of these values.
         branches: whether to record the function again for samples that take another branch.
 
     Returns:
         a `CompiledFunction`, or a `Program` for a recorded graph.
 
     Raises:
-        TypeError: `f` is neither a function nor a graph with `inputs`, or an operation cannot be compiled; the message
-            names it.
+        TypeError: `f` is neither a function nor a graph with `inputs`, or an operation cannot be compiled. The message
+            names the operation.
         ValueError: one of `inputs` is not a leaf, is a constant, or is there twice; there is no output; or an entry of
             `static` is not the name of an argument.
 
@@ -181,7 +181,7 @@ def compile(  # noqa: A001 -- the field's name
 
 
 class Recording:
-    """A function recorded for one sample: a program, and the guards that hold for all samples that it computes.
+    """A function recorded for one sample: a program, and guards that hold for all samples that the program computes.
 
     Args:
         name: the name of the function, for messages.
@@ -280,7 +280,7 @@ class CompiledFunction:
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
         self._lock = ForkSafeLock()
-        self._method: CompiledFunction | None = None  # the method of the class, if this is that method of one instance
+        self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
 
@@ -291,7 +291,7 @@ class CompiledFunction:
         self._attribute = name
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
-        """Return this method compiled for one instance, since each instance has parameters of its own.
+        """Return this function as a method of `instance`, compiled for this instance alone: it has its own parameters.
 
         Raises:
             TypeError: the instance has no `__dict__` in which its compiled method could be kept.
@@ -482,11 +482,11 @@ class CompiledFunction:
         )
 
     def backward(self, samples: Any, threads: int = 1) -> float:
-        """Return the mean result over the samples, and add its gradient to the `grad` of every parameter.
+        """Return the mean result over the samples, and add the gradient of this mean to every parameter's `grad`.
 
         Args:
             samples: a list with a tuple of arguments for each sample; or a tuple with an array for each argument, whose
-                first axis is the sample. Arrays are read in a fraction of the time.
+                first axis runs over the samples. Arrays are read in a fraction of the time that a list takes.
             threads: how many threads compute.
 
         Raises:
@@ -770,8 +770,8 @@ class CompiledFunction:
         """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
 
         A row that has no recording comes with a guard of the last recording that does not hold for the row. It comes
-        with None if no recording at all has its structure. `parameters` returns the address of the parameters' current
-        values while `fit` trains them, or 0 if these are the data of the `Value`s.
+        with None if no recording has the structure of the row. `parameters` returns the address of the parameters'
+        current values while `fit` trains them, or 0 if these are the data of the `Value`s.
         """
         found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None

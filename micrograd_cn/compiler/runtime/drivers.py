@@ -1,4 +1,4 @@
-"""Write drivers: kernels that loop over rows, batches and epochs, and run a program's stages for each.
+"""Write drivers: kernels that loop over rows, batches and epochs, and run a program's stages.
 
 A program's header is a list of words, which are integers of 8 bytes. The header says where the program's lists of
 stages are, and where its values are in memory. A stage is a kernel and the address of its table (see `tables`).
@@ -9,7 +9,7 @@ A program's memory is three arrays of doubles. Their addresses have these names 
 - `%w`: a panel, which consists of blocks. A block holds `lanes` rows of the batch side by side: for each value that
   depends on the row, it has a vector of `lanes` doubles.
 - `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
-  where it stores them.
+  where the code stores the outputs.
 
 A program for single rows has no lanes. The values of a row are then among the scalars, and `%w` is the same address as
 `%s`.
@@ -374,7 +374,7 @@ class Drivers:
         return lanes.horizontal_sum(*loop.next)
 
     def gradient(self) -> Function:
-        """Write the driver that computes the mean output of a batch and its gradient in one thread."""
+        """Write the driver that computes, in one thread, the mean output of a batch and the gradient of this mean."""
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
         self._call(f, "void", "begin", "ptr %p", *MEMORY_ARGUMENTS)
@@ -526,10 +526,9 @@ class Drivers:
         """Write the driver that takes `%steps` training steps, one for each batch, from batch `%first` of the epoch on.
 
         An epoch has `%batches` batches. After the last batch, the first batch is used again. A sub-batch consists of
-        those rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which
-        its description begins. The description is the count of the batch's rows, the count of its sub-batches and, for
-        each sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its
-        rows.
+        the rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which its
+        description begins. The description is the count of the batch's rows, the count of its sub-batches and, for each
+        sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its rows.
 
         A gradient call is eight words: the addresses of a program's `gradient` driver, of its header, of the numbers
         of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; and the
@@ -584,7 +583,7 @@ class Drivers:
             update = ("void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
             if clips:
                 [going] = step.carried
-                with f.when(going):  # once training has ended, the norm that ended it stays
+                with f.when(going):  # once a norm has ended training, this norm is kept
                     self._call(f, "void", "clip", f"ptr {gradients}", "ptr %places", "i64 %n", "ptr %norms")
                 finite = f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
                 with f.when(finite):

@@ -294,7 +294,7 @@ class Executable:
         return [found[k] for k in range(len(parts))]
 
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
-        """Return a function without arguments that computes the outputs of n rows and returns the first of `result`.
+        """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
 
         The function is written in machine code. It keeps the buffers and all objects of `result` alive. The addresses
         `data`, `index` and `out` are as for `forward`.
@@ -347,7 +347,7 @@ class Executable:
 
     @contextmanager
     def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
-        """Lend buffers for `count` threads inside the `with` block. They hold `parameters`, the parameters' data."""
+        """Lend `count` buffers inside the `with` block, one for each thread, with the parameters' data in them."""
         taken = [self.acquire() for _ in range(count)]
         for buffers in taken:
             self.write(buffers, parameters)
@@ -444,7 +444,7 @@ class CompiledGraph:
         return self._make_once((kind, batched, native), make)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
-        """Return the executable for this many rows: native code if there is some, otherwise threaded code.
+        """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
 
         Once the threaded code has run long enough, native code is compiled and returned, unless it would be too large.
         """
@@ -475,7 +475,7 @@ class CompiledGraph:
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Use optimised kernels from now on, if an executable that runs for `seconds` makes it worth compiling them."""
+        """Switch an executable to optimised kernels if they are worth compiling for a running time of `seconds`."""
         tables = executable.tables
         if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
@@ -527,7 +527,7 @@ def collector_off() -> Iterator[None]:
 
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
-    as it is on again.
+    as it is switched on again.
     """
     on = gc.isenabled()
     gc.disable()

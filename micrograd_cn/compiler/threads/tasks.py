@@ -25,9 +25,10 @@ def check_threads(name: str, threads: Any) -> None:
 
 
 def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
-    """Split `rows` rows among at most `threads` threads. Return each one's first row index and row count.
+    """Split `rows` rows among at most `threads` threads.
 
-    A block of `lanes` rows is never split between two threads.
+    Return, for each thread, the index of its first row and the count of its rows. A block of `lanes` rows is never
+    split between two threads.
 
     >>> split_rows(20, 8, 2), split_rows(20, 8, 5), split_rows(2, 1, 4)
     ([(0, 16), (16, 4)], [(0, 8), (8, 8), (16, 4)], [(0, 1), (1, 1)])
@@ -56,7 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _TaskGroup:
-    """Tasks that run in other threads, and that can be stopped before their memory is given back.
+    """Tasks that run in other threads. They can be stopped, so their memory is not given back while they use it.
 
     Ctrl-C may come between any two lines of the main thread. If the main thread then holds a lock of Python's
     `threading`, the lock is never released. This class uses no lock of `threading`: each operation on a queue or a list

@@ -26,7 +26,7 @@ Callback = Callable[[int, float], object] | Callable[[int, float, float], object
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that says how to write it.
+    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that shows the right call.
 
     Without the decorator, Python would only say that there are two values for `epochs`.
     """
@@ -130,7 +130,7 @@ class History(list[float]):
 
 
 def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
-    """Call `callback(*arguments)`, and return whether it ends training, by True or by StopIteration.
+    """Call `callback(*arguments)`, and return whether it asks to end training, by True or by StopIteration.
 
     Raises:
         TypeError: the callback returns something other than True, False or None.
@@ -155,7 +155,9 @@ def train(
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
 ) -> History:
-    """Take all steps of `options.epochs` epochs. Return the mean loss of each epoch, or the loss of each step.
+    """Take all steps of `options.epochs` epochs.
+
+    Return the mean loss of each epoch or, if `options.each_step` is set, the loss of each step.
 
     Each call of the compiled loop takes steps for about `POLL_SECONDS`. Between two calls, Python can handle Ctrl-C.
 

@@ -1,4 +1,4 @@
-"""One run of `fit`, in which one or several programs compute the samples.
+"""One call of `fit`, in which one or several programs compute the samples.
 
 A function has several programs if its arguments have several structures, or if it branches. Each batch is then split
 into sub-batches, one for each program. A compiled loop takes steps as long as the program for each sample is known.
@@ -224,7 +224,7 @@ class TrainingRun:
         if self._state is None:
             self._state = TrainingState(self._options, parameters)
             self._gradients = Memory(len(self._state.parameter_data.data))
-            driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, before the clock runs
+            driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
 
     def _kernels_are_fast(self) -> bool:

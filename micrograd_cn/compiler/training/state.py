@@ -171,7 +171,7 @@ _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
-    """Return the layout of the parameters `read` by programs and those of the optimiser; see `ParameterLayout`.
+    """Return the layout of `read`, the parameters that programs read, and of the optimiser's parameters.
 
     If the last layout that was made for this optimiser matches, it is returned again.
     """
@@ -274,7 +274,7 @@ class TrainingState:
         """Take steps in the compiled loop.
 
         Args:
-            batches: the batches of an epoch. After the last batch, the first one is used again.
+            batches: the batches of an epoch. After the last batch, the first batch is used again.
             first: the index of the first step's batch.
             steps: how many steps to take.
             losses: memory for the loss of each batch before its step.
@@ -283,8 +283,8 @@ class TrainingState:
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or the norm of gradients to be
-                clipped is inf or nan. All steps before this one have been taken.
-            TypeError: the schedule does not return a number. All steps before this one have been taken.
+                clipped is inf or nan. All steps before the failing step have been taken.
+            TypeError: the schedule does not return a number. All steps before the failing step have been taken.
         """
         order, words, starts = batches
         clips = self._clip_operands

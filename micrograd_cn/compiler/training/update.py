@@ -50,7 +50,7 @@ class CompiledUpdate:
         block: how many doubles a block has.
         scalars: how many scalars there are.
         outputs: how many outputs there are.
-        constants: a dict from places among the scalars to the constants that they hold.
+        constants: a dict from places among the scalars to the constants that these places hold.
     """
 
     def __init__(self, optimizer: Optimizer, masked: bool, counts_skipped: bool) -> None:
@@ -82,7 +82,7 @@ class CompiledUpdate:
 
 
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
-    """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share one.
+    """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share it.
 
     The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all updates were kept, a
     program that tries thousands of options would fill the memory with machine code.
