@@ -194,7 +194,7 @@ class Reach:
         self._found: dict[Value, Any] = {}
 
     def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
-        """Note that what reaches `source` goes on to `target` along `edge`.
+        """Record that a gradient that reaches `source` also reaches `target`, along `edge`.
 
         Call this for all edges that lead to a node before the edges that lead on from it.
         """

@@ -1,8 +1,9 @@
 """The engine written out for speed: the functions of `engine` and `operators`, inlined, which replace the plain ones.
 
 You need not read this module to understand the engine. Each function is the twin of the plain function of the same
-name, for the operands that most graphs are made of: `Value`s and floats, outside all modes. Everything else goes to the
-plain function. Change the plain function first; `tests/test_quick.py` then says what is missing here.
+name, for the usual case: the operands are `Value`s and floats, and neither `no_grad()` nor `detect_anomaly()` is on. In
+any other case, it calls the plain function. Change the plain function first; `tests/test_quick.py` then says what is
+missing here.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class _Elimination:
                     self.users[j].add(v)
 
     def used(self) -> list[Edges]:
-        """Return a list with the edges from the operands of each node. A node on which no result depends has none."""
+        """Return a list with the edges from the operands of each node, and {} for a node on which no result depends."""
         first = self.interior.stop
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 

@@ -155,13 +155,19 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 
 
 def _updates(rows: Rows) -> str:
-    """Return a JavaScript module with a function for each optimiser, which takes a step for one parameter."""
+    """Return a JavaScript module with a function for each optimiser, which takes a step for one parameter.
+
+    The operations that the functions use are added to `rows`.
+    """
     lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
 
 def _model_update(rows: Rows) -> str:
-    """Return a JavaScript module with Adam's step for the language model, whose parameters and state are arrays."""
+    """Return a JavaScript module with Adam's step for the language model, whose parameters and state are arrays.
+
+    The operations that the step uses are added to `rows`.
+    """
     fixed, own, results = _updated(Adam, {"betas": BETAS})
     step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
     return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
@@ -170,7 +176,8 @@ def _model_update(rows: Rows) -> str:
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
     """Return a JavaScript function that takes a step of an optimiser for one parameter.
 
-    `kind` is the class of the optimiser, and `given` has its options.
+    `kind` is the class of the optimiser, and `given` has its options. The operations that the function uses are added
+    to `rows`.
     """
     fixed, own, results = _updated(kind, given)
     return rows.function((*fixed, *own), results, "[{}]")

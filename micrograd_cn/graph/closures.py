@@ -114,7 +114,7 @@ class Closure(Op):
         )
 
     def refusal(self, count: int) -> str:
-        """Return the message of the error for compiling, or differentiating twice, this node with `count` operands."""
+        """Return the message for an attempt to compile this node of `count` operands, or to differentiate it twice."""
         return (
             f"{self.notation.symbol or 'a node'} was made by hand, with a _backward of its own, so it cannot be "
             f"compiled and has no second derivatives; {self.instead(count)}"

@@ -53,7 +53,7 @@ class Hooks:
         """Called by `x.detach()`. Return the node that `detach` must return, or None if it must return a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Called for an operation inside `no_grad()`. Return its result, or None if the result must be a constant."""
+        """Called for `op` inside `no_grad()`. Return the node that `op` must return, or None if it is a constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
@@ -115,7 +115,7 @@ def enter(owner: object, **changes: Any) -> None:
 
 
 def leave(owner: object) -> None:
-    """End the last block that was entered with `owner`, which need not be the innermost one.
+    """End the last block that was entered with `owner`. This block need not be the innermost.
 
     A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
     stack of that thread or task does not contain the block, and does not change.

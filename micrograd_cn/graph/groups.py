@@ -44,7 +44,7 @@ class Group:
         self.outer, self.name = outer, name
 
     def inside(self, scope: Group) -> Group:
-        """Return the copy of this group inside `scope`, which is made by the first call and returned by later ones.
+        """Return the copy of this group that is inside `scope`. The first call makes the copy.
 
         >>> step = Group("step", scope=True)
         >>> str(Group("neurons.0", Group("layers.1")).inside(step))

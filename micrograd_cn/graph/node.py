@@ -45,7 +45,7 @@ def _before_read(x: Any, how: str) -> None:
 
 
 def _number_in_name(x: Any) -> str:
-    """Return a constant operand as micrograd writes it in an operation's name, as the 2 in "**2"; otherwise ""."""
+    """Return the digits of `x`, as in micrograd's name "**2" for an operation, or "" if `x` is not a constant."""
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x

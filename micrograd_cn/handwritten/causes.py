@@ -183,7 +183,7 @@ def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each total that a node may send if its turn comes more than once.
+    """Yield a `Turn` for each sum of the gradients that a node may send if its turn comes more than once.
 
     `arrived` has all contributions to the node.
     """

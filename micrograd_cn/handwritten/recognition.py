@@ -201,7 +201,7 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return `operands`, and defaults for operands that a call of `op` may leave out; None if `op` does not fit."""
+    """Return `operands`, and defaults for operands that a call may leave out; None if `op` takes another count."""
     if len(operands) in op.arities:
         return operands
     if op.arity is None or op.signature is None:

@@ -8,7 +8,7 @@ __all__ = ["OPS", "Row", "define"]
 
 
 class Row:
-    """The base class of `Op`: an interned, immutable object, which is pickled by its name and is its own copy.
+    """The base class of `Op`: an interned, immutable object. It is pickled by its name, and a copy is the same object.
 
     >>> import copy, pickle
     >>> from micrograd_cn import tanh

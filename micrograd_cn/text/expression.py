@@ -334,7 +334,7 @@ class _Reader:
             self.fail("parse_lists", token, usage=usage(token.text, function))
 
     def check_sign(self, token: _Token) -> None:
-        """Refuse a sign that no expression contains, and suggest the sign that was probably meant."""
+        """Raise ParseError if the token is a sign that no expression contains, and suggest the sign that was meant."""
         if token.kind != "sign" or token.text in self.infix or token.text in "()[],":
             return
         meant = MEANT.get(token.text, normal(token.text))
