@@ -41,8 +41,8 @@ from .training.state import parameter_layout
 class Mismatch(AssertionError):
     """A compiled graph and the Python function that was recorded give different results.
 
-    Either the function branches on a value, or it has changed since it was recorded. A function that chooses with
-    `where` agrees with its graph everywhere:
+    Either the function branches on a value, or the function has changed since it was recorded. A function that chooses
+    with `where` agrees with its graph everywhere:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile
@@ -154,9 +154,9 @@ class Runnable:
         A call takes hardly longer than the computation. The function is meant for loops that need one value at a time,
         for example in an optimiser or a controller. Each call reads the numbers that are in `rows` at that time, and
         the parameters' data. It writes the outputs to `out`, and returns `out`. Neither `rows` nor `out` can be resized
-        as long as the function exists. The fastest code is compiled at once, while `forward` compiles it only after it
-        has run for some time. Only one thread at a time may call the function. Calls of more than a few microseconds
-        release the GIL. `detect_anomaly()` does not affect the calls.
+        as long as the function exists. The fastest code is compiled at once, while `forward` first runs code that is
+        slower, but is made sooner. Only one thread at a time may call the function. Calls of more than a few
+        microseconds release the GIL. `detect_anomaly()` does not affect the calls.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
@@ -237,7 +237,7 @@ class Runnable:
             return executable.forward(buffers, address(data), address(index), len(index), to, collect)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
-        """Return the mean output over the rows, and add its gradient to the `grad` of every parameter.
+        """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
 
         Args:
             rows: as for `forward`.
@@ -333,12 +333,12 @@ class Runnable:
                 something that is not a number, `progress` is neither a bool nor a function, or `callback` is not a
                 function or returns something other than a bool or None.
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
-                `patience` is given without `validation`; a parameter of the optimiser is an input, or was a constant
+                `patience` is passed without `validation`; a parameter of the optimiser is an input, or was a constant
                 when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number that is
                 negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
                 message names the step, and the steps before it have been taken.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. All steps before this
-                one have been taken.
+                step have been taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -454,17 +454,18 @@ class Runnable:
         takes its parameters as a dict; see `array_function`. Otherwise the function takes them as a list in the order
         of `.parameters`, which may differ from the order of `model.parameters()`. With torch, all parameters or all
         inputs must be tensors. With `math`, points outside the domain of Python's functions raise as in Python (log(0),
-        sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)). With the other modules, operations of plain
-        numbers also behave like this, while arrays give nan and inf outside the domain.
+        sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)). With the other modules, operators between
+        plain numbers, such as 1/0, behave in the same way, while arrays and the modules' functions give nan and inf
+        outside the domain.
 
         "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
-        function for the mean over some rows and its gradient. It needs `math.h` alone, allocates no memory and keeps no
-        state. The comment at its top shows how to call it. For special operands, such as 0, inf and nan, the results
-        are those of the operations in `micrograd_cn.ops`. At ordinary points, the value and the partial derivatives of
-        an operation are within 4 ulps (units in the last place) of the engine's. With the precision "float" they are
-        within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of their derivatives
-        is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp` and the slopes of
-        `silu` and `gelu`, ulps are those of the largest term.
+        function for the mean over some rows and the gradient of this mean. It needs `math.h` alone, allocates no memory
+        and keeps no state. The comment at its top shows how to call it. For special operands, such as 0, inf and nan,
+        the results are those of the operations in `micrograd_cn.ops`. At ordinary points, the value and the partial
+        derivatives of an operation are within 4 ulps (units in the last place) of the engine's. With the precision
+        "float" they are within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of
+        their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp`
+        and the slopes of `silu` and `gelu`, the bounds are in ulps of the largest term.
 
         Args:
             language: "llvm", "python" or "c".
@@ -616,7 +617,11 @@ class Runnable:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return what `_read_rows` returns. Raise an error that names `name` if there are no rows or no gradient."""
+        """Return what `_read_rows` returns, or raise an error if the rows cannot be used for a gradient.
+
+        It is an error if there are no rows, or if the program does not have a single output with a gradient. The
+        message names `name`, the method that needs the gradient.
+        """
         self._check_gradient(name)
         data, n = self._read_rows(rows)
         if not n:
