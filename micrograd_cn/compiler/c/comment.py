@@ -25,7 +25,7 @@ takes one step of {optimizer}, whose learning rate was {rate}. Before the first 
 
 
 class Interface(NamedTuple):
-    """What the caller of a file's functions needs to know.
+    """What the caller of a C file's functions needs to know.
 
     Attributes:
         name: the prefix of the names of functions and macros.

@@ -184,7 +184,7 @@ class Executable:
     Args:
         tables: the tables of the plan to compute.
         lowering: the graph, lowered to instructions.
-        kind: "forward" for outputs, or "gradient".
+        kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
         padded_count: how many places the parameters have among the scalars.
         native: whether the tier is native code; otherwise it is threaded code.
 
@@ -412,11 +412,14 @@ class CompiledGraph:
 
     @property
     def lowering(self) -> Lowering:
-        """Lower the graph to instructions when these are first needed, and return them."""
+        """Return the instructions of the graph; lower the graph to instructions when they are first needed."""
         return self._make_once("lowering", lambda: Lowering(self.graph))
 
     def tables(self, kind: str, batched: bool) -> Tables:
-        """Return the tables of "forward" or "gradient", for rows in lanes if `batched` is set, else for single rows."""
+        """Return the tables that compute `kind`, for rows in lanes if `batched` is set, otherwise for single rows.
+
+        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient.
+        """
 
         def make() -> Tables:
             lowering = self.lowering
@@ -436,7 +439,10 @@ class CompiledGraph:
         return self._make_once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
-        """Return the executable of "forward" or "gradient" in one tier; `batched` is as for `tables`."""
+        """Return the executable in one tier: native code if `native` is set, otherwise threaded code.
+
+        `kind` and `batched` are as for `tables`.
+        """
 
         def make() -> Executable:
             return Executable(self.tables(kind, batched), self.lowering, kind, self.padded_parameters, native)

@@ -115,7 +115,7 @@ def naming_validation() -> Iterator[None]:
 
 
 class History(list[float]):
-    """The list of losses that `fit` returns: the mean loss of each epoch, or the loss of each batch.
+    """The list of losses that `fit` returns: the mean loss of each epoch or, with `each_step`, of each batch.
 
     Attributes:
         validation: the mean loss of the validation data after each epoch; empty without such data.

@@ -142,10 +142,10 @@ class TrainingRun:
 
     Args:
         buckets: the samples. Each bucket holds samples of the same structure.
-        dispatcher: finds the program for each row.
+        dispatcher: the functions that find the program for each row.
         options: how to train.
-        validate: returns the mean loss of the validation data with the parameters' current data; None if there is no
-            such data.
+        validate: a function that returns the mean loss of the validation data with the parameters' current data; None
+            if there is no such data.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.

@@ -36,7 +36,7 @@ class Batches(NamedTuple):
     Attributes:
         order: the indices of the rows, one batch after the other.
         words: the descriptions of the batches, one after the other.
-        starts: the index in `words` at which each batch's description begins.
+        starts: for each batch, the index in `words` at which its description begins; -1 if it is not described yet.
     """
 
     order: array[int]
@@ -201,7 +201,8 @@ class TrainingState:
         panel: the blocks.
         read_blocks: how many blocks hold the parameters that the programs read.
         blocks: how many blocks there are, including the blocks of parameters that only the optimiser has.
-        driver_name: the driver that takes steps: one that clips gradients, or one that does not.
+        driver_name: the short name of the driver that takes steps: "fit_clipped" if gradients are clipped, otherwise
+            "fit".
     """
 
     def __init__(self, options: TrainingOptions, parameters: Sequence[Value]) -> None:
