@@ -189,6 +189,8 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
 def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None) -> list[str]:
     """Write the playground to the files `outputs`; return the lines to print.
 
+    `lang` is the language of messages and of the page; None is the reader's language.
+
     Raises:
         Failure: there are `texts` (an expression) too, or no file, or a file does not end in .html or cannot be
             written.
@@ -207,7 +209,7 @@ def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None)
 
 
 def _assignment(text: str, lang: str) -> tuple[str, float]:
-    """Return the name and the number in a text such as "w=-3".
+    """Return the name and the number in a text such as "w=-3". Error messages are in the language `lang`.
 
     Raises:
         ParseError: the text is not an assignment, or its right side is not a number.

@@ -111,7 +111,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
-    """Return a function that computes those entries of the Jacobian that can be nonzero, as a `Sparse` matrix.
+    """Return a function that computes the entries of the Jacobian of f that can be nonzero, as a `Sparse` matrix.
 
     There is a row for each number in the output and a column for each number in the arguments, in the order of the
     structures. Entries that are recognised as zero for all arguments are left out; the module
@@ -135,7 +135,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
 
 
 def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
-    """Return a function that computes those entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
+    """Return a function that computes the entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
     Args:
         f: a scalar function, as for `hessian`.

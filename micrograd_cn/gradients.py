@@ -69,7 +69,9 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
 
 def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], create_graph: bool) -> list[Any]:
-    """Return what `gradients` returns; `order` is the topological order of the graph of `output`.
+    """Return what `gradients` returns for `output`, `inputs` and `create_graph`, without checking these arguments.
+
+    `order` is the topological order of the graph of `output`, which the caller has already computed.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -238,8 +240,8 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
     If the edge has a function, because the operand may be unselected, the result is what this function returns for g.
     Otherwise it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the
-    node. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives are just operands, and the
-    `where` would cost as much as the product.
+    node, which `reach` knows. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives are just
+    operands, and the `where` would cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -257,7 +259,7 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
 
 def paths(node: Value) -> list[Value]:
-    """Return the operands to which a gradient may flow, including those that the operation has not selected this time.
+    """Return the operands to which a gradient may flow, also if the operation has not selected them this time.
 
     >>> x = Value(-1)
     >>> paths(x.relu()) == [x], x.relu().edges()

@@ -33,7 +33,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
-    """Return the mean or the sum of `terms`. If there is a single term, return the term itself."""
+    """Return the mean of `terms` if `reduction` is "mean", otherwise the sum. A single term is returned itself."""
     if len(terms) == 1:
         return terms[0]
     return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
@@ -460,7 +460,8 @@ def _loss_of_value(
 ) -> tuple[Any, Any]:
     """Return the weighted loss of a row whose target is a `Value`, and the weight of the row in the mean.
 
-    `term` is a function of a row and the score of the right class, which returns the loss of the row.
+    `term` is a function of a row and the score of the right class, which returns the loss of the row. `options` are the
+    checked options.
     """
     if options.ignore_index is None:
         weight = 1.0 if options.weight is None else ops.take(options.weight, target)

@@ -251,7 +251,7 @@ class Module:
             raise
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Set the data of the parameters to those that `save` wrote. If the file is wrong, nothing is changed.
+        """Set the data of the parameters to the numbers that `save` wrote. If the file is wrong, nothing is changed.
 
         Raises:
             OSError: the file cannot be read.

@@ -115,10 +115,10 @@ class Rows:
     ) -> tuple[list[tuple[str, bool]], list[str]]:
         """Return lines that compute the terms `results`, and the expressions of the results.
 
-        `texts` has the text of each input. Each line comes with whether it varies: whether it depends on an input after
-        the first `fixed` ones. A term that is used several times becomes a named constant in a line of its own. A term
-        that is used once stands where it is used. But if it does not vary, and the term that uses it does, it is named
-        too, so a loop need not compute it again.
+        `texts` has the JavaScript text of each of `inputs`. Each line comes with whether it varies: whether it depends
+        on an input after the first `fixed` inputs. A term that is used several times becomes a named constant in a line
+        of its own. A term that is used once stands where it is used. But if it does not vary, and the term that uses it
+        does, it is named too, so a loop need not compute it again.
         """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values

@@ -28,7 +28,7 @@ SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "u
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return a dict from each language to the texts of a page: those of `pages`, and those that pictures use too.
+    """Return a dict from each language to the texts of a page: those of `pages`, and some that pictures use too.
 
     If several of `pages` have the same key, the last of these pages counts.
     """

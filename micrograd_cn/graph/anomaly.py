@@ -30,7 +30,7 @@ def describe(op: Op, operands: Sequence[Any]) -> str:
 
 
 def check_value(op: Op, operands: Sequence[Any], data: float) -> None:
-    """Raise FloatingPointError if the result of an operation is not finite.
+    """Raise FloatingPointError if `data`, the result of `op` for `operands`, is not finite.
 
     >>> from micrograd_cn import log
     >>> check_value(log, (0.0,), log(0.0))

@@ -26,7 +26,7 @@ class Closure(Op):
     This operation has no formula, so it cannot be compiled and has no second derivatives.
 
     Args:
-        symbol: the name that was given as `_op` when the node was made.
+        symbol: the name of the operation, which was passed as `_op` when the node was made.
         backward: the user's function; None until it is assigned.
 
     >>> from micrograd_cn import Value
@@ -125,10 +125,10 @@ class Closure(Op):
 
 
 def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
-    """Return the operation of the table that a name such as "ReLU" or "**2" means, and the numbers in the name.
+    """Return the operation of the table that `symbol`, such as "ReLU" or "**2", means, and the numbers in `symbol`.
 
     The numbers are a list with one text, such as "2", or an empty list. `count` is how many operands the node has,
-    without the number. The operation is None if no operation of the table fits the name and `count`.
+    without the number. The operation is None if no operation of the table fits `symbol` and `count`.
     """
     name = symbol.strip().lower()
     stem = name.rstrip("0123456789.")

@@ -140,7 +140,7 @@ def _place(x: Any) -> tuple[bool, str, str]:
 
 
 def _partials_of(node: Any, count: int) -> tuple[float, ...] | None:
-    """Return the local derivatives that a node keeps, or None if it does not keep one for each operand."""
+    """Return the local derivatives that `node` keeps, or None if it does not keep one for each of `count` operands."""
     kept = next((getattr(node, name) for name in PARTIALS if hasattr(node, name)), None)
     return tuple(map(number, kept)) if isinstance(kept, (tuple, list)) and len(kept) == count else None
 

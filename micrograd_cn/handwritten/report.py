@@ -178,7 +178,10 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Return a sentence that says which contributions are there, and, if it is known, whether they arrived first."""
+    """Return a text that says which of the contributions `sent` are there: those that `cause` names.
+
+    The text also says if it is certain that these contributions arrived first.
+    """
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
     if {c.value for c in there}.isdisjoint(c.value for c in missing):

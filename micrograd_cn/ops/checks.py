@@ -61,7 +61,7 @@ def check_row(op: Any) -> None:
 
 
 def check_result(op: Any, y: object) -> float:
-    """Return `y`, the result of the operation's `forward`, as a float.
+    """Return `y`, which the function `forward` of the operation `op` has returned, as a float.
 
     Raises:
         RowError: `y` is not a real number.

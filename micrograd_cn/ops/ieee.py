@@ -124,12 +124,12 @@ def elu(x: float, alpha: float) -> float:
 
 
 def maximum(a: float, b: float) -> float:
-    """Return the larger operand; nan if either is nan."""
+    """Return the larger of a and b; nan if either is nan."""
     return b if a < b or b != b else a
 
 
 def minimum(a: float, b: float) -> float:
-    """Return the smaller operand; nan if either is nan."""
+    """Return the smaller of a and b; nan if either is nan."""
     return b if b < a or b != b else a
 
 

@@ -53,7 +53,7 @@ class Selection:
         self.weight = weight
 
     def __call__(self, y: Any, *operands: Any) -> Any:
-        """Return the partial derivative, given the result y and the operands.
+        """Return the partial derivative for the result y and these operands.
 
         If all operands are floats, this is a float, or None if the operand was not selected. Otherwise it is the
         contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple with an
@@ -268,7 +268,7 @@ class Op(Row):
         return [lambda g, k=k: of_all(g)[k] for k in range(len(operands))]  # type: ignore[misc]
 
     def text(self, *operands: str) -> str:
-        """Return Python code for the operation, given the code of each operand.
+        """Return Python code for the operation. `operands` has the code of each operand.
 
         >>> from micrograd_cn import div, neg, tanh
         >>> div.text("a", "b"), neg.text("a"), tanh.text("x")

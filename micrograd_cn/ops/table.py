@@ -1,7 +1,7 @@
 """The operation table: every scalar operation, defined once.
 
 A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
-given floats they return floats, given `Value`s they return `Value`s. So one definition serves evaluation, backward and
+for floats they return floats, for `Value`s they return `Value`s. So one definition serves evaluation, backward and
 derivatives of any order. An operation accepts all numbers, inf and nan included, without an error: its results are
 those of IEEE 754, as in PyTorch's float64. Formulas that need more than a line stand below the table.
 """

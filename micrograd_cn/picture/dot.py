@@ -51,8 +51,8 @@ def draw_dot(
     too, which its viewer chooses (`prefers-color-scheme`).
 
     Nodes of a class of your own are drawn too, if they keep `data`, `grad`, the operands in `_prev` and the name of the
-    operation in `_op`. The gradients are those that your class computed, and the local derivatives are the table's. If
-    a gradient is not the sum of its contributions, the box says so.
+    operation in `_op`. The picture shows the gradients that your class computed, and the local derivatives of the
+    operation table. If a gradient is not the sum of its contributions, the box says so.
 
     Args:
         root: the value to draw: a `Value`, or a node of a class of your own. Usually `backward()` was called on it.
@@ -148,10 +148,10 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
-    """Return whether a gradient differs from `total`, the sum of its contributions, by more than rounding.
+    """Return whether the gradient `grad` differs from `total`, the sum of its contributions, by more than rounding.
 
-    They differ after a second backward pass, after clipping, or if a node outside the picture contributes too. `terms`
-    has the contributions.
+    The two differ after a second backward pass, after clipping, or if a node outside the picture contributes too.
+    `terms` has the contributions.
     """
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
@@ -170,7 +170,8 @@ def _sign(x: float) -> str:
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
     """Return the DOT attributes by which a box shows its role.
 
-    `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum of their contributions.
+    The box of `root` has a bold frame. `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum
+    of their contributions.
     """
     if box.group:  # "ordering" keeps the inputs of a network in order
         width = "3" if root in box.nodes else "1"
@@ -231,7 +232,15 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
 def _legend(
     flow: Flow, words: dict[str, str], rankdir: str, marked: Collection[object], wrong: Collection[Value]
 ) -> list[Text]:
-    """Return the explanations of what is in this picture."""
+    """Return the texts of the legend, which explain only what this picture contains.
+
+    Args:
+        flow: the boxes and edges of the picture.
+        words: the texts of the picture's language.
+        rankdir: the direction of the forward pass, "LR" or "TB".
+        marked: the values that are marked as parameters.
+        wrong: the nodes whose gradient is not the sum of their contributions.
+    """
     passed = [edge for edge in flow.edges if not edge.constant and not _is_unknown(edge)]
     alone = [edge.contributions[0] for edge in passed if len(edge.contributions) == 1] if flow.ran else []
     single = [node for box in flow.boxes if not box.group for node in box.nodes]

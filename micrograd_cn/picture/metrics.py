@@ -30,7 +30,7 @@ OTHERS = {False: 1100, True: 1350}  # enough for most other letters and signs; t
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """Return how wide `text` may become at the font size `size`, in the unit of `size`.
+    """Return how wide `text` may become at the font size `size`, in the unit of `size`. `bold` is for a bold text.
 
     >>> width("data", 10)
     22.55

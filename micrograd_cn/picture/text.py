@@ -56,7 +56,7 @@ def columns(text: str) -> int:
 
 
 def drawn(symbol: str) -> str:
-    """Return an operation's symbol as it is written by hand.
+    """Return an operation's symbol as people write it on paper.
 
     >>> drawn("*"), drawn("tanh")
     ('×', 'tanh')
