@@ -39,7 +39,7 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 def _before_read(x: Any, how: str) -> None:
-    """Call the hook `read`, if hooks are installed, because the data of `x` is about to be read."""
+    """Call the hook `read`, if hooks are installed, before the data of `x` is read; `how` names what reads it."""
     if context.active and (hooks := context.here().hooks):
         hooks.read(x, how)
 
@@ -164,7 +164,11 @@ class Node(NumpyMethods):
 
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
-        """Return a node for the result `data` of `op`; a partial is None if no gradient flows to its operand."""
+        """Return a new node for the result `data` of `op`.
+
+        `operands` are nodes and floats. `partials` has the local derivative for each operand, or None if no gradient
+        flows to the operand.
+        """
         here = context.here()
         node: Self = here.hooks.new_node(cls) if here.hooks else object.__new__(cls)
         Node.__init__(node, data)
