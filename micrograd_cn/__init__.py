@@ -7,7 +7,7 @@
 >>> f"{y:.4f} {x.grad:.4f}"
 '0.7616 0.8399'
 
-`from micrograd_cn import *` also replaces Python's `sum`, `abs` and `pow` by those of the table, which give floats.
+`from micrograd_cn import *` also replaces Python's `sum`, `abs` and `pow` by operations, which return floats for ints.
 """
 
 from os import environ

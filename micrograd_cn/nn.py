@@ -136,7 +136,7 @@ class Neuron(Module):
 
     @property
     def activation(self) -> Activation:
-        """The activation function or its name; it is not applied if `nonlin` is false."""
+        """The activation function or its name. If `nonlin` is false, the function is not applied."""
         return self._activation
 
     @activation.setter

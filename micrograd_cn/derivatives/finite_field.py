@@ -37,7 +37,7 @@ MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
 
 @lru_cache(1 << 12)
 def field_element(x: float) -> FieldElement:
-    """Return the float `x`, which is a rational number, as an element of the field; None for inf and nan.
+    """Return the element of the field modulo `PRIME` for the rational number that `x` is; None for inf and nan.
 
     >>> field_element(0.25) * 4 % PRIME
     1

@@ -12,6 +12,8 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
 
+    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves.
+
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of doubles if all new leaves are numbers, of objects if some are `Value`s. If the new
     leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some new leaves are other

@@ -98,13 +98,13 @@ class Tape:
         return sheet(self.lang, data, "stepper/stepper.js", {"rows.js": self._rows.module()}, PAGE)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to `path` and return it."""
+        """Write the page to the file `path`, and return this path."""
         path = Path(path)
         path.write_bytes(self.html.encode())
         return path
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, which a notebook shows."""
+        """Return the HTML of a frame that contains the page, which a notebook shows."""
         return notebook_frame(PAGE[self.lang]["title"], self.html)
 
 

@@ -78,13 +78,13 @@ class Playground:
         return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to `path` and return it."""
+        """Write the page to the file `path`, and return this path."""
         path = Path(path)
         path.write_bytes(self.html.encode())
         return path
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, which a notebook shows."""
+        """Return the HTML of a frame that contains the page, which a notebook shows."""
         return notebook_frame(PLAYGROUND[self.lang]["title"], self.html)
 
 

@@ -84,7 +84,7 @@ def sheet(
 
 
 def notebook_frame(title: str, page: str) -> str:
-    """Return a page in a frame, which a notebook shows.
+    """Return the HTML of a frame that contains `page`, the text of an HTML file. A notebook shows this frame.
 
     >>> notebook_frame("a page", "<p>text")[:22]
     '<iframe title="a page"'

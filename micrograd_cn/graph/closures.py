@@ -98,7 +98,7 @@ class Closure(Op):
         return tuple(partials)
 
     def instead(self, count: int) -> str:
-        """Return what to write instead of making this node, which has `count` operands, by hand.
+        """Return a text that says what to write instead of making this node of `count` operands by hand.
 
         >>> print(Closure("**2").instead(1))
         pow is built in: delete your method, and write x ** 2

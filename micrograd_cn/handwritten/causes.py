@@ -140,7 +140,8 @@ def _sent_wrongly(
 ) -> Cause | None:
     """Return a mistake of the kind `kind` if it explains the gradient of a node; otherwise None.
 
-    It explains the gradient if the gradient follows when some users of the node make the mistake and the others do not.
+    A mistake explains the gradient if this gradient results when some users of the node make the mistake, and the other
+    users do not.
 
     Args:
         comparison: the graph.

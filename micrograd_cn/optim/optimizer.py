@@ -282,7 +282,7 @@ maximize=False>
 
 
 def at_least_0(name: str, x: float) -> float:
-    """Return `x`, a finite number of at least 0, as a float; error messages call it `name`.
+    """Return `x`, a finite number of at least 0, as a float. Error messages begin with `name`.
 
     Raises:
         ValueError: `x` is negative, inf, nan, a bool or a str.
@@ -305,7 +305,7 @@ def copy_states(states: States) -> States:
 
 
 def _count(name: str, x: Any) -> int:
-    """Return `x`, an int of at least 0; otherwise raise TypeError or ValueError, whose message calls it `name`."""
+    """Return `x`, an int of at least 0, or else raise TypeError or ValueError. The message begins with `name`."""
     if isinstance(x, bool) or not isinstance(x, int):
         raise TypeError(f"{name} must be an int, got {x!r}")
     if x < 0:

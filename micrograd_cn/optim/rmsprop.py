@@ -1,4 +1,4 @@
-"""`RMSprop`: steps divided by a running mean of the gradient's size."""
+"""`RMSprop`: gradient descent, with each step divided by the root of a running mean of squared gradients."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def title(text: str) -> Text:
 
 
 def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
-    """Return a row of two columns: a word and its number."""
+    """Return a row of two columns: a word and its number. `colour` and `bold` are the look of the number."""
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
