@@ -8,7 +8,7 @@ missing here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat
 
 from . import ops
@@ -58,6 +58,25 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
     node.group = here.scope
     node.requires_grad = True
     return node
+
+
+def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
+    """Return the method of an operator such as `-=`, which makes a new node outside `no_grad()`."""
+
+    def update(self: Value, other: Any) -> Any:
+        if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
+            partials: Any = op.partials
+            x = self._data
+            if type(other) is float:
+                y = op.forward(x, other)
+                return _node(op, y, self, other, partials[0](y, x, other), None)
+            if type(other) is Value and other.requires_grad:
+                z = other._data
+                y = op.forward(x, z)
+                return _node(op, y, self, other, partials[0](y, x, z), partials[1](y, x, z))
+        return self._changed_in_place(op, other)
+
+    return update
 
 
 class Quick(Value):
@@ -183,7 +202,8 @@ class Quick(Value):
                 leaf._grad += grad
         return None
 
-    # Addition, multiplication and negation make most of a graph, so their rows are inlined too.
+    # Addition, multiplication and negation make most of a graph, so their rows are inlined too. So are `+=` and the
+    # like, which make a new node outside `no_grad()`.
 
     def __add__(self, other: Any) -> Any:
         if self.requires_grad and not (context.active and _here().in_mode):
@@ -212,6 +232,26 @@ class Quick(Value):
         if type(other) is float and self.requires_grad and not (context.active and _here().in_mode):
             return _node(_MUL, other * self._data, other, self, None, other)
         return self._reflected(ops.mul, other)
+
+    def __iadd__(self, other: Any) -> Any:
+        if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
+            if type(other) is Value and other.requires_grad:
+                return _node(_ADD, self._data + other._data, self, other, 1.0, 1.0)
+            if type(other) is float:
+                return _node(_ADD, self._data + other, self, other, 1.0, None)
+        return self._changed_in_place(ops.add, other)
+
+    def __imul__(self, other: Any) -> Any:
+        if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
+            a = self._data
+            if type(other) is Value and other.requires_grad:
+                b = other._data
+                return _node(_MUL, a * b, self, other, b, a)
+            if type(other) is float:
+                return _node(_MUL, a * other, self, other, other, None)
+        return self._changed_in_place(ops.mul, other)
+
+    __isub__, __itruediv__, __ipow__ = map(_assignment_operator, (ops.sub, ops.div, ops.pow))
 
     def __neg__(self) -> Any:
         if self.requires_grad and not (context.active and _here().in_mode):

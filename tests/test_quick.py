@@ -1,5 +1,6 @@
 """The quick engine makes the same nodes, orders, gradients and errors as the plain one, to the bit."""
 
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -87,6 +88,7 @@ OWN = [
 ]
 ROWS = [*OPS.values(), *OWN]
 SIGNS = [name for name, made in vars(Operators).items() if name.startswith("__") and callable(made)]
+IN_PLACE = ["__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"]
 MODES: dict[str, Callable[[], Any]] = {
     "none": nullcontext,
     "no_grad": no_grad,
@@ -107,7 +109,7 @@ class Step(NamedTuple):
 
 steps = st.builds(
     Step,
-    st.sampled_from(["call", "record", "sign", "method", "detach", "freeze", "compare"]),
+    st.sampled_from(["call", "record", "sign", "in_place", "method", "detach", "freeze", "compare"]),
     st.integers(0, 99),
     st.lists(st.integers(0, 99), min_size=1, max_size=5),
     st.sampled_from([*MODES, *["none"] * 6]),
@@ -131,6 +133,8 @@ def run(step: Step, nodes: list[Any]) -> Any:
         case "sign":
             name = SIGNS[step.which % len(SIGNS)]
             return getattr(xs[0], name)(*[] if name in ("__neg__", "__abs__", "__pos__") else (xs * 2)[1:2])
+        case "in_place":
+            return getattr(operator, IN_PLACE[step.which % len(IN_PLACE)])(xs[0], (xs * 2)[1])
         case "method":
             return method(row)(*xs)
         case "detach":
@@ -349,6 +353,56 @@ def test_a_node_of_one_or_two_operands_has_no_tuples(op, twins):
     with engine(twins):
         node = record(op, operands)
     assert not any(isinstance(getattr(node, slot), tuple) for slot in ("_a", "_b", "_da", "_db"))
+
+
+@BOTH
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_elsewhere(name, twins):
+    with engine(twins):
+        update, sign = getattr(operator, name), getattr(operator, name.replace("__i", "__"))
+        for other in (3.0, Value(3.0), Value(3.0).detach(), 3, np.float32(3)):
+            for kind in (Value, Weight):
+                leaf = kind(2.0, "w")
+                made = update(leaf, other)
+                expected = sign(leaf, other)
+                assert made is not leaf
+                assert (made.op, made.data, made.partials) == (expected.op, expected.data, expected.partials)
+                assert leaf.data == 2.0
+                leaf.grad = 0.5
+                with no_grad():
+                    assert update(leaf, other) is leaf
+                assert (leaf.data, leaf.grad, leaf.op, leaf.label, leaf.requires_grad) == (
+                    made.data,
+                    0.5,
+                    None,
+                    "w",
+                    True,
+                )
+                with no_grad():
+                    assert update(made, other) is not made  # it has an operation
+                    constant = leaf.detach()
+                    assert update(constant, other) is not constant
+                assert made.data == expected.data
+        with no_grad(), pytest.raises(TypeError, match="unsupported operand"):
+            update(Value(2.0), "text")
+        with no_grad(), detect_anomaly(), pytest.raises(FloatingPointError):
+            update(Value(2.0), float("nan"))
+
+
+class Loud(Value):
+    def __add__(self, other):
+        return "mine"
+
+
+@BOTH
+def test_an_assignment_operator_calls_an_operator_of_ones_own(twins):
+    with engine(twins):
+        x = y = Loud(1.0)
+        x += 2.0
+        assert x == "mine"
+        with no_grad():
+            y += 2.0
+        assert y.data == 3.0
 
 
 def test_the_programs_know_the_operators():

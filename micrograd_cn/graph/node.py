@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
+from .. import ops
 from ..ops.number import number
 from ..ops.operation import Op
 from . import context
@@ -247,6 +248,36 @@ class Node(NumpyMethods):
         """
         slots = zip(self.operands, self._partials, strict=True)
         return [(x, partial) for x, partial in slots if partial is not None and x.requires_grad]
+
+    def _changed_in_place(self, op: Op, other: Any) -> Any:
+        """Set the data of a leaf to `op(self, other)` inside `no_grad()`, as PyTorch does, and return the leaf.
+
+        Everywhere else, return NotImplemented, and Python evaluates `x += y` as `x = x + y`.
+        """
+        if self.op is not None or not self.requires_grad or not context.active or not context.here().no_grad:
+            return NotImplemented
+        result: Any = self._binary(op, other)
+        if result is NotImplemented:
+            return NotImplemented
+        self.data = result._data
+        return self
+
+    if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
+
+        def __iadd__(self, other: Any) -> Any:
+            return self._changed_in_place(ops.add, other)
+
+        def __isub__(self, other: Any) -> Any:
+            return self._changed_in_place(ops.sub, other)
+
+        def __imul__(self, other: Any) -> Any:
+            return self._changed_in_place(ops.mul, other)
+
+        def __itruediv__(self, other: Any) -> Any:
+            return self._changed_in_place(ops.div, other)
+
+        def __ipow__(self, other: Any) -> Any:
+            return self._changed_in_place(ops.pow, other)
 
     __lt__ = _comparison(float.__lt__, "<")
     __le__ = _comparison(float.__le__, "<=")

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import operator
 import pickle
 import threading
 from itertools import pairwise
@@ -52,6 +53,7 @@ table = {0.0: 1.0, 2.0: 3.0}
         (lambda x: x * gradients(x * x * w, [x])[0], r"mul\(...\) as the output of gradients\(\) without create_graph"),
         (lambda x: x * pickle.loads(pickle.dumps(x)), "x as a copy would be"),
         (lambda x: setattr(w, "data", 5.0) or x * w, "w is given data while a function is recorded"),
+        (lambda x: mc.no_grad()(lambda: operator.isub(w, 0.5))() * x, "w is given data while a function is recorded"),
         (lambda x: setattr(y := x * w, "data", 5.0) or y * w, r"mul\(...\) is given data while a function is recorded"),
     ],
 )
