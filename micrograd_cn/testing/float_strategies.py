@@ -45,7 +45,7 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
     Messages begin with `caller`, the name of the function whose arguments the bounds are.
 
     Raises:
-        ValueError: a bound is nan, or no finite number lies between them.
+        ValueError: a bound is nan, or no number of at most `largest` in size lies between the bounds.
         TypeError: a bound is not a real number.
 
     >>> bounds("values", 0, math.inf)

@@ -310,7 +310,11 @@ class RecordingHooks(Hooks):
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Refuse to make a constant from `operands` if one of them varies from sample to sample."""
+        """Raise TypeError if an operand was computed while recording: its `requires_grad` was switched off.
+
+        The other `Value`s among the operands are noted as constants. At the end, `recording` refuses those that require
+        a gradient then.
+        """
         for x in operands:
             if isinstance(x, Traced):
                 _refuse_changed_flag(x)

@@ -96,7 +96,7 @@ def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: s
 
 
 def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:
-    """Raise ValueError if an operand requires a gradient now, but did not when a node was recorded with the operand.
+    """Raise ValueError if an operand of a node requires a gradient now, but did not when the node was recorded.
 
     Such a node kept no partial derivative for the operand, so no gradient would flow to the operand. No error is raised
     for operands in `exempt`, and for operands to which the node's operation would pass no gradient anyway.

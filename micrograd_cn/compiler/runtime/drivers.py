@@ -359,7 +359,7 @@ class Drivers:
         return f
 
     def _scale_totals(self, f: Function, scale: str) -> str:
-        """Write code that stores the totals times `scale`, one over the count of rows, as means.
+        """Write code that multiplies the totals by `scale`, which is 1 / (count of rows), and stores the means.
 
         Return the LLVM value that is nan if a mean is not finite, and 0 otherwise.
         """
