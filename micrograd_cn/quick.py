@@ -251,7 +251,9 @@ class Quick(Value):
                 return _node(_MUL, a * other, self, other, other, None)
         return self._changed_in_place(ops.mul, other)
 
-    __isub__, __itruediv__, __ipow__ = map(_assignment_operator, (ops.sub, ops.div, ops.pow))
+    __isub__ = _assignment_operator(ops.sub)
+    __itruediv__ = _assignment_operator(ops.div)
+    __ipow__ = _assignment_operator(ops.pow)
 
     def __neg__(self) -> Any:
         if self.requires_grad and not (context.active and _here().in_mode):
