@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import ops
 from .derivatives.tree import flatten
 from .engine import Value
-from .ops.number import number
+from .ops.number import number, numbers_in
 from .ops.table import log_sum_above
 
 __all__ = [
@@ -53,6 +53,9 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     Raises:
         ValueError: `inputs` and `targets` differ in shape. The message begins with `name`.
     """
+    for what, given in (("inputs", inputs), ("targets", targets)):
+        if not isinstance(given, dict):  # a dict on both sides is a structure like a list
+            _refuse_unordered(name, what, given)
     left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
     paths = [path for path, _ in left], [path for path, _ in right]
     if len(left) != len(right):
@@ -90,11 +93,22 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
 
 
 def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return code that turns `given`, a sequence of lists or arrays of one element, into a flat sequence.
+    """Return code, for a message, that removes one level of nesting from `given`, lists or arrays of one element each.
 
     `what` is the name of `given` in the code, and `letter` that of an item. The code calls `method` if `given` has it.
     """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
+
+
+def _refuse_unordered(name: str, what: str, given: Any) -> None:
+    """Refuse `given`, the inputs or targets as `what` says, if it is a dict, bytes, a set or an iterator."""
+    if hasattr(given, "__next__"):
+        raise TypeError(f"{name}: {what} must be a list, got a {type(given).__name__}; write list(...)")
+    if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)):
+        try:
+            numbers_in(given)
+        except TypeError as error:
+            raise TypeError(f"{name}: {what}: {error}") from None
 
 
 def _as_lists(tree: Any) -> Any:
@@ -374,6 +388,10 @@ def _classes(
         IndexError, TypeError, ValueError: as for `cross_entropy`.
     """
     column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
+    _refuse_unordered(name, "input", rows)
+    _refuse_unordered(name, "target", targets)
+    if rows and isinstance(rows, (list, tuple)):
+        _refuse_unordered(name, "input[0]", rows[0])
     batch = not rows or isinstance(_as_lists(rows[0]), (list, tuple))
     if not batch:
         rows, targets = [rows], [targets]
@@ -386,9 +404,19 @@ def _classes(
     weights: list[Any] = []
     reduction, class_weights, ignore_index, label_smoothing = options
     unweighted = class_weights is None and not label_smoothing
+    classes = len(rows[0])
     plain = class_weights is None and ignore_index is None
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
+        if type(row) is not list:
+            _refuse_unordered(name, f"input[{i}]", row)
+            if not isinstance(_as_lists(row), (list, tuple)):
+                raise TypeError(f"{name}: input[{i}] must be a row of class scores, got {row!r}")
+        if len(row) != classes:
+            raise ValueError(
+                f"{name}: input[{i}] has {_count(row, 'class score')}, but input[0] has {classes}; "
+                "each row needs a score for each class"
+            )
         if len(row) and isinstance(_as_lists(row[0]), (list, tuple)):
             single = all(len(row) == 1 for row in rows)
             write = f"; write {_without_level('inputs', 'row', inputs, 'squeeze(1)')}" if single else ""
@@ -408,7 +436,7 @@ def _classes(
         else:
             index = operator.index(target)
             if index == ignore_index:
-                loss, weight = 0.0, 0.0
+                loss, weight = _zero_loss(row), 0.0
             elif 0 <= index < len(row):
                 chosen, weight = row[index], 1.0 if class_weights is None else class_weights[index]
                 loss = term(row, chosen) if unweighted else _loss_of_class(term, row, chosen, weight, options)
@@ -427,6 +455,16 @@ def _classes(
         what = "every target is ignored" if class_weights is None else "the weights of all targets are 0"
         raise ValueError(f'{name}: {what}, so there is no mean; write reduction="sum"')
     return ops.sum(losses) / total
+
+
+def _zero_loss(row: Sequence[Any]) -> Any:
+    """Return the loss 0 of an ignored row: a float if the row has only numbers, otherwise a `Value`.
+
+    If a score requires a gradient, the loss does too, so `backward` accepts it, and passes nothing to the scores.
+    """
+    values = [x for x in row if isinstance(x, Value)]
+    chosen = next((x for x in values if x.requires_grad), values[0] if values else None)
+    return 0.0 if chosen is None else ops.where(0.0, chosen, 0.0)
 
 
 def _loss_of_class(
@@ -497,7 +535,8 @@ def cross_entropy(
             batch, a sequence with one target for each row.
         reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all rows.
         weight: a number for each class.
-        ignore_index: rows with this target have the loss 0, and do not count in the mean. None, the default, ignores no
+        ignore_index: rows with this target have the loss 0, and do not count in the mean. If all rows are ignored, the
+            sum is a 0 that `backward` accepts, which gives the logits the gradient 0. None, the default, ignores no
             row; PyTorch's default is -100. Use reduction="sum" in a compiled function of one sample: the mean of one
             sample is its loss divided by its own weight, which is 0 if the sample is ignored.
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.

@@ -18,6 +18,7 @@ from .graph.groups import Group
 from .graph.operators import method
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
+from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.registry import OPS
 
@@ -25,6 +26,10 @@ __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
 Activation: TypeAlias = str | Callable[[Value], Value]
 Inputs: TypeAlias = Value | Iterable[Number]
+
+
+_NONE = ("linear", "identity", "none", "None", "")  # names by which users ask for no activation function
+_WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
 
 def _activation_function(activation: Activation) -> Callable[[Value], Value]:
@@ -37,11 +42,11 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     if callable(activation):
         return activation
     if not isinstance(activation, str):
-        raise TypeError(f"activation must be a name or a function, got {activation!r}")
+        raise TypeError(f"activation must be a name or a function, got {activation!r}{_WITHOUT}")
     op = OPS.get(activation)
     if op is None or not op.unary:
         known = ", ".join(sorted(name for name, row in OPS.items() if row.unary))
-        raise ValueError(f"unknown activation {activation!r}; known: {known}")
+        raise ValueError(f"unknown activation {activation!r}{_WITHOUT if activation in _NONE else ''}; known: {known}")
     return cast(Callable[[Value], Value], method(op))
 
 
@@ -68,7 +73,9 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     """
     if type(x) is _CheckedInputs and len(x) == nin:
         return x
-    given = (x,) if isinstance(x, Value) else tuple(x)
+    if hasattr(x, "__float__") and not hasattr(x, "__iter__") and not isinstance(x, Value):
+        raise TypeError(f"{type(owner).__name__} takes a list of inputs, got the number {x!r}; write [{x!r}]")
+    given = (x,) if isinstance(x, Value) else numbers_in(x)
     try:
         inputs = _CheckedInputs([x if isinstance(x, Value) else constant(x) for x in given])
     except TypeError as error:
@@ -125,6 +132,9 @@ class Neuron(Module):
         seed: int | Generator | None = None,
         nout: int = 1,
     ) -> None:
+        if isinstance(nonlin, str) or callable(nonlin) or nonlin not in (False, True):
+            name = repr(nonlin) if isinstance(nonlin, str) else getattr(nonlin, "__name__", "f")
+            raise TypeError(f"nonlin must be a bool, got {nonlin!r}; write activation={name}")
         weight, rng = initialiser(init), generator(seed)
         self.w = [Value(weight(rng, nin, nout), f"w{i}") for i in range(_size("nin", nin))]
         self.b = Value(0, "b")

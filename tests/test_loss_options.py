@@ -104,7 +104,7 @@ def test_ignored_rows_have_no_gradient():
     cross_entropy(rows, [0, -100, 1], ignore_index=-100).backward()
     assert [x.grad for x in rows[1]] == [0.0] * 3
     assert all(x.grad for x in rows[0] + rows[2])
-    assert cross_entropy(rows, [-1, -1, -1], "sum", ignore_index=-1) == 0.0
+    assert cross_entropy(rows, [-1, -1, -1], "sum", ignore_index=-1).data == 0.0
 
 
 def test_label_smoothing_is_the_cross_entropy_of_the_smoothed_target():
@@ -306,3 +306,46 @@ def test_random_options_give_pytorchs_numbers():
             ours = both(flat(loss(rows, targets, options["reduction"])), rows)
             theirs, reduction = getattr(F, loss.__name__), options["reduction"]
             compare(ours, lambda x, f=theirs, t=targets, r=reduction: f(x, tensor(t), reduction=r), rows)
+
+
+@pytest.mark.parametrize("loss", CLASSES)
+def test_rows_of_different_lengths_and_what_is_no_row_are_refused(loss):
+    with pytest.raises(ValueError, match=r"input\[1\] has 2 class scores, but input\[0\] has 3; each row needs"):
+        loss([[1.0, 2.0, 3.0], [1.0, 2.0]], [0, 1])
+    for inputs, targets, error in (
+        ({0: 1.0, 1: 2.0}, 0, r"input: .* write list\(d.values\(\)\)"),
+        ([{0: 1.0, 1: 2.0}], [0], r"input\[0\]: .* write list\(d.values\(\)\)"),
+        ([[1.0, 2.0], {0: 1.0, 1: 2.0}], [0, 1], r"input\[1\]: .* write list\(d.values\(\)\)"),
+        ({1.0, 2.0}, 0, "which has no order; write a list"),
+        ([b"ab"], [0], r"write list\(b\)"),
+        ([[1.0, 2.0]], {0: 1}, r"target: .* write list\(d.values\(\)\)"),
+        (map(list, [[1.0, 2.0]]), [0], r"input must be a list, got a map; write list\(...\)"),
+        ([[1.0, 2.0]], (t for t in [0]), r"target must be a list, got a generator; write list\(...\)"),
+        ([[1.0, 2.0], 3.0], [0, 0], r"input\[1\] must be a row of class scores, got 3.0"),
+    ):
+        with pytest.raises(TypeError, match=error):
+            loss(inputs, targets)
+
+
+@pytest.mark.parametrize("loss", ELEMENTWISE)
+def test_an_iterator_of_inputs_or_targets_is_refused(loss):
+    for inputs, targets in ((map(float, [1, 1]), [1, 1]), ([1.0, 1.0], (t for t in [1, 1]))):
+        with pytest.raises(TypeError, match=r"(inputs|targets) must be a list, got a .*; write list\(...\)"):
+            loss(inputs, targets)
+
+
+@pytest.mark.parametrize("loss", CLASSES)
+def test_the_loss_of_ignored_rows_is_a_zero_that_backward_accepts(loss):
+    rows = [[Value(math.inf), Value(2.0)], [Value(1.0), Value(3.0)]]
+    total = loss(rows, [-1, -1], "sum", ignore_index=-1)
+    total.backward()
+    assert total.data == 0.0
+    assert [x.grad for row in rows for x in row] == [0.0] * 4
+    losses = loss(rows, [-1, 0], "none", ignore_index=-1)
+    assert [type(x) for x in losses] == [Value, Value]
+    losses[0].backward()
+    assert loss(rows[1], -1, "none", ignore_index=-1).data == 0.0
+    assert loss([[1.0, 2.0]], [-1], "sum", ignore_index=-1) == 0.0
+    assert [type(x) for x in loss([[1.0, 2.0]] * 2, [-1, 0], "none", ignore_index=-1)] == [float, float]
+    constant = [Value(1.0).detach(), 2.0]
+    assert [x.requires_grad for x in loss([constant] * 2, [-1, 0], "none", ignore_index=-1)] == [False, False]

@@ -325,3 +325,36 @@ def test_an_mlp_of_another_number_of_inputs_says_mlp(count):
 
 def test_an_mlp_takes_its_sizes_from_any_iterable():
     assert repr(MLP(2, (n for n in [3, 1]), seed=0)) == repr(MLP(2, [3, 1], seed=0))
+
+
+@pytest.mark.parametrize("make", [lambda x: Neuron(2, x), lambda x: Layer(2, 3, x), lambda x: Layer(1, 1, nonlin=x)])
+@pytest.mark.parametrize(
+    ("given", "write"), [("tanh", "'tanh'"), (mc.tanh, ""), (math.tanh, "tanh"), (3, ""), (None, "")]
+)
+def test_an_activation_in_the_place_of_nonlin_is_refused(make, given, write):
+    with pytest.raises(TypeError, match=f"nonlin must be a bool, got .*; write activation={write}"):
+        make(given)
+
+
+def test_nonlin_may_be_any_bool():
+    for truth, name in ((True, "relu"), (False, "linear"), (np.True_, "relu"), (np.False_, "linear"), (0, "linear")):
+        assert Neuron(2, truth).activation_name() == name
+
+
+@pytest.mark.parametrize("model", [Neuron(2), Layer(2, 3), MLP(2, [3, 1])], ids=lambda model: type(model).__name__)
+def test_inputs_without_order_and_bare_numbers_are_refused(model):
+    for given, message in (
+        ({0: 5.0, 1: 7.0}, r"write list\(d.values\(\)\)"),
+        (b"ab", r"write list\(b\)"),
+        ({1.0, 2.0}, "which has no order; write a list"),
+        (0.5, f"{type(model).__name__} takes a list of inputs, got the number 0.5; write \\[0.5\\]"),
+        (3, r"write \[3\]"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            model(given)
+
+
+@pytest.mark.parametrize("activation", ["linear", "identity", None])
+def test_a_name_for_no_activation_is_answered_with_what_to_write(activation):
+    with pytest.raises((TypeError, ValueError), match=r"for none, write nonlin=False in a Neuron or Layer"):
+        MLP(2, [2, 1], activation=activation)

@@ -1,10 +1,12 @@
-"""`number(x)`, which returns a real number as a float; for anything else it raises an error that says what to write."""
+"""Real numbers as floats, and lists of numbers; for anything else an error says what to write."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from math import inf
+from typing import Any
 
-__all__ = ["number", "number_or_none"]
+__all__ = ["number", "number_or_none", "numbers_in"]
 
 
 def number(x: object) -> float:
@@ -47,3 +49,30 @@ def number_or_none(x: object) -> float | None:
         return number(x)
     except TypeError:
         return None
+
+
+def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
+    """Return the items of `xs` as a tuple, and refuse a dict or bytes, whose items are not the numbers that are meant.
+
+    If `ordered` is true, refuse a set too, because its items have no order.
+
+    Raises:
+        TypeError: `xs` is a dict, bytes or a set, or is not iterable.
+
+    >>> numbers_in([1, 2]), numbers_in({1}, ordered=False)
+    ((1, 2), (1,))
+    >>> numbers_in({"a": 1})
+    Traceback (most recent call last):
+    TypeError: expected a list of numbers, got a dict, which would give its keys; write list(d.values())
+    """
+    if type(xs) is not list and type(xs) is not tuple:
+        kind = type(xs).__name__
+        if isinstance(xs, Mapping):
+            raise TypeError(
+                f"expected a list of numbers, got a {kind}, which would give its keys; write list(d.values())"
+            )
+        if isinstance(xs, (bytes, bytearray)):
+            raise TypeError(f"expected a list of numbers, got {kind}; write list(b) for the numbers of its bytes b")
+        if ordered and isinstance(xs, (set, frozenset)):
+            raise TypeError(f"expected a list of numbers, got a {kind}, which has no order; write a list")
+    return tuple(xs)

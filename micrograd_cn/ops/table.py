@@ -18,7 +18,7 @@ from typing import Any, SupportsFloat, TypeVar, overload
 
 from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
-from .number import number
+from .number import number, numbers_in
 from .operation import Op, Operand, Recorder, Selection
 from .registry import OPS, define
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
@@ -40,14 +40,14 @@ class _Take(Op):
     """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
 
     def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
-        xs = tuple(xs)
+        xs = numbers_in(xs)
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
             if xs and hasattr(index, "_record"):  # skips the checks in `Op.__call__`, for speed
                 return index._record(self, (index, *xs))
             return super().__call__(xs, index)
         if others := [n for n in map(len, xs) if n != len(xs[0])]:
             raise ValueError(f"take() needs rows of one length, got {len(xs[0])} and {others[0]}")
-        return [self(column, index) for column in zip(*xs, strict=True)]
+        return [self(column, index) for column in zip(*map(numbers_in, xs), strict=True)]
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
@@ -357,7 +357,7 @@ minimum: Op = define(Op(
 sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Return the sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
-    signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
+    signature=lambda xs, start=None: _summands(xs) if start is None else (start, *_summands(xs)),
     notation=Notation(text=lambda *xs: _text_of_list("sum", xs)),
     lowerings=Lowerings(summands=lambda *xs: ((), xs), javascript="sum"),
 ))
@@ -373,7 +373,7 @@ dot: Op = define(Op(
 logsumexp: Op = define(Op(
     "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(y, xs),
     "Return the logarithm of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
-    signature=lambda xs: _nonempty("logsumexp", xs),
+    signature=lambda xs: _nonempty("logsumexp", xs, ordered=False),
     notation=Notation(text=lambda *xs: _text_of_list("logsumexp", xs)),
     smoothness=Smoothness(rounding=rounding.logsumexp),
     lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
@@ -679,7 +679,7 @@ def _dot_text(operands: Sequence[str]) -> str:
 
 
 def _dot_operands(xs: Iterable[Any], ys: Iterable[Any], bias: Any) -> tuple[Any, ...]:
-    xs, ys = tuple(xs), tuple(ys)
+    xs, ys = numbers_in(xs), numbers_in(ys)
     if len(xs) != len(ys):
         raise ValueError(f"dot() needs two sequences of one length, got {len(xs)} and {len(ys)}")
     return xs + ys if bias is None else (*xs, *ys, bias)
@@ -690,8 +690,12 @@ def _dot_summands(operands: Sequence[Any]) -> tuple[Sequence[tuple[Any, Any]], S
     return list(zip(operands[:n], operands[n : 2 * n], strict=True)), operands[2 * n :]
 
 
-def _nonempty(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
-    xs = tuple(xs)
+def _summands(xs: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(xs) if type(xs) is list else numbers_in(xs, ordered=False)
+
+
+def _nonempty(name: str, xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
+    xs = numbers_in(xs, ordered)
     if not xs:
         raise ValueError(f"{name}() needs at least one operand, got none")
     return xs
@@ -712,7 +716,7 @@ def mean(xs: Iterable[Any]) -> Any:
     >>> mean([1, 2, 6])
     3.0
     """
-    xs = _nonempty("mean", xs)
+    xs = _nonempty("mean", xs, ordered=False)
     return div(sum(xs), float(len(xs)))
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -34,3 +35,30 @@ def test_what_is_no_real_number_is_refused_by_its_type(x, message):
 @pytest.mark.parametrize("x", [3, True, Fraction(3, 2), Decimal("1.5"), np.float32(1.5), np.int64(3), np.array(1.5)])
 def test_every_real_number_is_an_operand(x):
     assert (type(mc.neg(x)), mc.neg(x), mc.add(Value(1), x).data) == (float, -float(x), 1 + float(x))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({0: 5.0, 1: 7.0}, r"got a dict, which would give its keys; write list\(d.values\(\)\)"),
+        (MappingProxyType({0: 5.0}), "got a mappingproxy, which would give its keys"),
+        (b"ab", r"got bytes; write list\(b\)"),
+        (bytearray(b"ab"), r"got bytearray; write list\(b\)"),
+    ],
+    ids=repr,
+)
+def test_a_dict_or_bytes_in_the_place_of_a_list_is_refused(given, message):
+    calls = [mc.sum, mc.mean, mc.logsumexp, mc.softmax, lambda xs: mc.sum(xs, Value(1)), lambda xs: mc.take(xs, 0)]
+    calls += [lambda xs: mc.take([[1.0] * len(xs), xs], 1), lambda xs: mc.take(xs, Value(0))]
+    for call in (*calls, lambda xs: mc.dot(xs, [1.0, 2.0]), lambda xs: mc.dot([1.0, 2.0], xs)):
+        with pytest.raises(TypeError, match=message):
+            call(given)
+
+
+def test_a_set_is_refused_where_the_order_matters_and_taken_where_not():
+    for kind in (set, frozenset):
+        xs = kind({1.0, 3.0})
+        assert (mc.sum(xs), mc.mean(xs), mc.logsumexp(xs)) == (4.0, 2.0, mc.logsumexp([1.0, 3.0]))
+        for call in (mc.softmax, lambda xs: mc.take(xs, 0), lambda xs: mc.dot(xs, xs)):
+            with pytest.raises(TypeError, match=r"got a (frozen)?set, which has no order; write a list"):
+                call(xs)
