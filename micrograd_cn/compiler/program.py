@@ -41,8 +41,9 @@ from .training.state import parameter_layout
 class Mismatch(AssertionError):
     """A compiled graph and the Python function that was recorded give different results.
 
-    Either the function branches on a value, or the function has changed since it was recorded. A function that chooses
-    with `where` agrees with its graph everywhere:
+    Usually the function branches on a value, and the graph has only the recorded branch. Other causes are whatever else
+    differs between calls, such as random numbers or a changed constant, and compiled sums that overflow. A function
+    that chooses with `where` instead of branching has both cases in its graph:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile
@@ -619,8 +620,8 @@ class Runnable:
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
         """Return what `_read_rows` returns, or raise an error if the rows cannot be used for a gradient.
 
-        It is an error if there are no rows, or if the program does not have a single output with a gradient. The
-        message names `name`, the method that needs the gradient.
+        It is an error if there are no rows, if the program was compiled from a list of outputs, or if its one output
+        has no gradient. The message names `name`, the method that needs the gradient.
         """
         self._check_gradient(name)
         data, n = self._read_rows(rows)

@@ -133,7 +133,8 @@ def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
     name = symbol.strip().lower()
     stem = name.rstrip("0123456789.")
     stem = stem.removesuffix("-") or stem
-    for text, numbers in ((name, []), (stem, [name[len(stem) :]])):
+    found = name[len(stem) :]
+    for text, numbers in ((name, []), *([(stem, [found])] if found else [])):
         for op in OPS.values():
             if text in (op.name, op.notation.symbol) and count + len(numbers) in op.arities:
                 return op, numbers

@@ -171,7 +171,7 @@ def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high:
 
 
 def _neighbour(x: float, kind: Callable[[float], Any], towards: float) -> float:
-    """Return x if it is a number of the type `kind`, else the next number of the type towards an infinity."""
+    """Return x if it is a number of the type `kind`, else the nearest number of the type on the side of `towards`."""
     import numpy as np
 
     found = kind(x)

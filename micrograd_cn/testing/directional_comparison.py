@@ -298,7 +298,7 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
     """Return the comparison for a derivative of 0 where no step changes an output: the derivative is right.
 
-    If an output changes in far larger steps, rounding may hide the changes in small steps, so nothing can be told.
+    If far larger steps do change an output, rounding may hide the changes in small steps, so nothing can be told.
     """
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)

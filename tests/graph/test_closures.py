@@ -318,3 +318,9 @@ def test_a_deep_graph_of_closures_needs_no_recursion():
         y = tanh(y)
     y.backward()
     assert 0 < x.grad < 1e-4
+
+
+def test_a_name_without_a_number_means_no_operation_of_one_operand_more():
+    assert Closure("+").instead(1).startswith("write the operation as a row")
+    assert Closure("+").instead(2) == "add is built in: delete your method, and write x + y"
+    assert Closure("**3").instead(1) == "pow is built in: delete your method, and write x ** 3"

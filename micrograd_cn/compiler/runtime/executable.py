@@ -122,7 +122,10 @@ class StageLists:
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase. Straight lines become native functions, together with neighbouring stages."""
+        """Return the calls of each phase.
+
+        Each straight line is compiled to a native function, which may include neighbouring stages.
+        """
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.kernel_call:
