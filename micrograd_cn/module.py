@@ -123,9 +123,10 @@ class Module:
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
         """
         found: dict[str, Any] = {}
-        for path, x in _walk(self, lambda x: not _defines_entries(x) and not _is_entry(x)):
+        # An override of this method may call it, so it must not call the override of `self`.
+        for path, x in _walk(self, lambda x: x is self or (not _defines_entries(x) and not _is_entry(x))):
             entries: dict[str, Any] = {}
-            if _defines_entries(x):
+            if x is not self and _defines_entries(x):
                 entries = {f"{path}.{name}".removeprefix("."): entry for name, entry in x.entries().items()}
             elif _is_entry(x):
                 entries = {path: x}

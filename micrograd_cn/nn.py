@@ -90,6 +90,28 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     return inputs
 
 
+def _has_weights(neuron: object) -> bool:
+    """Return whether `neuron` is a `Neuron` with weights and a bias; a class of a user's own may have none."""
+    return isinstance(neuron, Neuron) and hasattr(getattr(neuron, "w", None), "__len__") and hasattr(neuron, "b")
+
+
+def _check_parameters(neuron: Any, path: str = "") -> None:
+    """Refuse a weight or bias that the user has replaced by a number; messages begin its name with `path`.
+
+    Raises:
+        TypeError: a weight or the bias is not a `Value`.
+    """
+    for name, p in [*((f"w[{i}]", p) for i, p in enumerate(neuron.w)), ("b", neuron.b)]:
+        if not isinstance(p, Value):
+            data = 0.0 if p is None else p
+            raise TypeError(f"{path}{name} is {p!r}, which is no parameter; write {path}{name}.data = {data!r}")
+
+
+def _name_of_part(x: Any) -> str:
+    """Return how `summary` names a layer or neuron, which may be a module or any function."""
+    return x.summary() if isinstance(x, Module) else getattr(x, "__name__", None) or type(x).__name__
+
+
 class Neuron(Module):
     """A neuron: it computes activation(w . x + b) of `nin` inputs, or w . x + b if `nonlin` is false.
 
@@ -178,6 +200,9 @@ class Neuron(Module):
         >>> list(Neuron(2).entries())
         ['weight', 'bias']
         """
+        if not _has_weights(self):
+            return super().entries()
+        _check_parameters(self)
         return {"weight": self.w, "bias": self.b, **self.activation_entries()}
 
     def activation_entries(self) -> dict[str, Any]:
@@ -203,7 +228,7 @@ class Neuron(Module):
         >>> Neuron(2, activation="tanh").summary()
         'Neuron(2, tanh)'
         """
-        return f"Neuron({len(self.w)}, {self.activation_name()})"
+        return f"Neuron({len(self.w)}, {self.activation_name()})" if _has_weights(self) else super().summary()
 
 
 class Layer(Module):
@@ -261,6 +286,10 @@ class Layer(Module):
         >>> [len(entry) for entry in Layer(2, 3).entries().values()]
         [3, 3]
         """
+        if not self.neurons or not all(map(_has_weights, self.neurons)):
+            return super().entries()
+        for j, neuron in enumerate(self.neurons):
+            _check_parameters(neuron, f"neurons[{j}].")
         weight, bias = [neuron.w for neuron in self.neurons], [neuron.b for neuron in self.neurons]
         return {"weight": weight, "bias": bias, **self.neurons[0].activation_entries()}
 
@@ -270,6 +299,9 @@ class Layer(Module):
         >>> Layer(2, 3, nonlin=False).summary()
         'Layer(2, 3, linear)'
         """
+        if not self.neurons or not all(map(_has_weights, self.neurons)):
+            kinds = ", ".join(dict.fromkeys(map(_name_of_part, self.neurons)))
+            return f"Layer of {len(self.neurons)} neurons" + f": {kinds}" * bool(kinds)
         first = self.neurons[0]
         return f"Layer({len(first.w)}, {len(self.neurons)}, {first.activation_name()})"
 
@@ -337,4 +369,6 @@ class MLP(Module):
         >>> MLP(2, [16, 1]).summary()
         'MLP(2, [16, 1])'
         """
+        if not all(isinstance(x, Layer) and x.neurons and all(map(_has_weights, x.neurons)) for x in self.layers):
+            return f"MLP of {', '.join(map(_name_of_part, self.layers))}"
         return f"MLP({len(self.layers[0].neurons[0].w)}, {[len(layer.neurons) for layer in self.layers]})"

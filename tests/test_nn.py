@@ -358,3 +358,93 @@ def test_inputs_without_order_and_bare_numbers_are_refused(model):
 def test_a_name_for_no_activation_is_answered_with_what_to_write(activation):
     with pytest.raises((TypeError, ValueError), match=r"for none, write nonlin=False in a Neuron or Layer"):
         MLP(2, [2, 1], activation=activation)
+
+
+class Scale(Module):
+    def __init__(self):
+        self.k = Value(2.0)
+
+    def __call__(self, xs):
+        return self.k * xs[0]
+
+
+class ScaleNeuron(Neuron):
+    def __init__(self):
+        self.k = Value(2.0)
+
+    def __call__(self, xs):
+        return self.k * xs[0]
+
+
+def layer_of(*neurons):
+    layer = Layer(2, 1, init="zeros")
+    layer.neurons = [*neurons]
+    return layer
+
+
+def mlp_of(*layers):
+    model = MLP(2, [1])
+    model.layers = [*layers]
+    return model
+
+
+def double(xs):
+    return [2.0 * x for x in xs]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "state"),
+    [
+        (ScaleNeuron(), "ScaleNeuron(), 1 parameter", {"k": 2.0}),
+        (
+            layer_of(Scale(), ScaleNeuron()),
+            "Layer of 2 neurons: Scale(), ScaleNeuron(), 2 parameters",
+            {"neurons.0.k": 2.0, "neurons.1.k": 2.0},
+        ),
+        (
+            layer_of(Neuron(1, init="zeros"), Scale()),
+            "Layer of 2 neurons: Neuron(1, relu), Scale(), 3 parameters",
+            {"neurons.0.weight": [0.0], "neurons.0.bias": 0.0, "neurons.1.k": 2.0},
+        ),
+        (layer_of(double), "Layer of 1 neurons: double, 0 parameters", {}),
+        (layer_of(), "Layer of 0 neurons, 0 parameters", {}),
+        (
+            mlp_of(double, Layer(2, 1, init="zeros")),
+            "MLP of double, Layer(2, 1, relu), 3 parameters\n  layers.1: Layer(2, 1, relu)",
+            {"layers.1.weight": [[0.0, 0.0]], "layers.1.bias": [0.0]},
+        ),
+        (mlp_of(Scale()), "MLP of Scale(), 1 parameter\n  layers.0: Scale()", {"layers.0.k": 2.0}),
+        (
+            mlp_of(layer_of(Scale())),
+            "MLP of Layer of 1 neurons: Scale(), 1 parameter\n  layers.0: Layer of 1 neurons: Scale()",
+            {"layers.0.neurons.0.k": 2.0},
+        ),
+    ],
+    ids=range(8),
+)
+def test_neurons_and_layers_of_ones_own_are_printed_and_saved(model, text, state, tmp_path):
+    assert (repr(model), model.state_dict()) == (text, state)
+    model.save(tmp_path / "model.json")
+    for p in model.parameters():
+        p.data = 7.0
+    model.load(tmp_path / "model.json")
+    assert model.state_dict() == state
+
+
+def test_a_number_in_the_place_of_a_weight_is_refused_where_it_would_be_saved(tmp_path):
+    for name, replaced, write in (
+        ("w[0]", 0.5, r"w\[0\] is 0.5, which is no parameter; write w\[0\].data = 0.5"),
+        ("b", 0.0, "b is 0.0, which is no parameter; write b.data = 0.0"),
+        ("b", None, "b is None, which is no parameter; write b.data = 0.0"),
+    ):
+        neuron, layer = Neuron(2), Layer(2, 2)
+        for changed in (neuron, layer.neurons[1]):
+            if name == "b":
+                changed.b = replaced
+            else:
+                changed.w[0] = replaced
+        for call in (neuron.state_dict, lambda n=neuron: n.save(tmp_path / "n")):
+            with pytest.raises(TypeError, match=f"^{write}"):
+                call()
+        with pytest.raises(TypeError, match=r"neurons\[1\]\." + write.split(";")[0]):
+            layer.state_dict()
