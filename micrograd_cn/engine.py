@@ -86,17 +86,19 @@ class Value(Node):
         finished.reverse()
         return finished, leaves
 
-    def backward(self, gradient: SupportsFloat = 1.0) -> None:
+    def backward(self, gradient: SupportsFloat = 1.0, *, retain_graph: None = None, create_graph: None = None) -> None:
         """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
         The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0.
 
         Args:
             gradient: the gradient of this value itself, by which all other gradients are multiplied.
+            retain_graph, create_graph: options of PyTorch, which are refused with a message that says what to write.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
-            TypeError: called on something that is not a `Value`, or `gradient` is not a real number.
+            TypeError: called on something that is not a `Value`, `gradient` is not a real number, or an option of
+                PyTorch is given.
             FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
         >>> a, b = Value(2), Value(3)
@@ -104,6 +106,10 @@ class Value(Node):
         >>> a.grad, b.grad
         (4.0, 2.0)
         """
+        if create_graph is not None:
+            raise TypeError("backward() takes no create_graph; write gradients(y, xs, create_graph=True)")
+        if retain_graph is not None:
+            raise TypeError("backward() takes no retain_graph; write backward(), which always keeps the graph")
         if not isinstance(self, Value):
             raise TypeError(f"backward() needs a Value, got {type(self).__name__}: the graph was lost on the way to it")
         if not self.requires_grad:

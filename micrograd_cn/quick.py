@@ -163,7 +163,9 @@ class Quick(Value):
         finished.reverse()
         return finished, leaves
 
-    def backward(self, gradient: SupportsFloat = 1.0) -> None:
+    def backward(self, gradient: SupportsFloat = 1.0, *, retain_graph: None = None, create_graph: None = None) -> None:
+        if retain_graph is not None or create_graph is not None:
+            return _plain_backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
         if (context.active and _here().in_mode) or not isinstance(self, Value) or not self.requires_grad:
             return _plain_backward(self, gradient)
         seed = number(gradient)

@@ -337,3 +337,16 @@ def test_a_backward_that_fails_loses_no_earlier_gradient():
 
 def test_a_value_is_true_whatever_its_number():
     assert all([Value(0), Value(math.nan), Value(0) * 2])
+
+
+@pytest.mark.parametrize(
+    ("option", "write"),
+    [
+        ("retain_graph", r"write backward\(\), which always keeps the graph"),
+        ("create_graph", r"write gradients\(y, xs, "),
+    ],
+)
+def test_backward_refuses_an_option_of_pytorch_and_says_what_to_write(option, write):
+    for how in (True, False):
+        with pytest.raises(TypeError, match=f"backward\\(\\) takes no {option}; {write}"):
+            (Value(2) * 3).backward(**{option: how})

@@ -606,3 +606,9 @@ def test_an_infinite_tangent_is_an_anomaly_where_they_are_looked_for_alone():
         assert jvp(mc.sqrt, 0.0, 1.0) == (0.0, math.inf)
     with mc.detect_anomaly(), pytest.raises(FloatingPointError):
         jvp(mc.sqrt, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("derivative", [grad, jacobian, hessian, value_and_grad, sparse_jacobian, sparse_hessian])
+def test_an_argument_by_its_name_alone_is_answered_with_what_to_write(derivative):
+    with pytest.raises(TypeError, match="pass x by position, since argnums counts positional arguments"):
+        derivative(lambda x: x * x)(x=2)

@@ -98,6 +98,8 @@ class BoundCall:
     ):
         self.name = name
         depth, self.no_grad = around
+        if kwargs and not args:
+            raise TypeError(f"{name}: pass {', '.join(kwargs)} by position, since argnums counts positional arguments")
         named = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
         if len(named) < len(argnums):
             raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")

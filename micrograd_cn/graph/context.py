@@ -222,7 +222,17 @@ class Mode:
         return run_inside(self, function)
 
 
-def no_grad() -> Mode:
+def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
+    """Refuse arguments of `no_grad` or `detect_anomaly`, such as the function that `@no_grad` without brackets passes.
+
+    Raises:
+        TypeError: there are arguments.
+    """
+    if given:
+        raise TypeError(f"{name}() takes no arguments; write @{name}() before a function, with brackets")
+
+
+def no_grad(*given: Any) -> Mode:
     """Record no graph inside the `with` block or decorated function: results of operations are constants.
 
     >>> from micrograd_cn import Value
@@ -232,10 +242,11 @@ def no_grad() -> Mode:
     >>> y.data, y.requires_grad
     (4.0, False)
     """
+    _refuse_function("no_grad", given)
     return Mode("no_grad")
 
 
-def detect_anomaly() -> Mode:
+def detect_anomaly(*given: Any) -> Mode:
     """Raise an error at the first value or gradient that is inf or nan inside the `with` block or decorated function.
 
     Raises:
@@ -247,6 +258,7 @@ def detect_anomaly() -> Mode:
     Traceback (most recent call last):
     FloatingPointError: log(x=0.0) gave -inf
     """
+    _refuse_function("detect_anomaly", given)
     return Mode("detect_anomaly")
 
 

@@ -39,6 +39,15 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
     return compare
 
 
+def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
+    """Return a method for the operator `sign`, which has no operation. It raises an error that names `instead`."""
+
+    def refuse(self: Any, *other: Any) -> NoReturn:
+        raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
+
+    return refuse
+
+
 def _before_read(x: Any, how: str) -> None:
     """Call the hook `read`, if hooks are installed, before the data of `x` is read; `how` names what reads it."""
     if context.active and (hooks := context.here().hooks):
@@ -69,6 +78,7 @@ class Node(NumpyMethods):
             then assigns `_backward`; see `graph.closures`. An empty tuple makes a leaf.
         _op: micrograd's name for the operation.
         label: a name, for messages and drawings.
+        requires_grad: False for a constant, as in PyTorch.
 
     Attributes:
         data: the number, a float; any real number may be assigned.
@@ -115,7 +125,13 @@ class Node(NumpyMethods):
     requires_grad: bool
 
     def __init__(
-        self, data: SupportsFloat, _children: str | Iterable[Any] = "", _op: str = "", label: str = ""
+        self,
+        data: SupportsFloat,
+        _children: str | Iterable[Any] = "",
+        _op: str = "",
+        label: str = "",
+        *,
+        requires_grad: bool = True,
     ) -> None:
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
@@ -124,7 +140,7 @@ class Node(NumpyMethods):
         self.op = None
         self._a = self._b = self._da = self._db = None
         self.group = None
-        self.requires_grad = True
+        self.requires_grad = requires_grad
         if isinstance(_children, str) and isinstance(label, str) and _op == "":
             self.label = _children or label
         else:
@@ -283,6 +299,14 @@ class Node(NumpyMethods):
     __le__ = _comparison(float.__le__, "<=")
     __gt__ = _comparison(float.__gt__, ">")
     __ge__ = _comparison(float.__ge__, ">=")
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
+        __mod__ = __rmod__ = _no_operator("%", "x - y * math.floor(x.data / y.data), without .data for a number")
+        __floordiv__ = __rfloordiv__ = _no_operator("//", "math.floor(x.data / y.data), without .data for a number")
+        __and__ = __rand__ = _no_operator("&", "a * b, which is 1 if both conditions are")
+        __or__ = __ror__ = _no_operator("|", "maximum(a, b), which is 1 if one of the conditions is")
+        __invert__ = _no_operator("~", "1 - a, which is 1 if the condition a is 0")
+        __xor__ = __rxor__ = _no_operator("^", "x ** y for a power")
 
     def item(self) -> float:
         """Return the data, a float, like PyTorch's method of this name.

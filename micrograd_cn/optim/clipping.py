@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..engine import Value
+from .optimizer import list_of_parameters
 
 __all__ = ["clip_grad_norm"]
 
@@ -28,7 +29,7 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     """
     if not max_norm >= 0.0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
-    parameters = [p for p in parameters if p.grad is not None]
+    parameters = [p for p in list_of_parameters("clip_grad_norm", parameters) if p.grad is not None]
     norm = math.hypot(*[p.grad for p in parameters])
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")

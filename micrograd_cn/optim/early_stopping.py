@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..engine import Value
+from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
 
@@ -43,7 +44,8 @@ class EarlyStopping:
     def __init__(self, parameters: Iterable[Value], patience: int, maximize: bool = False) -> None:
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ValueError(f"EarlyStopping: patience must be an int of at least 1, got {patience!r}")
-        self.parameters, self.patience, self.maximize = [*parameters], patience, maximize
+        self.parameters = list_of_parameters("EarlyStopping", parameters)
+        self.patience, self.maximize = patience, maximize
         self.best = -math.inf if maximize else math.inf
         self.best_epoch: int | None = None
         self._epochs = self._waited = 0

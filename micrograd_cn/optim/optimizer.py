@@ -16,6 +16,20 @@ States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
 
+def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
+    """Return `parameters` as a list; messages begin with `name`, the optimiser or function that takes them.
+
+    Raises:
+        TypeError: `parameters` is a single `Value` or a model.
+    """
+    if isinstance(parameters, Value):
+        raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")
+    if not isinstance(parameters, Iterable):
+        kind = type(parameters).__name__
+        raise TypeError(f"{name} takes a sequence of parameters, got {kind}; write model.parameters()")
+    return list(parameters)
+
+
 class Optimizer:
     """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
 
@@ -59,14 +73,7 @@ class Optimizer:
     maximize: bool = False
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
-        if isinstance(parameters, Value):
-            raise TypeError(f"{type(self).__name__} takes a sequence of parameters; write [p] for one")
-        if not isinstance(parameters, Iterable):
-            raise TypeError(
-                f"{type(self).__name__} takes a sequence of parameters, got {type(parameters).__name__}; write "
-                "model.parameters()"
-            )
-        self.parameters = list(parameters)
+        self.parameters = list_of_parameters(type(self).__name__, parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} was given no parameters")
         seen: set[Value] = set()

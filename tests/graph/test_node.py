@@ -334,3 +334,10 @@ def test_a_value_has_no_name_by_accident():
             if name.startswith("_") and not name.endswith("__") and name not in slots:
                 inner = getattr(thing, "fget", None) or getattr(thing, "__func__", thing)
                 assert inner.__name__ == name
+
+
+def test_a_constant_is_made_by_pytorchs_keyword():
+    constant, leaf = Value(3, requires_grad=False), Value(3, "x", requires_grad=True)
+    assert (constant.requires_grad, leaf.requires_grad) == (False, True)
+    (leaf * constant).backward()
+    assert (leaf.grad, constant.grad) == (3.0, 0.0)

@@ -123,3 +123,25 @@ def test_an_operation_of_any_arity_may_be_a_method():
 def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
     with pytest.raises(TypeError, match="unsupported operand type"):
         eval(f"'a' {symbol} value", {"value": Value(1.0)})
+
+
+@pytest.mark.parametrize(
+    ("apply", "instead"),
+    [
+        (lambda x: x % 2, r"% of a Value; write x - y \* math.floor"),
+        (lambda x: 2 % x, r"% of a Value; write x - y \* math.floor"),
+        (lambda x: np.mod(x, 2), r"% of a Value; write x - y \* math.floor"),
+        (lambda x: x // 2, "// of a Value; write math.floor"),
+        (lambda x: 2 // x, "// of a Value; write math.floor"),
+        (lambda x: mc.less(x, 1) & mc.less(x, 2), r"& of a Value; write a \* b"),
+        (lambda x: True & mc.less(x, 1), r"& of a Value; write a \* b"),
+        (lambda x: mc.less(x, 1) | False, r"\| of a Value; write maximum\(a, b\)"),
+        (lambda x: True | mc.less(x, 1), r"\| of a Value; write maximum\(a, b\)"),
+        (lambda x: ~mc.less(x, 1), "~ of a Value; write 1 - a"),
+        (lambda x: x ^ 2, r"\^ of a Value; write x \*\* y"),
+        (lambda x: 2 ^ x, r"\^ of a Value; write x \*\* y"),
+    ],
+)
+def test_an_operator_without_an_operation_says_what_to_write(apply, instead):
+    with pytest.raises(TypeError, match=f"there is no operation for {instead}"):
+        apply(Value(3.0))

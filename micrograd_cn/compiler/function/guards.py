@@ -77,7 +77,7 @@ class Traced(Value):
     def _constant(cls, x: Any) -> Any:  # called for a number among the operands
         return constant(x)
 
-    def backward(self, gradient: Any = 1.0) -> None:
+    def backward(self, gradient: Any = 1.0, **options: Any) -> None:
         """Refuse to run, since the gradients would be those of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
