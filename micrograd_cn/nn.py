@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
 from . import init, ops
-from .derivatives.tree import is_array
+from .derivatives.tree import flatten, is_array
 from .engine import Number, Value, constant
 from .graph import context
 from .graph.groups import Group
 from .graph.operators import method
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Module
+from .module import Module, _as_lists
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.registry import OPS
@@ -105,6 +105,22 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
         if not isinstance(p, Value):
             data = 0.0 if p is None else p
             raise TypeError(f"{path}{name} is {p!r}, which is no parameter; write {path}{name}.data = {data!r}")
+
+
+def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
+    """Return `entries` and the other parameters of `module`, by their paths: a subclass may have added some.
+
+    Raises:
+        ValueError: a parameter that a subclass added has the name of an entry.
+    """
+    known = {id(x) for entry in entries.values() for _, x in flatten(_as_lists(entry))[0]}
+    parts = [(name, x) for name, x in vars(module).items() if isinstance(x, Module)]
+    around = {name for name, x in parts if known.intersection(map(id, x.parameters()))}  # x refers to the module
+    found = [(path, p) for path, p in module.named_parameters() if path.partition(".")[0] not in around]
+    others = {path: p for path, p in found if id(p) not in known}
+    if twice := entries.keys() & others.keys():
+        raise ValueError(f"{type(module).__name__}: two entries of the state have the name {min(twice)!r}; rename one")
+    return entries | others
 
 
 def _name_of_part(x: Any) -> str:
@@ -203,7 +219,7 @@ class Neuron(Module):
         if not _has_weights(self):
             return super().entries()
         _check_parameters(self)
-        return {"weight": self.w, "bias": self.b, **self.activation_entries()}
+        return _with_others(self, {"weight": self.w, "bias": self.b, **self.activation_entries()})
 
     def activation_entries(self) -> dict[str, Any]:
         """Return the parameters of the activation function by name: none unless the function is a module."""
@@ -291,7 +307,7 @@ class Layer(Module):
         for j, neuron in enumerate(self.neurons):
             _check_parameters(neuron, f"neurons[{j}].")
         weight, bias = [neuron.w for neuron in self.neurons], [neuron.b for neuron in self.neurons]
-        return {"weight": weight, "bias": bias, **self.neurons[0].activation_entries()}
+        return _with_others(self, {"weight": weight, "bias": bias, **self.neurons[0].activation_entries()})
 
     def summary(self) -> str:
         """Return a line that describes the layer.

@@ -448,3 +448,26 @@ def test_a_number_in_the_place_of_a_weight_is_refused_where_it_would_be_saved(tm
                 call()
         with pytest.raises(TypeError, match=r"neurons\[1\]\." + write.split(";")[0]):
             layer.state_dict()
+
+
+class ScaledNeuron(Neuron):
+    def __init__(self, nin):
+        super().__init__(nin, init="zeros")
+        self.scale = Value(3.0)
+
+
+def test_a_parameter_that_a_subclass_adds_is_saved_and_loaded(tmp_path):
+    neuron, layer = ScaledNeuron(1), layer_of(ScaledNeuron(1), ScaledNeuron(1))
+    layer.gain = Value(5.0)
+    assert neuron.state_dict() == {"weight": [0.0], "bias": 0.0, "scale": 3.0}
+    others = {"neurons.0.scale": 3.0, "neurons.1.scale": 3.0, "gain": 5.0}
+    state = {"weight": [[0.0], [0.0]], "bias": [0.0, 0.0], **others}
+    assert layer.state_dict() == state
+    layer.save(tmp_path / "layer.json")
+    for p in layer.parameters():
+        p.data = 7.0
+    layer.load(tmp_path / "layer.json")
+    assert layer.state_dict() == state
+    neuron.weight = Value(1.0)
+    with pytest.raises(ValueError, match="two entries of the state have the name 'weight'; rename one"):
+        neuron.state_dict()
