@@ -40,7 +40,7 @@ class _Take(Op):
     """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
 
     def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
-        xs = numbers_in(xs)
+        xs = tuple(xs) if type(xs) is list else numbers_in(xs)  # skips a call, for speed
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
             if xs and hasattr(index, "_record"):  # skips the checks in `Op.__call__`, for speed
                 return index._record(self, (index, *xs))
@@ -357,7 +357,7 @@ minimum: Op = define(Op(
 sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Return the sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
-    signature=lambda xs, start=None: _summands(xs) if start is None else (start, *_summands(xs)),
+    signature=lambda xs, start=None: tuple(xs) if type(xs) is list and start is None else _summands(xs, start),
     notation=Notation(text=lambda *xs: _text_of_list("sum", xs)),
     lowerings=Lowerings(summands=lambda *xs: ((), xs), javascript="sum"),
 ))
@@ -679,7 +679,8 @@ def _dot_text(operands: Sequence[str]) -> str:
 
 
 def _dot_operands(xs: Iterable[Any], ys: Iterable[Any], bias: Any) -> tuple[Any, ...]:
-    xs, ys = numbers_in(xs), numbers_in(ys)
+    xs = tuple(xs) if type(xs) is list else numbers_in(xs)  # skips a call, for speed
+    ys = tuple(ys) if type(ys) is list else numbers_in(ys)
     if len(xs) != len(ys):
         raise ValueError(f"dot() needs two sequences of one length, got {len(xs)} and {len(ys)}")
     return xs + ys if bias is None else (*xs, *ys, bias)
@@ -690,12 +691,13 @@ def _dot_summands(operands: Sequence[Any]) -> tuple[Sequence[tuple[Any, Any]], S
     return list(zip(operands[:n], operands[n : 2 * n], strict=True)), operands[2 * n :]
 
 
-def _summands(xs: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(xs) if type(xs) is list else numbers_in(xs, ordered=False)
+def _summands(xs: Iterable[Any], start: Any) -> tuple[Any, ...]:
+    summands = numbers_in(xs, ordered=False)
+    return summands if start is None else (start, *summands)
 
 
 def _nonempty(name: str, xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
-    xs = numbers_in(xs, ordered)
+    xs = tuple(xs) if type(xs) is list else numbers_in(xs, ordered)
     if not xs:
         raise ValueError(f"{name}() needs at least one operand, got none")
     return xs
