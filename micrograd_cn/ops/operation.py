@@ -55,14 +55,11 @@ class Selection:
     def __call__(self, y: Any, *operands: Any) -> Any:
         """Return the partial derivative for the result y and these operands.
 
-        If all operands are floats, this is a float, or None if the operand was not selected. Otherwise it is the
-        contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple with an
-        item for each operand.
+        If the operands are floats, and so y is one, this is a float, or None if the operand was not selected. Otherwise
+        it is the contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple
+        with an item for each operand.
         """
-        for x in operands:
-            if type(x) is not float:
-                return self.contribution(1.0, *operands)
-        return self.weight(*operands)
+        return self.weight(*operands) if type(y) is float else self.contribution(1.0, *operands)
 
 
 class Op(Row):
