@@ -56,7 +56,7 @@ class Selection:
         """Return the partial derivative for the result y and these operands.
 
         If the operands are floats, and so y is one, this is a float, or None if the operand was not selected. Otherwise
-        it is the contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple
+        it is the contribution for the upstream gradient 1, which may be a `Value`. Of an n-ary operation, it is a tuple
         with an item for each operand.
         """
         return self.weight(*operands) if type(y) is float else self.contribution(1.0, *operands)
