@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from micrograd.engine import Value as Micrograd
 
 from micrograd_cn import Value, compare_gradients, relu, tanh
+from micrograd_cn.handwritten.causes import MOST_TIMES
 
 from .classes import (
     BINARY,
@@ -334,6 +335,31 @@ def test_of_two_mistakes_that_give_one_number_it_is_the_one_that_gives_all_of_th
     y = d.tanh() + d  # y sends 1 to d; a and b are as if d had sent it on before the rest arrived
     forgets_upstream(y)
     assert "is not multiplied by the upstream gradient" in message(y)
+
+
+@given(st.floats(0.3, 1.5), st.lists(st.sampled_from([*UNARY.values()]), min_size=1, max_size=6))
+def test_a_mistake_that_also_explains_the_gradients_further_down_is_the_likelier_one(number, functions):
+    a = Named(number)
+    d = a * 3.0
+    for function in functions:
+        d = function(d)
+    forgetting = order(d)
+    y = d.tanh() * 2.0 + d  # y sends 1 to d, so d's operand is as if d had sent that on too early
+    y.grad = 1.0
+    for node in order(y):
+        for x, local in edges(node):
+            x.grad += local * (1.0 if node in forgetting else node.grad)
+    assume(all(abs(node.grad - 1.0) > 0.01 for node in forgetting))  # who forgets to multiply by 1 makes no mistake
+    assert "is not multiplied by the upstream gradient" in message(y)
+
+
+@given(st.integers(2, 2 * MOST_TIMES) | st.integers(MOST_TIMES - 1, MOST_TIMES + 1), st.integers(1, 80))
+def test_a_gradient_was_added_less_than_a_thousand_times(times, eighths):
+    w = Named(0.5)
+    y = w * (eighths / 8)  # a number whose multiples are exact
+    right(y)
+    w.grad *= times
+    assert (f"it is {times} times the right one: something is left over" in message(y)) == (times < 1000)
 
 
 def test_where_the_numbers_do_not_tell_nothing_is_said():
