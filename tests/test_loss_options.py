@@ -1,5 +1,6 @@
 """`reduction="none"`, class weights, ignored targets and label smoothing give PyTorch's numbers, eager and compiled."""
 
+import itertools
 import math
 import random
 
@@ -131,6 +132,31 @@ def test_weights_of_binary_losses_are_for_elements_or_for_the_last_axis():
             assert positive[i][j] == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("positive", [False, True])
+def test_binary_cross_entropy_with_logits_is_its_definition_for_targets_between_0_and_1(weighted, positive):
+    """The targets are numbers or `Value`s, and the loss is computed by the engine or by a compiled program."""
+    compiler = pytest.importorskip("micrograd_cn.compiler")
+    rng = random.Random(0)
+    for _ in range(20):
+        x, t = [rng.uniform(-5, 5) for _ in range(3)], [rng.uniform(0.05, 0.95) for _ in range(3)]
+        w, v = ([rng.uniform(0.5, 3) if on else 1.0 for _ in x] for on in (weighted, positive))
+        p = [1 / (1 + math.exp(-z)) for z in x]
+        columns = [*zip(x, t, w, v, p, strict=True)]
+        loss = sum(-w * (v * t * math.log(p) + (1 - t) * math.log(1 - p)) for _, t, w, v, p in columns)
+        slopes = [w * ((1 - t) * p - v * t * (1 - p)) for _, t, w, v, p in columns]
+        target_slopes = [w * (math.log(1 - p) - v * math.log(p)) for _, _, w, v, p in columns]
+        options = ({"weight": w} if weighted else {}) | ({"pos_weight": v} if positive else {})
+        for values in (False, True):
+            logits, targets = [Value(z) for z in x], [Value(z) for z in t] if values else t
+            eager = binary_cross_entropy_with_logits(logits, targets, "sum", **options)
+            wrt, expected = (logits + targets, slopes + target_slopes) if values else (logits, slopes)
+            assert [eager.data, *gradients(eager, wrt)] == pytest.approx([loss, *expected], rel=1e-12, abs=1e-12)
+            program, row = compiler.compile(eager, wrt), [[*x, *t] if values else x]
+            found = [program.forward(row)[0], *program.gradient(row)[0]]
+            assert found == pytest.approx([loss, *expected], rel=1e-12, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("p", "t", "slope"), [(1e-320, 1, 0), (3.7e-44, 1, 0), (3.8e-44, 1, -1 / 3.8e-44), (1.0, 0, 0), (1e-320, 0, 1)]
 )
@@ -183,6 +209,32 @@ def test_binary_cross_entropy_has_no_gradient_where_a_logarithm_is_replaced(p, t
 def test_what_is_refused_is_named(call, exception, message):
     with pytest.raises(exception, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("loss", "option"),
+    [
+        (binary_cross_entropy, "weight"),
+        (binary_cross_entropy_with_logits, "weight"),
+        (binary_cross_entropy_with_logits, "pos_weight"),
+    ],
+)
+def test_factors_have_the_shape_of_the_input_or_of_its_last_axes(loss, option):
+    shapes = [(), *itertools.chain(*(itertools.product((1, 2, 3), repeat=axes) for axes in (1, 2, 3)))]
+    inputs = [(np.full(shape, 0.5).tolist(), {shape[axis:] for axis in range(len(shape) + 1)}) for shape in shapes]
+    inputs.append(({"a": [0.5, 0.5], "b": [0.5, 0.5]}, {(), (2,)}))  # no array has the shape of a dict
+    for x, allowed in inputs:
+        for shape in shapes:
+            if shape in allowed:
+                loss(x, x, **{option: np.ones(shape).tolist()})
+                continue
+            with pytest.raises(ValueError, match=f"{loss.__name__}: {option} must be a number, or have the shape"):
+                loss(x, x, **{option: np.ones(shape).tolist()})
+    x = {"a": 0.5, "b": 0.5}
+    loss(x, x, **{option: {"a": 1.0, "b": 2.0}})
+    for keys in ("", "a", "ac", "abc"):
+        with pytest.raises(ValueError, match=f"{loss.__name__}: {option} must be a number, or have the shape"):
+            loss(x, x, **{option: dict.fromkeys(keys, 1.0)})
 
 
 # Compiled losses, and PyTorch's.
