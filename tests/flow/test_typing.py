@@ -350,6 +350,24 @@ def test_the_page_is_given_numbers_with_names_as_numbers_if_json_has_them():
     assert grammar()["constants"]["pi"] == math.pi
 
 
+@pytest.mark.parametrize("name", sorted(functions()))
+def test_the_page_allows_named_arguments_where_the_command_line_does(name):
+    function = functions()[name]
+    parameters = [parameter for parameter, *_ in grammar()["functions"][name]["parameters"]]
+    texts = ["[1, 1]" if parameter in lists(function) else "1" for parameter in parameters]
+    parse(f"{name}({', '.join(texts)})", {})
+    for i, parameter in enumerate(parameters):
+        call = f"{name}({', '.join([*texts[:i], f'{parameter}={texts[i]}'])}"
+        call += "".join(f", {p}={text}" for p, text in list(zip(parameters, texts, strict=True))[i + 1 :]) + ")"
+        try:
+            parse(call, {})
+        except ParseError:
+            allowed = False
+        else:
+            allowed = True
+        assert grammar()["functions"][name]["named"] == allowed, call
+
+
 def test_half_typed_text_is_no_error(typing):
     text = "tanh(w*x + b) * 2"
     typing.page.locator("#text").fill("")
