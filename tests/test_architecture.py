@@ -38,9 +38,9 @@ def trees() -> dict[str, ast.Module]:
 # package from the first room on never meets a name that is explained later.
 ROOMS = (
     *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
-    *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow"),
+    *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow", "compiler"),
     "",  # the package itself, which offers the pictures too
-    *("testing", "compiler", "__main__", "moved"),
+    *("testing", "__main__", "moved"),
 )
 # The same order inside folders, of modules or of folders.
 INSIDE = {
@@ -59,11 +59,7 @@ INSIDE = {
 }
 ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table of contents
 # Imports inside functions, or for types alone, that point the other way, and why.
-LAZY = {
-    ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
-    ("", "testing"): "the same",
-    ("testing.lowerings", "compiler"): "check_op compares what the compiler makes of a row, if llvmlite is installed",
-}
+LAZY = {("", "testing"): "micrograd_cn.testing has its type for a type checker, and is imported when it is asked for"}
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 
 

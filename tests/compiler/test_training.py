@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, optim
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.training.update import update_key
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem, settings
@@ -683,3 +684,14 @@ def test_options_may_be_others_in_each_call(kind):
         return w.data
 
     assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
+
+
+KINDS = [kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Optimizer])
+def test_the_compiled_update_of_every_optimiser_of_the_package_is_cached(kind):
+    assert kind.__name__ in optim.__all__
+    key, again = (update_key(kind([Value(1.0)], lr=0.1), False, False) for _ in range(2))
+    assert key is not None
+    assert key == again

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ... import optim
 from ...engine import Value
-from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from ...optim import Optimizer
 from ...text.formula import FormulaError, Term, straight_line
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
@@ -25,6 +26,9 @@ from ..tables.tables import Tables
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state")
 MAX_CACHED = 16  # this many updates are kept: the ones that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
+
+# The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
+OURS = tuple(kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer))
 
 
 class CompiledUpdate:
@@ -213,7 +217,7 @@ def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:
-    return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, RMSprop, Adam, AdamW)]
+    return getattr(kind, method) not in [getattr(ours, method) for ours in OURS]
 
 
 def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
@@ -222,7 +226,7 @@ def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     The key is None if the options do not determine the update. The update of a user-defined class may depend on
     anything.
     """
-    if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
+    if type(optimizer) not in OURS:
         return None
     options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
     plain = all(
