@@ -157,10 +157,13 @@ def test_ctrl_c_at_any_line_of_the_writing_back_leaves_all_or_nothing():
         return before, everything(ws, optimizer)
 
     _, trained = fit(line=-1)
-    found = [fit(line) for line in range(1, 30)]
-    assert [after in (before, trained) for before, after in found] == [True] * 29
+    found = [fit(1)]
+    while found[-1][1] != trained and len(found) < 100:  # versions of Python count lines differently
+        found.append(fit(len(found) + 1))
+    assert all(after in (before, trained) for before, after in found)
     assert found[0][1] == found[0][0] != trained
     assert found[-1][1] == trained
+    assert len(found) > 10
 
 
 def test_a_parameter_that_was_frozen_after_compiling_gets_no_gradient():
