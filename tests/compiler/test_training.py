@@ -7,6 +7,8 @@ import random
 import signal
 import sys
 import threading
+from array import array
+from collections import OrderedDict
 from itertools import cycle, islice, pairwise
 from types import SimpleNamespace
 
@@ -16,6 +18,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, optim
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.training import update
+from micrograd_cn.compiler.training.epochs import TrainingOptions, train
 from micrograd_cn.compiler.training.update import update_key
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
@@ -698,3 +702,29 @@ def test_the_compiled_update_of_every_optimiser_of_the_package_is_cached(kind):
     key, again = (update_key(kind([Value(1.0)], lr=0.1), False, False) for _ in range(2))
     assert key is not None
     assert key == again
+
+
+def test_the_updates_that_were_used_last_are_those_that_are_kept(monkeypatch):
+    monkeypatch.setattr(update, "MAX_CACHED", 2)
+    monkeypatch.setattr(update, "_cache", OrderedDict())
+    kinds = [SGD([Value(1.0)], lr=0.1, weight_decay=k / 8) for k in range(4)]
+    found = [update.compiled_update(optimizer, False, False) for optimizer in kinds]
+    assert update.compiled_update(kinds[3], False, False) is found[3]
+    assert update.compiled_update(kinds[2], False, False) is found[2]
+    assert update.compiled_update(kinds[0], False, False) is not found[0]
+
+
+def test_the_first_steps_say_nothing_about_the_time_that_is_left():
+    reported = []
+    options = TrainingOptions(SGD([Value(1.0)], lr=0.1), epochs=3, batch_size=1, progress=False)
+    losses = train(
+        options,
+        4,
+        lambda first, most: array("d", [float(first)]),
+        lambda seconds, left: reported.append(left),
+        lambda order: None,
+    )
+    assert list(losses) == [1.5] * 3
+    assert len(reported) == 12
+    assert reported[0] == 0.0 == reported[-1]
+    assert all(left > 0.0 for left in reported[1:-1])

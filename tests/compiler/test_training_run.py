@@ -2,6 +2,7 @@
 
 import random
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.training.run import GradientRunner
 from micrograd_cn.optim import SGD, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
@@ -132,3 +134,16 @@ def test_a_branch_with_several_results_is_refused_before_the_first_step():
     with pytest.raises(ValueError, match="returns several"):
         f.fit([(1.0,), (2.0,), (-1.0,)], SGD([w], 0.1), 3, 1)
     assert w.data == 1.0
+
+
+@pytest.mark.parametrize("left", [0.0, 3.0])
+def test_kernels_are_upgraded_only_while_training_goes_on(left):
+    asked = []
+    runner = GradientRunner.__new__(GradientRunner)
+    runner.executable, runner.thread_buffers = SimpleNamespace(seconds=1.0), []
+    runner.compiled = SimpleNamespace(
+        upgrade_kernels=lambda executable, seconds: asked.append(seconds), should_compile=lambda *_: False
+    )
+    runner.upgrade(0.5, left)
+    assert runner.executable.seconds == 1.5
+    assert asked == [max(1.5, left)] * bool(left)
