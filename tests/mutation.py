@@ -55,6 +55,7 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
     "derivatives": "test_functional.py",
+    "losses": "test_loss_options.py",
     "moved": "test_saved_files.py",
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
