@@ -255,14 +255,19 @@ class Op(Row):
         """
         partials = self.partials
         if isinstance(partials, tuple):
-            return [
-                (lambda g, p=p: p.contribution(g, *operands)) if type(p) is Selection else None  # type: ignore[misc]
-                for p in partials
-            ]
+
+            def of_one(selection: Selection) -> Callable[[Any], Any]:
+                return lambda g: selection.contribution(g, *operands)
+
+            return [of_one(partial) if type(partial) is Selection else None for partial in partials]
         if type(partials) is not Selection:
             return [None] * len(operands)
         of_all = lru_cache(1)(lambda g: partials.contribution(g, *operands))  # called with the same g for every operand
-        return [lambda g, k=k: of_all(g)[k] for k in range(len(operands))]  # type: ignore[misc]
+
+        def in_slot(slot: int) -> Callable[[Any], Any]:
+            return lambda g: of_all(g)[slot]
+
+        return [in_slot(slot) for slot in range(len(operands))]
 
     def text(self, *operands: str) -> str:
         """Return Python code for the operation. `operands` has the code of each operand.
