@@ -210,7 +210,7 @@ class Node(NumpyMethods):
     def data(self, x: SupportsFloat) -> None:
         if context.active and (hooks := context.here().hooks):
             hooks.before_write(self)
-        self._data = number(x)
+        self._data = x if type(x) is float else number(x)
         context.data_changed = True
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
@@ -220,7 +220,7 @@ class Op(Row):
             return self.partials[slot] is not None
         return slot > 0 or not self.lowerings.is_gather
 
-    @property
+    @cached_property
     def selects(self) -> bool:
         """Return whether the operation selects among its operands, and passes no gradient to unselected operands.
 
