@@ -1,4 +1,4 @@
-"""All kinds of code, for tests that hold for each; and other processors, where pytest was started for one."""
+"""Fixtures: `code` repeats a test for each kind of code, and `processor` pretends that this is another processor."""
 
 import os
 
@@ -7,19 +7,23 @@ import pytest
 
 from .common import KINDS, code_of
 
-FEATURES = "MICROGRAD_CN_TEST_FEATURES"  # what the processor has, as test_machine.py says; this one has more
+# test_machine.py starts pytest with this variable. It holds the features of a processor that has fewer than this one.
+FEATURES = "MICROGRAD_CN_TEST_FEATURES"
 
 
 @pytest.fixture(params=KINDS)
 def code(request):
-    """Run every kind of code, from the first run on."""
+    """Run the test once for each kind of code, which programs then have from their first run on."""
     with code_of(request.param):
         yield request.param
 
 
 @pytest.fixture(scope="session", autouse=True)
 def processor():
-    """Let the machine of this process, which nothing has asked for yet, have no other features than are said."""
+    """Compile for a processor that has the features in the environment variable alone, if it is set.
+
+    The compiler reads the processor's features once a process, so this has to happen before the first test.
+    """
     with pytest.MonkeyPatch.context() as patch:
         if FEATURES in os.environ:
             features = llvm.FeatureMap(dict.fromkeys(os.environ[FEATURES].split(), True))
