@@ -1,4 +1,4 @@
-"""Files of C, compiled by the system's compiler, whose functions Python calls."""
+"""Compile C files with the system's compiler, and call their functions from Python."""
 
 import ctypes
 import re
@@ -12,7 +12,7 @@ KINDS = {"double": ctypes.c_double, "float": ctypes.c_float}
 
 
 def run_compiler(command, text, folder, *more):
-    """Compile a file, of which every warning is an error."""
+    """Compile the text of a file, and fail for any warning."""
     path = folder / f"file{len(list(folder.iterdir()))}"
     path.with_suffix(".c").write_text(text, "utf-8")
     out = path.with_suffix(".out")
@@ -24,11 +24,15 @@ def run_compiler(command, text, folder, *more):
 
 
 def library(text, folder, *options):
+    """Return a C file as a shared library that Python can call, without optimisation if no options are given."""
     return ctypes.CDLL(str(run_compiler([*C, *(options or ["-O0"]), "-shared", "-fPIC"], text, folder, "-lm")))
 
 
 class File:
-    """The functions of a C file, called from Python."""
+    """The functions of one program's C file, as methods that take and return Python's numbers.
+
+    `made` is the library that contains them, and `text` is the C file, whose #defines say how large the arrays are.
+    """
 
     def __init__(self, text, made, name="f", precision="double"):
         self.kind, self.name, self.made = KINDS[precision], name, made
@@ -59,7 +63,7 @@ class File:
         return loss, list(self.gradient_)
 
     def step(self, parameters, rows, rate):
-        """Take a step; `parameters` are an array of C that is changed."""
+        """Take one training step, which changes `parameters`, an array of C, and return the loss."""
         function = self.made[f"{self.name}_step"]
         function.restype = self.kind
         flat = self.numbers([x for row in rows for x in row])
@@ -68,11 +72,15 @@ class File:
 
 
 def files(texts, folder, *options):
-    """Return the files of many texts, by (name of the functions, precision), which are compiled as one."""
+    """Compile several C texts as one file, which is quicker, and return a `File` for each.
+
+    Keys are (name of the functions, precision).
+    """
     made = library("\n".join(texts.values()), folder, *options)
     return {name: File(text, made, name, precision) for (name, precision), text in texts.items()}
 
 
 def compiled(program, folder, names=None, **options):
+    """Return the compiled C file of a program; `names` and `options` are those of `Program.source`."""
     text = program.source("c", names, **options)
     return File(text, library(text, folder), precision=options.get("precision", "double"))
