@@ -1,6 +1,8 @@
-"""What several files of tests use: the eager engine to compare with, kinds of code, a problem to train.
+"""Helpers that several test files share: results of the eager engine to compare with, and small problems to train.
 
-Of the compiler's inner rooms tests use what is here: settings that choose the kind of code, and how much there is.
+A program can run as several kinds of code, such as threaded or native code. The compiler chooses the kind by constants
+in its private modules. These helpers change the constants, and read how large the code is, so the tests do not have to
+know the private modules.
 """
 
 import math
@@ -15,7 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import machine
-from micrograd_cn.compiler.runtime.executable import MAX_SCALAR_ROWS  # rows up to which they are done one by one
+from micrograd_cn.compiler.runtime.executable import MAX_SCALAR_ROWS  # so few rows are computed one by one
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
@@ -27,19 +29,20 @@ SETTINGS = (
     "loops.schedule.MAX_NATIVE_COST",
     "instructions.fusion.MIN_OCCURRENCES",
 )
-KINDS = {  # of code, by what they let the settings be
+KINDS = {  # for each kind of code, the values of SETTINGS that choose it
     "threaded": (inf, inf, 0, inf, 1),
     "gathered": (inf, 0.0, 0, inf, 1),
     "fused": (inf, 0.0, 0, -1, 1),
     "native": (0.0, inf, 0, inf, 1),
 }
 
-TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")  # seven, so that they shift
+# There are seven, a number that divides the length of few lists, so each kind meets every item of the last list.
+TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")
 
 
 @contextmanager
 def settings(numbers):
-    """Let numbers of the compiler, by module and name, be others inside the block."""
+    """Set constants of the compiler, given as "module.NAME", to other numbers inside the block."""
     found = []
     for name, number in numbers.items():
         module, _, name = name.rpartition(".")
@@ -54,46 +57,51 @@ def settings(numbers):
 
 
 def code_of(kind):
-    """Let threaded code run inside the block, however long it runs, or such with like instructions gathered, or native.
+    """Let every program inside the block run as one kind of code.
 
-    "fused" is what runs large programs: threaded code, with like instructions gathered and others inside some.
+    "threaded" is threaded code, which is never replaced by native code. "gathered" is threaded code that
+    computes instructions of one opcode as vectors even for a single row. "fused" also fuses each instruction with its
+    only user, as the compiler does in large programs. "native" is native code from the first run on.
     """
     return settings(dict(zip(SETTINGS, KINDS[kind], strict=True)))
 
 
 def in_turn(*lists):
-    """Return the combinations of what is in some lists, each with one kind of code, by turns; for tests with `code`."""
+    """Return every combination of the lists' items as a case for a test that uses the fixture `code`.
+
+    Each case runs one kind of code, and the kinds take turns, which takes less time than all kinds for each case.
+    """
     return [(kind, *case) for case, kind in zip(product(*lists), cycle(TURNS), strict=False)]
 
 
 def is_native(program):
-    """Return whether native code has been made for a program or a function."""
+    """Return whether a program or a compiled function has native code by now."""
     return "native code" in repr(program)
 
 
 def lanes():
-    """Return how many rows are computed side by side."""
+    """Return how many rows a vector of this machine holds, which is how many are computed at the same time."""
     return machine().width
 
 
 def memory_of(program, kind="gradient", in_lanes=True):
-    """Return how many numbers of threaded code's memory there are: for a batch, and for its rows."""
+    """Return how many numbers threaded code stores for a batch, and how many for its rows."""
     scalars, rows, _ = program.compiled.get(kind, in_lanes, native=False).sizes
     return scalars, rows
 
 
 def tables_of(program, kind="gradient", in_lanes=True):
-    """Return how many words threaded code's tables have."""
+    """Return how many words the tables of a program's threaded code have."""
     return sum(map(len, program.compiled.get(kind, in_lanes, native=False).tables.all))
 
 
 def compiled_for_all():
-    """Return the names of the functions that are compiled so far for all programs."""
+    """Return the names of the kernels, which all programs share, that have been compiled so far."""
     return set(machine().kernels)
 
 
 def eager(f, rows, parameters):
-    """Return by the engine, for every row, the output and the gradient."""
+    """Return the output and the gradient that the eager engine computes for each row."""
     outputs, gradients = [], []
     for row in rows:
         for p in parameters:
@@ -108,14 +116,20 @@ def eager(f, rows, parameters):
 
 
 def close(a, b, size=0.0, rel=1e-12):
-    """Return whether two numbers are the same but for their roundings, which are relative to a size."""
+    """Return whether two numbers differ by no more than rounding.
+
+    Rounding is relative to the larger number, or to `size` if that is larger, as after a cancellation.
+    """
     if not (math.isfinite(a) and math.isfinite(b)):
         return a == b or (a != a and b != b)
     return abs(a - b) <= rel * max(abs(a), abs(b), size) + 1e-300
 
 
 def sizes(output):
-    """Return for each node below the output the sum of what its gradient is made of, without signs: it may cancel."""
+    """Return for each node below the output the sum of the absolute terms of its gradient.
+
+    Rounding errors are relative to this sum: the gradient itself may be much smaller, where terms cancel.
+    """
     found = Counter({output: 1.0})
     for node in topological_order(output):
         for parent, partial in zip(node.parents, node.partials, strict=True):
@@ -124,7 +138,7 @@ def sizes(output):
 
 
 def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
-    """Compare a program with the engine: with all rows, and with few, which are done one by one."""
+    """Compare a program with the eager engine: for all rows, in vectors, and for so few that each runs by itself."""
     program = compile(f(*inputs), inputs)
     every_output, every_gradient = eager(f, rows, parameters)
     for part in (slice(None), slice(-1, None), slice(MAX_SCALAR_ROWS)):
@@ -141,7 +155,7 @@ def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
 
 
 def problem(seed=0, extra=0):
-    """Return parameters, a program of their loss, and rows."""
+    """Return parameters, a program that computes the loss of a small network, rows for it, and the network."""
     model = MLP(3, [5, 1], activation="tanh", seed=seed)
     inputs = [Value(0.1) for _ in range(4)]
     loss = (model(inputs[:3]) - inputs[3]) ** 2 + 1e-3 * mc.sum([p * p for p in model.parameters()])
@@ -164,7 +178,7 @@ OPTIMISERS = {
 
 
 def loop(program, rows, optimizer, epochs, batch, shuffle=None, schedule=None):
-    """Do in Python what `fit` says it does."""
+    """Train with a loop in Python that does what the docstring of `fit` promises, and return the losses."""
     losses, order = [], list(range(len(rows)))
     for _ in range(epochs):
         if shuffle:
@@ -182,6 +196,7 @@ def loop(program, rows, optimizer, epochs, batch, shuffle=None, schedule=None):
 
 
 def everything(parameters, optimizer):
+    """Return all numbers that a training changes: data, gradients, and the optimiser's state."""
     return [p.data for p in parameters], [p.grad for p in parameters], optimizer.state_dict()
 
 
@@ -189,13 +204,14 @@ ACTIVATIONS = ["relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu
 
 
 def python(program):
+    """Return the function that the program's Python source defines."""
     names = {}
     exec(program.source("python"), names)
     return names["f"]
 
 
 def trained(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule=None):
-    """Train as anyone would."""
+    """Train with a plain loop of the eager engine, and return the mean loss of each epoch."""
     n, losses = len(samples), []
     order = list(range(n))
     for _ in range(epochs):
@@ -216,7 +232,7 @@ def trained(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedu
 
 
 def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)]))):
-    """Return parameters, a function of lists of different lengths, and samples of it."""
+    """Return parameters, a loss of a list of numbers, and samples whose lists have different lengths."""
     w = [Value(0.3 * (-1) ** k + 0.1 * k) for k in range(5)]
     rng = random.Random(2)
     samples = [([rng.gauss(0, 1) for _ in range(rng.randint(1, 5))], rng.gauss(0, 1)) for _ in range(29)]
@@ -224,7 +240,7 @@ def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)])))
 
 
 def branching(w, xs):
-    """Return a number by a way that depends on arguments alone, and on parameters."""
+    """Compute a number with two branches: the first depends on arguments alone, the second on parameters too."""
     total = mc.sum([w[k] * x for k, x in enumerate(xs)])
     if xs[0] > 0:
         total = total * w[1]
