@@ -1,12 +1,14 @@
-"""Compare the compiler's functions of vectors with exact results.
+"""Compare the compiler's elementary functions of vectors, such as exp and sin, with exact results.
 
-    python -m tests.compiler.vector_functions  # two million points a function: minutes
+    python -m tests.compiler.vector_functions  # two million points for each function, which takes minutes
     python -m tests.compiler.vector_functions --points 20000 tanh exp
 
-For each function and width it prints the worst error in units in the last place and where it is. It fails if one is
-over `functions.ULPS`, or if a lane's bits depend on other lanes.
+For each function and each width of vectors, this prints the worst error, in units in the last place, and the operands
+that have it. The exit status is 1 if an error exceeds the function's limit in `functions.ULPS`, or if the bits of a
+result depend on the other numbers in the vector.
 
-C's functions of long double say where the worst errors are, and mpmath how large they are.
+C's functions of long double find the operands with the worst errors, because they are fast. mpmath then measures these
+few errors.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from functools import cache
 import numpy as np
 from mpmath import mp, mpf
 
-with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
+with contextlib.suppress(ImportError):  # without llvmlite, pytest must still be able to look for doctests in this file
     from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
     from micrograd_cn.compiler.llvm.functions import ULPS, Library
     from micrograd_cn.compiler.llvm.lanes import vector
@@ -35,14 +37,17 @@ SPECIAL += [-x for x in SPECIAL]
 
 
 def widths():
-    """Return how many doubles this machine's vectors may have, and whether it may round a product and a sum once."""
+    """Return the widths, in doubles, that this machine's vectors may have, and the ways it can compute a * b + c.
+
+    The ways are values of `Machine.fused`: False rounds the product and the sum, True rounds once.
+    """
     wide = [n for n, feature in ((4, "+avx,"), (8, "+avx512f,")) if feature in f"{machine().features},"]
     return [2, *wide], [False, True][: 1 + machine().fused]
 
 
 @cache
 def machine_of(native, fused, found=None):
-    """Return this machine as one with vectors of another width, or with another library."""
+    """Return this machine with `native` doubles in a vector, another way to compute a * b + c, or another library."""
     on = Machine()
     on.simd, on.width, on.fused = native, 2 * native, fused
     on.library = Library(on.triple, native, fused, found or _has_function)
@@ -50,9 +55,10 @@ def machine_of(native, fused, found=None):
 
 
 class Functions:
-    """One of C's functions of vectors, for arrays whose length is a multiple of its lanes.
+    """The compiled vector form of one of C's functions, called with arrays whose length is a multiple of its lanes.
 
-    It is compiled with what calls it, so that programs of this process do not call it too.
+    The function is compiled together with the loop that calls it, so it does not become a kernel that programs of this
+    process call too.
     """
 
     def __init__(self, name, on, lanes):
@@ -77,19 +83,22 @@ class Functions:
 
 
 def compiled(on, f, *others):
-    """Return a function of three addresses and of counts, and what holds its code."""
+    """Return a compiled function of three addresses and some counts, and the object that keeps its code alive."""
     code = on.compile([*others, f])
     counts = [ctypes.c_int64] * f.signature.count("i64 %")
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *counts)(code.address(f.name)), code
 
 
 def limit(name):
-    """Return the largest error that a function may have."""
+    """Return the largest error that a function may have, in units in the last place.
+
+    The functions of other processors' C libraries have not been measured, so these have a common limit.
+    """
     return ULPS[name] if name in POLYNOMIALS or machine().triple.startswith("x86_64") else 4.0
 
 
 def exact(name, *xs):
-    """Return the results of C's function of long double."""
+    """Return the results of C's function of long double, which are exact to far more than a double's digits."""
     f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
     with f.loop("%n") as loop:
         numbers = [f.load("double", f.at(f"%x{k}", loop.index)) for k in range(len(xs))]
@@ -103,8 +112,11 @@ def exact(name, *xs):
 
 
 def errors(found, right):
-    """Return errors in units in the last place of double; inf where one is nan, or where zeros have unlike signs."""
-    most = np.longdouble(2.0) ** 1024  # what inf counts as: one unit above the largest
+    """Return the errors in units in the last place of a double.
+
+    The error is inf where only one of the two is nan, and where a zero has the wrong sign.
+    """
+    most = np.longdouble(2.0) ** 1024  # inf counts as this, which is one unit above the largest double
     with np.errstate(all="ignore"):
         size = np.clip(np.abs(right.astype(float)), sys.float_info.min, sys.float_info.max)
         error = np.abs(np.clip(found.astype(np.longdouble), -most, most) - np.clip(right, -most, most))
@@ -116,7 +128,7 @@ def errors(found, right):
 
 
 def confirmed(name, found, *xs):
-    """Return one error, by mpmath."""
+    """Return the error of one result as mpmath computes it, or None if an operand or the result is not finite."""
     if not all(map(math.isfinite, (found, *xs))):
         return None
     with mp.workprec(300):
@@ -126,12 +138,12 @@ def confirmed(name, found, *xs):
 
 
 def points(count, rng):
-    """Return doubles of all kinds, about as many of each, and the special ones."""
+    """Return about `count` doubles, about as many of each kind, and the special ones."""
     n = count // 10
     sign = rng.choice([-1.0, 1.0], n)
     kinds = [
-        rng.integers(0, 2**64, n, dtype=np.uint64).view(float),  # any bits
-        rng.integers(0, 2**54, n, dtype=np.uint64).view(float) * sign,  # subnormal, and the next ones
+        rng.integers(0, 2**64, n, dtype=np.uint64).view(float),  # random bits
+        rng.integers(0, 2**54, n, dtype=np.uint64).view(float) * sign,  # subnormal numbers, and the smallest others
         np.exp2(rng.uniform(-60.0, 12.0, n)) * sign,
         np.exp2(rng.uniform(10.0, 1024.0, n)) * sign,
         (1.0 + np.exp2(rng.uniform(-53.0, 0.0, n)) * sign) * rng.choice([-1.0, 1.0], n),
@@ -142,14 +154,17 @@ def points(count, rng):
 
 
 def operands(name, count, rng, multiple=16):
-    """Return operands, some of which are all special ones and their pairs; shuffled, so that a vector has all kinds."""
+    """Return operands of a function, shuffled, so each vector holds numbers of several kinds.
+
+    All special numbers are among them, and all pairs of special numbers if the function has two operands.
+    """
     if name not in BINARY:
         xs = [points(count, rng)]
     else:
         a, b = (rng.permutation(points(count, rng)) for _ in range(2))
         near, n = np.exp2(rng.uniform(-40.0, 40.0, len(a))), len(a) // 2
         with np.errstate(all="ignore"):
-            if name == "pow":  # with results of all sizes, whole exponents and negative bases
+            if name == "pow":  # draw results of all sizes, and some whole exponents of negative bases
                 b[:n] = rng.uniform(-760.0, 760.0, n) / np.log(np.abs(a[:n]))
                 b[: n // 2] = np.round(b[: n // 2])
                 a[n // 4 : n] = np.abs(a[n // 4 : n])
@@ -162,7 +177,7 @@ def operands(name, count, rng, multiple=16):
 
 
 def near(xs, error, count, rng):
-    """Return points near those of the largest errors."""
+    """Return operands near those with the largest errors."""
     order = np.argsort(error)[-32:]
     return [
         np.resize(x[order], count) * (1.0 + np.exp2(-rng.uniform(3.0, 50.0, count)) * rng.choice([-1.0, 1.0], count))
@@ -171,7 +186,10 @@ def near(xs, error, count, rng):
 
 
 def worst(name, run, xs, right, rng, rounds, candidates=50):
-    """Return the largest error and where it is; from the second round on, near the largest ones of the one before."""
+    """Return the largest error found, and its operands.
+
+    Each round after the first looks near the operands that had the largest errors in the round before.
+    """
     best, few = (0.0, []), max(1, len(right) // 64) * run.lanes
     for _ in range(rounds):
         found = run(*xs)
@@ -186,7 +204,7 @@ def worst(name, run, xs, right, rng, rounds, candidates=50):
 
 
 def is_independent(run, xs, rng):
-    """Return whether each result has the same bits beside other numbers."""
+    """Return whether each result keeps its bits after a shuffle, which puts other numbers beside it in the vector."""
     found, order = run(*xs), rng.permutation(len(xs[0]))
     again = run(*[x[order] for x in xs])
     same = again.view(np.uint64) == found[order].view(np.uint64)
