@@ -1,12 +1,13 @@
-"""Random graphs by the thousand: what every printer makes of them against the engine, kinds of code with each other.
+"""Compile thousands of random graphs, and compare the results of all printers and all kinds of code.
 
     python -m tests.compiler.campaign  # two thousand graphs
     python -m tests.compiler.campaign --graphs 10000 --seed 7 --first 4000
 
-Threaded and native code must agree to the last bit, for rows in lanes and for single ones, with and without
-instructions inside others, `fit` with the loop that it stands for too. Against the engine, their numbers, and those of
-the source in C and in Python, may differ by rounding: by as much as the engine's own numbers move when every operation
-is disturbed in its last bits. The first difference is made smaller and printed as code, and the exit status is 1.
+Threaded and native code must agree to the last bit, for many rows, which run in vectors, and for few, which run one by
+one. Fused and gathered code must agree to the last bit for many rows. `fit` must give the bits of the loop that it
+replaces. Results of compiled code, and of the source in C and in Python, are compared with the eager engine too. They
+may differ by rounding, but by no more than the engine's own results differ when the last bits of each operation are
+disturbed at random. The campaign makes the first case that fails smaller, prints it as code, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ from .common import MAX_SCALAR_ROWS, code_of, python, settings
 from .graphs import OWN, Case, Graph, draw
 
 EPS = 2.0**-52
-MOST = 1.7e308  # a size that is larger is taken for this
+MOST = 1.7e308  # sizes are cut to this, so no disturbance is infinite
 EXACT = {"neg", "abs", "less", "less_equal", "equal", "step", "where", "take", "maximum", "minimum", "relu"}
 
 
 class Different(Exception):
-    """A case fails; `kind` says what differs."""
+    """Raised when two results of a case differ; `kind` names the comparison that found it."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
 
 
-# The engine, and how far rounding carries its numbers.
+# The engine's results, and how much rounding may change them
 
 
 class Noisy(Operators):
-    """A number whose every operation is disturbed in its last bits."""
+    """A number that disturbs the last bits of each operation's result at random, as other roundings would."""
 
     __slots__ = ("data",)
     rng = random.Random(0)
@@ -93,12 +94,12 @@ class Noisy(Operators):
 
 
 def disturbance(size: float, bits: float = 1.0) -> float:
-    """Return a random number of a few units in the last place of a size."""
+    """Return a random number of at most `bits` units in the last place of a size."""
     return Noisy.rng.uniform(-1.0, 1.0) * bits * (EPS * size + 5e-324)
 
 
 def noisy(graph: Graph, row: Sequence[float]) -> tuple[list[float], list[float], float]:
-    """Return the outputs and the first one's gradient with noise, and the largest number on the way of that."""
+    """Return the outputs, the first output's gradient, and the largest number of its backward pass, all with noise."""
     first = len(graph.inputs)
     nodes: list[Any] = [*map(Noisy, row), *map(Noisy, graph.parameters)]
     for op, operands in graph.steps:
@@ -137,7 +138,10 @@ def noisy(graph: Graph, row: Sequence[float]) -> tuple[list[float], list[float],
 
 
 def eager(graph: Graph, rows: Sequence[Sequence[float]]) -> tuple[list[list[float]], list[float], list[float]]:
-    """Return the outputs of every row, the mean gradient of the first output, and the mean of its terms' sizes."""
+    """Return the eager engine's outputs of each row, the mean gradient over the rows, and the mean of its sizes.
+
+    The gradient is zero if the graph has several outputs.
+    """
     ws = [Value(w) for w in graph.parameters]
     outputs, totals, sizes = [], [0.0] * len(ws), [0.0] * len(ws)
     for row in rows:
@@ -154,11 +158,12 @@ def eager(graph: Graph, rows: Sequence[Sequence[float]]) -> tuple[list[list[floa
 
 
 def close(a: float, b: float, size: float = 0.0) -> bool:
+    """Return whether two numbers differ by so little that noise need not be drawn to explain it."""
     return a == b or (a != a and b != b) or abs(a - b) <= 1e-12 * max(abs(a), abs(b), min(size, MOST)) + 1e-300
 
 
 def like(a: float, b: float, others: Sequence[float]) -> bool:
-    """Return whether `a` is `b` but for noise, of which `others` are samples."""
+    """Return whether noise explains the difference of `a` and `b`; `others` are noisy samples of `b`."""
     if math.isfinite(a) and math.isfinite(b):
         spread = max([abs(x - b) if math.isfinite(x) else inf for x in others])
         return abs(a - b) <= 24.0 * spread + 1e-12 * abs(b) + 1e-300
@@ -166,7 +171,10 @@ def like(a: float, b: float, others: Sequence[float]) -> bool:
 
 
 def explained(a: float, b: float, draw: Callable[[], float]) -> bool:
-    """Return whether noise explains the difference, with a few samples or many."""
+    """Return whether noise explains the difference of `a` and `b`, with a few noisy samples or with many.
+
+    `draw` returns a noisy sample of `b`. Most differences need few, which saves time.
+    """
     others: list[float] = []
     for count in (6, 60):
         others += [draw() for _ in range(count)]
@@ -175,28 +183,29 @@ def explained(a: float, b: float, draw: Callable[[], float]) -> bool:
     return False
 
 
-# Checks.
+# Checks
 
 
 def bits(x: float) -> bytes:
+    """Return the bits of a number, the same for every nan."""
     return struct.pack("d", x) if x == x else b"nan"
 
 
 def fresh(graph: Graph) -> tuple[Program, list[Value]]:
-    """Return a compiled graph and its parameters in the graph's order."""
+    """Compile the graph as a new program, and return it with its parameters, in the graph's order."""
     xs, ws = [Value(x) for x in graph.inputs], [Value(w) for w in graph.parameters]
     found = graph.values(xs, ws)
     return compile(found[0] if len(found) == 1 else found, xs), ws
 
 
 def trainable(graph: Graph) -> bool:
-    """Return whether there is one output, and it has a gradient."""
+    """Return whether the graph has a single output that depends on a parameter, as `backward` requires."""
     xs, ws = [Value(x) for x in graph.inputs], [Value(w) for w in graph.parameters]
     return len(graph.outputs) == 1 and graph.values(xs, ws)[0].requires_grad
 
 
 def numbers(program: Program, ws: Sequence[Value], rows: Sequence[Sequence[float]], single: bool, train: bool) -> Any:
-    """Return the outputs of every row, the mean, and the gradients."""
+    """Return the outputs of each row, their mean, and its gradient, which are 0 if `train` is false."""
     outputs = program.forward(rows)
     outputs = [[y] for y in outputs] if single else outputs
     for w in ws:
@@ -206,10 +215,10 @@ def numbers(program: Program, ws: Sequence[Value], rows: Sequence[Sequence[float
 
 
 def check(case: Case) -> None:
-    """Raise `Different` where compiled numbers are not what they should be."""
+    """Raise `Different` if results of a case differ that should agree."""
     graph, rows = case.graph, case.rows
     single, train = len(graph.outputs) == 1, trainable(graph)
-    for some in [rows] if len(rows) <= MAX_SCALAR_ROWS else [rows, rows[:MAX_SCALAR_ROWS]]:  # in lanes, and single ones
+    for some in [rows] if len(rows) <= MAX_SCALAR_ROWS else [rows, rows[:MAX_SCALAR_ROWS]]:  # in vectors; one by one
         found = {}
         program, ws = fresh(graph)
         for kind in ("native", "threaded") if case.native_first else ("threaded", "native"):
@@ -217,7 +226,7 @@ def check(case: Case) -> None:
                 program, ws = fresh(graph)
             with code_of(kind):
                 found[kind] = numbers(program, ws, some, single, train)
-        for kind in ("gathered", "fused"):  # as of many like instructions, and of a large graph
+        for kind in ("gathered", "fused"):  # the compiler chooses these for large graphs alone
             program, ws = fresh(graph)
             with code_of(kind):
                 found[kind] = numbers(program, ws, some, single, train)
@@ -226,7 +235,7 @@ def check(case: Case) -> None:
         _like_eager(graph, some, found["gathered"], train)
         if len(some) > MAX_SCALAR_ROWS:
             _same_bits(found, "gathered", "fused")
-        else:  # short sums are in another order
+        else:  # for single rows, fused code adds short sums in another order
             _like_eager(graph, some, found["fused"], train)
     some = rows[: 2 * MAX_SCALAR_ROWS]
     if HAS_C:
@@ -237,7 +246,7 @@ def check(case: Case) -> None:
 
 
 def by_c(graph: Graph, rows: Sequence[Sequence[float]], train: bool) -> Any:
-    """Return what the C source gives: outputs, the mean, and gradients in the graph's order."""
+    """Return what the C source computes: the outputs, their mean, and its gradient, in the graph's order."""
     program, ws = fresh(graph)
     parameters = [w.data for w in program.parameters]
     with tempfile.TemporaryDirectory() as folder:
@@ -251,7 +260,7 @@ def by_c(graph: Graph, rows: Sequence[Sequence[float]], train: bool) -> Any:
 
 
 def by_python(graph: Graph, rows: Sequence[Sequence[float]]) -> Any:
-    """Return the outputs that the Python source gives with numpy."""
+    """Return the outputs that the Python source computes with numpy, which has no gradient."""
     program, _ = fresh(graph)
     parameters = [np.float64(w.data) for w in program.parameters]
     columns = [np.array(column) for column in zip(*rows, strict=True)]
@@ -263,6 +272,7 @@ def by_python(graph: Graph, rows: Sequence[Sequence[float]]) -> Any:
 
 
 def _same_bits(found: dict[str, Any], one: str, other: str) -> None:
+    """Raise `Different` unless two kinds of code gave the same bits."""
     a, b = found[one], found[other]
     for row, (xs, ys) in enumerate(zip(a[0], b[0], strict=True)):
         for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
@@ -276,6 +286,7 @@ def _same_bits(found: dict[str, Any], one: str, other: str) -> None:
 
 
 def _like_eager(graph: Graph, rows: Sequence[Sequence[float]], found: Any, train: bool) -> None:
+    """Raise `Different` unless noise explains how results differ from the eager engine's."""
     outputs, totals, sizes = eager(graph, rows)
     n = len(rows)
     for row, (xs, ys) in enumerate(zip(found[0], outputs, strict=True)):
@@ -284,7 +295,7 @@ def _like_eager(graph: Graph, rows: Sequence[Sequence[float]], found: Any, train
                 raise Different("eager, forward", f"row {row}, output {k}: compiled {x!r}, eager {y!r}")
     if not train:
         return
-    flat = [ys[0] for ys in found[0]]  # compared above
+    flat = [ys[0] for ys in found[0]]  # the loop above has compared these with the engine's
     size = math.fsum(min(abs(y), 1e300) for y in flat if math.isfinite(y)) / n
     mean = math.fsum(y / n for y in flat) if all(map(math.isfinite, flat)) else sum(flat)
     if not close(found[1], mean, size) and not (size > 1e290 and math.isfinite(mean)):
@@ -310,16 +321,17 @@ def _like_eager(graph: Graph, rows: Sequence[Sequence[float]], found: Any, train
             continue
         if explained(x, y, lambda k=k: sample(k)):
             continue
-        if largest > 1e290 and not (math.isfinite(x) and math.isfinite(y)):  # a sum overflows in another order
+        if largest > 1e290 and not (math.isfinite(x) and math.isfinite(y)):  # only one of the orders of a sum overflows
             continue
         raise Different("eager, gradient", f"parameter {k}: compiled {x!r}, eager {y!r}, terms of size {sizes[k]!r}")
 
 
 def _optimizer(kind: str, ws: Sequence[Value], rng: random.Random) -> Any:
+    """Return a random optimiser of a kind, and its parameters, which are in another order than the program's."""
     lr = 10.0 ** rng.uniform(-4, -1)
     chosen = list(ws)
     rng.shuffle(chosen)
-    if kind == "others":  # fewer, and some that the program does not have
+    if kind == "others":  # it lacks some of the program's parameters, and has some that the program does not have
         chosen = [*chosen[: rng.randrange(len(chosen) + 1)], *(Value(0.5) for _ in range(rng.randrange(1, 20)))]
         rng.shuffle(chosen)
     if kind == "frozen":
@@ -338,6 +350,11 @@ def _optimizer(kind: str, ws: Sequence[Value], rng: random.Random) -> Any:
 
 
 def _fit_like_loop(case: Case) -> None:
+    """Raise `Different` unless `fit` gives the same bits as a loop of `backward` and `step`.
+
+    If the last batch is so small that its rows run one by one, and the others do not, then `fit` sums it in another
+    order, so the two may differ by rounding.
+    """
     assert case.fit is not None
     kind, batch, epochs, seed = case.fit
     batch = min(batch, len(case.rows))
@@ -379,7 +396,7 @@ def _fit_like_loop(case: Case) -> None:
             ("steps", [float(optimizer.steps)]),
         ])  # fmt: skip
     for k, (x, y, size) in enumerate(zip(found[0][0][1], found[1][0][1], sizes, strict=True)):
-        if exact and not (abs(x - y) <= 1e-14 * size or bits(x) == bits(y)):  # means of steps, added up in other parts
+        if exact and not (abs(x - y) <= 1e-14 * size or bits(x) == bits(y)):  # `fit` sums in another order
             raise Different("fit", f"loss {k}: {x!r}, of a loop {y!r}, with {case.fit}")
     for (what, xs), (_, ys) in zip(*found, strict=True):
         for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
@@ -390,14 +407,18 @@ def _fit_like_loop(case: Case) -> None:
 
 
 def _near(x: float, y: float, kind: str) -> bool:
-    """Return whether two trainings agree that round in other ways, which only the plain ones do not magnify."""
+    """Return whether two trainings agree that add up sums in another order.
+
+    RMSprop and Adam divide a gradient by its size, which magnifies the rounding error of a gradient near 0 without
+    limit, so nothing can be said of them. The same holds for numbers that have grown beyond 1000.
+    """
     if kind in ("RMSprop", "Adam", "AdamW", "frozen") or not max(abs(x), abs(y)) < 1e3:
         return True
     return abs(x - y) <= 1e-6 * max(abs(x), abs(y), 1.0)
 
 
 def failure(case: Case) -> Exception | None:
-    """Return what is wrong with a case."""
+    """Return the error that a case raises, or None."""
     try:
         check(case)
     except Exception as error:
@@ -406,10 +427,11 @@ def failure(case: Case) -> Exception | None:
 
 
 def kind_of(error: Exception | None) -> str:
+    """Return what two failures must share to be the same fault."""
     return error.kind if isinstance(error, Different) else type(error).__name__
 
 
-# Making it smaller.
+# Making a case smaller
 
 
 def reduced(case: Case, seconds: float) -> Case:
@@ -433,6 +455,7 @@ def reduced(case: Case, seconds: float) -> Case:
 
 
 def _smaller(case: Case) -> Iterator[Case]:
+    """Yield cases that are a little smaller, the most useful ones first."""
     graph, rows = case.graph, case.rows
     if case.fit:
         yield case._replace(fit=None)
@@ -460,7 +483,7 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 
 def pruned(graph: Graph) -> Graph:
-    """Return the graph without nodes that no output needs, and without parameters; inputs stay."""
+    """Return the graph without the steps and parameters that no output needs. Inputs stay, as rows have all of them."""
     leaves, first = len(graph.inputs) + len(graph.parameters), len(graph.inputs)
     needed = {i for i in graph.outputs if isinstance(i, int)}
     for k in range(len(graph.steps) - 1, -1, -1):
@@ -481,7 +504,7 @@ def pruned(graph: Graph) -> Graph:
 
 
 def code(case: Case) -> str:
-    """Return a case as code."""
+    """Return code that repeats a case, to be pasted into a file."""
     graph = case.graph
     inputs, leaves = len(graph.inputs), len(graph.inputs) + len(graph.parameters)
 
@@ -526,7 +549,7 @@ def code(case: Case) -> str:
 
 
 def main() -> int:
-    """Draw graphs until one fails or all are done."""
+    """Draw and check graphs until as many have failed as `--failures` allows, or all are done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
