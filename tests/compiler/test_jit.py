@@ -1,4 +1,4 @@
-"""Functions that are compiled: arguments of every form, samples, training, and branches that are not silent."""
+"""Compiled functions take nested arguments, samples and training options, and follow branches or refuse them."""
 
 import copy
 import inspect
@@ -29,10 +29,12 @@ Point = namedtuple("Point", "x y")
 
 
 def plain(x):
+    """Return the number that `compile` returns for a result of the plain function."""
     return x.data if isinstance(x, Value) else float(x)
 
 
 def test_every_sample_is_checked_by_itself():
+    """`check` compares the program with the function at each sample, not only at the one that was recorded."""
     scales = [4.0, 4.0]
     f = compile(lambda x, y: x * y * (scales.pop() if scales else y + 2))
     f.check([(1.0, 2.0)])
@@ -77,6 +79,7 @@ def test_arguments_are_numbers_in_any_nesting(arguments):
 
 
 def test_what_a_function_is_given_has_the_form_of_its_argument():
+    """While it is recorded, a function gets `Value`s in the nesting of its arguments, labelled by where they are."""
     seen = []
 
     @compile
@@ -95,6 +98,7 @@ def test_what_a_function_is_given_has_the_form_of_its_argument():
 
 
 def test_nothing_is_recorded_before_the_first_call_and_each_form_once():
+    """A function is recorded at its first call, and once for each argument structure."""
     calls = []
 
     @compile
@@ -115,6 +119,7 @@ def test_nothing_is_recorded_before_the_first_call_and_each_form_once():
 
 
 def test_values_that_a_function_uses_are_parameters_as_they_are_now():
+    """`Value`s that a function captures are its parameters, and each call reads their present data."""
     w, b = Value(3.0), Value(1.0)
 
     @compile
@@ -133,6 +138,7 @@ def test_values_that_a_function_uses_are_parameters_as_they_are_now():
 
 
 def test_static_arguments_stay_what_they_are():
+    """The function gets static arguments as they are, not as `Value`s, and is recorded once for each of them."""
     seen = []
 
     @compile(static=("n", "name"))
@@ -155,6 +161,7 @@ def test_static_arguments_stay_what_they_are():
 
 
 def pairs():
+    """Return samples of `network`: a list of three numbers, and a target."""
     rng = random.Random(0)
     return [([rng.gauss(0, 1) for _ in range(3)], rng.choice([-1.0, 1.0])) for _ in range(23)]
 
@@ -165,12 +172,14 @@ def network(activation="tanh"):
 
 
 def as_arrays(samples, kind="d"):
+    """Return the samples as one array for each argument; the targets are integers if the numbers are floats ("f")."""
     xs, ts = zip(*samples, strict=True)
     return np.array(xs, kind), np.array(ts).astype("i4" if kind == "f" else kind)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_gradient_is_the_mean_of_those_of_the_samples(threads):
+    """`backward` gives the mean loss and its gradient, whatever kind of sequence or arrays the samples are in."""
     model, f = network()
     samples = pairs()
     mc.mean([f(*sample) for sample in samples]).backward()
@@ -193,7 +202,7 @@ def test_arrays_of_any_layout_and_type_are_samples():
 
 
 class Elsewhere:
-    """An array that gives its numbers as lists alone."""
+    """An array, such as those of other libraries, that has no buffer: only `tolist` gives its numbers."""
 
     shape = (2,)
 
@@ -212,6 +221,11 @@ def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
 )
 @pytest.mark.parametrize("kind", ["one form", "forms", "branches"])
 def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
+    """`fit` gives the losses, parameters, gradients and optimiser state of an eager loop.
+
+    Samples of several structures, or of several branches, need a program each, whose gradients `fit` has to add up.
+    """
+
     def made():
         if kind == "one form":
             return alike()
@@ -233,7 +247,7 @@ def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
 
 
 def alike():
-    """Return parameters, a function, and samples of one form."""
+    """Return parameters, a function, and samples that all have the same structure."""
     model, f = network()
     return model.parameters(), f, pairs()
 
@@ -241,6 +255,7 @@ def alike():
 @pytest.mark.parametrize("make", [alike, mixed])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_losses_may_be_those_of_each_step(make, threads):
+    """With `each_step`, `fit` returns the loss of each step instead of the mean of each epoch."""
     (ours, f, samples), (theirs, g, _) = make(), make()
     found = compile(f).fit(samples, SGD(ours, lr=0.05), 3, 4, threads=threads, each_step=True)
     b, expected = SGD(theirs, lr=0.05), []
@@ -272,7 +287,7 @@ def test_a_branch_may_have_parameters_that_no_other_has():
         assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
 
 
-# Arguments that are almost alike
+# Arguments that are equal, but differ in type or sign
 
 
 @pytest.mark.parametrize(
@@ -305,6 +320,7 @@ def test_a_static_value_that_cannot_be_hashed_is_named():
 
 
 def test_numbers_of_different_types_have_one_form():
+    """Ints, bools, floats and numpy's numbers have the same structure, so one program computes all of them."""
     f = compile(lambda xs: mc.sum(xs))
     for xs in ([1.0, 2.0], [1, np.float64(2)], [np.int8(1), 2.0], [True, 2]):
         assert f(xs) == 3.0
@@ -330,6 +346,7 @@ def test_arrays_of_anything_but_numbers_are_refused(xs):
 
 
 def test_arrays_of_numbers_as_objects_are_taken_as_lists_are():
+    """Numbers in an array of objects are converted as those in a list are: an int that is too large becomes inf."""
     f = compile(lambda x: x[0] * 1.0)
     assert f(np.array([10**400])) == math.inf
     assert f(np.array([Fraction(1, 4), 2], dtype=object)) == 0.25
@@ -340,6 +357,7 @@ def test_arrays_of_numbers_as_objects_are_taken_as_lists_are():
 
 @pytest.mark.parametrize("samples", [[(), ()], [(), (), ()]])
 def test_samples_without_numbers_are_samples(samples):
+    """Samples may be empty tuples, or rows of length 0: the function then depends on parameters alone."""
     a, b = Value(3.0), Value(3.0)
     f = compile(lambda: (a - 1) ** 2)
     losses = f.fit(samples, SGD([a], 0.1), 4)
@@ -352,6 +370,7 @@ def test_samples_without_numbers_are_samples(samples):
 
 
 def test_a_gradient_that_is_none_is_none_so_far():
+    """`backward` counts a `grad` of None, as code written for PyTorch sets it, as 0."""
     a = Value(2.0)
     a.grad = None
     f = compile(lambda x: a * x)
@@ -364,6 +383,8 @@ def test_a_gradient_that_is_none_is_none_so_far():
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_constant_branch_or_form_has_the_gradient_0(order):
+    """A branch or structure whose result depends on no parameter adds 0 to the mean gradient, wherever it comes."""
+
     def made():
         w = Value(0.2)
         return w, lambda x: (1 - w * x if w * x < 1 else 0.0) if not isinstance(x, list) else 5.0
@@ -385,6 +406,7 @@ def test_a_constant_branch_or_form_has_the_gradient_0(order):
 
 
 def test_a_program_has_no_need_of_what_other_programs_read():
+    """The source of one program may leave out parameters that only the function's other programs read."""
     a, b = Value(2.0, "a"), Value(3.0, "b")
     f = compile(lambda x: a * x if x > 0 else b * x, branches=True)
     f(1)
@@ -408,6 +430,7 @@ def test_a_program_has_no_need_of_what_other_programs_read():
 
 
 def test_a_compiled_function_is_a_part_of_one_that_calls_it():
+    """A compiled function that is called while another one is recorded is recorded too, guards included."""
     a = Value(2.0)
     inner = compile(lambda t: a * t if t > 0 else -t)
     outer = compile(lambda x: x * inner(2.0) + inner(x))
@@ -423,6 +446,7 @@ def test_a_compiled_function_is_a_part_of_one_that_calls_it():
 
 
 def test_derivatives_and_anomalies_inside_a_recording():
+    """`gradients` and `detect_anomaly` work in a compiled function as they do in a plain one."""
     a = Value(2.0, "a")
     slope = compile(lambda x: mc.gradients(a * x, [a], create_graph=True)[0])
     assert [slope(x) for x in (3.0, 4.0)] == [3.0, 4.0]
@@ -432,10 +456,11 @@ def test_derivatives_and_anomalies_inside_a_recording():
         compile(lambda x: mc.log(x))(0.0)
 
 
-# What else one may ask
+# Programs, their source, and messages
 
 
 def test_a_program_and_its_text_can_be_had():
+    """`program` returns the program for some arguments, and `source` its text if the function has no other program."""
     w = Value(2.0)
     f = compile(lambda x: mc.tanh(w * mc.sum(x)))
     for nothing in ("llvm", "python"):
@@ -509,6 +534,8 @@ def test_a_program_and_its_text_can_be_had():
     ],
 )
 def test_what_is_wrong_is_named(use, exception, message):
+    """An error names the function, the argument or sample that is wrong, and what was expected."""
+
     @compile
     def f(x):
         return mc.sum(x) if isinstance(x, list) else x * 1.0
@@ -531,6 +558,7 @@ the_weight = Value(3.0)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("branches", [False, True])
 def test_forward_is_a_call_for_each_sample(branches, threads):
+    """`forward` returns what a call returns for each sample, in their order, or writes it into `out`."""
     w = Value(2.0)
 
     def f(x, y):
@@ -565,6 +593,7 @@ def test_forward_is_a_call_for_each_sample(branches, threads):
 
 
 def test_derivatives_are_those_of_each_sample():
+    """`gradient`, `jacobian` and `hessian` return the derivatives of each sample, whichever branch it takes."""
     w = Value(2.0)
 
     def f(x, y):
@@ -591,6 +620,7 @@ def test_derivatives_are_those_of_each_sample():
 
 
 def test_scipy_minimizes_a_function_with_branches():
+    """scipy's minimisers may cross a branch if `branches` is true, and get a `GuardError` if not."""
     optimize = pytest.importorskip("scipy.optimize")
     f = compile(lambda v: (v[0] - 1) ** 2 + v[1] ** 2 * (3 if v[1] > 0 else 1), branches=True)
     for method, dense in (("trust-constr", False), ("trust-exact", True)):
@@ -616,6 +646,7 @@ class Line(Module):
 
 
 def test_a_method_is_compiled_for_each_instance():
+    """A decorated method has programs for each instance, and a copy of an instance never uses the original's."""
     a, b = Line(2.0), Line(5.0)
     assert (a.loss(1, 1), b.loss(1, 1), a.loss(2, 1, power=3)) == (1.0, 16.0, 27.0)
     assert a.loss is a.loss is not b.loss
@@ -644,6 +675,7 @@ def test_a_method_is_compiled_for_each_instance():
 
 
 def test_a_function_with_a_name_is_copied_and_pickled_by_it():
+    """A compiled function pickles by the name of the function in its module, so a lambda cannot be pickled."""
     at_the_top(1.0)
     assert pickle.loads(pickle.dumps(at_the_top)) is at_the_top
     again = pickle.loads(pickle.dumps(compile(plain_at_the_top, branches=True)))
@@ -664,8 +696,9 @@ def plain_at_the_top(x):
 
 
 def test_arrays_in_a_list_are_said_to_be_no_samples():
+    """A list of arrays, or arrays as arguments of their own, get an error that says to write a tuple of arrays."""
     lengths = set()
-    for count in (1_000, 10_000):  # the arrays are abbreviated
+    for count in (1_000, 10_000):  # the message abbreviates the array, so it is no longer for a longer one
         with pytest.raises(
             TypeError, match=r"sample 0 is ndarray array.*; write a tuple \(X, y\) of arrays$"
         ) as caught:
@@ -680,6 +713,7 @@ def test_arrays_in_a_list_are_said_to_be_no_samples():
 
 @pytest.mark.parametrize("name", ["backward", "fit", "check", "source", "forward", "gradient", "jacobian", "hessian"])
 def test_a_function_takes_the_arguments_of_a_program_in_the_same_order(name):
+    """Methods of a compiled function and of a program have the same parameters, in the same order."""
     methods = getattr(CompiledFunction, name), getattr(Program, name)
     ours, programs = (
         [(p.name, p.kind, p.default) for p in [*inspect.signature(method).parameters.values()][2:] if p.name != "f"]
