@@ -1,4 +1,4 @@
-"""User-defined operations: those that compile, and how those that do not are refused."""
+"""User-defined operations compile to what the engine computes, and those that cannot are refused with a reason."""
 
 import math
 
@@ -15,6 +15,7 @@ from .common import assert_like_eager
 
 
 def test_an_own_row_compiles_if_it_is_written_in_rows(code):
+    """An operation compiles if its value, or its `formula`, is written with the table's operations."""
     cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
     w = Value(3.0)
     assert_like_eager(lambda x: cube(w * x) + mc.tanh(w), [Value(1.0)], [w], [[1.0], [-2.0]])
@@ -28,6 +29,7 @@ def test_an_own_row_compiles_if_it_is_written_in_rows(code):
 
 
 def test_an_own_sum_of_two_may_have_a_number_beside_it(code):
+    """An operation that lowers to summands may have a plain number as an operand, which is a constant term."""
     row = Op(
         "twice_and",
         lambda a, b: 2.0 * a + b,
@@ -39,6 +41,8 @@ def test_an_own_sum_of_two_may_have_a_number_beside_it(code):
 
 
 def test_an_own_formula_may_take_one_of_many(code):
+    """A formula may contain `take`, which is compiled as a gather."""
+
     def value(x, i):
         return mc.take([x * k for k in range(1, 9)], i)
 
@@ -58,6 +62,7 @@ def test_an_own_formula_may_take_one_of_many(code):
     ],
 )
 def test_an_own_row_that_cannot_be_compiled_is_named(row):
+    """Python's `math`, or a branch on an operand, cannot be compiled, and the error names the operation."""
     x, w = Value(2.0), Value(3.0)
     with pytest.raises(TypeError, match="odd_one"):
         compile(record(row, (w * x,)), [x]).backward([[1.0]])
@@ -95,6 +100,10 @@ def test_partials_that_cannot_be_compiled_name_the_row():
     [("nosuch", 1), ("kernel0", 1), ("totals", 2), ("gradient", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)],
 )
 def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
+    """`lowerings.machine` may not name a function that C's library and LLVM lack, or one of the compiler's own.
+
+    LLVM would end the process for an unknown function, so the compiler has to refuse it first.
+    """
     row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, lowerings=Lowerings(machine=form))
     within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)
     x, w = Value(2.0), Value(3.0)
@@ -105,6 +114,7 @@ def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
 
 
 def test_an_own_row_is_written_in_python_by_its_formula():
+    """The Python source writes an operation by its formula, and refuses a formula that does not use the table."""
     w, x = Value(2.0), Value(3.0)
     cosine = Op(
         "cosine", math.cos, (lambda y, x: -mc.sin(x),), lowerings=Lowerings(formula=mc.cos.forward, machine="cos")
@@ -120,6 +130,7 @@ def test_an_own_row_is_written_in_python_by_its_formula():
 
 
 def test_an_own_row_may_have_any_intrinsic(code):
+    """`lowerings.machine` may name any of LLVM's intrinsics, not only those that the table uses."""
     row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), lowerings=Lowerings(machine="llvm.floor"))
     x = Value(2.0)
     assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]
