@@ -1,4 +1,4 @@
-"""A call for one sample: whatever has changed since the last one, it is the function."""
+"""Calling a compiled function for one sample gives what the plain function gives, whatever has changed meanwhile."""
 
 import random
 import sys
@@ -15,7 +15,7 @@ from micrograd_cn.optim import SGD, Adam
 
 from .common import in_turn, is_native, settings
 
-SELDOM = 300  # calls, of which the later ones need not look at all parameters
+SELDOM = 300  # after so many calls, a call no longer compares all parameters with what they were
 
 
 def network(seed=0):
@@ -59,6 +59,10 @@ def by_interrupted_fit(model):
     indirect=["code"],
 )
 def test_a_call_has_the_parameters_as_they_are(change, calls, code):
+    """A call reads the parameters' present data, whatever has changed them, even after many calls without a change.
+
+    To be quick, a call does not read all parameters each time, so it might miss a change.
+    """
     model, f = network()
     compiled = compile(f)
     program = compiled.program([0.0, 0.0, 0.0])
@@ -74,6 +78,7 @@ def test_a_call_has_the_parameters_as_they_are(change, calls, code):
 
 
 def test_guards_are_computed_with_parameters_as_they_are():
+    """A call chooses its branch by the parameters' present data, or refuses if no branches are allowed."""
     w = Value(1.0, "w")
     f = compile(lambda x: w * x if w * x > 1 else x, branches=True)
     g = compile(lambda x: w * x if w * x > 1 else x)
@@ -88,6 +93,7 @@ def test_guards_are_computed_with_parameters_as_they_are():
 
 
 def test_rows_follow_each_other_in_the_code_that_is_best():
+    """A function that is called often gets native code, and gives the same numbers before and after."""
     _, f = network()
     compiled, rng = compile(f), random.Random(0)
     with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):
@@ -112,6 +118,7 @@ def test_threads_call_at_the_same_time():
 
 
 def test_samples_without_numbers_and_constants_are_called():
+    """A function may have no arguments, or may ignore them and return constants and parameters."""
     w = Value(3.0)
     assert compile(lambda: w * 2.0)() == 6.0
     f = compile(lambda x: [1.0, w])
