@@ -1,4 +1,8 @@
-"""Random graphs for the campaign: of every operation, sums, networks, derivatives; as data that can be made smaller."""
+"""Draw random graphs for the campaign, as data, which the campaign can make smaller when a graph fails.
+
+Each function of a `Pen` draws another family of graphs, because each family is compiled by other parts of the compiler:
+expressions of all operations, long sums, networks, recurrent networks, attention, overflowing sums, and derivatives.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ EDGES = [0.0, -0.0, 1.0, -1.0, 2.0, 1e-20, -700.5, 36.5, 1e300, -1e300, 5e-324, 
 LARGE = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0]
 ACTIVATIONS = ["tanh", "relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu", "sin", "erf"]
 
-# Operations of one's own, written in rows.
+# User-defined operations, which are written with rows of the table.
 
 OWN = [
     Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)),
@@ -41,7 +45,11 @@ ROWS = [*OPS.values(), *OWN]
 
 
 class Graph(NamedTuple):
-    """A graph as data: an int is one of the inputs, then the parameters, then the steps; a float is a constant."""
+    """A graph as data.
+
+    A step is an operation and its operands. An operand or an output is either a constant, which is a float, or the
+    number of a node, which is an int: inputs have the first numbers, then parameters, then steps.
+    """
 
     inputs: tuple[float, ...]
     parameters: tuple[float, ...]
@@ -49,31 +57,33 @@ class Graph(NamedTuple):
     outputs: tuple[int | float, ...]
 
     def nodes(self, xs: Sequence[Any], ws: Sequence[Any]) -> list[Any]:
+        """Record the steps, and return all nodes by their numbers."""
         nodes = [*xs, *ws]
         for op, operands in self.steps:
             nodes.append(record(op, [nodes[i] if isinstance(i, int) else i for i in operands]))
         return nodes
 
     def values(self, xs: Sequence[Any], ws: Sequence[Any]) -> list[Any]:
+        """Record the steps, and return the outputs."""
         nodes = self.nodes(xs, ws)
         return [nodes[i] if isinstance(i, int) else Value._constant(i) for i in self.outputs]
 
 
 class Case(NamedTuple):
-    """A graph, the rows that it is given, and how it is trained."""
+    """A graph, the rows that it is computed for, and how it is trained."""
 
     graph: Graph
     rows: tuple[tuple[float, ...], ...]
-    fit: tuple[str, int, int, int] | None  # the optimiser, rows a batch, epochs, seed
-    apart: bool  # whether each kind of code is a program of its own
+    fit: tuple[str, int, int, int] | None  # the optimiser, rows in a batch, epochs, seed
+    apart: bool  # whether threaded and native code are of two programs, instead of one that changes its tier
     native_first: bool
 
 
-# Drawing.
+# Drawing
 
 
 class Pen:
-    """Draw leaves and nodes with a generator of random numbers."""
+    """Draw numbers, leaves and lists of operands at random, and remember the leaves and hidden nodes of the graph."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -84,6 +94,7 @@ class Pen:
         self.hidden: list[Value] = []
 
     def number(self) -> float:
+        """Return a number, now and then one that the compiler treats in another way, such as 0 or 1."""
         rng = self.rng
         if self.special and rng.random() < 0.1:
             return rng.choice(EDGES)
@@ -94,23 +105,24 @@ class Pen:
         return rng.gauss(0.0, self.scale)
 
     def kept(self, node: Value, most: float = 1e4) -> bool:
-        """Return whether a node's number is one to go on with, and now and then that it is though it is not."""
+        """Return whether later nodes may use a node: if its number is not too large, and now and then anyway."""
         return abs(node.data) <= most or self.rng.random() < (0.3 if self.special else 0.02)
 
     def leaf(self, kinds: str = "xwwc") -> Any:
+        """Return an input (x), a parameter (w), a constant (c) or a hidden node (h), by a letter drawn from `kinds`."""
         kind = self.rng.choice(kinds)
         if kind == "c":
             return self.number()
         return self.rng.choice({"x": self.xs, "w": self.ws, "h": self.hidden or self.xs}[kind])
 
     def weights(self, count: int, scale: float = 0.0) -> list[Value]:
-        """Return new parameters."""
+        """Add so many parameters to the graph, and return them."""
         made = [Value(self.rng.gauss(0.0, scale or 0.5)) for _ in range(count)]
         self.ws += made
         return made
 
     def list(self, count: int, kinds: str) -> list[Any]:
-        """Return operands in an order that loops can read, or cannot."""
+        """Return operands, some in an order that a loop can read with a constant stride, and some in no such order."""
         rng = self.rng
         pools = {"x": self.xs, "w": self.ws, "h": self.hidden or self.ws}
         order = rng.choice(["straight", "straight", "backwards", "shuffled", "repeated", "strided", "mixed", "same"])
@@ -129,11 +141,12 @@ class Pen:
         return [pool[i] for i in places]
 
     def length(self) -> int:
+        """Return a length for a sum, often near a multiple of a vector's width, where loops have a remainder."""
         return self.rng.choice([1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 20, 31, 32, 33, 40, self.rng.randrange(1, 61)])
 
 
 def expression(pen: Pen) -> Value:
-    """A graph of any rows."""
+    """Draw an expression of any operations of the table, and user-defined ones."""
     rng = pen.rng
     pool: list[Any] = [*pen.xs[:6], *pen.ws[:6]]
     count, tries = rng.choice([1, 2, 3, 5, 8, 13, 20, 30, 50]), 0
@@ -151,7 +164,7 @@ def expression(pen: Pen) -> Value:
             if rng.random() < 0.7 else rng.choice(pool)
             for _ in range(n)
         ]  # fmt: skip
-        if op.lowerings.is_gather and n > 1:  # by numbers of the operands, most of them
+        if op.lowerings.is_gather and n > 1:  # the index is mostly in range, which random operands would not be
             numbers = [float(rng.randrange(n - (rng.random() < 0.9))) for _ in range(2)]
             operands[0] = mc.where(mc.less(rng.choice(pool), rng.choice(pool)), *numbers)
         found = record(op, operands)
@@ -165,7 +178,7 @@ def expression(pen: Pen) -> Value:
 
 
 def sums(pen: Pen) -> Value:
-    """Sums and dots of every length."""
+    """Draw sums and dot products of many lengths, whose operands have orders of all kinds."""
     rng = pen.rng
     for _ in range(rng.choice([0, 3, 10, 40])):
         a, b = pen.leaf("xwh"), pen.leaf("xwh")
@@ -216,7 +229,7 @@ def _matrix(pen: Pen, rows: int, columns: int) -> list[list[Value]]:
 
 
 def network(pen: Pen) -> Value:
-    """Layers of odd widths, some with weights that are missing, shared or turned round."""
+    """Draw a network of odd widths. Some weights are sparse, or those of an earlier layer, transposed."""
     rng = pen.rng
     xs: list[Any] = pen.xs[: rng.randrange(1, 21)]
     widths = [rng.randrange(1, 21) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
@@ -224,7 +237,7 @@ def network(pen: Pen) -> Value:
     kept: list[list[list[Value]]] = []
     for width in widths:
         turned = [w for w in kept if len(w) == len(xs)]
-        if turned and rng.random() < 0.5:  # the transpose of an earlier one
+        if turned and rng.random() < 0.5:  # the transpose of the last matrix that fits
             matrix = [list(column) for column in zip(*turned[-1], strict=True)]
         else:
             matrix = _matrix(pen, width, len(xs))
@@ -250,7 +263,7 @@ def network(pen: Pen) -> Value:
 
 
 def recurrent(pen: Pen) -> Value:
-    """The same weights at several steps."""
+    """Draw a recurrent network, which uses the same weights at several time steps."""
     rng = pen.rng
     size, steps = rng.choice([1, 2, 3, 5, 8, 9]), rng.choice([2, 3, 5, 8, 9, 20])
     if size > 3:
@@ -273,7 +286,7 @@ def recurrent(pen: Pen) -> Value:
 
 
 def attention(pen: Pen) -> Value:
-    """Products of samples, and weights that are a softmax."""
+    """Draw an attention layer, whose dot products have no parameter among their factors."""
     rng = pen.rng
     count, size, width = rng.choice([2, 3, 4]), rng.choice([1, 3, 8, 9, 12]), rng.randrange(1, 4)
     tokens = [[pen.xs[(i * width + k) % len(pen.xs)] for k in range(width)] for i in range(count)]
@@ -290,7 +303,7 @@ def attention(pen: Pen) -> Value:
 
 
 def large(pen: Pen) -> Value:
-    """Sums of numbers so large that they may overflow."""
+    """Draw sums of numbers so large that the sums may overflow."""
     rng = pen.rng
     root = rng.random() < 0.5
     for x in (*pen.xs, *pen.ws):
@@ -303,7 +316,7 @@ def large(pen: Pen) -> Value:
 
 
 def derivative(pen: Pen) -> Value:
-    """The gradient of a small graph, squared."""
+    """Draw the squared length of the gradient of a small graph, which has derivatives of second order."""
     node = pen.rng.choice([expression, expression, sums])(pen)
     leaves = [*pen.xs[:4], *pen.ws[:4]]
     if node.op is None or len(topological_order(node)) > 40:
@@ -339,7 +352,7 @@ def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:
 
 
 def draw(seed: str) -> tuple[str, Case]:
-    """Return a random case and what it is of."""
+    """Return the name of a random family and a case of it, always the same for the same seed."""
     rng = random.Random(seed)
     pen = Pen(rng)
     family = rng.choice(FAMILIES)
