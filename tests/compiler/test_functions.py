@@ -1,6 +1,7 @@
-"""The compiler's functions of vectors: errors, special values, what of them this process has, and what without it.
+"""The compiler's elementary functions of vectors: their errors, their special values, and which library they call.
 
-`python -m tests.compiler.vector_functions` looks at millions of points, and at the time that they take.
+A function is computed by a polynomial, by libmvec (glibc's functions of vectors), or by C's function for each lane.
+These tests use some thousands of points; `python -m tests.compiler.vector_functions` looks at millions.
 """
 
 import ctypes
@@ -39,29 +40,32 @@ WAY = WAYS[-1]
 
 
 def lane_by_lane(symbol):
-    """Return whether a process without libmvec has a function."""
+    """Return whether a process without libmvec has a function, so each lane is computed by itself."""
     return not symbol.startswith("_ZGV") and _has_function(symbol)
 
 
 def bits(x):
-    """Return bits, those of one nan for all of them."""
+    """Return the bits of numbers, the same for every nan."""
     return np.where(np.isnan(x), math.nan, x).view(np.uint64)
 
 
 @pytest.fixture(scope="module", params=ULPS)
 def case(request):
-    """Return a function's name and some thousand operands."""
+    """Return a function's name and some thousands of operands."""
     return request.param, operands(request.param, 3000, np.random.default_rng(0))
 
 
 @cache
 def of_width(name, native, fused=WAY, found=None):
-    """Return a function of vectors."""
+    """Return a function for vectors of `native` doubles, compiled once for all tests."""
     return Functions(name, machine_of(native, fused, found), 2 * native)
 
 
 def all_of(name):
-    """Return the function for every width, of the other way to multiply and add if it is a formula, and by C's."""
+    """Return all versions of a function: for each width of vectors, with unfused arithmetic, and without libmvec.
+
+    Only polynomials use multiply-add, so the other functions have no unfused version.
+    """
     other = [of_width(name, WIDTHS[0], fused) for fused in WAYS[:-1] if name in POLYNOMIALS]
     return [*[of_width(name, native) for native in WIDTHS], *other, of_width(name, WIDTHS[-1], WAY, lane_by_lane)]
 
@@ -76,6 +80,7 @@ def test_no_error_is_over_the_limit(case):
 
 
 def test_special_values_are_those_of_the_table():
+    """At inf, nan, signed zeros and the ends of domains, the bits are those of the operation's row."""
     for name in ULPS:
         xs = np.array(list(itertools.product(SPECIAL, repeat=1 + (name in BINARY)))).T
         xs = [np.resize(x, -(-len(x) // 16) * 16) for x in xs]
@@ -88,6 +93,7 @@ def test_special_values_are_those_of_the_table():
 
 
 def test_subnormal_operands_and_results_keep_their_bits():
+    """Subnormal numbers are not flushed to zero."""
     tiny = np.array([5e-324, -5e-324, 1e-320, -1e-320, 2e-308, -2e-308, 3e-308, 1e-300] * 2)
     for name in ("expm1", "log1p", "tanh", "sin", "tan", "asin", "atan", "sinh"):
         for run in all_of(name):
@@ -107,13 +113,14 @@ def test_a_lane_has_the_same_bits_beside_other_numbers(case):
 
 
 def test_a_formula_has_the_same_bits_in_vectors_of_every_width(case):
+    """A polynomial gives the same bits for each width, so results do not depend on the machine's vectors."""
     name, xs = case
     found = [bits(of_width(name, native)(*xs)) for native in WIDTHS]
     if name in POLYNOMIALS:
         assert all((other == found[0]).all() for other in found)
 
 
-# What a process has
+# Libraries that a process may have
 
 
 def test_a_symbol_is_named_as_the_processor_names_its_vectors():
@@ -124,7 +131,7 @@ def test_a_symbol_is_named_as_the_processor_names_its_vectors():
     assert symbol("x86_64-unknown-linux-gnu", 4) == "_ZGVdN4v_sin"
     assert symbol("x86_64-unknown-linux-gnu", 8, "atan2", 2) == "_ZGVeN8vv_atan2"
     assert symbol("aarch64-unknown-linux-gnu", 2) == "_ZGVnN2v_sin"
-    assert symbol("x86_64-unknown-linux-gnu", 4, "lgamma") == "", "nobody has measured it"
+    assert symbol("x86_64-unknown-linux-gnu", 4, "lgamma") == "", "its errors are not measured, so it is not called"
 
 
 def test_without_the_library_each_lane_is_what_c_computes(case):
@@ -141,17 +148,18 @@ def test_without_the_library_each_lane_is_what_c_computes(case):
 
 @pytest.fixture
 def this(monkeypatch):
-    """Return this machine anew, for which nothing is compiled yet; programs are compiled for it."""
+    """Return a new `Machine` without kernels, and let programs be compiled for it."""
     this = Machine()
     monkeypatch.setattr(executable, "machine", lambda: this)
     yield this
     for prefix, addresses in zip((KERNEL_PREFIX, FAST_KERNEL_PREFIX), machine().addresses, strict=True):
-        for name, address in addresses.items():  # those that LLVM knows are this machine's, and freed with it
+        # LLVM knows kernels by name, and now has those of the new machine, which are freed with it.
+        for name, address in addresses.items():
             llvm.add_symbol(name.replace(KERNEL_PREFIX, prefix), address)
 
 
 def source(f):
-    """Return the text of a program that computes a function, and run it."""
+    """Return the LLVM text of a program that computes a function, and assert that its results are right."""
     x, w = Value(0.3), Value(0.5)
     program = compile(f(w * x), [x])
     text = program.source()
@@ -161,6 +169,7 @@ def source(f):
 
 
 def test_a_program_calls_c_where_the_process_has_no_library(this):
+    """Without libmvec, a program calls C's `sin` for each lane, and still computes `tanh` by a polynomial."""
     this.library.found = lane_by_lane
     assert "call double @sin(" in source(mc.sin)
     assert "@tanh(" not in source(mc.tanh)
@@ -168,6 +177,7 @@ def test_a_program_calls_c_where_the_process_has_no_library(this):
 
 
 def test_the_library_is_loaded_where_there_is_one():
+    """Where the system has libmvec, the machine uses its `sin`, although nothing else has loaded the library."""
     try:
         of_c = ctypes.CDLL(LIBRARY)
     except OSError:
