@@ -15,7 +15,7 @@ from micrograd_cn.optim import SGD, Adam
 
 from .common import in_turn, is_native, settings
 
-SELDOM = 300  # after so many calls, a call no longer compares all parameters with what they were
+SELDOM = 300  # so many calls that native code has replaced threaded code, and no parameter was read for long
 
 
 def network(seed=0):
@@ -59,9 +59,10 @@ def by_interrupted_fit(model):
     indirect=["code"],
 )
 def test_a_call_has_the_parameters_as_they_are(change, calls, code):
-    """A call reads the parameters' present data, whatever has changed them, even after many calls without a change.
+    """A call computes with the parameters' present data, whatever has changed them.
 
-    To be quick, a call does not read all parameters each time, so it might miss a change.
+    To be quick, a call reads the parameters again only if some data has been assigned since the last call. A way to
+    assign data that does not report it would leave old numbers in the program.
     """
     model, f = network()
     compiled = compile(f)
