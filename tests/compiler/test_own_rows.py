@@ -102,7 +102,7 @@ def test_partials_that_cannot_be_compiled_name_the_row():
 def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
     """`lowerings.machine` may not name a function that C's library and LLVM lack, or one of the compiler's own.
 
-    LLVM would end the process for an unknown function, so the compiler has to refuse it first.
+    LLVM would crash on a call of an unknown intrinsic, so the compiler has to refuse it first.
     """
     row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, lowerings=Lowerings(machine=form))
     within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)
