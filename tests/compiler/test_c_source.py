@@ -1,4 +1,4 @@
-"""The C source compiles without a warning, as C++ too, and gives the numbers of the engine."""
+"""The C source of a program compiles without a warning, and its functions return the numbers of the engine."""
 
 import ctypes
 import math
@@ -31,7 +31,7 @@ def data(parameters):
 
 
 def in_order(model):
-    """Return a module's parameters in the order of their names, in which a C file has them."""
+    """Return a module's parameters in the order in which a C file has them, which is that of their names."""
     return [leaf for _, leaf in flatten(model.entries())[0]]
 
 
@@ -39,13 +39,18 @@ def in_order(model):
 
 
 def points_of(n, rng):
+    """Return points of n numbers: special numbers, in all combinations if n is small, and ordinary ones."""
     points = list(product(EDGES, repeat=n)) if n < 3 else [[rng.choice(EDGES) for _ in range(n)] for _ in range(200)]
     return [*points, *([rng.gauss(0.0, 2.0) for _ in range(n)] for _ in range(20))]
 
 
 @pytest.fixture(scope="module")
 def rows_of_the_table(tmp_path_factory):
-    """Return for each row the functions of its operands, and of its operands times inputs, all in one C file."""
+    """Return the C functions of each operation, of parameters alone and of parameters times inputs.
+
+    The first are computed once for a batch, the second for each row, and both are printed by different code. All are
+    compiled as one file, which is quicker.
+    """
     texts = {}
     for op in OPS.values():
         n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
@@ -60,6 +65,7 @@ def rows_of_the_table(tmp_path_factory):
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_every_row_has_its_special_values(rows_of_the_table, op):
+    """In C, each operation of the table has the engine's values and derivatives at inf, nan, signed zeros and kinks."""
     by_batch, by_sample = rows_of_the_table[op.name, "batch"], rows_of_the_table[op.name, "sample"]
     n = by_batch.size["parameters"]
     ws = [Value(0.5) for _ in range(n)]
@@ -80,13 +86,13 @@ def test_every_row_has_its_special_values(rows_of_the_table, op):
             assert all(close(a, b) for a, b in zip(partials, expected, strict=True)), (point, partials, expected)
 
 
-INSIDE = {  # where a row is a number
+INSIDE = {  # maps any number to one in the operation's domain
     **dict.fromkeys(("log", "sqrt", "pow"), lambda x: abs(x) + 1e-3),
     **dict.fromkeys(("asin", "acos"), lambda x: math.tanh(x) * 0.99),
     "log1p": lambda x: abs(x) - 0.5,
     "take": lambda x: float(int(abs(x)) % 4),
 }
-TERMS = {  # the largest of those that cancel: of the value, and of the derivatives
+TERMS = {  # the largest term of the value, and of the derivatives, where terms may cancel
     "sum": lambda *xs: (max(map(abs, xs)), 0.0),
     "dot": lambda a, b, c, d, bias: (max(abs(a * c), abs(b * d), abs(bias)), 0.0),
     "logsumexp": lambda *xs: (max(1.0, *map(abs, xs)), 0.0),
@@ -97,6 +103,7 @@ TERMS = {  # the largest of those that cancel: of the value, and of the derivati
 
 @pytest.mark.parametrize(("precision", "unit"), [("double", 2.0**-52), ("float", 2.0**-23)])
 def test_numbers_are_within_the_ulps_that_the_docstring_names(tmp_path, precision, unit):
+    """In C, the errors of each operation are within the bounds that `source` promises for either precision."""
     operands = {
         op: [Value(0.5) for _ in range({"dot": 5, "take": 5}.get(op.name, op.arity or 3))] for op in OPS.values()
     }
@@ -142,11 +149,11 @@ def drawn(xs, again=False):
 
 
 def of_several(ws, xs):
-    """Return values that lie in several arrays, and none beside the next one."""
+    """Return values that are in several arrays of the C file, so no two of them that follow each other are adjacent."""
     return [(ws, xs, tanhs(xs), [constant(0.1 * k) for k in range(len(xs))])[k % 4][k] for k in range(len(xs))]
 
 
-GRAPHS = {  # of as many parameters as inputs, however many these are: as many lines
+GRAPHS = {  # functions of as many parameters as inputs; however many these are, the C file has as many lines
     "neurons": lambda ws, xs: tanhs([mc.dot(ws[k : k + 9], xs[:9], ws[k]) for k in range(len(xs) - 9)]),
     "a dot": lambda ws, xs: [mc.exp(0.01 * mc.dot(ws, xs, ws[0]))],
     "backwards": lambda ws, xs: [mc.tanh(mc.dot(ws, xs[::-1])) * ws[1]],
@@ -170,7 +177,7 @@ def random_rows(n, count=5, seed=0):
 
 
 class Case(NamedTuple):
-    """A graph, rows for it, and how near the C file's numbers must be."""
+    """A graph, rows for it, and the largest relative error that the C file's numbers may have."""
 
     outputs: Any
     inputs: list[Value]
@@ -201,7 +208,7 @@ def of_totals_in_one_table():
 def of_what_is_there_for_every_row():
     ws, xs = numbered(6, 0.3), numbered(6, 0.2)
     early, y = [mc.exp(w) * w for w in ws], xs[0]
-    for k in range(60):  # more values than there are places of their own
+    for k in range(60):  # so many values that places in memory are used again
         y = mc.tanh(y * early[k % 6] + xs[k % 5]) + 0.1 * xs[(k + 1) % 6]
     return Case(y * y, xs, random_rows(6, 4))
 
@@ -284,7 +291,7 @@ SINGLE = {"tanh", *(f"{graph}, 11" for graph in GRAPHS)}
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
-    """Return the programs, and the C functions of each, in double and some in single precision."""
+    """Return the program, the rows and the C functions of each case, in double and for some in single precision too."""
     programs, texts, rows = {}, {}, {}
     for k, (case, make) in enumerate(CASES.items()):
         outputs, inputs, *rows[case] = make()
@@ -304,6 +311,10 @@ def cases(tmp_path_factory):
 
 @pytest.mark.parametrize(("case", "precision"), [(c, p) for c in CASES for p in KINDS if p == "double" or c in SINGLE])
 def test_numbers_are_those_of_the_program(cases, case, precision):
+    """The C functions return the outputs, the loss and the gradient that the compiled program returns.
+
+    A program without parameters, or with several outputs, has no gradient in C.
+    """
     program, rows, rel, file = cases[case, precision]
     rel = rel if precision == "double" else 1e-4
     numbers = data(program.parameters)
@@ -326,13 +337,14 @@ def test_numbers_are_those_of_the_program(cases, case, precision):
 
 @pytest.mark.parametrize("kind", TAKEN)
 def test_what_is_taken_by_no_number_of_an_operand_is_nan(cases, kind):
-    """Also by the next numbers after the last one, for which there may be others behind the array."""
+    """In C, `take` is nan for an index that is no operand's number, even where other numbers follow in the array."""
     program, [row, *_], _, file = cases[f"takes of {kind}", "double"]
     for k in (-1.0, 7.0, 8.0, 9.0, 1.5, math.nan, math.inf, -math.inf, 1e300):
         assert math.isnan(file.forward(data(program.parameters), [*row[:-1], k])[0]), k
 
 
 def test_what_llvm_has_inside_others_c_does_not_need_to_know():
+    """The C source is the same whether or not the program's instructions are fused for threaded code."""
     ws, xs = numbered(4), numbered(80)
     y = mc.sum([mc.tanh(ws[k % 4] * (b - a * a) ** 2) + (1 - a) ** 2 for k, (a, b) in enumerate(pairwise(xs))])
     text = compile(y, xs).source("c")
@@ -346,7 +358,7 @@ def test_what_llvm_has_inside_others_c_does_not_need_to_know():
 
 
 class Lion(Optimizer):
-    """An optimiser of one's own, whose update is written in the table's operations."""
+    """A user-defined optimiser, whose update is written with the table's operations."""
 
     state_names = ("before_last", "unused", "last", "momentum", "given", "taken")
 
@@ -363,7 +375,7 @@ STEPS = {**OPTIMISERS, "own": lambda ps: Lion(ps, lr=0.01)}
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
-    """Return for each optimiser the C functions of a program with its steps."""
+    """Return for each optimiser the C functions of a program whose training step it takes."""
     texts = {}
     for name, make in STEPS.items():
         _, program, _, model = problem()
@@ -374,6 +386,7 @@ def steps(tmp_path_factory):
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_steps_are_those_of_the_optimiser(steps, name, batch):
+    """The C function of a training step changes parameters and state as `backward` and `step` do."""
     _, program, rows, model = problem()
     parameters, file = in_order(model), steps[name]
     optimizer = STEPS[name](parameters)
@@ -394,6 +407,7 @@ def test_steps_are_those_of_the_optimiser(steps, name, batch):
 
 
 def test_what_an_optimiser_computes_of_its_steps_is_computed_once_a_step():
+    """The powers of Adam's betas depend on the step alone, so they are computed outside the loop over parameters."""
     w, v, x = Value(0.5), Value(0.25), Value(1.0)
     text = compile(mc.tanh(w * x + v), [x]).source("c", optimizer=Adam([w, v]))
     before, _, inside = text.partition("double f_step(")[2].partition("i < F_PARAMETERS; i++")
@@ -403,6 +417,7 @@ def test_what_an_optimiser_computes_of_its_steps_is_computed_once_a_step():
 
 @pytest.mark.parametrize("frozen", [[0], [0, 1, 2, 5, 9], list(range(1, 26)), "not given"])
 def test_a_step_changes_no_other_parameters(tmp_path, frozen):
+    """A training step in C changes no parameter that is frozen or that the optimiser does not have."""
     _, program, rows, model = problem()
     parameters = in_order(model)
     before = data(parameters)
@@ -422,6 +437,10 @@ def test_a_step_changes_no_other_parameters(tmp_path, frozen):
 
 
 def test_single_precision(tmp_path):
+    """A file in single precision computes with floats alone, and its loss, gradient and step are those of the program.
+
+    A constant or a function of double precision would convert to double and back, which is slow on a microcontroller.
+    """
     model, xs = MLP(20, [12, 4], activation="tanh", seed=0), [Value(0.1) for _ in range(20)] + [Value(1.0)]
     parameters = in_order(model)
     program = compile(cross_entropy(model(xs[:20]), xs[20]), xs)
@@ -445,13 +464,14 @@ def test_single_precision(tmp_path):
         largest = max(abs(p.grad) for p in parameters)
         assert close(loss, expected, rel=1e-6)
         assert all(abs(a - p.grad) < 2e-6 * largest for a, p in zip(gradient, parameters, strict=True))
-    assert loss != expected, "so much alike is double precision"
+    assert loss != expected, "a loss without any rounding error was computed in double precision"
     optimizer.step()
     file.step(numbers, rows, 0.01)
     assert all(abs(a - p.data) < 1e-6 for a, p in zip(numbers, parameters, strict=True))
 
 
 def test_single_precision_has_special_values(tmp_path):
+    """Infinities, nan, and constants that a float cannot hold come out in single precision as C's rules say."""
     x = Value(1.0)
     graphs = [
         mc.exp(x),
@@ -471,13 +491,14 @@ def test_single_precision_has_special_values(tmp_path):
         (-0.0, [1.0, -inf, 0.0, -inf, 1e30, nan, 0.5, 0.0]),
         (-inf, [0.0, 0.0, 0.0, nan, nan, -inf, 0.0, nan]),
         (nan, [nan] * 8),
-        (3e38, [inf, 1 / 3e38, 3e38, math.log(3e38), inf, inf, 1.0, 0.0]),  # the sum on its way
+        (3e38, [inf, 1 / 3e38, 3e38, math.log(3e38), inf, inf, 1.0, 0.0]),  # x + x overflows before -x is added
     ):
         assert all(map(lambda a, b: close(a, b, rel=1e-6, size=1e-38), file.forward([], [point]), expected)), point
 
 
 @pytest.mark.parametrize("precision", KINDS)
 def test_embedded_weights_are_what_they_are_now(tmp_path, precision):
+    """Embedded weights are the parameters' data when the source is written, exact in the file's precision."""
     model, xs = MLP(5, [7, 3], seed=0), [Value(0.1) for _ in range(5)]
     program, parameters = compile(model(xs), xs), in_order(model)
     special = [5e-324, 1.7e308, math.inf, -math.inf, math.nan, -0.0, 1e-45, 0.1]
@@ -499,7 +520,7 @@ def test_embedded_weights_are_what_they_are_now(tmp_path, precision):
     assert all(close(a, b, 1.0, rel) for a, b in zip(file.forward([], row), program.forward([row])[0], strict=True))
 
 
-# Operations of one's own
+# User-defined operations
 
 OWN = {
     "oeq": lambda a, b: a == b,
@@ -520,6 +541,7 @@ OWN = {
 
 
 def test_rows_of_ones_own(tmp_path):
+    """C has user-defined operations by the comparison, intrinsic or C function that they lower to, or refuses them."""
     x, y = Value(1.0), Value(2.0)
     rows = [
         *(Op(f"own_{name}", f, (None, None), lowerings=Lowerings(machine=f"fcmp {name}")) for name, f in OWN.items()),
