@@ -1,4 +1,4 @@
-"""Threaded and native code: the same bits, when native code is made, memory, other threads."""
+"""Threaded and native code give the same bits, and a program changes from one to the other without being noticed."""
 
 import gc
 import math
@@ -28,7 +28,7 @@ from .common import settings as kept
 
 
 def run(output, inputs, rows, kind, parameters):
-    """Return the bits of what one kind of code computes, with rows in lanes and with single ones."""
+    """Return the bits of what one kind of code computes for many rows, which run in vectors, and for single rows."""
     with code_of(kind):
         program, found = compile(output, inputs), []
         for forward, backward in ((rows, rows), (rows[:1], rows[1:3])):
@@ -44,6 +44,10 @@ def run(output, inputs, rows, kind, parameters):
     max_examples=max(15, settings().max_examples // 3), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
+    """Threaded and native code of a random expression give the same bits, and differ from the engine by rounding only.
+
+    So do gathered and fused code for many rows.
+    """
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
     y = f(*inputs, *parameters)
@@ -56,7 +60,7 @@ def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
     ]
     assert threaded == native
     in_lanes = len(rows) + 1 + len(parameters)
-    assert gathered[:in_lanes] == fused[:in_lanes]  # of single rows, short sums are in another order
+    assert gathered[:in_lanes] == fused[:in_lanes]  # for single rows, fused code adds short sums in another order
     expected, size = gradients(y, parameters, create_graph=True), sizes(y)
     for kind in ("threaded", "gathered", "fused"):
         with code_of(kind):
@@ -73,7 +77,7 @@ def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
 
 
 def powers(x, n):
-    """Return x, x * x + 0.7, and so on."""
+    """Return n numbers: x, and then each number times x, plus 0.7."""
     found = [x]
     for _ in range(n - 1):
         found.append(found[-1] * x + 0.7)
@@ -90,6 +94,7 @@ def powers(x, n):
     ],
 )
 def test_both_kinds_of_code_give_the_same_bits_of_ones_own_formulas(forward):
+    """Threaded and native code give the same bits for user-defined operations, with constants among their operands."""
     own = Op("own", forward, tuple([lambda y, a, b, x: forward(b, x, a)] * 3))
     x, ws = Value(0.3), [Value(0.1 * i) for i in range(8)]
     rows = [[0.1 * i - 1.0] for i in range(19)]
@@ -101,6 +106,7 @@ def test_both_kinds_of_code_give_the_same_bits_of_ones_own_formulas(forward):
 
 
 def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
+    """A program's code is freed with the program, and the kernels that all programs share are not."""
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.tanh(w * x), [x])
     program.backward([[1.0]] * 3)
@@ -121,6 +127,7 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
 
 
 def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
+    """A program that has run for long enough gets native code, which changes no bit, unless its graph is too large."""
     _, program, rows, model = problem()
     with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
@@ -132,10 +139,11 @@ def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
     large = compile(mc.tanh(model.parameters()[0]) * 2.0, [])
     with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0, "loops.schedule.MAX_NATIVE_COST": 0}):
         large.forward([[]])
-        assert not is_native(large), "a graph that is too large for it"
+        assert not is_native(large), "the graph is too large for native code"
 
 
 def test_native_code_is_made_after_a_time_by_itself():
+    """With the default settings, a program that is called again and again gets native code within a minute."""
     x, w = Value(2.0), Value(3.0)
     program, end = compile(mc.tanh(w * x), [x]), time.monotonic() + 60
     rows = [[0.001 * k] for k in range(2000)]
@@ -148,6 +156,7 @@ def test_native_code_is_made_after_a_time_by_itself():
 
 @pytest.mark.parametrize("rows", [1, 37])
 def test_training_goes_on_from_where_it_was_with_native_code(rows):
+    """`fit` may change to native code between two steps, and gives the same bits as a loop of steps."""
     (ours, program, data, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     told = []
@@ -156,7 +165,7 @@ def test_training_goes_on_from_where_it_was_with_native_code(rows):
         told.append(is_native(program))
         executable.SECONDS_BEFORE_NATIVE = inf if len(told) < 3 else 0.0
 
-    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": inf, "training.epochs.POLL_SECONDS": 0.0}):  # a step a turn
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": inf, "training.epochs.POLL_SECONDS": 0.0}):  # step by step
         program.fit(data, mine, 8, batch_size=rows, progress=progress)
     assert told[:3] == [False] * 3
     assert told[-1]
@@ -165,6 +174,7 @@ def test_training_goes_on_from_where_it_was_with_native_code(rows):
 
 
 def test_other_threads_go_on_while_code_is_made(monkeypatch):
+    """While one thread compiles a program to native code, other threads can run its threaded code."""
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.tanh(w * x), [x])
     assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
@@ -186,6 +196,10 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
 
 @pytest.mark.parametrize("rows", [2, 5])
 def test_native_code_has_the_formulas_constants_and_parameters_of_the_threaded_code(rows):
+    """Native code that is made later has the constants and formulas of the time when the graph was compiled.
+
+    Constants, and numbers that formulas read, may have changed since, and threaded code does not have the change.
+    """
     factor = [0.5]
     scaled = Op("scaled", lambda x: x * factor[0], (lambda y, x: factor[0],))
     x, w, v, c = Value(2.0), Value(3.0), Value(5.0), Value(4.0).detach()
@@ -205,6 +219,7 @@ def test_native_code_has_the_formulas_constants_and_parameters_of_the_threaded_c
 
 
 def test_threads_run_one_program_at_the_same_time():
+    """Eight threads that run one program at the same time get their own rows' results, each time."""
     _, program, _, _ = problem()
     rng = random.Random(5)
     batches = [[[rng.uniform(-1, 1) for _ in range(4)] for _ in range(50)] for _ in range(8)]
@@ -226,6 +241,7 @@ def test_threads_run_one_program_at_the_same_time():
 
 
 def test_threads_compile_at_the_same_time(code):
+    """Threads that compile different user-defined operations at the same time get their own, and each is right."""
     found = {}
 
     def work(thread):
