@@ -1,4 +1,4 @@
-"""The Python source runs on math, numpy, torch and jax, and gives the same numbers."""
+"""The Python source of a program runs on math, numpy, torch and jax, and gives the program's numbers and gradients."""
 
 import math
 import random
@@ -35,7 +35,7 @@ GRAPHS = {
 
 
 def engine(name):
-    """Return the module, and a function that makes an array of it in double precision."""
+    """Return a library, and a function that makes one of its arrays of doubles."""
     if name == "numpy":
         return np, np.asarray
     if name == "torch":
@@ -50,6 +50,10 @@ def engine(name):
 @pytest.mark.parametrize("plain", ["nothing", "parameters", "inputs"])
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_numbers_may_stand_beside_arrays(name, plain, graph):
+    """Parameters or inputs may be plain numbers while the others are arrays.
+
+    Some functions of torch and jax refuse plain numbers, so the source has to make arrays of them where it uses these.
+    """
     xp, array_of = engine(name)
     x, w = Value(0.3), Value(0.7)
     program = compile(graph(x, w), [x])
@@ -66,6 +70,7 @@ def test_numbers_may_stand_beside_arrays(name, plain, graph):
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_the_same_text_runs_on_math(graph):
+    """The source that runs on arrays runs on plain numbers too, with Python's module math."""
     x, w = Value(0.3), Value(0.7)
     program = compile(graph(x, w), [x])
     for number in (-1.5, 0.3, 2.0):
@@ -74,6 +79,7 @@ def test_the_same_text_runs_on_math(graph):
 
 
 def test_gradients_of_torch_go_through_the_text():
+    """torch's backward through the source gives the program's gradient."""
     torch = pytest.importorskip("torch")
     x, w = Value(0.3), Value(0.7)
     program = compile(mc.hypot(mc.tanh(w) * x, mc.sin(w)) + mc.relu(w), [x])
@@ -99,6 +105,11 @@ SELECTED = {
 @pytest.mark.parametrize("select", SELECTED.values(), ids=SELECTED)
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_gradients_of_libraries_are_the_table_s_at_kinks_and_of_what_was_not_selected(name, select, f):
+    """torch's and jax's gradients of the source are the engine's at a kink, and where an operand was not selected.
+
+    Libraries have other conventions at kinks. Some also give nan if an operand that was not selected has an infinite
+    derivative.
+    """
     xp, array_of = engine(name)
     printed = python(compile(f(select(Value(0.5))), []))
     for x in (-1.0, 0.0, 0.25, 1.0, 2.0):
@@ -116,6 +127,7 @@ def test_gradients_of_libraries_are_the_table_s_at_kinks_and_of_what_was_not_sel
 
 @pytest.mark.parametrize("name", ["numpy", "math"])
 def test_operations_that_select_print_special_values(name):
+    """In the Python source, relu, maximum and minimum have the engine's values for infinities, nan and signed zeros."""
     numbers = [-math.inf, -1.0, -0.0, 0.0, 2.0, math.inf, math.nan]
     x, w = Value(0.3), Value(0.7)
     for op in (lambda a, b: mc.relu(a) + mc.relu(b), mc.maximum, mc.minimum):
@@ -128,6 +140,7 @@ def test_operations_that_select_print_special_values(name):
 
 
 def test_single_precision_of_torch_stays_beside_numbers():
+    """Plain numbers beside torch's arrays of floats do not make the result an array of doubles."""
     torch = pytest.importorskip("torch")
     x, w = Value(0.3), Value(0.7)
     program = compile(mc.hypot(x, 2.0) * mc.tanh(w) + mc.relu(x * w), [x])
@@ -135,6 +148,7 @@ def test_single_precision_of_torch_stays_beside_numbers():
 
 
 def test_arrays_are_made_only_where_numbers_may_be_alone():
+    """The source makes arrays of numbers only where a function might get plain numbers alone, so it stays readable."""
     x, w = Value(0.3), Value(0.7)
     assert "array" not in compile(mc.tanh(w * x + 1.0) + mc.hypot(x * w, x + w) + mc.relu(w - x), [x]).source("python")
     assert "array" not in compile(mc.tanh(x) + mc.relu(x), [x]).source("python")
@@ -147,6 +161,10 @@ def test_arrays_are_made_only_where_numbers_may_be_alone():
     [(mc.log, 0.0), (mc.sqrt, -1.0), (lambda x: mc.div(1.0, x), 0.0), (mc.exp, 1000.0), (lambda x: x ** (1 / 3), -8.0)],
 )
 def test_outside_pythons_domain_math_does_as_python_and_arrays_as_the_table(graph, point):
+    """Outside an operation's domain, the source gives the engine's inf or nan on arrays.
+
+    On plain numbers it does what Python does, which raises an error or returns a complex number.
+    """
     x = Value(1.0)
     program = compile(graph(x), [x])
     f = python(program)
@@ -161,18 +179,19 @@ def test_outside_pythons_domain_math_does_as_python_and_arrays_as_the_table(grap
 
 
 def every_row_once(xs, ws):
-    """Return a list of outputs that meets every row of the table."""
+    """Return an output for each operation of the table, with operands inside its domain."""
     outputs = []
     for op in OPS.values():
         n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
         operands = [(xs[i % len(xs)] if i % 2 else ws[i % len(ws)]) for i in range(n)]
-        first = mc.sigmoid(operands[0] * xs[0]) * 0.8 + 0.1  # inside every domain
+        first = mc.sigmoid(operands[0] * xs[0]) * 0.8 + 0.1  # between 0.1 and 0.9, which is in every domain
         outputs.append(record(op, (2.0 + mc.less(first, 0.5) if op.lowerings.is_gather else first, *operands[1:])))
     return outputs
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_the_python_source_runs_on_array_engines(name):
+    """The source of each operation gives the program's numbers on arrays of numpy, torch and jax."""
     xp, array_ = engine(name)
     xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
     program = compile(every_row_once(xs, ws), xs)
@@ -189,6 +208,7 @@ def test_the_python_source_runs_on_array_engines(name):
 
 
 def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
+    """The source has a line for each operation, and long lines are broken where the next word does not fit."""
     x, w, b = Value(2.0), Value(3.0), Value(1.0)
     lines = compile(mc.relu(mc.dot([w], [x], b)), [x]).source("python").splitlines()
     assert lines[0] == "def f(xp, parameters, inputs):"
@@ -207,7 +227,7 @@ def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
             assert max(map(len, lines)) <= 105
             for line, following in pairwise(lines):
                 if line.startswith(8 * " ") and following.startswith(8 * " "):
-                    assert len(line) + 1 + len(following.split()[0]) > 60  # a line is broken where there is no room
+                    assert len(line) + 1 + len(following.split()[0]) > 60  # no line is broken where there is room
             assert python(program)(math, [0.1] * count, [0.5] * count) == pytest.approx(graph.data, rel=1e-12)
 
 
@@ -215,6 +235,7 @@ def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
 
 
 def test_names_are_looked_up_in_quotes_of_one_kind_and_in_their_own_script():
+    """Names of parameters are written in double quotes, and Chinese names stay readable instead of being escaped."""
     w, x = [Value(0.5), Value(1.5), Value(2.5)], Value(2.0)
     program = compile(w[0] * x + w[1] * x * x + w[2], [x])
     text = program.source("python", {"first": w[0], "it's": w[1], "偏置": w[2]})
@@ -223,7 +244,7 @@ def test_names_are_looked_up_in_quotes_of_one_kind_and_in_their_own_script():
 
 
 class Slope(Module):
-    """An activation with a parameter."""
+    """An activation function with a parameter."""
 
     def __init__(self, slope):
         self.slope = Value(slope, "slope")
@@ -233,7 +254,10 @@ class Slope(Module):
 
 
 class Many(Module):
-    """All forms of entries: a number, lists, a dict of them, and a layer; `unused` is in no graph."""
+    """A module with entries of all kinds: a number, a list, a dict of layers, and ragged lists.
+
+    No graph uses the entry `unused`.
+    """
 
     def __init__(self):
         self.scale = Value(0.7, "scale")
@@ -247,7 +271,7 @@ class Many(Module):
 
 
 class Dicts(Module):
-    """A module whose entries have dicts in lists."""
+    """A module with an entry that is a list that contains a dict."""
 
     def __init__(self):
         self.held = [{'of "one"': Value(2.0), 1: Value(3.0)}, Value(4.0)]
@@ -281,6 +305,7 @@ ROWS = [[0.5, -1.0], [2.0, 0.25], [-0.75, 3.0]]
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("order", [list, reversed])
 def test_parameters_are_found_by_the_modules_names_in_any_order(make, order):
+    """`array_function` takes a module's `state_dict`, or the same with arrays, whatever the order of its keys."""
     model = make()
     program = compiled(model)
     f, state = program.array_function(model), model.state_dict()
@@ -297,6 +322,7 @@ def test_parameters_are_found_by_the_modules_names_in_any_order(make, order):
 
 
 def test_the_models_order_is_not_the_graphs_so_that_a_list_needs_the_latter():
+    """Without names, the source takes parameters in the order of `Program.parameters`, which is not the model's."""
     model = MLP(2, [5, 4, 1], activation="tanh", seed=0)
     program = compiled(model)
     assert program.parameters != model.parameters()
@@ -315,6 +341,7 @@ def test_a_dict_names_parameters_of_no_module():
 
 
 def test_a_state_of_another_form_is_refused():
+    """A state with a missing entry, or an entry of another shape, raises an error instead of giving other numbers."""
     model = MLP(2, [5, 1], seed=0)
     f, state = compiled(model).array_function(model), model.state_dict()
     for name in state:
@@ -358,6 +385,7 @@ def test_two_layers_that_share_weights_are_refused():
 
 
 def test_what_was_frozen_stays_what_it_was():
+    """Frozen parameters are constants in the source, so the state need not contain them."""
     model = Layer(2, 1, nonlin=False, seed=0)
     for p in model.neurons[0].w:
         p.requires_grad = False
@@ -369,6 +397,7 @@ def test_what_was_frozen_stays_what_it_was():
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_gradients_of_jax_and_torch_have_the_form_of_the_state(make):
+    """torch's and jax's gradients with respect to a state are those that `backward` gives, entry by entry."""
     model = make()
     x = [Value(0.3), Value(-0.2)]
     outputs = model(x)
@@ -382,7 +411,7 @@ def test_gradients_of_jax_and_torch_have_the_form_of_the_state(make):
     assert [0.0 if t.grad is None else t.grad.item() for t in tensors] == pytest.approx(expected, rel=1e-12)
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    if make is Dicts:  # of whose keys jax makes no order
+    if make is Dicts:  # jax sorts the keys of a dict, and cannot compare an int with a str
         return
     columns = jax.numpy.asarray(ROWS).T
     found = jax.jit(jax.grad(lambda state: f(jax.numpy, state, columns).mean()))(state)
@@ -392,6 +421,7 @@ def test_gradients_of_jax_and_torch_have_the_form_of_the_state(make):
 
 
 def test_names_may_have_any_character():
+    """Names may contain quotes, backslashes and characters that end a line for Python, and the source still runs."""
     x, names = Value(2.0), [*map(chr, (0x85, 0x2028, 0x2029, 0x0B, 0x1C, 0x22, 0x5C)), "权重"]
     ws = {f"a{name}b": Value(k + 1.0) for k, name in enumerate(names)}
     program = compile(sum([w * x**k for k, w in enumerate(ws.values())], 0.0), [x])
