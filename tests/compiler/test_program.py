@@ -1,4 +1,4 @@
-"""A program: what it refuses, `check`, its text, and that it is not copied."""
+"""Programs refuse wrong inputs, `check` finds differences, and a program says how large it is and stays within it."""
 
 import copy
 import ctypes
@@ -61,6 +61,7 @@ def test_a_program_is_not_copied():
 
 
 def test_check_finds_a_branch_that_the_graph_does_not_have():
+    """A graph has the branch that was recorded alone, and `check` names the first row that takes another one."""
     w = Value(2.0)
 
     def branching(x):
@@ -83,17 +84,19 @@ def test_check_finds_a_branch_that_the_graph_does_not_have():
 
 
 def test_rows_have_a_number_for_each_input_and_results_one_for_each_output():
+    """For several outputs, `forward` returns a list for each row, for one row as for many."""
     x, z, w = Value(2.0), Value(3.0), Value(10.0)
     rows = [[1.0, 4.0], [2.0, 0.5], [5.0, 6.0], [7.0, 9.0], [8.0, -1.0]]
     program = compile([w * x, x - z, z], [x, z])
     for n in range(1, 6):
         assert program.forward(rows[:n]) == [[10.0 * a, a - b, b] for a, b in rows[:n]]
-    assert compile(w * x, x).forward([[3.0]]) == [30.0]  # a single input is a list of it
+    assert compile(w * x, x).forward([[3.0]]) == [30.0]  # a single input may be given without a list
     with pytest.raises(Mismatch, match=r"row 3, \[7.0, 9.0\]: the function gives 0.0, the graph -2.0"):
         compile(x - z, [x, z]).check(rows, lambda x, z: x - z if x.data < 6.0 else 0.0)
 
 
 def test_check_compares_numbers_of_any_kind_nearly():
+    """`check` allows differences within `rtol` and `atol`, in numbers or `Value`s, and takes nan as equal to nan."""
     x = Value(1.0)
     program = compile([x, x * 0.0], [x])
     for first, second, same in (
@@ -126,6 +129,7 @@ def test_check_compares_numbers_of_any_kind_nearly():
 
 
 def test_inside_detect_anomaly_the_row_is_named_in_which_a_number_is_not_finite():
+    """Inside `detect_anomaly`, an error names the row and operation of a value or gradient that is not finite."""
     x, w = Value(2.0, "x"), Value(1.0, "w")
     program = compile(mc.log(w * x), [x])
     rows = [[1.0], [2.0], [-1.0]]
@@ -138,12 +142,13 @@ def test_inside_detect_anomaly_the_row_is_named_in_which_a_number_is_not_finite(
             with pytest.raises(FloatingPointError, match=r"row 2: .*log"):
                 run(rows)
         with pytest.raises(FloatingPointError, match="row 1: "):
-            compile(mc.sqrt(w * x), [x]).backward([[1.0], [0.0]])  # whose value is finite
+            compile(mc.sqrt(w * x), [x]).backward([[1.0], [0.0]])  # the value is finite, the gradient is not
         assert compile(mc.sqrt(w * x), [x]).forward([[1.0], [0.0]]) == [1.0, 0.0]
     assert (w.grad, x.grad, w.data) == (1.0, 0.0, 1.0)
 
 
 def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
+    """The LLVM source defines each function of the compiler that it calls, and LLVM accepts it."""
     x, w = Value(2.0), Value(3.0)
     y = mc.tanh(w * x) * mc.sin(w)
     for outputs, driver in ((y, "gradient"), ([y], "forward"), ([y, w * x], "forward")):
@@ -161,6 +166,7 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
 
 
 def test_a_program_says_what_it_is_and_how_large():
+    """The repr of a program counts operations and parameters, and names the tier and the memory of its largest run."""
     x, w, v = Value(0.5), Value(1.5), Value(2.0)
     one, two = compile(w * x, [x]), compile(mc.tanh(w * x) * v, [x])
     assert repr(one) == "1 operation, 1 parameter, not run yet, 0 kB"
@@ -168,17 +174,18 @@ def test_a_program_says_what_it_is_and_how_large():
     found = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
     two.forward([[1.0]] * 500)
     more = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
-    assert int(found[1]) <= 1 < int(more[1]) < 100, "a panel of rows in lanes"
+    assert int(found[1]) <= 1 < int(more[1]) < 100, "many rows need a panel, which is larger than a single row"
     with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         two.forward([[1.0]] * 3)
     assert ", native code, " in repr(two)
     assert (one.gradient([[5.0]]), one.hessian([[5.0]])) == ([[1.5]], [[]])
-    assert "1 operation, 1 parameter, not run yet" in repr(one), "whose derivatives alone were computed"
+    assert "1 operation, 1 parameter, not run yet" in repr(one), "only its derivatives have run"
 
 
 @pytest.mark.parametrize("code", ["threaded"], indirect=True)
 @pytest.mark.parametrize("rows", [1, 40])
 def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, monkeypatch):
+    """The size in a program's repr is the memory that a run allocates, plus the tables of its threaded code."""
     allocated = []
 
     class Counted(Memory):
@@ -193,11 +200,15 @@ def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, m
     run = program.compiled.select_tier("forward", rows)
     tables = [len(table.tobytes()) for table in run.tables.all]
     assert (len(allocated), len(tables) > 1) == (3, True)
-    assert min(sum(allocated), sum(tables)) > 3_000, "so both show in the number"
+    assert min(sum(allocated), sum(tables)) > 3_000, "each of them must be large enough to change the number of kB"
     assert repr(program).endswith(f" code, {(sum(allocated) + sum(tables)) / 1000:,.0f} kB")
 
 
 def test_leaves_stay_what_they_are_when_a_program_is_made():
+    """Compiling decides which leaves are parameters, and reads the constants.
+
+    Later changes of `requires_grad`, or of a constant's data, change nothing in the program.
+    """
     w, c, x = Value(2.0), constant(3.0), Value(1.0)
     program = compile(w * x + c, [x])
     w.requires_grad, c.data = False, 5.0
@@ -208,6 +219,10 @@ def test_leaves_stay_what_they_are_when_a_program_is_made():
 
 @pytest.mark.parametrize("factor", [0.0, 1.0, 2.5])
 def test_the_derivative_of_a_product_in_a_sum_is_its_other_factor_a_constant_too(factor):
+    """In a dot product, the derivative of a factor is the other factor, even if that is the constant 0 or 1.
+
+    The compiler simplifies products with 0 and 1, so it might lose their derivative.
+    """
     w, v, x = Value(2.0), Value(4.0), Value(3.0)
     program = compile(mc.dot([w, v], [constant(factor), x]) * x, [x])
     program.backward([[3.0], [5.0]])
@@ -216,7 +231,11 @@ def test_the_derivative_of_a_product_in_a_sum_is_its_other_factor_a_constant_too
 
 @pytest.mark.parametrize("outputs", [*range(1, 10), 31, 301])
 def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyond(code, outputs):
-    """Whatever they are: of the row or of none, sums, one twice, and more than are stored from registers."""
+    """`forward` writes each output of each row to its index in `out`, and nothing after the last one.
+
+    Some outputs depend on the row and some do not, some are sums, and one is there twice. More than are stored from
+    registers at a time go through memory.
+    """
     parameter, fixed = Value(2.0), Value(7.0)
     fixed.requires_grad = False
 
@@ -239,7 +258,7 @@ def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyon
 
 
 class Guarded(Memory):
-    """Memory after which nothing must be written."""
+    """Memory that is followed by numbers which must not change."""
 
     def __init__(self, count):
         super().__init__(count + 24)
@@ -253,6 +272,7 @@ made = []
 
 
 def test_nothing_is_written_behind_the_memory(code):
+    """Compiled code writes nothing behind the memory that it allocates, for any number of rows."""
     made.clear()
     with settings(
         {f"{room}.Memory": Guarded for room in ("program", "runtime.executable", "training.state", "training.run")}
@@ -272,6 +292,7 @@ def test_nothing_is_written_behind_the_memory(code):
 
 @pytest.mark.parametrize("on", [True, False])
 def test_the_garbage_collector_is_as_it_was_when_a_program_is_made(on):
+    """Compiling pauses the garbage collector, and afterwards it is on or off as it was before."""
     x = Value(0.5)
     (gc.enable if on else gc.disable)()
     try:
