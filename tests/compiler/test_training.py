@@ -1,4 +1,4 @@
-"""`fit` does what a loop of steps does, to the bit, and keeps what it has done when interrupted."""
+"""`fit` gives the bits of a loop of `backward` and `step`, and keeps the steps that it took if it is interrupted."""
 
 import math
 import os
@@ -29,9 +29,10 @@ from .common import OPTIMISERS, everything, loop, problem, settings
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize("batch", [None, 16, 1])
 def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
+    """`fit` and a loop of steps give the same losses, parameters, gradients and state for each optimiser."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
-    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):  # so that it goes over to other code at once
+    with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": 1e-7}):  # it changes to native code at once
         losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
         losses += program.fit(rows, mine, 3, batch_size=batch)
     expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))
@@ -41,6 +42,7 @@ def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
 
 
 def test_fit_is_the_eager_training_and_eager_training_goes_on_from_it():
+    """Three epochs of `fit` and two epochs of the eager engine give the parameters of five eager epochs."""
     (ours, program, rows, model), (theirs, _, _, other) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     program.fit(rows, mine, 3, batch_size=10)
@@ -58,9 +60,10 @@ def test_fit_is_the_eager_training_and_eager_training_goes_on_from_it():
 
 
 def test_the_optimiser_may_have_more_parameters_or_fewer(code):
+    """An optimiser may lack parameters of the program, have others, and have them in another order."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=20), problem(extra=20)
     for p in (ours[3], theirs[3]):
-        p.requires_grad = False  # for the optimiser; the programs have compiled it as a parameter
+        p.requires_grad = False  # the optimiser leaves it alone, and for the programs it is still a parameter
     for chosen in (slice(2, None), slice(None, None, -1), slice(0, 1), slice(30, None)):
         mine, yours = OPTIMISERS["nesterov"](ours[chosen]), OPTIMISERS["nesterov"](theirs[chosen])
         program.fit(rows, mine, 2, batch_size=16)
@@ -74,7 +77,7 @@ def test_the_optimiser_may_have_more_parameters_or_fewer(code):
 
 
 class Interrupting:
-    """Shuffle twice, then behave as Ctrl-C does."""
+    """A `shuffle` that raises KeyboardInterrupt at its third call, as if the user had pressed Ctrl-C."""
 
     def __init__(self):
         self.left = 2
@@ -87,6 +90,7 @@ class Interrupting:
 
 @pytest.mark.parametrize("schedule", [None, cosine_lr(0.1, 100)], ids=["one rate", "cosine"])
 def test_what_was_trained_is_kept_when_interrupted(code, schedule):
+    """After an interrupt between two epochs, parameters and state are those of the epochs that were finished."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adamw"](ours), OPTIMISERS["adamw"](theirs)
     with pytest.raises(KeyboardInterrupt):
@@ -100,6 +104,10 @@ def test_what_was_trained_is_kept_when_interrupted(code, schedule):
 @pytest.mark.parametrize("schedule", [None, warmup(linear_lr(0.05, 10**6), 100)], ids=["one rate", "warm-up"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_training_between_two_steps(threads, schedule):
+    """Ctrl-C stops the compiled loop, and leaves the parameters and state of a whole number of steps.
+
+    The compiled loop runs outside Python, where no signal is handled, so it has to return to Python now and then.
+    """
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
     running, ended = threading.Event(), threading.Event()
@@ -109,7 +117,7 @@ def test_ctrl_c_ends_training_between_two_steps(threads, schedule):
         if not ended.is_set():
             os.kill(os.getpid(), signal.SIGINT)
 
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job does not have
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has none
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
@@ -134,7 +142,10 @@ def test_ctrl_c_ends_training_between_two_steps(threads, schedule):
 
 
 def test_ctrl_c_at_any_line_of_the_writing_back_leaves_all_or_nothing():
-    """Interrupt the writing back at its first line, its second one, and so on, until it comes to its end."""
+    """An interrupt while `fit` writes numbers back to `Value`s leaves all of the old numbers or all of the new ones.
+
+    The test interrupts the function `write_back` at its first line, then at its second line, and so on to its end.
+    """
 
     def fit(line):
         ws = [Value(k + 1.0) for k in range(5)]
@@ -162,7 +173,7 @@ def test_ctrl_c_at_any_line_of_the_writing_back_leaves_all_or_nothing():
 
     _, trained = fit(line=-1)
     found = [fit(1)]
-    while found[-1][1] != trained and len(found) < 100:  # versions of Python count lines differently
+    while found[-1][1] != trained and len(found) < 100:  # how many lines there are depends on the version of Python
         found.append(fit(len(found) + 1))
     assert all(after in (before, trained) for before, after in found)
     assert found[0][1] == found[0][0] != trained
@@ -179,6 +190,8 @@ def test_a_parameter_that_was_frozen_after_compiling_gets_no_gradient():
 
 
 def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
+    """A user-defined optimiser trains in `fit` if its update uses the table's operations, and is refused if not."""
+
     class Signs(Optimizer):
         state_names = ("largest", "rate")
 
@@ -199,7 +212,7 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
 
     class Averaging(Optimizer):
         def update(self, p, state):
-            p.data -= self.lr * p.grad / len(self.parameters)  # the compiled update serves any number of them
+            p.data -= self.lr * p.grad / len(self.parameters)  # a compiled update serves any number of parameters
 
     class Clipping(SGD):
         def step(self):
@@ -212,6 +225,7 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
 
 
 def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
+    """The update of a user-defined optimiser is compiled for each `fit`, because numbers that it reads may change."""
     factor = [1.0]
 
     def kind_of(base):
@@ -239,6 +253,8 @@ def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize("count", [1, 8, 17, 600])
 def test_every_number_of_parameters_is_updated(make, count):
+    """The compiled update changes each parameter, for fewer parameters than a vector holds and for many."""
+
     def trained(train):
         ws = [Value(0.01 * k - 0.3) for k in range(count)]
         frozen = ws[count // 2 :: 5]
@@ -255,7 +271,10 @@ def test_every_number_of_parameters_is_updated(make, count):
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_calls_of_fit_follow_what_has_changed_between_them(make):
-    """Where parameters lie is worked out once for an optimiser, whose parameters, data and state may change."""
+    """`fit` sees what has changed since its last call: data, frozen parameters, their order, and a loaded state.
+
+    `fit` remembers where an optimiser's parameters are in the program, and this may be out of date.
+    """
 
     def trained(fit):
         ws = [Value(0.1 * k, f"w{k}") for k in range(20)]
@@ -279,7 +298,10 @@ def test_calls_of_fit_follow_what_has_changed_between_them(make):
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_the_state_is_the_same_whenever_it_is_asked_for_and_whoever_holds_it_sees_it_change(make):
-    """Until somebody asks for it, `fit` leaves arrays, in an order of its own."""
+    """`optimizer.state` has the same numbers whenever it is read, and a reference to it stays up to date.
+
+    `fit` keeps the state in arrays, in an order of its own, and makes dicts of them only when somebody reads it.
+    """
 
     def trained(asks):
         parameters, program, rows, _ = problem()
@@ -308,6 +330,7 @@ def test_the_state_is_the_same_whenever_it_is_asked_for_and_whoever_holds_it_see
 
 
 def test_a_slot_that_no_step_reads_stays_what_it_is():
+    """`fit` leaves an entry of the state alone if the update does not use it."""
     w, x = Value(1.0), Value(1.0)
     optimizer = SGD([w], lr=0.1)
     optimizer.state[0]["momentum_buffer"] = 5.0
@@ -324,12 +347,13 @@ def test_losses_are_the_means_of_their_epochs():
 
 
 def test_the_way_back_to_python_is_taken_often_enough_for_ctrl_c_and_no_more_often():
+    """The compiled loop takes one step, then two, then four, until it returns to Python about 20 times a second."""
     parameters, program, rows, _ = problem()
     told = []
     losses = program.fit(rows, SGD(parameters, 1e-3), 2**15, progress=lambda losses: told.append(len(losses)))
     assert (len(losses), sum(told)) == (2**15, 2**15)
     assert told[:3] == [1, 2, 4]
-    assert max(told) > 50  # many in a twentieth of a second
+    assert max(told) > 50  # a twentieth of a second is enough for many steps
     assert all(b <= 2 * a for a, b in pairwise(told))
     told.clear()
     with settings({"training.epochs.POLL_SECONDS": 0.0}):
@@ -376,6 +400,7 @@ WRONG = {
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_an_order_of_other_numbers_is_refused(change):
+    """A `shuffle` that does not permute the row numbers is refused, because compiled code would read other memory."""
     x, w = Value(1.0), Value(0.0)
     program = compile(w * x, [x])
     with pytest.raises(ValueError, match="shuffle must permute the list of row numbers, and neither add"):
@@ -384,6 +409,7 @@ def test_an_order_of_other_numbers_is_refused(change):
 
 
 def test_every_order_of_the_numbers_is_taken():
+    """`fit` takes the rows in the order that `shuffle` gives, also if it puts numpy's ints or bools into the list."""
     x, w, order = Value(1.0), Value(0.0), list(range(1000))
     random.Random(0).shuffle(order)
     rows, taken = (
@@ -407,7 +433,7 @@ SCHEDULES = {
 }
 
 
-SCHEDULED = [  # every schedule, every optimiser and every size of batches
+SCHEDULED = [  # each schedule, optimiser and batch size at least once, which is quicker than all combinations
     *((10, "adam", name) for name in SCHEDULES),
     *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None, 10, 1, 8), strict=True)),
 ]
@@ -415,11 +441,12 @@ SCHEDULED = [  # every schedule, every optimiser and every size of batches
 
 @pytest.mark.parametrize(("batch", "make", "schedule"), SCHEDULED)
 def test_fit_with_a_schedule_is_the_loop_of_steps_to_the_bit(make, batch, schedule):
+    """`fit` with a schedule and a loop that sets `lr` before each step give the same bits."""
     make, schedule = OPTIMISERS[make], SCHEDULES[schedule]
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=3), problem(extra=3)
     mine, yours = make(ours), make(theirs)
     losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1), schedule=schedule)
-    losses += program.fit(rows, mine, 3, batch_size=batch, schedule=schedule)  # from the step that it has come to
+    losses += program.fit(rows, mine, 3, batch_size=batch, schedule=schedule)  # the schedule goes on
     losses += program.fit(rows, mine, 2, batch_size=batch)
     expected = loop(other, rows, yours, 5, batch or 37, random.Random(1), schedule)
     expected += loop(other, rows, yours, 3, batch or 37, schedule=schedule)
@@ -429,6 +456,8 @@ def test_fit_with_a_schedule_is_the_loop_of_steps_to_the_bit(make, batch, schedu
 
 
 def test_an_own_optimiser_has_the_learning_rate_of_the_schedule():
+    """The update of a user-defined optimiser reads the schedule's learning rate for the step as `self.lr`."""
+
     class Remembering(Optimizer):
         state_names = ("rates",)
 
@@ -481,6 +510,7 @@ WRONG_RATES = {
     ids=WRONG_RATES,
 )
 def test_a_rate_that_is_none_ends_training_before_its_step(bad, rate, exception, message, threads):
+    """A schedule that returns something else than a learning rate ends `fit` with an error, and earlier steps count."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
 
@@ -521,6 +551,7 @@ def test_progress_is_shown_on_stderr(capsys):
 
 @pytest.mark.parametrize("lengths", [[3], [3, 2, 1]], ids=["one program", "several"])
 def test_a_function_is_told_every_steps_loss(lengths):
+    """A function that is given as `progress` gets the loss of each step once, for one program and for several."""
     losses_of, told = [], []
     for progress in (False, lambda losses: told.append([*losses])):
         w = Value(0.5)
@@ -534,6 +565,7 @@ def test_a_function_is_told_every_steps_loss(lengths):
 
 
 def test_what_was_trained_is_kept_when_the_function_that_is_told_raises():
+    """If `progress` raises, the steps that were taken before count."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = SGD(ours, 0.05), SGD(theirs, 0.05)
 
@@ -549,7 +581,7 @@ def test_what_was_trained_is_kept_when_the_function_that_is_told_raises():
 
 
 class Marks(Optimizer):
-    """Keep a number that is always the same."""
+    """An optimiser whose state is a constant, which no instruction computes."""
 
     state_names = ("mark",)
 
@@ -559,6 +591,7 @@ class Marks(Optimizer):
 
 
 def test_what_an_update_keeps_may_be_a_constant(code):
+    """`fit` writes a constant to the state if the update does."""
     w, x = Value(1.0), Value(0.5)
     optimizer = Marks([w], lr=0.1)
     compile(w * x, [x]).fit([[1.0]], optimizer, 3)
@@ -572,6 +605,8 @@ def test_what_an_update_keeps_may_be_a_constant(code):
 @pytest.mark.parametrize("samples", [[(1.0,), (4.0,)], [(1.0,), ([4.0],)]], ids=["one form", "two"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_inside_detect_anomaly_training_ends_before_the_step_that_is_none(samples, threads):
+    """Inside `detect_anomaly`, `fit` raises at the step at which an eager loop does, and before it changes anything."""
+
     def made():
         w = Value(2.0, "w")
         return w, lambda x: mc.log(w * (x[0] if isinstance(x, list) else x) - 1.0)
@@ -608,12 +643,12 @@ def test_looking_for_anomalies_changes_no_number(make):
 
 
 def optimiser(**methods):
-    """Return an optimiser of a class with such methods."""
+    """Return an optimiser of a new class that has these methods."""
     return type("Own", (Optimizer,), {"state_names": ("kept",), **methods})([Value(1.0)], lr=0.1)
 
 
 def changed(change):
-    """Return an update that does something else beside."""
+    """Return an optimiser whose update calls `change`, in addition to a step of gradient descent."""
 
     def update(self, p, state):
         p.data -= self.lr * p.grad
@@ -668,6 +703,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("optimizer", "message"), REFUSED.values(), ids=REFUSED)
 def test_an_update_that_cannot_be_compiled_is_refused_with_the_reason(optimizer, message):
+    """`fit` refuses an update that does something that compiled code would not do, and says what that is."""
     x, w = Value(1.0), optimizer.parameters[0]
     before = [w.data, repr(vars(optimizer))]
     with pytest.raises(TypeError, match=message):
@@ -677,7 +713,7 @@ def test_an_update_that_cannot_be_compiled_is_refused_with_the_reason(optimizer,
 
 @pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
 def test_options_may_be_others_in_each_call(kind):
-    """The update of an optimiser of the library is compiled once for its options."""
+    """An optimiser's options may change between calls of `fit`, although its compiled update is cached."""
 
     def trained(train):
         w, x = Value(1.0), Value(1.0)
@@ -698,6 +734,7 @@ KINDS = [kind for kind in vars(optim).values() if isinstance(kind, type) and iss
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Optimizer])
 def test_the_compiled_update_of_every_optimiser_of_the_package_is_cached(kind):
+    """Two optimisers of one class with the same options have the same key in the cache of compiled updates."""
     assert kind.__name__ in optim.__all__
     key, again = (update_key(kind([Value(1.0)], lr=0.1), False, False) for _ in range(2))
     assert key is not None
@@ -705,6 +742,7 @@ def test_the_compiled_update_of_every_optimiser_of_the_package_is_cached(kind):
 
 
 def test_the_updates_that_were_used_last_are_those_that_are_kept(monkeypatch):
+    """The cache of compiled updates drops the update that has not been used for longest."""
     monkeypatch.setattr(update, "MAX_CACHED", 2)
     monkeypatch.setattr(update, "_cache", OrderedDict())
     kinds = [SGD([Value(1.0)], lr=0.1, weight_decay=k / 8) for k in range(4)]
@@ -715,6 +753,10 @@ def test_the_updates_that_were_used_last_are_those_that_are_kept(monkeypatch):
 
 
 def test_the_first_steps_say_nothing_about_the_time_that_is_left():
+    """`train` reports 0 seconds left after the first steps and the last ones, and an estimate between them.
+
+    The first steps include the compilation, so their pace says nothing about the others.
+    """
     reported = []
     options = TrainingOptions(SGD([Value(1.0)], lr=0.1), epochs=3, batch_size=1, progress=False)
     losses = train(
