@@ -1,9 +1,27 @@
 """Find structural zeros: nodes of a graph that are zero whatever numbers the leaves have.
 
-Nodes are evaluated in the field of the integers modulo the prime 2**61 - 1, with a random element for each leaf.
+Nodes are evaluated in a finite field, the integers modulo a prime p of 120 bits, with a random element for each leaf.
 Arithmetic is exact there, so a node that is zero as a rational function of the leaves has the element 0. Any other node
-has the element 0 with a chance of about 1e-16 only: a polynomial that is not zero is rarely zero at a random point
-(Schwartz 1980, Zippel 1979).
+has the element 0 only by chance, for one of two reasons:
+
+- The random elements are a zero of the function. A polynomial of degree d that is not zero modulo p has the element 0
+  with a probability of at most d / 2**119 (Schwartz 1980, Zippel 1979).
+- The function is zero modulo p. A float is an integer times a power of two, so the coefficients of a polynomial are
+  integers, times a common power of two. An integer of b bits is divisible by at most b / 119 of the primes of 120 bits.
+  About 1e32 of these primes have the form of `PRIME` (as Hardy and Littlewood conjectured in 1923), and the rule that
+  chose `PRIME` among them knows nothing of programs. So the probability is at most b / 1e34.
+
+Let n be the count of factors in the longest product, after fractions are cleared and powers are multiplied out. Then d
+is at most n, and b is about 2100 * n, because the exponents of floats span 2098 bits. For a million factors, both
+probabilities together are below 1e-24. They say nothing about a program that was written against this prime, for
+example with a sum of floats that is `PRIME`. Nor do they say anything about powers such as x**1e300, whose degree is
+more than 2**119. But p = 2 * q + 1 with a prime q, and this excludes two coincidences entirely:
+
+- Powers of two: 2**k is 1 modulo p only if k is a multiple of p - 1, because 2 is a primitive root.
+- Powers of a node: x**m = x**n holds for at most three elements x, unless m - n is a multiple of q.
+
+Also, two different floats never have the same element, and two integers that are floats never differ by a multiple of
+q. `tests/derivatives/test_finite_field.py` proves what is said here about p and q.
 """
 
 from __future__ import annotations
@@ -11,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import mul
 from random import Random
 from typing import Any, TypeAlias
 
@@ -21,15 +40,23 @@ __all__ = ["MULTIPLY", "NEGATE", "POWER", "PRIME", "RATIONAL", "SELECT"]
 __all__ += ["FieldElement", "FieldEvaluator", "field_element"]
 __all__ += ["folded_operands"]
 
-PRIME = 2**61 - 1
+# The first prime p above 2**120 * (e - 2) for which (p - 1) / 2 is a prime, too. It takes four digits of a Python int.
+PRIME = 0xB7E151628AED2A6ABF7158809D118B
+RANDOM_BITS = 119  # of the random elements
 FieldElement: TypeAlias = int | None  # None is unknown: made of inf, nan, or a quotient by zero
+
+
+@lru_cache(1 << 12)
+def _inverse(element: int) -> int:
+    return pow(element, -1, PRIME)
+
 
 # Operations are recognised by the machine instruction that they lower to, and sums of products by their `summands`.
 RATIONAL: dict[str, Callable[..., FieldElement]] = {
     "fadd": lambda a, b: a + b,
     "fsub": lambda a, b: a - b,
     "fmul": lambda a, b: a * b,
-    "fdiv": lambda a, b: a * pow(b, -1, PRIME) if b else None,
+    "fdiv": lambda a, b: a * _inverse(b) if b else None,
     "fneg": lambda a: -a,
 }
 MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
@@ -45,18 +72,17 @@ def field_element(x: float) -> FieldElement:
     if not math.isfinite(x):
         return None
     numerator, denominator = x.as_integer_ratio()
-    halvings = denominator.bit_length() - 1
-    return numerator * (1 << -halvings % 61) % PRIME  # 2**61 is 1 in the field
+    return (numerator if denominator == 1 else numerator * _inverse(denominator)) % PRIME
 
 
 class FieldEvaluator:
-    """Evaluate the nodes of a graph in the field of the integers modulo 2**61 - 1.
+    """Evaluate the nodes of a graph in the field of the integers modulo `PRIME`.
 
-    The element of a variable or other leaf is pseudo-random, and the same in every process. The element of a constant
-    is the rational number that the float is. Sums, differences, products, quotients and integer powers are computed in
-    the field. Any other operation gives a pseudo-random element that depends on the operation and on the elements of
-    its operands. So identities between such operations are not recognised, for example sin(x)**2 + cos(x)**2 = 1 or
-    sqrt(x)**2 = x.
+    The element of a variable or other leaf is pseudo-random, from a generator with a fixed seed, so every process finds
+    the same zeros. The element of a constant is the rational number that the float is. Sums, differences, products,
+    quotients and integer powers are computed in the field. Any other operation gives a new pseudo-random element for
+    each combination of its operands' elements. So identities between such operations are not recognised, for example
+    sin(x)**2 + cos(x)**2 = 1 or sqrt(x)**2 = x.
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.
@@ -68,9 +94,9 @@ class FieldEvaluator:
     """
 
     def __init__(self, variables: Iterable[Value] = ()) -> None:
-        self._draw = Random(0).randrange
-        self._known: dict[Value, FieldElement] = {x: self._draw(1, PRIME) for x in variables}
-        self._tags: dict[Op, int] = {}
+        self._draw = Random(0).getrandbits
+        self._known: dict[Value, FieldElement] = {x: self._draw(RANDOM_BITS) for x in variables}
+        self._drawn: dict[tuple[Op | FieldElement, ...], int] = {}  # by an operation and the elements of its operands
 
     def of(self, x: Value | float) -> FieldElement:
         """Return the field element of a node or number, or None if inf, nan or a division by 0 makes it unknown."""
@@ -95,19 +121,40 @@ class FieldEvaluator:
     def _apply(self, node: Value, xs: Sequence[Any]) -> FieldElement:
         op = node.op
         if op is None:
-            return self._draw(1, PRIME) if node.requires_grad else field_element(node.data)
+            return self._draw(RANDOM_BITS) if node.requires_grad else field_element(node.data)
         elements: list[Any] = [field_element(x) if type(x) is float else self._known[x] for x in xs]
         if None in elements:
             return None
         if op.lowerings.summands:
-            pairs, terms = op.lowerings.summands(*elements)
-            return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
+            return _sum_of_products(*op.lowerings.summands(*elements))
         if rational := RATIONAL.get(op.lowerings.machine):
             result = rational(*elements)
             return None if result is None else result % PRIME
         if op.lowerings.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
-            return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
-        return hash((self._tags.setdefault(op, len(self._tags)), *elements)) % PRIME
+            return _power(elements[0], int(xs[1]))
+        key = (op, *elements)
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            drawn = self._drawn[key] = self._draw(RANDOM_BITS)
+        return drawn
+
+
+def _sum_of_products(pairs: Sequence[tuple[Any, Any]], terms: Sequence[Any]) -> FieldElement:
+    """Return the element of the sum of `terms` and of the products of `pairs`.
+
+    An item is an element, or a float, which an operation of a user's own may have among its summands.
+    """
+    total: Any = sum([a * b for a, b in pairs]) + sum(terms)
+    if type(total) is int:
+        return total % PRIME
+    numbers = [field_element(x) if type(x) is float else x for pair in (*pairs, *[(x, 1) for x in terms]) for x in pair]
+    return None if None in numbers else sum(map(mul, numbers[::2], numbers[1::2])) % PRIME
+
+
+def _power(base: int, exponent: int) -> FieldElement:
+    if exponent >= 0:
+        return pow(base, exponent, PRIME)
+    return pow(_inverse(base), -exponent, PRIME) if base else None
 
 
 def folded_operands(node: Value) -> Sequence[Any]:

@@ -16,9 +16,11 @@ from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.engine import constant, record
 from micrograd_cn.functional import sparse_hessian, sparse_jacobian
+from micrograd_cn.ops.traits import Lowerings
 
 from .test_sparse import places
 
+MANTISSA_BITS, EXPONENTS = 53, range(-1074, 972)  # a float is an integer of 53 bits times 2**k
 FLAT = Op("flat", lambda x: x - x + 1.0, (lambda y, x: x - x,))
 ZEROS = {
     "x - x": (lambda x, y: x - x + y * y, {(1, 1)}),
@@ -85,6 +87,93 @@ def test_constant_factors_do_not_vanish_together():
     assert found.dense()[1][0] == pytest.approx(1e-100, abs=0.0)
     tiny = Op("tiny", lambda x: 1e-200 * (1e-200 * x * x), (lambda y, x: 1e-200 * (2e-200 * x),))
     assert sparse_jacobian(lambda x: tiny(x) * 1e200)(1e300).values == [pytest.approx(2e100)]
+
+
+# The prime, and the floats modulo it.
+
+
+def is_proven_prime(n):
+    """Return whether n, below 3e24, is prime, by Miller's test; 13 bases decide (Sorenson & Webster 2017)."""
+    assert 41 < n < 3e24
+    twos = (n - 1 & 1 - n).bit_length() - 1
+    for base in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41):
+        powers = [pow(base, (n - 1) >> k, n) for k in range(1, twos + 1)]
+        if powers[-1] != 1 and n - 1 not in powers:
+            return False
+    return True
+
+
+def lucas(n, a, d, modulus):
+    """Return v in (a + sqrt(d))**n = u + v * sqrt(d): the n-th Lucas number, modulo `modulus`."""
+    power, base = (1, 0), (a, 1)
+    for bit in bin(n)[:1:-1]:
+        (u, v), (s, t) = power, base
+        if bit == "1":
+            power = (u * s + d * v * t) % modulus, (u * t + v * s) % modulus
+        base = (s * s + d * t * t) % modulus, 2 * s * t % modulus
+    return power[1]
+
+
+def test_the_modulus_is_a_safe_prime_and_2_is_a_primitive_root():
+    p, q, r = PRIME, (PRIME - 1) // 2, 119728144794207551358467
+    assert p == 2 * q + 1
+    assert (q + 1) % r == 0
+    assert r > math.isqrt(q) + 2
+    assert is_proven_prime(r)
+    assert not is_proven_prime(3215031751)  # 2, 3, 5 and 7 do not find its factors
+    d = next(d for d in range(2, 99) if pow(d, q // 2, q) == q - 1)  # no square modulo q
+    assert lucas(q + 1, 1, d, q) == 0  # q is a prime, since a factor r of q + 1 is large (Morrison 1975)
+    assert math.gcd(lucas((q + 1) // r, 1, d, q), q) == math.gcd(1 - d, q) == 1
+    assert pow(2, p - 1, p) == 1  # p is a prime, since a factor q of p - 1 is large (Pocklington 1914)
+    assert math.gcd(2**2 - 1, p) == 1
+    assert pow(2, q, p) == p - 1
+    assert p.bit_length() <= 120  # four digits of a Python int
+
+
+def shortest(modulus, ratio):
+    """Return the least max(|a|, |b|) of all (a, b), but (0, 0), for which a * ratio - b is a multiple of `modulus`."""
+    u, v = (0, modulus), (1, ratio)  # a basis of all (a, b), reduced as by Lagrange
+    while True:
+        n = v[0] * v[0] + v[1] * v[1]
+        k = (2 * (u[0] * v[0] + u[1] * v[1]) + n) // (2 * n)
+        u = u[0] - k * v[0], u[1] - k * v[1]
+        if u[0] * u[0] + u[1] * u[1] >= n:
+            break
+        u, v = v, u
+    steps = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if (i, j) != (0, 0)]
+    return min(max(abs(i * u[0] + j * v[0]), abs(i * u[1] + j * v[1])) for i, j in steps)
+
+
+@pytest.mark.parametrize("modulus", [PRIME, (PRIME - 1) // 2])
+def test_no_two_floats_are_equal_modulo_the_prime(modulus):
+    assert shortest(31, 8) == 4  # 4 * 8 = 1
+    # If two floats were equal, then a * 2**k = b for integers of 53 bits and a difference k of exponents. That is an
+    # identity of integers for at most one ratio b / a, and for k < 53 only.
+    assert modulus > 2 ** (2 * MANTISSA_BITS + 1)
+    for k in range(MANTISSA_BITS, len(EXPONENTS)):
+        assert shortest(modulus, pow(2, k, modulus)) >= 2**MANTISSA_BITS
+
+
+def test_constants_that_are_far_apart_do_not_cancel():
+    for k in (1, 30, 61, 62, 64, 89, 107, 119, 120, 121, 127, 128, 240, 521, 607, 1279, 2045):
+        low = -min(k // 2, 1074)
+        field, x = FieldEvaluator(), Value(1.5)
+        assert field.of(x * 2.0**low - x * 2.0 ** (low + k)) != 0
+    assert sparse_gradient(*(lambda x: (x * 2.0**-52 - 512 * x, [x]))(Value(1.0))) == [2.0**-52 - 512.0]
+    x, y = Value(1.0), Value(2.0)
+    assert hessian_entries(x * y * 2.0**31 - x * y * 2.0**-30, [x, y]).values == [2.0**31] * 2
+
+
+def test_an_operation_of_a_users_own_may_have_floats_among_its_summands():
+    parts = Lowerings(summands=lambda a, b: ([(a, 0.5), (a, b)], [b, 0.25]))
+    op = Op("own", lambda a, b: a * 0.5 + a * b + b + 0.25, (lambda y, a, b: b + 0.5, lambda y, a, b: a + 1.0))
+    own = Op("own", op.forward, op.partials, lowerings=parts)
+    x, y, field = Value(3.0), Value(5.0), FieldEvaluator()
+    assert field.of(own(x, y) - (x * 0.5 + x * y + y + 0.25)) == 0
+    endless = Op(
+        "own", lambda a: math.inf, (lambda y, a: 0.0,), lowerings=Lowerings(summands=lambda a: ((), [math.inf]))
+    )
+    assert field.of(endless(x)) is None
 
 
 def test_elements_do_not_depend_on_the_evaluator_or_the_process():
