@@ -35,6 +35,7 @@ Each word has one meaning in this package:
     block          memory for as many rows as there are lanes: a vector for each value that depends on the row
     panel          several blocks; each stage is computed for all of them before the next stage
     total          a sum over the rows of a batch, from which gradients of parameters are computed
+    scatter        totals to one of which each row adds a value, selected by an index: the gradient of a gather
     kernel         a machine-code function that all programs share; a table tells it where its operands are
     driver         a kernel that loops over rows, batches or epochs
     tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make

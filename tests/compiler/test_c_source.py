@@ -261,6 +261,12 @@ def of_takes(kind):
     return Case(mc.sum([p * w for p, w in zip(picked, ws, strict=False)]) * ws[6], [*xs, index], rows)
 
 
+def of_roots_of_takes():
+    ws, index = [Value(float(k)) for k in range(7)], Value(1.0)
+    picked = [mc.sqrt(mc.take([ws[(k + shift) % 7] for k in range(7)], index)) for shift in (0, 0, 3)]
+    return Case(mc.dot(picked, [1.0, 2.0, 3.0]), [index], [[k] for k in (0.0, 3.0, 3.0, 6.0)])
+
+
 def of_one(make):
     w, b, xs = Value(0.5), Value(1.0), numbered(12)
     return Case(make(w, b, xs), xs, random_rows(12, 3))
@@ -272,6 +278,7 @@ CASES = {
     **{f"a term of {term}": lambda term=term: of_a_constant_term(term) for term in (-1.5, 0.25, 0.0, -0.0)},
     **{f"products with {x}, {n}": lambda x=x, n=n: of_products_with(x, n) for x in (0.0, 1.0, 2.5) for n in (3, 40)},
     **{f"takes of {kind}": lambda kind=kind: of_takes(kind) for kind in TAKEN},
+    "roots of takes": of_roots_of_takes,
     "totals in one table": of_totals_in_one_table,
     "what is there for every row": of_what_is_there_for_every_row,
     "a batch": of_a_batch,

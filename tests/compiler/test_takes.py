@@ -106,6 +106,25 @@ def test_operands_that_are_not_chosen_do_not_leak(code):
             p.grad = 0.0
 
 
+@pytest.mark.parametrize(("code", "n", "count"), in_turn([2, 4, 5, 9, N], [1, 3, 37]), indirect=["code"])
+def test_an_infinite_gradient_reaches_only_the_operand_that_is_selected(code, n, count):
+    """The square root of a selected 0 has an infinite gradient, which is not multiplied by 0 for the other operands."""
+    table = [Value(float(k)) for k in range(n)]
+    others = [Value(1.0 + k) for k in range(n)]
+
+    def f(i, a, b):
+        return mc.sqrt(mc.take(table, i)) * a + mc.take(others, i) * mc.take(others, n - 1.0 - i) * b
+
+    x = inputs()
+    program = compile(f(*x), x)
+    rows = [[float(k % n), 1.0 + k, 0.5] for k in range(count)]
+    _, slopes = eager(f, rows, [*table, *others])
+    program.backward(rows)
+    expected = [sum(g) / count for g in zip(*slopes, strict=True)]
+    assert [p.grad for p in (*table, *others)] == pytest.approx(expected, rel=1e-12)
+    assert table[0].grad == inf
+
+
 def test_second_derivatives_are_compiled(code):
     def f(i, a, b):
         y = mc.take([a**2, a**3 * b, ws[0] * a**4, mc.sin(a), a * b], i)

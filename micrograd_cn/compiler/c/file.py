@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ...derivatives.tree import flatten
 from ...engine import Value
 from ...optim import Optimizer
-from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
+from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
@@ -135,7 +135,7 @@ class File:
         passed = [f"{'' if changes else 'const '}{self.number_type} *parameters"] * self.interface.passed
         return [*passed, f"const {self.number_type} *{given}"]
 
-    def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
+    def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...] | Scatter] = ()) -> Loops:
         """Return the writer of loops for a C function that computes the values of `roots`, and `totals`.
 
         `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch, as pairs of factors.
@@ -179,6 +179,7 @@ class File:
         loops.write([SAMPLE], kept)
         for group in sums.outer_products:
             loops.add_outer(group, totals_at)
+        loops.add_scatters(sums.scatters, totals_at)
         loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
         row = f"const {self.number_type} *inputs = rows + {len(self.inputs)} * row;"
@@ -202,7 +203,7 @@ class File:
         """Return the place of each total, and the range of indices in `work` at which totals are.
 
         A total whose mean is a parameter's gradient is in the array `gradient`. All other totals are in `work`. If one
-        total of a matrix must be in `work`, the whole matrix is in `work`.
+        total of a matrix or a scatter must be in `work`, all of them are in `work`.
 
         Args:
             loops: the writer of loops, in whose `work` the places are allocated.
@@ -215,8 +216,8 @@ class File:
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
             if i in totals:
                 place[totals[i]] = "gradient", index[p]
-        for group in sums.outer_products:
-            numbers = [k for row in group.totals for k in row]
+        groups = [[k for row in group.totals for k in row] for group in sums.outer_products]
+        for numbers in (*groups, *(scatter.totals for scatter in sums.scatters)):
             if any(k not in place for k in numbers):
                 for k in numbers:
                     place.pop(k, None)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..instructions.code import COMMUTATIVE, GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code, Pair, operands
+from ..instructions.code import COMMUTATIVE, GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code, Pair, Scatter, operands
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
@@ -185,6 +185,28 @@ class Loops(Arrays):
         for name, count in loops:
             lines = for_loop(name, count, lines)
         self.lines += lines if loops else in_braces(lines)
+
+    def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Place]) -> None:
+        """Write the loops that add values to the totals that indices select.
+
+        Args:
+            scatters: the scatters.
+            place: a dict from the index of each total to its place. The totals of a scatter are in one array.
+        """
+        groups: dict[tuple[int, str], list[tuple[Pair, list[int]]]] = defaultdict(list)
+        for scatter in scatters:
+            places = [place[k] for k in scatter.totals]
+            [array] = {array for array, _ in places}
+            groups[len(places), array] += [(source, [at for _, at in places]) for source in scatter.sources]
+        for (count, array), found in groups.items():
+            index, value = (self.element([[source[side]] for source, _ in found]) for side in (0, 1))
+            target = f"{array}[{index_expression(self.text, [at for _, at in found], 'i', 'k')}]"
+            lines = [
+                f"const long k = {self.text.index()}({index}, {count});",
+                "if (k >= 0)",
+                f"    {target} += {value};",
+            ]
+            self.add_loop(len(found), lines)
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
         """Write the loops that add one product to each of several totals.

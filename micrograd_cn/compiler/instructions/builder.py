@@ -147,9 +147,10 @@ class CodeBuilder(Code):
             for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if the
             operand is not selected, or if its partial is no `Selection`.
         """
-        return self.instantiate(
-            self.formula((op, "contributions"), [None, *map(self.constant_value, xs)], op), [upstream, *xs]
-        )
+        known = [*map(self.constant_value, xs)]
+        if op.lowerings.is_gather and known[0] is not None:
+            return [upstream if slot and known[0] == slot - 1 else self.constant(0.0) for slot in range(len(xs))]
+        return self.instantiate(self.formula((op, "contributions"), [None, *known], op), [upstream, *xs])
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return a formula of an operation. The formula is traced when it is first needed.

@@ -24,6 +24,7 @@ import operator
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from math import frexp, inf
@@ -49,6 +50,20 @@ ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a longer sum may become a loop
 HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
 MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products with 1, so the sum may become a loop
+
+
+@dataclass(eq=False)
+class Scatter:
+    """Totals to which an index adds values: the gradients of the operands of gathers, of which each row selects one.
+
+    Attributes:
+        totals: the indices of the totals in `Lowering.totals`. The index of a row selects one of these.
+        sources: pairs of two instruction numbers, an index and a value. In each row, the value is added to the total
+            that the index selects, or to none if the index is no integer from 0 to len(totals) - 1.
+    """
+
+    totals: range
+    sources: list[Pair]
 
 
 # Maps the opcode of each formula to a pair: a code whose first instructions are the formula's inputs, and the number of

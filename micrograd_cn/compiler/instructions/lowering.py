@@ -10,12 +10,9 @@ from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
 from .builder import CodeBuilder
-from .code import AFTER, BATCH, SAMPLE, Pair
+from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
-# The gradient of an operation that selects among at most MOST_SELECTED operands is lowered to selects. With more
-# operands, the gradient is lowered to products with the operation's partials, 1 for the selected operand and 0 for the
-# other operands.
-MOST_SELECTED = 4
+MOST_SELECTED = 4  # operands of a `take`, at most, whose gradients are lowered to a select each, and not to a `Scatter`
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
@@ -149,7 +146,8 @@ class Lowering:
         per_sample: a set with the inputs. `differentiate` adds the nodes that depend on inputs.
         outputs: the instruction numbers of the outputs.
         totals: the sums over the rows of a batch that the gradients need. A total is a tuple of pairs of instruction
-            numbers: it adds up the products of these pairs for all rows. `differentiate` fills this list.
+            numbers, and adds up the products of these pairs for all rows; or it is one of the totals of a `Scatter`.
+            `differentiate` fills this list.
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
     """
@@ -168,7 +166,7 @@ class Lowering:
             self._lower(node, op)
         self._output_nodes = graph.outputs
         self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
-        self.totals: list[tuple[Pair, ...]] = []
+        self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
         self._propagates: dict[Op, list[bool]] = {}  # for each operand slot, whether a gradient flows to it
 
@@ -215,6 +213,7 @@ class Lowering:
         If a node does not depend on the row but its users do, the users' contributions to the node's gradient are added
         up in a total. The mean of the total over the batch is then propagated to the operands of the node.
         """
+        self.totals = []  # an earlier call may have been interrupted
         [root] = self._output_nodes
         wanted = set(self.parameters)
         for node, op in self.operations:
@@ -228,6 +227,7 @@ class Lowering:
         # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
+        self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
         if root in wanted:
             contributions.terms[root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self.operations):
@@ -252,9 +252,10 @@ class Lowering:
         parents, number_of, certain = node.operands, self.number_of, node in self._certain
         xs = self._numbers(parents)
         left_out = [op.selects and op.may_leave_out(slot) for slot in range(len(parents))]
-        selects = op.selects and len(parents) <= MOST_SELECTED
-        chosen = self.code.contributions(op, upstream, xs) if selects else []
-        partials = chosen if selects and all(left_out) else self.code.partials(op, number_of[node], xs)
+        if op.lowerings.is_gather and op.selects and self._scatter(node, upstream, terms):
+            return
+        chosen = self.code.contributions(op, upstream, xs) if op.selects else []
+        partials = chosen if op.selects and all(left_out) else self.code.partials(op, number_of[node], xs)
         if (flows := self._propagates.get(op)) is None or len(flows) != len(parents):
             flows = self._propagates[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
         for slot, (parent, partial, flow) in enumerate(zip(parents, partials, flows, strict=True)):
@@ -262,16 +263,45 @@ class Lowering:
                 continue
             self._spread(node, parent, slot if left_out[slot] else None)
             value = self.code.constant_value(partial)
-            if selects and left_out[slot]:
+            if left_out[slot]:
                 if self.code.constant_value(chosen[slot]) != 0.0:
                     terms[parent].append(chosen[slot])
             elif value == 1.0:
                 terms[parent].append(upstream)
-            elif certain or left_out[slot] or value is not None:
+            elif certain or value is not None:
                 pairs[parent].append((upstream, partial))
             else:  # if no gradient reaches the node, `upstream` is 0, and 0 times an infinite derivative would be nan
                 product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
                 terms[parent].append(self.code.apply(ops.where, [self._reach_of(node), product, nothing]))
+
+    def _scatter(self, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
+        """Scatter the gradient of a `take` to its operands, each row to the one that its index selects.
+
+        Args:
+            node: the node of the `take`.
+            upstream: the instruction number of the node's gradient.
+            terms: the summands of all gradients, to which this method adds the totals.
+
+        Returns:
+            False, without adding anything, if there are at most MOST_SELECTED operands, if the index does not depend on
+            the row, or if an operand does.
+        """
+        index, *xs = node.parents
+        if len(xs) <= MOST_SELECTED or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
+            return False
+        key = tuple(xs)
+        if key not in self._scatters:
+            first = len(self.totals)
+            self._scatters[key] = scatter = Scatter(range(first, first + len(xs)), [])
+            self.totals += [scatter] * len(xs)
+            for total, x in zip(scatter.totals, xs, strict=True):
+                if x in terms:
+                    terms[x].append(self.code.append(("total", total), AFTER))
+        self._scatters[key].sources.append((self.number_of[index], upstream))
+        for slot, x in enumerate(xs, 1):
+            if x in terms:
+                self._spread(node, x, slot)
+        return True
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
         """Add the contribution of a node that is a sum of products and terms to the gradient of each factor and term.

@@ -163,6 +163,9 @@ class Plan:
             for row in group.totals:
                 self.total_place.update({k: place for place, k in enumerate(row, self.total_count)})
                 self.total_count += width
+        for scatter in self.schedule.totals.scatters:
+            self.total_place.update({k: place for place, k in enumerate(scatter.totals, self.total_count)})
+            self.total_count += self.places.padded(len(scatter.totals))
         for k, _ in self.schedule.totals.single:
             self.total_place[k] = self.total_count
             self.total_count += 1
@@ -183,6 +186,7 @@ class Plan:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.place_contiguously(side)
         self.places.place_contiguously([i for _, pair in schedule.totals.single for i in pair])
+        self.places.place_contiguously([i for scatter in schedule.totals.scatters for i in chain(*scatter.sources)])
         for stage in stages:
             if isinstance(stage, Gathers):
                 for i in self.reads(stage):

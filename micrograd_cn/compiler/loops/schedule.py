@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, live
+from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, Scatter, live
 from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
@@ -62,14 +62,19 @@ class Schedule:
             need not be stored before the loop.
         gathers: the numbers of the live gathers.
         layers: a dict from each phase to the layers of the phase, in order.
-        totals: the totals, grouped into outer products and single totals.
+        totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight lines, see `Code.cost_of_all`.
         threaded_only: whether the program runs as threaded code alone, since native code would take too long to
             compile.
     """
 
     def __init__(
-        self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], batched: bool, sums: bool = True
+        self,
+        code: Code,
+        roots: Sequence[int],
+        totals: Sequence[tuple[Pair, ...] | Scatter],
+        batched: bool,
+        sums: bool = True,
     ) -> None:
         self.code, self.batched = code, batched
         self.roots = roots

@@ -1,4 +1,4 @@
-"""Write the kernels of gathers, which load an operand by an index that is known at run time.
+"""Write the kernels of gathers and scatters, which load an operand, or add to a total, by an index known at run time.
 
 A table has the offsets of a gather's operands, followed by the offset of a nan. An index that is invalid, such as -1,
 0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read.
@@ -26,7 +26,7 @@ def gather(machine: Machine, opcode: str) -> Function:
     """
     f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
-    with _groups(f) as (index, count, results, first), each_block(f) as (block, _, _):
+    with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
         indices = _indices(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
@@ -45,7 +45,7 @@ def gather(machine: Machine, opcode: str) -> Function:
 def gather_scalars(machine: Machine, opcode: str) -> Function:
     """Write the kernel of gathers whose index and operands are scalars. Its table is laid out as for `gather`."""
     f = Function(KERNEL_PREFIX + "gather_scalars", KERNEL_ARGUMENTS)
-    with _groups(f) as (index, count, results, first):
+    with _groups(f, 3) as (index, count, results, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
@@ -55,19 +55,65 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
     return f
 
 
+def scatter(machine: Machine, opcode: str) -> Function:
+    """Write the kernel of scatters with an index in each lane, which adds a value to the total that the index selects.
+
+    Table: the count of groups; the scatters of a group have the same index, and the same count of totals. Then for each
+    group: the offset of the index, the count of totals, and the count of scatters. Then for each scatter: the offset of
+    the value, and that of the first total.
+    """
+    f = Function(KERNEL_PREFIX + "scatter", KERNEL_ARGUMENTS)
+    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+    with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
+        numbers = _indices(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
+        with f.loop(scatters) as loop:
+            item = f.at(first, f.times(loop.index, 2), "i64")
+            values, to = f.load(lanes.type, f.at(block, f.word(item), BYTE), align), f.at("%a", f.word(item, 1), BYTE)
+            for lane, number in enumerate(numbers):
+                x = f.op(f"extractelement {lanes.type} {values}, i32 {lane}")
+                _add_to(f, to, number, count, x)
+    f.do("ret void")
+    return f
+
+
+def scatter_scalars(machine: Machine, opcode: str) -> Function:
+    """Write the kernel of scatters whose index and value are scalars. Its table is laid out as for `scatter`."""
+    f = Function(KERNEL_PREFIX + "scatter_scalars", KERNEL_ARGUMENTS)
+    with _groups(f, 2) as (index, count, scatters, first):
+        [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
+        with f.loop(scatters) as loop:
+            item = f.at(first, f.times(loop.index, 2), "i64")
+            x = f.load("double", f.at("%s", f.word(item), BYTE))
+            _add_to(f, f.at("%a", f.word(item, 1), BYTE), number, count, x)
+    f.do("ret void")
+    return f
+
+
+def _add_to(f: Function, totals: str, number: str, count: str, x: str) -> None:
+    """Write instructions that add `x` to total `number`, or 0 to the first total if `number` equals `count`.
+
+    `totals` is the address of the first total.
+    """
+    valid = f.op(f"icmp ne i64 {number}, {count}")
+    place = f.at(totals, f.op(f"select i1 {valid}, i64 {number}, i64 0"))
+    value = f.op(f"select i1 {valid}, double {x}, double 0.0")
+    f.store("double", f.op(f"fadd double {f.load('double', place)}, {value}"), place)
+
+
 @contextmanager
-def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
+def _groups(f: Function, size: int) -> Iterator[tuple[str, str, str, str]]:
     """Write a loop over the groups of a table, see `gather`. The `with` block writes the loop's body.
 
-    Yield the names of four LLVM values: the offset of the group's index, the count of operands, the count of results,
-    and the address of the words for the first result in the table.
+    Yield the names of four LLVM values: the offset of the group's index, the count of operands or totals, the count of
+    the group's items, and the address of the words for the first item in the table. An item is a result of a gather, or
+    a scatter, and has `size` words.
     """
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as group:
         [at] = group.carried
-        index, count, results = (f.word(at, k) for k in range(3))
+        index, count, items = (f.word(at, k) for k in range(3))
         first = f.at(at, 3, "i64")
-        yield index, count, results, first
-        group.next = [f.at(first, f.times(results, 3), "i64")]
+        yield index, count, items, first
+        group.next = [f.at(first, f.times(items, size), "i64")]
 
 
 def _indices(lanes: Lanes, x: str, count: str) -> list[str]:

@@ -54,7 +54,7 @@ class Tables:
                 stage.call = self._map(stage)
             elif isinstance(stage, Gathers):
                 stage.call = self._gathers(stage)
-        self.totals = [*map(self._outer, plan.outer_products), *self._single_totals()]
+        self.totals = [*map(self._outer, plan.outer_products), *self._scatters(), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
         """Store a table that consists of `words`, and return its address.
@@ -266,6 +266,20 @@ class Tables:
         count = self.places.padded(len(single))
         words = [count, WORD * self.plan.total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
         return [self._call(sums.single_totals, words)]
+
+    def _scatters(self) -> list[Call]:
+        groups: dict[tuple[int, int], list[int]] = {}
+        for scatter in self.schedule.totals.scatters:
+            place = WORD * self.plan.total_place[scatter.totals[0]]
+            for index, value in scatter.sources:
+                items = groups.setdefault((index, len(scatter.totals)), [])
+                items += [self.places.block_offset(value), place]
+        if not groups:
+            return []
+        words: list[str | int] = [len(groups)]
+        for (index, count), items in groups.items():
+            words += [self.places.block_offset(index), count, len(items) // 2, *items]
+        return [self._call(gathers.scatter if self.schedule.batched else gathers.scatter_scalars, words)]
 
     def input_copies(self) -> list[Call]:
         """Return the calls that copy inputs to contiguous places."""
