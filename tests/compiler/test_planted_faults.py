@@ -1,4 +1,7 @@
-"""A fault is planted in each stage of the compiler, and a comparison with the eager engine must notice it."""
+"""Faults are planted in each stage of the compiler, and a comparison with the eager engine must notice each of them.
+
+This tests the tests: a comparison that misses a planted fault would miss a real one too.
+"""
 
 import random
 from array import array
@@ -49,7 +52,7 @@ from .common import assert_like_eager, code_of
 COMPILER = "micrograd_cn.compiler"
 
 
-# The comparisons: tests of the other files, and smaller ones of what they compare
+# The comparisons, some of which are tests of other files
 
 
 def of_a_network():
@@ -132,7 +135,7 @@ def of_derivatives():
 
 
 def change_result(patch, kind, name, change):
-    """Let a method return what `change` makes of its result and its operands."""
+    """Let a function return `change(result, *operands)` instead of its result."""
     method = getattr(kind, name)
     patch.setattr(kind, name, lambda *operands, **more: change(method(*operands, **more), *operands))
 
@@ -214,7 +217,7 @@ def exchanged_in_a_difference(patch):
     def wrong(lanes, form, names, made=None):
         return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
 
-    for module in ("llvm.straight_line", "native", "tables.threaded", "tables.maps"):  # which have it by name
+    for module in ("llvm.straight_line", "native", "tables.threaded", "tables.maps"):  # each imports it by name
         patch.setattr(f"{COMPILER}.{module}.compute", wrong)
 
 
@@ -229,7 +232,7 @@ def lost_value(patch):
     parts_of = native.parts_of
 
     def without_one(plan, outputs):
-        found = parts_of(plan, ())  # where outputs wait in blocks
+        found = parts_of(plan, ())  # without outputs, all stored values are operands of later instructions
         for part in found[SAMPLE]:
             part.stored.discard(max(part.stored & plan.vector.keys(), default=None))
         return found
@@ -338,7 +341,7 @@ def samples_in_the_order_of_the_list(patch):
 reorder = TrainingRun._set_order
 
 
-# What a method or a function returns, changed
+# Faults that change what a method or a function returns
 CHANGES = {
     "half_turned": (OuterProduct, "transpose", lambda found, *_: replace(found, rights=found.rights[::-1])),
     "other_partial": (CodeBuilder, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found),
@@ -379,7 +382,7 @@ CHANGES = {
     "rows_of_other_columns": (rows, "_read_sequences", lambda found, *_: (found[0][::-1], found[1])),
 }
 
-# By what notices them, and the kind of code
+# The faults, by the comparison that notices them and the kind of code that it runs
 FAULTS = {
     (of_sums, "threaded"): [
         "other_partial",
@@ -426,7 +429,7 @@ FAULTS = {
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch):
-    """Compile shared functions anew, with whatever fault, and afterwards have those of other tests again."""
+    """Compile kernels and updates anew for each test, so they contain its fault, and restore the old ones later."""
     real, fresh = machine(), Machine()
     monkeypatch.setattr(machines, "_machine", lambda: fresh)
     monkeypatch.setattr(update, "_cache", {})
@@ -438,6 +441,7 @@ def apart(monkeypatch):
 
 @pytest.mark.parametrize("comparison", [of_sums, of_a_network])
 def test_without_a_fault_there_is_no_difference(code, comparison):
+    """The comparisons pass without a fault, so it is the fault that makes them fail."""
     comparison()
 
 
