@@ -753,9 +753,9 @@ def test_the_updates_that_were_used_last_are_those_that_are_kept(monkeypatch):
 
 
 def test_the_first_steps_say_nothing_about_the_time_that_is_left():
-    """`train` reports 0 seconds left after the first steps and the last ones, and an estimate between them.
+    """`train` reports 0 seconds left after its first call of the compiled loop and its last, and an estimate between.
 
-    The first steps include the compilation, so their pace says nothing about the others.
+    The first step is slow, because its memory is new, so it says nothing about the pace of the others.
     """
     reported = []
     options = TrainingOptions(SGD([Value(1.0)], lr=0.1), epochs=3, batch_size=1, progress=False)
