@@ -1,6 +1,7 @@
-"""What is computed once, what becomes a loop, and where values lie: code and memory grow as promised, no function does.
+"""The compiler computes a value once, makes loops of long sums, and uses memory again, so code and memory stay small.
 
-That loops and places are right, every comparison with the engine tells; here is how much there is of them.
+Other files compare the results with the engine. These tests count instructions, lines, words of tables and numbers in
+memory, because code that is right may still be too large or slow.
 """
 
 import math
@@ -18,36 +19,43 @@ MEGABYTE = 1 << 17  # in doubles
 
 
 def functions_of(program):
-    """Return the text of each function that is the program's own, in native code for many rows."""
+    """Return the LLVM text of each function that belongs to this program alone, in its native code for many rows."""
     return re.findall(r"^define [^@]*@part\d+\(.*?^}", program.source("llvm"), re.MULTILINE | re.DOTALL)
 
 
 def calls(program, name):
-    """Return how often a program's own functions call a function of vectors, once for each row of every panel."""
+    """Return how many calls of a function of vectors there are in the program's own functions."""
     return sum(text.count(f"@micrograd_cn.vector_{name}_") for text in functions_of(program))
 
 
 def length(program):
-    """Return the lines of all functions: an instruction each, whatever the numbers in it."""
+    """Return how many lines the program's own functions have, which is about how many instructions."""
     return sum(text.count("\n") for text in functions_of(program))
 
 
 def longest(program):
-    """Return the lines of the longest function."""
+    """Return how many lines the longest of the program's own functions has.
+
+    LLVM's time grows faster than the length of a function, so a large graph has to become many functions.
+    """
     return max(text.count("\n") for text in functions_of(program))
 
 
 def gradient_in_c(program):
-    """Return what of a program's gradient is computed before the rows, for each, and after them."""
+    """Return the C text of a program's gradient in three parts: before the rows, for each row, and after the rows."""
     before, _, rest = program.source("c").partition("f_gradient(const")[2].partition("row < n; row++) {\n")
     inside, _, after = rest.partition("\n    }\n")
     return before, inside, after.partition("\n}")[0]
 
 
-# Once
+# Values that are computed once
 
 
 def test_what_depends_on_parameters_alone_is_computed_once_a_batch():
+    """Values that depend on parameters alone are computed before the rows, not for each row.
+
+    This includes parts of a user-defined operation whose other parts depend on the row.
+    """
     x, w = Value(2.0), Value(3.0)
     tempered = Op(
         "tempered",
@@ -73,13 +81,14 @@ def test_constants_are_computed_when_the_graph_is_compiled():
 
 
 def test_a_value_is_computed_once_whoever_needs_it():
+    """Equal values are computed once, even if one is part of an operation's value and another of its derivative."""
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.sin(w * x) + mc.sin(x * w) * 2.0, [x])
     assert (calls(program, "sin"), calls(program, "cos")) == (1, 1)
     once, twice = compile(mc.silu(w * x), [x]), compile(mc.silu(w * x) + mc.silu(x * w) * 2.0, [x])
     assert calls(once, "exp") == calls(twice, "exp") > 0
     own = Op("own", lambda x: mc.exp(x) * mc.sin(x), (lambda y, x: mc.exp(x) * mc.sin(x) + mc.exp(x) * mc.cos(x),))
-    program = compile(own(w * x), [x])  # whose value and partial have parts in common
+    program = compile(own(w * x), [x])  # the value and the partial derivative have parts in common
     assert [calls(program, name) for name in ("exp", "sin", "cos")] == [1, 1, 1]
 
 
@@ -88,7 +97,7 @@ def test_gradients_that_nobody_asked_for_are_not_computed():
     assert calls(compile(w * mc.sin(x), [x]), "cos") == 0
     assert calls(compile(w * mc.sin(w * x), [x]), "cos") == 1
     assert calls(compile([mc.sin(w * x)], [x]), "cos") == 0
-    assert calls(compile(w + mc.exp(x), [x]), "exp") == 1  # whose gradient is 1
+    assert calls(compile(w + mc.exp(x), [x]), "exp") == 1  # the value needs exp, the gradient does not
 
 
 # Loops
@@ -105,6 +114,7 @@ def test_gradients_that_nobody_asked_for_are_not_computed():
     ],
 )
 def test_a_longer_sum_is_no_more_code(graph):
+    """A sum of 1000 terms has as many instructions as a sum of 100 terms, because both are loops."""
     found = []
     for n in (100, 1000):
         ws, xs = ([Value(0.5) for _ in range(n)] for _ in range(2))
@@ -113,6 +123,7 @@ def test_a_longer_sum_is_no_more_code(graph):
 
 
 def chain(op, n):
+    """Return a program that multiplies by a parameter and applies `op`, n times one after the other."""
     x, w = Value(0.5), Value(0.9)
     y = x
     for k in range(n):
@@ -122,6 +133,7 @@ def chain(op, n):
 
 @pytest.mark.parametrize("in_lanes", [True, False])
 def test_code_and_tables_grow_with_the_graph_and_no_function_does(in_lanes):
+    """A graph that is twice as deep has about twice the code, tables and memory, and no longer functions."""
     small, large = (chain(lambda y, _: mc.sin(y), n) for n in (400, 800))
     if in_lanes:
         assert length(large) < 2.2 * length(small)
@@ -131,6 +143,11 @@ def test_code_and_tables_grow_with_the_graph_and_no_function_does(in_lanes):
 
 
 def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster():
+    """Code and tables grow in proportion to the graph too if operations have many operands or many constants.
+
+    No kernel is compiled for a particular number of operands or for a constant.
+    """
+
     def of_operands(n):
         xs, ws = [Value(0.1) for _ in range(n)], [Value(0.5) for _ in range(n)]
         return compile(mc.logsumexp([w * x for w, x in zip(ws, xs, strict=True)]), xs)
@@ -145,6 +162,8 @@ def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster():
 
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_no_function_grows_with_a_formula(count):
+    """A user-defined operation with a long formula makes no function longer, and is still right."""
+
     def make(n):
         def many(*xs):
             y = xs[0]
@@ -171,13 +190,18 @@ def test_no_function_grows_with_the_number_of_outputs():
         return made
 
     few, many = program(700), program(1000)
-    assert longest(many) < 1.05 * longest(few)  # of 1.4 times the outputs
+    assert longest(many) < 1.05 * longest(few)  # although there are 1.4 times as many outputs
     before = compiled_for_all()
     program(701)
     assert compiled_for_all() == before
 
 
 def test_no_function_is_compiled_for_a_larger_graph_of_the_same_forms():
+    """A larger graph of the same operations needs no kernel that a smaller one did not need.
+
+    Threaded code would not be ready at once if it had to compile kernels.
+    """
+
     def run(n):
         before, program = compiled_for_all(), chain(lambda y, _: mc.silu(y), n)
         for rows in ([[0.5]], [[0.5]] * 20):
@@ -186,7 +210,7 @@ def test_no_function_is_compiled_for_a_larger_graph_of_the_same_forms():
         return compiled_for_all() - before
 
     with code_of("threaded"):
-        run(100)  # from some tens of products on, a sum of them is a loop
+        run(100)  # in smaller graphs some sums are so short that they are not loops
         assert run(101) == set()
     with code_of("fused"):
         run(200)
@@ -206,11 +230,11 @@ def test_many_nodes_compile(nodes):
     assert w.grad == pytest.approx(expected, rel=1e-9)
 
 
-# Places
+# Memory
 
 
 def layers(depth, width=16):
-    """Return a program of the value of a network, whose samples nobody reads after the next layer."""
+    """Return a program that computes a network, in which only the next layer reads a layer's values."""
     xs, ws = [Value(0.1) for _ in range(width)], [Value(0.3) for _ in range(2 * width)]
     hs = xs
     for _ in range(depth):
@@ -220,6 +244,7 @@ def layers(depth, width=16):
 
 @pytest.mark.parametrize("in_lanes", [True, False])
 def test_places_of_what_nobody_reads_any_more_are_used_again(in_lanes):
+    """A network that is four times as deep needs no more memory for its rows, because places are used again."""
     found = [memory_of(layers(depth), "forward", in_lanes) for depth in (4, 8, 16)]
     rows = [rows for _, rows in found]
     if in_lanes:
@@ -230,6 +255,7 @@ def test_places_of_what_nobody_reads_any_more_are_used_again(in_lanes):
 
 @pytest.mark.parametrize("inputs", [1, 8, 100, 700, 5000, 20_000])
 def test_rows_that_are_computed_together_take_a_megabyte_at_most_or_as_many_as_lie_side_by_side(inputs):
+    """A panel needs at most a megabyte, which fits into the processor's cache, unless two blocks are larger."""
     xs, ws = [Value(0.1) for _ in range(inputs)], [Value(0.3) for _ in range(9)]
     program = compile(mc.dot(ws[:8], xs[:8]) * mc.dot(ws[1 : len(xs) + 1], xs[:8]) if inputs > 8 else ws[0] * xs[0], xs)
     _, rows = memory_of(program)
