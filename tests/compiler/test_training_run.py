@@ -1,4 +1,8 @@
-"""Training on samples of several programs: when the compiled loop takes the steps, and that it is no other training."""
+"""`fit` on samples that need several programs takes many steps in one compiled loop, and trains as an eager loop does.
+
+A sample's program depends on its structure and on the branch that it takes. The compiled loop can go on by itself
+while all programs that it needs exist, and while no parameter can change a branch.
+"""
 
 import random
 from math import inf
@@ -17,28 +21,30 @@ from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed
 
 
 class Told(list):
-    """How many steps were taken between two returns to Python."""
+    """A list of how many steps `fit` took before each return to Python, to be given as `progress`."""
 
     def __call__(self, losses):
         self.append(len(losses))
 
 
 def by_sign(w):
-    """Return a function that branches by its argument alone."""
+    """Return a function whose branch depends on its argument alone, so no step can change it."""
     return lambda x: (w[0] * x if x > 0 else w[1] * x * x) ** 2
 
 
 def test_the_compiled_loop_takes_many_steps_at_once_once_every_program_is_there():
+    """The compiled loop takes several epochs at a time, or a whole epoch if the samples are shuffled."""
     w, f, samples = mixed()
     told, more = Told(), Told()
     compile(f).fit(samples, SGD(w, 0.01), 40, 1, progress=told)
     assert sum(told) == 40 * len(samples)
-    assert max(told) > len(samples)  # several epochs at once
+    assert max(told) > len(samples)  # more than an epoch at a time
     compile(f).fit(samples, SGD(w, 0.01), 50, 10, shuffle=random.Random(0), progress=more)
-    assert (sum(more), max(more)) == (50 * 3, 3)  # with another order in each epoch, it ends with it
+    assert (sum(more), max(more)) == (50 * 3, 3)  # Python shuffles before each epoch of three steps
 
 
 def test_a_branch_of_which_the_sample_decides_is_known_before_and_one_of_parameters_looked_at_in_each_step():
+    """The loop goes on by itself if samples alone decide the branches, and takes single steps if parameters do."""
     samples, told = [(x,) for x in (1.0, 2.0, -0.5, 3.0, -2.0)], Told()
     w = [Value(0.5), Value(2.0)]
     compile(by_sign(w), branches=True).fit(samples, SGD(w), 40, 1, progress=told)
@@ -52,8 +58,9 @@ def test_a_branch_of_which_the_sample_decides_is_known_before_and_one_of_paramet
 @pytest.mark.parametrize("kind", ["threaded", "fused", "native"])
 @pytest.mark.parametrize(("batch_size", "name"), [(1, "adam"), (3, "momentum"), (12, "adamw"), (None, "sgd")])
 def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, name):
+    """Many steps in the compiled loop give the same bits as a return to Python after each step."""
     found = []
-    for turn in (0.05, 0.0):  # seconds between two returns to Python: 0 for each step
+    for turn in (0.05, 0.0):  # seconds between two returns to Python; with 0 there is one after each step
         for f in (None, by_sign):
             w, loss, samples = mixed()
             if f:
@@ -72,6 +79,7 @@ def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, na
 @pytest.mark.parametrize("f", [None, branching])
 @pytest.mark.parametrize("batch_size", [1, 13])
 def test_training_goes_on_with_native_code(batch_size, f):
+    """All programs of a function may change to native code between two steps of `fit`."""
     (ours, f, samples), (theirs, g, _) = (mixed(*[f] * bool(f)) for _ in range(2))
     optimizers, told = [OPTIMISERS["adam"](w) for w in (ours, theirs)], []
     compiled = compile(f, branches=True)
@@ -80,7 +88,7 @@ def test_training_goes_on_with_native_code(batch_size, f):
         told.append(is_native(compiled))
         executable.SECONDS_BEFORE_NATIVE = 0.0 if 9 < len(told) < 20 else inf
 
-    with code_of("threaded"), settings({"training.epochs.POLL_SECONDS": 0.0}):  # a step a turn
+    with code_of("threaded"), settings({"training.epochs.POLL_SECONDS": 0.0}):  # step by step
         found = compiled.fit(samples, optimizers[0], 9, batch_size, progress=progress)
     assert not any(told[:9])
     assert all(told[20:])
@@ -90,6 +98,7 @@ def test_training_goes_on_with_native_code(batch_size, f):
 
 
 def test_a_schedule_that_fails_ends_the_loop_where_it_does():
+    """If a schedule returns a wrong rate for step 21, `fit` raises, and the 21 steps before it count."""
     (ours, f, samples), (theirs, g, _) = mixed(), mixed()
     a, b = (OPTIMISERS["momentum"](w) for w in (ours, theirs))
 
@@ -105,6 +114,7 @@ def test_a_schedule_that_fails_ends_the_loop_where_it_does():
 
 
 def test_parameters_that_a_later_form_alone_has_are_trained_too():
+    """Parameters that only samples of a later structure use are trained, although the loop starts without them."""
     ours, theirs = ([Value(0.1 * k + 0.2) for k in range(40)] for _ in range(2))
 
     def of(w):
@@ -117,6 +127,7 @@ def test_parameters_that_a_later_form_alone_has_are_trained_too():
 
 
 def test_a_branch_that_has_parameters_of_its_own_may_be_known_before_it_is_met():
+    """The parameters of a branch that no sample took in the first steps are trained when one takes it."""
     ours, theirs = ([Value(0.1 * k) for k in range(1, 60)] for _ in range(2))
 
     def of(w):
@@ -138,6 +149,7 @@ def test_a_branch_with_several_results_is_refused_before_the_first_step():
 
 @pytest.mark.parametrize("left", [0.0, 3.0])
 def test_kernels_are_upgraded_only_while_training_goes_on(left):
+    """`upgrade` asks for faster kernels if steps remain, and does not after the last step, when none would gain."""
     asked = []
     runner = GradientRunner.__new__(GradientRunner)
     runner.executable, runner.thread_buffers = SimpleNamespace(seconds=1.0), []
