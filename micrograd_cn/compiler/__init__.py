@@ -55,6 +55,10 @@ It may print the loops of a schedule in the same way as `c.loops.Loops`.
 
 A compiled sum is added up term by term, so it may overflow on the way to a finite result. `Runnable.check` finds such a
 sum.
+
+If an operation did not select a sum of products, the gradient of that sum is 0, and compiled code multiplies it by the
+factors of the products. So a factor that is infinite gives nan, as in the matrix products of PyTorch and jax, where
+`backward` of the engine gives 0.
 """
 
 from .derivatives import CompiledDerivative, Program, Structure
