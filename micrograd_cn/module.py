@@ -8,7 +8,7 @@ import math
 import os
 import stat
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from types import MappingProxyType, MemberDescriptorType
 from typing import Any, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
-from .engine import Value
+from .engine import Value, traverse
 from .ops.number import number
 
 __all__ = ["Module"]
@@ -28,6 +28,11 @@ class Module:
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
     however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in other objects of
     the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere else.
+
+    A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. If `__init__` makes one of
+    values that exist nowhere else, it is an error, because nothing would ever train it. Values that a call computes and
+    keeps in an attribute are no parameters either, and no error. Parameters are looked for in each model and not in its
+    class, so it is an error if an attribute of the class has one.
 
     A subclass defines `__call__`, or `forward`, which a call runs, as in PyTorch.
 
@@ -45,10 +50,12 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         forward, inherited = getattr(cls, "forward", None), cls.__call__
-        defined_in = getattr(inherited, "__module__", None) or ""  # None for a class that exec() makes
-        ours = defined_in.partition(".")[0] == __name__.partition(".")[0]
+        ours = _is_of_this_package(inherited)
         if callable(forward) and (ours or hasattr(inherited, "runs_forward")) and "__call__" not in vars(cls):
             cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
+        _refuse_class_attributes(cls)
+        if "__init__" in vars(cls) and not _is_of_this_package(cls):
+            cls.__init__ = _check_after(cls.__init__)  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns; most models define this method instead.
@@ -344,6 +351,87 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     call.runs_forward = True  # type: ignore[attr-defined]
     return call
+
+
+def _is_of_this_package(x: object) -> bool:
+    """Return whether `x`, a class or function, is defined in this package."""
+    defined_in = getattr(x, "__module__", None) or ""  # None for a class that exec() makes
+    return defined_in.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _names_its_parameters(cls: type[Module]) -> bool:
+    """Return whether a user's class says itself which values are parameters, as in code for micrograd."""
+    return cls.parameters is not Module.parameters or cls.named_parameters is not Module.named_parameters
+
+
+def _refuse_class_attributes(cls: type[Module]) -> None:
+    """Raise TypeError if an attribute of the class has a value to train, because parameters are not looked for there.
+
+    An annotated attribute may be the default of a dataclass, which `__init__` assigns to the model.
+    """
+    if _names_its_parameters(cls):
+        return
+    for name, held in vars(cls).items():
+        for path, x in () if name.startswith("__") else _walk(held, lambda _: True):
+            if isinstance(x, Value) and x.requires_grad and not _is_annotated(cls, name):
+                full = f"{name}.{path}".removesuffix(".")
+                raise TypeError(
+                    f"{cls.__name__}.{full} is an attribute of the class, where no parameters are looked for; assign "
+                    f"self.{name} in __init__, or write a number, or Value(x, requires_grad=False), for a constant"
+                )
+
+
+def _is_annotated(cls: type, name: str) -> bool:
+    import inspect  # imported here, because correct programs do not need it
+
+    try:
+        return name in inspect.get_annotations(cls)
+    except NameError:  # from Python 3.14 on, an annotation may name what does not exist yet
+        return True
+
+
+def _check_after(init: Callable[..., None]) -> Callable[..., None]:
+    """Return an `__init__` that runs `init`, the `__init__` of a user's class, and then checks the whole model."""
+
+    @functools.wraps(init)
+    def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if type(self).__init__ is initialise and not _names_its_parameters(type(self)):
+            _refuse_untrainable(self)
+
+    return initialise
+
+
+def _refuse_untrainable(model: Module) -> None:
+    """Raise TypeError if `model` has computed values whose leaves nothing refers to, except for the graph.
+
+    Such leaves can never be trained, and the computed values were probably meant to be parameters. In contrast, values
+    that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
+    """
+    inside = _walk(model, lambda x: x is model or not isinstance(x, Module))  # modules inside have been checked
+    computed = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is not None and x.requires_grad]
+    if not computed or not hasattr(sys, "getrefcount"):
+        return
+    order, leaves = traverse(*[x for _, x in computed])
+    held = [leaf for leaf in leaves if leaf.requires_grad]
+    del leaves
+    uses = Counter([id(x) for node in order for x in node.operands])
+    # How many references a leaf has from here alone; it depends on the version of Python.
+    base = _reference_counts([Value(0.0)])[0]
+    counts = _reference_counts(held)
+    reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
+    for path, x in computed:
+        if reachable.isdisjoint(map(id, traverse(x)[1])):
+            assert x.op
+            raise TypeError(
+                f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
+                "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
+                ".detach() after it"
+            )
+
+
+def _reference_counts(values: list[Value]) -> list[int]:
+    return [sys.getrefcount(x) for x in values]
 
 
 Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]

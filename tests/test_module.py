@@ -22,6 +22,7 @@ import pytest
 
 from micrograd_cn import Op, Value, define
 from micrograd_cn.compiler import compile as compile_function
+from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD
 
@@ -438,7 +439,8 @@ def test_a_model_is_pickled_and_copied_whole():
 
 
 def test_what_holds_no_parameter_has_no_entry():
-    assert Holder([]).state_dict() == Holder({"a": [], "b": Value(1) * 2, "c": [[]]}).state_dict() == {}
+    x = Value(1)
+    assert Holder([]).state_dict() == Holder({"a": [], "b": x * 2, "c": [[]]}).state_dict() == {}
 
 
 def test_one_parameter_is_no_plural():
@@ -671,3 +673,97 @@ def test_the_forward_of_a_subclass_runs_unless_the_user_has_written_a_call():
 def test_a_model_that_cannot_be_called_says_what_to_define():
     with pytest.raises(TypeError, match=r"^Block cannot be called: define __call__\(self, x\) or forward\(self, x\)"):
         Block()(1.0)
+
+
+class Small(Module):
+    def __init__(self, numbers=(1.0, 2.0)):
+        self.w = [Value(x) * 0.1 for x in numbers]
+        self.b = Value(0)
+
+
+class Smaller(Small):
+    def __init__(self):
+        super().__init__((3.0,))
+
+
+def keep(make):
+    return lambda: Keeper({"w": [1.0, make()]})
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (Small, r"Small\.w\.0 is computed \(mul\)"),
+        (Smaller, r"Smaller\.w\.0 is computed \(mul\)"),
+        (keep(lambda: Value(2).exp()), r"Keeper\.held\.w\.1 is computed \(exp\)"),
+        (keep(lambda: (Value(2) + (shared := Value(3))) * shared), r"Keeper\.held\.w\.1 is computed \(mul\)"),
+    ],
+)
+def test_a_weight_that_is_computed_from_values_that_nobody_holds_is_refused(make, path):
+    with pytest.raises(TypeError, match=rf"^{path}, so it is no parameter.*write.*\.detach\(\)") as caught:
+        make()
+    assert "as in Value(0.1 * x)" in str(caught.value)
+
+
+def test_values_that_are_computed_from_what_somebody_holds_may_be_kept():
+    hyper, x = MLP(1, [2], seed=0), Value(3)
+
+    class Expression(Module):
+        def __init__(self):
+            self.w = Value(2)
+            self.y = self.w * Value(5)
+
+    held = [hyper([1.0]), x * 2, x.exp().exp(), (Value(2) * 3).detach(), Value(2, requires_grad=False) * 3]
+    assert [[p.requires_grad for p in Keeper(item).parameters()] for item in held] == [[], [], [], [False], [False]]
+    assert len(Expression().parameters()) == 1
+    assert grad(grad(lambda t: Keeper(t * t).held * t))(2.0) == 12.0
+
+    def inner_loop():
+        fast = Value(2)
+        return Keeper(fast - 0.1 * fast).held.data
+
+    assert inner_loop() == 1.8
+
+
+def test_activations_that_a_call_keeps_are_no_matter():
+    class Tanh(Module):
+        def __init__(self):
+            self.out = []
+
+        def __call__(self, xs):
+            self.out = [x.tanh() for x in xs]
+            return self.out
+
+    layer = Tanh()
+    layer([Value(1), Value(2) * 2])
+    assert layer.parameters() == []
+
+
+def test_a_class_that_lists_its_parameters_may_compute_them_as_in_micrograd():
+    class Own(Module):
+        scale = Value(2)
+
+        def __init__(self):
+            self.w = Value(3) * 0.1
+
+        def parameters(self):
+            return [self.w, self.scale]
+
+    assert [p.data for p in Own().parameters()] == [3 * 0.1, 2.0]
+
+
+def test_a_parameter_of_a_class_is_refused():
+    with pytest.raises(TypeError, match=r"^Net\.w is an attribute of the class.*assign self\.w in __init__"):
+        type("Net", (Module,), {"w": Value(1)})
+    with pytest.raises(TypeError, match=r"^Net\.layers\.0\.neurons\.0\.w\.0 is an attribute of the class"):
+        type("Net", (Module,), {"layers": [Layer(1, 1)]})
+
+
+def test_constants_and_defaults_of_a_class_are_no_matter():
+    @dataclass(eq=False)
+    class Line(Module):
+        start: Value = Value(1)  # noqa: RUF009 -- all lines share it
+        zero = Value(0, requires_grad=False)
+        names = ("a", "b")
+
+    assert [p.data for p in Line().parameters()] == [1.0]
