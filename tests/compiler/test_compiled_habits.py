@@ -1,4 +1,7 @@
-"""What users write in compiled functions and around them: refused where it would be the number of one call."""
+"""What users are likely to write in and around compiled functions works, or is refused instead of giving old numbers.
+
+A function runs in Python only while it is recorded. A number that Python reads then would be the same in all calls.
+"""
 
 import copy
 import shutil
@@ -47,12 +50,14 @@ RATES = {w: 0.1, b: 0.01}
     ids=["set", "dict", "is", "table of a module"],
 )
 def test_an_update_that_asks_which_parameter_it_is_given_is_not_compiled(optimizer):
+    """An update that treats parameters differently is refused, because one compiled update serves all parameters."""
     with pytest.raises(TypeError, match=r"cannot compile the update of .* which .*; use backward\(rows\) and its step"):
         compile(lambda x: w * x + b).fit([(1.0,)], optimizer, epochs=1)
     assert (w.data, b.data) == (1.0, 1.0)
 
 
 def test_what_an_optimiser_of_one_s_own_has_beside_its_options_stays_when_its_state_is_loaded():
+    """Loading a state changes the options of a user-defined optimiser, and no attribute that is not an option."""
     p = Value(1.0)
     optimizer = NoDecay([p], no_decay={p})
     optimizer.load_state_dict(NoDecay([p], lr=0.5).state_dict())
@@ -60,6 +65,7 @@ def test_what_an_optimiser_of_one_s_own_has_beside_its_options_stays_when_its_st
 
 
 def test_parameters_that_an_optimiser_was_not_made_for_are_refused_before_any_has_changed():
+    """If somebody appends to an optimiser's parameters, `step` and `fit` raise, because the new one has no state."""
     p, q = Value(1.0), Value(2.0)
     optimizer = Adam([p])
     optimizer.parameters.append(q)
@@ -73,6 +79,7 @@ def test_parameters_that_an_optimiser_was_not_made_for_are_refused_before_any_ha
 
 @pytest.mark.parametrize("kind", [SGD, Adam])
 def test_what_has_no_gradient_is_passed_over(kind):
+    """Optimisers and `clip_grad_norm` skip a parameter whose `grad` is None, as PyTorch's do."""
     p, q = Value(1.0), Value(2.0)
     p.grad, q.grad = None, 3.0
     assert clip_grad_norm([p, q], 1.0) == 3.0
@@ -82,6 +89,10 @@ def test_what_has_no_gradient_is_passed_over(kind):
 
 
 def test_a_file_beside_the_package_whose_name_begins_like_it_is_the_user_s(tmp_path):
+    """Reading a number is refused in a file whose path begins like the package's, such as micrograd_cn_demo.py.
+
+    The package may read numbers, and it is recognised by the path of the file that reads.
+    """
     shutil.copytree(PACKAGE, tmp_path / "micrograd_cn", ignore=shutil.ignore_patterns("__pycache__"))
     path = tmp_path / "micrograd_cn_demo.py"
     path.write_text(
@@ -124,11 +135,14 @@ def by_hand(x):
 
 @pytest.mark.parametrize("f", [copied, copied_model, another_program, another_function, edges, by_hand])
 def test_a_number_that_is_read_while_a_function_is_recorded_is_refused(f):
+    """Copies, other programs, `edges()` and a backward by hand would read the number of one call, and are refused."""
     with pytest.raises(TypeError, match=r"as .* would be the same number (for every sample|in all calls)"):
         compile(f)(2.0)
 
 
 def test_what_another_thread_computes_of_an_argument_is_refused():
+    """An operation on an argument in another thread is not recorded, so it is refused."""
+
     def f(x, y):
         with ThreadPoolExecutor(2) as pool:
             return sum(pool.map(lambda v: w * v, [x, y]))
@@ -138,6 +152,7 @@ def test_what_another_thread_computes_of_an_argument_is_refused():
 
 
 def test_derivatives_with_respect_to_parameters_have_a_column_for_each_whatever_the_branch():
+    """`wrt="parameters"` gives a column for each parameter of any branch, and 0 where a sample's branch has none."""
     p, q = Value(2.0), Value(3.0)
     f = compile(lambda x: p * x if x > 0 else q * x, branches=True)
     samples = np.array([1.0, -1.0])
@@ -162,6 +177,7 @@ def test_a_branch_that_is_a_constant_has_a_gradient_of_0_beside_others():
 
 
 def test_a_method_that_calls_the_one_that_it_overrides_is_recorded_once():
+    """A compiled method that calls the compiled method that it overrides does not take that method's programs."""
     recorded = []
 
     class Base:
@@ -188,7 +204,8 @@ def test_a_method_that_calls_the_one_that_it_overrides_is_recorded_once():
     assert (len(recorded), derived.loss.parameters) == (1, [derived.w])
     assert Base.loss.__get__(derived, Base)(3.0) == 6.0
     said = "of_class is a method of a type, which has no __dict__ for its program"
-    with pytest.raises(TypeError, match=f"{said}|of_class: cls: expected a real number"):  # from CPython 3.13 on
+    # The second message is that of CPython 3.13 and later.
+    with pytest.raises(TypeError, match=f"{said}|of_class: cls: expected a real number"):
         Derived.of_class(1.0)
 
 
@@ -213,6 +230,7 @@ def test_masked_samples_are_refused():
 
 
 def test_an_operation_of_one_s_own_may_look_like_a_comparison():
+    """A user-defined operation that is printed as "<" does not take the place of the table's comparison in guards."""
     looks_alike = define(
         Op("below_too", lambda a, b: 1.0 if a < b else 0.0, (None, None), lowerings=Lowerings(array="<"))
     )
