@@ -1,4 +1,7 @@
-"""Operands that are loaded by an index: right in every tier, nan out of range, and one load, no chain of choices."""
+"""`take` compiles to a gather: it is right in each kind of code, nan for an index out of range, and loads one operand.
+
+Without a gather, `take` would be a chain of comparisons, one for each operand.
+"""
 
 import math
 import random
@@ -22,11 +25,13 @@ N = 27
 
 
 def weights(count, seed=0):
+    """Return random parameters, the same for the same seed."""
     rng = random.Random(seed)
     return [Value(rng.gauss(0, 1)) for _ in range(count)]
 
 
 def rows_of(count, rows=37, seed=0):
+    """Return rows of an index below `count` and two numbers."""
     rng = random.Random(seed)
     return [[float(rng.randrange(count)), rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(rows)]
 
@@ -39,10 +44,11 @@ ws, v = weights(N), Value(0.3)
 
 
 def samples(a, count):
+    """Return values that depend on the row, so they are computed for each sample."""
     return [a * k + v for k in range(count)]
 
 
-SORTS = {  # of what is taken from, and of the index
+SORTS = {  # kinds of operands that an index chooses from, and kinds of indices
     "parameters": lambda n, i, a, b: mc.take(ws[:n], i) * a,
     "samples": lambda n, i, a, b: mc.take(samples(a, n), i) * b,
     "constants": lambda n, i, a, b: mc.take([0.5 * k for k in range(n)], i) * v + a,
@@ -61,6 +67,8 @@ SORTS = {  # of what is taken from, and of the index
     indirect=["code"],
 )
 def test_out_of_range_is_nan_in_its_own_row_alone(code, sort, n):
+    """An index that is no operand's number gives nan in its own row, and the rows beside it in the vector are right."""
+
     def f(*row):
         return SORTS[sort](n, *row)
 
@@ -72,7 +80,7 @@ def test_out_of_range_is_nan_in_its_own_row_alone(code, sort, n):
         rows[4 * k + 1][0] = bad
     rows[4 * 3][0] = -0.0
     expected = [f(*map(Value, row)).data for row in rows]
-    chosen = sort not in ("index of the batch", "of the batch", "number")  # by the number that is in the row
+    chosen = sort not in ("index of the batch", "of the batch", "number")  # whether the index is in the row
     assert sum(map(math.isnan, expected)) == (len(BAD) + 1 if chosen else 1)
     assert program.forward(rows) == pytest.approx(expected, rel=1e-12, nan_ok=True)
     assert [program.forward([row])[0] for row in rows] == pytest.approx(expected, rel=1e-12, nan_ok=True)
@@ -88,6 +96,10 @@ def test_out_of_range_is_nan_in_its_own_row_alone(code, sort, n):
 
 
 def test_operands_that_are_not_chosen_do_not_leak(code):
+    """An operand that is nan or infinite does not change the output or the gradient of rows that choose another one.
+
+    A gather that multiplied operands by masks of 0 and 1 would add nan.
+    """
     table = [Value(x) for x in (nan, 2.0, inf, -inf, 1.0, nan)]
 
     def f(i, a, b):
@@ -138,10 +150,11 @@ def test_second_derivatives_are_compiled(code):
     assert program.forward(rows) == pytest.approx(expected, rel=1e-12)
 
 
-# How it is done
+# The code of a gather
 
 
 def embedding(count=N, width=16, positions=16):
+    """Return the table, the tokens and the loss of an embedding, which takes a row of the table for each token."""
     table = [weights(width, k) for k in range(count)]
     tokens = [Value(float(k % count)) for k in range(positions)]
     out = [mc.dot(mc.take(table, token), weights(width, 99)) for token in tokens]
@@ -149,6 +162,10 @@ def embedding(count=N, width=16, positions=16):
 
 
 def test_what_is_taken_of_more_operands_is_no_more_code_and_no_chain_of_choices():
+    """`take` from 200 operands has as much code as from 20, and loads one number for each lane.
+
+    Its gradient compares the index in a loop, not once for each operand.
+    """
     few, many = (compile([mc.take([*xs, v * xs[0]], xs[0]) for _ in [0]], xs) for xs in map(values, (20, 200)))
     few, many = (re.findall(r"^define [^@]*@part\d+.*?^}", p.source(), re.MULTILINE | re.DOTALL) for p in (few, many))
     few, many = (sum(function.count("\n") for function in text) for text in (few, many))
@@ -156,9 +173,9 @@ def test_what_is_taken_of_more_operands_is_no_more_code_and_no_chain_of_choices(
     _, tokens, loss = embedding()
     program = compile([loss], tokens)
     body = re.search(r"define void @micrograd_cn\.gather\(.*?\n}\n", program.source(), re.DOTALL)[0]
-    assert body.count("load double, ptr") == lanes(), "one of each lane's operand"
+    assert body.count("load double, ptr") == lanes(), "the kernel loads one number for each lane"
     comparisons = compile(loss, tokens).source("c").partition("f_gradient(const")[2]
-    assert comparisons.count(" == ") <= len(tokens), "masks of a gradient are loops, one for each token"
+    assert comparisons.count(" == ") <= len(tokens), "the comparisons of a token are a loop"
 
 
 def values(n):
@@ -166,6 +183,7 @@ def values(n):
 
 
 def test_a_number_as_index_costs_nothing():
+    """If the index is a plain number, `take` is its operand, without a load or a comparison."""
     x = inputs()
     text = compile([mc.take(ws, 5) * x[1] + mc.take([x[1], *x] * 3, 2) * mc.take([1.0] * 9, 3)], x).source("c")
     assert not re.search(r"f_index|\?", text.partition("*/")[2])
@@ -173,6 +191,7 @@ def test_a_number_as_index_costs_nothing():
 
 
 def test_an_operation_of_ones_own_may_choose(code):
+    """A user-defined operation may use `take` in its formula, or declare itself a gather."""
     last = Op(
         "from_the_end",
         lambda index, *xs: mc.take(xs, len(xs) - 1.0 - index),
@@ -199,11 +218,13 @@ def test_an_operation_of_ones_own_may_choose(code):
     assert_like_eager(lambda i, a, b: last(i, *ws[:7]) * a, inputs(), ws[:7], rows_of(7))
 
 
-# Losses, training, and what is out of range
+# Losses, training, and indices out of range
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
 def test_losses_with_the_target_as_an_input_are_those_of_the_engine(code, loss):
+    """A loss whose target class is an input is that of the engine for each class, and nan for a class out of range."""
+
     def of_value(i, a, b):
         return loss([w * a + b * k for k, w in enumerate(ws)], i)
 
