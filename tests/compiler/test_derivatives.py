@@ -1,4 +1,4 @@
-"""Compiled derivatives: their structure, the numbers of the dense ones of functions, every row, every choice."""
+"""Compiled gradients, Jacobians and Hessians have the right entries, and the numbers that `functional` computes."""
 
 import math
 import pickle
@@ -32,18 +32,21 @@ def second(x, y, z):
 
 
 def problem():
+    """Return three inputs, and 37 rows for them."""
     inputs = [Value(0.1), Value(0.2), Value(0.3)]
     rng = random.Random(1)
     return inputs, [[rng.uniform(-1.0, 1.0) for _ in range(3)] for _ in range(37)]
 
 
 def close(ours, theirs):
+    """Assert that two arrays differ by rounding only."""
     size = np.abs(np.asarray(theirs)).max(initial=0.0)
     assert np.asarray(ours) == pytest.approx(np.asarray(theirs), rel=1e-10, abs=1e-11 * size + 1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 2, 37])
 def test_every_row_has_the_numbers_of_the_functions_derivatives(count, code):
+    """Each row's gradient, Jacobian and Hessian, sparse or dense, are those that `functional` computes for the row."""
     inputs, rows = problem()
     rows = rows[:count]
     program = compile_graph(first(*inputs), inputs)
@@ -61,6 +64,7 @@ def test_every_row_has_the_numbers_of_the_functions_derivatives(count, code):
 @settings(max_examples=40, deadline=None)
 @given(expressions(max_inputs=3, min_value=-20.0, max_value=20.0))
 def test_random_programs_have_the_numbers_of_functions(f):
+    """The compiled Hessian of a random expression is the sparse Hessian that `functional` computes."""
     inputs = [Value(x) for x in f.point]
     program = compile_graph(f(*inputs) + 0.0 * inputs[0], inputs)
     expected = sparse_hessian(lambda v: f(*v), lower=True)(list(f.point))
@@ -71,6 +75,10 @@ def test_random_programs_have_the_numbers_of_functions(f):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_programs_that_choose_have_the_numbers_of_functions_in_rows_that_were_not_recorded(seed):
+    """A graph with kinks, such as `relu`, has the right derivatives in rows on the other side of a kink.
+
+    The derivative was recorded at one point, and entries that are 0 there may not be 0 elsewhere.
+    """
     f, rows = random_graph(seed, SMOOTH + KINKED * 2), points(seed, 9)
     inputs = [Value(0.5) for _ in range(4)]
     program = compile_graph(f(inputs)[0] + 0.0 * inputs[0], inputs)
@@ -83,6 +91,7 @@ def test_programs_that_choose_have_the_numbers_of_functions_in_rows_that_were_no
 
 
 def test_they_are_written_to_buffers_by_several_threads():
+    """With `out` and several threads, derivatives are written into `out`, and are those of one thread."""
     inputs, rows = problem()
     program = compile_graph(first(*inputs), inputs)
     table = np.array(rows)
@@ -100,10 +109,11 @@ def test_they_are_written_to_buffers_by_several_threads():
             method(rows, out=array("d", [0.0]))
 
 
-# With respect to what
+# The nodes to differentiate by
 
 
 def test_a_lagrangian_is_differentiated_by_some_of_its_inputs():
+    """`wrt` names the inputs and parameters to differentiate by, in the order of the result's columns."""
     x, y, multiplier, w = Value(1.0), Value(2.0), Value(3.0), Value(4.0)
     program = compile_graph(x * x * y + multiplier * (x * y * w - 1.0), [x, y, multiplier])
     row = [[5.0, 6.0, 7.0]]
@@ -118,9 +128,10 @@ def test_a_lagrangian_is_differentiated_by_some_of_its_inputs():
 
 
 def test_parameters_are_read_at_each_call_whatever_became_of_them():
+    """A derivative reads the parameters' present data: after `fit`, after an assignment, and frozen or not."""
     x, target, w, b = Value(1.0), Value(2.0), Value(0.5), Value(0.25)
     program = compile_graph((w * x + b - target) ** 2, [x, target])
-    program.fit([[1.0, 3.0], [2.0, 5.0]], SGD([w, b], lr=0.05), epochs=3)  # before there is a derivative
+    program.fit([[1.0, 3.0], [2.0, 5.0]], SGD([w, b], lr=0.05), epochs=3)  # before the derivative is compiled
     w.requires_grad = False
     row = [2.0, 3.0]
 
@@ -139,6 +150,7 @@ def test_parameters_are_read_at_each_call_whatever_became_of_them():
 
 
 def test_constants_are_filled_in_and_known():
+    """Entries of a Hessian that are constant are in each result, and `structure.constant` says which they are."""
     x, y = Value(1.0), Value(2.0)
     program = compile_graph(5.0 * x * x + x * y + y**3, [x, y])
     structure = program.hessian_structure(lower=True)
@@ -157,6 +169,7 @@ def test_constants_are_filled_in_and_known():
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_what_has_no_numbers_to_compute_is_not_compiled(count, dense):
+    """A derivative whose entries are all constant has no program, and gives the right number of rows all the same."""
     x, y, w = Value(1.0), Value(2.0), Value(3.0)
     linear = compile_graph([2.0 * x - y, constant(1.0), y, x], [x, y])
     rows = iter([[5.0, 6.0]] * count)
@@ -175,6 +188,7 @@ def test_what_has_no_numbers_to_compute_is_not_compiled(count, dense):
 
 
 def test_outputs_may_be_inputs_constants_and_each_other():
+    """A Jacobian has rows for outputs that are inputs, constants, parameters, or the same as another output."""
     x, y, w = Value(1.0), Value(2.0), Value(3.0)
     z = x * y
     program = compile_graph([z, y, z, constant(2.0), mc.sin(z), w], [x, y])
@@ -184,12 +198,13 @@ def test_outputs_may_be_inputs_constants_and_each_other():
     assert program.jacobian([[0.25, 2.0]], wrt="parameters") == [[1.0]]
 
 
-# When, and when not
+# Caching, modes and mistakes
 
 
 def test_a_derivative_is_made_once_whatever_mode_it_is_asked_for_in():
+    """A derivative is compiled once, also inside `no_grad` and `detect_anomaly`, and where it is not finite."""
     x, w = Value(0.0), Value(1.0)
-    program = compile_graph(w * mc.log(x) * x, [x])  # not finite where it was recorded
+    program = compile_graph(w * mc.log(x) * x, [x])  # it is not finite at x = 0, where it is recorded
     with mc.no_grad(), mc.detect_anomaly():
         made = program.derivative("hessian")
         assert program.hessian([[2.0]]) == [[0.5]]
@@ -239,6 +254,7 @@ def rosenbrock(n):
 
 @pytest.mark.parametrize("method", ["trust-ncg", "dogleg"])
 def test_scipys_methods_for_dense_matrices_get_one(method):
+    """With `dense=True`, scipy's methods that need a dense Hessian get one, and find the minimum."""
     optimize = pytest.importorskip("scipy.optimize")
     x, y = Value(0.0), Value(0.0)
     functions = scipy_functions(compile_graph((y - x**2) ** 2 + (1 - x) ** 2 + y**2, [x, y]), dense=True)
@@ -248,6 +264,7 @@ def test_scipys_methods_for_dense_matrices_get_one(method):
 
 
 def test_scipy_minimizes():
+    """scipy minimises Rosenbrock's function with the compiled gradient and the sparse compiled Hessian."""
     optimize = pytest.importorskip("scipy.optimize")
     functions = scipy_functions(rosenbrock(20))
     for method in ("trust-constr", "Newton-CG"):
@@ -264,6 +281,7 @@ def test_scipy_minimizes():
 @pytest.mark.parametrize("out", [None, array("d", [0.0])])
 @pytest.mark.parametrize("kind", ["gradient", "jacobian", "hessian"])
 def test_inside_detect_anomaly_derivatives_raise_where_the_output_is_no_number(kind, out):
+    """Inside `detect_anomaly`, a derivative raises for a row whose output is nan, although the derivative is finite."""
     x = Value(1.0, "x")
     program = compile_graph(mc.log(x), [x])
     derivative = getattr(program, kind)
