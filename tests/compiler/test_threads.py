@@ -1,4 +1,4 @@
-"""Rows divided among threads: the same numbers, whatever number of threads there is."""
+"""Rows that are divided among threads give the numbers of one thread, and interrupts and forks leave threads sound."""
 
 import math
 import os
@@ -24,12 +24,14 @@ from .common import OPTIMISERS, everything, in_turn, loop, problem
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_numbers_are_those_of_one_thread(code, threads):
+    """Outputs of several threads have the bits of one thread, and gradients differ by the rounding of sums only."""
     parameters, program, data, _ = problem()
     for rows in (1, 2, 3, 8, 9, 37):
         of_one_thread(parameters, program, data[:rows], threads)
 
 
 def of_one_thread(parameters, program, data, threads):
+    """Assert that the results of some threads are those of one thread."""
     assert program.forward(data, threads=threads) == program.forward(data)
     found = []
     for count in (1, threads):
@@ -68,6 +70,7 @@ def test_each_number_of_threads_gives_the_same_bits_each_time():
     indirect=["code"],
 )
 def test_training_in_threads_is_the_loop_of_steps(code, batch, schedule):
+    """`fit` in two threads gives the bits of a loop of steps with `backward` in two threads."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=5), problem(extra=5)
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     backward = other.backward
@@ -79,6 +82,7 @@ def test_training_in_threads_is_the_loop_of_steps(code, batch, schedule):
 
 
 def test_tasks_run_at_the_same_time_and_results_are_in_order():
+    """`run_parallel` runs all tasks at the same time, so they can wait for each other, and returns results in order."""
     meeting = threading.Barrier(3, timeout=60)
 
     def meet(k):
@@ -91,9 +95,10 @@ def test_tasks_run_at_the_same_time_and_results_are_in_order():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_makes_threads_of_its_own():
+    """A forked child has none of its parent's worker threads, so it starts its own instead of waiting forever."""
     assert run_parallel([lambda: 1, lambda: 2]) == [1, 2]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, which this is about
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork while there are threads
         child = os.fork()
     if not child:
         signal.alarm(10)
@@ -113,6 +118,10 @@ def test_other_numbers_of_threads_are_refused(threads):
 
 
 def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
+    """When `run_parallel` raises KeyboardInterrupt, no task runs any more, even if Ctrl-C came twice.
+
+    A task that still ran would write to buffers that the caller may already use for something else.
+    """
     running, lock, random_, interrupted, shots = [0], threading.Lock(), random.Random(0), 0, 0
 
     def task():
@@ -131,7 +140,7 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
     signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(150):
-            shots = 2  # of which the second comes while the tasks are waited for
+            shots = 2  # the second one comes while `run_parallel` waits for its tasks to end
             try:
                 signal.setitimer(signal.ITIMER_REAL, random_.uniform(1e-5, 3e-3), random_.choice([0.0, 4e-4]))
                 run_parallel([lambda: time.sleep(1e-4), task, task])
@@ -142,7 +151,7 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
                 assert running == [0]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, lambda *_: None)  # a late shot comes to it, even after this, and not to nobody
+        signal.signal(signal.SIGALRM, lambda *_: None)  # a late signal without a handler would end the process
     assert interrupted > 50
     assert run_parallel([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
 
@@ -151,6 +160,7 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
 
 
 def test_threads_that_call_a_function_for_the_first_time_at_once_make_its_programs_one_after_the_other():
+    """Eight threads that call a function for the first time at once get right results, and make no program twice."""
     ws = [Value(k + 1.0) for k in range(8)]
     at_once = threading.Barrier(8)
 
@@ -204,5 +214,6 @@ done = True
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_child_that_was_forked_while_another_thread_compiled_can_compile():
+    """A child can compile, although another thread of its parent may have held the compiler's lock at the fork."""
     found = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
     assert found.stdout.split() == ["ended"] * 5, found.stderr
