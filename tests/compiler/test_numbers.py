@@ -1,4 +1,4 @@
-"""Compiled graphs have the eager numbers: special values, every count of rows."""
+"""Compiled graphs give the eager engine's numbers: at special values, for any number of rows, in sums of any order."""
 
 import math
 import random
@@ -19,8 +19,12 @@ EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, -700.5, 36.5, 1e300, -1e30
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-@pytest.mark.parametrize("code", ["threaded", "native"], indirect=True)  # the others are for many operations
+@pytest.mark.parametrize("code", ["threaded", "native"], indirect=True)  # the other kinds differ in large graphs only
 def test_every_row_is_compiled_with_its_special_values(code, op):
+    """Each operation has the engine's values and derivatives at inf, nan, signed zeros and kinks.
+
+    This holds where it is computed once for each row, and where it is computed once for a batch.
+    """
     n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
     ws, xs = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
     by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
@@ -53,6 +57,7 @@ def test_every_row_is_compiled_with_its_special_values(code, op):
     ("code", "exponent", "sampled"), in_turn([-2.5, -1.5, -0.5, 0.5, 1.5], [True, False]), indirect=["code"]
 )
 def test_powers_of_halves_have_the_eager_numbers_and_derivatives(code, exponent, sampled):
+    """Powers with exponents such as 0.5 and -1.5 are compiled with square roots, and give the engine's numbers."""
     w, x = Value(0.5), Value(1.0)
 
     def f():
@@ -75,6 +80,7 @@ def test_powers_of_halves_have_the_eager_numbers_and_derivatives(code, exponent,
 
 
 def test_every_number_of_rows(code):
+    """Results are right for any number of rows, also where it is no multiple of a vector's width."""
     w, v, x, y = Value(0.5), Value(-0.25), Value(1.0), Value(1.0)
     outputs = [w * x + y, v * w, mc.sum([w, v, x, y])]
     program, training = compile(outputs, [x, y]), compile(w * x * x + v * y, [x, y])
@@ -90,6 +96,7 @@ def test_every_number_of_rows(code):
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 def test_every_panel_and_every_lane_of_the_last_one_is_done(code, blocks):
+    """No row is lost if the rows fill a panel of memory, several panels, or part of the last one."""
     ws, xs = [Value(0.1 * k - 0.3) for k in range(18)], [Value(0.1) for _ in range(9)]
 
     def f(*xs):
@@ -122,6 +129,10 @@ def test_networks_of_every_activation(code, activation):
     indirect=["code"],
 )
 def test_sums_of_products_of_every_length_and_order(code, n, order):
+    """Sums are right for any length, and for operands in any order: with a stride, shuffled or repeated.
+
+    The compiler chooses another loop for each of these.
+    """
     rng = random.Random(n)
     ws, xs = [Value(rng.gauss(0, 1)) for _ in range(n)], [Value(0.1) for _ in range(n)]
     places = list(range(n))
@@ -135,9 +146,9 @@ def test_sums_of_products_of_every_length_and_order(code, n, order):
     def f(*xs):
         hidden = [x * x for x in xs]
         return (
-            mc.dot([ws[i] for i in places], xs, ws[0])  # parameters by inputs
-            + mc.dot(hidden, [xs[i] for i in places])  # samples by samples
-            + mc.dot(ws, [ws[i] for i in places])  # parameters by parameters
+            mc.dot([ws[i] for i in places], xs, ws[0])  # parameters times inputs
+            + mc.dot(hidden, [xs[i] for i in places])  # both factors depend on the row
+            + mc.dot(ws, [ws[i] for i in places])  # parameters times parameters
             + mc.dot([hidden[i] for i in places], ws)
             + mc.sum([w * w for w in ws])
             + mc.sum([hidden[i] for i in places])
@@ -151,6 +162,10 @@ def test_sums_of_products_of_every_length_and_order(code, n, order):
     ("code", "n", "sampled", "name"), in_turn([4, 12, 40], [True, False], ["sum", "dot"]), indirect=["code"]
 )
 def test_a_compiled_sum_may_overflow_on_its_way_and_check_tells(code, name, sampled, n):
+    """Where a compiled sum overflows before large terms cancel, and the engine's does not, `check` says so.
+
+    This is a limit of compiled code that the package's docstring names.
+    """
     xs, ws, one = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)], Value(1.0)
 
     def f(*xs):
@@ -173,6 +188,7 @@ def test_a_compiled_sum_may_overflow_on_its_way_and_check_tells(code, name, samp
 
 
 def test_sums_have_no_negative_zero(code):
+    """A sum of negative zeros is the engine's 0.0, so dividing by it gives inf and not -inf."""
     x, w = Value(1.0), Value(-0.0)
     for n in (1, 2, 3, 9, 17):
         for f in (
@@ -185,6 +201,10 @@ def test_sums_have_no_negative_zero(code):
 
 
 def test_products_are_rounded_as_in_the_graph(code):
+    """A product is rounded before it is added where the graph has a product, so a * a - b * b is 0 for equal a and b.
+
+    A fused multiply-add would round once, and give a small number whose square root may be nan.
+    """
     a, b, c, w = Value(0.1), Value(0.1), Value(-0.1), Value(1.0)
     tenths = [k / 10 for k in range(1, 10)]
     for f in (lambda a, b, c: mc.sqrt(a * a - b * b), lambda a, b, c: mc.sqrt(mc.sum([a * a, b * c]))):
@@ -204,6 +224,7 @@ def test_products_are_rounded_as_in_the_graph(code):
 
 
 def test_a_partial_may_depend_on_a_row_where_the_value_does_not(code):
+    """The gradient is right if a value is computed once for a batch and its partial derivative once for each row."""
     scaled = Op("scaled", lambda x, scale: x + 0.0, (lambda y, x, scale: scale, lambda y, x, scale: 0.0))
     w, v = Value(0.5), Value(2.0)
     rows = [[1.0], [2.0], [6.0]]
@@ -212,12 +233,17 @@ def test_a_partial_may_depend_on_a_row_where_the_value_does_not(code):
 
 
 def test_lanes_left_over_add_no_nan_to_an_infinite_gradient(code):
+    """Lanes without a row, at the end of the last vector, do not change the sum over rows.
+
+    Whatever such lanes contain may be infinite, and multiplying it by 0 would add nan.
+    """
     w = Value(0.0)
     assert_like_eager(lambda x: mc.log(w * x), [Value(1.0)], [w], [[1.0], [1.0], [2.0]])
     assert_like_eager(lambda x: mc.sqrt(w * x), [Value(1.0)], [w], [[k + 1.0] for k in range(19)])
 
 
 def test_several_outputs_the_same_one_twice_leaves_and_constants(code):
+    """Outputs may be inputs, parameters and constants, or the same node twice."""
     x, w = Value(2.0), Value(3.0)
     y = w * x
     program = compile([y, y, x, w, constant(7.0), mc.exp(w)], [x])
@@ -232,6 +258,7 @@ def test_several_outputs_the_same_one_twice_leaves_and_constants(code):
 
 
 def test_what_does_not_depend_on_an_input_or_a_parameter(code):
+    """An input may be unused, an output may depend on parameters alone, and there may be no parameter."""
     x, unused, w = Value(2.0), Value(1.0), Value(3.0)
     program = compile(w * x, [x, unused])
     assert program.forward([[5.0, nan]]) == [15.0]
@@ -255,6 +282,7 @@ def test_parameters_are_read_at_each_call_and_constants_when_compiled():
 
 @pytest.mark.parametrize(("code", "n"), in_turn([2, 4, 6, 3]), indirect=["code"])
 def test_logarithms_of_sums_of_exponentials_are_the_engines_at_infinities_and_ties(code, n):
+    """`logsumexp` and `softmax` have the engine's values if operands are equal, infinite, nan, or very different."""
     rng = random.Random(n)
     rows = [*product([0.0, 2.5, inf, -inf, nan], repeat=n)]
     rows = [
@@ -288,6 +316,10 @@ def test_sums_of_negative_zeros_are_zeros_of_the_engines_sign(code):
     "divisor", [1.0, -1.0, 2.0, -0.25, 2.0**1022, 2.0**-1022, 3.0, 0.0, -0.0, 2.0**1023, 5e-324, inf]
 )
 def test_quotients_have_the_engines_bits(divisor):
+    """A division by a constant has the engine's bits, even where the compiler multiplies by the reciprocal.
+
+    It may do so only if the reciprocal is exact, as for powers of two, and is not subnormal.
+    """
     x = Value(1.0)
     program = compile([x / divisor if divisor else mc.div(x, divisor), x * 1.0, x + 0.0, x - 0.0], [x])
     numbers = [0.0, -0.0, 5e-324, -1.5e-323, 2.3e-308, 1.1, math.pi, 1.7e308, -inf]
@@ -296,6 +328,7 @@ def test_quotients_have_the_engines_bits(divisor):
 
 
 def test_nothing_is_lost_where_numbers_are_the_same_but_for_their_sign(code):
+    """The compiler does not take the constants 0.0 and -0.0 for the same number."""
     x, w = Value(1.0), Value(2.0)
     program = compile([w * x + 0.0, mc.div(1.0, w * 0.0 * x), mc.div(1.0, -0.0 * w * x), mc.atan2(x * 0.0, -1.0)], [x])
     for rows in (1, 3):
@@ -311,6 +344,7 @@ def test_whole_powers_have_the_engines_numbers(exponent):
 
 
 def test_long_sums_that_start_from_constants_of_their_own_have_their_own(code):
+    """Long sums that are computed together in one loop may each start from other constants and terms."""
     xs, w = [Value(0.1 * k) for k in range(40)], Value(1.0)
 
     def f(*xs):
