@@ -1,4 +1,7 @@
-"""Some random graphs of the campaign: every kind of code, C and Python, against the engine and with each other."""
+"""A few random graphs of each family of the campaign, which compares all kinds of code, C and Python with the engine.
+
+`python -m tests.compiler.campaign` draws thousands.
+"""
 
 from itertools import count, islice
 
@@ -9,7 +12,7 @@ from .graphs import FAMILIES, draw
 
 
 def small(family, most=45):
-    """Yield cases of a family that take little time."""
+    """Yield cases of a family that are so small that a check takes little time."""
     for k in count():
         name, case = draw(f"tests/{family}/{k}")
         if name == family and 4 < len(case.graph.steps) <= most and len(case.rows) <= 40:
@@ -26,6 +29,7 @@ def test_what_is_printed_has_the_engines_numbers(family, number):
 
 
 def test_a_difference_is_made_smaller_and_printed_as_code(monkeypatch):
+    """If a printer is wrong, here for sums, the campaign finds it, makes the case smaller, and prints code for it."""
     right = campaign.by_python
 
     def wrong(graph, rows):
