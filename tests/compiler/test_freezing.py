@@ -1,4 +1,8 @@
-"""A value that requires no gradient for a while gets none then in compiled code, which keeps none of its numbers."""
+"""Compiled code follows `requires_grad` as the engine does where it can, and refuses a function where it cannot.
+
+A value may be frozen, so it requires no gradient, while a part of a function is recorded. The recording must neither
+let a gradient flow there nor keep the value's number of one call.
+"""
 
 from contextlib import contextmanager
 
@@ -13,6 +17,7 @@ from micrograd_cn.optim import SGD
 
 @contextmanager
 def frozen(*values):
+    """Let some values require no gradient inside the block."""
     for x in values:
         x.requires_grad = False
     yield
@@ -21,6 +26,11 @@ def frozen(*values):
 
 
 def test_a_use_to_which_no_gradient_flows_is_not_compiled_as_if_one_did():
+    """A parameter that was frozen in one use, and requires a gradient later, is refused, and `detach` is not.
+
+    A program has one list of parameters, so it would let the gradient flow through the frozen use too.
+    """
+
     def loss(z):
         with frozen(d):
             return d * (g * z)
@@ -46,6 +56,7 @@ def test_a_use_to_which_no_gradient_flows_is_not_compiled_as_if_one_did():
 
 
 def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_more():
+    """A parameter that was frozen while one structure was recorded gets its gradient once it is not frozen any more."""
     w, v = Value(2.0), Value(3.0)
     compiled = compile(lambda xs: mc.sum([w * v * x for x in xs]))
     compiled([1.0])
@@ -56,6 +67,9 @@ def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_m
     assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
     compiled.backward([([1.0, 2.0],)])
     assert (w.grad, v.grad) == (9.0, 6.0)
+
+
+# Ways to freeze a value inside a function
 
 
 def constant_of_parameter(x, w):
@@ -92,6 +106,10 @@ def detached(x, w):
 
 @pytest.mark.parametrize("f", [constant_of_parameter, number_of_parameter, argument, argument_left, computed, detached])
 def test_what_would_be_the_number_of_one_call_is_refused(f):
+    """Changing `requires_grad` in a function is refused where compiled and eager calls would give different numbers.
+
+    The error says to write `.detach()`.
+    """
     w = Value(2.0, "w")
     said = r"requires_grad of (x|w|mul\(\.\.\.\)) changes while the function is recorded; write \.detach\(\)"
     with pytest.raises(TypeError, match=said):
@@ -99,6 +117,8 @@ def test_what_would_be_the_number_of_one_call_is_refused(f):
 
 
 def test_the_number_of_what_is_frozen_is_not_read():
+    """Reading the data of a frozen value is refused, because it depends on the sample all the same."""
+
     def f(x):
         with frozen(h := w * x):
             return h.data * x
@@ -110,6 +130,8 @@ def test_the_number_of_what_is_frozen_is_not_read():
 
 
 def test_what_is_frozen_is_compared_for_each_sample():
+    """A comparison of a frozen argument is a guard, so each sample takes its own branch."""
+
     def f(x, w):
         with frozen(x):
             return w if x > 0.0 else -w
@@ -120,6 +142,7 @@ def test_what_is_frozen_is_compared_for_each_sample():
 
 
 def test_constants_stay_what_they_are():
+    """Reading the data of what is computed from constants alone is allowed, since it is the same in all calls."""
     c = constant(3.0)
     compiled = compile(lambda x: (c * c).data * x + c)
     assert (compiled(1.0), compiled(2.0)) == (12.0, 21.0)
