@@ -1,4 +1,4 @@
-"""`fit` clips gradients, calls back after epochs, and stops early, as a loop with the functions of `optim` does."""
+"""`fit` clips gradients, calls a callback, validates and stops early as a loop with the functions of `optim` does."""
 
 import json
 import math
@@ -16,7 +16,10 @@ from .common import OPTIMISERS, branching, everything, mixed, problem, settings
 
 
 def looped(program, rows, optimizer, epochs, batch, *, norm=None, validation=None, patience=None, callback=None):
-    """Do in Python what `fit` says it does; return the losses and the validation losses."""
+    """Train with a loop in Python that does what the docstring of `fit` promises.
+
+    Return the losses and the validation losses of the epochs.
+    """
     losses, found = [], []
     stopping = EarlyStopping(optimizer.parameters, patience) if patience else None
     for epoch in range(epochs):
@@ -42,17 +45,22 @@ def looped(program, rows, optimizer, epochs, batch, *, norm=None, validation=Non
 
 
 def numbers(parameters, optimizer):
+    """Return all numbers that a training changes as one list, which pytest.approx can compare."""
     data, gradients, state = everything(parameters, optimizer)
     return [*data, *gradients, *(x for of_one in state["state"] for x in of_one.values())]
 
 
-# Clipping.
+# Clipping
 
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize(("batch", "threads"), [(37, 1), (10, 1), (1, 1), (10, 2)])
 @pytest.mark.parametrize("norm", [0.05, 1.0, 0.0])
 def test_clipped_steps_are_those_of_the_loop(make, batch, threads, norm):
+    """`fit` with `clip_grad_norm` trains as a loop that calls `optim.clip_grad_norm` before each step.
+
+    The norm is that of the gradients of the optimiser's parameters, without frozen ones.
+    """
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=2), problem(extra=2)
     ours[3].requires_grad = theirs[3].requires_grad = False
     mine, yours = make(ours[1:]), make(theirs[1:])
@@ -64,6 +72,7 @@ def test_clipped_steps_are_those_of_the_loop(make, batch, threads, norm):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_functions_with_several_programs_clip_the_gradient_of_all(threads):
+    """The gradient of a batch is clipped after the gradients of its samples' programs are added up."""
     (ours, f, samples), (theirs, g, _) = mixed(branching), mixed(branching)
     mine, yours = Adam(ours, lr=0.05), Adam(theirs, lr=0.05)
     losses = compile(f, branches=True).fit(samples, mine, 5, batch_size=4, threads=threads, clip_grad_norm=0.1)
@@ -74,6 +83,7 @@ def test_functions_with_several_programs_clip_the_gradient_of_all(threads):
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200, 1.0])
 def test_squares_of_gradients_neither_overflow_nor_vanish(scale):
+    """The norm of gradients near 1e200 or 1e-200 is right, although their squares overflow or are 0."""
     ws, x = [Value(0.0), Value(0.0)], Value(1.0)
     program = compile((3.0 * ws[0] + 4.0 * ws[1]) * x, [x])
     program.fit([[scale]], SGD(ws, lr=1.0), 1, clip_grad_norm=scale)
@@ -84,6 +94,7 @@ def test_squares_of_gradients_neither_overflow_nor_vanish(scale):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
 def test_a_norm_that_no_factor_corrects_ends_training_before_its_step(threads, bad):
+    """If the norm is inf or nan, `fit` raises before it takes the step, and the earlier steps count."""
     w, x = Value(1.0), Value(1.0)
     program, optimizer = compile(w * x, [x]), SGD([w], lr=1.0)
     rows = [[0.5], [0.25], [bad], [0.125]]
@@ -107,11 +118,13 @@ def test_a_wrong_norm_is_refused(norm, exception, message):
         compile(w * x, [x]).fit([[1.0]], SGD([w]), 1, clip_grad_norm=norm)
 
 
-# Steps that are skipped.
+# Frozen parameters, whose steps are skipped
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "amsgrad", "dampened"])
 def test_parameters_with_fewer_steps_behind_them_go_on_from_their_own_count(name):
+    """A parameter that was frozen for some steps has taken fewer steps, and Adam's bias correction counts those."""
+
     def trained(fit):
         parameters, program, rows, _ = problem(extra=1)
         optimizer = OPTIMISERS[name](parameters)
@@ -125,17 +138,18 @@ def test_parameters_with_fewer_steps_behind_them_go_on_from_their_own_count(name
         assert optimizer.skipped == {2: 12, 3: 12, 4: 20}
         return numbers(parameters, optimizer)
 
-    # The powers of betas are computed in lanes there, which round a little differently.
+    # `fit` computes the powers of the betas as vectors, whose rounding differs a little.
     assert trained(lambda program, *rest: program.fit(*rest)) == pytest.approx(trained(looped), rel=1e-13, abs=1e-16)
 
 
-# Callbacks.
+# Callbacks
 
 
 @pytest.mark.parametrize("each_step", [False, True])
 @pytest.mark.parametrize("batch", [37, 10])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_callback_is_told_each_epochs_number_and_loss_and_sees_its_parameters(each_step, batch, threads):
+    """After each epoch, `fit` writes the parameters back, and gives the callback the epoch's number and mean loss."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     seen, expected = [], []
@@ -156,6 +170,7 @@ def test_a_callback_is_told_each_epochs_number_and_loss_and_sees_its_parameters(
 
 
 def raises(epoch, loss):
+    """Stop the training by an exception, which `fit` catches."""
     raise StopIteration
 
 
@@ -170,6 +185,7 @@ def raises(epoch, loss):
     ],
 )
 def test_a_callback_ends_training(callback, epochs):
+    """Training ends after the epoch whose callback returns True or raises StopIteration."""
     parameters, program, rows, _ = problem()
     optimizer = OPTIMISERS["momentum"](parameters)
     losses = program.fit(rows, optimizer, 5, batch_size=10, callback=callback)
@@ -177,6 +193,7 @@ def test_a_callback_ends_training(callback, epochs):
 
 
 def test_a_callback_may_change_parameters_and_the_learning_rate():
+    """What a callback assigns to parameters and to `lr` holds from the next epoch on."""
     w, x = Value(1.0), Value(1.0)
     optimizer = SGD([w], lr=1.0)
 
@@ -206,6 +223,8 @@ def test_callbacks_that_cannot_be_meant_are_refused():
 
 
 def test_shuffling_schedules_and_callbacks_go_together():
+    """A callback that does nothing changes no bit of a training with a shuffle and a schedule."""
+
     def trained(**options):
         parameters, program, rows, _ = problem()
         optimizer, random_ = AdamW(parameters, lr=0.1), random.Random(0)
@@ -215,11 +234,14 @@ def test_shuffling_schedules_and_callbacks_go_together():
     assert trained() == trained(callback=lambda epoch, loss: None)
 
 
-# Validation and early stopping.
+# Validation and early stopping
 
 
 def overfits(seed=0):
-    """Return parameters, a program, and rows for training and validation, whose loss soon rises again."""
+    """Return parameters, a program, rows to train on, rows to validate on, and the model.
+
+    The rows are few and their validation targets are random, so the validation loss soon rises.
+    """
     parameters, program, rows, model = problem(seed)
     rng = random.Random(seed + 1)
     return parameters, program, rows[:6], [[*row[:3], rng.uniform(-1, 1)] for row in rows[6:20]], model
@@ -228,6 +250,7 @@ def overfits(seed=0):
 @pytest.mark.parametrize("patience", [None, 1, 3])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_validation_and_early_stopping_are_those_of_the_loop(patience, threads):
+    """`fit` validates after each epoch, stops when the loop would stop, and restores the best epoch's parameters."""
     (ours, program, rows, held_out, _), (theirs, other, *_) = overfits(), overfits()
     mine, yours, told = Adam(ours, lr=0.05), Adam(theirs, lr=0.05), []
     history = program.fit(
@@ -250,6 +273,7 @@ def test_validation_and_early_stopping_are_those_of_the_loop(patience, threads):
 
 
 def test_the_best_parameters_are_kept_however_fit_ends():
+    """With a patience, the best epoch's parameters are restored also after an interrupt."""
     parameters, program, rows, held_out, _ = overfits()
     seen = []
 
@@ -275,6 +299,8 @@ def test_an_optimiser_that_maximizes_keeps_the_largest_validation_loss():
 
 
 def test_a_function_validates_samples_of_new_structures_whose_programs_have_more_parameters():
+    """Validation samples may have a structure that no training sample has, with parameters that only they use."""
+
     def made():
         ws = [Value(0.5), Value(-0.25)]
         return ws, compile(lambda xs: sum((w * x - 1.0) ** 2 for w, x in zip(ws, xs, strict=False)))
@@ -307,6 +333,7 @@ def test_early_stopping_that_cannot_be_meant_is_refused_before_training():
 
 
 def test_what_fit_returns_is_a_list_of_numbers():
+    """`fit` returns a list of losses, which json can write, with two attributes for validation."""
     w, x = Value(1.0), Value(1.0)
     history = compile(w * x, [x]).fit([[1.0]], SGD([w], lr=0.5), 2)
     assert (history, history.validation, history.best_epoch) == ([1.0, 0.5], [], None)
@@ -314,6 +341,8 @@ def test_what_fit_returns_is_a_list_of_numbers():
 
 
 def test_an_eager_function_stops_where_the_compiled_one_does():
+    """An eager loop with `EarlyStopping` and `clip_grad_norm` stops at the same epoch with the same parameter."""
+
     def loss(w, x):
         return mc.mean([(w * x - 1.0) ** 2, 0.01 * w * w])
 
