@@ -1,4 +1,8 @@
-"""Other processors: their vectors are as wide as they compute, and the numbers are right on them."""
+"""Compiled code for other processors has vectors of the right width, and its results are right.
+
+Tests with "on_this_processor" in their names also run in processes that pretend to have fewer features. For processors
+that this machine cannot pretend to be, code is only written, not run.
+"""
 
 import itertools
 import os
@@ -35,10 +39,11 @@ PROCESSORS = {
 }
 
 
-# On whatever processor
+# Results on the processor of this process
 
 
 def test_numbers_are_right_on_this_processor(code):
+    """A network's loss and gradient are the engine's, and its training is that of a loop of steps."""
     model = MLP(9, [10, 2], activation="sigmoid", seed=1)
     rng = random.Random(0)
     rows = [[rng.gauss(0, 1) for _ in range(9)] for _ in range(21)]
@@ -52,6 +57,7 @@ def test_numbers_are_right_on_this_processor(code):
 
 @pytest.mark.parametrize("n", [7, 33])
 def test_sums_and_totals_of_every_kind_are_right_on_this_processor(code, n):
+    """Sums within a row and sums over rows are right, whatever of their factors depends on the row."""
     ws, xs = [Value(0.1 * k - 0.3) for k in range(2 * n)], [Value(0.1) for _ in range(n)]
 
     def f(*xs):
@@ -78,10 +84,11 @@ def test_every_row_of_the_table_is_right_on_this_processor(code):
             assert found == pytest.approx(expected, rel=1e-14)
 
 
-# Which processor it is
+# Other processors
 
 
-ELSEWHERE = {  # processors by what LLVM calls them, with doubles in a vector, and a few of the instructions they need
+# By LLVM's name of a processor: the system, features, doubles in a vector, and parts of instructions in its code
+ELSEWHERE = {
     "x86-64": ("x86_64-unknown-linux-gnu", "", 2, "mulpd addpd"),
     "sandybridge": ("x86_64-pc-windows-msvc", "avx", 4, "vmulpd vaddpd ymm"),
     "haswell": ("x86_64-apple-darwin", "avx avx2 fma", 4, "vfmadd231pd ymm"),
@@ -110,6 +117,7 @@ def test_vectors_are_as_wide_as_the_processor_computes():
     ],
 )
 def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_libmvec):
+    """LLVM accepts the code for each processor, with and without libmvec, and uses its vector instructions."""
     triple, features, native, words = ELSEWHERE[name]
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -119,7 +127,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     target, assembly = on.target(1), []
 
     class Written(machines.Compiled):
-        """A module that is no more than written in the processor's instructions."""
+        """A module that is translated to the other processor's assembly instead of being loaded."""
 
         def __init__(self, on, text, level, rows):
             module = llvm.parse_assembly(text)
@@ -131,7 +139,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
 
     monkeypatch.setattr(machines, "Compiled", Written)
     monkeypatch.setattr(machines, "_has_function", lambda name: True)
-    monkeypatch.setattr(llvm, "add_symbol", lambda name, address: None)  # no program is to call it
+    monkeypatch.setattr(llvm, "add_symbol", lambda name, address: None)  # no program of this process may call it
     for room in (executable, update):
         monkeypatch.setattr(room, "machine", lambda: on)
 
@@ -162,6 +170,7 @@ def test_this_process_has_the_processor_that_was_asked_for():
     "processor", [pytest.param(name, marks=[pytest.mark.slow] * (name != "SSE2")) for name in PROCESSORS]
 )
 def test_other_processors(processor):
+    """The tests of this file pass in a process that has only an older processor's features."""
     features, *_ = PROCESSORS[processor]
     here = llvm.get_host_cpu_features()
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
