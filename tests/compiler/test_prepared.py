@@ -1,4 +1,7 @@
-"""What is prepared computes what `forward` does, from the numbers and parameters as they are at each call."""
+"""`Program.prepare` returns a function that reads rows from one buffer and writes outputs to another at each call.
+
+It skips all checks, so it is the quickest way to run a program again and again in the same buffers.
+"""
 
 import gc
 import sys
@@ -18,20 +21,21 @@ WIDTH = 3
 
 
 def program(outputs=5):
-    """Return a program of some outputs, one of them a constant of the rows, and its parameters."""
+    """Return a program with up to five outputs, and its parameters. The third output does not depend on the row."""
     ws, xs = [Value(0.5 * k - 1) for k in range(4)], [Value(0.25) for _ in range(WIDTH)]
     made = [mc.dot(ws[:WIDTH], xs), mc.exp(xs[0]) * ws[3], ws[0] * ws[1], xs[1], mc.tanh(xs[2] - ws[2]) * xs[0]]
     return compile(made[0] if outputs == 1 else made[:outputs], xs), ws
 
 
 def buffer(n, width=WIDTH):
-    """Return numbers, and the same as rows."""
+    """Return an array of numbers, and a view of the same memory as n rows."""
     numbers = array("d", [0.1 * k - 1 for k in range(n * width)])
     return numbers, memoryview(numbers).cast("B").cast("d", (n, width))
 
 
 @pytest.mark.parametrize(("n", "outputs"), [(1, 1), (1, 5), (2, 2), (8, 4), (9, 1), (21, 5)])
 def test_the_numbers_are_those_of_forward_at_every_call(code, n, outputs):
+    """Each call gives what `forward` gives for the numbers that rows and parameters have at that time."""
     made, ws = program(outputs)
     numbers, rows = buffer(n)
     out, expected = array("d", bytes(8 * n * outputs)), array("d", bytes(8 * n * outputs))
@@ -50,6 +54,7 @@ def test_the_numbers_are_those_of_forward_at_every_call(code, n, outputs):
 
 
 def test_two_of_a_program_do_not_disturb_each_other():
+    """Two prepared functions of one program each have their own rows and outputs."""
     made, _ = program(5)
     one, other = buffer(1), buffer(1)
     outs = array("d", bytes(40)), array("d", bytes(40))
@@ -78,24 +83,30 @@ def test_what_cannot_be_read_or_written_in_place_is_refused():
 
 
 def test_it_is_native_code_at_once():
+    """Preparing makes native code, because whoever prepares a program will call it often."""
     made, _ = program(2)
     made.prepare(buffer(1)[1], array("d", bytes(16)))
     assert is_native(made)
 
 
 def without_parameters():
+    """Return a program of one input and two outputs."""
     x = Value(0.5)
     return compile([mc.sin(x), x * x], [x])
 
 
 def test_it_is_a_function_of_python_that_keeps_what_it_needs_and_no_longer_than_it_lives():
+    """A prepared function is a builtin function that takes no arguments, and its references are counted right.
+
+    It keeps its program and buffers alive, and frees them when it is freed itself.
+    """
     made, out = without_parameters(), array("d", bytes(16))
     references = sys.getrefcount(out)
     run, program = made.prepare(buffer(1, 1)[1], out), weakref.ref(made)
     assert run.__class__ is len.__class__
     with pytest.raises(TypeError, match="takes no arguments"):
         run(1)
-    assert sys.getrefcount(out) == references + 2  # one is its buffer's
+    assert sys.getrefcount(out) == references + 2  # the function holds `out` and a view of its memory
     results = [run() for _ in range(10)]
     assert sys.getrefcount(out) == references + 12
     del made, results
@@ -109,6 +120,7 @@ def test_it_is_a_function_of_python_that_keeps_what_it_needs_and_no_longer_than_
 
 
 def test_it_holds_the_buffers_that_it_reads_and_writes():
+    """The buffers cannot be resized while a prepared function uses their memory, and can afterwards."""
     numbers, out = array("d", [0.5]), array("d", bytes(16))
     run = without_parameters().prepare(memoryview(numbers).cast("B").cast("d", (1, 1)), out)
     for held in (numbers, out):
@@ -122,6 +134,7 @@ def test_it_holds_the_buffers_that_it_reads_and_writes():
 
 @pytest.mark.parametrize("long", [True, False])
 def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
+    """A call for many numbers releases the GIL; a short call keeps it, since a release would take longer than it."""
     n, interval = 1 << 18, sys.getswitchinterval()
     with settings({"runtime.executable.GIL_RELEASE_SIZE": 0 if long else sys.maxsize}):
         run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
@@ -133,7 +146,7 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
             run()
         found.extend(seen)
 
-    sys.setswitchinterval(1e6)  # nobody is made to wait
+    sys.setswitchinterval(1e6)  # Python never takes the GIL away from a thread, which has to release it by itself
     try:
         thread = threading.Thread(target=call)
         thread.start()
