@@ -1,4 +1,4 @@
-"""Rows may be anything with numbers, and what is no row is refused."""
+"""Programs read rows of numbers from sequences, iterables and buffers, and refuse anything else with an error."""
 
 import subprocess
 import sys
@@ -53,6 +53,7 @@ def test_numpy_is_not_imported():
 
 
 def test_zero_rows():
+    """`forward` and derivatives of no rows are empty; `backward`, `fit` and `check` refuse no rows."""
     x, w = Value(2.0), Value(3.0)
     program = compile(w * x, [x])
     assert program.forward([]) == []
@@ -67,6 +68,7 @@ def test_zero_rows():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_outputs_may_be_written_to_a_buffer(threads, outputs):
+    """`forward` writes outputs to a buffer of any shape with the right size, and nothing before or behind it."""
     x = Value(2.0)
     program = compile([x * x, 3 * x][:outputs], [x])
     rows = [[0.5 * k] for k in range(50)]
@@ -101,6 +103,8 @@ def test_what_cannot_take_the_outputs_is_refused(out, exception, message):
 
 
 class Longer(list):
+    """A list that gives a wrong length, as a class of a user's may."""
+
     def __len__(self):
         return 2
 
@@ -141,6 +145,7 @@ class Longer(list):
 )
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 def test_wrong_rows_are_refused(rows, exception, message):
+    """An error names the row that has too few or too many numbers, or something that is no real number."""
     x, t, w = Value(2.0), Value(1.0), Value(3.0)
     program = compile(w * x + t, [x, t])
     for run in (program.forward, program.backward, lambda rows: program.fit(rows, SGD([w]), 1)):
@@ -150,7 +155,7 @@ def test_wrong_rows_are_refused(rows, exception, message):
 
 
 def numbers_of(rows):
-    """Return what a program of two inputs reads."""
+    """Return the numbers that a program with two inputs reads."""
     xs = [Value(0.0), Value(0.0)]
     return compile(xs, xs).forward(rows)
 
@@ -163,11 +168,14 @@ def test_every_kind_of_real_number_is_read():
 
 @pytest.mark.parametrize("huge", [10**400, Fraction(10**400)])
 def test_a_number_beyond_the_largest_float_is_an_infinity_as_in_a_value(huge):
+    """An int or a Fraction that is too large for a float is read as inf, as `Value` does."""
     assert numbers_of([[huge, -huge]]) == [[float("inf"), -float("inf")]]
     assert Value(-huge).data == -float("inf")
 
 
 def test_rows_may_be_what_can_only_be_numbered():
+    """Rows may be an object that has only `__getitem__` with an int, Python's old protocol of iteration."""
+
     class Numbered:
         def __getitem__(self, i):
             return [[1.0, 2.0], [3.0, 4.0]][i]
@@ -176,6 +184,8 @@ def test_rows_may_be_what_can_only_be_numbered():
 
 
 def test_a_row_that_changes_after_it_was_read_is_as_it_was():
+    """Each row is copied when an iterator yields it, so the iterator may change the same list for the next row."""
+
     def rows():
         row = [1.0, 2.0]
         yield row
@@ -187,6 +197,7 @@ def test_a_row_that_changes_after_it_was_read_is_as_it_was():
 
 
 def test_buffers_that_do_not_lie_one_row_after_the_other_are_read_too():
+    """Arrays that are transposed, reversed, strided or readonly are read by their strides."""
     matrix = np.arange(8.0).reshape(4, 2)
     frozen = matrix.copy()
     frozen.flags.writeable = False
@@ -211,6 +222,7 @@ def test_the_row_of_what_is_no_number_is_named(row):
 
 @pytest.mark.parametrize("kind", ["e", "f", ">f8", "<f4", "i1", "u8", "?", ">i4", object])
 def test_arrays_of_other_types_are_converted_where_that_is_exact(kind):
+    """Arrays of small floats, ints, bools and objects, in either byte order, give the numbers of lists."""
     x, y = Value(1.0), Value(1.0)
     program = compile([x + 2 * y, x], [x, y])
     assert program.forward(np.array([[1, 0], [1, 1], [0, 1]], kind)).tolist() == [[1.0, 1.0], [3.0, 1.0], [2.0, 0.0]]
@@ -221,6 +233,10 @@ def test_arrays_of_other_types_are_converted_where_that_is_exact(kind):
 @pytest.mark.parametrize("n", [0, 1, 2, 37])
 @pytest.mark.parametrize("constant", [False, True])
 def test_what_is_computed_of_an_array_is_an_array_with_the_numbers_of_lists(threads, n, constant):
+    """For rows in an array, results are new arrays of doubles, with the bits that lists of rows give.
+
+    A result whose numbers are constant must be a new array too: the caller may change it.
+    """
     x, y, w = Value(1.0), Value(1.0), Value(3.0)
     one = compile(3 * x + y if constant else w * x**2 * y, [x, y])
     two = compile([3 * x + y, y] if constant else [w * x**2 * y, x], [x, y])
@@ -239,12 +255,13 @@ def test_what_is_computed_of_an_array_is_an_array_with_the_numbers_of_lists(thre
         found = f(table, threads=threads)
         assert (type(found), found.dtype, found.shape) == (np.ndarray, np.float64, shape)
         assert found.tolist() == f(rows, threads=threads)
-        found += 1.0  # it is the caller's, whatever is computed later
+        found += 1.0  # this changes no later result
         again = f(table, threads=threads)
         assert again.tolist() == f(rows, threads=threads)
 
 
 def test_a_function_of_arrays_gives_arrays():
+    """A compiled function whose samples are arrays returns arrays, whatever branches the samples take."""
     f = compile(lambda x, y: mc.where(mc.less(x, 0), x * y, x + y), branches=True)
     g = compile(lambda x, y: x * y if x < 0 else x + y, branches=True)
     xs, ys = np.array([1.0, -2.0, 3.0]), np.array([4.0, 5.0, 6.0])
@@ -255,13 +272,17 @@ def test_a_function_of_arrays_gives_arrays():
         assert function.gradient((xs, ys)).tolist() == [[1.0, 1.0], [5.0, -2.0], [1.0, 1.0]]
     lists = [[[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
     assert g.hessian((xs, ys), dense=True).tolist() == lists
-    assert type(g.hessian((xs, ys))) is list  # whose entries are not as many for each sample
+    assert type(g.hessian((xs, ys))) is list  # the samples have different numbers of entries
     assert compile(lambda x: {"twice": 2 * x}).forward((xs,)) == [{"twice": 2.0}, {"twice": -4.0}, {"twice": 6.0}]
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 0, 1, 2])
 @pytest.mark.parametrize("kind", ["forward", "jacobian", "hessian", "dense"])
 def test_out_may_lie_over_the_rows(kind, shift):
+    """`out` may overlap the rows: no output is written over a row that has not been read.
+
+    A prepared function reads the rows at each call, so it refuses this.
+    """
     x, y = Value(1.0), Value(1.0)
     program = compile(x**3 * y, [x, y]) if kind == "hessian" else compile([x * y + y, x**3 * y], [x, y])
     run = {"dense": partial(program.jacobian, dense=True)}.get(kind) or getattr(program, kind)
@@ -278,6 +299,7 @@ def test_out_may_lie_over_the_rows(kind, shift):
 
 
 def test_out_of_no_numbers_is_taken():
+    """`out` may be an empty buffer if there is nothing to write."""
     x, y = Value(1.0), Value(1.0)
     program = compile([x * y, x], [x, y])
     scalar = compile(x**3 * y, [x, y])
