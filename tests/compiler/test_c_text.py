@@ -1,4 +1,4 @@
-"""The C source as text: how long it is, what it allocates, what its comment says, which options there are."""
+"""The text of the C source is short, allocates nothing and describes itself, and `source` refuses wrong options."""
 
 import math
 import random
@@ -21,22 +21,23 @@ from .c_files import CPP, C, run_compiler
 from .common import problem
 from .test_c_source import GRAPHS, numbered
 
-# How much there is of it
+# Length and memory
 
 
 def lines_of(program, names=None):
-    """Return the lines of a file's functions, without tables and the comment."""
+    """Return how many lines the C file of a program has, without its tables and its comment."""
     text = re.sub(r"static const .*?};\n", "", program.source("c", names).partition("*/")[2], flags=re.DOTALL)
     return len(text.splitlines())
 
 
 def work_of(program, **options):
-    """Return how many numbers the work array has."""
+    """Return how many numbers the caller's work array must have room for."""
     return int(re.search(r"#define F_WORK (\d+)", program.source("c", **options))[1])
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_a_wider_graph_has_no_more_lines(graph):
+    """A graph of 80 parameters and inputs has no more lines of C than one of 40, because both are loops."""
     small, large = (lines_of(compile(GRAPHS[graph](numbered(n), xs), xs)) for n in (40, 80) for xs in [numbered(n)])
     assert large <= small
 
@@ -60,22 +61,24 @@ def test_the_training_step_of_a_large_network_has_no_more_lines_than_that_of_a_s
 
 
 def test_places_of_what_nobody_reads_any_more_are_used_again():
+    """The work array of a deep graph needs room for the values that a later line reads, and not for all values."""
     w, x = Value(0.5), Value(0.3)
     y, steps = x, 100
     for _ in range(steps):
         y = mc.tanh(y * w)
-    assert work_of(compile(y, [x])) < 3.1 * steps  # products, values and their slopes, but not what went back
+    assert work_of(compile(y, [x])) < 3.1 * steps  # three numbers for each step, and none for its gradient
     model, xs = MLP(8, [16] * 12 + [1], activation="tanh", seed=0), numbered(8)
     biases = 12 * 16 + 1
     assert work_of(compile([model(xs)], xs), weights="embedded") < biases + 3 * 16 + 3, (
-        "more than the biases and three layers"
+        "the work array has room for more than the biases and three layers"
     )
 
 
 def test_factors_are_on_the_same_side_whatever_their_order():
+    """A dot product whose pairs are in mixed order, (w, x) and (x, w), reads both arrays in place."""
     ws, xs = numbered(40), numbered(40)
     sides = [(w, x) if k % 3 else (x, w) for k, (w, x) in enumerate(zip(ws, xs, strict=True))]
-    assert work_of(compile(mc.exp(mc.dot(*map(list, zip(*sides, strict=True)))), xs)) == 2  # no copies
+    assert work_of(compile(mc.exp(mc.dot(*map(list, zip(*sides, strict=True)))), xs)) == 2  # without copies
 
 
 # The text
@@ -83,11 +86,12 @@ def test_factors_are_on_the_same_side_whatever_their_order():
 
 @cache
 def texts():
-    """Return files of every kind."""
+    """Return the nine C texts of `_texts`, which are written once."""
     return [*_texts()]
 
 
 def _texts():
+    """Yield C files with all options, of all operations, and of graphs that are as small as can be."""
     parameters, program, _, model = problem()
     w, x = Value(0.5, "*/ int x; /*"), Value(2.0, "??/\n")
     yield program.source("c", model, optimizer=Adam(parameters), name="network_1")
@@ -104,6 +108,7 @@ def _texts():
 
 @pytest.mark.parametrize("number", range(9))
 def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
+    """The C compiler and the C++ compiler accept each file without a warning, and the example in its comment runs."""
     text = texts()[number]
     example = text.partition("An example, which can be appended to this file:\n")[2].partition("*/")[0]
     assert "int main(void)" in example
@@ -115,6 +120,7 @@ def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
 
 
 def test_the_comment_says_what_is_where():
+    """The comment names each input and parameter with its index, the state, and the functions; long lists are cut."""
     model, xs = MLP(3, [4, 1], seed=0), [Value(0.1, f"x{k}" if k else "") for k in range(3)]
     text = compile(model(xs), xs).source("c", model, optimizer=Adam(model.parameters(), lr=0.25), name="net")
     comment, _, body = text.partition("*/")
@@ -134,7 +140,7 @@ def test_the_comment_says_what_is_where():
     assert [f"#define NET_{name} {size}\n" in body for name, size in sizes.items()] == [True] * 4
     assert "Adam, whose learning rate was 0.25" in " ".join(comment.split())
     for call in ("forward(", "gradient(", "step("):
-        assert comment.count(f"net_{call}") == 2, "what it does, and in the example"
+        assert comment.count(f"net_{call}") == 2, "the comment describes the function, and its example calls it"
     labels = [Value(0.1, f"x{k}") for k in range(85)]
     shown = compile(mc.sum(labels), labels).source("c").splitlines()
     assert [f"    [{k}] 'x{k}'" in shown for k in (0, 39, 40)] == [True, True, False]
@@ -157,10 +163,12 @@ def test_the_comment_says_what_is_where():
     ],
 )
 def test_a_number_is_as_short_as_it_can_be(precision, x, expected):
+    """A constant is written with the fewest digits that give it back in the file's precision."""
     assert f"outputs[0] = {expected};" in compile(constant(x), []).source("c", precision=precision)
 
 
 def test_indices_of_tables_are_as_narrow_as_can_be():
+    """A table of indices has the smallest integer type that holds them."""
     ws, xs = numbered(200), numbered(200)
     order = random.Random(0).sample(range(200), 200)
     text = compile([mc.tanh(ws[i] * x) for i, x in zip(order, xs, strict=True)], xs).source("c", {"w": ws})
@@ -169,6 +177,7 @@ def test_indices_of_tables_are_as_narrow_as_can_be():
 
 @pytest.mark.parametrize("number", range(9))
 def test_nothing_is_allocated_or_kept(number):
+    """A C file allocates no memory, has no array on the stack and no variable that is not constant."""
     body = texts()[number].partition("*/")[2]
     assert re.findall(r"#include.*", body) == ["#include <math.h>"]
     for line in body.splitlines():
@@ -176,7 +185,7 @@ def test_nothing_is_allocated_or_kept(number):
         assert "static" not in line.strip() or line.startswith("static"), line
         assert len(line) <= 112, line
     assert not re.search(r"\b(malloc|alloca|free)\b", body)
-    assert not re.search(r"^ +\w+ \w+\[", body, re.MULTILINE), "an array on the stack"
+    assert not re.search(r"^ +\w+ \w+\[", body, re.MULTILINE), "a function has an array on the stack"
 
 
 @pytest.mark.parametrize(
@@ -192,12 +201,14 @@ def test_nothing_is_allocated_or_kept(number):
     ],
 )
 def test_options_that_there_are_not(options, exception, message):
+    """`source("c")` refuses wrong options, and says which ones there are."""
     x, w = Value(1.0), Value(2.0)
     with pytest.raises(exception, match=message):
         compile(w * x, [x]).source("c", **options)
 
 
 def test_a_step_that_there_cannot_be():
+    """`source("c")` refuses a training step of embedded or frozen weights, or without a loss of the parameters."""
     x, w, v = Value(1.0), Value(2.0), Value(3.0)
     program = compile(w * x, [x])
     with pytest.raises(ValueError, match='embedded weights are constants; write weights="passed"'):
@@ -217,12 +228,14 @@ def test_a_step_that_there_cannot_be():
 )
 @pytest.mark.parametrize("language", ["llvm", "python"])
 def test_other_languages_have_no_such_options(language, options):
+    """The options of C are refused for LLVM and Python, instead of being ignored."""
     x = Value(1.0)
     with pytest.raises(ValueError, match=f'{next(iter(options))} is an option of "c" alone'):
         compile(x * x, [x]).source(language, **options)
 
 
 def test_a_compiled_function_has_the_same(tmp_path):
+    """`source` of a compiled function takes the options of `source` of a program, and returns the same text."""
     w = Value(2.0)
 
     @compile
