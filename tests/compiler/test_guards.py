@@ -1,4 +1,8 @@
-"""What a compiled function reads, branches on and captures: as the function itself has it, or refused, never silent."""
+"""A compiled function never silently gives another number than the function itself.
+
+While a function is recorded, it may read a number, branch on a comparison, or use a value that was computed before. The
+compiled function follows this in each call, or refuses it with an error that says what to write instead.
+"""
 
 import inspect
 import math
@@ -59,18 +63,24 @@ table = {0.0: 1.0, 2.0: 3.0}
 )
 @pytest.mark.parametrize("mode", [lambda f: f, mc.no_grad()], ids=["recorded", "no_grad"])
 def test_what_would_be_silent_is_refused_where_it_is_read(f, message, mode):
+    """Reading a number that depends on arguments or parameters is refused, and the error names the line that reads."""
     with pytest.raises(TypeError, match=message) as caught:
         mode(compile(f))(1)
     assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: ")
 
 
 def test_a_text_without_a_format_names_what_is_recorded_and_shows_no_number():
+    """While a function is recorded, `repr` and an f-string show a `Value`'s name or operation instead of its number.
+
+    So a print in a function works, and cannot be mistaken for the number of each call.
+    """
     seen = []
     compile(lambda x: seen.extend((repr(x), f"{x * w}")) or x)(3.0)
     assert seen == ["Value(x)", "Value(mul(...))"]
 
 
 def test_a_value_that_is_read_after_it_was_recorded_is_a_plain_one():
+    """After the recording, `Value`s that the function has put aside are plain `Value`s that anybody may read."""
     seen = []
 
     def f(x):
@@ -87,6 +97,7 @@ def test_a_value_that_is_read_after_it_was_recorded_is_a_plain_one():
 
 
 def test_what_is_read_of_a_constant_is_that_number():
+    """Reading a constant from outside the function is allowed, and one that the function makes itself is refused."""
     assert compile(lambda x: x * constant.data if constant.item() > 1 else x)(2.0) == 12.0
     inside = compile(lambda x: x * mc.no_grad()(lambda: Value(4.0) * 2)().data)
     with pytest.raises(TypeError, match="in all calls"):
@@ -94,9 +105,13 @@ def test_what_is_read_of_a_constant_is_that_number():
 
 
 def test_values_are_told_from_each_other():
+    """`==` of two different arguments is false, which `list.index` needs, and is refused if their numbers are equal.
+
+    With plain numbers, the function would take the other branch for such a sample.
+    """
     first = compile(lambda xs: 1.0 * xs.index(max(xs)))
     assert (first([1.0, 5.0, 2.0]), first([1.5, 3.0, 2.0])) == (1.0, 1.0)
-    with pytest.raises(GuardError, match=r"xs\[2\] > xs\[1\] holds, but did not"):  # the first comparison is as it was
+    with pytest.raises(GuardError, match=r"xs\[2\] > xs\[1\] holds, but did not"):  # xs[1] > xs[0] still holds
         first([1.0, 5.0, 9.0])
     same = compile(lambda x, y: 1.0 if x == y else 2.0 * x, branches=True)
     assert [same(1, 3), same(2, 3)] == [2.0, 4.0]
@@ -110,11 +125,13 @@ def test_values_are_told_from_each_other():
 
 
 def test_the_truth_of_a_parameter_is_that_there_is_one():
+    """`if b` is true for a parameter whose data is 0.0, because it asks whether there is a parameter."""
     b = Value(0.0)
     assert compile(lambda x: x + b if b else x)(1.0) == 1.0
 
 
 def test_derivatives_of_numbers_with_respect_to_which_parameters_have_a_part_are_those_of_every_call():
+    """A derivative that a function computes at a plain number follows the parameters that it depends on."""
     a = Value(2.0)
     f = compile(lambda x: functional.grad(lambda t: a * t * t)(3.0) * x)
     assert f(1.0) == 12.0
@@ -127,6 +144,7 @@ def test_derivatives_of_numbers_with_respect_to_which_parameters_have_a_part_are
 
 @pytest.mark.parametrize("first", [lambda f: f(2.0), lambda f: f.program(2.0), lambda f: f.check([(2.0,)])])
 def test_a_function_that_is_first_called_without_gradients_has_its_guards(first):
+    """A function that is recorded inside `no_grad` has guards for its comparisons, as outside."""
     w = Value(1.0)
     f = compile(lambda x: w * x if x > 0 else -w * x, branches=True)
     g = compile(lambda x: w * x if w * x > 0 else -w * x)
@@ -142,6 +160,7 @@ def test_a_function_that_is_first_called_without_gradients_has_its_guards(first)
 
 
 def captured():
+    """Return two leaves, a value computed from one of them, and a function that captures values that were computed."""
     a, b = Value(2.0, "a"), Value(5.0, "b")
     c = a * 3.0
     d = (a * b).exp().tanh()
@@ -150,6 +169,10 @@ def captured():
 
 @pytest.mark.parametrize("mode", [lambda f: f, mc.no_grad()], ids=["recorded", "no_grad"])
 def test_what_was_computed_before_stays_what_it_was(mode):
+    """A value that was computed before the call keeps its data, even when the leaves that it came from change.
+
+    An eager function that uses it behaves in the same way.
+    """
     a, b, c, f = captured()
     compiled = compile(f, branches=True)
 
@@ -167,9 +190,10 @@ def test_what_was_computed_before_stays_what_it_was(mode):
 
 @pytest.mark.parametrize("samples", [[(1.0,), (2.0,)], [(1.0,), (-2.0,), (0.5,)]])
 def test_its_gradient_goes_on_to_what_it_was_computed_from(samples):
+    """`backward` passes the gradient of a captured value on to the leaves that it was computed from."""
     (a, b, _, f), (other, other_b, _, g) = captured(), captured()
     for p in (a, other):
-        p.data = 9.0  # which changes nothing in what was computed before
+        p.data = 9.0  # the captured values were computed with the old data
     compiled = compile(f, branches=True)
     for _ in range(2):
         loss = mc.mean([g(x) for (x,) in samples])
@@ -179,6 +203,7 @@ def test_its_gradient_goes_on_to_what_it_was_computed_from(samples):
 
 
 def test_fit_trains_nothing_that_has_its_part_there():
+    """`fit` refuses to train a leaf of a captured value, because a step would not change the captured value."""
     a, b = Value(2.0, "a"), Value(5.0, "b")
     c = a * 3.0
     f = compile(lambda x: (c * x - b) ** 2)
@@ -193,6 +218,7 @@ def test_fit_trains_nothing_that_has_its_part_there():
 
 
 def test_a_function_may_return_or_compare_what_was_computed_before():
+    """A captured value may be a result, or an operand of a comparison, with the data that it has at each call."""
     a = Value(2.0)
     c = a * 3.0
     f = compile(lambda x: [c, x if c > 5 else -x])
@@ -205,6 +231,7 @@ def test_a_function_may_return_or_compare_what_was_computed_before():
 
 
 def test_a_graph_that_was_recorded_is_computed_from_its_leaves():
+    """If a graph is compiled, and not a function, all of it is computed again from the leaves' present data."""
     a, x = Value(2.0), Value(1.0)
     program = compile(a * 3.0 * x, [x])
     a.data = 5.0
@@ -212,11 +239,12 @@ def test_a_graph_that_was_recorded_is_computed_from_its_leaves():
 
 
 def line():
-    """Return the number of the caller's line."""
+    """Return the line number of the caller."""
     return inspect.currentframe().f_back.f_lineno
 
 
 def plain(x):
+    """Return the number that `compile` returns for a result of the plain function."""
     return x.data if isinstance(x, Value) else float(x)
 
 
@@ -224,6 +252,7 @@ def plain(x):
 
 
 def test_a_row_that_branches_otherwise_is_an_error_that_says_where():
+    """Without `branches=True`, a sample that takes another branch is an error, which names the sample and the line."""
     w = Value(2.0)
 
     @compile
@@ -263,6 +292,7 @@ def test_a_row_that_branches_otherwise_is_an_error_that_says_where():
     ],
 )
 def test_every_comparison_is_looked_at(f, same, other):
+    """Comparisons inside `max`, `min`, `sorted` and generators are guards too."""
     g = compile(f)
     g(same)
     larger = [2 * x if k == 1 else x for k, x in enumerate(same)]
@@ -275,6 +305,7 @@ def test_every_comparison_is_looked_at(f, same, other):
 
 
 def test_a_comparison_of_parameters_is_looked_at_as_they_change():
+    """A guard that depends on a parameter is computed in each step of `fit`, which ends when the guard fails."""
     w = Value(0.5, "w")
 
     @compile
@@ -294,6 +325,10 @@ def test_a_comparison_of_parameters_is_looked_at_as_they_change():
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("known", [(), (1.0, -1.0)])
 def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_far_has(batch_size, known):
+    """A guard reads the present data of parameters that it uses and that no branch taken so far has as parameters.
+
+    Weight decay changes such parameters in each step, although their gradient is 0.
+    """
     ours, theirs = ([Value(0.1 * k) for k in range(-6, 13)] for _ in range(2))
 
     def of(w):
@@ -315,6 +350,7 @@ def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_
 
 
 def test_guards_are_those_of_the_recording_alone():
+    """A comparison after the recording adds no guard to the function."""
     w = Value(1.0)
 
     @compile
@@ -327,12 +363,16 @@ def test_guards_are_those_of_the_recording_alone():
 
 
 def test_a_function_that_changes_how_it_branches_is_refused():
+    """If a new program's guards do not hold for the very sample that was recorded, the call raises.
+
+    Otherwise it would record the sample again and again.
+    """
     w = Value(1.0)
 
     @compile
     def f(x):
         y = w * x if w > 0 else x
-        w._data = -1.0  # unseen, as an extension of C would do it
+        w._data = -1.0  # no hook reports this, as if C code had changed it
         return y
 
     with pytest.raises(RuntimeError, match="f takes another branch for the sample that was just recorded"):
@@ -365,6 +405,7 @@ def test_a_function_that_changes_how_it_branches_is_refused():
     ],
 )
 def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
+    """An argument cannot be used as a number, condition, key or index, and the error suggests a static argument."""
     with pytest.raises(TypeError) as caught:
         compile(f)(1)
     assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: {message}")
@@ -381,6 +422,7 @@ def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
     ],
 )
 def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instead(f):
+    """Where Python or numpy refuses a computed `Value` as an int or a float, a note says what to write instead."""
     with pytest.raises((TypeError, IndexError)) as caught:
         compile(f)(1)
     [note] = caught.value.__notes__
@@ -391,6 +433,7 @@ def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instea
 
 
 def test_check_tells_what_no_guard_sees():
+    """`check` finds that a plain number has changed which the function reads, and which no guard can watch."""
     scale = [2.0]
     f = compile(lambda x: x * x * scale[0])
     f(1)
@@ -401,6 +444,7 @@ def test_check_tells_what_no_guard_sees():
 
 
 def test_check_names_the_sample_whatever_its_form():
+    """`check` names a sample by its index among all samples, not among those of the same structure."""
     scale = [2.0]
     f = compile(lambda xs: xs[0] * (scale[0] if len(xs) == 1 else 1.0))
     samples = [([1, 2],), ([1, 2, 3],), ([0],), ([6],)]
@@ -414,6 +458,7 @@ def test_check_names_the_sample_whatever_its_form():
 
 
 def test_what_is_detached_is_computed_for_every_sample_and_gets_no_gradient(code):
+    """Values from `detach` and `no_grad` inside a function follow the sample and the parameters, without a gradient."""
     a = Value(2.0)
 
     def f(x):
@@ -453,6 +498,7 @@ def test_what_is_detached_is_computed_for_every_sample_and_gets_no_gradient(code
 )
 @pytest.mark.parametrize("mode", [mc.no_grad(), lambda f: f], ids=["no_grad", "recorded"])
 def test_derivatives_that_a_function_computes_are_those_of_every_sample(f, mode):
+    """Derivatives of `functional` inside a function are recorded, so they are right for each sample."""
     w, v = Value(2.0), Value(3.0)
 
     def g(x):
@@ -470,6 +516,7 @@ def test_derivatives_that_a_function_computes_are_those_of_every_sample(f, mode)
 
 
 def test_no_gradient_flows_through_what_is_detached_however_large():
+    """A detached value adds nothing to the gradient, even if the derivative behind it is infinite, and not 0 * inf."""
     a = Value(1e-200)
     f = compile(lambda x: (a.detach() ** -2).log() + a * x)  # the derivative of the logarithm is infinite
     assert (f.backward([(3.0,)]), a.grad) == (math.inf, 3.0)
@@ -498,6 +545,7 @@ def test_a_comparison_of_what_is_detached_is_a_guard(large):
 
 
 def test_a_whole_function_may_be_without_gradients():
+    """A function that is decorated with `no_grad` follows its arguments and parameters."""
     a = Value(2.0)
 
     @compile
@@ -511,6 +559,7 @@ def test_a_whole_function_may_be_without_gradients():
 
 
 def test_outside_a_recording_what_is_detached_is_a_constant():
+    """In another thread, `detach` and `no_grad` make constants as ever, although this thread is recording."""
     x = Value(2.0)
 
     def f(y):
@@ -526,6 +575,10 @@ def test_outside_a_recording_what_is_detached_is_a_constant():
 
 @pytest.mark.parametrize("samples", [[(1,)], [(1,), ([2],)]], ids=["one form", "two"])
 def test_what_was_frozen_while_recorded_is_a_constant_which_fit_refuses_to_train(samples):
+    """A parameter that was frozen when the function was recorded is a constant of the program.
+
+    `fit` refuses an optimiser that would train it, as the program has no gradient for it.
+    """
     w, v = Value(3.0), Value(1.0)
     w.requires_grad = False
     f = compile(lambda x: w * v * (x[0] if isinstance(x, list) else x))
@@ -537,6 +590,7 @@ def test_what_was_frozen_while_recorded_is_a_constant_which_fit_refuses_to_train
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_was_frozen_in_one_of_several_programs_or_in_a_comparison_is_refused(order):
+    """`fit` refuses to train a parameter that was frozen when any of the programs or guards in use was recorded."""
     w, v = Value(3.0), Value(1.0)
     f = compile(lambda xs: mc.sum([w * v * x for x in xs]))
     g = compile(lambda x: v * x if w * x > 0 else -v * x)
@@ -551,13 +605,14 @@ def test_what_was_frozen_in_one_of_several_programs_or_in_a_comparison_is_refuse
     assert f.fit([([1.0, 2.0],)], SGD([w, v], 0.0), 1) == [9.0]
 
 
-# Ties
+# Comparisons that rounding decides
 
 
 @pytest.mark.parametrize("branches", [False, True])
 def test_a_tie_that_rounding_decides_has_the_branch_that_was_recorded(branches):
+    """If the engine and compiled code round a comparison's operand to different sides, the recorded branch is taken."""
     f = compile(lambda xs: xs[0] * 1.0 if mc.sum(xs) >= 1 else -xs[0], branches=branches)
-    for _ in range(2):  # rounded once, ten tenths are 1, and term by term they are not
+    for _ in range(2):  # the engine's sum of ten tenths is 1, and the compiled sum is a little less
         assert f([0.1] * 10) == 0.1
     assert "1 program" in repr(f)
     assert f([1.0] * 10) == 1.0
