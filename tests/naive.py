@@ -1,6 +1,7 @@
-"""A deliberately naive reference engine: a gradient is the sum, over all paths, of the products of local derivatives.
+"""A deliberately naive engine, with which tests compare the package's engine.
 
-It shares nothing with the library: values and local derivatives are mpmath's closed forms of tests/ops/references.py.
+It computes a gradient as the definition says: the sum over all paths of the product of the local derivatives along the
+path. It shares no code with the package. Values and local derivatives are mpmath's formulas in tests/ops/references.py.
 """
 
 from mpmath import mp, mpf
@@ -9,7 +10,10 @@ from .ops.references import REFERENCES
 
 
 class Naive:
-    """A node, whose local derivatives are computed when it is made."""
+    """A node. A leaf has no name and no parents, a constant has None as parents, and `paths` counts the paths below.
+
+    Local derivatives are computed when the node is made, as in the package's engine.
+    """
 
     def __init__(self, data, name=None, parents=()):
         self.data = mpf(data)
@@ -27,16 +31,18 @@ class Naive:
 
 
 def constant(data):
+    """Return a node without a gradient."""
     return Naive(data, parents=None)
 
 
 def apply(name, *parents):
+    """Return the node of an operation, by its name in the table."""
     with mp.workprec(80):
         return Naive(REFERENCES[name][0](*[parent.data for parent in parents]), name, parents)
 
 
 def derivative(root, node):
-    """Return d root / d node, a sum over the paths between them."""
+    """Return d root / d node by recursion over all paths from the root to the node."""
     if root is node:
         return mpf(1)
     with mp.workprec(80):
@@ -46,7 +52,7 @@ def derivative(root, node):
 
 
 def below(root):
-    """Return the nodes below `root`, itself included, without constants."""
+    """Return `root` and all nodes below it, without constants."""
     found = {}
     waiting = [root]
     while waiting:
@@ -58,13 +64,13 @@ def below(root):
 
 
 def backward(root):
-    """Add the gradient of `root` to every leaf, and set it on every interior node."""
+    """Add the gradient of `root` to the `grad` of each leaf, and set the `grad` of each other node to it."""
     for node in below(root):
         node.grad = derivative(root, node) + (node.grad if node.name is None else 0)
 
 
 def of_expression(f):
-    """Return the root and the inputs of an `Expression` at its point."""
+    """Build an `Expression` of `micrograd_cn.testing` at its point, and return the root and the inputs."""
     inputs = [Naive(x) for x in f.point]
     nodes = list(inputs)
     for op, operands in f.steps:
