@@ -17,9 +17,9 @@ MICROGRAD_CN_PLAIN is set. A test checks that both give the same results.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
-from .graph import context
+from .graph import context, subclasses
 from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
@@ -38,6 +38,9 @@ class Value(Node):
     the forward pass, even if data is changed before `backward()`. A number beside an operator is a constant, whose
     `grad` stays 0, and `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
 
+    A subclass may override operators: if it overrides `__add__`, `__mul__`, `__pow__` or `__neg__`, then `3 * x`,
+    `x - y`, `x / y` and the like call them, as in micrograd. It cannot override `data` and `grad`.
+
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records.
 
@@ -49,6 +52,10 @@ class Value(Node):
     """
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        subclasses.adapt(cls, Value)
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Number]) -> Value:

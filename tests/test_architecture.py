@@ -46,7 +46,7 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
     "graph": (
-        *("operators", "numpy_methods", "conversion", "groups", "anomaly", "stepwise", "context", "scopes"),
+        *("operators", "numpy_methods", "subclasses", "conversion", "groups", "anomaly", "stepwise", "context", "scopes"),
         *("closures", "node"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),

@@ -1,0 +1,102 @@
+"""What a subclass of `Value` may override: operators, which the other operators then call as in micrograd.
+
+In micrograd, `x - y` calls `+` and unary `-`, `x / y` calls `*` and `**`, and `3 * x` calls `*`. Here every operator is
+an operation of its own, and this is faster. But a subclass that overrides `__mul__`, for example to count products,
+expects that `3 * x` calls it. So such a subclass gets micrograd's definitions of the operators that it has not written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import ops
+from ..ops.number import number_or_none
+from .operators import Operators
+
+__all__ = ["adapt"]
+
+PRIMITIVES = ("__add__", "__mul__", "__neg__", "__pow__")
+INTERNAL = {
+    "data": "operations read the number directly; check or change a number before you assign it",
+    "grad": "backward reads and writes the number directly; read x.grad after backward(), in a function of your own",
+}
+
+
+class Derived:
+    """The operators that micrograd defines by `+`, `*`, `**` and unary `-`.
+
+    Python tries `y.__radd__(x)` before `x.__add__(y)` if the class of y is a subclass of the class of x. In micrograd,
+    no class has a `__radd__` of its own, and `x.__add__(y)` runs. So reflected operators of two `Value`s are left to x.
+    """
+
+    def __neg__(self: Any) -> Any:
+        return self * -1
+
+    def __radd__(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Operators) else self + other
+
+    def __rmul__(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Operators) else self * other
+
+    def __sub__(self: Any, other: Any) -> Any:
+        return self + (-other) if _is_operand(other) else NotImplemented
+
+    def __rsub__(self: Any, other: Any) -> Any:
+        return other + (-self) if _is_operand(other) else NotImplemented
+
+    def __truediv__(self: Any, other: Any) -> Any:
+        if isinstance(other, Operators):
+            return self * other**-1
+        x = number_or_none(other)
+        return NotImplemented if x is None else self * ops.div(1.0, x)
+
+    def __rtruediv__(self: Any, other: Any) -> Any:
+        return other * self**-1 if _is_operand(other) else NotImplemented
+
+
+def _is_operand(x: Any) -> bool:
+    return isinstance(x, Operators) or number_or_none(x) is not None
+
+
+def _hashes_by_identity(cls: Any) -> bool:
+    """Return whether two objects of the class `cls` always have different hashes, even if the class has an `__eq__`."""
+    if cls.__hash__ is object.__hash__:
+        return True
+    empty = object.__new__(cls)
+    try:
+        return hash(empty) in (object.__hash__(empty), hash(id(empty)))
+    except Exception:  # __hash__ is None, or a user's code, which may read attributes that are missing
+        return False
+
+
+def adapt(cls: Any, base: Any) -> None:
+    """Give `cls`, a user's new subclass of `base`, micrograd's operators if it overrides one that they call.
+
+    Raises:
+        TypeError: the class overrides what the engine does not call, or compares nodes by something else than identity.
+
+    >>> from micrograd_cn import Value
+    >>> class Counted(Value):
+    ...     __module__ = "example"  # as if it were not a class of this package
+    ...     products = 0
+    ...     def __mul__(self, other):
+    ...         Counted.products += 1
+    ...         return super().__mul__(other)
+    >>> x = Counted(2)
+    >>> (3 * x / 4 - x).data, Counted.products
+    (-0.5, 2)
+    """
+    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return
+    for name, why in INTERNAL.items():
+        if getattr(cls, name) is not getattr(base, name):
+            raise TypeError(f"class {cls.__name__} cannot define {name}: {why}")
+    if not _hashes_by_identity(cls):
+        raise TypeError(
+            f"class {cls.__name__} defines __eq__ or __hash__, but a graph tells nodes apart by identity; add "
+            "__hash__ = Value.__hash__ to the class"
+        )
+    if any(getattr(cls, name) is not getattr(base, name) for name in PRIMITIVES):
+        for name, derived in vars(Derived).items():
+            if callable(derived) and getattr(cls, name) is getattr(base, name):
+                setattr(cls, name, derived)

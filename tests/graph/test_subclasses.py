@@ -1,0 +1,123 @@
+"""Subclasses of `Value` that override operators work as in micrograd; what the engine would pass over is refused."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.functional import grad
+from micrograd_cn.gradients import gradients
+
+CALLED = []
+
+
+class Logged(Value):
+    def __add__(self, other):
+        CALLED.append("+")
+        return super().__add__(other)
+
+    def __mul__(self, other):
+        CALLED.append("*")
+        return super().__mul__(other)
+
+    def __pow__(self, other):
+        CALLED.append("**")
+        return super().__pow__(other)
+
+
+# What micrograd 0.1.0 calls for a class with these three methods; v is a plain Value.
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        *[("3 + x", "+"), ("x + v", "+"), ("v + x", ""), ("3 * x", "*"), ("x * v", "*"), ("v * x", "")],
+        *[("-x", "*"), ("x - 1", "+"), ("x - y", "* +"), ("1 - x", "*"), ("x - v", "+"), ("v - x", "*")],
+        *[("x / 2", "*"), ("2 / x", "**"), ("x / y", "** *"), ("x / v", "*"), ("v / x", "**"), ("x ** 2", "**")],
+        ("sum([x, y])", "+"),
+    ],
+)
+def test_operators_call_those_that_a_subclass_overrides_as_in_micrograd(text, called):
+    CALLED.clear()
+    numbers = {"x": 2.0, "y": 3.0, "v": 5.0}
+    values = {"x": Logged(2), "y": Logged(3), "v": Value(5)}
+    result = eval(text, {}, values)
+    assert " ".join(CALLED) == called
+    assert result.data == pytest.approx(eval(text, {}, numbers), rel=1e-15)
+    result.backward()
+    plain = {name: Value(x) for name, x in numbers.items()}
+    eval(text, {}, plain).backward()
+    assert [x.grad for x in values.values()] == pytest.approx([x.grad for x in plain.values()], rel=1e-15)
+
+
+def test_a_subclass_keeps_its_own_operators_and_those_of_its_bases():
+    class Base(Value):
+        def __rmul__(self, other):
+            return "mine"
+
+    class Own(Base):
+        def __mul__(self, other):
+            return Value(100)
+
+        def __truediv__(self, other):
+            return "my quotient"
+
+    assert (3 * Own(1), Own(1) / 2, (-Own(1)).data) == ("mine", "my quotient", 100.0)
+
+
+def test_a_subclass_without_operators_of_its_own_has_those_of_value():
+    class Plain(Value):
+        def square(self):
+            return self * self
+
+    assert Plain.__sub__ is Value.__sub__
+    assert (1 - Plain(3)).op.name == "sub"
+
+
+def test_overridden_operators_take_numbers_of_numpy_and_refuse_text():
+    x = Logged(2)
+    assert (x / np.int64(2)).data == 1.0
+    assert (np.float64(3) * x).data == 6.0
+    for wrong in (lambda: x / "a", lambda: "a" / x, lambda: x - "a", lambda: "a" - x):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            wrong()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"grad": property(lambda self: 1.0)}, r"class Own cannot define grad: .*read x\.grad after backward\(\)"),
+        ({"__slots__": ("grad",)}, "class Own cannot define grad"),
+        ({"data": functools.cached_property(lambda self: 1.0)}, "class Own cannot define data: .*before you assign"),
+        ({"__eq__": lambda a, b: True}, r"class Own defines __eq__.*add __hash__ = Value\.__hash__"),
+        ({"__eq__": lambda a, b: True, "__hash__": lambda a: 1}, "class Own defines __eq__ or __hash__"),
+        ({"__hash__": lambda a: hash(a.data)}, "class Own defines __eq__ or __hash__"),
+    ],
+)
+def test_what_the_engine_would_pass_over_is_refused_when_the_class_is_made(body, message):
+    with pytest.raises(TypeError, match=message):
+        type("Own", (Value,), body)
+
+
+def test_a_property_of_a_mixin_is_refused_too():
+    class Mixin:
+        grad = 0.0
+
+    with pytest.raises(TypeError, match="class Own cannot define grad"):
+        type("Own", (Mixin, Value), {})
+
+
+@pytest.mark.parametrize("own_hash", [Value.__hash__, id])
+def test_values_that_compare_equal_are_still_two_nodes(own_hash):
+    class Alike(Value):
+        def __hash__(self):
+            return own_hash(self)
+
+        def __eq__(self, other):
+            return True
+
+    x, y = Alike(2), Alike(3)
+    assert gradients(x * y * y, [x, y]) == [9.0, 12.0]
+    assert gradients(gradients(x * y * y, [y], create_graph=True)[0], [x, y]) == [6.0, 4.0]
+    (x * y).backward()
+    assert (x.grad, y.grad) == (3.0, 2.0)
+    assert [g.data for g in grad(lambda a, b: a * b, (0, 1))(x, y)] == [3.0, 2.0]
