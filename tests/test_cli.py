@@ -24,11 +24,14 @@ from .picture.svg import lines
 
 @pytest.fixture(autouse=True)
 def english(monkeypatch):
+    """Let the locale be one whose language is English, whatever the user's locale is."""
     monkeypatch.setenv("LC_ALL", "C")
 
 
 @pytest.fixture
 def run(capsys):
+    """Return a function that runs the command in this process, and returns its exit status, output and errors."""
+
     def run(*argv):
         status = main(list(argv))
         out, err = capsys.readouterr()
@@ -38,6 +41,7 @@ def run(capsys):
 
 
 def command(*argv, **environment):
+    """Run the command in a process of its own, for tests of what only a process has, such as its locale."""
     return subprocess.run(
         [sys.executable, "-m", "micrograd_cn", *argv],
         capture_output=True,
@@ -46,12 +50,12 @@ def command(*argv, **environment):
 
 
 def backward_rows(out):
-    """Return the cells of the backward table's rows."""
+    """Return the rows of the table of the backward pass, as lists of cells."""
     block = out.split("\n\n")[2].splitlines()
     return [re.split(r"\s{2,}", line) for line in block[2:]]
 
 
-# What it prints.
+# Printing
 
 NEURON = """\
 tanh(w*x + b) = 0.7064193203972353
@@ -92,6 +96,7 @@ def test_the_locale_chooses_the_language():
 
 
 def test_a_terminal_without_the_signs_is_no_error():
+    """Where the terminal's encoding has no multiplication sign, the command prints "?" instead."""
     done = command("x * x", "x=3", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert b"(local 3 ? upstream 1)" in done.stdout
@@ -99,11 +104,12 @@ def test_a_terminal_without_the_signs_is_no_error():
 
 @pytest.mark.parametrize("terms", [2, 5000])
 def test_a_reader_may_stop_reading(terms):
+    """If the reader closes the pipe, as `head` does, the command ends without a traceback."""
     process = subprocess.Popen(
         [sys.executable, "-m", "micrograd_cn", "+".join(["x"] * terms), "x=1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"LC_ALL": "C.UTF-8"},  # without PYTHONUNBUFFERED
+        env={"LC_ALL": "C.UTF-8"},  # PYTHONUNBUFFERED must not be set: short output then fails only when Python exits
     )
     process.stdout.close()
     assert process.stderr.read() == b""
@@ -115,7 +121,7 @@ def test_a_reader_may_stop_reading(terms):
 def test_columns_stand_below_each_other(run, lang):
     _, out, _ = run("tanh(权重*x) + dot([x, 偏置], [权重, 2])", "权重=-3", "x=2", "偏置=6.88", "--lang", lang)
     for block in out.split("\n\n")[1:3]:
-        # a wide character becomes two characters: then an index is a column
+        # Each wide character becomes two characters, so an index into the line is a column of the terminal.
         header, *rows = ["".join(c + "\0" * (columns(c) - 1) for c in line) for line in block.splitlines()[1:]]
         starts = [m.start() for m in re.finditer(r"(?<=  )\S", header)]
         assert len(starts) in (3, 6)
@@ -126,6 +132,7 @@ def test_columns_stand_below_each_other(run, lang):
 
 
 def test_steps_are_numbered_as_they_are_written_and_names_are_not_taken_twice(run):
+    """Nodes are named v1, v2 and so on in the order of the expression, without names that variables have."""
     _, out, _ = run("sin(v1) * cos(v3)", "v1=1", "v3=2")
     nodes = re.findall(r"v\d+ = .*?(?=  )", out.split("\n\n")[1])
     assert nodes == ["v2 = sin(v1)", "v4 = cos(v3)", "v5 = v2 * v4"]
@@ -144,6 +151,7 @@ def test_numbers_have_six_digits_in_tables_and_all_of_them_elsewhere(run):
 
 
 def test_no_zero_has_a_sign(run):
+    """The tables show -0.0 as 0, and the gradients below them show it exactly."""
     _, out, _ = run("-x * 0", "x=3")
     assert "-0" not in out.split("\n\n", 1)[1].replace("x.grad = -0.0", "")
 
@@ -160,6 +168,7 @@ def test_an_expression_without_operations_or_variables(run):
 
 @given(expressions())
 def test_the_table_is_what_backward_does(f):
+    """The table of the backward pass has a row for each edge, with what `backward` sends along it, in its order."""
     leaves = [Value(x, f"x{i}") for i, x in enumerate(f.point)]
     root = f(*leaves)
     assume(root.op is not None)
@@ -210,7 +219,7 @@ def test_the_table_says_why_nothing_flows_to_an_operand(run, text, lang):
     assert out.endswith("x.grad = 0.0\n")
 
 
-# What it refuses.
+# Refusing
 
 
 def test_the_caret_stands_under_the_character(run):
@@ -252,10 +261,12 @@ def test_a_wrong_argument_is_shown_with_its_column(run, argv, column, said):
 
 
 def test_numbers_are_expressions_of_constants(run):
+    """The value of a variable may be an expression of constants, such as -pi/2."""
     assert run("x * y", "x = -pi/2", "y=1e-3")[1].startswith(f"x * y = {-math.pi / 2 * 1e-3!r}\n")
 
 
 def test_an_expression_may_begin_with_a_minus(run):
+    """An expression that begins with "-x", "-o" or "-h" is not taken for an option."""
     assert run("-x ** 2", "x=3", "--lang=en")[1].startswith("-x ** 2 = -9.0\n")
     assert run("-o*2", "o=3")[1].startswith("-o*2 = -6.0\n")
     assert run("-hypot(x,4)", "x=3")[1].startswith("-hypot(x,4) = -5.0\n")
@@ -277,6 +288,7 @@ def test_the_command_refuses_without_a_traceback():
     ],
 )
 def test_a_wrong_option_is_refused_in_the_language(run, argv, english, chinese):
+    """The error about a wrong option is in the language that --lang asks for, wherever --lang is."""
     status, out, err = run(*argv)
     assert (status, out) == (2, "")
     assert err.startswith(english)
@@ -290,6 +302,7 @@ def test_a_wrong_option_is_refused_in_the_language(run, argv, english, chinese):
 
 @pytest.mark.parametrize("argv", [["--lang"], ["--lang", "fr"], ["--lang="]])
 def test_a_language_that_there_is_not_is_refused_in_the_locale_s(run, argv, monkeypatch):
+    """An unknown language is refused in the language of the locale."""
     status, out, err = run("x", "x=1", *argv)
     assert (status, out, err.splitlines()[0]) == (2, "", "--lang needs one of the languages en and zh")
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
@@ -306,7 +319,7 @@ def test_help_is_in_both_languages_and_names_every_function(run):
     assert run() == (2, "", english)
 
 
-# What it writes.
+# Writing files
 
 
 def test_pictures_are_written_beside_the_table(run, tmp_path):
@@ -321,6 +334,8 @@ def test_pictures_are_written_beside_the_table(run, tmp_path):
 
 
 def test_the_page_is_drawn_after_backward_in_the_language(run, tmp_path, monkeypatch):
+    """The page gets a graph whose gradients are computed, and the language of --lang."""
+
     class Page:
         def __init__(self, root, lang):
             self.text = f"{root.parents[0].grad} {lang}"
@@ -334,6 +349,7 @@ def test_the_page_is_drawn_after_backward_in_the_language(run, tmp_path, monkeyp
 
 
 def test_the_playground_is_written_in_the_language_or_the_browser_s(run, tmp_path):
+    """With --lang, the playground has that language, and without it, the browser's."""
     for more, lang in (([], "null"), (["--lang", "zh"], '"zh"')):
         path = tmp_path / "playground.html"
         assert run("--playground", "-o", str(path), *more)[0] == 0
@@ -365,6 +381,7 @@ def test_the_real_page_is_written(run, tmp_path):
 
 @pytest.mark.parametrize("ending", ["html", "DOT"])
 def test_a_file_s_name_may_follow_its_option_at_once(run, tmp_path, monkeypatch, ending):
+    """An argument such as -oz.html writes z.html, because of its ending, and -o*2. is an expression."""
     monkeypatch.chdir(tmp_path)
     assert run("o * 2", "o=3", f"-oz.{ending}")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == [f"z.{ending}"]
@@ -387,7 +404,7 @@ def test_tables_page_and_picture_name_the_nodes_alike(run, tmp_path, text, count
     [tape] = page["tapes"]
     named = {name: i for i, (name, *_) in enumerate(page["graphs"][0]["nodes"])}
     assert not any("#" in name for name in named)
-    interior = {name for name, *facts in page["graphs"][0]["nodes"] if len(facts) > 2}  # with an operation and operands
+    interior = {name for name, *facts in page["graphs"][0]["nodes"] if len(facts) > 2}  # the others are leaves
     assert interior == tables.keys()
     labels = re.findall(r"^\t(?:v\d+) \[label=<(.*?)>[^>]*\]$", picture.read_text(encoding="utf-8"), re.MULTILINE)
     drawn = [lines(label) for label in labels]
@@ -422,6 +439,7 @@ def test_a_file_that_cannot_be_written_is_named(run, tmp_path, output, status, s
 
 
 def test_contributions_that_cancel_at_infinity_are_drawn(run, tmp_path):
+    """The picture shows inf + (-inf) as a sum, although its result is nan."""
     picture = tmp_path / "graph.dot"
     status, out, _ = run("sqrt(x) - sqrt(x)", "x=0", "-o", str(picture))
     assert status == 0
