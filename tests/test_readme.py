@@ -1,4 +1,4 @@
-"""The READMEs' code gives the results beside it, their tables fit the package, and both languages say the same."""
+"""The code in the READMEs gives the results beside it, the tables fit the package, and both languages say the same."""
 
 import ast
 import doctest
@@ -40,7 +40,7 @@ TEXTS = {name: (ROOT / path).read_text("utf-8") for name, path in FILES.items()}
 PAIRS = [("en", "zh"), ("demos.en", "demos.zh")]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 MICROGPT = {"en": ("about 1.5 s", "4 times"), "zh": ("约 1.5 秒", "4 倍")}
-CHINESE_NAMES = {  # what contenders and tasks are called in Chinese tables
+CHINESE_NAMES = {  # the names of contenders and tasks in the Chinese tables
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
     "PyTorch eager": "PyTorch 动态图",
     "micrograd_cn compiled": "micrograd_cn 编译后",
@@ -60,22 +60,24 @@ each_pair = pytest.mark.parametrize(("english", "chinese"), PAIRS)
 
 
 def blocks(text: str, kind: str) -> list[str]:
+    """Return the code blocks of a kind, such as "python"."""
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def prose(text: str) -> str:
+    """Return a text without its code blocks."""
     return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def tables(text: str) -> list[Table]:
-    """Return the cells of every table, its heading among them."""
+    """Return the cells of each table, the heading's included."""
     found = re.findall(r"(?:^\|.*\n)+", prose(text), re.MULTILINE)
     split = [[[c.strip() for c in line.strip("|").split("|")] for line in t.splitlines()] for t in found]
     return [[heading, *rows] for heading, _, *rows in split]
 
 
 def table(text: str, *heading: str) -> Table:
-    """Return the rows of the one table whose heading begins with these cells."""
+    """Return the rows, without the heading, of the only table whose heading begins with these cells."""
     [rows] = [rows for first, *rows in tables(text) if tuple(first[: len(heading)]) == heading]
     return rows
 
@@ -87,10 +89,12 @@ def figures(lang: str) -> list[Table]:
 
 
 def spans(text: str) -> list[str]:
+    """Return the texts between backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 
 def code(cell: str) -> str:
+    """Return the only text between backticks."""
     [span] = spans(cell)
     return span
 
@@ -99,9 +103,9 @@ def code(cell: str) -> str:
 
 
 def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
-    """Run one of these blocks, which differ in their comments alone; return how many results were compared.
+    """Run a code block that each language has, with other comments, and return how many results were compared.
 
-    The result of an expression, or what it prints, is compared with the comment behind it in every language.
+    The result of an expression, or what it prints, must be the comment behind it, in each language.
     """
     lines, compared = [block.splitlines() for block in blocks], 0
     checker = doctest.OutputChecker()
@@ -116,7 +120,7 @@ def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
         with redirect_stdout(printed):
             result = eval(compile(ast.Expression(node.value), "<README>", "eval"), names)
         got = printed.getvalue() if result is None else f"{result!r}\n"
-        if got:  # without a result, the comment is a remark
+        if got:  # otherwise the comment is a remark
             for each, of_block in zip(nodes, lines, strict=True):
                 assert each.end_lineno
                 [comment] = re.findall(r"  # (.*)$", of_block[each.end_lineno - 1]) or [""]
@@ -137,6 +141,7 @@ def test_the_code_runs_and_gives_what_its_comments_say_in_both_languages(tmp_pat
 
 @both
 def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
+    """The block that checks a gradient of PyTorch's runs, if PyTorch is installed."""
     pytest.importorskip("torch")
     [block] = blocks(TEXTS[f"demos.{lang}"], "python no-run")
     names: dict[str, object] = {}
@@ -147,6 +152,7 @@ def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
 @pytest.mark.parametrize("wrong", ["1 + 1  # 3\n", "1 + 1\n"])
 @pytest.mark.parametrize("before", [(), ("1 + 1  # 2\n",)])
 def test_a_result_that_is_wrong_or_missing_is_found(wrong, before):
+    """`run` fails for a comment that is wrong or missing in any language, so the test above can fail."""
     with pytest.raises(AssertionError, match="gives 2"):
         run((*before, wrong), {})
     with pytest.raises(AssertionError, match="gives 2"):
@@ -155,6 +161,7 @@ def test_a_result_that_is_wrong_or_missing_is_found(wrong, before):
 
 @each_pair
 def test_both_languages_have_the_same_code_but_for_remarks(english, chinese):
+    """The code and commands of both languages differ in remarks and in --lang alone; remarks are in the language."""
     en, zh = (blocks(TEXTS[name], "python(?: no-run)?") for name in (english, chinese))
     assert [ast.dump(ast.parse(block)) for block in en] == [ast.dump(ast.parse(block)) for block in zh]
     commands = [blocks(TEXTS[name], "sh") for name in (english, chinese)]
@@ -175,12 +182,12 @@ def test_the_first_screen_says_what_this_is_for_whom_and_shows_a_picture_and_com
     assert re.findall(r"^!\[.*\]\((.*)\)$", head, re.MULTILINE) == [f"demos/pictures/neuron.{lang}.svg"]
     before, [code], (minute, _) = head.partition("```python")[0], blocks(head, "python"), blocks(head, "sh")
     assert "backward()" in code
-    assert len(minute.splitlines()) == 3  # as many as the text before them says
-    title, _, what_it_is = before.strip().split("\n\n")  # one paragraph says it, before any code
+    assert len(minute.splitlines()) == 3  # the text before them says that there are three
+    title, _, what_it_is = before.strip().split("\n\n")  # a single paragraph before the code says what this is
     assert title == "# micrograd_cn"
     assert what_it_is.endswith((".", "。"))
     bullets = re.findall(r"^- (?:.|\n  )*", head, re.MULTILINE)
-    assert all(re.search(r"\]\(", bullet) for bullet in bullets), "each reader is led somewhere"
+    assert all(re.search(r"\]\(", bullet) for bullet in bullets), "each kind of reader needs a link"
     assert f"tutorial.{lang}.ipynb" in bullets[0]
     time, times = MICROGPT[lang]
     spoken = " --lang zh" if lang == "zh" else ""
@@ -219,7 +226,7 @@ def test_the_command_line_prints_what_is_shown(lang, capsys):
 
 
 def outcome(source: str, names: dict[str, object]) -> str:
-    """Return the repr of the last expression after the statements before it, or the exception's name."""
+    """Run statements and return the repr of the last expression, or the name of the exception that it raises."""
     *statements, last = source.split("; ")
     try:
         for statement in statements:
@@ -252,6 +259,7 @@ def test_special_values_are_what_the_table_says(lang):
 
 @both
 def test_what_pytorchs_names_become_exists(lang):
+    """Each name in the table of PyTorch's names and ours can be used as the table shows."""
     modules = {"functional": functional, "losses": losses, "nn": nn, "optim": optim, "testing": testing}
     for _, ours in table(TEXTS[f"demos.{lang}"], "PyTorch"):
         for source in spans(ours):
@@ -275,6 +283,7 @@ def test_every_convention_stands_in_both_languages():
 
 @both
 def test_what_operations_pass_to_operands_that_they_do_not_select(lang):
+    """The table names each operation that selects an operand, and its example has the derivative beside it."""
     heading = {"en": ("operation", "nothing flows to"), "zh": ("运算", "没有梯度传给")}[lang]
     rows = table(TEXTS[f"demos.{lang}"], *heading)
     assert [code(name) for name, *_ in rows] == [op.name for op in OPS.values() if op.selects]
@@ -286,10 +295,12 @@ def test_what_operations_pass_to_operands_that_they_do_not_select(lang):
 
 @both
 def test_the_number_of_operations_is_the_tables(lang):
+    """The README says how many operations `OPS` has."""
     assert f"{len(OPS)} {'operations' if lang == 'en' else '种运算'}" in TEXTS[lang]
 
 
 def in_chinese(cell: str) -> str:
+    """Return a cell of a table of figures as the Chinese table has it."""
     return CHINESE_NAMES.get(cell, cell)
 
 
@@ -301,6 +312,7 @@ def test_contenders_have_the_names_in_chinese_that_the_benchmark_prints(monkeypa
 
 
 def test_speed_is_stated_for_every_contender_alike_in_both_languages():
+    """The tables have a row for each contender in the benchmark's code, with the same figures in both languages."""
     scripts = "".join(path.read_text("utf-8") for path in sorted((ROOT / "demos").rglob("*.py")))
     contenders = re.findall(r'Contender\("([^"]+)"', scripts)
     assert contenders
@@ -308,7 +320,7 @@ def test_speed_is_stated_for_every_contender_alike_in_both_languages():
     assert named == contenders
     for english, chinese in zip(figures("en"), figures("zh"), strict=True):
         translated = [[in_chinese(cell) for cell in row] for row in english[1:]]
-        if english[0][0] == "derivative":  # its first column is a description, in each language
+        if english[0][0] == "derivative":  # the first column describes the row in the table's language
             translated, chinese = ([row[1:] for row in rows] for rows in (translated, chinese))
             chinese = [[], *chinese[1:]]
         assert chinese[1:] == translated
@@ -336,6 +348,7 @@ CHAPTER = ["ops/operation.py", "graph/operators.py", "graph/node.py", "engine.py
 
 @both
 def test_the_map_shows_the_chapter_and_every_folder_of_the_package(lang):
+    """The README lists the six files to read in their order, and all folders of the package."""
     read = table(TEXTS[lang], *{"en": ("file", "what it shows"), "zh": ("文件", "讲什么")}[lang])
     assert [re.findall(r"\[([\w/]+\.py)\]", file) for file, _ in read] == [[name] for name in CHAPTER]
     rooms = table(TEXTS[lang], *{"en": ("folder", "what is in it"), "zh": ("文件夹", "内容")}[lang])
@@ -363,7 +376,10 @@ def headings(text: str) -> list[str]:
 
 
 def places(name: str) -> list[tuple[str, int]]:
-    """Return the targets of the file's links: addresses, and own files by their English paths and headings' numbers."""
+    """Return the targets of a README's links, in a form that is the same for both languages.
+
+    A target is an address, or a file of this repository by its English path, with the number of the heading.
+    """
     found = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[name])):
         if target.startswith("https://"):
@@ -395,6 +411,7 @@ def test_the_two_languages_link_to_each_other_and_to_the_same_things(english, ch
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_there_is_in_both_languages_is_linked_in_the_readers_own(name):
+    """A README links pages in the other language only beside those in its own, and shows pictures in its own."""
     mine, other = ("zh", "en") if name.endswith("zh") else ("en", "zh")
     pages = re.findall(rf"\(((?:demos/)?pictures/[^)]*)\.{other}\.\w+\)", TEXTS[name])
     assert all(f"{page}.{mine}." in TEXTS[name] for page in pages)
@@ -406,6 +423,7 @@ def test_what_there_is_in_both_languages_is_linked_in_the_readers_own(name):
 
 @each_pair
 def test_both_languages_name_the_same_things_in_the_same_shape(english, chinese):
+    """Both languages have as many headings, bullets and rows of tables, and the same texts between backticks."""
     texts = TEXTS[english], TEXTS[chinese]
     for pattern in (r"^#{1,2} ", r"^### ", r"^- ", r"TODO"):
         en, zh = (re.findall(pattern, text, re.MULTILINE) for text in texts)
