@@ -31,7 +31,7 @@ from micrograd_cn.testing import gradcheck
 
 from .ops.references import REFERENCES
 
-# Every operation to order 5.
+# Each operation up to order 5
 
 POINTS = {"log1p": [(-0.5,), (2.0,)], "asin": [(0.3,), (-0.6,)], "acos": [(0.3,), (-0.6,)], "where": [(1.0, 0.3, 0.7)]}
 POINTS["take"] = [(0.0, -0.8, 0.5), (2.0, 1.1, -0.4, 0.6)]
@@ -44,11 +44,13 @@ NEGATIVE = [(-0.9,)]
 
 
 def points(op):
+    """Return points inside the operation's domain."""
     found = POINTS.get(op.name) or ANYWHERE[op.arity]
     return found + NEGATIVE if op.arity == 1 and op.smoothness.domain[0][0] == -math.inf else found
 
 
 def nested(f, slots):
+    """Differentiate f by one argument after the other."""
     for slot in slots:
         f = grad(f, slot)
     return f
@@ -57,6 +59,7 @@ def nested(f, slots):
 @pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_every_operation_at_every_order(op, order):
+    """Derivatives of each operation, mixed ones included, are those that mpmath computes numerically with 60 digits."""
     value = REFERENCES[op.name][0]
     rng = random.Random(f"{op.name} {order}")
     with mp.workdps(60):
@@ -69,7 +72,7 @@ def test_every_operation_at_every_order(op, order):
                 assert got == pytest.approx(float(expected), rel=1e-9, abs=1e-9), (xs, slots)
 
 
-# The first derivatives at kinks, where the table chooses them by convention.
+# Functions, points at kinks, and the derivatives of order 1 to 5 there, which are the table's conventions.
 AT_KINKS = [
     (mc.relu, 0.0, [0, 0, 0, 0, 0]),
     (mc.abs, 0.0, [0, 0, 0, 0, 0]),
@@ -121,7 +124,10 @@ def test_compositions_agree_with_mpmath_to_order_5(f, exact, x):
 
 
 def test_the_sixth_derivative_recomputes_nothing_shared():
-    """Count nodes, since they take the time: each derivative shares what it can with the one before."""
+    """The graph of a sixth derivative stays small, because each derivative shares nodes with the one before.
+
+    Without sharing, the number of nodes would grow exponentially with the order.
+    """
     made = 0
 
     def f(x):
@@ -136,7 +142,7 @@ def test_the_sixth_derivative_recomputes_nothing_shared():
     assert made < 2500
 
 
-# Structures.
+# Structures
 
 
 def test_results_have_the_arguments_structure():
@@ -155,7 +161,7 @@ A, X, W = np.arange(6.0).reshape(2, 3) - 2.0, np.array([0.5, -1.0, 2.0]), np.arr
 
 
 def same(found, expected):
-    """Return whether both are arrays of doubles of one shape, and equal but for rounding."""
+    """Assert that `found` is an array of doubles of the expected shape, and return whether only rounding differs."""
     assert (type(found), found.dtype, found.shape) == (np.ndarray, np.float64, np.shape(expected))
     return np.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
@@ -177,7 +183,7 @@ def test_arrays_are_structures_and_so_are_their_derivatives():
     value, pull = vjp(lambda x: A @ x, X)
     assert same(value, A @ X)
     assert same(pull(np.array([1.0, -1.0])), A[0] - A[1])
-    assert grad(lambda x, c: (x * c).sum())(X, W).tolist() == W.tolist()  # the other argument stays numpy's
+    assert grad(lambda x, c: (x * c).sum())(X, W).tolist() == W.tolist()  # c stays an array of floats
     assert sparse_jacobian(lambda x: A @ x)(X).dense() == A.tolist()
     assert sparse_hessian(f)(X).dense() == np.diag(2 * W).tolist()
 
@@ -196,17 +202,20 @@ def test_arrays_in_structures_and_structures_in_the_place_of_an_arrays_elements(
 
 
 def test_arrays_at_every_level():
+    """Derivatives of derivatives take and return arrays, also with respect to an outer function's argument."""
     cube = lambda x: (x**3).sum()  # noqa: E731
     assert same(jacobian(grad(cube))(X), np.diag(6 * X))
     assert same(grad(lambda x: grad(cube)(x) @ W)(X), 6 * X * W)
     assert same(grad(lambda x: jvp(cube, x, W)[1])(X), 6 * X * W)
     assert same(jacobian(lambda t: grad(cube)(t * X))(1.0), 6 * X * X)
     held = np.array([Value(1.0), Value(2.0)])
-    found = grad(lambda x: x @ x)(held)  # an array of Values, on which the result depends
+    found = grad(lambda x: x @ x)(held)  # the result depends on the Values in the array
     assert mc.gradients(found[1], list(held)) == [0.0, 2.0]
 
 
 def test_what_numpy_does_with_an_array_of_values():
+    """numpy's functions, operators and methods on an array of `Value`s are differentiated right."""
+
     def f(x):
         inside = np.tanh(A @ x) + np.exp(2.0 * x[:2]) / (1 + abs(x[1:])) - x[::2] ** 2
         return np.sqrt(inside @ inside) + mc.dot(x, W) + x.mean() + np.max(x) + sum(x) + x.reshape(3, 1).sum()
@@ -217,7 +226,7 @@ def test_what_numpy_does_with_an_array_of_values():
 
 
 class Foreign:
-    """An array of another library than numpy, with the methods that are read."""
+    """An array of a library other than numpy, which has a shape and `tolist`."""
 
     def __init__(self, rows):
         self.rows, self.shape = rows, np.shape(rows)
@@ -261,9 +270,9 @@ MODEL = MLP(3, [2, 1], activation="tanh", seed=0)
 
 @pytest.mark.parametrize(("f", "of"), SHARED)
 def test_a_function_that_can_be_differentiated_can_be_compiled_and_checked(f, of):
-    """All three pass the same structure to the function for a list, and for an array."""
+    """`functional`, `compile` and `gradcheck` pass a list or an array to the function in the same way."""
     for x in [X] if of == "arrays" else [X, X.tolist(), tuple(X)]:
-        with no_grad():  # else the result would be a Value that depends on the parameters of MODEL
+        with no_grad():  # outside, the result would be a Value that depends on the parameters of MODEL
             value, _ = jvp(f, x, x)
         compiled = compiler.compile(f)(x)
         assert type(compiled) is type(value)
@@ -323,13 +332,18 @@ def test_products_with_vectors_agree_with_the_matrices():
 
 
 def test_jvp_of_outputs_that_do_not_move():
+    """The tangent of an output that does not depend on the input is 0."""
     assert jvp(lambda v: [v[1], v[0] * 0 + 2, v[0]], [1.0, 5.0], [1.0, 0.0]) == ([5.0, 2.0, 1.0], [0.0, 0.0, 1.0])
 
 
-# Nesting.
+# Nesting
 
 
 def test_levels_do_not_confuse_each_others_variables():
+    """An inner derivative treats the outer variable as a constant, even where both have the same value.
+
+    Confusing the two is the classic mistake of nested differentiation.
+    """
     assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(3.0) == 1.0
     assert grad(lambda x: x * grad(lambda y: x + y)(x))(3.0) == 1.0
     assert grad(lambda x: grad(lambda y: x * y * y)(x))(3.0) == 12.0
@@ -371,12 +385,17 @@ def test_derivatives_are_taken_inside_no_grad_too():
 
 
 def test_nothing_is_left_on_the_values_of_a_closure():
+    """`grad` leaves the `grad` of parameters alone that the function captures."""
     w = Value(2.0)
     slope = grad(lambda x: w * x * x)(3.0)
     assert (slope.data, w.grad) == (12.0, 0.0)
 
 
 def boundary_terms():
+    """Return functions of a parameter that differentiate at a plain number, and their derivatives at w = 3.
+
+    A physics-informed network has such terms for its boundary conditions.
+    """
     f = lambda w, x: w * w * x**3  # noqa: E731
     return [
         (lambda w: grad(lambda x: f(w, x))(2.0), 2 * 3 * 12.0),
@@ -396,6 +415,10 @@ def boundary_terms():
 
 @pytest.mark.parametrize("term", boundary_terms())
 def test_a_derivative_at_a_plain_number_depends_on_the_parameters_that_f_uses(term):
+    """A derivative at a plain number is a `Value` if f uses a parameter, and backward reaches the parameter.
+
+    It is a plain number inside `no_grad`, or if the parameter is frozen.
+    """
     derived, expected = term
     w = Value(3.0)
     y = derived(w)
@@ -419,6 +442,7 @@ def test_a_physics_informed_loss_trains_its_boundary_term():
 
 
 def test_the_weights_of_a_pulled_gradient_are_differentiated_too():
+    """The function that `vjp` returns can be differentiated by its weights."""
     _, pull = vjp(lambda x: x**3, 2.0)
     assert grad(lambda w: w * pull(w))(5.0) == 2 * 12 * 5
     assert grad(pull)(5.0) == 12.0
@@ -427,12 +451,14 @@ def test_the_weights_of_a_pulled_gradient_are_differentiated_too():
 
 
 def test_what_does_not_move_is_a_value_too_beside_values():
+    """If some outputs of `jvp` are `Value`s, constant outputs and their tangents are `Value`s too."""
     value, tangent = jvp(lambda x: [x, 3.0], Value(2.0), 1.0)
     assert all(isinstance(x, Value) for x in (*value, *tangent))
     assert [x.data for x in tangent] == [1.0, 0.0]
 
 
 def test_a_pull_knows_what_is_around_it():
+    """The function that `vjp` returns follows the mode at its own call: inside `no_grad`, or in another derivative."""
     cube = lambda x: x**3  # noqa: E731
     x = Value(2.0)
     _, pull = vjp(cube, x)
@@ -450,7 +476,7 @@ def test_constants_among_the_arguments_are_differentiated_by():
     slope = grad(lambda a, b: a * a * b)(x.detach(), x)
     assert slope.data == 2 * 3.0 * 3.0
     slope.backward()
-    assert x.grad == 2 * 3.0, "by way of b alone"
+    assert x.grad == 2 * 3.0, "a is detached, so the gradient comes through b alone"
 
 
 def test_directions_are_numbers():
@@ -470,6 +496,8 @@ def test_values_among_other_arguments_give_values():
 
 
 def test_an_outer_level_does_not_look_into_no_grad():
+    """A derivative that a function computes inside `no_grad` is a constant for an outer derivative."""
+
     def f(x):
         with no_grad():
             s = grad(lambda y: y**3)(x)
@@ -496,7 +524,7 @@ def test_a_variable_keeps_the_sign_of_zero(zero):
 
 
 def test_a_plain_number_is_a_constant():
-    """A function that ignores its argument returns one."""
+    """A function may return a plain number instead of a `Value`, and its derivative is 0."""
     assert value_and_grad(lambda x: 1)(2.0) == (1.0, 0.0)
     assert grad(lambda x, y: mc.sin(y))(1.0, 2.0) == 0.0
     assert grad(lambda x: Fraction(1, 2))([1.0, 2.0]) == [0.0, 0.0]
@@ -515,7 +543,7 @@ def test_places_of_arguments_may_be_numpys_integers():
     assert grad(mc.mul, np.array([1, 0]))(2.0, 3.0) == (2.0, 3.0)
 
 
-# Anomalies.
+# Anomalies
 
 
 def test_an_infinite_tangent_is_an_anomaly():
@@ -539,7 +567,7 @@ def test_an_overflowing_tangent_is_an_anomaly():
         jvp(f, 0.0, 1.0)
 
 
-# Refusals.
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -602,6 +630,7 @@ def test_arguments_are_counted_from_either_end(i, expected):
 
 
 def test_an_infinite_tangent_is_an_anomaly_where_they_are_looked_for_alone():
+    """`jvp` returns an infinite tangent, and raises for it inside `detect_anomaly` only."""
     with no_grad():
         assert jvp(mc.sqrt, 0.0, 1.0) == (0.0, math.inf)
     with mc.detect_anomaly(), pytest.raises(FloatingPointError):
