@@ -1,4 +1,4 @@
-"""Models are described, saved and loaded to the bit. A file that does not fit changes nothing."""
+"""A model finds its parameters, prints itself, and is saved and loaded exactly. A wrong file changes no parameter."""
 
 import copy
 import inspect
@@ -28,10 +28,13 @@ from micrograd_cn.optim import SGD
 
 
 def data(model):
+    """Return the numbers of a model's parameters."""
     return [p.data for p in model.parameters()]
 
 
 class Block(Module):
+    """A module that keeps parameters in all ways: alone, in a list, in modules, in a dict, and twice."""
+
     def __init__(self):
         self.scale = Value(2)
         self.pair = [Value(3), Value(4)]
@@ -150,6 +153,7 @@ def test_what_is_not_a_dict_is_refused():
 
 
 def test_not_strict_loads_what_fits_by_name():
+    """With strict=False, entries whose names the model does not have are ignored, and missing ones are left alone."""
     model = MLP(2, [3, 1], seed=0)
     before = data(model)
     model.load_state_dict({"layers.1.bias": [9.0], "unexpected": 1}, strict=False)
@@ -177,6 +181,7 @@ def test_a_file_of_anything_else_is_refused_by_name(text, tmp_path):
 
 
 def test_saving_while_another_thread_saves_there_leaves_the_last_file_whole(tmp_path, monkeypatch):
+    """Two threads that save to one path at the same time use different temporary files, and the last one wins."""
     path = tmp_path / "model.json"
     first, second, found = Neuron(1, seed=0), Neuron(2, seed=1), Neuron(2)
     fsync = os.fsync
@@ -266,6 +271,7 @@ def test_saving_over_a_file_keeps_its_permissions(mode, tmp_path):
 
 
 def test_what_is_written_is_never_readable_by_more_people_than_the_old_file(tmp_path, monkeypatch):
+    """The temporary file has the old file's permissions before any weight is written to it."""
     path = tmp_path / "model.json"
     path.touch()
     path.chmod(0o600)
@@ -292,6 +298,7 @@ def test_saving_over_a_file_keeps_its_owner_and_group(tmp_path):
 
 
 def test_an_owner_that_cannot_be_set_is_left_out(tmp_path, monkeypatch):
+    """Saving over somebody else's file succeeds, although only root may keep its owner."""
     path = tmp_path / "model.json"
     path.touch()
     real = os.fstat
@@ -354,6 +361,8 @@ def test_repr_shows_the_structure_and_counts_shared_parameters_once():
 
 
 def test_modules_that_refer_to_each_other_are_shown_and_saved_once():
+    """A module that refers to itself, or to its parent, is printed and saved once, without endless recursion."""
+
     class Node(Module):
         def __init__(self):
             self.w, self.me = Value(1), self
@@ -381,11 +390,15 @@ def test_parameters_beside_other_things_and_in_dicts_of_any_keys_are_saved(tmp_p
 
 
 class Holder(Module):
+    """A module with a single attribute, `held`."""
+
     def __init__(self, held):
         self.held = held
 
 
 class Twice(Module):
+    """A module whose own `entries` name a parameter with a dot, as a path of two attributes has."""
+
     def __init__(self):
         self.w = Value(1)
 
@@ -419,6 +432,7 @@ def test_parameters_whose_paths_collide_are_not_lost(held, name, tmp_path):
 
 
 def test_a_model_of_an_undefined_operation_is_copied_and_not_pickled(table):
+    """A user-defined operation is pickled by its name, so a model that uses it needs `define` first."""
     own = Op("own", lambda x: x * x, (lambda y, x: 2 * x,))
     model = MLP(2, [2, 1], activation=own, seed=0)
     twin = copy.deepcopy(model)
@@ -439,6 +453,7 @@ def test_a_model_is_pickled_and_copied_whole():
 
 
 def test_what_holds_no_parameter_has_no_entry():
+    """Empty lists, and `Value`s that are computed, are not in a model's state."""
     x = Value(1)
     assert Holder([]).state_dict() == Holder({"a": [], "b": x * 2, "c": [[]]}).state_dict() == {}
 
@@ -483,6 +498,7 @@ def test_modules_are_shown_in_the_order_in_which_they_were_set_and_a_neuron_in_o
 
 
 def test_the_same_weights_are_used_and_trained_in_both_places():
+    """A layer that a network has twice has one set of parameters, which are counted once."""
     random.seed(0)
     model = MLP(2, [2, 2, 1], activation="tanh")
     model.layers[1] = model.layers[0]
@@ -503,7 +519,7 @@ def test_rows_that_are_arrays_load_too():
     assert data(layer) == [0, 1, 7, 2, 3, 8, 4, 5, 9]
 
 
-# Where parameters are found.
+# Where parameters are found
 
 
 class Head:
@@ -546,11 +562,13 @@ class Keeper(Module):
 
 
 def ring(w, v):
+    """Return an object that refers to another one, which refers back."""
     first, second = Head(w), Head(v)
     first.other, second.other = second, first
     return first
 
 
+# What a module keeps w and v in, the paths of the parameters, and the state. None is not compared.
 KEPT = [
     (lambda w, v: np.array([w, v]), ["held.0", "held.1"], {"held": [1.0, 2.0]}),
     (lambda w, v: np.array([[w, 3.0], [None, v]]), ["held.0.0", "held.1.1"], {"held.0.0": 1.0, "held.1.1": 2.0}),
@@ -576,6 +594,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("holder", "paths", "state"), KEPT)
 def test_parameters_are_found_trained_and_saved_wherever_they_are(holder, paths, state, tmp_path):
+    """Parameters in containers and objects of any kind are found, trained, saved, loaded and compiled."""
     w, v = Value(1), Value(2)
     model = Keeper(holder(w, v))
     assert paths in (None, [path for path, _ in model.named_parameters()])
@@ -600,6 +619,7 @@ def test_parameters_are_found_trained_and_saved_wherever_they_are(holder, paths,
 
 @pytest.mark.parametrize("circle", [[], deque(), np.array([None, None], dtype=object)], ids=["list", "deque", "array"])
 def test_parameters_beside_what_contains_itself_are_found_once(circle):
+    """A container that contains itself does not make the search for parameters endless."""
     w = Value(1)
     if isinstance(circle, np.ndarray):
         circle[:] = [w, circle]
@@ -615,6 +635,7 @@ def test_parameters_beside_what_contains_itself_are_found_once(circle):
     "held", [lambda w: {w}, lambda w: frozenset([1, (2, w)]), lambda w: {Neuron(1)}, lambda w: [{w}]]
 )
 def test_parameters_in_a_set_alone_are_refused(held):
+    """A set has no order, so parameters that are only in a set are refused, with advice to use a list."""
     model = Keeper(held(Value(1)))
     for use in (Module.parameters, Module.zero_grad, Module.state_dict, repr, lambda model: model.load_state_dict({})):
         with pytest.raises(TypeError, match=r"^Keeper\.held(\.0)? is a set with parameters.*keep them in a list"):
@@ -622,6 +643,7 @@ def test_parameters_in_a_set_alone_are_refused(held):
 
 
 def test_a_set_without_parameters_is_no_matter():
+    """A set of anything else is ignored."""
     assert Keeper({1, "a", (2, 3)}).parameters() == []
 
 
@@ -644,6 +666,8 @@ def test_a_model_with_forward_is_called_as_in_pytorch():
 
 
 def test_the_forward_of_a_subclass_runs_unless_the_user_has_written_a_call():
+    """A call runs the `forward` of the model's class, unless a class of the user's has its own `__call__`."""
+
     class Double(Forward):
         def forward(self, x):
             return super().forward(x) * 2.0
@@ -687,6 +711,7 @@ class Smaller(Small):
 
 
 def keep(make):
+    """Return a function that makes a module that keeps what `make` returns."""
     return lambda: Keeper({"w": [1.0, make()]})
 
 
@@ -700,12 +725,14 @@ def keep(make):
     ],
 )
 def test_a_weight_that_is_computed_from_values_that_nobody_holds_is_refused(make, path):
+    """`self.w = Value(x) * 0.1` is refused, because it is no leaf, so it would never be trained."""
     with pytest.raises(TypeError, match=rf"^{path}, so it is no parameter.*write.*\.detach\(\)") as caught:
         make()
     assert "as in Value(0.1 * x)" in str(caught.value)
 
 
 def test_values_that_are_computed_from_what_somebody_holds_may_be_kept():
+    """A module may keep a computed `Value` if its leaves are held elsewhere, where they may be trained."""
     hyper, x = MLP(1, [2], seed=0), Value(3)
 
     class Expression(Module):
@@ -726,6 +753,8 @@ def test_values_that_are_computed_from_what_somebody_holds_may_be_kept():
 
 
 def test_activations_that_a_call_keeps_are_no_matter():
+    """A layer may store its outputs in an attribute, and they are not parameters."""
+
     class Tanh(Module):
         def __init__(self):
             self.out = []
@@ -753,6 +782,7 @@ def test_a_class_that_lists_its_parameters_may_compute_them_as_in_micrograd():
 
 
 def test_a_parameter_of_a_class_is_refused():
+    """A parameter that is an attribute of the class would be shared by all instances, so it is refused."""
     with pytest.raises(TypeError, match=r"^Net\.w is an attribute of the class.*assign self\.w in __init__"):
         type("Net", (Module,), {"w": Value(1)})
     with pytest.raises(TypeError, match=r"^Net\.layers\.0\.neurons\.0\.w\.0 is an attribute of the class"):
@@ -760,6 +790,8 @@ def test_a_parameter_of_a_class_is_refused():
 
 
 def test_constants_and_defaults_of_a_class_are_no_matter():
+    """A class may have constants, and a dataclass may have a `Value` as a default."""
+
     @dataclass(eq=False)
     class Line(Module):
         start: Value = Value(1)  # noqa: RUF009 -- all lines share it
