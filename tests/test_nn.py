@@ -1,4 +1,4 @@
-"""Neurons, layers and MLPs have the right numbers and structure, and refuse wrong arguments."""
+"""Neurons, layers and MLPs compute the right numbers, have the right structure, and refuse wrong arguments."""
 
 import copy
 import math
@@ -44,6 +44,7 @@ def test_an_activation_is_a_name_or_any_function_of_a_value(activation):
 
 
 def test_a_users_own_row_is_an_activation_by_name():
+    """An operation that the user has defined can be an activation by its name."""
     mc.define(mc.Op("cube", lambda x: x * x * x, (lambda y, x: 3 * x * x,)))
     try:
         assert Neuron(1, activation="cube")([2]).op.name == "cube"
@@ -70,6 +71,7 @@ def test_one_neurons_output_is_a_bare_value_and_several_are_a_list():
 
 
 def test_a_bare_value_is_one_input_so_that_layers_chain_through_one_neuron():
+    """A layer of one neuron returns a bare `Value`, and the next layer takes it as a list of one input."""
     random.seed(2)
     model = MLP(2, [1, 1, 2], activation="tanh")
     h = [0.3, -0.8]
@@ -84,6 +86,7 @@ def test_a_bare_value_is_one_input_so_that_layers_chain_through_one_neuron():
 
 
 def test_every_node_and_parameter_knows_where_it_is_in_the_network():
+    """The group of each node and parameter is the path of its neuron, by which pictures are arranged."""
     model = MLP(2, [2, 1], activation="tanh")
     nodes = topological_order(model([1.0, 2.0]))
     where = {node.op.name + " " + str(node.group) for node in nodes}
@@ -97,6 +100,7 @@ def test_every_node_and_parameter_knows_where_it_is_in_the_network():
 
 
 def test_an_activation_without_a_name_is_ones_own():
+    """The summary of a neuron calls a function that has no name "own"."""
     assert Neuron(1, activation=partial(mc.elu, alpha=2.0)).summary() == "Neuron(1, own)"
     assert Neuron(1, activation=mc.tanh).summary() == "Neuron(1, tanh)"
 
@@ -176,6 +180,7 @@ def test_a_neuron_by_itself_is_initialised_as_a_layer_of_one():
 
 
 def test_what_is_hung_on_a_neuron_is_pickled_with_it():
+    """Attributes that a user sets on a neuron are pickled with it."""
     neuron = Neuron(1)
     neuron.Name, neuron._rate = "first", 0.5
     again = pickle.loads(pickle.dumps(neuron))
@@ -238,6 +243,7 @@ def test_a_layer_looks_at_each_neuron_s_number_of_inputs():
 
 
 def test_an_activation_that_is_set_is_applied():
+    """Assigning an activation to a neuron changes what it computes, and a wrong one changes nothing."""
     neuron = Neuron(1, activation="relu", init="zeros")
     neuron.b.data, neuron.activation = -1.0, "tanh"
     assert neuron([0.0]).data == copy.deepcopy(neuron)([0.0]).data == math.tanh(-1.0)
@@ -248,7 +254,7 @@ def test_an_activation_that_is_set_is_applied():
 
 
 class ByHand(Neuron):
-    """A neuron as in code for micrograd: it sets micrograd's attributes, and does not call `super().__init__`."""
+    """A neuron as code for micrograd has it: it sets micrograd's attributes and does not call `super().__init__`."""
 
     def __init__(self, nin, nonlin=True):
         self.w = [Value(0.5) for _ in range(nin)]
@@ -257,13 +263,15 @@ class ByHand(Neuron):
 
 
 class Bare(Neuron):
+    """A neuron that sets no more than its parameters."""
+
     def __init__(self, nin):
         self.w = [Value(-0.5) for _ in range(nin)]
         self.b = Value(0)
 
 
 class Other:
-    """A neuron that is no `Neuron`, with names of its own."""
+    """A neuron that is not a `Neuron`, and whose attributes have other names."""
 
     def __init__(self, nin):
         self.weights = [Value(1.0) for _ in range(nin)]
@@ -273,11 +281,15 @@ class Other:
 
 
 class Layers(Layer):
+    """A layer of neurons of any class, which does not call `super().__init__`."""
+
     def __init__(self, nin, nout, kind=ByHand):
         self.neurons = [kind(nin) for _ in range(nout)]
 
 
 class Network(MLP):
+    """An MLP of such layers, which does not call `super().__init__` either."""
+
     def __init__(self, nin, nouts):
         sizes = [nin, *nouts]
         self.layers = [Layers(a, b) for a, b in zip(sizes, nouts, strict=False)]
@@ -423,6 +435,7 @@ def double(xs):
     ids=range(8),
 )
 def test_neurons_and_layers_of_ones_own_are_printed_and_saved(model, text, state, tmp_path):
+    """Layers with user-defined neurons, and MLPs with user-defined layers, are printed, saved and loaded."""
     assert (repr(model), model.state_dict()) == (text, state)
     model.save(tmp_path / "model.json")
     for p in model.parameters():
@@ -432,6 +445,7 @@ def test_neurons_and_layers_of_ones_own_are_printed_and_saved(model, text, state
 
 
 def test_a_number_in_the_place_of_a_weight_is_refused_where_it_would_be_saved(tmp_path):
+    """If a weight was replaced by a plain number, saving raises, and says how to assign the number to the weight."""
     for name, replaced, write in (
         ("w[0]", 0.5, r"w\[0\] is 0.5, which is no parameter; write w\[0\].data = 0.5"),
         ("b", 0.0, "b is 0.0, which is no parameter; write b.data = 0.0"),
