@@ -1,4 +1,4 @@
-"""Initialisers have the variance that they promise, and one seed gives one network."""
+"""Initialisers draw numbers with the variance that they promise, and the same seed gives the same network."""
 
 import math
 import random
@@ -8,8 +8,8 @@ import pytest
 from micrograd_cn.nn import MLP, Layer, Neuron, init
 
 N = 20_000
-# The sample variance of N draws with kurtosis k has a standard deviation of var * sqrt((k - 1) / N). At six of them a
-# right initialiser fails one time in 5e8 (the tails of the normal distribution); the seeds are fixed.
+# The sample variance of N draws with kurtosis k has a standard deviation of var * sqrt((k - 1) / N). If a test allows
+# six standard deviations, a right initialiser fails once in 5e8 seeds, by the tails of the normal distribution.
 SIGMAS = 6.0
 UNIFORM, NORMAL = 1.8, 3.0  # kurtosis
 
@@ -35,11 +35,12 @@ def test_mean_and_variance_are_as_promised(name, variance, kurtosis, nin, nout):
     assert abs(mean) <= SIGMAS * math.sqrt(expected / N)
     assert abs(math.fsum(w * w for w in weights) / N - expected) <= SIGMAS * expected * math.sqrt((kurtosis - 1) / N)
     fourth = math.fsum(w**4 for w in weights) / N / expected**2
-    assert fourth == pytest.approx(kurtosis, rel=0.15), "uniform or normal, whichever the name says"
+    assert fourth == pytest.approx(kurtosis, rel=0.15), "the kurtosis tells a uniform distribution from a normal one"
     assert all(neuron.b.data == 0 for layer in layers for neuron in layer.neurons)
 
 
 def test_zeros_constant_and_any_function():
+    """An initialiser is a name, `init.constant`, or a function of the random generator and the layer's two sizes."""
     assert {w.data for w in Neuron(3, init="zeros").w} == {0}
     assert {w.data for w in Neuron(3, init=init.constant(0.25)).w} == {0.25}
     layer = Layer(2, 3, init=lambda rng, nin, nout: 10 * nin + nout)
@@ -55,7 +56,7 @@ def test_one_seed_gives_one_network_and_leaves_the_module_random_alone():
     assert weights(0) == weights(0)
     assert weights(1) != weights(2)
     assert random.getstate() == state
-    assert len(set(weights(1))) == 3 * 4 + 4 * 2 + 1, "no two weights are alike but the biases"
+    assert len(set(weights(1))) == 3 * 4 + 4 * 2 + 1, "all weights differ, and all biases are 0"
 
 
 def test_refused_initialisers_and_seeds():
