@@ -1,4 +1,4 @@
-"""`gradients` gives numbers or graphs, which can be differentiated again, and leaves every `grad` alone."""
+"""`gradients` returns numbers, or graphs that can be differentiated again, and changes no `grad`."""
 
 import math
 import random
@@ -54,6 +54,7 @@ def test_third_derivative_of_a_composition():
 
 
 def test_a_derivative_that_vanishes_is_a_constant_that_can_be_differentiated_again():
+    """The second derivative of a linear function is a constant 0, and so is the third."""
     (x,) = leaves(3)
     y = 2 * x + 1
     [first] = gradients(y, [x], create_graph=True)
@@ -87,12 +88,14 @@ def test_create_graph_notices_that_data_was_changed(changed):
 
 
 def test_nan_is_not_taken_for_changed_data():
+    """A partial derivative that is nan differs from itself, and must not be reported as changed data."""
     x, zero = leaves(math.nan, 0)
     gradients(x**zero, [x, zero], create_graph=True)
 
 
 @pytest.mark.parametrize(("captured", "recorded"), [(math.nan, 3.0), (3.0, math.nan)])
 def test_a_partial_that_is_nan_in_one_form_alone_is_no_changed_data(captured, recorded):
+    """A partial derivative may be nan for numbers and finite for `Value`s, or the other way round."""
     odd = mc.Op("odd", lambda x: x, (lambda y, x: captured if isinstance(x, float) else x * recorded,))
     x = Value(1.0)
     [slope] = gradients(odd(x), [x], create_graph=True)
@@ -143,6 +146,7 @@ STEPS = [
 @pytest.mark.parametrize("f", STEPS)
 @pytest.mark.parametrize("upstream", [lambda h: h * math.inf, lambda h: h * math.nan, lambda h: (h - h).sqrt() + h])
 def test_no_gradient_flows_to_an_operand_in_which_the_result_is_piecewise_constant(f, upstream):
+    """Nothing flows through a step or a comparison, even if the gradient above is infinite, and not inf * 0 = nan."""
     x = Value(2.0)
     h = f(x)
     y = upstream(h) + x
@@ -154,6 +158,7 @@ def test_no_gradient_flows_to_an_operand_in_which_the_result_is_piecewise_consta
 
 
 def test_the_condition_of_a_branch_gets_nothing_where_the_branch_gets_infinity():
+    """If x is both the condition and a branch of `where`, it gets the infinite gradient of the branch alone."""
     x = Value(2.0)
     y = mc.where(x, x, 3.0) * math.inf
     y.backward()
@@ -162,6 +167,7 @@ def test_the_condition_of_a_branch_gets_nothing_where_the_branch_gets_infinity()
 
 @pytest.mark.parametrize("f", STEPS)
 def test_a_step_sends_nothing_on_by_hand_either(f):
+    """`_backward()`, as code for micrograd calls it, sends nothing through a step either."""
     x = Value(2.0)
     h = f(x)
     h.grad = math.inf
@@ -182,6 +188,7 @@ def test_gradients_refuse_what_is_not_a_value():
 
 
 def test_two_contributions_are_added_and_more_are_summed():
+    """The graph of a gradient adds two contributions by `add`, and more by one `sum`."""
     x, ys = Value(2.0), [Value(3.0), Value(5.0), Value(7.0)]
     names = [gradients(mc.sum([x * y for y in ys[:n]]), [x], create_graph=True)[0].op.name for n in (2, 3)]
     assert names == ["add", "sum"]
@@ -189,6 +196,7 @@ def test_two_contributions_are_added_and_more_are_summed():
 
 
 def test_gradients_flow_where_they_flowed_when_a_graph_was_recorded():
+    """A use of w while it was frozen gets no gradient, although w requires one later."""
     x, w = Value(3.0), Value(2.0)
     w.requires_grad = False
     y = w * x
