@@ -12,7 +12,10 @@ pytestmark = pytest.mark.skipif(not WORKFLOWS.is_dir(), reason="a source distrib
 
 
 def linted(folder):
-    """Return what zizmor finds, offline: mistakes of schema, wide permissions, actions that no commit pins."""
+    """Return the exit status and the output of zizmor, without network.
+
+    It finds mistakes in the schema, permissions that are too wide, and actions that are not pinned to a commit.
+    """
     zizmor = shutil.which("zizmor", path=Path(sys.executable).parent) or shutil.which("zizmor")
     if zizmor is None:
         pytest.skip("the workflows are not checked: pip install zizmor")
