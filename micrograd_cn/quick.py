@@ -46,7 +46,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
 def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
     """Return what `_node` returns. Use it while a `with` block is open, which may have installed hooks or a scope."""
     here = _here()
-    node: Value = here.hooks.new_node(Value) if here.hooks else _new(Value)
+    node: Value = here.hooks.new_node(Value, a, b) if here.hooks else _new(Value)
     node._data = data
     node._grad = 0.0
     node.op = op

@@ -115,7 +115,7 @@ class BoundCall:
         self.announce_variables()
         # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
         # the graph, too, while a function is recorded, since its parameters may have a part in them.
-        self.returns_values = depth > 0 or here().hooks is not None or contains_values([*args, *kwargs.values()])
+        self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
         self.output = f(*bound, **kwargs)
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
         if not (self.returns_values or self.no_grad):
@@ -167,7 +167,7 @@ class BoundCall:
     @property
     def create_graph(self) -> bool:
         """Whether derivatives are recorded, because they will be differentiated or computed again."""
-        return self.returns_values and (not self.no_grad or here().hooks is not None)
+        return self.returns_values and (not self.no_grad or here().is_recorded)
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the structure of the bound arguments.

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..ops.operation import Op
 from . import anomaly
 from .groups import Group
 
 __all__ = [
-    *("Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hooked", "leave", "no_grad"),
-    *("recording", "suppresses_recording", "with_anomaly_checks"),
+    *("Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hook_other_threads", "hooked", "leave"),
+    *("no_grad", "recording", "suppresses_recording", "with_anomaly_checks"),
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,12 @@ class Hooks:
     ...     max(Value(1), Value(2)).data
     2.0 > 1.0 True
     2.0
+
+    Attributes:
+        owns_nodes: whether nodes that are made while these hooks are installed belong to what the hooks record.
     """
+
+    owns_nodes = True
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
@@ -61,13 +66,21 @@ class Hooks:
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is its operation."""
 
-    def new_node(self, kind: Any) -> Any:
-        """Called when an operation is recorded; return an empty object of the class `kind`, which becomes the node."""
+    def new_node(self, kind: Any, a: Any, b: Any) -> Any:
+        """Called when an operation is recorded; return an empty object of the class `kind`, which becomes the node.
+
+        `a` and `b` are the operands. An operation with any other number of operands than one or two has a tuple of all
+        of them as `a`; `b` is None if there is no second operand.
+        """
         return object.__new__(kind)
 
 
-class Context(NamedTuple):
+class Context:
     """What decides how operations are recorded.
+
+    Args:
+        blocks: the `with` blocks that the code is in.
+        changes: the attributes that these blocks set, by name.
 
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
@@ -79,15 +92,29 @@ class Context(NamedTuple):
         in_mode: whether `no_grad` or `detect_anomaly` is set.
     """
 
-    blocks: tuple[tuple[object, dict[str, Any]], ...] = ()
-    no_grad: bool = False
-    detect_anomaly: bool = False
-    hooks: Hooks | None = None
-    scope: Group | None = None
-    in_mode: bool = False
+    __slots__ = ("blocks", "detect_anomaly", "hooks", "in_mode", "no_grad", "scope")
+
+    def __init__(self, blocks: tuple[tuple[object, dict[str, Any]], ...] = (), **changes: Any) -> None:
+        self.blocks = blocks
+        self.no_grad: bool = changes.get("no_grad", False)
+        self.detect_anomaly: bool = changes.get("detect_anomaly", False)
+        self.hooks: Hooks | None = changes.get("hooks")
+        self.scope: Group | None = changes.get("scope")
+        self.in_mode = self.no_grad or self.detect_anomaly
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether hooks are installed to which the nodes of this thread or task belong."""
+        return self.hooks is not None and self.hooks.owns_nodes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Context) and all(getattr(self, x) == getattr(other, x) for x in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # `hook_other_threads` changes a context
 
 
-_context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=Context())  # noqa: B039 -- immutable
+_outside = Context()  # the context of all threads and tasks that are in no block
+_context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=_outside)
 _lock = Lock()
 _entered = 0  # how many blocks all threads and tasks are in together
 active = False  # whether `_entered` is more than 0
@@ -129,12 +156,24 @@ def leave(owner: object) -> None:
     _count(-1)
 
 
+def hook_other_threads(hooks: Hooks | None) -> None:
+    """Install `hooks` for all threads and tasks that are in no block, or enter their first block from now on.
+
+    The hooks are called while any thread is in a block. None removes them.
+    """
+    _outside.hooks = hooks
+
+
+def is_watched() -> bool:
+    """Return whether `hook_other_threads` has installed hooks."""
+    return _outside.hooks is not None
+
+
 def _set(blocks: Sequence[tuple[object, dict[str, Any]]]) -> None:
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] = {"hooks": _outside.hooks}
     for _, changes in blocks:
         attributes |= changes
-    in_mode = bool(attributes.get("no_grad") or attributes.get("detect_anomaly"))
-    _context.set(Context(tuple(blocks), **attributes, in_mode=in_mode))
+    _context.set(Context(tuple(blocks), **attributes))
 
 
 def _count(change: int) -> None:

@@ -187,12 +187,13 @@ class Node(NumpyMethods):
         flows to the operand.
         """
         here = context.here()
-        node: Self = here.hooks.new_node(cls) if here.hooks else object.__new__(cls)
+        a, b = (*operands, None)[:2] if op.arity in (1, 2) else (tuple(operands), None)
+        node: Self = here.hooks.new_node(cls, a, b) if here.hooks else object.__new__(cls)
         Node.__init__(node, data)
         node.op = op
         node.group = here.scope
         if op.arity in (1, 2):
-            node._a, node._b = (*operands, None)[:2]
+            node._a, node._b = a, b
             node._da, node._db = (*partials, None)[:2]
         else:
             node._a = tuple([x if isinstance(x, Node) else cls._constant(x) for x in operands])

@@ -7,7 +7,9 @@ into machine code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -17,7 +19,9 @@ from ..ops.checks import RowError
 from ..ops.number import number
 from ..ops.operation import Op
 
-__all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "trace"]
+__all__ = ["FormulaError", "StraightLine", "Term", "expand", "raising_refusals", "straight_line", "trace"]
+
+_refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
 
 
 class FormulaError(TypeError):
@@ -31,11 +35,33 @@ class FormulaError(TypeError):
     """
 
 
+@contextmanager
+def raising_refusals() -> Iterator[None]:
+    """Raise the first error that a term raises in the `with` block, also if code in the block catches it."""
+    refused: list[TypeError] = []
+    token = _refusals.set(refused)
+    try:
+        yield
+    finally:
+        _refusals.reset(token)
+    if refused:
+        raise refused[0]
+
+
+def _remembered(error: TypeError) -> TypeError:
+    """Return `error`, which `raising_refusals` raises again, because the code that gets it may catch it."""
+    refused = _refusals.get()
+    if refused is not None:
+        refused.append(error)
+    return error
+
+
 class Term(Operators):
     """A symbol that stands for an operand, or an operation applied to such symbols.
 
     Raises:
         FormulaError: the term is compared or used as a condition, so the result would depend on the operand's number.
+        TypeError: the term is converted to a number.
 
     >>> x = Term("x")
     >>> str(x * x + 1)
@@ -54,10 +80,21 @@ class Term(Operators):
         return Term("", op, tuple([x if isinstance(x, Term) else number(x) for x in operands]))
 
     def _branch(self, *_: object) -> NoReturn:
-        raise FormulaError("a formula may not branch on an operand's number; use where(), less() or less_equal()")
+        message = "a formula may not branch on an operand's number; use where(), less() or less_equal()"
+        raise _remembered(FormulaError(message))
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
     __hash__ = object.__hash__
+
+    def _convert(self, *_: object) -> NoReturn:
+        raise _remembered(TypeError("must be real number, not Term"))
+
+    __float__ = __int__ = __complex__ = __trunc__ = __round__ = __floor__ = __ceil__ = _convert
+    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _convert
+    is_integer = as_integer_ratio = hex = _convert
+
+    def __format__(self, spec: str) -> str:
+        return self._convert() if spec else str(self)
 
     def __str__(self) -> str:
         return f"{self.op.name}({', '.join(map(str, self.operands))})" if self.op else self.name
@@ -75,7 +112,8 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     ['mul(sech(x), sech(x))']
     """
     try:
-        return function(*operands)
+        with raising_refusals():
+            return function(*operands)
     except FormulaError as error:
         raise FormulaError(f"the operation {of.name!r}: {error}") from None
     except RowError:

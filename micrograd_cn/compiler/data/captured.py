@@ -60,7 +60,7 @@ def capture(
     roots: Sequence[Value],
     recorded: Collection[Value],
     captured: dict[Value, CapturedValue],
-    inputs: Collection[Value] = (),
+    made_elsewhere: Collection[int] = (),
 ) -> list[Value]:
     """Copy a graph, with a leaf in the place of each captured value, and return the roots of the copy.
 
@@ -71,10 +71,11 @@ def capture(
         roots: the roots of the graph.
         recorded: the nodes that were made while the function was recorded.
         captured: a dict from captured values to the leaves that replace them; new leaves are added.
-        inputs: the leaves for the numbers of the function's arguments.
+        made_elsewhere: the addresses of the nodes that other threads have made while the function was recorded.
 
     Raises:
-        TypeError: an interior node that is not in `recorded` depends on an input. Another thread must have computed it.
+        TypeError: the graph has a node that another thread made while the function was recorded. A program would not
+            compute it again.
 
     >>> w = Value(2)
     >>> c = w * 3
@@ -91,10 +92,10 @@ def capture(
     def replacement(x: Any) -> Any:
         if type(x) is not float and x.op and x not in recorded:
             if x not in captured:
-                if not traverse(x)[1].isdisjoint(inputs):
+                if id(x) in made_elsewhere:
                     raise TypeError(
-                        f"{describe(x)} of an argument was computed in another thread, where nothing is recorded; "
-                        "compute it in the thread that calls the function"
+                        f"{describe(x)} was computed in another thread while the function was recorded, and would be "
+                        "the same number in all calls; compute it in the thread that calls the function"
                     )
                 captured[x] = CapturedValue(x)
             return captured[x]

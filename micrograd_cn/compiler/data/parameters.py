@@ -38,6 +38,9 @@ class CachedData:
         """Return the data, in the order of the nodes."""
         version, numbers = self._cached
         if version != (now := _data_version()):
+            if context.active and (hooks := context.here().hooks):
+                for p in self._nodes:
+                    hooks.read(p, "what a compiled program reads")
             numbers = array("d", [p._data for p in self._nodes])
             self._cached = now, numbers
         return numbers
@@ -46,13 +49,14 @@ class CachedData:
 def _data_version() -> int:
     """Return an integer, which has changed since the last call if the `data` of any node has been assigned since.
 
-    This also holds if only a node that no program uses has been assigned.
+    This also holds if only a node that no program uses has been assigned, and while a function is recorded.
     """
     global _version
     if context.data_changed:
         with _lock:
             _version += 1
-            context.data_changed = False  # last, so that data written before this line belong to the new version
+            # The last line, so that data written before it belong to the new version
+            context.data_changed = context.is_watched()
     return _version
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
-from ...graph.context import Hooks, here, hooked, recording
+from ...graph import context
+from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
@@ -105,6 +107,17 @@ class Traced(Value):
         """Refuse to be copied: the copy would be a constant."""
         self._refuse("a copy", READ_INSTEAD)
 
+    def __getstate__(self) -> object:
+        """Refuse to give the contents of the slots, which include the number."""
+        self._refuse("a copy", READ_INSTEAD)
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:
+            """The class that the value has outside the recording, `Value`."""
+            return Value
+
     @property
     def partials(self) -> tuple[float, ...]:
         """Refuse to give the local derivatives of the recorded sample to code outside this package."""
@@ -153,11 +166,8 @@ class TracedInput(Traced):
 
     __slots__ = ()
 
-    def __index__(self) -> int:
-        self._refuse("an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
-
-    def __format__(self, spec: str) -> str:
-        return f"{self.label}: {format(self._data, spec)}"
+    def __index__(self) -> int:  # where no index is needed, as in numpy, callers catch this error
+        raise refusal(self, "an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
 
     @property
     def data(self) -> float:
@@ -170,7 +180,26 @@ class TracedInput(Traced):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise TypeError, since the number of a value is used in a way that no program can repeat for another sample.
+    """Raise the `refusal` of a use of a value's number. It is raised again when the recording ends.
+
+    The arguments are those of `refusal`.
+    """
+    raise remembered(refusal(x, what, instead), [x])
+
+
+def remembered(error: TypeError, values: Iterable[Any] = ()) -> TypeError:
+    """Return `error`, which is raised again when the recording ends, because the function may catch it.
+
+    In a thread that records nothing, `error` is raised at the end of the recordings that have made one of `values`.
+    """
+    hooks = here().hooks
+    if isinstance(hooks, (RecordingHooks, OtherThreads)):
+        hooks.remember(error, values)
+    return error
+
+
+def refusal(x: Value, what: str, instead: str) -> TypeError:
+    """Return the error for a use of a value's number that no program can repeat for another sample.
 
     Args:
         x: the value.
@@ -183,16 +212,17 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
     other = static if isinstance(x, TracedInput) else "" if inputs else ", or read it before the function is called"
     if row := OPS.get(_user_frame().f_code.co_name):  # a method of the user's own, as in micrograd's lecture
         instead = f"{row.text(*'xyz'[: row.arity or 2])}, which is built in, instead of your {row.name}; or {instead}"
-    raise TypeError(
+    return TypeError(
         f"{user_location()}: {describe(x)} as {what} would be the same number {when}; write {instead}{other}"
     )
 
 
 def _refuse_changed_flag(x: Value) -> NoReturn:
-    raise TypeError(
+    error = TypeError(
         f"{user_location()}: requires_grad of {describe(x)} changes while the function is recorded; write .detach() "
         "where no gradient is to flow to it"
     )
+    raise remembered(error)
 
 
 def user_location() -> str:
@@ -224,10 +254,13 @@ class RecordingHooks(Hooks):
 
     Attributes:
         guards: once recording is over, the comparisons that may have another outcome for other samples.
+        made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
     """
 
     def __init__(self) -> None:
         self.guards: list[Guard] = []
+        self.made_elsewhere: set[int] = set()
+        self._refusal: TypeError | None = None  # the first one, which the function may have caught
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._nodes: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
@@ -239,8 +272,10 @@ class RecordingHooks(Hooks):
         """Record a function inside the `with` block; `inputs` stand for the numbers of its arguments."""
         self._inputs = inputs
         try:
-            with recording(), hooked(self), inline_compiled():
+            with recording(), hooked(self), inline_compiled(), OTHER_THREADS.watched_for(self):
                 yield
+                if self._refusal:
+                    raise self._refusal
                 for a, symbol, b, held, place in self._comparisons.values():
                     op = next(op for op in OPS.values() if op.lowerings.array == MIRRORED.get(symbol, symbol))
                     node = record(op, (b, a) if symbol in MIRRORED else (a, b))
@@ -253,7 +288,16 @@ class RecordingHooks(Hooks):
                     _refuse_changed_flag(x)
         finally:
             for x in (*self._nodes, *inputs):
-                x.__class__ = Value  # Traced has the same slots
+                _set_class(x, Value)  # Traced has the same slots
+            vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
+
+    def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
+        """Remember an error that refuses something, so it is raised at the end even if the function catches it."""
+        self._refusal = self._refusal or error
+
+    def has_made(self, x: Any) -> bool:
+        """Return whether `x` stands for a number of an argument, or was computed while the function was recorded."""
+        return any(x is y for y in (*self._inputs, *self._nodes))
 
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
@@ -266,7 +310,7 @@ class RecordingHooks(Hooks):
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
             return list(outputs), self.guards
-        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self._inputs)
+        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self.made_elsewhere)
         checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
         return nodes[: len(outputs)], checks
 
@@ -285,10 +329,11 @@ class RecordingHooks(Hooks):
 
     def before_write(self, x: Value) -> None:
         """Refuse to set the data of a value: later calls run the program, which would not set the data."""
-        raise TypeError(
+        error = TypeError(
             f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
             "give it; set .data outside the function"
         )
+        raise remembered(error)
 
     def detached(self, x: Value) -> Value | None:
         """Return a node that copies `x` and passes no gradient on, so a program detaches the value for every sample.
@@ -323,13 +368,97 @@ class RecordingHooks(Hooks):
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Refuse a node with a `_backward` that the user has written, since no program could call this `_backward`."""
-        raise TypeError(f"{user_location()}: {op.refusal(len(operands))}")
+        raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
-    def new_node(self, kind: Any) -> Value:
+    def new_node(self, kind: Any, a: Any, b: Any) -> Value:
         """Return an empty `Traced`, which becomes the new node."""
         node = object.__new__(Traced)
         self._nodes.append(node)
         return node
+
+
+class OtherThreads(Hooks):
+    """Hooks for all other threads while functions are recorded. They refuse every use of a recorded value there.
+
+    What another thread computes or compares is no part of the recording. Threads that have nothing to do with the
+    function are not affected.
+    """
+
+    owns_nodes = False
+
+    def __init__(self) -> None:
+        self._recordings: tuple[RecordingHooks, ...] = ()
+        self._lock = Lock()
+
+    @contextmanager
+    def watched_for(self, hooks: RecordingHooks) -> Iterator[None]:
+        """Inside the `with` block, refuse what other threads do with the values that `hooks` records."""
+        with self._lock:
+            self._recordings = (*self._recordings, hooks)
+            hook_other_threads(self)
+            context.data_changed = True  # so programs that the function calls read their parameters, and are refused
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._recordings = tuple([other for other in self._recordings if other is not hooks])
+                hook_other_threads(self if self._recordings else None)
+
+    def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
+        """Let the recordings that have made one of `values` raise `error` when they end."""
+        for hooks in self._recordings:
+            if any(hooks.has_made(x) for x in values):
+                hooks.remember(error)
+
+    def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
+        """Refuse a comparison of a recorded value."""
+        self._refuse_traced((a, b))
+
+    def read(self, x: Any, how: str) -> None:
+        """Refuse to let a recorded value be read."""
+        self._refuse_traced((x,))
+
+    def before_write(self, x: Any) -> None:
+        """Refuse to set the data of a recorded value."""
+        self._refuse_traced((x,))
+
+    def detached(self, x: Any) -> None:
+        """Refuse to detach a recorded value."""
+        self._refuse_traced((x,))
+
+    def suppressed(self, op: Op, operands: Sequence[Any]) -> None:
+        """Refuse to compute a constant from a recorded value."""
+        self._refuse_traced(operands)
+
+    def made_constant(self, operands: Sequence[Any]) -> None:
+        """Refuse to compute a constant from a recorded value."""
+        self._refuse_traced(operands)
+
+    def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
+        """Refuse a node that is made by hand from a recorded value."""
+        self._refuse_traced(operands)
+
+    def new_node(self, kind: Any, a: Any, b: Any) -> Any:
+        """Refuse to compute a node from a recorded value. Note the addresses of other nodes."""
+        self._refuse_traced(a if type(a) is tuple else (a, b))
+        node = object.__new__(kind)
+        for hooks in self._recordings:
+            hooks.made_elsewhere.add(id(node))
+        return node
+
+    def _refuse_traced(self, operands: Sequence[Any]) -> None:
+        for x in operands:
+            if isinstance(x, Traced):
+                error = TypeError(
+                    f"{user_location()}: {describe(x)} is used in another thread, where nothing is recorded; use it in "
+                    "the thread that calls the function"
+                )
+                raise remembered(error, [x])
+
+
+OTHER_THREADS = OtherThreads()
+_NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in vars(RecordingHooks) and name[0] != "_"}
+_set_class = vars(object)["__class__"].__set__
 
 
 def _reads_captured(node: Value) -> bool:

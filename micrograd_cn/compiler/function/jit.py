@@ -65,6 +65,7 @@ from .guards import (
     TracedInput,
     inline_compiled,
     is_inlining,
+    remembered,
     user_location,
 )
 
@@ -679,10 +680,11 @@ class CompiledFunction:
 
     def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
         if is_inlining():
-            raise TypeError(
+            error = TypeError(
                 f"{user_location()}: {name}() of {self._name} as a part of another function would be the same number "
                 "for every sample; call it, or take its derivative by functional.grad"
             )
+            raise remembered(error)
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):

@@ -11,7 +11,7 @@ from typing import Any
 from ... import optim
 from ...engine import Value
 from ...optim import Optimizer
-from ...text.formula import FormulaError, Term, straight_line
+from ...text.formula import FormulaError, Term, raising_refusals, straight_line
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import machine
@@ -154,7 +154,8 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         p: Any = TracedParameter(data, gradient)
         state: dict[str, Any] = dict(state_terms)
         try:
-            traced.update(p, state)
+            with raising_refusals():
+                traced.update(p, state)
         except FormulaError as error:
             raise TypeError(f"cannot compile the update of {name}: {error}") from error
         except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label

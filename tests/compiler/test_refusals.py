@@ -1,0 +1,257 @@
+"""What a recorded function cannot do is refused, also if the function catches the error, or does it in a thread."""
+
+import asyncio
+import math
+import threading
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from micrograd_cn import Op, Value, exp, functional, no_grad
+from micrograd_cn import sum as add_up
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.optim import SGD, Optimizer
+
+w = Value(2.0, "w")
+pool = ThreadPoolExecutor(1)
+
+
+def in_thread(function):
+    return pool.submit(function).result()
+
+
+def attempt(function, otherwise):
+    try:
+        return function()
+    except Exception:  # as broad as users write it
+        return otherwise
+
+
+# Errors that the function catches
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: attempt(lambda: w * x if x.data > 0 else w, x * 100), "x as .data would be"),
+        (lambda x: attempt(lambda: x * w.item(), x), r"w as .item\(\) would be"),
+        (lambda x: attempt(lambda: x if x == 0 else w, x), "x as an operand of == would be"),
+        (lambda x: attempt(lambda: {x: 1.0}[x] * x, x), "x as a key would be"),
+        (lambda x: attempt(lambda: x if x * w else w, x), r"mul\(...\) as a condition would be"),
+        (lambda x: attempt(lambda: x * float(f"{x:.3f}"), x), "x as a formatted text would be"),
+        (lambda x: attempt(lambda: x * x.__getstate__()[1]["_data"], x), "x as a copy would be"),
+        (lambda x: attempt(lambda: (x * w).backward(), x), r"mul\(...\) as what backward\(\) starts from would be"),
+        (lambda x: attempt(lambda: setattr(w, "data", 1.0), x), "w is given data while"),
+        (lambda x: attempt(lambda: Value(1.0, (x,), "own"), x), "own was made by hand"),
+        (
+            lambda x: attempt(lambda: helper.forward([(1.0,)])[0] * x, x),
+            r"forward\(\) of <lambda> as a part of",
+        ),
+        (lambda x: attempt(lambda: in_thread(lambda: x > 0), True) and x, "x is used in another thread"),
+    ],
+)
+def test_a_refusal_that_the_function_catches_is_raised_when_recording_ends(f, message):
+    """A function that catches every error does not get a number that its program could not repeat."""
+    with pytest.raises(TypeError, match=message):
+        compile(f)(3.0)
+
+
+helper = compile(lambda x: w * x)
+
+
+def test_an_error_that_the_plain_function_gets_too_may_be_caught():
+    """math.exp refuses a Value outside of recordings too, so a function may try it first."""
+
+    def f(x):
+        try:
+            return math.exp(x)
+        except TypeError:
+            return exp(x)
+
+    assert compile(f)(1.0) == math.exp(1.0)
+
+
+def test_another_error_is_raised_as_it_is():
+    """If the function raises an error of its own, this error is what the caller sees."""
+
+    def f(x):
+        try:
+            return x * x.data
+        except TypeError as error:
+            raise LookupError("mine") from error
+
+    with pytest.raises(LookupError, match="mine"):
+        compile(f)(1.0)
+
+
+class Signs(Optimizer):
+    def update(self, p, state):
+        p.data -= self.lr * attempt(lambda: math.copysign(1.0, p.grad), 1.0)
+
+
+class Positive(Optimizer):
+    def update(self, p, state):
+        p.data -= self.lr * attempt(lambda: p.grad if p.grad > 0 else 0.0, p.grad)
+
+
+@pytest.mark.parametrize("kind", [Signs, Positive])
+def test_an_update_that_catches_the_refusal_is_not_compiled(kind):
+    """An update that branches on the gradient behind an except is refused before anything is trained."""
+    p = Value(2.0)
+    with pytest.raises(TypeError, match=f"cannot compile the update of {kind.__name__}"):
+        compile(lambda x: -p * x).fit([(1.0,)], kind([p], 0.1), 3)
+    assert p.data == 2.0
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: attempt(lambda: float(round(x)), x),
+        lambda x: attempt(lambda: math.floor(x) * 1.0, x),
+        lambda x: attempt(lambda: x - x % 1.0, x),
+        lambda x: attempt(lambda: float(f"{x:.0f}"), x),
+        lambda x: attempt(lambda: x if x.is_integer() else -x, x),
+        lambda x: attempt(lambda: x if x > 0 else 0.0 * x, x),
+    ],
+)
+def test_an_own_operation_that_catches_the_refusal_is_not_compiled(forward):
+    """The formula of an operation that takes another way for symbols would be wrong."""
+    own = Op("own", forward, (lambda y, x: 1.0,))
+    with pytest.raises(TypeError, match="the operation 'own'"):
+        compile(lambda x: own(x) * 1.0)(2.4)
+
+
+# Other threads
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x: x > 0,
+        lambda x: 0 < x,  # noqa: SIM300 -- the number on the left is the case
+        lambda x: w < x,
+        lambda x: max(x, 1.0),
+        lambda x: x.data,
+        lambda x: x.item(),
+        lambda x: f"{x:.2f}",
+        lambda x: x.detach(),
+        lambda x: x * 2,
+        lambda x: 2 * x,
+        lambda x: w * x,
+        lambda x: -x,
+        lambda x: x.exp(),
+        lambda x: add_up([w, x]),
+        lambda x: no_grad()(lambda: x * 2)(),
+        lambda x: functional.grad(lambda t: t * x)(2.0),
+        lambda x: x == 3.0,
+        lambda x: {x},
+        lambda x: not x,
+        lambda x: Value(1.0, (x,), "own"),
+        lambda x: setattr(x, "data", 1.0),
+    ],
+)
+@pytest.mark.parametrize("recorded", [lambda x: x, lambda x: w * x], ids=["an argument", "a result"])
+def test_another_thread_can_neither_read_an_argument_nor_compute_with_it(look, recorded):
+    """Nothing is recorded in another thread, so whatever it does with a recorded value is refused."""
+
+    def f(x):
+        y = recorded(x)
+        in_thread(lambda: look(y))
+        return x
+
+    with pytest.raises(TypeError, match=r"another thread|would be the same number|given data"):
+        compile(f)(3.0)
+
+
+def test_what_another_thread_computes_from_a_parameter_is_refused():
+    """A result that another thread computes during the recording would be a constant of the program."""
+    with pytest.raises(TypeError, match=r"mul\(...\) was computed in another thread while the function was recorded"):
+        compile(lambda x: in_thread(lambda: w * 2) * x)(1.0)
+    before = in_thread(lambda: w * 2)
+    assert compile(lambda x: before * x)(3.0) == 12.0
+
+
+def test_another_thread_that_has_nothing_to_do_with_the_function_works_as_always():
+    """A recording changes nothing for code in other threads."""
+    v, found = Value(3.0), []
+
+    def other():
+        y = v * v + 1.0
+        y.backward()
+        v.data = 4.0
+        found.extend([y.data, v.grad, type(y), v > 3, functional.grad(lambda t: t * t)(3.0), f"{v:.1f}", {v: 1}[v]])
+        found.append(helper(1.0))
+
+    def f(x):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return x * w
+
+    assert compile(f)(2.0) == 4.0
+    assert found == [10.0, 6.0, Value, True, 6.0, "4.0", 1, 2.0]
+
+
+def test_a_task_that_outlives_the_recording_is_not_recorded():
+    """A task copies the context of the function, but its hooks do nothing once the recording is over."""
+    later = []
+
+    async def background(x):
+        await asyncio.sleep(0)
+        later.extend([type(x), x.data, type(x * 2), (x * 2).data, w.data])
+
+    async def main():
+        def f(x):
+            tasks.append(asyncio.ensure_future(background(x)))
+            return x * w
+
+        tasks = []
+        assert compile(f)(3.0) == 6.0
+        await tasks[0]
+
+    asyncio.run(main())
+    assert later == [Value, 3.0, Value, 6.0, 2.0]
+
+
+# Programs that were made before
+
+
+@pytest.mark.parametrize("run", ["prepare", "row"])
+def test_the_result_of_a_program_cannot_be_read_in_a_function(run):
+    """A program that the function calls reads its parameters once, so the call is refused."""
+    v, y = Value(2.0, "v"), Value(1.0)
+    program, numbers, out = compile(v * y, [y]), array("d", [3.0]), array("d", [0.0])
+    prepared = program.prepare(memoryview(numbers).cast("B").cast("d", (1, 1)), out)
+    call = prepared if run == "prepare" else lambda: program.row(numbers)
+    assert call()[0] == 6.0
+    with pytest.raises(TypeError, match="v as what a compiled program reads would be the same number in all calls"):
+        compile(lambda x: x * call()[0])(1.0)
+    v.data = 5.0
+    assert call()[0] == 15.0
+
+
+def test_the_class_of_a_recorded_value_is_that_of_a_value():
+    """x.__class__ is Value, as outside of recordings."""
+    assert compile(lambda x: w * x if x.__class__ is Value and isinstance(x, Value) else w)(3.0) == 6.0
+
+
+def test_fit_still_trains_while_another_thread_records():
+    """Programs go on reading new data of their parameters while another thread records."""
+    p, begun, done = Value(0.0), threading.Event(), threading.Event()
+
+    def slow(x):
+        begun.set()
+        done.wait(10)
+        return x * w
+
+    thread = threading.Thread(target=lambda: compile(slow)(1.0))
+    thread.start()
+    begun.wait(10)
+    try:
+        f = compile(lambda x: (p * x - 1.0) ** 2)
+        f.fit([(1.0,)], SGD([p], 0.25), 30)
+        assert (round(p.data, 6), round(f(1.0), 6), round(f.backward([(2.0,)]), 6)) == (1.0, 0.0, 1.0)
+    finally:
+        done.set()
+        thread.join()
