@@ -100,7 +100,7 @@ def test_every_node_and_parameter_knows_where_it_is_in_the_network():
 
 
 def test_an_activation_without_a_name_is_ones_own():
-    """The summary of a neuron calls a function that has no name "own"."""
+    """The summary of a neuron shows "own" for an activation function that has no name."""
     assert Neuron(1, activation=partial(mc.elu, alpha=2.0)).summary() == "Neuron(1, own)"
     assert Neuron(1, activation=mc.tanh).summary() == "Neuron(1, tanh)"
 
