@@ -1,4 +1,4 @@
-"""Losses give PyTorch's numbers, stay finite far out, have right gradients, and name a target that they refuse."""
+"""Losses give PyTorch's numbers and right gradients, also for extreme inputs, and name a target that they refuse."""
 
 import math
 from fractions import Fraction
@@ -25,7 +25,7 @@ T = [[1.0, -0.5, 0.0], [2.0, 1.0, -1.0]]
 Y = [[1.0, 0.0, 0.25], [0.0, 1.0, 0.5]]
 P = [[mc.sigmoid(x) for x in row] for row in X]
 
-# The loss, its arguments, and the mean and the sum that PyTorch 2.13 gives in float64.
+# Losses, their arguments, and the mean and the sum that PyTorch 2.13 gives in float64.
 PYTORCH = [
     (mse_loss, (X, T), 1.46875, 8.8125),
     (l1_loss, (X, T), 0.9583333333333334, 5.75),
@@ -42,7 +42,7 @@ PYTORCH = [
 def test_batches_have_pytorchs_mean_and_sum(loss, arguments, mean, total):
     assert loss(*arguments) == pytest.approx(mean, rel=1e-14)
     assert loss(*arguments, reduction="sum") == pytest.approx(total, rel=1e-14)
-    assert loss(*arguments, reduction="".join("mean")) == loss(*arguments), "a name that was read, not written"
+    assert loss(*arguments, reduction="".join("mean")) == loss(*arguments), "an equal string that is another object"
     inputs = [[Value(x) for x in row] for row in arguments[0]]
     assert loss(inputs, arguments[1]).data == pytest.approx(mean, rel=1e-14)
 
@@ -67,7 +67,7 @@ def test_hinge_is_micrograds_max_margin():
 
 def test_one_sample_needs_no_batch():
     x = Value(3)
-    assert mse_loss([x], [1]).op is mc.mul, "a mean of one is no node"
+    assert mse_loss([x], [1]).op is mc.mul, "the mean of a single element needs no node"
     assert type(nll_loss([-1, -2], 0)) is float
     assert mse_loss(x, 1).data == 4
     assert cross_entropy([Value(0), Value(0)], 1).data == pytest.approx(math.log(2))
@@ -95,6 +95,7 @@ def test_a_batch_may_have_hundreds_of_rows():
 
 @pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
 def test_a_target_that_is_a_value_gives_what_its_integer_does(loss):
+    """A class may be given as a `Value`, as in a compiled function, and has the loss and gradients of the integer."""
     for reduction in ("mean", "sum"):
         for targets in ([0, 2], [1, 1]):
             found = []
@@ -113,7 +114,7 @@ def test_a_target_that_is_a_value_gives_what_its_integer_does(loss):
     gradcheck(lambda *x: loss(list(x), target), 0.5, -1.0, 0.25, order=2)
 
 
-# Far out.
+# Extreme inputs
 
 
 @pytest.mark.parametrize("size", [1000.0, 1e6])
@@ -148,6 +149,7 @@ def test_binary_cross_entropy_with_logits_is_exact_at_any_logit(x):
 
 
 def test_infinite_logits_have_a_loss():
+    """With an infinite logit, the binary loss is 0 or inf and its gradient is finite; neither is nan."""
     for logit, target, expected, slope in [(1, 1, 0, 0), (1, 0, 1, 1), (-1, 1, 1, -1), (-1, 0, 0, 0)]:
         v = Value(logit * math.inf)
         loss = binary_cross_entropy_with_logits(v, target)
@@ -198,6 +200,7 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
     ],
 )
 def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
+    """The Huber loss has PyTorch's slope for infinite and huge inputs and for any delta."""
     v = Value(x)
     loss = huber_loss(v, 0.0, delta=delta)
     assert (loss.data, huber_loss(x, 0.0, delta=delta)) == (expected, expected)
@@ -207,7 +210,7 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
     assert v.grad == slope
 
 
-# Refusals.
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -285,6 +288,10 @@ DEEPER = [
 @pytest.mark.parametrize("loss", ELEMENTWISE)
 @pytest.mark.parametrize(("deep", "flat", "write"), DEEPER)
 def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
+    """If inputs and targets have as many elements but one is nested deeper, the error has code that flattens it.
+
+    The test runs that code. PyTorch would broadcast here, and give another loss.
+    """
     count, s = len(np.ravel(flat)), "s" * (np.ravel(flat).size > 1)
     for what, letter, arguments in (("targets", "t", (flat, deep)), ("inputs", "x", (deep, flat))):
         message = f"{count} input{s} and {count} target{s}, but the {what} are .*"
@@ -299,6 +306,7 @@ def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
 
 @pytest.mark.parametrize("loss", ELEMENTWISE)
 def test_elements_of_an_array_that_are_nested_deeper_inside_are_said_to_be(loss):
+    """Where only inner elements are nested deeper, the error says so, without code that would not help."""
     square = [[1.0, 1.0], [1.0, 1.0]]
     with pytest.raises(ValueError, match=r"4 inputs and 4 targets, but the targets are nested one level deeper$"):
         loss(square, [[[x] for x in row] for row in square])
@@ -306,6 +314,7 @@ def test_elements_of_an_array_that_are_nested_deeper_inside_are_said_to_be(loss)
 
 @pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
 def test_classes_and_rows_that_are_nested_one_deeper_are_told_what_to_write(loss):
+    """For class indices or rows of scores that are nested deeper, the error has code that works, where there is any."""
     rows, targets = [[1.0, 2.0, 3.0], [0.0, 0.5, 0.25]], [2, 1]
     expected = loss(rows, targets)
     column, deep = [[t] for t in targets], [[row] for row in rows]
