@@ -1,4 +1,4 @@
-"""Importing the package loads the standard library alone, and gives every public name."""
+"""Importing the package imports the standard library alone, and all public names are there afterwards."""
 
 import pkgutil
 import re
@@ -13,6 +13,7 @@ import micrograd_cn.picture
 
 
 def fresh(code):
+    """Return what code prints in a new process."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -29,6 +30,7 @@ def fresh(code):
     ],
 )
 def test_importing_and_text_take_the_standard_library_alone(code):
+    """Neither an import nor the command's table imports a package from elsewhere, not even graphviz."""
     *_, third_party = fresh(
         f"import sys; before = set(sys.modules); {code}\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
@@ -55,6 +57,7 @@ def test_every_module_is_an_attribute_after_importing_the_package_alone():
 
 
 def test_star_import_brings_what_draws_and_imports_graphviz_when_it_draws():
+    """After `from micrograd_cn import *`, the first call of `draw_dot` imports graphviz, and the import does not."""
     draws = "print('graphviz' in sys.modules, draw_dot(Value(1)).source[:7], 'graphviz' in sys.modules)"
     assert fresh(f"import sys\nfrom micrograd_cn import *\n{draws}") == "False digraph True"
 
@@ -65,6 +68,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_star_import_keeps_the_builtins_meaning():
+    """`from micrograd_cn import *` replaces `sum`, `abs` and `pow` by functions that still work on plain numbers."""
     assert (
         fresh(
             "from micrograd_cn import *\nx = Value(2)\n"
