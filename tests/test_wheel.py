@@ -22,6 +22,7 @@ USER = Path(__file__).with_name("a_user.py")
 
 
 def run(*command, **how):
+    """Run a command without PYTHONPATH, so it cannot import this clone, and return its output; fail if it fails."""
     how["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **how)
     assert not done.returncode, done.stdout + done.stderr
@@ -30,6 +31,7 @@ def run(*command, **how):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """Return the path of a wheel that is built from this clone."""
     for name in ("hatchling", "hatch_fancy_pypi_readme"):
         pytest.importorskip(name, reason=f"{name}, of the extra test, makes the wheel")
     folder = tmp_path_factory.mktemp("wheel")
@@ -40,7 +42,10 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """Return Python and the packages' folder of an environment with the wheel, which sees other packages here, too."""
+    """Install the wheel into a new environment, and return its Python and its folder of packages.
+
+    The environment also sees the packages that are installed where the tests run, except this one.
+    """
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", symlinks=True)
     base = dict.fromkeys(("base", "platbase"), str(folder / "venv"))
@@ -51,6 +56,7 @@ def environment(wheel, tmp_path_factory):
 
 
 def test_the_description_has_no_link_that_leads_nowhere_outside_the_repository(wheel):
+    """The wheel's description is the README with absolute links only, since relative ones are dead on PyPI."""
     with zipfile.ZipFile(wheel) as files:
         [name] = [name for name in files.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = email.message_from_string(files.read(name).decode("utf-8"))
@@ -67,6 +73,7 @@ def test_the_description_has_no_link_that_leads_nowhere_outside_the_repository(w
 
 
 def test_a_users_file_names_every_public_name():
+    """`a_user.py` uses each public name of each module, so the next tests check all of them."""
     tree = ast.parse(USER.read_text("utf-8"))
     modules, named = {}, set()
     for node in ast.walk(tree):
@@ -89,10 +96,11 @@ def test_a_users_file_names_every_public_name():
 
 
 def test_mypy_knows_every_type_that_a_user_meets(environment, tmp_path):
+    """mypy --strict accepts a user's file with the installed wheel, and finds the mistakes in a wrong file."""
     pytest.importorskip("mypy", reason="mypy, of the extra test, is asked")
     python, _ = environment
     options = ("--strict", "--config-file=", "--python-executable", python, "--cache-dir", tmp_path)
-    shutil.copy(USER, tmp_path)  # mypy would take the package that is beside the file
+    shutil.copy(USER, tmp_path)  # in its own folder, mypy would find this clone instead of the wheel
     wrong = tmp_path / "wrong.py"
     wrong.write_text("import micrograd_cn\nmicrograd_cn.draw_dots\nmicrograd_cn.nn.MPL\nmicrograd_cn.draw_dot('a')\n")
     with pytest.raises(AssertionError) as caught:
