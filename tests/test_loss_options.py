@@ -1,4 +1,7 @@
-"""`reduction="none"`, class weights, ignored targets and label smoothing give PyTorch's numbers, eager and compiled."""
+"""The losses' options give PyTorch's numbers, eager and compiled.
+
+The options are `reduction="none"`, weights, ignored targets and label smoothing.
+"""
 
 import itertools
 import math
@@ -29,10 +32,11 @@ WEIGHT = [0.5, 2.0, 3.0]
 
 
 def log_softmax(row):
+    """Return the logarithms of the softmax of a row, which `nll_loss` takes."""
     return [x - mc.logsumexp(row) for x in row]
 
 
-# Huge logits.
+# Huge logits
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -47,6 +51,7 @@ def test_equal_logits_of_any_size_have_the_loss_log_n(count, size):
 
 
 def test_the_operation_of_cross_entropy_is_right():
+    """`log_sum_above(x, *xs)` is logsumexp(xs) - x, with right derivatives, and inf or nan where these are."""
     for xs in ([0.5, -1.0, 0.25], [2.0, 2.0], [30.0, 0.0, -30.0, 1.0]):
         for k, x in enumerate(xs):
             assert log_sum_above(x, *xs) == pytest.approx(mc.logsumexp(xs) - x, rel=1e-14)
@@ -56,7 +61,7 @@ def test_the_operation_of_cross_entropy_is_right():
     assert log_sum_above(0.0, 0.0, math.inf) == log_sum_above(-math.inf, 0.0, -math.inf) == math.inf
 
 
-# No reduction.
+# No reduction
 
 
 @pytest.mark.parametrize("loss", ELEMENTWISE)
@@ -82,11 +87,12 @@ def test_rows_have_a_loss_each(loss):
     assert ignored == [loss(rows[0], 0), 0.0, loss(rows[2], 1)]
 
 
-# Options.
+# Options
 
 
 @pytest.mark.parametrize("loss", CLASSES)
 def test_the_mean_is_of_weights(loss):
+    """With class weights, the mean is the weighted sum of the losses, divided by the sum of the targets' weights."""
     rows = [log_softmax(row) for row in LOGITS]
     singles = [loss(row, t) for row, t in zip(rows, [0, 2, 1], strict=True)]
     assert loss(rows, [0, 2, 1], weight=WEIGHT, reduction="none") == pytest.approx(
@@ -135,7 +141,10 @@ def test_weights_of_binary_losses_are_for_elements_or_for_the_last_axis():
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("positive", [False, True])
 def test_binary_cross_entropy_with_logits_is_its_definition_for_targets_between_0_and_1(weighted, positive):
-    """The targets are numbers or `Value`s, and the loss is computed by the engine or by a compiled program."""
+    """For targets between 0 and 1, the loss and its gradients are those of the formula with logarithms.
+
+    This holds for targets that are numbers or `Value`s, in the engine and in a compiled program.
+    """
     compiler = pytest.importorskip("micrograd_cn.compiler")
     rng = random.Random(0)
     for _ in range(20):
@@ -161,12 +170,13 @@ def test_binary_cross_entropy_with_logits_is_its_definition_for_targets_between_
     ("p", "t", "slope"), [(1e-320, 1, 0), (3.7e-44, 1, 0), (3.8e-44, 1, -1 / 3.8e-44), (1.0, 0, 0), (1e-320, 0, 1)]
 )
 def test_binary_cross_entropy_has_no_gradient_where_a_logarithm_is_replaced(p, t, slope):
+    """Where a logarithm is below -100, PyTorch replaces it by -100, so the gradient is 0."""
     x = Value(p)
     binary_cross_entropy(x, t).backward()
     assert x.grad == pytest.approx(slope, rel=1e-12)
 
 
-# Refusals.
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -237,11 +247,11 @@ def test_factors_have_the_shape_of_the_input_or_of_its_last_axes(loss, option):
             loss(x, x, **{option: dict.fromkeys(keys, 1.0)})
 
 
-# Compiled losses, and PyTorch's.
+# Compiled losses, and PyTorch's
 
 
 def random_case(rng):
-    """Return logits, targets and options of `cross_entropy`."""
+    """Return random logits, targets and options for `cross_entropy`, for which the loss is defined."""
     classes, rows = rng.randint(1, 5), rng.randint(1, 6)
     logits = [[rng.gauss(0, 10 ** rng.uniform(-1, 2)) for _ in range(classes)] for _ in range(rows)]
     targets = [rng.randrange(classes) for _ in range(rows)]
@@ -256,7 +266,7 @@ def random_case(rng):
 
 
 def both(loss, logits):
-    """Return the numbers of a loss and of its gradient."""
+    """Return the numbers of a loss, or of several losses, and of the gradient of their weighted sum."""
     losses = loss if isinstance(loss, list) else [loss]
     leaves = [x for row in logits for x in row]
     total = mc.sum([(k + 1.0) * y for k, y in enumerate(losses)])
@@ -388,6 +398,7 @@ def test_an_iterator_of_inputs_or_targets_is_refused(loss):
 
 @pytest.mark.parametrize("loss", CLASSES)
 def test_the_loss_of_ignored_rows_is_a_zero_that_backward_accepts(loss):
+    """If all rows are ignored, the loss is a `Value` of 0 with gradient 0, even for infinite logits."""
     rows = [[Value(math.inf), Value(2.0)], [Value(1.0), Value(3.0)]]
     total = loss(rows, [-1, -1], "sum", ignore_index=-1)
     total.backward()
