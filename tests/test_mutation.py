@@ -1,4 +1,4 @@
-"""The table of `mutation.py`, by which each module meets its tests, keeps up with the layout."""
+"""`mutation.py` finds tests for each module of the package, and its table names no file that does not exist."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def test_every_module_has_tests(monkeypatch):
     monkeypatch.chdir(mutation.ROOT)
     modules = mutation.modules(Path(mutation.PACKAGE))
     keys = {mutation.room_of(path) for path in modules} | {path[len("micrograd_cn/") : -3] for path in modules}
-    assert mutation.TESTS.keys() <= keys, "a module or a room that is none any more: delete it"
+    assert mutation.TESTS.keys() <= keys, "the table names a module or a folder that does not exist; delete it"
     for path in modules:  # an error says which module has none, or which file the table names wrongly
         assert mutation.tests_of(path)
 
