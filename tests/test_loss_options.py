@@ -170,7 +170,7 @@ def test_binary_cross_entropy_with_logits_is_its_definition_for_targets_between_
     ("p", "t", "slope"), [(1e-320, 1, 0), (3.7e-44, 1, 0), (3.8e-44, 1, -1 / 3.8e-44), (1.0, 0, 0), (1e-320, 0, 1)]
 )
 def test_binary_cross_entropy_has_no_gradient_where_a_logarithm_is_replaced(p, t, slope):
-    """Where a logarithm is below -100, PyTorch replaces it by -100, so the gradient is 0."""
+    """The loss replaces a logarithm below -100 by the constant -100, so the derivative of that term is 0 there."""
     x = Value(p)
     binary_cross_entropy(x, t).backward()
     assert x.grad == pytest.approx(slope, rel=1e-12)
