@@ -290,7 +290,7 @@ DEEPER = [
 def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
     """If inputs and targets have as many elements but one is nested deeper, the error has code that flattens it.
 
-    The test runs that code. PyTorch would broadcast here, and give another loss.
+    The test runs that code. PyTorch's `mse_loss` would broadcast a column beside a row, and give another loss.
     """
     count, s = len(np.ravel(flat)), "s" * (np.ravel(flat).size > 1)
     for what, letter, arguments in (("targets", "t", (flat, deep)), ("inputs", "x", (deep, flat))):
