@@ -1,6 +1,6 @@
-"""Every graph agrees with a naive engine, with numerical derivatives, and with the rules of calculus.
+"""Random graphs agree with a naive engine, with numerical derivatives, and with the rules of calculus.
 
-`--hypothesis-profile=nightly` runs a million examples in all.
+With `--hypothesis-profile=nightly`, these tests draw a million examples in all.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from micrograd_cn.testing import Expression, PartlyCompared, TooNoisy, expressio
 
 from . import naive
 
+# Operations that are piecewise linear or constant, so their second derivatives are 0 and test nothing.
 TIES = {
     "maximum",
     "minimum",
@@ -29,34 +30,37 @@ TIES = {
     "equal",
     "step",
     "where",
-}  # piecewise linear or constant: their second derivatives say nothing
+}
 SMOOTH = [op for op in OPS.values() if op.name not in TIES]
 PATHS = 400  # more paths would make the naive engine too slow
-moderate = partial(expressions, min_value=-10, max_value=10)  # here numbers are compared relative to their size
+# Expressions of moderate inputs, whose rounding errors are small enough to compare numbers relative to their size
+moderate = partial(expressions, min_value=-10, max_value=10)
 
 
 def examples(share):
-    """Return settings with a share of the profile's examples, for properties that take long."""
+    """Return settings with a share of the profile's examples, for slow tests."""
     return settings(max_examples=max(1, int(settings.default.max_examples * share)))
 
 
 def close(got, expected, scale=1.0):
+    """Return whether two numbers differ by rounding only, where the graph has numbers of the size `scale`."""
     return math.isclose(got, float(expected), rel_tol=1e-9, abs_tol=1e-9 * max(1.0, scale))
 
 
 def size(root):
-    """Return how large numbers in the graph get: rounding errors are proportional to that."""
+    """Return the square of the largest number in the graph, to which rounding errors of products are proportional."""
     nodes = topological_order(root)
     largest = max((abs(z) for node in nodes for z in (node.data, node.grad, *node.partials)), default=1.0)
     return largest * largest
 
 
 def recorded(f):
+    """Record an expression at its point, and return the root and the inputs."""
     inputs = [Value(x) for x in f.point]
     return f(*inputs), inputs
 
 
-# Against the naive engine.
+# Comparisons with the naive engine
 
 
 @given(moderate(max_steps=6))
@@ -77,7 +81,10 @@ NARY = [mc.sum, mc.dot, mc.logsumexp]
 
 
 class GraphMachine(RuleBasedStateMachine):
-    """Build one graph in both engines, and do to both what a user may do."""
+    """Build the same graph in the package's engine and in the naive one, by random steps that a user may take.
+
+    After each step, all gradients must agree.
+    """
 
     nodes = Bundle("nodes")
     pairs: list
@@ -87,7 +94,8 @@ class GraphMachine(RuleBasedStateMachine):
         self.pairs = []
 
     def keep(self, value, reference):
-        underflows = 0 < abs(reference.data) < 1e-100  # in floats alone, and then a kink may have other sides
+        """Let later steps use a node and its reference, unless these cannot be compared any more."""
+        underflows = 0 < abs(reference.data) < 1e-100  # the float may be 0, which is on another side of a kink
         if not abs(value.data) <= 100 or reference.paths > PATHS or underflows:
             return multiple()
         assert close(value.data, reference.data)
@@ -103,7 +111,7 @@ class GraphMachine(RuleBasedStateMachine):
         return self.keep(op(a[0]), naive.apply(op.name, a[1]) if not a[1].constant else naive.constant(op(a[0].data)))
 
     def apply(self, op, operands):
-        """Record the operation in both engines. Constants alone give a constant in the naive one, too."""
+        """Record an operation in both engines. In both, an operation of constants is a constant."""
         value = record(op, [value for value, _ in operands])
         reference = naive.apply(op.name, *[reference for _, reference in operands])
         if all(reference.constant for _, reference in operands):
@@ -145,7 +153,7 @@ class GraphMachine(RuleBasedStateMachine):
 
     @rule(a=nodes, x=st.floats(-2, 2))
     def update_data(self, a, x):
-        if a[0].op is None:  # nodes that were recorded before keep their captured partials
+        if a[0].op is None:  # earlier nodes keep the partial derivatives that they have computed
             a[0].data = x
             a[1].data = naive.mpf(x)
 
@@ -180,10 +188,14 @@ TestGraphMachine = GraphMachine.TestCase
 TestGraphMachine.settings = settings(examples(0.2), stateful_step_count=25)
 
 
-# Against numerical derivatives. Rounding hides a derivative in a few of ten thousand expressions; none is called wrong.
+# Comparisons with numerical derivatives
 
 
 def assert_not_accused(f, *point, order=1):
+    """Assert that `gradcheck` does not call right derivatives wrong. It may say that it cannot tell.
+
+    Rounding hides a derivative in a few of ten thousand expressions.
+    """
     with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(f, *point, order=order)
@@ -218,6 +230,7 @@ def test_no_network_is_accused_in_its_inputs(network):
     ],
 )
 def test_hardly_an_expression_has_a_derivative_that_is_not_compared(drawn, count, order):
+    """`gradcheck` can tell for all but at most one of the expressions, so the tests above are not empty."""
     hidden = []
 
     @settings(max_examples=count, database=None, derandomize=True)
@@ -232,7 +245,7 @@ def test_hardly_an_expression_has_a_derivative_that_is_not_compared(drawn, count
     assert len(hidden) <= 1
 
 
-# Three ways to the same gradient.
+# Three ways to the same gradient
 
 
 @given(moderate())
@@ -260,7 +273,7 @@ def test_printed_code_computes_the_same_bits(f):
     assert eval(repr(f).rpartition("\n")[2], names) == f(*f.point)
 
 
-# The rules of calculus.
+# The rules of calculus
 
 
 @given(moderate(max_inputs=2, max_steps=5), st.data(), st.floats(-2, 2), st.floats(-2, 2))
@@ -314,7 +327,7 @@ def test_mixed_second_derivatives_do_not_depend_on_the_order(f):
         assert close(ab, ba, size(y) * max(size(da), size(db)))
 
 
-# What users do to graphs.
+# What users do to graphs
 
 
 @given(expressions())
@@ -341,7 +354,7 @@ def test_the_gradient_of_a_sum_is_the_sum_of_gradients_in_any_order(fs, random):
         loss.backward()
     assert [x.grad for x in inputs] == at_once
     assert close(shared.grad, together, sum(size(loss) for loss in losses))
-    assert mc.sum(losses).data == total.data, "a correctly rounded sum has no order"
+    assert mc.sum(losses).data == total.data, "a sum that is rounded once does not depend on the order"
 
 
 @given(expressions(max_steps=5), st.text(max_size=5))
@@ -356,7 +369,7 @@ def test_labels_change_no_number(f, label):
 
 @given(expressions(max_steps=5))
 def test_independent_steps_may_come_in_any_order(f):
-    """Steps that are sorted by depth make the same graph; its nodes are made in another order."""
+    """A graph whose nodes are recorded in another order, sorted by depth, has the same value and gradients."""
     depth = [0] * len(f.point)
     for _, operands in f.steps:
         depth.append(1 + max((depth[i] for i in operands if isinstance(i, int)), default=0))
