@@ -21,15 +21,17 @@ both = pytest.mark.parametrize("package", ["micrograd", "micrograd_cn"])
 
 
 def modules(package):
+    """Return the modules `engine` and `nn` of micrograd or of this package."""
     return importlib.import_module(f"{package}.engine"), importlib.import_module(f"{package}.nn")
 
 
 def run(script, package, **names):
+    """Run a script with imports from a package, and return its variables."""
     exec(script.format(package=package), names)
     return names
 
 
-# The computations of micrograd's own tests.
+# The computations in micrograd's own tests
 
 
 def shared_by_relus(value):
@@ -73,7 +75,7 @@ def test_expressions_have_micrograds_value_and_gradients(f):
     assert all(v.grad for v in ours)
 
 
-# The demo: two moons.
+# micrograd's demo, which separates two moons
 
 MOONS = """
 import math, random
@@ -137,10 +139,11 @@ def test_the_moons_demo_has_the_same_weights_losses_accuracies_and_boundary(seed
     assert {True, False} == set(boundaries[1].ravel().tolist())
 
 
-# The notebook that draws: it traces the graph through `_prev`, and draws records.
+# micrograd's notebook, which traces a graph by `_prev` and draws it
 
 
 def trace(root):
+    """Return all nodes and edges, as the notebook's function does."""
     nodes, edges = set(), set()
 
     def build(v):
@@ -155,6 +158,7 @@ def trace(root):
 
 
 def drawn_by_hand(root):
+    """Return a picture of the graph, as the notebook's function does."""
     nodes, edges = trace(root)
     dot = graphviz.Digraph(format="svg", graph_attr={"rankdir": "LR"})
     for n in nodes:
@@ -171,6 +175,7 @@ def drawn_by_hand(root):
 
 @both
 def test_the_notebooks_own_drawing_has_a_record_a_node_and_a_box_an_operation(package):
+    """The notebook's drawing function draws a record for each node and a box for each operation, in both packages."""
     a, b = (modules(package)[0].Value(x) for x in (2.0, -3.0))
     y = (a * b + 10).relu()
     y.backward()
@@ -188,6 +193,7 @@ def test_the_notebooks_own_drawing_has_a_record_a_node_and_a_box_an_operation(pa
 
 
 def test_a_neuron_is_traced_and_drawn_by_hand_and_by_us():
+    """The notebook's functions work on a neuron, and `draw_dot` shows the same nodes."""
     random.seed(1337)
     n = Neuron(2)
     x = [Value(1.0), Value(-2.0)]
@@ -204,12 +210,13 @@ def test_a_neuron_is_traced_and_drawn_by_hand_and_by_us():
             assert any(f"data {v.data:.4g}" in lines for lines, _ in boxes(picture).values())
 
 
-# The lecture, in its order.
+# Steps of the lecture on micrograd, in its order
 
 GRADS = {"L": 1.0, "f": 4.0, "d": -2.0, "c": -2.0, "e": -2.0, "a": 6.0, "b": -4.0}
 
 
 def build_up(**nudge):
+    """Return the lecture's first expression by labels, after adding numbers to the data of some nodes."""
     a = Value(2.0, label="a")
     b = Value(-3.0, label="b")
     c = Value(10.0, label="c")
@@ -268,6 +275,7 @@ def test_gradients_are_set_by_hand_and_a_step_along_them_raises_the_result():
 
 
 def neuron(squash):
+    """Return the nodes of the lecture's neuron by labels; `squash` is its activation function."""
     x1, x2 = Value(2.0, label="x1"), Value(0.0, label="x2")
     w1, w2 = Value(-3.0, label="w1"), Value(1.0, label="w2")
     b = Value(6.8813735870195432, label="b")
@@ -312,6 +320,7 @@ def test_the_neurons_gradients_are_the_lectures_with_tanh_whole_and_in_parts(squ
 
 
 def test_each_node_sends_its_gradient_on_by_hand_in_the_lectures_order():
+    """Each call of `_backward()` adds to the gradients of that node's operands, and to no others."""
     v = neuron(tanh)
     v["o"].grad = 1.0
     sent = {
@@ -332,6 +341,7 @@ def test_each_node_sends_its_gradient_on_by_hand_in_the_lectures_order():
 
 
 def sorted_by_hand(root):
+    """Return the nodes in topological order, by the lecture's function."""
     topo, visited = [], set()
 
     def build_topo(v):
@@ -346,6 +356,7 @@ def sorted_by_hand(root):
 
 
 def shared_neuron():
+    """Return the neuron's nodes, and an expression that uses some of them again."""
     v = neuron(by_exp)
     y = v["o"] * v["n"] + v["x1"] ** 3 - v["o"] / v["w1"]
     return v, y
@@ -369,6 +380,7 @@ def test_backward_by_the_users_own_topological_sort_gives_the_engines_gradients(
 
 @both
 def test_by_hand_interior_gradients_must_be_zero_before(package):
+    """A second backward pass by hand adds to old gradients of interior nodes, as in micrograd; `backward` does not."""
     a = modules(package)[0].Value(3.0)
     b = a * 2
     y = b * b
@@ -416,7 +428,7 @@ def test_numbers_on_either_side_become_values(kind):
         assert (y.data, a.grad) == (data, slope)
 
 
-# The lecture's network.
+# The lecture's network
 
 NETWORK = """
 import random
@@ -513,6 +525,7 @@ for k in range(20):
 
 
 def softsign(v):
+    """Compute v / (1 + |v|) from operations that micrograd has."""
     return v * (1 + (v * v) ** 0.5) ** -1
 
 
@@ -562,7 +575,7 @@ def test_a_numpy_array_and_a_value_make_an_array_of_values(package):
         assert [[type(e), e.data] for e in y.ravel()] == [[value, x * v] for x in np.ravel(xs)]
 
 
-# Operations that the lecture adds to `Value`, which public code patches onto micrograd's.
+# Operations as the lecture writes them, which published code adds to micrograd's `Value`
 
 OWN_OPERATIONS = """
 import math, random
