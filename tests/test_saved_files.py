@@ -1,7 +1,7 @@
-"""What version 0.2 pickled or saved still loads, and computes what it computed then.
+"""Pickles and saved models of version 0.2 can still be loaded, and compute the numbers that they computed then.
 
-`saved_by_0_2.json` has the pickles, a saved model, and the numbers that version 0.2 computed with them. This file wrote
-it: `python tests/test_saved_files.py`, with version 0.2 on the path.
+`saved_by_0_2.json` holds pickles, a saved model, and the numbers that version 0.2 computed with them. It was written by
+`python tests/test_saved_files.py`, with version 0.2 on the path.
 """
 
 import base64
@@ -39,7 +39,7 @@ def stepped(optimizer):
 
 
 def things():
-    """Yield what is pickled, by its name."""
+    """Yield names and objects of all kinds that can be pickled."""
     x = Value(2.0, "x")
     x.grad = 3.0
     yield "value", x
@@ -63,7 +63,7 @@ def things():
 
 
 def computed(name, thing):
-    """Return what the thing computes: numbers, and texts where it has any."""
+    """Return a list of numbers and texts that the object computes, by which two pickles are compared."""
     if name in ("value", "constant"):
         y = thing * thing + 1.0
         return [thing.data, thing.grad, thing.label, thing.requires_grad, y.data, *y.partials]
@@ -90,12 +90,13 @@ def computed(name, thing):
         return [*thing.values, *thing.rows, *thing.columns, *thing.shape]
     if name == "parts of a row":
         kind, notation = thing
-        return [kind.__name__, kind is type(mc.tanh), *notation[:4]]  # 0.2 had four fields
+        return [kind.__name__, kind is type(mc.tanh), *notation[:4]]  # in version 0.2, a notation had four fields
     stepped(thing)
     return [thing.steps, *[p.data for p in thing.parameters], *[x for state in thing.state for x in state.values()]]
 
 
 def test_everything_that_can_be_pickled_is_looked_at():
+    """The file has a pickle of each object that `things` yields, so none of them is left untested."""
     assert SAVED["pickles"].keys() == dict(things()).keys()
 
 
@@ -104,7 +105,7 @@ def test_what_version_0_2_pickled_is_loaded_and_computes_what_it_did(name):
     thing = pickle.loads(base64.b64decode(SAVED["pickles"][name]))
     assert type(thing) is type(dict(things())[name])
     found, expected = computed(name, thing), SAVED["computed"][name]
-    for ours, theirs in zip(found, expected, strict=True):  # the C library may round exp otherwise
+    for ours, theirs in zip(found, expected, strict=True):  # another C library may round exp in another way
         assert ours == (pytest.approx(theirs, rel=1e-14) if type(theirs) in (float, list) else theirs)
 
 
