@@ -1,4 +1,4 @@
-"""The engine records a graph, orders it, and sends gradients back through it, however deep or wide it is."""
+"""The engine records a graph, sorts it, and sends gradients back through it, however deep or wide the graph is."""
 
 import gc
 import math
@@ -15,10 +15,11 @@ from micrograd_cn.nn import MLP
 
 from .values import grads, leaves
 
-# What scalar engines get wrong.
+# Mistakes that scalar engines are known for
 
 
 def test_a_shared_node_gets_all_its_gradient_before_it_sends():
+    """A node that two others use sends its gradient on once, after both have added to it."""
     (a,) = leaves(1)
     b = a * 2
     (b + b * 3).backward()
@@ -53,6 +54,7 @@ def test_backward_twice_without_a_reset_is_exactly_twice():
 
 
 def test_backward_twice_is_exactly_twice_where_sums_round():
+    """A second backward doubles a gradient exactly, although adding its terms one by one would round differently."""
     (x,) = leaves(2)
     y = x.sqrt() + x
     y.backward()
@@ -62,6 +64,7 @@ def test_backward_twice_is_exactly_twice_where_sums_round():
 
 
 def test_two_roots_over_one_graph_do_not_leak_into_each_other():
+    """Interior gradients are those of the last root, and leaves add up the gradients of both."""
     (x,) = leaves(3)
     h = x * x
     y, z = h * 2, h + x
@@ -72,6 +75,7 @@ def test_two_roots_over_one_graph_do_not_leak_into_each_other():
 
 
 def test_changing_data_after_the_forward_pass_cannot_corrupt_the_gradient():
+    """Backward uses the partial derivatives that were computed when the node was recorded."""
     a, b = leaves(2, 3)
     y = a * b
     b.data = 100
@@ -110,6 +114,7 @@ def test_power_of_a_number_to_a_value():
 
 
 def test_a_negative_base_squared_has_no_nan_anywhere():
+    """The derivative with respect to the exponent, which needs log(-3), is not computed for a constant exponent."""
     x = Value(-3)
     y = x**2
     y.backward()
@@ -117,7 +122,7 @@ def test_a_negative_base_squared_has_no_nan_anywhere():
     assert all(math.isfinite(number) for n in (x, y, *y.parents) for number in (n.data, n.grad, *n.partials))
 
 
-# Depth, width and memory.
+# Depth, width and memory
 
 
 def test_a_chain_of_100_000_additions():
@@ -140,6 +145,7 @@ def test_a_sum_of_100_000_terms():
 
 
 def test_doubling_60_times_takes_no_exponential_time():
+    """A graph with 2**60 paths and 60 nodes takes time in proportion to its nodes."""
     x = y = Value(1)
     for _ in range(60):
         y = y + y
@@ -161,6 +167,7 @@ def test_a_chain_of_a_million_nodes_is_built_differentiated_and_freed():
 
 
 def values_alive():
+    """Return how many `Value`s exist."""
     return [type(thing) for thing in gc.get_objects()].count(Value)
 
 
@@ -186,7 +193,7 @@ def test_a_graph_is_freed_at_once_by_reference_counting():
         gc.enable()
 
 
-# Constants.
+# Constants
 
 
 def test_a_number_becomes_a_constant_node_without_a_gradient():
@@ -199,6 +206,7 @@ def test_a_number_becomes_a_constant_node_without_a_gradient():
 
 
 def test_what_is_made_of_constants_alone_is_a_constant():
+    """An operation of constants records no node, and backward from its result is refused."""
     y = constant(2) * 3 + Value(1).detach()
     assert (y.data, y.requires_grad, y.parents) == (7, False, ())
     with pytest.raises(RuntimeError, match=r"constant Value\(data=7"):
@@ -232,7 +240,7 @@ def test_detach_gives_a_constant_with_the_same_data_and_label():
     assert (x.grad, c.grad) == (3, 0)
 
 
-# Backward.
+# Backward
 
 
 def test_backward_on_a_leaf_accumulates_one():
