@@ -137,6 +137,31 @@ def test_an_infinite_gradient_reaches_only_the_operand_that_is_selected(code, n,
     assert table[0].grad == inf
 
 
+@pytest.mark.parametrize(("code", "n", "count"), in_turn([2, 5, 9], [1, 2, 3, 37]), indirect=["code"])
+def test_rows_that_select_something_else_do_not_hide_those_that_reach_an_operand(code, n, count):
+    """A node that does not depend on the row gets its gradient if any row selects it, not only if the last row does."""
+    ws = [Value(0.25 + k) for k in range(n)]
+    zero = Value(0.0)
+
+    def f(i, a, b):
+        roots = mc.take([mc.sqrt(w) for w in ws], i)
+        return roots * a + mc.maximum(mc.exp(ws[0]), a) * mc.relu(mc.sin(ws[1]) - b) + mc.where(i, 1.0, mc.cos(ws[1]))
+
+    def unreached(i, a, b):
+        return f(i, a, b) + mc.where(i + 1.0, 1.0, mc.sqrt(zero)) + mc.take([*ws, mc.log(zero), *ws], i)
+
+    for g in (f, unreached):
+        program = compile(g)
+        rows = [[float(k % n), 0.5 * k, 0.25 * k] for k in range(count)]
+        for part in (rows, rows[::-1]):
+            _, slopes = eager(g, part, [*ws, zero])
+            program.backward([tuple(row) for row in part])
+            expected = [sum(s) / count for s in zip(*slopes, strict=True)]
+            assert [p.grad for p in (*ws, zero)] == pytest.approx(expected, rel=1e-12)
+            for p in (*ws, zero):
+                p.grad = 0.0
+
+
 def test_second_derivatives_are_compiled(code):
     def f(i, a, b):
         y = mc.take([a**2, a**3 * b, ws[0] * a**4, mc.sin(a), a * b], i)

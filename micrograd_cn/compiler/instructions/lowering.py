@@ -227,7 +227,10 @@ class Lowering:
         # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
+        self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
         self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
+        self._scattered: set[Value] = set()  # the nodes of `take` whose gradients are scattered
+        self._reach_scatters: dict[Value, Scatter] = {}  # for some of them, in which rows a gradient is scattered
         if root in wanted:
             contributions.terms[root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self.operations):
@@ -291,17 +294,23 @@ class Lowering:
             return False
         key = tuple(xs)
         if key not in self._scatters:
-            first = len(self.totals)
-            self._scatters[key] = scatter = Scatter(range(first, first + len(xs)), [])
-            self.totals += [scatter] * len(xs)
-            for total, x in zip(scatter.totals, xs, strict=True):
+            self._scatters[key] = self._new_scatter(len(xs))
+            for total, x in zip(self._scatters[key].totals, xs, strict=True):
                 if x in terms:
                     terms[x].append(self.code.append(("total", total), AFTER))
         self._scatters[key].sources.append((self.number_of[index], upstream))
+        self._scattered.add(node)
         for slot, x in enumerate(xs, 1):
             if x in terms:
                 self._spread(node, x, slot)
         return True
+
+    def _new_scatter(self, count: int) -> Scatter:
+        """Add a scatter with `count` totals and no sources yet."""
+        first = len(self.totals)
+        scatter = Scatter(range(first, first + count), [])
+        self.totals += [scatter] * count
+        return scatter
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
         """Add the contribution of a node that is a sum of products and terms to the gradient of each factor and term.
@@ -348,7 +357,6 @@ class Lowering:
 
         No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
-        one = self.code.constant(1.0)
         stack = [node]
         while stack:
             sources = self._sources[stack[-1]]
@@ -356,15 +364,29 @@ class Lowering:
             if waiting:
                 stack += waiting
                 continue
-            terms = []
-            for source, slot in sources:
-                reach = self._reach.get(source, one)
-                if slot is not None:
-                    assert source.op
-                    reach = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
-                terms.append(reach)
-            self._reach[stack.pop()] = self.code.dot([], terms)
+            target = stack.pop()
+            self._reach[target] = self.code.dot([], [self._reach_through(*source, target) for source in sources])
         return self._reach[node]
+
+    def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
+        """Add a value that is 0 if no gradient reaches `target` from its user `source`, and return its number.
+
+        If only the source depends on the row, the value is a total: a gradient reaches the target in some row.
+        """
+        reach = self._reach.get(source, self.code.constant(1.0))
+        if slot is not None and source in self._scattered:
+            if source not in self._reach_scatters:
+                self._reach_scatters[source] = self._new_scatter(len(source.operands) - 1)
+                self._reach_scatters[source].sources.append((self.number_of[source.operands[0]], reach))
+            return self.code.append(("total", self._reach_scatters[source].totals[slot - 1]), AFTER)
+        if slot is not None:
+            assert source.op
+            reach = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
+        if target in self.per_sample or reach not in self.code.per_sample:
+            return reach
+        if reach not in self._reach_totals:
+            self._reach_totals[reach] = self._total(((reach, self.code.constant(1.0)),))
+        return self._reach_totals[reach]
 
     def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
         """Add a node's gradient, the sum of the contributions to it, and return its instruction number."""
