@@ -1,4 +1,4 @@
-"""The package's rooms: imports run one way, what is public is documented, and only the table knows one operation."""
+"""Imports in the package run one way, public names have docstrings, and only the table asks for one operation."""
 
 import ast
 import importlib
@@ -19,7 +19,7 @@ ROOT = Path(micrograd_cn.__file__).parent
 
 
 def module_name(path: Path) -> str:
-    """Return the module's name inside the package, "" for the package itself."""
+    """Return the name of a module inside the package, such as "ops.table", or "" for the package itself."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
@@ -29,20 +29,21 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 
 @cache
 def trees() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module."""
     return {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
 
 
 # Imports
 
-# A room imports only rooms that stand before it. A room is a module, or a folder with its modules: so whoever reads the
-# package from the first room on never meets a name that is explained later.
+# A room is a file or a folder of the package. It imports only rooms that come before it in this list, so whoever reads
+# the rooms in this order knows all names that a room uses.
 ROOMS = (
     *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
     *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow", "compiler"),
-    "",  # the package itself, which offers the pictures too
+    "",  # the package itself, which imports the pictures when they are asked for
     *("testing", "__main__", "moved"),
 )
-# The same order inside folders, of modules or of folders.
+# The order of the modules and folders inside a folder.
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
     "graph": (
@@ -57,14 +58,14 @@ INSIDE = {
         *("c", "program", "derivatives", "function"),
     ),
 }
-ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table of contents
-# Imports inside functions, or for types alone, that point the other way, and why.
+ENTRIES = 24  # files and folders in the package's own folder, at most; a newcomer reads them as a table of contents
+# Exceptions: imports inside functions, or for types alone, that point the other way, and the reason.
 LAZY = {("", "testing"): "micrograd_cn.testing has its type for a type checker, and is imported when it is asked for"}
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str | None:
-    """Return what `from ... import` imports from, inside the package; None for other packages."""
+    """Return the module of this package that `from ... import` names, or None if it names another package."""
     name = node.module or ""
     if not node.level:
         first, _, rest = name.partition(".")
@@ -75,13 +76,14 @@ def absolute(module: str, node: ast.ImportFrom) -> str | None:
 
 
 def is_lazy(block: ast.AST) -> bool:
+    """Return whether imports in a block do not run when the module is imported."""
     return isinstance(block, ast.FunctionDef) or (
         isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
     )
 
 
 def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Yield the modules of the package that this one imports, and whether inside a function or for types alone."""
+    """Yield each module of the package that a module imports, and whether it does so lazily."""
     inside = {node for block in ast.walk(tree) if is_lazy(block) for node in ast.walk(block)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -97,11 +99,12 @@ def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
 
 @cache
 def edges() -> dict[tuple[str, str], bool]:
-    """Return who imports whom in the package, and whether lazily."""
+    """Return all pairs (module, module that it imports) in the package, and whether the import is lazy."""
     return {(module, target): lazy for module, tree in trees().items() for target, lazy in imported(module, tree)}
 
 
 def room(module: str) -> str:
+    """Return the file or folder of the package that a module is in."""
     return module.partition(".")[0]
 
 
@@ -118,7 +121,7 @@ def test_a_room_imports_only_rooms_before_it():
     found = {edge: lazy for edge, lazy in edges().items() if backward(*edge)}
     assert {edge for edge, lazy in found.items() if not lazy} == set()
     assert found.keys() - LAZY.keys() == set()
-    assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
+    assert LAZY.keys() <= found.keys(), "an exception that is no longer needed; delete it"
 
 
 @pytest.mark.parametrize("folder", INSIDE)
@@ -138,7 +141,7 @@ def test_the_package_is_a_table_of_contents_and_each_folder_says_its_idea():
 
 
 def circle(imports: Iterable[tuple[str, str]]) -> str:
-    """Return modules that import each other in a circle, "" if there are none."""
+    """Return the names of modules that import each other in a circle, or "" if there are none."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for module, target in imports:
         sorter.add(module, target)
@@ -164,7 +167,7 @@ def test_the_folders_of_the_tests_are_those_of_the_package_and_the_demos():
 
 # What is public
 
-# What users import by name, and the modules of the chapter.
+# Modules that users import by name, and those of the core that are read in order.
 PUBLIC = (
     *("", "engine", "gradients", "functional", "nn", "module", "init", "losses"),
     *("ops", "optim", "picture", "handwritten", "flow", "testing", "compiler"),
@@ -174,13 +177,17 @@ NO_EXAMPLE: dict[str, str] = {}  # public names without an example, and why
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_a_module_says_what_of_it_is_public(module):
+    """A module that users import by name has `__all__`, and all names in it exist."""
     loaded = importlib.import_module(f"micrograd_cn.{module}".removesuffix("."))
     assert hasattr(loaded, "__all__"), f"{loaded.__name__} has no __all__"
     assert all(hasattr(loaded, name) for name in loaded.__all__)
 
 
 def documented(module: str) -> Iterator[tuple[str, str | None, str]]:
-    """Yield the public functions, classes, methods, properties and operations: name, docstring, that of its class."""
+    """Yield the name, the docstring and the class's docstring of each public object of a module.
+
+    These are functions, classes with their methods and properties, and operations.
+    """
     loaded = importlib.import_module(f"micrograd_cn.{module}".removesuffix("."))
     for name in getattr(loaded, "__all__", ()):
         thing = getattr(loaded, name)
@@ -198,37 +205,41 @@ def documented(module: str) -> Iterator[tuple[str, str | None, str]]:
 
 
 def is_documentable(member: object) -> bool:
+    """Return whether a class's attribute is a method or a property."""
     return isinstance(member, (property, staticmethod, classmethod)) or inspect.isroutine(member)
 
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_what_is_public_has_a_docstring_with_an_example(module):
+    """Each public object has a docstring, and an example in it or in the docstring of its class."""
     for name, text, class_text in documented(module):
         assert re.match(r"\S.*\S", text or ""), f"{name} has no docstring"
         assert (">>> " in text or ">>> " in class_text) != (name in NO_EXAMPLE), f"{name} has no example"
 
 
-# One operation is nobody's business but its row's
+# Facts about one operation belong in its row
 
 WORDS = {*OPS, *(op.notation.symbol for op in OPS.values())}  # the rows' names and symbols
 
 
 class Hit(NamedTuple):
+    """A line of code that asks for one operation, and the function that it is in."""
+
     place: str
     line: int
     text: str
 
 
 class Scan:
-    """Find where a module asks for one row of the table, instead of asking the row.
+    """Find code of a module that treats one operation in another way than others, instead of reading a fact in its row.
 
-    That is a comparison with a row or with its name or symbol, a collection of rows, a `match` of one, a row looked up
-    by a name, and a node whose `op` is set by hand. To call or to record a row is none of these.
+    Such code compares with an operation, its name or its symbol, has a collection of operations or a `match` with one,
+    looks an operation up by a name, or sets the `op` of a node. Calling or recording an operation is allowed.
     """
 
     def __init__(self, tree: ast.AST) -> None:
         nodes = list(ast.walk(tree))
-        self.tables = {"ops"}  # the names by which the module knows the table's module, and rows
+        self.tables = {"ops"}  # names that the module has for the table, and for operations
         self.rows: set[str] = set()
         for node in nodes:
             if isinstance(node, ast.ImportFrom):
@@ -239,10 +250,11 @@ class Scan:
         pairs = [(left, right) for n in plain for left, right in assignments(n) if self.is_row(right)]
         self.rows |= {left.id for left, _ in pairs if isinstance(left, ast.Name)}
         self.by_hand = {left for left, _ in pairs if is_attribute(left, "op")}
-        # The tuples of `a, b = c, d` are no collections.
+        # The two sides of `a, b = c, d` are tuples, but not collections of operations.
         self.unpacked = {side for n in plain if isinstance(n.targets[0], ast.Tuple) for side in (n.targets[0], n.value)}
 
     def is_row(self, node: ast.AST | None) -> bool:
+        """Return whether an expression is an operation of the table."""
         match node:
             case ast.Attribute(value=ast.Name(id=name), attr=row):
                 return name in self.tables and row in OPS
@@ -251,6 +263,7 @@ class Scan:
         return self.is_lookup(node)
 
     def is_lookup(self, node: ast.AST | None) -> bool:
+        """Return whether an expression looks an operation up by a name that is written there."""
         match node:
             case ast.Subscript(value=ast.Name(id="OPS"), slice=ast.Constant()):
                 return True
@@ -261,6 +274,7 @@ class Scan:
         return False
 
     def singles_out(self, node: ast.AST) -> bool:
+        """Return whether a node of the syntax tree treats one operation in another way than others."""
         match node:
             case ast.Compare(left=left, comparators=others):
                 named = any(is_attribute(side, "name", "symbol", "_op") for side in (left, *others))
@@ -275,6 +289,7 @@ class Scan:
 
 
 def assignments(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield pairs of a target and the value that is assigned to it."""
     for target in node.targets:
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             yield from zip(target.elts, node.value.elts, strict=False)
@@ -283,16 +298,18 @@ def assignments(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def is_attribute(node: ast.AST, *names: str) -> bool:
+    """Return whether a node is an attribute with one of these names."""
     return isinstance(node, ast.Attribute) and node.attr in names
 
 
 def is_word(node: ast.expr) -> bool:
+    """Return whether a node is the name or symbol of an operation, or contains one."""
     constants = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
     return any(isinstance(x, ast.Constant) and x.value in WORDS for x in constants)
 
 
 def placed(node: ast.AST, place: str) -> Iterator[tuple[ast.AST, str]]:
-    """Yield all nodes below, and the function that each is in."""
+    """Yield all nodes below a node, and the name of the function that each is in."""
     for child in ast.iter_child_nodes(node):
         yield child, place
         named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
@@ -300,6 +317,7 @@ def placed(node: ast.AST, place: str) -> Iterator[tuple[ast.AST, str]]:
 
 
 def scan(module: str, tree: ast.AST) -> list[Hit]:
+    """Return all places of a module that treat one operation in another way than others."""
     scanner = Scan(tree)
     found = [(place, node) for node, place in placed(tree, module or "micrograd_cn") if scanner.singles_out(node)]
     return [Hit(place, node.lineno, ast.unparse(node).partition("\n")[0]) for place, node in found]
@@ -339,6 +357,7 @@ def test_no_module_but_the_table_singles_out_an_operation():
     ],
 )
 def test_the_scan_finds(source):
+    """The scan finds each way to treat one operation in another way, so the test above can fail."""
     assert scan("m", ast.parse(source))
 
 
@@ -361,4 +380,5 @@ def test_the_scan_finds(source):
     ],
 )
 def test_the_scan_passes_over(source):
+    """The scan does not report code that uses operations, or looks for one that it does not name."""
     assert not scan("m", ast.parse(source))
