@@ -20,6 +20,7 @@ from micrograd_cn.graph.operators import Operators, method
 
 @contextmanager
 def engine(twins: dict[str, Any]) -> Iterator[None]:
+    """Let `Value` have the functions of the quick engine or of the plain one inside the block."""
     before = {name: vars(Value).get(name, quick.PLAIN[name]) for name in twins}
     quick.install(twins)
     try:
@@ -29,15 +30,17 @@ def engine(twins: dict[str, Any]) -> Iterator[None]:
 
 
 class Weight(Value):
-    """A leaf of a user's own class."""
+    """A leaf of a user-defined class."""
 
 
 class Traced(Value):
+    """The class of nodes that `Keeper` makes."""
+
     __slots__ = ()
 
 
 class Keeper(Hooks):
-    """Hooks that keep what they are called with, and make a node of a detached value."""
+    """Hooks that remember what they were called with, and return a node instead of a detached value."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -64,12 +67,13 @@ class Keeper(Hooks):
 
 @contextmanager
 def watched() -> Iterator[Keeper]:
+    """Install a `Keeper` inside the block."""
     with hooked(keeper := Keeper()):
         yield keeper
 
 
 def forgetful(y, *xs):
-    """Stand for a function whose `return` is missing."""
+    """Return None, as a partial derivative does whose `return` was forgotten."""
 
 
 OWN = [
@@ -99,7 +103,11 @@ MODES: dict[str, Callable[[], Any]] = {
 
 
 class Step(NamedTuple):
-    """A step of a program. It refers to earlier results by numbers, which are taken modulo how many there are."""
+    """A step of a random program.
+
+    `which` and `operands` choose an operation and earlier nodes by numbers, which are taken modulo how many there are,
+    so any numbers make a program.
+    """
 
     how: str
     which: int
@@ -118,6 +126,7 @@ numbers = st.sampled_from([0.0, -0.0, 1.0, -1.5, 0.3, 2.0, 700.0, 1e-300, 1e308,
 
 
 def run(step: Step, nodes: list[Any]) -> Any:
+    """Take a step with some nodes, and return its result."""
     others = [*nodes, 2.0, 3, np.float32(0.5), True, "text", None]
     xs = [nodes[step.operands[0] % len(nodes)], *[others[k % len(others)] for k in step.operands[1:]]]
     row = ROWS[step.which % len(ROWS)]
@@ -147,11 +156,12 @@ def run(step: Step, nodes: list[Any]) -> Any:
 
 
 def seen(x: Any, index: dict[Any, int]) -> str:
+    """Return a text for a node or a number that is the same in both engines."""
     return f"#{index[x]}" if isinstance(x, Value) and x in index else repr(x)
 
 
 def told(program: list[Step], data: list[float], upstream: float, root: int, mode: str) -> list[Any]:
-    """Return all that a program shows: its nodes, its errors, and the gradients of its last nodes."""
+    """Run a random program, and return all that can be seen of it, such as nodes, errors and gradients."""
     kinds = [Value, Weight]
     nodes: list[Any] = [kinds[k % 2](x, f"x{k}") for k, x in enumerate(data)]
     found: list[Any] = []
@@ -203,10 +213,11 @@ def test_plain_and_quick_make_the_same_graphs_gradients_and_errors(program, data
 @pytest.mark.parametrize("mode", ["none", "watched"])
 @pytest.mark.parametrize("constant", [False, True])
 def test_every_row_is_recorded_the_same_in_every_way(row, mode, constant):
+    """Each operation makes the same node in both engines, whether it is called, recorded or used as a method."""
     which = ROWS.index(row)
     frozen = [Step("freeze", 0, [k], "none") for k in range(2 * constant)]
     for how in ("call", "record", "method"):
-        for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # 2 and 3 are numbers
+        for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # numbers from 2 on
             program = [*frozen, Step(how, which, operands, mode)]
             with engine(quick.PLAIN):
                 plain = told(program, [0.3, -1.5], 1.0, 0, "none")
@@ -216,7 +227,7 @@ def test_every_row_is_recorded_the_same_in_every_way(row, mode, constant):
 
 BOTH = pytest.mark.parametrize("twins", [quick.PLAIN, quick.QUICK], ids=["plain", "quick"])
 a, b = 0.3, -1.5
-SLOPES = [  # an operator, its operands, and the derivative with respect to each
+SLOPES = [  # an operator, and the derivative with respect to each operand
     (lambda x, y: x + y, (1.0, 1.0)),
     (lambda x, y: x + b, (1.0, 0.0)),
     (lambda x, y: a + y, (0.0, 1.0)),
@@ -254,6 +265,7 @@ def test_an_operator_has_its_operands_and_derivatives_in_both(f, slopes, twins):
 
 @BOTH
 def test_who_watches_is_told_in_both(twins):
+    """Hooks are called in both engines, the innermost ones alone, and not after the block."""
     with engine(twins):
         x = Value(2.0)
         with hooked(Keeper()), hooked(keeper := Keeper()):
@@ -270,6 +282,7 @@ def test_who_watches_is_told_in_both(twins):
 
 
 def chain(x):
+    """Return the root of a deep graph."""
     y = x
     for k in range(4_000):
         y = y * 1.0001 + x if k % 2 else (y - 0.5).tanh()
@@ -277,11 +290,13 @@ def chain(x):
 
 
 def wide(x):
+    """Return the root of a graph whose nodes have thousands of operands."""
     ys = [x * (k / 1000) for k in range(2_000)]
     return mc.sum(ys) + mc.dot(ys, ys[::-1], x) + mc.logsumexp(ys)
 
 
 def diamonds(x):
+    """Return the root of a graph with 2**60 paths."""
     y = x
     for _ in range(60):
         y = y + y
@@ -289,6 +304,7 @@ def diamonds(x):
 
 
 def blocked(x):
+    """Return the root of a graph that has operands to which no gradient flows."""
     y = x.sqrt()
     return mc.where(mc.less(y, 1.0), x, y * y) + mc.take([x, y], mc.step(x)) + mc.sum([y.step(), x])
 
@@ -329,6 +345,8 @@ def test_the_plain_engine_is_left_in_place_where_it_is_asked_for(tmp_path):
 
 
 def test_plain_operators_take_the_short_way(monkeypatch):
+    """The quick engine records operators without the general functions, or it would not be quick."""
+
     def long_way(*args):
         raise AssertionError("recorded as an operation of any number of operands")
 
@@ -379,7 +397,7 @@ def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_e
                     True,
                 )
                 with no_grad():
-                    assert update(made, other) is not made  # it has an operation
+                    assert update(made, other) is not made  # only leaves are changed in place
                     constant = leaf.detach()
                     assert update(constant, other) is not constant
                 assert made.data == expected.data
@@ -390,12 +408,15 @@ def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_e
 
 
 class Loud(Value):
+    """A class whose operator returns something else than a node."""
+
     def __add__(self, other):
         return "mine"
 
 
 @BOTH
 def test_an_assignment_operator_calls_an_operator_of_ones_own(twins):
+    """`x += 2` calls the `__add__` of a user-defined class, and inside `no_grad` it changes the leaf."""
     with engine(twins):
         x = y = Loud(1.0)
         x += 2.0
@@ -406,4 +427,5 @@ def test_an_assignment_operator_calls_an_operator_of_ones_own(twins):
 
 
 def test_the_programs_know_the_operators():
+    """The random programs choose among all operators, reflected and unary ones included."""
     assert {"__add__", "__rpow__", "__neg__"} <= {*SIGNS}
