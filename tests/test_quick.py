@@ -217,7 +217,7 @@ def test_every_row_is_recorded_the_same_in_every_way(row, mode, constant):
     which = ROWS.index(row)
     frozen = [Step("freeze", 0, [k], "none") for k in range(2 * constant)]
     for how in ("call", "record", "method"):
-        for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # numbers from 2 on
+        for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # 2 and 3 are numbers
             program = [*frozen, Step(how, which, operands, mode)]
             with engine(quick.PLAIN):
                 plain = told(program, [0.3, -1.5], 1.0, 0, "none")
