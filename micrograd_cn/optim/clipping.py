@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..engine import Value
+from ..ops.number import number
 from .optimizer import list_of_parameters
 
 __all__ = ["clip_grad_norm"]
@@ -20,17 +21,23 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     `grad` is None are left alone.
 
     Raises:
-        ValueError: `max_norm` is negative or nan; or the norm is inf or nan, so no factor makes it `max_norm`.
+        ValueError: `max_norm` is negative or nan; there are no parameters, or one is a computed node; or the norm is
+            inf or nan, so no factor makes it `max_norm`.
+        TypeError: `parameters` is not a sequence of `Value`s, or `max_norm` is not a number.
 
     >>> p = Value(0.0)
     >>> p.grad = 10.0
     >>> clip_grad_norm([p], 1.0), round(p.grad, 4)
     (10.0, 1.0)
     """
+    try:
+        max_norm = number(max_norm)
+    except TypeError as error:
+        raise TypeError(f"clip_grad_norm: max_norm: {error}") from None
     if not max_norm >= 0.0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
-    parameters = [p for p in list_of_parameters("clip_grad_norm", parameters) if p.grad is not None]
-    norm = math.hypot(*[p.grad for p in parameters])
+    parameters = [p for p in list_of_parameters("clip_grad_norm", parameters) if p._grad is not None]
+    norm = math.hypot(*[p._grad for p in parameters])
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = max_norm / (norm + 1e-6)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..engine import Value
+from ..ops.number import number
 from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
@@ -28,7 +29,8 @@ class EarlyStopping:
         best_epoch: the index of the epoch with the best loss, counted from 0; None until there is one.
 
     Raises:
-        ValueError: `patience` is not an int of at least 1.
+        ValueError: `patience` is not an int of at least 1, or there are no parameters, or one is a computed node.
+        TypeError: `parameters` is not a sequence of `Value`s.
 
     >>> w = Value(0.0)
     >>> stopping = EarlyStopping([w], patience=2)
@@ -52,9 +54,14 @@ class EarlyStopping:
         self._data: list[float] = []
 
     def step(self, loss: float) -> bool:
-        """Record `loss`, that of the epoch that has just ended, and return whether to stop training."""
+        """Record `loss`, that of the epoch that has just ended, and return whether to stop training.
+
+        Raises:
+            TypeError: `loss` is not a number.
+        """
+        loss = number(loss)
         if loss > self.best if self.maximize else loss < self.best:
-            self.best, self.best_epoch = float(loss), self._epochs
+            self.best, self.best_epoch = loss, self._epochs
             self._data = [p.data for p in self.parameters]
             self._waited = 0
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import Value
 
@@ -20,14 +20,74 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     """Return `parameters` as a list; messages begin with `name`, the optimiser or function that takes them.
 
     Raises:
-        TypeError: `parameters` is a single `Value` or a model.
+        TypeError: `parameters` is not a sequence of `Value`s, for example because it is a model.
+        ValueError: there are no parameters, or one is a computed node, whose changes nothing would see.
     """
     if isinstance(parameters, Value):
         raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")
+    kind = type(parameters).__name__
     if not isinstance(parameters, Iterable):
-        kind = type(parameters).__name__
         raise TypeError(f"{name} takes a sequence of parameters, got {kind}; write model.parameters()")
-    return list(parameters)
+    if isinstance(parameters, (Mapping, set, frozenset)):
+        named = isinstance(parameters, Mapping) and all(isinstance(p, Value) for p in parameters.values())
+        write = "list(d.values())" if named else "model.parameters()"
+        if isinstance(parameters, (set, frozenset)):
+            write = "a list, because a set has no order"
+        raise TypeError(f"{name} takes a sequence of parameters, got a {kind}; write {write}")
+    consumed = hasattr(parameters, "__next__")
+    found = list(parameters)
+    if not found:
+        raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
+    for i, p in enumerate(found):
+        if not isinstance(p, Value):
+            text = "" if hasattr(p, "__iter__") or hasattr(p, "parameters") else f" {p!r}"
+            raise TypeError(f"{name}: parameters[{i}] is {type(p).__name__}{text}, not a Value{_instead_of(p)}")
+        if p.op is not None:
+            raise ValueError(
+                f"{name}: parameters[{i}], {p!r}, is computed ({p.op.name}), not a leaf; write Value(x) with the "
+                "number x that it begins with"
+            )
+    return found
+
+
+def _instead_of(item: Any) -> str:
+    """Return what to write instead of parameters with the item `item`, which is no `Value`, as the end of a message."""
+    if hasattr(item, "parameters"):
+        return "; write [p for part in parts for p in part.parameters()]"
+    if isinstance(item, Mapping):
+        return "; there are no groups of parameters, so make an optimiser for each group"
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return "; write model.parameters()"
+    if isinstance(item, Iterable) and not isinstance(item, str):
+        return "; write [p for part in parts for p in part]"
+    return ""
+
+
+class Absent:
+    """An attribute that users of another library look for. To read or assign it is an error, which says what to write.
+
+    A user's subclass may have an attribute of this name.
+
+    Args:
+        instead: the end of the message, such as "write optimizer.lr".
+    """
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is not None and self.name in vars(instance):
+            return vars(instance)[self.name]
+        raise AttributeError(f"{owner.__name__} has no {self.name}; {self.instead}")
+
+    def __set__(self, instance: object, x: object) -> None:
+        if type(instance).__module__.partition(".")[0] == __name__.partition(".")[0]:
+            self.__get__(None, type(instance))
+        vars(instance)[self.name] = x
 
 
 class Optimizer:
@@ -71,19 +131,15 @@ class Optimizer:
     nonnegative: tuple[str, ...] = ()
     options: tuple[str, ...] = ("lr",)
     maximize: bool = False
+    if not TYPE_CHECKING:
+        param_groups = Absent("read and set optimizer.lr; all parameters have the same options")
+        add_param_group = Absent("make another optimiser for other parameters")
+        learning_rate = Absent("read and set optimizer.lr")
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         self.parameters = list_of_parameters(type(self).__name__, parameters)
-        if not self.parameters:
-            raise ValueError(f"{type(self).__name__} was given no parameters")
         seen: set[Value] = set()
         for i, p in enumerate(self.parameters):
-            if not isinstance(p, Value):
-                raise TypeError(f"{type(self).__name__}: parameters[{i}] is {type(p).__name__} {p!r}, not a Value")
-            if p.op is not None:
-                raise ValueError(
-                    f"{type(self).__name__}: parameters[{i}], {p!r}, is computed ({p.op.name}), not a leaf"
-                )
             if p in seen:
                 raise ValueError(f"{type(self).__name__}: parameters[{i}], {p!r}, is there twice")
             seen.add(p)
@@ -156,7 +212,8 @@ maximize=False>
         """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`.
 
         Raises:
-            ValueError: `parameters` has become longer or shorter.
+            ValueError: `parameters` has become longer or shorter, or `lr` negative, inf or nan.
+            TypeError: `lr` has become something that is not a number.
 
         >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)
@@ -166,6 +223,8 @@ maximize=False>
         """
         states = self.state
         self.check_parameter_count(len(states))
+        if type(lr := self.lr) is not float or not 0.0 <= lr < math.inf:
+            self.check_lr()
         self.steps += 1
         if self.skipped:
             self._step_with_own_counts(states)
@@ -199,6 +258,22 @@ maximize=False>
         finally:
             self.steps = total
         self._count_skipped()
+
+    def check_lr(self) -> float:
+        """Return `lr`, which users may assign, as a float.
+
+        Raises:
+            ValueError: `lr` is negative, inf or nan.
+            TypeError: `lr` is not a number.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> optimizer = SGD([Value(1)])
+        >>> optimizer.lr = 1
+        >>> optimizer.check_lr()
+        1.0
+        """
+        self.lr = self._at_least_0("lr", self.lr)
+        return self.lr
 
     def check_parameter_count(self, count: int) -> None:
         """Raise ValueError unless there are still `count` parameters, as many as when this optimiser was made."""
@@ -299,7 +374,8 @@ def at_least_0(name: str, x: float) -> float:
         if not isinstance(x, (str, bool)) and 0.0 <= x < math.inf:
             return float(x)
     except TypeError:
-        raise TypeError(f"{name} must be 0 or more, got {x!r}") from None
+        write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
+        raise TypeError(f"{name} must be 0 or more, got {x!r}{write}") from None
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
 
 

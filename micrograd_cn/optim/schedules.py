@@ -9,14 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from .optimizer import at_least_0
+from .optimizer import Absent, Optimizer, at_least_0
 
 __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
+SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
+
+
+class _Schedule:
+    """The base class of schedules: what users of PyTorch look for is answered with what to write."""
+
+    if not TYPE_CHECKING:
+        step = Absent(f"write {SET_RATE} before each optimizer.step()")
+
 
 @dataclass(frozen=True)
-class cosine_lr:  # noqa: N801 -- users call it like a function
+class cosine_lr(_Schedule):  # noqa: N801 -- users call it like a function
     """A schedule along half a cosine, from `lr` at step 0 down to `lr_min` at step `steps`; then it stays at `lr_min`.
 
     rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
@@ -43,7 +53,7 @@ class cosine_lr:  # noqa: N801 -- users call it like a function
     lr_min: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least_0("cosine_lr: lr", self.lr)
+        _check_first_rate("cosine_lr", self.lr)
         at_least_0("cosine_lr: lr_min", self.lr_min)
         _at_least_1("cosine_lr: steps", self.steps)
 
@@ -54,7 +64,7 @@ class cosine_lr:  # noqa: N801 -- users call it like a function
 
 
 @dataclass(frozen=True)
-class step_lr:  # noqa: N801
+class step_lr(_Schedule):  # noqa: N801
     """A schedule that begins with `lr` and multiplies the rate by `gamma` after every `step_size` steps.
 
     rate(t) = lr * gamma ** (t // step_size). It is the same as PyTorch's StepLR.
@@ -78,7 +88,7 @@ class step_lr:  # noqa: N801
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        at_least_0("step_lr: lr", self.lr)
+        _check_first_rate("step_lr", self.lr)
         at_least_0("step_lr: gamma", self.gamma)
         _at_least_1("step_lr: step_size", self.step_size)
 
@@ -88,7 +98,7 @@ class step_lr:  # noqa: N801
 
 
 @dataclass(frozen=True)
-class linear_lr:  # noqa: N801
+class linear_lr(_Schedule):  # noqa: N801
     """A schedule along a straight line, from `lr` at step 0 to `lr_end` at step `steps`; then it stays at `lr_end`.
 
     rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
@@ -113,7 +123,7 @@ class linear_lr:  # noqa: N801
     lr_end: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least_0("linear_lr: lr", self.lr)
+        _check_first_rate("linear_lr", self.lr)
         at_least_0("linear_lr: lr_end", self.lr_end)
         _at_least_1("linear_lr: steps", self.steps)
 
@@ -123,7 +133,7 @@ class linear_lr:  # noqa: N801
 
 
 @dataclass(frozen=True)
-class warmup:  # noqa: N801
+class warmup(_Schedule):  # noqa: N801
     """A schedule that rises for `steps` steps to the first learning rate of another schedule, which then takes over.
 
     rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, and
@@ -150,7 +160,10 @@ class warmup:  # noqa: N801
 
     def __post_init__(self) -> None:
         if not callable(self.schedule):
-            raise TypeError(f"warmup: schedule must be a function of the number of the step, got {self.schedule!r}")
+            raise TypeError(
+                f"warmup: schedule must be a function of the number of the step, got {self.schedule!r}; for a constant "
+                "rate, write lambda step: 0.1"
+            )
         if at_least_0("warmup: start_factor", self.start_factor) > 1.0:
             raise ValueError(f"warmup: start_factor must be 1 or less, got {self.start_factor!r}")
         _at_least_1("warmup: steps", self.steps)
@@ -160,6 +173,21 @@ class warmup:  # noqa: N801
         if step >= self.steps:
             return self.schedule(step - self.steps)
         return self.schedule(0) * _between(self.start_factor, 1.0, step / self.steps)
+
+
+def _check_first_rate(name: str, lr: Any) -> None:
+    """Raise an error if `lr` is no learning rate. An optimiser in its place is a habit from PyTorch.
+
+    Raises:
+        TypeError: `lr` is not a number.
+        ValueError: `lr` is negative, inf or nan.
+    """
+    if isinstance(lr, Optimizer):
+        raise TypeError(
+            f"{name} takes the learning rate of step 0, not an optimiser; write schedule = {name}(optimizer.lr, ...), "
+            f"and before each optimizer.step() {SET_RATE}"
+        )
+    at_least_0(f"{name}: lr", lr)
 
 
 def _between(a: float, b: float, part: float) -> float:

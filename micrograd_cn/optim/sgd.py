@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from ..engine import Value
@@ -69,8 +70,10 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return
-        self.steps += 1
         lr, complete = self.lr, True
+        if type(lr) is not float or not 0.0 <= lr < math.inf:
+            lr = self.check_lr()
+        self.steps += 1
         for p in self.parameters:  # `update`, inlined: it takes a third of the time
             if p.requires_grad and (grad := p._grad) is not None:
                 p.data -= lr * grad

@@ -44,3 +44,12 @@ def test_larger_is_better_when_maximizing():
 def test_a_wrong_patience_is_refused(patience):
     with pytest.raises(ValueError, match="patience must be an int of at least 1, got"):
         EarlyStopping([Value(1.0)], patience)
+
+
+def test_the_loss_must_be_a_number():
+    stopping = EarlyStopping([Value(1)], patience=2)
+    with pytest.raises(TypeError, match=r"got Value; write x\.data for the number"):
+        stopping.step(Value(0.5))
+    with pytest.raises(TypeError, match="got the str 'a'"):
+        stopping.step("a")
+    assert stopping.best_epoch is None

@@ -1,14 +1,17 @@
 """All optimisers check their parameters, and save, load and copy their state. A wrong state changes nothing."""
 
 import copy
+import math
 import pickle
 from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,87 @@ def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_
     assert held is not optimizer.state
 
 
-def test_a_model_is_no_sequence_of_parameters():
-    with pytest.raises(TypeError, match=r"SGD takes a sequence of parameters, got MLP; write model\.parameters\(\)"):
-        SGD(MLP(1, [1]))
+TAKERS = [SGD, Adam, lambda p: clip_grad_norm(p, 1.0), lambda p: EarlyStopping(p, 2)]
+
+
+@pytest.mark.parametrize("take", TAKERS, ids=["SGD", "Adam", "clip_grad_norm", "EarlyStopping"])
+def test_what_is_no_sequence_of_parameters_is_answered_with_what_to_write(take):
+    model, p = MLP(1, [1]), Value(1)
+    given = [
+        (model, r"takes a sequence of parameters, got MLP; write model\.parameters\(\)"),
+        (model.parameters, r"takes a sequence of parameters, got method; write model\.parameters\(\)"),
+        (p, r"write \[p\] for one"),
+        ({"p": p}, r"got a dict; write list\(d\.values\(\)\)"),
+        (model.state_dict(), r"got a dict; write model\.parameters\(\)"),
+        ({p}, "got a set; write a list, because a set has no order"),
+        (model.named_parameters(), r"parameters\[0\] is tuple, not a Value; write model\.parameters\(\)"),
+        (model.layers, r"parameters\[0\] is Layer, .*; write \[p for part in parts for p in part\.parameters\(\)\]"),
+        ([[p]], r"parameters\[0\] is list, not a Value; write \[p for part in parts for p in part\]"),
+        (np.array([[p]]), r"parameters\[0\] is ndarray, not a Value; write \[p for part in parts for p in part\]"),
+        ([{"params": [p], "lr": 1}], r"parameters\[0\] is dict, not a Value; .*an optimiser for each group"),
+        ([p, 0.5], r"parameters\[1\] is float 0\.5, not a Value"),
+    ]
+    for wrong, message in given:
+        with pytest.raises(TypeError, match=message):
+            take(wrong)
+    with pytest.raises(ValueError, match=r"parameters\[1\], Value.*is computed \(mul\), not a leaf; write Value\(x\)"):
+        take([p, p * 2])
+    with pytest.raises(ValueError, match=r"was given no parameters$"):
+        take([])
+    generator = (p for p in [p])
+    take(generator)
+    with pytest.raises(ValueError, match="was given no parameters; a generator is empty after its first use"):
+        take(generator)
+
+
+@pytest.mark.parametrize("make", [SGD, partial(SGD, momentum=0.5), RMSprop, Adam, AdamW])
+def test_a_learning_rate_that_was_set_is_checked_by_the_next_step(make):
+    p = Value(1)
+    optimizer = make([p], lr=0.1)
+    p.grad = 1.0
+    for wrong, error in ((-1.0, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("a", ValueError)):
+        optimizer.lr = wrong
+        with pytest.raises(error, match="lr must be 0 or more"):
+            optimizer.step()
+    for wrong, write in ((None, "got None$"), (Value(0.1), r"got Value.*; write x\.data for the number")):
+        optimizer.lr = wrong
+        with pytest.raises(TypeError, match=f"lr must be 0 or more, {write}"):
+            optimizer.step()
+    assert (p.data, optimizer.steps) == (1.0, 0)
+    other = make([q := Value(1)], lr=0.5)
+    q.grad, optimizer.lr = 1.0, np.float64(0.5)
+    optimizer.step()
+    other.step()
+    assert (p.data, type(optimizer.lr)) == (q.data, float)
+
+
+def test_fit_checks_a_learning_rate_that_was_set():
+    compiler = pytest.importorskip("micrograd_cn.compiler")
+    w = Value(2.0)
+    f = compiler.compile(lambda x: (w * x - 1.0) ** 2)
+    optimizer = SGD([w])
+    for wrong in (-1.0, "a", None, Value(0.1)):
+        optimizer.lr = wrong
+        with pytest.raises((TypeError, ValueError), match="SGD: lr must be 0 or more"):
+            f.fit([(1.0,)], optimizer, epochs=1)
+    assert w.data == 2.0
+
+
+def test_attributes_of_other_libraries_say_what_to_write():
+    optimizer = SGD([Value(1)])
+    with pytest.raises(AttributeError, match=r"SGD has no param_groups; read and set optimizer\.lr"):
+        optimizer.param_groups[0]["lr"] = 0.1
+    with pytest.raises(AttributeError, match=r"SGD has no learning_rate; read and set optimizer\.lr"):
+        optimizer.learning_rate = 0.1
+    with pytest.raises(AttributeError, match="SGD has no add_param_group; make another optimiser"):
+        optimizer.add_param_group({})
+    assert not hasattr(optimizer, "param_groups")
+
+
+def test_a_subclass_may_have_an_attribute_of_such_a_name():
+    class Own(SGD):
+        def __init__(self, parameters, learning_rate):
+            super().__init__(parameters, lr=learning_rate)
+            self.learning_rate = learning_rate
+
+    assert copy.deepcopy(Own([Value(1)], 0.25)).learning_rate == 0.25

@@ -153,7 +153,12 @@ def test_a_schedule_is_its_numbers():
         (lambda: linear_lr(0.1, -1), ValueError, "linear_lr: steps must be an int of at least 1, got -1"),
         (lambda: linear_lr(None, 1), TypeError, "linear_lr: lr must be 0 or more, got None"),
         (lambda: linear_lr(0.1, 1, "0"), ValueError, "linear_lr: lr_end must be 0 or more, got '0'"),
-        (lambda: warmup(0.1, 1), TypeError, "warmup: schedule must be a function of the number of the step, got 0.1"),
+        (
+            lambda: warmup(0.1, 1),
+            TypeError,
+            "warmup: schedule must be a function of the number of the step, got 0.1; for a constant rate, write "
+            "lambda step: 0.1",
+        ),
         (lambda: warmup(step_lr(1, 1), 1.0), ValueError, "warmup: steps must be an int of at least 1, got 1.0"),
         (lambda: warmup(step_lr(1, 1), 1, -1), ValueError, "warmup: start_factor must be 0 or more, got -1"),
         (lambda: warmup(step_lr(1, 1), 1, 1.5), ValueError, "warmup: start_factor must be 1 or less, got 1.5"),
@@ -176,3 +181,14 @@ def test_a_schedule_drives_a_loop_of_steps():
         optimizer.step()
         path.append(p.data)
     assert path == [0.5, 1.25, 2.25, 3.0, 3.5, 3.75]
+
+
+@pytest.mark.parametrize("schedule", [cosine_lr, step_lr, linear_lr])
+def test_an_optimiser_in_place_of_the_rate_is_answered_with_what_to_write(schedule):
+    message = (
+        rf"^{schedule.__name__} takes the learning rate of step 0.*schedule = {schedule.__name__}\(optimizer\.lr, "
+    )
+    with pytest.raises(TypeError, match=message + r".*optimizer\.lr = schedule\(optimizer\.steps\)$"):
+        schedule(SGD([Value(1)]), 10)
+    with pytest.raises(AttributeError, match=rf"{schedule.__name__} has no step; write optimizer\.lr = schedule"):
+        schedule(0.1, 10).step()

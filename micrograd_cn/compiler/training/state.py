@@ -221,7 +221,7 @@ class TrainingState:
         self.scalars = Memory(update.scalars)
         for place, x in update.constants.items():
             self.scalars.data[place] = x
-        self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
+        self.scalars.data[0], self.scalars.data[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self.blocks = -(-layout.unread_end // update.lanes)
         self.panel = Memory(self.blocks * update.block + update.outputs * update.lanes)
