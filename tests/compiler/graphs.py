@@ -194,7 +194,7 @@ def sums(pen: Pen) -> Value:
             y = mc.dot(pen.list(n, left), pen.list(n, right), *([pen.leaf("xwhc")] if rng.random() < 0.5 else []))
         elif kind == "sum":
             y = mc.sum(pen.list(n, left))
-        elif kind == "rows":  # several with the same right factors
+        elif kind == "rows":  # several sums with the same right factors, which are computed as a matrix times a vector
             shared = pen.list(n, rng.choice(["x", "h", "w", "xw", "xh"]))
             several = [mc.dot(pen.list(n, left), shared, pen.leaf()) for _ in range(rng.randrange(2, 12))]
             pen.hidden += [y for y in several if isinstance(y, Value) and y.op]
@@ -220,11 +220,13 @@ def sums(pen: Pen) -> Value:
 
 
 def _layer(pen: Pen, xs: Sequence[Any], weights: Sequence[Sequence[Any]], biases: Sequence[Any], act: str) -> list[Any]:
+    """Return the outputs of a layer, without an activation function if `act` is ""."""
     made = [mc.dot(list(row), list(xs), b) for row, b in zip(weights, biases, strict=True)]
     return [getattr(mc, act)(y) if act else y for y in made]
 
 
 def _matrix(pen: Pen, rows: int, columns: int) -> list[list[Value]]:
+    """Return a matrix of new parameters, whose size keeps the outputs of a layer near 1."""
     return [pen.weights(columns, columns**-0.5) for _ in range(rows)]
 
 
@@ -243,7 +245,7 @@ def network(pen: Pen) -> Value:
             matrix = _matrix(pen, width, len(xs))
         kept.append(matrix)
         biases: list[Any] = pen.weights(len(matrix)) if rng.random() < 0.7 else [0.0] * len(matrix)
-        if rng.random() < 0.15:  # sparse
+        if rng.random() < 0.15:  # each neuron reads only some of the inputs
             xs_of = [rng.sample(range(len(xs)), rng.randrange(1, len(xs) + 1)) for _ in matrix]
             made = [
                 mc.dot([row[i] for i in few], [xs[i] for i in few], b)
