@@ -136,6 +136,7 @@ def test_numbers_are_within_the_ulps_that_the_docstring_names(tmp_path, precisio
 
 
 def numbered(n, start=0.5):
+    """Return n leaves with different numbers."""
     return [Value(start + 0.25 * k) for k in range(n)]
 
 
@@ -144,6 +145,7 @@ def tanhs(xs):
 
 
 def drawn(xs, again=False):
+    """Return the values in a random order, or as many draws from them with repetition if `again` is true."""
     rng = random.Random(0)
     return rng.choices(xs, k=len(xs)) if again else rng.sample(xs, len(xs))
 
@@ -185,13 +187,18 @@ class Case(NamedTuple):
     rel: float = 1e-12
 
 
+# Each of these functions makes a case, whose name in CASES says what is special about its loops.
+
+
 def of_activation(activation):
+    """Return a classifier's loss, whose activation function is compiled as a loop."""
     model, inputs = MLP(9, [12, 10, 3], activation=activation, seed=1), [*numbered(9, 0.3), Value(0.0)]
     rows = [[*row, float(k % 3)] for k, row in enumerate(random_rows(9, 7))]
     return Case(cross_entropy(model(inputs[:9]), inputs[9]), inputs, rows)
 
 
 def of_graph(graph, n, summed):
+    """Return one of GRAPHS with n parameters, as several outputs, or as a loss that has a gradient if `summed`."""
     ws, xs, rng = numbered(n, -1.75), numbered(n), random.Random(0)
     outputs = GRAPHS[graph](ws, xs)
     rows = [[rng.choice([0.0, 1.0, 2.0, rng.uniform(-1.0, 1.0)]) for _ in xs] for _ in range(5)]
@@ -199,6 +206,7 @@ def of_graph(graph, n, summed):
 
 
 def of_totals_in_one_table():
+    """Return a loss that has gradients of parameters and of their functions mixed, which one table of places lists."""
     ws, vs, xs = ([Value(0.1 * k + 0.1 * n) for k in range(6)] for n in range(3))
     weights = [x for w, v in zip(ws, vs, strict=True) for x in (w, mc.tanh(v))]
     loss = mc.exp(mc.dot(weights, [*xs, *xs[::-1]])) + mc.tanh(mc.dot(weights, [*xs, *xs[::-1]], ws[0])) * xs[0]
@@ -206,6 +214,7 @@ def of_totals_in_one_table():
 
 
 def of_what_is_there_for_every_row():
+    """Return a loss with values that are computed before the rows, whose places no row may use again."""
     ws, xs = numbered(6, 0.3), numbered(6, 0.2)
     early, y = [mc.exp(w) * w for w in ws], xs[0]
     for k in range(60):  # so many values that places in memory are used again
@@ -214,6 +223,7 @@ def of_what_is_there_for_every_row():
 
 
 def of_a_batch():
+    """Return a loss with normalised weights, so most of it and of its gradient is computed once for a batch."""
     ws, x = numbered(9, 0.3), Value(1.0)
     norm = mc.sqrt(mc.sum([w * w for w in ws]))
     weights = [w / norm for w in ws]
@@ -222,12 +232,14 @@ def of_a_batch():
 
 
 def of_several_outputs():
+    """Return outputs that include an input, a constant, a parameter, and the same node twice."""
     model, xs = MLP(3, [9, 11], activation="tanh", seed=0), numbered(3)
     outputs = model(xs)
     return Case([*outputs, xs[0], constant(2.0), outputs[0], model.parameters()[0]], xs, [[0.5, -1.0, 2.0]])
 
 
 def of_a_large_graph():
+    """Return a deep graph without any loops."""
     ws, xs = numbered(4, -0.5), numbered(3, 0.25)
     y = xs[0]
     for k in range(300):
@@ -236,11 +248,13 @@ def of_a_large_graph():
 
 
 def of_a_constant_term(term):
+    """Return a sum that starts from a constant term."""
     w, xs = numbered(3), numbered(2)
     return Case(mc.sum([w[0] * xs[0], w[1] * xs[1], w[2], term]), xs, [[3.0, -5.0]], 0.0)
 
 
 def of_products_with(factor, n):
+    """Return dot products with equal constants, which the compiler simplifies for 0 and 1."""
     ws, xs = numbered(n), numbered(n)
     factors = [constant(factor) for _ in range(n)]
     first, second = mc.dot(ws, factors, ws[0]), mc.dot(xs, factors, xs[0])
@@ -252,6 +266,7 @@ TAKEN = ("parameters", "inputs", "constants", "several arrays")
 
 
 def of_takes(kind):
+    """Return a loss that takes operands of a kind by an index, which is the last input."""
     ws, xs, index = numbered(7), numbered(7, 0.25), Value(1.0)
     constants = [constant(k * k + 0.1) for k in range(7)]
     several = [*ws[:3], *xs[3:5], *constants[5:]]
@@ -262,12 +277,14 @@ def of_takes(kind):
 
 
 def of_roots_of_takes():
+    """Return a loss whose gradient is infinite for a selected 0, and must be 0 for the other operands."""
     ws, index = [Value(float(k)) for k in range(7)], Value(1.0)
     picked = [mc.sqrt(mc.take([ws[(k + shift) % 7] for k in range(7)], index)) for shift in (0, 0, 3)]
     return Case(mc.dot(picked, [1.0, 2.0, 3.0]), [index], [[k] for k in (0.0, 3.0, 3.0, 6.0)])
 
 
 def of_one(make):
+    """Return the case of a function of two parameters and twelve inputs."""
     w, b, xs = Value(0.5), Value(1.0), numbered(12)
     return Case(make(w, b, xs), xs, random_rows(12, 3))
 
