@@ -19,8 +19,12 @@ SELDOM = 300  # so many calls that native code has replaced threaded code, and n
 
 
 def network(seed=0):
+    """Return a network, and a function that computes its output."""
     model = MLP(3, [5, 1], activation="tanh", seed=seed)
     return model, lambda x: model(x) + 0.0
+
+
+# Ways to change parameters: by an assignment, by loading a state, by an eager step, and by `fit` in three ways
 
 
 def by_hand(model):
