@@ -245,6 +245,7 @@ def test_an_output_that_is_an_input_has_a_derivative():
 
 
 def rosenbrock(n):
+    """Return a program of Rosenbrock's function of n inputs, whose minimum is at 1 and whose Hessian is tridiagonal."""
     xs = [Value(0.1 * (i % 7)) for i in range(n)]
     total = 0.0
     for a, b in pairwise(xs):
