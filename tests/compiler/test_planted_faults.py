@@ -56,6 +56,7 @@ COMPILER = "micrograd_cn.compiler"
 
 
 def of_a_network():
+    """Compare a network's loss and gradient with the engine's."""
     model = MLP(10, [8, 2], activation="silu", seed=1)
     rng = random.Random(0)
     rows = [[rng.gauss(0, 1) for _ in range(11)] for _ in range(21)]
@@ -67,6 +68,7 @@ def of_a_network():
 
 
 def of_sums():
+    """Compare a graph with the engine that has sums of all kinds, functions, constants and values of a batch."""
     rng = random.Random(1)
     ws = [Value(rng.gauss(0, 1)) for _ in range(12)]
 
@@ -85,6 +87,7 @@ def of_sums():
 
 
 def of_c():
+    """Compare the C source with the program."""
     if not HAS_C:
         raise AssertionError("there is no C compiler, which would notice")
     ws, xs = [Value(0.3 * k - 1.0) for k in range(30)], [Value(0.1 * k) for k in range(9)]
@@ -131,7 +134,7 @@ def of_derivatives():
     test_derivatives.test_every_row_has_the_numbers_of_the_functions_derivatives(2, None)
 
 
-# The faults
+# The faults. The name of each says what it makes wrong.
 
 
 def change_result(patch, kind, name, change):
@@ -329,6 +332,7 @@ def gradients_that_end_at_captured_values(patch):
 
 
 def add_plain(parameters, found):
+    """Add gradients to leaves alone, and drop those of captured values."""
     for p, g in zip(parameters, found, strict=True):
         if type(p) is Value:
             p.grad += g
@@ -451,6 +455,7 @@ def test_without_a_fault_there_is_no_difference(code, comparison):
     ids=lambda x: getattr(x, "__name__", x),
 )
 def test_a_planted_fault_is_noticed(comparison, kind, fault, monkeypatch):
+    """With a planted fault, the comparison that FAULTS names for it fails."""
     if isinstance(fault, str):
         change_result(monkeypatch, *CHANGES[fault])
     else:
