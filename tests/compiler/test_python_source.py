@@ -285,11 +285,13 @@ class Dicts(Module):
 
 
 def compiled(model):
+    """Return a program of a model with two inputs."""
     x = [Value(0.3), Value(-0.2)]
     return compile(model(x), x)
 
 
 def gradients_of(model):
+    """Return the gradients of a model's parameters, in the order of its state."""
     return [leaf.grad for _, leaf in flatten(model.entries())[0]]
 
 
