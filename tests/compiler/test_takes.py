@@ -37,6 +37,7 @@ def rows_of(count, rows=37, seed=0):
 
 
 def inputs():
+    """Return the inputs of a row: an index and two numbers."""
     return [Value(0.0), Value(0.1), Value(0.2)]
 
 
@@ -204,6 +205,7 @@ def test_what_is_taken_of_more_operands_is_no_more_code_and_no_chain_of_choices(
 
 
 def values(n):
+    """Return n inputs."""
     return [Value(0.1) for _ in range(n)]
 
 
