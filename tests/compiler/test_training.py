@@ -339,6 +339,7 @@ def test_a_slot_that_no_step_reads_stays_what_it_is():
 
 
 def test_losses_are_the_means_of_their_epochs():
+    """`fit` returns the mean loss over all rows of an epoch, also if the last batch is smaller."""
     x, w = Value(1.0), Value(3.0)
     program = compile(w * 0.0 + x, [x])
     rows = [[float(k)] for k in range(11)]
@@ -530,6 +531,7 @@ def test_a_rate_that_is_none_ends_training_before_its_step(bad, rate, exception,
 
 
 def test_an_error_of_the_schedule_ends_training_before_its_step(code):
+    """If the schedule raises, `fit` raises the same error, and the steps before it count."""
     parameters, program, rows, _ = problem()
     optimizer = SGD(parameters)
     with pytest.raises(KeyError, match="5"):
@@ -631,6 +633,7 @@ def test_inside_detect_anomaly_training_ends_before_the_step_that_is_none(sample
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_looking_for_anomalies_changes_no_number(make):
+    """Inside `detect_anomaly`, a training without anomalies gives the same bits as outside."""
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
     with mc.detect_anomaly():
@@ -659,16 +662,21 @@ def changed(change):
     return made
 
 
+# Things that an update may do beside changing the parameter and the state
+
+
 def count(self, p, state):
     self.times = getattr(self, "times", 0) + 1
 
 
 def alternate(sign):
+    """Return a function that multiplies a parameter by 1 and by -1 in turn, so it never does the same twice."""
     signs = cycle([sign, -sign])
     return lambda self, p, state: setattr(p, "data", p.data * next(signs))
 
 
 def to(x):
+    """Return a function that sets an option of the optimiser."""
     return lambda self, p, state: setattr(self, "option", x)
 
 
