@@ -167,6 +167,7 @@ def pairs():
 
 
 def network(activation="tanh"):
+    """Return a small network, and its squared error for one sample."""
     model = MLP(3, [4, 1], activation=activation, seed=1)
     return model, lambda x, t: (model(x) - t) ** 2
 
@@ -211,6 +212,7 @@ class Elsewhere:
 
 
 def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
+    """A function gets nested lists for an array of another library, such as a memoryview."""
     x = memoryview(array("d", range(1, 13))).cast("B").cast("d", (2, 3, 2))
     w = Value(2.0)
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
@@ -266,6 +268,7 @@ def test_losses_may_be_those_of_each_step(make, threads):
 
 
 def test_a_gradient_of_samples_of_several_forms_and_branches_is_their_mean():
+    """`backward` gives the mean gradient over samples of several structures and branches, each with its weight."""
     for f in (None, branching):
         (ours, g, samples), (theirs, h, _) = (mixed(*[f] * bool(f)) for _ in range(2))
         loss = mc.mean([h(*sample) for sample in samples])
@@ -275,6 +278,8 @@ def test_a_gradient_of_samples_of_several_forms_and_branches_is_their_mean():
 
 
 def test_a_branch_may_have_parameters_that_no_other_has():
+    """`fit` trains parameters that only one branch uses, with gradient 0 in steps in which no sample takes it."""
+
     def made():
         w = [Value(0.5), Value(-1.0), Value(2.0)]
         return w, lambda x: (w[0] * x if x > 0 else w[1] * x + (w[2] if w[1] * x < 0.7 else w[0])) ** 2
@@ -301,6 +306,7 @@ def test_a_branch_may_have_parameters_that_no_other_has():
     ],
 )
 def test_static_values_that_are_equal_but_differ_have_programs_of_their_own(f, values):
+    """Static arguments such as 1 and True, or 0.0 and -0.0, are equal for a dict, and still get different programs."""
     g = compile(f, static="n")
     expected = [f(2.0, n) for n in values]
     assert [g(2.0, n) for n in values] == expected
@@ -603,7 +609,7 @@ def test_derivatives_are_those_of_each_sample():
     g = compile(f, branches=True)
 
     def eager(derivative):
-        with no_grad():  # else the results would be Values that depend on w
+        with no_grad():  # outside, the results would be Values that depend on w
             found = [derivative(lambda v: f(v[:2], v[2]))([*x, y]) for x, y in samples]
         return [[*map(float, row)] if isinstance(row[0], float) else row for row in found]
 
@@ -634,6 +640,8 @@ def test_scipy_minimizes_a_function_with_branches():
 
 
 class Line(Module):
+    """A module with a compiled method and a plain one."""
+
     def __init__(self, w):
         self.w = Value(w)
 
@@ -727,6 +735,7 @@ def test_a_function_takes_the_arguments_of_a_program_in_the_same_order(name):
     [lambda x: np.squeeze(np.array([x * 3.0])), lambda x: np.array(x * 3.0), lambda x: np.where(x > 0, x * 3.0, x)],
 )
 def test_an_array_without_an_axis_that_a_function_returns_is_a_number(f):
+    """A function may return numpy's array without an axis, which is a number."""
     compiled = compile(f)
     assert compiled(2.0) == 6.0
     assert compiled.gradient([(2.0,)]) == [[3.0]]
