@@ -21,6 +21,8 @@ from micrograd_cn.optim import SGD, Adam, Optimizer, clip_grad_norm
 
 
 class NoDecay(Optimizer):
+    """An optimiser that treats some parameters in another way than others; its subclasses do so in other ways."""
+
     def __init__(self, parameters, lr=0.1, no_decay=()):
         super().__init__(parameters, lr)
         self.no_decay = no_decay
@@ -106,6 +108,9 @@ def test_a_file_beside_the_package_whose_name_begins_like_it_is_the_user_s(tmp_p
     assert "x as a condition would be the same number for every sample" in done.stdout
 
 
+# Functions that read a number while they are recorded
+
+
 def copied(x):
     return copy.copy(w) * x
 
@@ -147,7 +152,7 @@ def test_what_another_thread_computes_of_an_argument_is_refused():
         with ThreadPoolExecutor(2) as pool:
             return sum(pool.map(lambda v: w * v, [x, y]))
 
-    with pytest.raises(TypeError, match="[xy] is used in another thread, where nothing is"):
+    with pytest.raises(TypeError, match=r"[xy] is used in another thread, where nothing is"):
         compile(f)(1.0, 2.0)
 
 
@@ -167,6 +172,10 @@ def test_derivatives_with_respect_to_parameters_have_a_column_for_each_whatever_
 
 
 def test_a_branch_that_is_a_constant_has_a_gradient_of_0_beside_others():
+    """A constant branch has the gradient 0 once another branch is known to have one, and is refused before.
+
+    A function whose only result is a constant is probably a mistake.
+    """
     f = compile(lambda v: v[0] ** 2 if v[0] > 0 else 0.0, branches=True)
     with pytest.raises(RuntimeError, match="it has no gradient"):
         f.gradient([([-1.0],)])
