@@ -72,10 +72,11 @@ def all_of(name):
 
 @pytest.mark.skipif(LONG is None, reason="C's long double is double here")
 def test_no_error_is_over_the_limit(case):
+    """The errors of all versions of a function are within its limit, compared with C's function of long double."""
     name, xs = case
     right = exact(name, *xs)
     for run in all_of(name):
-        if f"call double @{name}(" not in run.text:  # C's own errors are C's
+        if f"call double @{name}(" not in run.text:  # the limits do not hold for C's scalar functions
             assert errors(run(*xs), right).max() <= limit(name), run.text
 
 
@@ -107,6 +108,7 @@ def test_subnormal_operands_and_results_keep_their_bits():
 
 
 def test_a_lane_has_the_same_bits_beside_other_numbers(case):
+    """The bits of a result do not depend on the other numbers in the vector, so the order of rows does not matter."""
     name, xs = case
     for run in all_of(name):
         assert is_independent(run, xs, np.random.default_rng(1))
@@ -124,6 +126,8 @@ def test_a_formula_has_the_same_bits_in_vectors_of_every_width(case):
 
 
 def test_a_symbol_is_named_as_the_processor_names_its_vectors():
+    """`symbol` returns libmvec's name of a function, which contains the processor's kind of vector and its width."""
+
     def symbol(triple, native, name="sin", operands=1):
         return Library(triple, native, True, lambda symbol: True).symbol(name, operands)
 
@@ -135,12 +139,13 @@ def test_a_symbol_is_named_as_the_processor_names_its_vectors():
 
 
 def test_without_the_library_each_lane_is_what_c_computes(case):
+    """Without libmvec, functions without a polynomial give the bits of C's scalar functions."""
     name, xs = case
     run = of_width(name, WIDTHS[-1], WAY, lane_by_lane)
     assert "_ZGV" not in run.text
     assert (f"call double @{name}(" in run.text) == (name not in POLYNOMIALS)
     if name not in POLYNOMIALS:
-        of_c = np.hypot if name == "hypot" else OPS[name].forward  # Python's own hypot is not C's
+        of_c = np.hypot if name == "hypot" else OPS[name].forward  # Python has a hypot of its own, numpy calls C's
         with np.errstate(all="ignore"):
             right = [of_c(*map(float, x)) for x in zip(*xs, strict=True)]
         assert (bits(run(*xs)) == bits(np.array(right))).all()
