@@ -93,6 +93,7 @@ def test_a_value_is_computed_once_whoever_needs_it():
 
 
 def test_gradients_that_nobody_asked_for_are_not_computed():
+    """No instructions are made for gradients of inputs, of programs with several outputs, or of constants."""
     x, w = Value(2.0), Value(3.0)
     assert calls(compile(w * mc.sin(x), [x]), "cos") == 0
     assert calls(compile(w * mc.sin(w * x), [x]), "cos") == 1
@@ -181,6 +182,8 @@ def test_no_function_grows_with_a_formula(count):
 
 
 def test_no_function_grows_with_the_number_of_outputs():
+    """A program with more outputs has more functions, but no longer ones, and needs no other kernels."""
+
     def program(n):
         x, w = Value(0.5), Value(0.9)
         made = compile([w * float(i) + (x if i % 2 else 1.0) for i in range(n)], [x])
