@@ -24,6 +24,7 @@ CASES = [(family.__name__, k) for family in dict.fromkeys(FAMILIES) for k in ran
 
 @pytest.mark.parametrize(("family", "number"), CASES)
 def test_what_is_printed_has_the_engines_numbers(family, number):
+    """All kinds of code, the C source and the Python source give the engine's numbers for a random graph."""
     [case] = islice(small(family), number, number + 1)
     campaign.check(case)
 
