@@ -45,6 +45,7 @@ def of_one_thread(parameters, program, data, threads):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_outputs_are_in_order_whoever_computes_which_part_of_them(threads, outputs):
+    """Outputs are in the order of the rows, although threads compute parts of them in any order."""
     x = Value(0.5)
     program = compile([x * k for k in range(2, outputs + 2)] if outputs > 1 else x * 2.0, [x])
     for rows in (1, 2, 3, 17, 999, 20_000, *[100_000] * (threads == 3)):
@@ -54,6 +55,7 @@ def test_outputs_are_in_order_whoever_computes_which_part_of_them(threads, outpu
 
 
 def test_each_number_of_threads_gives_the_same_bits_each_time():
+    """The gradient of three threads is the same each time: its parts are added in an order that does not vary."""
     parameters, program, data, _ = problem()
     found = set()
     for _ in range(20):
