@@ -139,7 +139,7 @@ def test_derivatives_of_numbers_with_respect_to_which_parameters_have_a_part_are
     assert f(1.0) == 30.0
 
 
-# Guards are recorded in any mode
+# Recording inside no_grad
 
 
 @pytest.mark.parametrize("first", [lambda f: f(2.0), lambda f: f.program(2.0), lambda f: f.check([(2.0,)])])
@@ -535,6 +535,7 @@ three = Value(3.0).detach()
     ],
 )
 def test_a_comparison_of_what_is_detached_is_a_guard(large):
+    """A comparison of a value from `detach` or `no_grad` inside a function is a guard like any other."""
     f = compile(lambda x: 1 * x if large(x) else -x)
     g = compile(lambda x: 1 * x if large(x) else -x, branches=True)
     for h in (f, g):
