@@ -48,6 +48,7 @@ def test_rows_may_be_anything_with_numbers():
 
 
 def test_numpy_is_not_imported():
+    """The compiler reads numpy's arrays without importing numpy, which need not be installed."""
     code = "import sys; from micrograd_cn.compiler import compile; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
