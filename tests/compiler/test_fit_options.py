@@ -207,6 +207,7 @@ def test_a_callback_may_change_parameters_and_the_learning_rate():
 
 
 def test_what_was_trained_is_kept_when_a_callback_raises():
+    """If a callback raises, `fit` raises the same error, and the epochs before it count."""
     w, x = Value(1.0), Value(1.0)
     with pytest.raises(ZeroDivisionError):
         compile(w * x, [x]).fit([[1.0]], SGD([w], lr=1.0), 9, callback=lambda epoch, loss: 1 // (2 - epoch) > 5)
@@ -214,6 +215,7 @@ def test_what_was_trained_is_kept_when_a_callback_raises():
 
 
 def test_callbacks_that_cannot_be_meant_are_refused():
+    """A callback that is no function, or that returns a number, is refused: a loss of 0.0 would not stop a training."""
     w, x = Value(1.0), Value(1.0)
     program, optimizer = compile(w * x, [x]), SGD([w])
     with pytest.raises(TypeError, match="callback must be a function of an epoch's number and loss, got 3"):
