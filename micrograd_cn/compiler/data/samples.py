@@ -10,19 +10,26 @@ import itertools
 import math
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from enum import Enum
+from functools import partial
+from types import FunctionType, MethodType, ModuleType, NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 from ...derivatives.tree import flatten
 from ...engine import Value
+from ...module import Module
 from ...ops.number import number
 from .rows import Numbers
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a tuple of the type
 # and either the count of the numbers or the treedefs of the items. For a dict, it is a tuple of the type, the keys, and
-# the treedefs of the values.
+# the treedefs of the values. A key that is no string is a `StaticValue`.
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
+MAX_COMPARED = 1000  # a collection inside a static value is compared by its items if it has at most this many
+NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types whose values are equal only if they are the same
 # Numpy's names for kinds of dtypes whose arrays are not converted as a whole. Objects may be numbers, so each is
 # converted on its own, which fails for text, times and complex numbers.
 NON_NUMERIC_KINDS = (*"OSUMmc",)
@@ -110,7 +117,8 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
         inside = tuple([treedef_of(item, numbers) for item in x])
         return kind, len(x) if inside.count(None) == len(x) else inside
     if isinstance(x, dict):
-        return kind, tuple(x), tuple([treedef_of(item, numbers) for item in x.values()])
+        keys = [key if type(key) is str else StaticValue(key, _identity(key)) for key in x]
+        return kind, tuple(keys), tuple([treedef_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
         raise TypeError("a Value; give its number, x.data, or use it inside the function, which makes it a parameter")
     if shape := getattr(x, "shape", ()):
@@ -165,7 +173,7 @@ def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
     else:
         items = [unflatten(part, numbers) for part in (parts[0] if parts else inside)]
     if parts:
-        return dict(zip(inside, items, strict=True))
+        return dict(zip([key if type(key) is str else key.value for key in inside], items, strict=True))
     if issubclass(kind, tuple):
         return kind(*items) if hasattr(kind, "_fields") else tuple(items)
     return items
@@ -196,12 +204,11 @@ def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
 
 
 class StaticValue(NamedTuple):
-    """The value of a static argument. Samples share a program only if their static values are equal.
+    """The value of a static argument, or a key of a dict. Samples share a program only if their values are equal.
 
     Attributes:
         value: the value.
-        identity: a key for dicts. Two keys are equal only if the values are equal, have the same types, and if zeros in
-            them have the same signs.
+        identity: a key for dicts; see `_identity`.
     """
 
     value: Any
@@ -227,14 +234,73 @@ def static_value(name: str, x: Any) -> StaticValue:
     return StaticValue(x, _identity(x))
 
 
-def _identity(x: Any) -> Any:
+def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
-    For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0.
+    For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
+    object has the attributes that the object has now, by value if they are numbers, texts, collections or arrays, or
+    objects with such attributes. The key is made at each call, so two things are left out, which would take too long:
+    attributes of a `Module` that are neither numbers nor texts, and the contents of collections of more than
+    `MAX_COMPARED` items.
+
+    `around` has the objects that contain `x`, so an object that contains itself has a key, too.
     """
-    if isinstance(x, (tuple, frozenset)):
-        return type(x), frozenset(map(_identity, x)) if isinstance(x, frozenset) else tuple(map(_identity, x))
-    return type(x), repr(x) if isinstance(x, (float, complex)) else x
+    kind = type(x)
+    if kind in NAMED_BY_VALUE:
+        return kind, x
+    if isinstance(x, (float, complex)):
+        return kind, repr(x)
+    if any(x is other for other in around) or (around and getattr(x, "size", 0) > MAX_COMPARED):
+        return kind, id(x)
+    if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_COMPARED:
+        return kind, id(x), len(x)
+    around = (*around, x)
+    if isinstance(x, (frozenset, set)):
+        return kind, frozenset([_identity(item, around) for item in x])
+    if isinstance(x, dict):
+        return kind, tuple([(_identity(key, around), _identity(item, around)) for key, item in x.items()])
+    if isinstance(x, (tuple, list, deque)):
+        return kind, tuple([_identity(item, around) for item in x])
+    if isinstance(x, (Value, type, FunctionType, ModuleType, Enum)):
+        return kind, x
+    if hasattr(x, "tobytes") and hasattr(x, "tolist"):  # numpy's arrays and numbers, and array.array
+        flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
+        return (
+            kind,
+            getattr(x, "shape", ()),
+            str(getattr(x, "dtype", "")),
+            *((x.tobytes(),) if flat else _identity(x.tolist(), around)),
+        )
+    same: Any = x if isinstance(x, Hashable) else id(x)
+    if isinstance(x, (MethodType, partial)):
+        inside = (x.__self__,) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
+        return kind, same, _identity(inside, around)
+    state = dict(attributes_of(x))
+    if isinstance(x, Module):
+        state = {name: part for name, part in state.items() if type(part) in NAMED_BY_VALUE or type(part) is float}
+    elif not state:
+        return kind, same, repr(x)
+    return kind, same, tuple([(name, _identity(part, around)) for name, part in state.items()])
+
+
+def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of each attribute of `x` itself, but not the compiled methods that `x` keeps.
+
+    >>> from types import SimpleNamespace
+    >>> [*attributes_of(SimpleNamespace(a=1))]
+    [('a', 1)]
+    """
+    for name, part in getattr(x, "__dict__", {}).items():
+        if not name.startswith("_compiled_"):
+            yield name, part
+    for kind in type(x).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__"):
+                private = name.startswith("__") and not name.endswith("__")
+                name = f"_{kind.__name__.lstrip('_')}{name}" if private else name
+                if hasattr(x, name):
+                    yield name, getattr(x, name)
 
 
 def first_invalid(arguments: dict[str, Any]) -> str:

@@ -142,7 +142,10 @@ def compile(  # noqa: A001 -- the field's name
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
         static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
-            numbers. The function is recorded anew for each combination of these values.
+            numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
+            but that have other types or signs, such as 1, True and 1.0, are different values, and so is an object whose
+            attributes have changed since an earlier call. Two things are not compared: attributes of a `Module` that
+            are neither numbers nor texts, and collections of more than 1000 items inside an object.
         branches: whether to record the function again for samples that take another branch.
 
     Returns:

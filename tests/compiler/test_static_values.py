@@ -1,0 +1,162 @@
+"""Static arguments and keys of dicts: values that a function can tell from each other do not share a program."""
+
+import enum
+import functools
+from collections import namedtuple
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.nn import MLP
+
+
+@dataclass(frozen=True)
+class Frozen:
+    x: object
+
+
+class Slotted:
+    __slots__ = ("__hidden", "x")
+
+    def __init__(self, x, hidden=0):
+        self.x, self.__hidden = x, hidden
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 1
+
+
+class Plain:
+    def __init__(self, x=0.0):
+        self.x = x
+
+    def method(self):
+        return self.x
+
+
+Pair = namedtuple("Pair", "x y")
+Color = enum.Enum("Color", "RED BLUE")
+
+
+def told_apart(*values):
+    """Return for how many of the values a function of a static argument is recorded."""
+    seen = []
+    f = compile(lambda x, k: (seen.append(k), x)[1], static=["k"])
+    for k in values:
+        f(1.0, k)
+        f(1.0, k)
+    return len(seen)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0.0, -0.0),
+        (1, True, 1.0, Fraction(1), Decimal(1), np.float32(1.0), np.int8(1)),
+        (np.float32(0.0), np.float32(-0.0)),
+        (Decimal("1.0"), Decimal("1.00")),
+        (0j, -0j, complex(0.0, -0.0)),
+        ((0.0,), (-0.0,)),
+        (Pair(1, 2), Pair(1.0, 2), (1, 2)),
+        (frozenset([0]), frozenset([0.0]), frozenset([False])),
+        (Frozen(0.0), Frozen(-0.0), Frozen(0), Frozen(False), Frozen(np.float64(0))),
+        (Frozen((1,)), Frozen((True,)), Frozen(Frozen(1)), Frozen(Frozen(1.0))),
+        (Slotted(1), Slotted(1.0), Slotted(1, hidden=2)),
+        (range(0), range(1, 1)),
+        (Color.RED, Color.BLUE),
+        (functools.partial(max, 0.0), functools.partial(max, -0.0)),
+        ("1", b"1", None),
+    ],
+    ids=lambda values: type(values[0]).__name__,
+)
+def test_values_that_differ_do_not_share_a_program(values):
+    """Values that are equal in Python, but not the same, get programs of their own."""
+    assert told_apart(*values) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((1, "a", None, 2.0), (1, "a", None, 2.0)),
+        (Frozen((1.0, "a")), Frozen((1.0, "a"))),
+        (Decimal("1.0"), Decimal("1.0")),
+        (np.float32(2), np.float32(2)),
+        (Color.RED, Color.RED),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_values_that_are_the_same_share_a_program(one, other):
+    """A function is not recorded again for a value that it has been recorded for."""
+    assert told_apart(one, other) == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "changed"),
+    [
+        (lambda: 1.0, lambda k: setattr(k, "x", 5.0)),
+        (lambda: [1.0], lambda k: k.x.append(2.0)),
+        (lambda: {"a": [1.0]}, lambda k: k.x["a"].append(2.0)),
+        (lambda: {1.0}, lambda k: k.x.add(2.0)),
+        (lambda: Plain(1.0), lambda k: setattr(k.x, "x", 2.0)),
+        (lambda: Plain([1.0]), lambda k: k.x.x.append(2.0)),
+        (lambda: np.array([0.0, 1.0]), lambda k: k.x.__setitem__(0, -0.0)),
+        (lambda: np.array([0.0, "a"], dtype=object), lambda k: k.x.__setitem__(0, -0.0)),
+        (lambda: [0.0] * 5000, lambda k: k.x.append(2.0)),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda k: k, lambda k: k.method, lambda k: functools.partial(max, k)])
+def test_an_object_that_has_changed_is_another_value(held, changed, wrap):
+    """A function of an object is recorded again when an attribute of the object has changed."""
+    k, seen = Plain(held()), []
+    static = wrap(k)
+    f = compile(lambda x, k: (seen.append(k), x)[1], static=["k"])
+    f(1.0, static)
+    f(1.0, static)
+    assert len(seen) == 1
+    changed(k)
+    f(1.0, static)
+    assert len(seen) == 2
+
+
+def test_an_object_that_contains_itself_is_a_value():
+    """A cycle of references does not keep the key from being made."""
+    k = Plain()
+    k.x = [k, {"k": k}]
+    assert told_apart(k, k) == 1
+
+
+def test_a_model_is_a_value_whose_parameters_may_change():
+    """A program reads a model's parameters at each call, so training makes no further programs."""
+    model = MLP(1, [1], seed=0)
+    f = compile(lambda model, x: model([x]), static="model")
+    before = f(model, 1.0)
+    for p in model.parameters():
+        p.data += 1.0
+    assert f(model, 1.0) == model([1.0]).data != before
+    assert "1 program" in repr(f)
+
+
+@pytest.mark.parametrize("keys", [(1, True, 1.0), (0.0, -0.0), (Frozen(1), Frozen(True))])
+def test_dicts_whose_keys_differ_do_not_share_a_program(keys):
+    """A function can tell keys from each other that Python calls equal."""
+    seen = []
+    f = compile(lambda d: (seen.extend(d), sum(d.values()) * 2.0)[1])
+    assert [f({key: 3.0}) for key in keys] == [6.0] * len(keys) == [f({key: 3.0}) for key in keys]
+    assert [repr(key) for key in seen] == [repr(key) for key in keys]
+    assert f.gradient([({keys[0]: 3.0},)]) == [[2.0]]
+
+
+def test_a_parameter_is_a_static_value_by_identity():
+    """A static Value is the same for whatever data it has."""
+    w = Value(2.0)
+    f = compile(lambda w, x: w * x, static="w")
+    assert f(w, 3.0) == 6.0
+    w.data = 5.0
+    assert (f(w, 3.0), f(Value(1.0), 3.0)) == (15.0, 3.0)
