@@ -273,6 +273,7 @@ def test_what_does_not_depend_on_an_input_or_a_parameter(code):
 
 
 def test_parameters_are_read_at_each_call_and_constants_when_compiled():
+    """A parameter's data may change between calls, and a constant's data is read once, when the graph is compiled."""
     x, w, c = Value(2.0), Value(3.0), Value(4.0).detach()
     program = compile(w * x + c, [x])
     w.data, c.data = 10.0, 100.0
@@ -299,6 +300,7 @@ def test_logarithms_of_sums_of_exponentials_are_the_engines_at_infinities_and_ti
 
 
 def test_sums_of_negative_zeros_are_zeros_of_the_engines_sign(code):
+    """A sum or dot product of negative zeros has the sign that the engine gives it, for short and long sums."""
     ws, xs = [Value(1.0) for _ in range(40)], [Value(-0.0) for _ in range(40)]
     for n in (1, 2, 3, 9, 40):
         f = [
@@ -338,6 +340,7 @@ def test_nothing_is_lost_where_numbers_are_the_same_but_for_their_sign(code):
 
 @pytest.mark.parametrize("exponent", [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0])
 def test_whole_powers_have_the_engines_numbers(exponent):
+    """Powers with small whole exponents have the engine's numbers, although x**2 is compiled as x * x."""
     x, w = Value(1.5), Value(1.0)
     rows = [[y] for y in (-2.5, -1.0, 0.5, 3.0, 1e-100)]
     assert_like_eager(lambda x: w * x**exponent + w**exponent, [x], [w], rows)
