@@ -81,6 +81,7 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     ],
 )
 def test_a_mistake_in_an_own_row_names_it(options, message):
+    """If a formula raises or returns no number, or `lowerings.machine` is wrong, the error names the operation."""
     row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), lowerings=Lowerings(**options))
     with pytest.raises(TypeError, match=message):
         compile(record(row, (Value(2.0),)), [])
