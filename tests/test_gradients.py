@@ -63,6 +63,7 @@ def test_a_derivative_that_vanishes_is_a_constant_that_can_be_differentiated_aga
 
 
 def test_a_partial_that_is_zero_adds_nothing_to_a_recorded_gradient():
+    """The recorded gradient of x * step(x) is the constant 1, without a term for the derivative of step."""
     x = Value(3)
     [slope] = gradients(x * mc.step(x), [x], create_graph=True)
     assert slope.data == 1
@@ -123,6 +124,10 @@ def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
     ],
 )
 def test_zero_times_infinity_is_nan_in_every_kind_of_gradient(f):
+    """If the chain rule multiplies 0 by inf, `backward` and both kinds of `gradients` give nan, as IEEE 754 says.
+
+    A shortcut that skips products with 0 would hide the nan in some of them.
+    """
     x = Value(0.0)
     y = f(x)
     y.backward()
