@@ -189,6 +189,7 @@ def test_arrays_are_structures_and_so_are_their_derivatives():
 
 
 def test_arrays_in_structures_and_structures_in_the_place_of_an_arrays_elements():
+    """Arrays may be in dicts and lists, and a Jacobian has a structure for each element of an output array."""
     value, slopes = value_and_grad(lambda p: p["w"] @ X + p["b"])({"w": W, "b": 1.0})
     assert value == W @ X + 1.0
     assert same(slopes["w"], X)
@@ -435,6 +436,7 @@ def test_a_derivative_at_a_plain_number_depends_on_the_parameters_that_f_uses(te
 
 
 def test_a_physics_informed_loss_trains_its_boundary_term():
+    """A derivative at a plain number, inside a function of a `Value`, contributes to the parameter's gradient."""
     w = Value(2.0)
     f = lambda x: x * w + x * grad(lambda t: t * t * w)(1.5)  # noqa: E731
     f(Value(1.0)).backward()
@@ -472,6 +474,7 @@ def test_a_pull_knows_what_is_around_it():
 
 
 def test_constants_among_the_arguments_are_differentiated_by():
+    """`grad` differentiates by an argument that is a detached `Value`, and the result does not depend on its origin."""
     x = Value(3.0)
     slope = grad(lambda a, b: a * a * b)(x.detach(), x)
     assert slope.data == 2 * 3.0 * 3.0
@@ -480,6 +483,7 @@ def test_constants_among_the_arguments_are_differentiated_by():
 
 
 def test_directions_are_numbers():
+    """The vectors of `jvp`, `hvp` and `vjp` may be numbers of any kind, and anything else is refused."""
     value, tangent = jvp(lambda x: x, 1, 2)
     assert (type(value), type(tangent)) == (float, float)
     assert hvp(lambda x: x * x, 1, Fraction(1, 2)) == 1.0
@@ -489,6 +493,7 @@ def test_directions_are_numbers():
 
 
 def test_values_among_other_arguments_give_values():
+    """A `Value` as an argument that `grad` does not differentiate by makes the result a `Value` that depends on it."""
     s = Value(2.0)
     for slope in (grad(lambda x, s: x * s * x)(3.0, s), grad(lambda x, s: x * s * x)(3.0, s=s)):
         slope.backward()
@@ -515,6 +520,7 @@ def test_a_dicts_order_does_not_matter():
 
 @pytest.mark.parametrize("zero", [-0.0, 0.0])
 def test_a_variable_keeps_the_sign_of_zero(zero):
+    """An argument of -0.0 is not replaced by 0.0, which other branches of atan2 and division would show."""
     angle, infinite = lambda x: mc.atan2(0.0, x), lambda x: mc.div(1.0, x)
     for x in (zero, Value(zero)):
         [value, _] = value_and_grad(angle)(x)
