@@ -88,6 +88,7 @@ def test_changing_data_after_the_forward_pass_cannot_corrupt_the_gradient():
     [(lambda a: a + a, 2), (lambda a: a * a, 6), (lambda a: a - a, 0), (lambda a: a / a, 0)],
 )
 def test_an_operand_used_twice_has_two_slots(f, slope):
+    """A node with the same operand twice has a partial derivative for each use, and both contribute to the gradient."""
     a = Value(3)
     y = f(a)
     assert y.parents == (a, a)
@@ -335,6 +336,7 @@ def test_zero_grad_reaches_every_node_and_leaf():
 
 
 def test_a_backward_that_fails_loses_no_earlier_gradient():
+    """If `backward` raises, as inside `detect_anomaly`, gradients that leaves had before are still there."""
     x, z = Value(0, "x"), Value(2, "z")
     (z * 3).backward()
     y = z * x.sqrt()
@@ -344,6 +346,7 @@ def test_a_backward_that_fails_loses_no_earlier_gradient():
 
 
 def test_a_value_is_true_whatever_its_number():
+    """`if x` is true for any `Value`, as micrograd's are, so `x or default` does not drop a 0."""
     assert all([Value(0), Value(math.nan), Value(0) * 2])
 
 
