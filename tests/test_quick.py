@@ -327,6 +327,7 @@ def test_deep_wide_shared_and_blocked_graphs_are_the_same(f, x):
 
 
 def test_a_twin_is_another_function_than_the_plain_one():
+    """Each function of the quick engine replaces one of the plain engine, so comparing the two compares something."""
     assert quick.QUICK.keys() == quick.PLAIN.keys() >= {"_record", "_traverse", "backward", "__add__", "_binary"}
     for name, twin in quick.QUICK.items():
         assert twin is not quick.PLAIN[name]
@@ -367,6 +368,7 @@ def test_plain_operators_take_the_short_way(monkeypatch):
 @BOTH
 @pytest.mark.parametrize("op", [mc.tanh, mc.mul])
 def test_a_node_of_one_or_two_operands_has_no_tuples(op, twins):
+    """A node with one or two operands stores them in slots, since tuples would take memory and time."""
     operands = [Value(0.5), Value(2.0)][: op.arity]
     with engine(twins):
         node = record(op, operands)
