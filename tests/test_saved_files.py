@@ -111,6 +111,7 @@ def test_what_version_0_2_pickled_is_loaded_and_computes_what_it_did(name):
 
 @pytest.mark.parametrize("name", SAVED["pickles"])
 def test_what_is_pickled_today_is_loaded_and_computes_the_same(name):
+    """An object that is pickled and loaded by this version computes what the original computes."""
     thing = dict(things())[name]
     again = pickle.loads(pickle.dumps(thing))
     assert computed(name, again) == computed(name, thing)
