@@ -373,6 +373,8 @@ def test_a_name_for_no_activation_is_answered_with_what_to_write(activation):
 
 
 class Scale(Module):
+    """A module that can be a neuron of a layer, and is not a `Neuron`."""
+
     def __init__(self):
         self.k = Value(2.0)
 
@@ -381,6 +383,8 @@ class Scale(Module):
 
 
 class ScaleNeuron(Neuron):
+    """A `Neuron` that has neither micrograd's attributes nor a weight for each input."""
+
     def __init__(self):
         self.k = Value(2.0)
 
@@ -389,12 +393,14 @@ class ScaleNeuron(Neuron):
 
 
 def layer_of(*neurons):
+    """Return a layer of these neurons."""
     layer = Layer(2, 1, init="zeros")
     layer.neurons = [*neurons]
     return layer
 
 
 def mlp_of(*layers):
+    """Return an MLP of these layers."""
     model = MLP(2, [1])
     model.layers = [*layers]
     return model
@@ -465,6 +471,8 @@ def test_a_number_in_the_place_of_a_weight_is_refused_where_it_would_be_saved(tm
 
 
 class ScaledNeuron(Neuron):
+    """A `Neuron` with an additional parameter."""
+
     def __init__(self, nin):
         super().__init__(nin, init="zeros")
         self.scale = Value(3.0)
