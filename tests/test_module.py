@@ -418,6 +418,7 @@ class Twice(Module):
     ],
 )
 def test_parameters_whose_paths_collide_are_not_lost(held, name, tmp_path):
+    """If two parameters would have the same name in a state, saving is refused, as the file would lack one."""
     model = Holder(held)
     message = f"Holder: two entries of the state have the name {name!r}; rename one of the attributes or keys"
     for call in (
@@ -522,6 +523,9 @@ def test_rows_that_are_arrays_load_too():
 # Where parameters are found
 
 
+# Classes of a user's that are not modules, or that keep attributes in unusual ways
+
+
 class Head:
     def __init__(self, *held):
         self.held = held
@@ -554,6 +558,8 @@ class SlottedModule(Module):
 
 
 class Keeper(Module):
+    """A module that keeps parameters somewhere in `held`, and uses all that it finds."""
+
     def __init__(self, held):
         self.name, self.held = "text", held
 
@@ -700,6 +706,8 @@ def test_a_model_that_cannot_be_called_says_what_to_define():
 
 
 class Small(Module):
+    """A module with the mistake that its weights are products instead of leaves."""
+
     def __init__(self, numbers=(1.0, 2.0)):
         self.w = [Value(x) * 0.1 for x in numbers]
         self.b = Value(0)
