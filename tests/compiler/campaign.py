@@ -75,7 +75,7 @@ class Noisy(Operators):
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*xs)
             finite = [(a, b) for a, b in (*pairs, *((1.0, t) for t in terms)) if math.isfinite(a) and math.isfinite(b)]
-            if sum([abs(a * b) for a, b in finite]) == inf:  # it may overflow on its way, in any order
+            if sum([abs(a * b) for a, b in finite]) == inf:  # some order of the terms overflows
                 return Noisy(Noisy.rng.choice([y, 1e308, inf, -inf, nan]))
         if op.name in EXACT or not math.isfinite(y):
             return Noisy(y)
@@ -85,7 +85,7 @@ class Noisy(Operators):
             pairs, terms = op.lowerings.summands(*xs)
             known = [*(a * b for a, b in pairs), *terms]
             size, bits = min(sum([abs(t) for t in known]), MOST), 2.0 + 0.5 * len(known)
-            if abs(y) <= bits * EPS * size and Noisy.rng.random() < 0.3:  # term by term, all of it may be lost
+            if abs(y) <= bits * EPS * size and Noisy.rng.random() < 0.3:  # rounding may cancel all of it
                 return Noisy(0.0)
         elif op.smoothness.rounding is not None:
             told = op.smoothness.rounding(y, *xs)[0]
