@@ -80,7 +80,7 @@ def is_native(program):
 
 
 def lanes():
-    """Return how many rows a vector of this machine holds, which is how many are computed at the same time."""
+    """Return how many lanes a block has on this machine, which is how many rows are computed together."""
     return machine().width
 
 
