@@ -15,7 +15,7 @@ from micrograd_cn.optim import SGD, Adam
 
 from .common import in_turn, is_native, settings
 
-SELDOM = 300  # so many calls that native code has replaced threaded code, and no parameter was read for long
+SELDOM = 300  # calls without a change, after which a change must still be seen
 
 
 def network(seed=0):
