@@ -433,7 +433,7 @@ def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instea
 
 
 def test_check_tells_what_no_guard_sees():
-    """`check` finds that a plain number has changed which the function reads, and which no guard can watch."""
+    """`check` finds that a plain number that the function reads has changed, which no guard can notice."""
     scale = [2.0]
     f = compile(lambda x: x * x * scale[0])
     f(1)
