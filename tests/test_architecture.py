@@ -133,6 +133,7 @@ def test_inside_a_folder_imports_run_one_way_too(folder):
 
 
 def test_the_package_is_a_table_of_contents_and_each_folder_says_its_idea():
+    """The package's own folder has few entries, and the first line of each folder's docstring is a sentence."""
     entries = [path.name for path in ROOT.iterdir() if path.suffix in ("", ".py") and path.name != "__pycache__"]
     assert len(entries) <= ENTRIES, entries
     for folder in ROOT.glob("*/__init__.py"):
