@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from . import ops
 from .derivatives.tree import flatten
 from .engine import Value
-from .ops.number import number, numbers_in
+from .module import shape_in_words
+from .ops.number import number, number_or_none, numbers_in
 from .ops.table import log_sum_above
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
 
 
 REDUCTIONS = ("mean", "sum", "none")
+ONE_HOT = "[target.index(1) for target in targets]"
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
@@ -48,10 +50,11 @@ def _check_reduction(name: str, reduction: str) -> None:
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     """Return a list of (path, input, target), with an item for each number in `inputs`.
 
-    The path, such as "[0][1]", is for messages.
+    Inputs and targets are `Value`s and floats. The path, such as "[0][1]", is for messages.
 
     Raises:
         ValueError: `inputs` and `targets` differ in shape. The message begins with `name`.
+        TypeError: an input or target is not a number.
     """
     for what, given in (("inputs", inputs), ("targets", targets)):
         if not isinstance(given, dict):  # a dict on both sides is a structure like a list
@@ -59,12 +62,34 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
     paths = [path for path, _ in left], [path for path, _ in right]
     if len(left) != len(right):
-        raise ValueError(f"{name}: {_count(left, 'input')} but {_count(right, 'target')}")
+        _check_numbers(name, left, right)
+        shapes = shape_in_words(_as_lists(inputs)), shape_in_words(_as_lists(targets))
+        nested = f": the inputs are {shapes[0]}, the targets {shapes[1]}" if " x " in "".join(shapes) else ""
+        raise ValueError(f"{name}: {_count(left, 'input')} but {_count(right, 'target')}{nested}")
     if paths[0] != paths[1]:
+        _check_numbers(name, left, right)
         how = _deeper("inputs", "x", inputs, *paths) or _deeper("targets", "t", targets, *paths[::-1])
         counts = f"{_count(left, 'input')} and {_count(right, 'target')}"
         raise ValueError(f"{name}: {counts}, but {how or 'they are nested in different ways'}")
-    return [(path, x if isinstance(x, Value) else number(x), t) for (path, x), (_, t) in zip(left, right, strict=True)]
+    try:
+        return [
+            (path, x if isinstance(x, Value) else number(x), t if isinstance(t, Value) else number(t))
+            for (path, x), (_, t) in zip(left, right, strict=True)
+        ]
+    except TypeError:
+        _check_numbers(name, left, right)
+        raise
+
+
+def _check_numbers(name: str, inputs: list[tuple[str, Any]], targets: list[tuple[str, Any]]) -> None:
+    """Raise TypeError if one of `inputs` or `targets`, which are given with their paths, is no number."""
+    for what, leaves in (("input", inputs), ("target", targets)):
+        for path, x in leaves:
+            try:
+                x if isinstance(x, Value) else number(x)
+            except TypeError as error:
+                write = "; call it, and pass what it returns" if callable(x) else ""
+                raise TypeError(f"{name}: {what}{path}: {error}{write}") from None
 
 
 def _count(items: Sequence[Any], noun: str) -> str:
@@ -101,14 +126,16 @@ def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") 
 
 
 def _refuse_unordered(name: str, what: str, given: Any) -> None:
-    """Refuse `given`, the inputs or targets as `what` says, if it is a dict, bytes, a set or an iterator."""
-    if hasattr(given, "__next__"):
-        raise TypeError(f"{name}: {what} must be a list, got a {type(given).__name__}; write list(...)")
+    """Refuse `given`, the inputs or targets as `what` says, if it has items but is no list, tuple or array of them."""
+    if type(given) is list:
+        return
     if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)):
         try:
             numbers_in(given)
         except TypeError as error:
             raise TypeError(f"{name}: {what}: {error}") from None
+    if hasattr(given, "__iter__") and not (isinstance(given, (list, tuple, str)) or hasattr(given, "tolist")):
+        raise TypeError(f"{name}: {what} must be a list, got a {type(given).__name__}; write list(...)")
 
 
 def _as_lists(tree: Any) -> Any:
@@ -140,15 +167,18 @@ def _elementwise(
     Raises:
         ValueError: a target is not in the range `allowed`, the shapes differ, the batch is empty, or the reduction is
             unknown.
+        TypeError: an input or target is not a number.
     """
     _check_reduction(name, reduction)
     pairs, terms = _pairs(name, inputs, targets), []
     for path, x, t in pairs:
         if allowed:
-            label = t._data if isinstance(t, Value) else number(t)
+            label = t._data if isinstance(t, Value) else t
             if not (label in (-1.0, 1.0) if allowed == "-1 or 1" else 0.0 <= label <= 1.0):
-                raise ValueError(f"{name}: target{path} must be {allowed}, got {label}")
-        terms.append(term(x, t if isinstance(t, Value) else number(t)))
+                convert = {0.0: "for labels 0 and 1, write 2 * t - 1", -1.0: "for labels -1 and 1, write (t + 1) / 2"}
+                write = f"; {convert[label]}" if label in convert else ""
+                raise ValueError(f"{name}: target{path} must be {allowed}, got {label}{write}")
+        terms.append(term(x, t))
     if not terms:
         raise ValueError(f"{name}: the batch is empty")
     if weight is not None:
@@ -186,6 +216,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
 
     Raises:
         ValueError: the shapes differ, the batch is empty, or the reduction is unknown.
+        TypeError: an input or target is not a number.
 
     >>> mse_loss([1, 2], [1, 4])
     2.0
@@ -217,6 +248,11 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     >>> huber_loss([0.5, 3], [0, 0])
     1.3125
     """
+    if not isinstance(delta, Value):
+        try:
+            delta = number(delta)
+        except TypeError as error:
+            raise TypeError(f"huber_loss: delta: {error}") from None
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
 
@@ -279,7 +315,10 @@ def binary_cross_entropy(
     """
     for path, p, _ in _pairs("binary_cross_entropy", input, target):
         if not 0.0 <= (p._data if isinstance(p, Value) else p) <= 1.0:
-            raise ValueError(f"binary_cross_entropy: input{path} must be a probability from 0 to 1, got {p}")
+            raise ValueError(
+                f"binary_cross_entropy: input{path} must be a probability from 0 to 1, got {p}; for logits, use "
+                "binary_cross_entropy_with_logits"
+            )
 
     def term(p: Any, t: Any) -> Any:
         inside, below_one = ops.less(0.0, p), ops.less(p, 1.0)
@@ -392,11 +431,15 @@ def _classes(
     _refuse_unordered(name, "target", targets)
     if rows and isinstance(rows, (list, tuple)):
         _refuse_unordered(name, "input[0]", rows[0])
+    if not isinstance(rows, (list, tuple)):
+        raise TypeError(f"{name}: input must be a row of class scores, or a list of such rows, got {inputs!r}")
     batch = not rows or isinstance(_as_lists(rows[0]), (list, tuple))
     if not batch:
         rows, targets = [rows], [targets]
     if not isinstance(targets, (list, tuple)) or len(rows) != len(targets):
-        found = _count(targets, "target") if isinstance(targets, (list, tuple)) else f"the one target {targets!r}"
+        write = f"; write [{targets!r}]" if len(rows) == 1 and hasattr(targets, "__index__") else ""
+        one = f"the one target {targets!r}{write}"
+        found = _count(targets, "target") if isinstance(targets, (list, tuple)) else one
         raise ValueError(f"{name}: {_count(rows, 'row')} of inputs but {found}")
     if not rows:
         raise ValueError(f"{name}: the batch is empty")
@@ -429,10 +472,8 @@ def _classes(
                 raise IndexError(f"{name}: {where} is {target._data}, but the classes are 0 to {len(row) - 1}")
             loss, weight = _loss_of_value(term, row, target, options)
         elif isinstance(target, bool) or not hasattr(target, "__index__"):
-            single = all(isinstance(t, (list, tuple)) and len(t) == 1 for t in targets)
-            write = f"; write {_without_level('targets', 't', column) if batch else 'targets[0]'}" if single else ""
-            found = f"{type(target).__name__} {target!r}"
-            raise TypeError(f"{name}: {where} must be the index of a class, got {found}{write}")
+            found = f"{type(target).__name__} {target!r}{_instead_of_target(name, column, targets, classes, batch)}"
+            raise TypeError(f"{name}: {where} must be the index of a class, got {found}")
         else:
             index = operator.index(target)
             if index == ignore_index:
@@ -441,8 +482,11 @@ def _classes(
                 chosen, weight = row[index], 1.0 if class_weights is None else class_weights[index]
                 loss = term(row, chosen) if unweighted else _loss_of_class(term, row, chosen, weight, options)
             else:
-                write = f"; write ignore_index={index} to leave it out" if index < 0 else ""
-                raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes{write}")
+                write = f"; write ignore_index={index} to leave it out" if index < 0 else ", counted from 0"
+                if classes == 1:
+                    write = "; for one logit of each sample, use binary_cross_entropy_with_logits"
+                found = f"there are {classes} classes" if classes != 1 else "there is 1 class"
+                raise IndexError(f"{name}: {where} is {index}, but {found}{write}")
         losses.append(loss)
         if not plain:
             weights.append(weight)
@@ -455,6 +499,33 @@ def _classes(
         what = "every target is ignored" if class_weights is None else "the weights of all targets are 0"
         raise ValueError(f'{name}: {what}, so there is no mean; write reduction="sum"')
     return ops.sum(losses) / total
+
+
+def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: int, batch: bool) -> str:
+    """Return the end of a message about `targets`, one of which is not the index of a class: what to write instead.
+
+    Args:
+        name: the loss function.
+        given: the user's targets.
+        targets: the same as a list.
+        classes: how many classes there are.
+        batch: whether there is a batch of rows. If not, `targets` has one item, the user's target.
+    """
+    if all(isinstance(t, (list, tuple)) for t in targets):
+        if all(len(t) == 1 for t in targets):
+            return f"; write {_without_level('targets', 't', given) if batch else 'targets[0]'}"
+        found = [[x._data if isinstance(x, Value) else number_or_none(x) for x in t] for t in targets]
+        rows = [[x for x in t if x is not None] for t in found]
+        if any(len(t) != classes or len(row) != classes for t, row in zip(found, rows, strict=True)):
+            return "" if batch else "; the input is one row of class scores, and a batch is a list of rows"
+        if all(sorted(row) == [0.0] * (classes - 1) + [1.0] for row in rows):
+            one_hot = "targets.argmax(-1)" if hasattr(given, "argmax") else "target.index(1)"
+            return f"; for one-hot targets, write {one_hot if not batch or hasattr(given, 'argmax') else ONE_HOT}"
+        of_row = "-dot(target, row)" if name == "nll_loss" else "dot(target, [logsumexp(row) - x for x in row])"
+        return f"; for probabilities of the classes, write {of_row} for each row"
+    if all(number_or_none(t) is not None and number(t).is_integer() for t in targets):
+        return f"; write {'[int(t) for t in targets]' if batch else 'int(target)'}"
+    return ""
 
 
 def _zero_loss(row: Sequence[Any]) -> Any:
@@ -530,7 +601,8 @@ def cross_entropy(
     l_c over all c). PyTorch computes the same.
 
     Args:
-        input: the logits of one sample, a number or `Value` for each class; or a batch of such rows.
+        input: the logits of one sample, a number or `Value` for each class; or a batch of such rows. The loss applies
+            softmax itself, so do not pass what softmax returns.
         target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program. For a
             batch, a sequence with one target for each row.
         reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all rows.

@@ -203,7 +203,7 @@ class Module:
                 try:
                     found = flatten_like(given, entry, name)
                 except ValueError as error:
-                    message = f"load_state_dict: {name!r} must be {_shape(entry)}, got {_shape(given)}"
+                    message = f"load_state_dict: {name!r} must be {shape_in_words(entry)}, got {shape_in_words(given)}"
                     raise ValueError(message) from error
                 for (path, x), (_, leaf) in zip(found, flatten(entry)[0], strict=True):
                     if isinstance(x, bool) or not hasattr(x, "__float__"):
@@ -609,7 +609,7 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
     return bool(items) and all(id(item) not in around and _is_entry(item, around) for item in items)
 
 
-def _shape(tree: object) -> str:
+def shape_in_words(tree: object) -> str:
     """Return the shape of nested lists in words."""
     lengths, tree = [], arrays_to_lists(tree)
     while isinstance(tree, (list, tuple)):

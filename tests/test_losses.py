@@ -1,13 +1,14 @@
 """Losses give PyTorch's numbers and right gradients, also for extreme inputs, and name a target that they refuse."""
 
 import math
+from collections import deque
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, gradients
+from micrograd_cn import Value, dot, gradients, logsumexp
 from micrograd_cn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -18,6 +19,7 @@ from micrograd_cn.losses import (
     mse_loss,
     nll_loss,
 )
+from micrograd_cn.nn import MLP
 from micrograd_cn.testing import gradcheck
 
 X = [[1.5, -2.0, 0.25], [0.5, 3.0, -1.0]]
@@ -325,7 +327,7 @@ def test_classes_and_rows_that_are_nested_one_deeper_are_told_what_to_write(loss
         assert loss(rows, eval(write, {"targets": given})) == expected
     with pytest.raises(TypeError, match=r"target must be the index of a class, got list \[2\]; write targets\[0\]"):
         loss(rows[0], [2])
-    with pytest.raises(TypeError, match=r"target\[0\] must be .*, got list \[0, 0, 1\]$"):
+    with pytest.raises(TypeError, match=r"target\[0\] must be .*, got list \[0, 0, 1\]; for one-hot"):
         loss(rows, [[0, 0, 1], [0, 1, 0]])
     for given, write in ((deep, "[row for [row] in inputs]"), (np.array(deep), "inputs.squeeze(1)")):
         with pytest.raises(ValueError, match=r"input\[0\] is nested one level deeper than a row of class") as caught:
@@ -334,3 +336,83 @@ def test_classes_and_rows_that_are_nested_one_deeper_are_told_what_to_write(loss
         assert loss(eval(write, {"inputs": given}), targets) == expected
     with pytest.raises(ValueError, match=r"input\[0\] is nested one level deeper than a row of class scores$"):
         loss([rows, rows], targets)
+
+
+ROWS = [[1.0, 2.0, 3.0], [0.5, -1.0, 0.25]]
+HOT = np.eye(3)[[2, 0]]
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+@pytest.mark.parametrize(
+    ("rows", "wrong", "right"),
+    [
+        (ROWS, [[0, 0, 1], [1, 0, 0]], [2, 0]),
+        (ROWS, [[Value(0), 0, 1], [1, 0, 0]], [2, 0]),
+        (ROWS, HOT, [2, 0]),
+        (ROWS[0], [0, 0, 1.0], 2),
+        (ROWS[0], HOT[0], 2),
+        (ROWS, [2.0, 0.0], [2, 0]),
+        (ROWS, [2, np.float64(0)], [2, 0]),
+        (ROWS, np.array([2.0, 0.0]), [2, 0]),
+        (ROWS, [True, False], [1, 0]),
+        (ROWS[0], 2.0, 2),
+        (ROWS[:1], 2, [2]),
+    ],
+)
+def test_targets_that_are_no_indices_are_answered_with_code_that_works(loss, rows, wrong, right):
+    with pytest.raises((TypeError, ValueError), match=f"^{loss.__name__}: .*write ") as caught:
+        loss(rows, wrong)
+    write = str(caught.value).rpartition("write ")[2]
+    assert loss(rows, eval(write, {"targets": wrong, "target": wrong})) == loss(rows, right)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+def test_probabilities_of_classes_are_answered_with_code_that_works(loss):
+    with pytest.raises(TypeError, match=r"for probabilities of the classes, write .* for each row$") as caught:
+        loss(ROWS, [[0.5, 0.25, 0.25], [1, 0, 0]])
+    write = str(caught.value).rpartition("write ")[2].removesuffix(" for each row")
+    names = {"dot": dot, "logsumexp": logsumexp, "row": ROWS[0], "target": [0.5, 0.25, 0.25]}
+    expected = sum(p * loss(ROWS[0], i) for i, p in enumerate(names["target"]))
+    assert eval(write, names) == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda: cross_entropy(Value(1), 0), TypeError, "input must be a row of class scores.*got Value"),
+        (lambda: cross_entropy(1.5, 0), TypeError, "input must be a row of class scores.*got 1.5"),
+        (lambda: cross_entropy([1, 2, 3], [1, 2]), TypeError, "one row of class scores, and a batch is a list of rows"),
+        (lambda: cross_entropy(ROWS, range(2)), TypeError, r"target must be a list, got a range; write list\(\.\.\.\)"),
+        (lambda: cross_entropy([[1], [2]], [0, 1]), IndexError, "1 class; .*use binary_cross_entropy_with_logits"),
+        (lambda: cross_entropy([1, 2], 2), IndexError, "target is 2, but there are 2 classes, counted from 0$"),
+        (lambda: mse_loss(deque([1]), [1]), TypeError, r"inputs must be a list, got a deque; write list\(\.\.\.\)"),
+        (lambda: mse_loss([1], {1: 2}.values()), TypeError, "targets must be a list, got a dict_values"),
+        (lambda: mse_loss([1, 2], None), TypeError, "mse_loss: target: expected a real number, got NoneType"),
+        (
+            lambda: mse_loss([1, 2], [1, None]),
+            TypeError,
+            r"mse_loss: target\[1\]: expected a real number, got NoneType",
+        ),
+        (lambda: hinge_loss([[1, "a"]], [[1, 1]]), TypeError, r"hinge_loss: input\[0\]\[1\]: .* got the str 'a'"),
+        (lambda: mse_loss(MLP(2, [1]), [1, 2]), TypeError, "input: .*got MLP; call it, and pass what it returns"),
+        (lambda: l1_loss([1], [math.sin]), TypeError, r"target\[0\]: .*; call it, and pass what it returns"),
+        (
+            lambda: mse_loss([[1, 2], [3, 4]], [1, 2]),
+            ValueError,
+            "4 inputs but 2 targets: the inputs are a list of 2 x 2, the targets a list of 2$",
+        ),
+        (lambda: huber_loss([1], [1], delta="a"), TypeError, "huber_loss: delta: expected a real number"),
+        (lambda: hinge_loss([1, 2], [1, 0]), ValueError, r"got 0\.0; for labels 0 and 1, write 2 \* t - 1$"),
+        (lambda: binary_cross_entropy([0.5], [-1]), ValueError, r"for labels -1 and 1, write \(t \+ 1\) / 2$"),
+        (lambda: binary_cross_entropy([2], [1]), ValueError, "for logits, use binary_cross_entropy_with_logits$"),
+    ],
+)
+def test_what_is_refused_is_answered_with_what_to_write(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call()
+
+
+def test_the_delta_of_huber_loss_may_be_trained():
+    delta = Value(2)
+    huber_loss([5.0], [0.0], delta=delta).backward()
+    assert delta.grad == 3.0
