@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
-__all__ = ["number", "number_or_none", "numbers_in"]
+__all__ = ["DATES", "number", "number_or_none", "numbers_in"]
+
+# What to write instead of a date of numpy, or of a difference of dates, by the kind of its dtype. Python's float()
+# gives a count of nanoseconds, or an error, depending on the unit.
+DATES = {
+    "M": "for a number of days, write (x - start) / np.timedelta64(1, 'D')",
+    "m": "for a number of seconds, write x / np.timedelta64(1, 's')",
+}
 
 
 def number(x: object) -> float:
@@ -27,6 +34,8 @@ def number(x: object) -> float:
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
         if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
             raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
+        if (kind := getattr(getattr(x, "dtype", None), "kind", "")) in DATES:
+            raise TypeError(f"expected a real number, got the {x.dtype} {x}; {DATES[kind]}")  # type: ignore[attr-defined]
         if hasattr(x, "_record"):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
         if not hasattr(x, "__float__"):

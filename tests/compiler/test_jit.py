@@ -186,7 +186,7 @@ def test_a_gradient_is_the_mean_of_those_of_the_samples(threads):
     mc.mean([f(*sample) for sample in samples]).backward()
     expected = [p.grad for p in model.parameters()]
     loss = mc.mean([f(*sample) for sample in samples]).data
-    for given in (samples, tuple(samples), iter(samples), [list(s) for s in samples], as_arrays(samples)):
+    for given in (samples, iter(samples), [list(s) for s in samples], as_arrays(samples)):
         model.zero_grad()
         assert compile(f).backward(given, threads) == pytest.approx(loss, rel=1e-12)
         assert [p.grad for p in model.parameters()] == pytest.approx(expected, rel=1e-9)
@@ -343,7 +343,7 @@ def test_numbers_of_different_types_have_one_form():
 )
 def test_arrays_of_anything_but_numbers_are_refused(xs):
     f = compile(lambda x, y: x[0] * y)
-    with pytest.raises(TypeError, match=r"<lambda>: x\[0\]: (expected a real number, got|a Value; give its number)"):
+    with pytest.raises(TypeError, match=r"<lambda>: x(\[0\]: expected a real number|: .* got an array of [^;]*; .*x)"):
         f(xs, 1.0)
     with pytest.raises(TypeError):
         f.backward((np.array([xs]), np.ones(1)))
@@ -514,7 +514,7 @@ def test_a_program_and_its_text_can_be_had():
         (
             lambda f: compile(lambda *xs: mc.sum(xs)).backward((np.ones(3),)),
             TypeError,
-            r"backward\(\): <lambda>\(\*xs\) takes any number of arguments; give tuples",
+            r"backward\(\) of <lambda>\(\*xs\): it takes any number of arguments; give a list",
         ),
         (lambda f: f.fit([(1,)], None, 1), TypeError, r"fit\(\) takes an optimizer"),
         (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), 1, schedule=lambda t: -1), ValueError, "step 0"),
@@ -527,7 +527,7 @@ def test_a_program_and_its_text_can_be_had():
         (
             lambda f: compile(lambda x, y: x).forward((np.zeros(3), np.zeros(2))),
             ValueError,
-            "arrays of 3 and 2 samples; give arrays of equal length",
+            "one entry for each argument, of equal length, but got 3 of x, 2 of y",
         ),
         (lambda f: f.backward([([],), ([],)]), RuntimeError, "it has no gradient"),
         (lambda f: compile(lambda x: 1.0).backward([(1,)]), RuntimeError, "it has no gradient"),

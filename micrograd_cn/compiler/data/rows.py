@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...ops.number import number
+from .arrays import Numbers as Numbers  # also imported from here
+from .arrays import flat_doubles, is_column, iterable_data, number_without_axes, shape_of
 
 DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
-CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers and bools, which are converted
-Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
     A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied. Numbers of
-    other types are converted to doubles, and types whose numbers could lose digits are refused. But integers and
+    other types are converted to doubles, and arrays whose numbers could lose digits are refused. But integers and
     fractions in lists are rounded, and become inf if they are too large.
 
     Raises:
@@ -32,41 +32,24 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     >>> read_rows([[1, 2], [3, 4]], 2)
     (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
     """
+    shape = getattr(rows, "shape", None)
+    if not shape:
+        if not is_column(rows):
+            return _read_sequences(rows, width)
+        shape = shape_of(rows)
+    if len(shape) != 2:
+        instead = "[x], or x.reshape(1, -1), for one row" if len(shape) == 1 else "x.reshape(len(x), -1)"
+        raise TypeError(f"rows must be in two dimensions, one row after the other, got {len(shape)}; write {instead}")
+    n, columns = shape
     try:
-        view = memoryview(rows)
-    except (
-        TypeError,
-        ValueError,
-    ):  # it is not a buffer, or an array of something that buffers cannot hold, such as dates
-        return _read_sequences(rows, width)
-    if view.ndim != 2:
-        raise TypeError(
-            f"rows must be in two dimensions, one row after the other, got {view.ndim}; "
-            f"write {'[x], or x.reshape(1, -1), for one row' if view.ndim == 1 else 'x.reshape(len(x), -1)'}"
-        )
-    if view.format and view.format in CONVERTED_FORMATS:
-        return _read_sequences(view.tolist(), width)
-    if view.format not in DOUBLE_FORMATS:
-        if not hasattr(rows, "astype"):
-            raise TypeError(f"rows must hold real numbers, got a buffer of format {view.format!r}")
-        if rows.dtype.kind == "O":
-            return _read_sequences(rows.tolist(), width)
-        if (
-            rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8
-        ):  # other dtypes would lose digits, or are not numbers
-            instead = "; write x.astype(float), which rounds them" if rows.dtype.kind == "f" else ""
-            raise TypeError(f"rows must hold real numbers, doubles at most, got an array of {rows.dtype}{instead}")
-        return read_rows(rows.astype("d"), width)
-    assert view.shape is not None  # it has two dimensions
-    n, columns = view.shape
+        numbers = flat_doubles(rows)
+    except TypeError as error:
+        if getattr(getattr(rows, "dtype", None), "kind", "") == "O":
+            return _read_sequences(rows.tolist(), width)  # raises an error that names the row
+        raise TypeError(f"rows: {error}") from error
     if columns != width:
         raise ValueError(f"rows have {columns} numbers, the program {width} inputs")
-    if not view.c_contiguous or view.readonly or not n * width:
-        copied = array("d")
-        copied.frombytes(view.tobytes())
-        return copied, n
-    flat: memoryview[Any] = view.cast("B").cast("d")
-    return flat, n
+    return numbers, n
 
 
 def writable_address(out: Any, count: int) -> int:
@@ -139,25 +122,44 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
     """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers."""
+    expected = f"rows, each a sequence of {width} numbers"
+    kind = type(rows).__name__
     if isinstance(rows, Mapping):
+        raise TypeError(f"expected {expected}, got {kind}, read by its keys; write list(zip(*x.values()))")
+    if isinstance(rows, (set, frozenset)):
+        raise TypeError(f"expected {expected}, got {kind}, which has no order; write a list")
+    if isinstance(rows, tuple) and any(isinstance(row, list) or is_column(row) for row in rows):
         raise TypeError(
-            f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
+            f"expected {expected}, got a tuple of {type(rows[0]).__name__}s, which could be columns; write list(x) for "
+            "rows, or list(zip(*x)) for columns"
         )
-    try:
-        numbered = enumerate(rows)
-    except TypeError as error:
-        raise TypeError(f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}") from error
     flat: list[Any] = []
     n = 0
-    for i, row in numbered:
-        if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
-            one = "; write [x] for one row" if isinstance(row, Real) else ""
+    for i, row in enumerate(iterable_data(rows, expected)):
+        if type(row) is list or type(row) is tuple:  # skips the checks below, for speed
+            flat.extend(row)
+        elif is_column(row):
+            if len(shape_of(row)) != 1:
+                raise TypeError(f"rows[{i}] must be a sequence of numbers, got an array of shape {shape_of(row)}")
+            try:
+                flat.extend(flat_doubles(row))
+            except TypeError as error:
+                raise TypeError(f"rows[{i}]: {error}") from error
+        elif (
+            not hasattr(row, "__len__")
+            or hasattr(row, "shape")
+            or isinstance(row, (str, bytes, bytearray, Mapping, set, frozenset))
+        ):
+            one = "; write [x] for one row" if isinstance(row, Real) or hasattr(row, "shape") else ""
+            one = "; write list(row) for each" if hasattr(row, "__next__") else one
             raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
-        flat.extend(row)  # an iterator may give more or fewer than its len() says
+        else:
+            flat.extend(row)  # an iterator may give more or fewer than its len() says
         n = i + 1
         if len(flat) != n * width:
             raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
-    if all(issubclass(kind, Real) for kind in set(map(type, flat))):
+    kinds = set(map(type, flat))
+    if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy calls it an integer
         with suppress(OverflowError):  # array() refuses integers beyond the largest float, which are infinities
             return array("d", flat), n
     return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
@@ -166,7 +168,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 def _number(x: Any, i: int) -> float:
     """Return `x` as a float. Error messages name `i`, the index of the row that contains `x`."""
     try:
-        return number(x)
+        return number_without_axes(x) if getattr(x, "shape", None) == () else number(x)
     except TypeError as error:
         raise TypeError(f"rows[{i}]: {error}") from error
 

@@ -7,11 +7,10 @@ same static arguments form a bucket, which is an array with a row for each sampl
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 from array import array
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import FunctionType, MethodType, ModuleType, NoneType
@@ -21,7 +20,16 @@ from ...derivatives.tree import flatten
 from ...engine import Value
 from ...module import Module
 from ...ops.number import number
-from .rows import Numbers
+from .arrays import (
+    Numbers,
+    flat_doubles,
+    is_column,
+    is_matrix,
+    iterable_data,
+    number_without_axes,
+    refuse_collection,
+    shape_of,
+)
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a tuple of the type
 # and either the count of the numbers or the treedefs of the items. For a dict, it is a tuple of the type, the keys, and
@@ -30,9 +38,6 @@ TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
 MAX_COMPARED = 1000  # a collection inside a static value is compared by its items if it has at most this many
 NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types whose values are equal only if they are the same
-# Numpy's names for kinds of dtypes whose arrays are not converted as a whole. Objects may be numbers, so each is
-# converted on its own, which fails for text, times and complex numbers.
-NON_NUMERIC_KINDS = (*"OSUMmc",)
 
 
 class ArrayDef(NamedTuple):
@@ -40,8 +45,8 @@ class ArrayDef(NamedTuple):
 
     Attributes:
         shape: the shape of the array.
-        is_numpy: whether the array is a numpy array. If so, the recorded function gets a numpy array of `Value`s,
-            otherwise nested lists.
+        is_numpy: whether numpy can read the array. If so, the recorded function gets a numpy array of `Value`s, also
+            for an array of another library; otherwise, as for a memoryview, it gets nested lists.
     """
 
     shape: tuple[int, ...]
@@ -121,38 +126,34 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
         return kind, tuple(keys), tuple([treedef_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
         raise TypeError("a Value; give its number, x.data, or use it inside the function, which makes it a parameter")
-    if shape := getattr(x, "shape", ()):
-        numbers.extend(flat_doubles(x))
-        return ArrayDef(tuple(shape), type(x).__module__ == "numpy")
+    if hasattr(x, "shape"):
+        if shape := tuple(x.shape):
+            definition = array_def(x, shape)
+            numbers.extend(flat_doubles(x))
+            return definition
+        numbers.append(number_without_axes(x))
+        return None
     if hasattr(x, "tolist") and hasattr(x, "__len__"):  # array.array
         return treedef_of(x.tolist(), numbers)
+    if not hasattr(x, "__float__"):
+        refuse_collection(x)
     numbers.append(number(x))
     return None
 
 
-def flat_doubles(x: Any) -> Numbers:
-    """Return the numbers of the array `x` as flat doubles. An array that stores its numbers like this is not copied.
+def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
+    """Return the treedef of the array `x`, whose part of shape `shape` is an argument.
 
     Raises:
-        TypeError: the array contains something that is not a number, or has masked entries.
+        TypeError: Python code reads the array in another way than a numpy array: by labels, or as a matrix.
     """
-    if type(x).__module__.split(".")[:2] == ["numpy", "ma"] and x.mask.any():
-        raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
-    try:
-        view = memoryview(x)
-        if view.format == "d" and view.c_contiguous and not view.readonly:
-            return view.cast("B").cast("d") if view.nbytes else array("d")
-    except (TypeError, ValueError, BufferError):
-        pass  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
-    kind = getattr(getattr(x, "dtype", None), "kind", "")
-    if hasattr(x, "__array__") and kind not in NON_NUMERIC_KINDS:
-        import numpy as np
-
-        return flat_doubles(np.array(x, dtype=np.float64, order="C"))
-    found = array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
-    if len(found) != math.prod(x.shape):
-        raise TypeError(f"an array of shape {tuple(x.shape)} that holds {len(found)} numbers")
-    return found
+    kind = type(x)
+    if kind.__name__ == "matrix" or kind.__module__ != "numpy":
+        if is_matrix(x):
+            raise TypeError("an np.matrix, whose * is the product of matrices; write np.asarray(x), and @ for *")
+        if hasattr(x, "iloc"):
+            raise TypeError(f"a {kind.__name__}, which code may read by its labels; write x.to_numpy()")
+    return ArrayDef(shape, hasattr(x, "__array__"))
 
 
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
@@ -310,36 +311,133 @@ def first_invalid(arguments: dict[str, Any]) -> str:
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
     """
     for name, x in arguments.items():
-        for path, part in (*flatten(x, name)[0], (name, x)):
+        for path, part in flatten(x, name, arrays=False)[0]:
             try:
                 treedef_of(part, array("d"))
             except TypeError as error:
-                return f"{path}: {error}"
+                inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []
+                return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), f"{path}: {error}")
     return "unknown"
 
 
-def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
-    """Flatten samples passed as one array for each argument; return treedefs, numbers and the count of samples.
+def _refusal(x: Any) -> str:
+    """Return why `x` is not a number; return "" if it is one, or if it is a list or an array."""
+    if isinstance(x, (list, tuple)) or is_column(x):
+        return ""
+    try:
+        number(x)
+    except TypeError as error:
+        return str(error)
+    return ""
 
-    The first axis of each array runs over the samples. There is a treedef for each argument. The numbers are flat
-    doubles, one sample after the other.
+
+def columns_of(samples: Any) -> tuple[Any, ...] | None:
+    """Return the values of each argument, if the samples have an entry for each argument, and otherwise None.
+
+    This is so if the samples are a tuple, whose entries are lists or arrays, or one array. The first axis of an entry
+    runs over the samples.
 
     Raises:
-        ValueError: the arrays have different lengths.
+        TypeError: an entry of the tuple is neither a list nor an array.
+
+    >>> columns_of(([1.0, 2.0], [3.0, 4.0])), columns_of([(1.0, 3.0), (2.0, 4.0)])
+    (([1.0, 2.0], [3.0, 4.0]), None)
     """
-    lengths = [x.shape[0] for x in arrays]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"arrays of {' and '.join(map(str, lengths))} samples; give arrays of equal length")
-    treedef = tuple(
-        [ArrayDef(tuple(x.shape[1:]), type(x).__module__ == "numpy") if x.shape[1:] else None for x in arrays]
-    )
-    if len(arrays) == 1:
-        return treedef, flat_doubles(arrays[0]), lengths[0]
+    if is_column(samples):
+        return (samples,)
+    if not isinstance(samples, tuple) or not samples:
+        return None
+    for entry in samples:
+        if not (is_column(entry) or isinstance(entry, (list, range))):
+            kind = type(entry).__name__
+            instead = (
+                "write [(x, y), ...], a list, for one entry for each sample"
+                if isinstance(entry, (tuple, dict))
+                else "write [(x, y)] for one sample"
+                if hasattr(entry, "__float__")
+                else "write list(x) for it"
+            )
+            raise TypeError(
+                f"a tuple has one entry for each argument, a list or an array of its values, but got a {kind}; "
+                f"{instead}"
+            )
+    return samples
+
+
+def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
+    """Return samples that are passed as an array, or a list of numbers, for each argument, as one bucket.
+
+    Return None if an entry is a list of something else: its items may have several structures.
+
+    Raises:
+        TypeError: an array has entries that are not numbers, or an argument would be an array that cannot be one.
+        ValueError: the entries have different lengths.
+    """
+    lengths = {name: shape_of(x)[0] if is_column(x) else len(x) for name, x in columns.items()}
+    if len({*lengths.values()}) > 1:
+        counts = ", ".join([f"{n} of {name}" for name, n in lengths.items()])
+        raise ValueError(f"a tuple has one entry for each argument, of equal length, but got {counts}")
+    treedef: list[tuple[str, TreeDef]] = []
+    numbers: list[Numbers] = []
+    for name, x in columns.items():
+        if is_column(x):
+            shape = shape_of(x)
+            if shape[1:] and is_matrix(x):
+                array_def(x, shape)  # raises an error
+            try:
+                numbers.append(flat_doubles(x))
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from error
+            treedef.append((name, ArrayDef(shape[1:], hasattr(x, "__array__")) if shape[1:] else None))
+        elif {*map(type, x)} <= PYTHON_NUMBERS:
+            numbers.append(array("d", map(number, x)))
+            treedef.append((name, None))
+        else:
+            return None
+    bucket = Bucket(tuple(treedef))
+    n = next(iter(lengths.values()))
+    bucket.samples, bucket.numbers = range(n), _side_by_side(numbers, n)
+    bucket.width = len(bucket.numbers) // n if n else 0
+    return bucket
+
+
+def _side_by_side(columns: Sequence[Numbers], n: int) -> Numbers:
+    """Return the numbers of n samples, one sample after the other, from those of each argument."""
+    if len(columns) == 1:
+        return columns[0]
+    if not n:
+        return array("d")
+    numpy = sys.modules.get("numpy")
+    if numpy:
+        parts = [numpy.asarray(x).reshape(n, len(x) // n) for x in columns]
+        return flat_doubles(numpy.concatenate(parts, axis=1))
+    width = sum(map(len, columns)) // n
+    together, start = array("d", bytes(8 * n * width)), 0
+    for x in columns:
+        part = len(x) // n
+        for k in range(part):
+            together[start + k :: width] = array("d", x[k::part])
+        start += part
+    return together
+
+
+def rows_of_columns(columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Return samples that are passed as a list or an array for each argument as a tuple for each sample."""
+    return zip(*map(_items, columns), strict=True)
+
+
+def _items(column: Any) -> Any:
+    """Return the items of a list or an array along its first axis."""
+    if not is_column(column):
+        return column
+    numbers, shape = flat_doubles(column), shape_of(column)
+    if not shape[1:]:
+        return numbers
+    if not hasattr(column, "__array__"):
+        return column.tolist()
     import numpy as np
 
-    n = lengths[0]
-    together = np.concatenate([np.asarray(flat_doubles(x)).reshape(n, math.prod(x.shape[1:])) for x in arrays], axis=1)
-    return treedef, flat_doubles(together), n
+    return np.asarray(numbers).reshape(shape)
 
 
 def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
@@ -376,6 +474,13 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
 
 
 def _iterable(samples: Any) -> Iterable[Any]:
-    if isinstance(samples, (str, bytes, dict)) or not hasattr(samples, "__iter__"):
-        raise TypeError(f"expected samples, each a tuple of arguments, got {type(samples).__name__}")
-    return samples  # type: ignore[no-any-return]
+    """Return the samples as an iterable, with an item for each sample."""
+    kind = type(samples).__name__
+    if isinstance(samples, Mapping):
+        raise TypeError(
+            f"expected samples, each a tuple of arguments, got a {kind}; write tuple(x.values()), with the values in "
+            "the order of the arguments"
+        )
+    if isinstance(samples, (set, frozenset)):
+        raise TypeError(f"expected samples, each a tuple of arguments, got a {kind}, which has no order; write a list")
+    return iterable_data(samples, "samples, each a tuple of arguments")

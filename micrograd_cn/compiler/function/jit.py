@@ -25,17 +25,20 @@ from ...engine import Value, constant
 from ...graph import context
 from ...ops.number import number
 from ...optim import Optimizer
+from ..data.arrays import is_column
 from ..data.captured import CapturedValue
 from ..data.parameters import add_gradients
 from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
     Bucket,
     TreeDef,
+    bucket_columns,
     bucket_samples,
+    columns_of,
     first_invalid,
-    flatten_arrays,
     leaf_paths,
     numpy_like,
+    rows_of_columns,
     select_rows,
     static_value,
     treedef_of,
@@ -92,9 +95,25 @@ def compile(  # noqa: A001 -- the field's name
 
     A function is recorded when it is called with arguments of a new structure, such as a list of another length. The
     arguments may be any nesting of lists, tuples, dicts and arrays. While the function is recorded, `Value`s are in the
-    place of the numbers in its arguments. Other `Value`s that the function uses are parameters, and a program reads
-    their data at each call. `Value`s that require no gradient while the function is recorded are constants: the program
-    keeps the data that they have at that time.
+    place of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library.
+    Other `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that
+    require no gradient while the function is recorded are constants: the program keeps the data that they have at that
+    time.
+
+    Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
+    argument, and a list has an entry for each sample. For a function of x and y:
+
+    | samples | how they are read |
+    |---|---|
+    | `(X, Y)`, a tuple | X has the x of every sample, and Y the y of every sample; both are lists or arrays |
+    | `[(x, y), ...]`, a list | each entry has the arguments of one sample, in a tuple or a list |
+    | a generator, a zip, a dataset | as a list |
+    | `X`, an array alone | as the tuple `(X,)`, for a function of one argument |
+    | rows of a `Program`, an array or a list | each row has the numbers of all inputs for one sample |
+
+    The first axis of an array runs over the samples. An array may be of numpy, PyTorch, jax or pandas, an `array.array`
+    or a memoryview. Whatever could be read in two ways is refused, such as a tuple of tuples, a set or an `np.matrix`.
+    So is anything that is not a real number: missing entries of masked arrays, dates, complex numbers and text.
 
     A program repeats for every sample what the function did for the recorded one:
 
@@ -489,8 +508,8 @@ class CompiledFunction:
         """Return the mean result over the samples, and add the gradient of this mean to every parameter's `grad`.
 
         Args:
-            samples: a list with a tuple of arguments for each sample; or a tuple with an array for each argument, whose
-                first axis runs over the samples. Arrays are read in a fraction of the time that a list takes.
+            samples: a tuple with a list or an array for each argument, or a list with a tuple of arguments for each
+                sample; `compile` has a table. Arrays are read in a fraction of the time that a list takes.
             threads: how many threads compute.
 
         Raises:
@@ -688,24 +707,47 @@ class CompiledFunction:
                 "for every sample; call it, or take its derivative by functional.grad"
             )
             raise remembered(error)
-        wanted = [p for p in self._signature.parameters if p not in self._static]
-        arrays = samples if isinstance(samples, tuple) else (samples,)
-        if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
-            if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
-                raise TypeError(
-                    f"{name}(): {self._name}{self._signature} takes any number of arguments; give tuples, not arrays"
-                )
-            treedefs, numbers, n = flatten_arrays(arrays)
-            bucket = Bucket(tuple(zip(wanted, treedefs, strict=False)))
-            bucket.numbers, bucket.samples = numbers, range(n)
-            bucket.width = len(numbers) // n if n else 0
+        bucket = None
+        try:
+            if columns := columns_of(samples):
+                named = self._named_columns(columns)
+                bucket = bucket_columns(named) if named else None
+        except TypeError as error:
+            raise TypeError(f"{name}() of {self._name}{self._signature}: {error}") from error
+        if bucket:
             found = [bucket]
         else:
-            found = bucket_samples(samples, self._checked_split)
+            found = bucket_samples(rows_of_columns(columns) if columns else samples, self._checked_split)
         found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
             raise ValueError(f"{name}() was given no samples")
         return found
+
+    def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
+        """Return the values of each argument by the argument's name; {} if some of these arguments are static.
+
+        Raises:
+            TypeError: the function does not take as many arguments, or the values of a static argument are an array.
+        """
+        if len(self._positional) == len(columns):
+            return dict(zip(self._positional, columns, strict=True))
+        parameters = self._signature.parameters
+        if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
+            raise TypeError("it takes any number of arguments; give a list of tuples, one for each sample")
+        try:
+            bound = self._signature.bind(*columns).arguments
+        except TypeError as error:
+            if len(columns) == 1:
+                raise TypeError(
+                    f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns"
+                ) from error
+            raise TypeError(
+                f"{error}; a tuple has one entry for each argument, so write a list, [(x, y), ...], of the samples"
+            ) from error
+        static = [argument for argument in self._static if argument in bound]
+        if static and any(map(is_column, columns)):
+            raise TypeError(f"{static[0]} is static; write a list of tuples, one for each sample")
+        return {} if static else bound
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
         """Return `wrt` for a method of `Program`. "parameters" means the parameters of all programs of the function."""
@@ -751,11 +793,9 @@ class CompiledFunction:
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
         if not isinstance(sample, (tuple, list)):
-            arrays = getattr(sample, "shape", ())
-            instead = "write a tuple (X, y) of arrays" if arrays else "write (x,) for one argument"
             raise TypeError(
                 f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
-                f"{self._name}{self._signature}; {instead}"
+                f"{self._name}{self._signature}; {self._sample_instead(sample)}"
             )
         try:
             return self._split_static(sample, {})
@@ -763,6 +803,19 @@ class CompiledFunction:
             raise TypeError(
                 f"sample {i} does not have the arguments of {self._name}{self._signature}: {error}"
             ) from None
+
+    def _sample_instead(self, sample: Any) -> str:
+        """Return what to write instead of samples that are not tuples of arguments, such as `sample`."""
+        wanted = [name for name in self._signature.parameters if name not in self._static]
+        if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
+            return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
+        if isinstance(sample, Mapping):
+            return "write [tuple(x.values()) for x in samples], with the values in the order of the arguments"
+        if len(wanted) == 1:
+            return "write (x,) for one argument, [(x,) for x in samples]"
+        if is_column(sample):
+            return "write a tuple (X, y) of arrays"
+        return "write (x,) for one argument"
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
         """Return the recordings for some rows of a bucket, each with its rows. Make recordings that are missing."""

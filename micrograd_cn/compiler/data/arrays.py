@@ -1,0 +1,161 @@
+"""Read arrays of any library as flat doubles, and refuse arrays that do not hold a real number for each entry."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from ...derivatives.tree import flatten
+from ...ops.number import DATES, number
+
+Numbers: TypeAlias = "array[float] | memoryview[Any]"
+# What to write instead of an array whose numpy dtype is of this kind.
+INSTEAD = {
+    "c": "its real part is x.real, and its imaginary part x.imag",
+    **DATES,
+    "S": "for text that spells numbers, write x.astype(float)",
+    "U": "for text that spells numbers, write x.astype(float)",
+    "T": "for text that spells numbers, write x.astype(float)",
+    "V": "write its fields as the columns of an array",
+    "f": "write x.astype(float), which rounds them",
+}
+
+
+def flat_doubles(x: Any) -> Numbers:
+    """Return the numbers of the array `x` as flat doubles. A writable array of doubles in C's order is not copied.
+
+    Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
+    so are sparse arrays and floating-point numbers that are wider than doubles.
+
+    Raises:
+        TypeError: the array has entries that are not real numbers. The message says what to write instead.
+    """
+    if type(x).__module__ != "numpy":
+        _refuse_special(x)
+    try:
+        view = memoryview(x)
+        if view.format == "d" and view.c_contiguous and not view.readonly:
+            return view.cast("B").cast("d") if view.nbytes else array("d")
+    except (TypeError, ValueError, BufferError):
+        pass  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
+    if not hasattr(x, "__array__"):
+        return _numbers_one_by_one(x)
+    import numpy as np
+
+    try:
+        found = np.asarray(x)
+    except Exception as error:  # libraries raise various errors for devices and types without a dtype
+        if not hasattr(x, "tolist"):
+            raise TypeError(f"{type(x).__name__}: {error}") from error
+        return _numbers_one_by_one(x)
+    kind = found.dtype.kind
+    if kind == "O":
+        return _numbers_one_by_one(found)
+    # Dtypes of other libraries, such as bfloat16 of jax, are of the kind "V" too. They convert themselves to doubles.
+    foreign = kind == "V" and found.dtype.type is not np.void
+    if not foreign and (kind not in "fiub" or found.dtype.itemsize > 8):
+        raise TypeError(f"expected real numbers, doubles at most, got an array of {found.dtype}; {INSTEAD[kind]}")
+    return flat_doubles(np.array(found, dtype=np.float64, order="C"))
+
+
+def is_column(x: Any) -> bool:
+    """Return whether `x` has at least one axis, as an array of any library has. Lists and tuples are not meant.
+
+    >>> is_column(array("d", [1.0])), is_column([1.0])
+    (True, False)
+    """
+    return bool(x.shape) if hasattr(x, "shape") else hasattr(x, "tolist") and hasattr(x, "__len__")
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """Return the shape of an array of any library; an `array.array` has one axis."""
+    return tuple(x.shape) if hasattr(x, "shape") else (len(x),)
+
+
+def is_matrix(x: Any) -> bool:
+    """Return whether `x` is an `np.matrix`, whose rows are matrices, and whose * is the product of matrices."""
+    return any(kind.__name__ == "matrix" and kind.__module__.partition(".")[0] == "numpy" for kind in type(x).__mro__)
+
+
+def number_without_axes(x: Any) -> float:
+    """Return the number of an array without axes, or of a scalar of an array library.
+
+    Raises:
+        TypeError: it is not a real number, or it is a masked one.
+    """
+    _refuse_special(x)
+    is_date = getattr(getattr(x, "dtype", None), "kind", "") in DATES  # tolist() gives integers for some dates
+    try:
+        return number(x.tolist() if hasattr(x, "tolist") and not is_date else x)
+    except RuntimeError as error:
+        raise TypeError(f"{type(x).__name__}: {error}") from error
+
+
+def refuse_collection(x: Any) -> None:
+    """Raise TypeError, which says what to write instead, if `x` has items but is no list, tuple, dict or array."""
+    kind = type(x).__name__
+    if isinstance(x, Mapping):
+        raise TypeError(f"expected a real number, got a {kind}; write dict(x)")
+    if isinstance(x, (set, frozenset)):
+        raise TypeError(f"expected a real number, got a {kind}, which has no order; write a list, such as sorted(x)")
+    if isinstance(x, Iterable) and not isinstance(x, (str, bytes, bytearray)):
+        raise TypeError(f"expected a real number, got a {kind}; write list(x)")
+
+
+def iterable_data(data: Any, expected: str) -> Iterable[Any]:
+    """Return an iterable of the items of `data`, of which `expected` says in messages what they are.
+
+    An object with a length and items, such as a dataset of PyTorch, need not be iterable.
+
+    Raises:
+        TypeError: `data` is no collection, or gives its items in batches.
+    """
+    kind = type(data).__name__
+    if hasattr(data, "dataset") and getattr(data, "batch_size", None) is not None:
+        raise TypeError(f"expected {expected}, got a {kind}, which gives batches of them; write x.dataset")
+    if isinstance(data, (str, bytes, bytearray)) or getattr(data, "shape", None) == ():
+        raise TypeError(f"expected {expected}, got {kind}")
+    if isinstance(data, Iterable):
+        return data
+    if hasattr(data, "__getitem__"):
+        return (data[i] for i in range(len(data))) if hasattr(data, "__len__") else iter(data)
+    raise TypeError(f"expected {expected}, got {kind}")
+
+
+def _refuse_special(x: Any) -> None:
+    """Raise TypeError if the numbers of `x` cannot be read, although `x` offers them: they are missing or sparse."""
+    if hasattr(x, "mask") and hasattr(x, "filled") and x.mask.any():
+        raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
+    if _has_missing(x):
+        raise TypeError(f"a {type(x).__name__} in which some numbers are missing; write x.fillna(...) or x.dropna()")
+    for method in ("toarray", "todense"):
+        if hasattr(x, method):
+            raise TypeError(f"a sparse {type(x).__name__}, which is not read entry by entry; write x.{method}()")
+    if "sparse" in str(getattr(x, "layout", "")):
+        raise TypeError(f"a sparse {type(x).__name__}, which is not read entry by entry; write x.to_dense()")
+    if getattr(x, "requires_grad", False):
+        raise TypeError(f"a {type(x).__name__} that requires a gradient, which it would not get; write x.detach()")
+
+
+def _has_missing(x: Any) -> bool:
+    """Return whether `x`, a Series or DataFrame of pandas, has missing entries that its dtypes tell from nan."""
+    if not hasattr(x, "isna"):
+        return False
+    if hasattr(x, "columns"):
+        return bool(x.loc[:, [hasattr(kind, "na_value") for kind in x.dtypes]].isna().to_numpy().any())
+    return hasattr(x.dtype, "na_value") and bool(x.isna().any())
+
+
+def _numbers_one_by_one(x: Any) -> array[float]:
+    try:
+        leaves = flatten(x.tolist())[0]
+    except RuntimeError as error:
+        raise TypeError(f"{type(x).__name__}: {error}") from error
+    numbers = array("d", [number(leaf) for _, leaf in leaves])
+    if len(numbers) != math.prod(shape_of(x)):
+        raise TypeError(
+            f"an array of shape {shape_of(x)} that holds {len(numbers)} numbers; write nested lists instead"
+        )
+    return numbers
