@@ -6,15 +6,18 @@ The programs for the Jacobian and the Hessian compute only the entries that can 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from itertools import chain
+from math import isfinite
 from typing import Any, Literal, Self
 
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from ..engine import Value, constant
+from ..gradients import gradients
+from ..graph import context
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
-from .program import Runnable
+from .program import Mismatch, Runnable, close
 from .runtime.executable import collector_off
 from .threads.forks import ForkSafeLock
 from .threads.tasks import check_threads
@@ -302,6 +305,49 @@ class Program(Runnable):
                 if found is None:  # in an empty context: the first caller may be inside `no_grad()`
                     found = self._derivatives[key] = Context().run(_derive, self, kind, variables, lower)
         return found
+
+    def check_named(
+        self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
+    ) -> list[tuple[str, list[Value], list[Any]]]:
+        """Compare outputs and derivatives for some rows with those of the function `f`, as `Runnable.check_named`."""
+        called = super().check_named(name, rows, f, rtol, atol)
+        if any(y.requires_grad for y in self.outputs) and not context.here().no_grad:
+            for row, (title, arguments, outputs) in zip(rows.values(), called, strict=True):
+                for k, (y, compiled) in enumerate(zip(outputs, self._derivatives_of(row), strict=True)):
+                    if not isinstance(y, Value):  # `f` may compute numbers alone
+                        continue
+                    which = title if self._single else f"{title}, output {k}"
+                    self._compare_derivatives(which, arguments, y, compiled, rtol, atol)
+        return called
+
+    def _derivatives_of(self, row: list[float]) -> list[list[float]]:
+        """Return, for each output, the compiled derivatives with respect to all inputs and then all parameters."""
+        if self._single:
+            found = self.gradient([row])[0] if self.inputs else []
+            return [[*found, *self.gradient_of(array("d", row), row_numbers(1), threads=1)[1]]]
+        inputs, parameters = (self.jacobian([row], wrt, dense=True)[0] for wrt in ("inputs", "parameters"))
+        return [[*a, *b] for a, b in zip(inputs, parameters, strict=True)]
+
+    def _compare_derivatives(
+        self, title: str, arguments: list[Value], y: Value, compiled: list[float], rtol: float, atol: float
+    ) -> None:
+        """Compare the derivatives of the output `y` of the recorded function with those that were compiled.
+
+        Raises:
+            Mismatch: a derivative differs. The message begins with `title`.
+        """
+        variables = [x for x in (*arguments, *self.parameters) if x.requires_grad]
+        found = gradients(y, variables) if y.requires_grad else [0.0] * len(variables)
+        slopes = dict(zip(variables, found, strict=True))
+        largest = max((abs(g) for g in found if isfinite(g)), default=0.0)
+        agree = close(rtol, atol + rtol * largest)
+        for k, (x, ours) in enumerate(zip((*arguments, *self.parameters), compiled, strict=True)):
+            if x in slopes and not agree(slopes[x], ours):
+                what = f"input {k}" if k < len(arguments) else f"the parameter {x!r}"
+                raise Mismatch(
+                    f"{title}: the derivative of the function with respect to {what} is {slopes[x]}, that of the graph "
+                    f"{ours}; does the function read something that was recorded once, or is a factor infinite?"
+                )
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
         if isinstance(wrt, str):

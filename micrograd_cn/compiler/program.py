@@ -377,18 +377,23 @@ class Runnable:
         return lambda: sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
-        """Compare the outputs with those of the Python function that was recorded.
+        """Compare the outputs and their derivatives with those of the Python function that was recorded.
+
+        The derivatives are those with respect to all inputs and parameters, by `backward` of the engine, by the
+        program's `backward` and, if there are inputs, by its `gradient`. If the program has several outputs, they are
+        compared with the entries of its Jacobians. Inside `no_grad()`, outputs alone are compared.
 
         Args:
             rows: as for `forward`; a few are enough.
             f: a function that takes the numbers of a row as `Value` arguments, and returns the output: a `Value`, a
                 number, or a list of these.
-            rtol: the relative tolerance.
+            rtol: the relative tolerance. For a derivative, it is relative to the output's largest derivative in the
+                row, because a smaller one may be the difference of large terms.
             atol: the absolute tolerance.
 
         Raises:
-            Mismatch: an AssertionError: the outputs differ in a row, which the message names. Usually the function
-                branches on a value, while the graph has only the recorded branch.
+            Mismatch: an AssertionError: the outputs, or derivatives, differ in a row, which the message names. Usually
+                the function branches on a value, while the graph has only the recorded branch.
             IndexError: in a row, which the message names, an index of `take` is beyond the operands. The graph gives
                 nan for such an index.
             ValueError: as for `forward`; or there are no rows.
@@ -410,7 +415,7 @@ class Runnable:
 
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
-    ) -> None:
+    ) -> list[tuple[str, list[Value], list[Any]]]:
         """Compare the outputs for some rows with those of the function `f`; messages call row i "{name} {i}".
 
         Args:
@@ -418,23 +423,30 @@ class Runnable:
             rows: a dict from the index by which messages call a row to the numbers of the row.
             f, rtol, atol: as for `check`.
 
+        Returns:
+            for each row, what messages call it, the arguments with which `f` was called, and a list of its outputs.
+
         Raises:
             Mismatch, IndexError: as for `check`.
         """
+        called: list[tuple[str, list[Value], list[Any]]] = []
         for (i, row), compiled in zip(rows.items(), self.forward([*rows.values()]), strict=True):
+            arguments = [*map(Value, row)]
             try:
-                given = f(*map(Value, row))
+                given = f(*arguments)
                 _check_indices([given] if self._single else given)
             except IndexError as error:
                 raise IndexError(f"{name} {i}, {row}: {error}") from error
-            eager = [x.data if isinstance(x, Value) else number(x) for x in ([given] if self._single else given)]
+            called.append((f"{name} {i}, {row}", arguments, [given] if self._single else [*given]))
+            eager = [x.data if isinstance(x, Value) else number(x) for x in called[-1][2]]
             graph = [compiled] if self._single else compiled
-            if len(eager) != len(graph) or not all(map(_close(rtol, atol), eager, graph)):
+            if len(eager) != len(graph) or not all(map(close(rtol, atol), eager, graph)):
                 function, ours = (eager[0], graph[0]) if self._single else (eager, graph)
                 raise Mismatch(
                     f"{name} {i}, {row}: the function gives {function}, the graph {ours}; does the function branch on "
                     "a value, where it should use where()?"
                 )
+        return called
 
     def source(
         self,
@@ -657,8 +669,14 @@ def _check_indices(outputs: Sequence[Any]) -> None:
                 raise IndexError(f"{node.op.name}() has the index {index.data}, but {numbers}")
 
 
-def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:
-    def close(a: float, b: float) -> bool:
+def close(rtol: float, atol: float) -> Callable[[float, float], bool]:
+    """Return a function that tells whether two numbers agree within these tolerances. A nan agrees with a nan.
+
+    >>> close(0.0, 0.5)(1.0, 1.25)
+    True
+    """
+
+    def agree(a: float, b: float) -> bool:
         return math.isclose(a, b, rel_tol=rtol, abs_tol=atol) or (a != a and b != b)
 
-    return close
+    return agree
