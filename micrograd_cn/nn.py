@@ -7,7 +7,7 @@ MLP gives the outputs of each layer to the next one.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeAlias, cast
 
 from . import init, ops
@@ -39,20 +39,30 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         ValueError: no operation of one operand has the name.
         TypeError: `activation` is neither a name nor a function.
     """
+    if activation is ops.softmax:
+        activation = "softmax"
     if callable(activation):
         return activation
     if not isinstance(activation, str):
         raise TypeError(f"activation must be a name or a function, got {activation!r}{_WITHOUT}")
     op = OPS.get(activation)
     if op is None or not op.unary:
-        known = ", ".join(sorted(name for name, row in OPS.items() if row.unary))
-        raise ValueError(f"unknown activation {activation!r}{_WITHOUT if activation in _NONE else ''}; known: {known}")
+        known = sorted(name for name, row in OPS.items() if row.unary)
+        write = _WITHOUT if activation in _NONE else ""
+        if activation.lower() in known:
+            write = f"; write {activation.lower()!r}"
+        elif activation.lower() in ("softmax", "log_softmax"):
+            write = "; softmax needs all outputs of a layer, so write softmax(model(x))"
+        raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
     return cast(Callable[[Value], Value], method(op))
 
 
 def _size(name: str, size: int) -> int:
     if isinstance(size, bool) or not hasattr(size, "__index__"):
-        raise TypeError(f"{name} must be an int, got {type(size).__name__} {size!r}")
+        single = size[0] if isinstance(size, (list, tuple)) and len(size) == 1 else size
+        whole = isinstance(single, int) or (isinstance(single, float) and single.is_integer())
+        write = f"; write {int(single)}" if whole and not isinstance(single, bool) else ""
+        raise TypeError(f"{name} must be an int, got {type(size).__name__} {size!r}{write}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
     return operator.index(size)
@@ -73,13 +83,20 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     """
     if type(x) is _CheckedInputs and len(x) == nin:
         return x
-    if hasattr(x, "__float__") and not hasattr(x, "__iter__") and not isinstance(x, Value):
-        raise TypeError(f"{type(owner).__name__} takes a list of inputs, got the number {x!r}; write [{x!r}]")
+    if not hasattr(x, "__iter__") and not isinstance(x, Value):
+        found = f"the number {x!r}; write [{x!r}]" if hasattr(x, "__float__") else f"{type(x).__name__} {x!r}"
+        raise TypeError(f"{type(owner).__name__} takes a list of inputs, got {found}")
     given = (x,) if isinstance(x, Value) else numbers_in(x)
     try:
         inputs = _CheckedInputs([x if isinstance(x, Value) else constant(x) for x in given])
     except TypeError as error:
-        if any(isinstance(row, (list, tuple)) or is_array(row) for row in given):
+        rows = [row for row in given if isinstance(row, (list, tuple)) or is_array(row)]
+        if rows and len(rows) == len(given) == nin > 1 and all(len(row) == 1 for row in rows):
+            write = "inputs.ravel()" if is_array(x) else "[x for [x] in inputs]"
+            raise TypeError(
+                f"{type(owner).__name__} takes a list of {nin} inputs, and was given a column; write {write}"
+            ) from error
+        if rows:
             raise TypeError(
                 f"a model takes one sample at a time, and was given a batch of {len(given)}; write "
                 "[model(row) for row in batch]"
@@ -88,6 +105,18 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     if len(inputs) != nin:
         raise ValueError(f"{type(owner).__name__} of {nin} inputs was given {len(inputs)}")
     return inputs
+
+
+def _constant_output(x: Any) -> Value:
+    """Return the result `x` of a user's activation function, which is no `Value`, as a constant.
+
+    Raises:
+        TypeError: the result is not a number.
+    """
+    try:
+        return constant(x)
+    except TypeError as error:
+        raise TypeError(f"an activation function must return a Value, got {type(x).__name__} {x!r}") from error
 
 
 def _has_weights(neuron: object) -> bool:
@@ -201,7 +230,10 @@ class Neuron(Module):
         linear.group = group
         if self.nonlin:
             linear = self._apply(linear)
-            linear.group = group
+            try:
+                linear.group = group
+            except AttributeError:  # lambda x: max(0, x), for example, returns 0
+                linear = _constant_output(linear)
         return linear
 
     def __getstate__(self) -> dict[str, Any]:
@@ -354,8 +386,10 @@ class MLP(Module):
         init: str | Initialiser = "uniform",
         seed: int | Generator | None = None,
     ) -> None:
-        if isinstance(nouts, int):
-            raise TypeError(f"nouts must be a sequence with the size of each layer, got {nouts}; write [{nouts}]")
+        if not hasattr(nouts, "__iter__") or isinstance(nouts, (str, Mapping, Set)):
+            write = f"; write [{nouts}]" if hasattr(nouts, "__index__") else ""
+            write = f" {nouts}, which has no order" if isinstance(nouts, Set) else f" {nouts!r}{write}"
+            raise TypeError(f"nouts must be a sequence with the size of each layer, got{write}")
         nouts = list(nouts)
         if not nouts:
             raise ValueError("an MLP needs at least one layer, got no nouts")

@@ -493,3 +493,55 @@ def test_a_parameter_that_a_subclass_adds_is_saved_and_loaded(tmp_path):
     neuron.weight = Value(1.0)
     with pytest.raises(ValueError, match="two entries of the state have the name 'weight'; rename one"):
         neuron.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda: MLP(2, {3, 1}), TypeError, "nouts must be a sequence .*, got {1, 3}, which has no order$"),
+        (lambda: MLP(2, {"a": 1}), TypeError, "nouts must be a sequence .*, got {'a': 1}$"),
+        (lambda: MLP(2, "31"), TypeError, "nouts must be a sequence .*, got '31'$"),
+        (lambda: MLP(2, None), TypeError, "nouts must be a sequence .*, got None$"),
+        (lambda: MLP(2, np.int64(3)), TypeError, r"nouts must be a sequence .*; write \[3\]$"),
+        (lambda: MLP(2, [3.0]), TypeError, r"nout must be an int, got float 3\.0; write 3$"),
+        (lambda: MLP(2, [2.5]), TypeError, r"nout must be an int, got float 2\.5$"),
+        (lambda: Layer(2, [3]), TypeError, r"nout must be an int, got list \[3\]; write 3$"),
+        (lambda: Neuron((2,)), TypeError, r"nin must be an int, got tuple \(2,\); write 2$"),
+        (lambda: Neuron([True]), TypeError, r"nin must be an int, got list \[True\]$"),
+        (lambda: Layer(2, 3, activation="ReLU"), ValueError, "unknown activation 'ReLU'; write 'relu'; known"),
+        (lambda: MLP(2, [3, 1], "Softmax"), ValueError, r"so write softmax\(model\(x\)\); known"),
+        (
+            lambda: MLP(2, [3, 1], mc.softmax),
+            ValueError,
+            r"unknown activation 'softmax'; .*write softmax\(model\(x\)\)",
+        ),
+        (
+            lambda: Layer(1, 1, activation=print)([1]),
+            TypeError,
+            "activation function must return a Value, got NoneType",
+        ),
+        (lambda: MLP(2, [1])(None), TypeError, "MLP takes a list of inputs, got NoneType None$"),
+        (lambda: Layer(2, 1)(math), TypeError, "Layer takes a list of inputs, got module"),
+        (
+            lambda: MLP(2, [1])([[1], [2]]),
+            TypeError,
+            r"MLP takes a list of 2 inputs.* a column; write \[x for \[x\] in ",
+        ),
+        (lambda: MLP(2, [1])(np.array([[1], [2]])), TypeError, r"was given a column; write inputs\.ravel\(\)$"),
+        (lambda: MLP(1, [1])([[1]]), TypeError, "a batch of 1; write"),
+        (lambda: MLP(2, [1])([[1], [2], [3]]), TypeError, "a batch of 3; write"),
+    ],
+)
+def test_what_networks_refuse_is_answered_with_what_to_write(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call()
+
+
+def test_an_activation_function_may_return_a_plain_number():
+    layer = Layer(1, 2, activation=lambda x: max(0, x), init="zeros")
+    (a,), (b,) = layer.neurons[0].w, layer.neurons[1].w
+    a.data, b.data = -1.0, 1.0
+    outputs = layer([2.0])
+    assert [y.data for y in outputs] == [0.0, 2.0]
+    mc.sum(outputs).backward()
+    assert (a.grad, b.grad) == (0.0, 2.0)
