@@ -39,10 +39,11 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         ValueError: no operation of one operand has the name.
         TypeError: `activation` is neither a name nor a function.
     """
-    if activation is ops.softmax:
-        activation = "softmax"
-    if callable(activation):
+    softmax: Any = ops.softmax
+    if callable(activation) and activation is not softmax:
         return activation
+    if activation is softmax:
+        activation = "softmax"
     if not isinstance(activation, str):
         raise TypeError(f"activation must be a name or a function, got {activation!r}{_WITHOUT}")
     op = OPS.get(activation)
