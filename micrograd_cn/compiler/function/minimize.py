@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
 from typing import Any
 
 from ..derivatives import Program
 from .jit import CompiledFunction
 
+# What the methods of `scipy.optimize.minimize` call. Those that are not here take a Hessian, which may be sparse.
+GRADIENT_FREE = {"nelder-mead", "powell", "cobyla", "cobyqa"}
+HESSIAN_FREE = {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
+DENSE_HESSIAN = {"dogleg", "trust-ncg", "trust-krylov", "trust-exact"}
 
-def scipy_functions(program: Program | CompiledFunction, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
+
+def scipy_functions(
+    program: Program | CompiledFunction, dense: bool | None = None, *, method: Any = None
+) -> dict[str, Any]:
     """Return the arguments with which `scipy.optimize.minimize` minimises the output of a program over its inputs.
 
+    With `method`, they are what this method calls, for every method of `minimize`. Without it they are `fun`, `jac` and
+    `hess`, and `minimize` warns of those that its method does not call: its default method, BFGS, calls no `hess`.
+
     Args:
-        program: a program with one output; or a compiled function of one argument, which is a vector.
-        dense: whether `hess` returns a numpy array, which the methods "trust-ncg", "trust-krylov", "trust-exact" and
-            "dogleg" need. "trust-constr" and "Newton-CG" take sparse matrices too.
+        program: a program with one output; or a compiled function of one argument, a vector, that returns one number.
+        dense: whether `hess` returns a numpy array and not a sparse matrix. By default it does so for the methods that
+            need an array: "trust-ncg", "trust-krylov", "trust-exact" and "dogleg".
+        method: the name of a method of `minimize`, or a method of your own, a function. It is one of the returned
+            arguments, so `minimize` gets it too.
 
     Returns:
-        a dict with the functions `fun`, `jac` and `hess`. Each function takes a numpy vector with the numbers of the
-            inputs. `fun` returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array` or, if `dense` is set,
-            an array.
+        a dict with some of `fun`, `jac` and `hess`, and with `method` if it is given. Each function takes a numpy
+            vector with the numbers of the inputs. `fun` returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array`
+            or an array.
 
     Raises:
         ImportError: scipy is not installed.
-        ValueError: the program has several outputs.
-        RuntimeError: the output is a constant.
+        TypeError: the function does not take one argument.
+        ValueError: the program has several outputs. For a function, this is raised when it is first called.
+        RuntimeError: the output is a constant, and the method needs its gradient.
 
     >>> from scipy.optimize import minimize
     >>> from micrograd_cn import Value
     >>> from micrograd_cn.compiler import compile
     >>> x, y = Value(0), Value(0)
     >>> program = compile(100 * (y - x**2) ** 2 + (1 - x) ** 2, [x, y])
-    >>> found = minimize(x0=[-1.2, 1.0], method="trust-constr", **scipy_functions(program))
+    >>> found = minimize(x0=[-1.2, 1.0], **scipy_functions(program, method="trust-constr"))
     >>> [round(float(x), 6) for x in found.x]
     [1.0, 1.0]
     >>> f = compile(lambda v: 100 * (v[1] - v[0] ** 2) ** 2 + (1 - v[0]) ** 2)
-    >>> [round(float(x), 6) for x in minimize(x0=[-1.2, 1.0], method="trust-exact", **scipy_functions(f, dense=True)).x]
+    >>> [round(float(x), 4) for x in minimize(x0=[-1.2, 1.0], **scipy_functions(f, method="BFGS")).x]
     [1.0, 1.0]
     """
     try:
@@ -44,12 +57,34 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
         from scipy.sparse import coo_array
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
+    named = method.lower() if isinstance(method, str) else ""
+    names = ["fun", "jac", "hess"][: 1 if named in GRADIENT_FREE else 2 if named in HESSIAN_FREE else 3]
+    as_array = named in DENSE_HESSIAN if dense is None else dense
+    checked: set[Program] = set()
+
+    def check(found: Program, what: str) -> Program:
+        if found not in checked:
+            if found.forward(np.empty((0, len(found.inputs)))).ndim > 1:
+                raise ValueError(
+                    f"scipy_functions() needs one output, the number to minimise, but {what}; compile one Value, such "
+                    "as the sum of the outputs' squares"
+                )
+            checked.add(found)
+        return found
+
     if isinstance(program, Program):
-        program.derivative("hessian")  # raises now if there is no Hessian
+        check(program, "the program has a list of outputs")
+        if "jac" in names:
+            program.derivative("hessian" if "hess" in names else "gradient")  # raises now if there is none
+    else:
+        _check_one_argument(program)
 
     def at(x: Any) -> tuple[Program, Any]:
         vector = np.array(x, float, ndmin=1)
-        return program if isinstance(program, Program) else program.program(vector), vector.reshape(1, -1)
+        if isinstance(program, Program):
+            return program, vector.reshape(1, -1)
+        name = getattr(program, "__name__", "the function")
+        return check(program.program(vector), f"{name} returns a list"), vector.reshape(1, -1)
 
     def fun(x: Any) -> float:
         here, row = at(x)
@@ -62,9 +97,25 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
     def hess(x: Any) -> Any:
         here, row = at(x)
         structure = here.derivative("hessian").structure
-        if dense:
+        if as_array:
             return here.hessian(row, dense=True, out=np.empty(structure.shape))
         values = here.hessian(row, out=np.empty(structure.entries))
         return coo_array((values, structure), shape=structure.shape).tocsr()
 
-    return {"fun": fun, "jac": jac, "hess": hess}
+    functions: dict[str, Any] = {"fun": fun, "jac": jac, "hess": hess}
+    return {name: functions[name] for name in names} | ({} if method is None else {"method": method})
+
+
+def _check_one_argument(function: CompiledFunction) -> None:
+    """Raise TypeError if `function` cannot be called with one argument."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(0.0)
+    except TypeError as error:
+        name = getattr(function, "__name__", "f")
+        count = sum([p.default is p.empty for p in signature.parameters.values()])
+        call = f"lambda v: f({', '.join([f'v[{k}]' for k in range(count)])})"
+        raise TypeError(
+            f"scipy_functions() needs a function of one argument, a vector, got {name}{signature}; write "
+            f"compile({call})"
+        ) from error

@@ -1,0 +1,114 @@
+"""`scipy_functions` gives `scipy.optimize.minimize` what the method calls, and says which functions it takes."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
+
+optimize = pytest.importorskip("scipy.optimize")
+
+# The functions that each method calls, and whether its Hessian must be an array.
+METHODS = {
+    **dict.fromkeys(["Nelder-Mead", "Powell", "COBYLA", "COBYQA"], ("fun",)),
+    **dict.fromkeys(["CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP"], ("fun", "jac")),
+    **dict.fromkeys(["Newton-CG", "trust-constr"], ("fun", "jac", "hess", "sparse")),
+    **dict.fromkeys(["dogleg", "trust-ncg", "trust-krylov", "trust-exact"], ("fun", "jac", "hess", "array")),
+}
+
+
+def bowl(v):
+    """Return a convex function, as dogleg needs it, whose minimum is at (1, -0.5)."""
+    return (v[0] - 1) ** 2 + (v[0] - 1) ** 4 + 3 * (v[1] + 0.5) ** 2
+
+
+def program():
+    x, y = Value(0.0), Value(0.0)
+    return compile(bowl([x, y]), [x, y])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("make", [program, lambda: compile(bowl)], ids=["program", "function"])
+def test_every_method_is_given_what_it_calls_and_warns_of_nothing(method, make):
+    if method == "COBYQA" and not hasattr(optimize, "_cobyqa_py"):
+        pytest.skip("this scipy has no COBYQA")
+    names = [name for name in METHODS[method] if name in ("fun", "jac", "hess")]
+    for spelling in (method, method.upper()):
+        functions = scipy_functions(make(), method=spelling)
+        assert [*functions] == [*names, "method"]
+        if "hess" in names:
+            assert isinstance(functions["hess"](np.zeros(2)), np.ndarray) == ("array" in METHODS[method])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = optimize.minimize(x0=[0.0, 0.0], **functions)
+    assert found.x == pytest.approx([1.0, -0.5], abs=2e-3)
+
+
+def test_without_a_method_there_are_all_functions_as_before():
+    for dense in (None, False, True):
+        functions = scipy_functions(program(), dense)
+        assert [*functions] == ["fun", "jac", "hess"]
+        assert isinstance(functions["hess"]([0.0, 0.0]), np.ndarray) == bool(dense)
+    assert isinstance(scipy_functions(program(), method="trust-constr", dense=True)["hess"]([0, 0]), np.ndarray)
+    assert not isinstance(scipy_functions(program(), method="trust-exact", dense=False)["hess"]([0, 0]), np.ndarray)
+
+
+@pytest.mark.filterwarnings("ignore:Method nonsense does not use Hessian")
+def test_a_method_that_scipy_does_not_have_is_passed_on_to_scipy():
+    with pytest.raises(ValueError, match="Unknown solver nonsense"):
+        optimize.minimize(x0=[0.0, 0.0], **scipy_functions(program(), method="nonsense"))
+
+    def method_of_ones_own(fun, x0, args, jac, hess, **options):
+        return optimize.OptimizeResult(x=x0 - np.linalg.solve(hess(x0).toarray(), jac(x0)), fun=fun(x0))
+
+    found = optimize.minimize(x0=[1.0, 3.0], **scipy_functions(program(), method=method_of_ones_own))
+    assert found.x == pytest.approx([1.0, -0.5])
+
+
+@pytest.mark.parametrize("method", [None, "BFGS", "Powell", "trust-exact"])
+@pytest.mark.parametrize("name", ["fun", "jac", "hess"])
+def test_several_outputs_are_refused_with_what_to_compile_instead(method, name):
+    x = Value(0.0)
+    message = (
+        "scipy_functions.. needs one output, the number to minimise, but .*; compile one Value, such as the sum of"
+    )
+    for outputs in ([x * x, x], [x * x]):
+        with pytest.raises(ValueError, match=message):
+            scipy_functions(compile(outputs, [x]), method=method)
+
+    def residuals(v):
+        return {"a": v[0] * v[0]}
+
+    for f in (compile(lambda v: [v[0], v[1]]), compile(residuals), compile(lambda v: v * v)):
+        functions = scipy_functions(f, method=method)
+        if name in functions:
+            with pytest.raises(ValueError, match=message):
+                functions[name](np.ones(2))
+    assert scipy_functions(compile(lambda v: mc.sum([r * r for r in residuals(v).values()])))["fun"]([2.0]) == 16.0
+
+
+def test_a_function_of_several_arguments_is_refused_with_the_function_to_write():
+    with pytest.raises(
+        TypeError, match=r"one argument, a vector, got f\(a, b, c=1\); write compile\(lambda v: f\(v\[0\], v\[1\]\)"
+    ):
+        scipy_functions(compile(f))
+    with pytest.raises(TypeError, match="one argument"):
+        scipy_functions(compile(lambda: 1.0))
+    assert scipy_functions(compile(lambda v, c=2: v[0] * c))["fun"]([3.0]) == 6.0
+
+
+def f(a, b, c=1):
+    return a * b * c
+
+
+def test_a_constant_is_refused_where_a_gradient_is_needed():
+    assert scipy_functions(compile(lambda v: 3.0), method="Powell")["fun"]([1.0]) == 3.0
+    x = Value(1.0)
+    fixed = compile(Value(3.0, requires_grad=False) * 1.0, [x])
+    assert scipy_functions(fixed, method="COBYLA")["fun"]([1.0]) == 3.0
+    for method in (None, "CG", "dogleg"):
+        with pytest.raises(RuntimeError, match="has no gradient"):
+            scipy_functions(fixed, method=method)
