@@ -113,7 +113,7 @@ pow: Op = define(Op(  # noqa: A001 -- the field's name
     notation=Notation("**", 4, right_associative=True, micrograd=lambda a, b: f"**{b}"),
     smoothness=Smoothness(
         domain=(POSITIVE, REAL),
-        convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
+        convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0; d/dy x^y is nan for x < 0",
         rounding=rounding.pow,
     ),
     lowerings=Lowerings(javascript="power", machine="pow"),
@@ -121,7 +121,7 @@ pow: Op = define(Op(  # noqa: A001 -- the field's name
 abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Return the absolute value |x|.\n\n>>> abs(-2)\n2.0",
-    smoothness=Smoothness(kink=lambda x: x, convention="abs'(0) = 0"),
+    smoothness=Smoothness(kink=lambda x: x, convention="abs'(0) = 0, abs'(nan) = 0"),
     lowerings=Lowerings(javascript="Math.abs", machine="llvm.fabs", array="abs"),
 ))
 
@@ -140,19 +140,25 @@ expm1: Op = define(Op(
 log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
     "Return the natural logarithm of x; -inf at 0, and nan below 0.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)",
-    smoothness=Smoothness(domain=(POSITIVE,)),
+    smoothness=Smoothness(
+        domain=(POSITIVE,),
+        convention="log'(0) = inf, log'(-0.0) = -inf; log'(x) = 1/x below 0 too, where log(x) is nan",
+    ),
     lowerings=Lowerings(javascript="Math.log", machine="log", array="log"),
 ))
 log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
     "Return log(1 + x), accurately near x = 0 too.\n\n>>> log1p(1e-20)\n1e-20",
-    smoothness=Smoothness(domain=((-1.0, inf),)),
+    smoothness=Smoothness(
+        domain=((-1.0, inf),),
+        convention="log1p'(-1) = inf; log1p'(x) = 1/(1 + x) below -1 too, where log1p(x) is nan",
+    ),
     lowerings=Lowerings(javascript="Math.log1p", machine="log1p", array="log1p"),
 ))
 sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
     "Return the square root of x; nan if x is negative.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)",
-    smoothness=Smoothness(domain=(POSITIVE,), convention="sqrt'(0) = inf"),
+    smoothness=Smoothness(domain=(POSITIVE,), convention="sqrt'(0) = inf, sqrt'(-0.0) = -inf"),
     lowerings=Lowerings(javascript="Math.sqrt", machine="llvm.sqrt", array="sqrt"),
 ))
 
@@ -175,13 +181,13 @@ tan: Op = define(Op(
 asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt(_one_minus_square(x))),),
     "Return the arc sine of x in radians; nan outside [-1, 1].\n\n>>> asin(0), asin(2)\n(0.0, nan)",
-    smoothness=Smoothness(domain=((-1.0, 1.0),)),
+    smoothness=Smoothness(domain=((-1.0, 1.0),), convention="asin'(1) = inf, asin'(-1) = inf"),
     lowerings=Lowerings(javascript="Math.asin", machine="asin", array="asin"),
 ))
 acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt(_one_minus_square(x))),),
     "Return the arc cosine of x in radians; nan outside [-1, 1].\n\n>>> acos(1), acos(2)\n(0.0, nan)",
-    smoothness=Smoothness(domain=((-1.0, 1.0),)),
+    smoothness=Smoothness(domain=((-1.0, 1.0),), convention="acos'(1) = -inf, acos'(-1) = -inf"),
     lowerings=Lowerings(javascript="Math.acos", machine="acos", array="acos"),
 ))
 atan: Op = define(Op(
@@ -195,7 +201,7 @@ atan2: Op = define(Op(
     "Return the angle of the point (x, y) in radians, from -pi to pi; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     smoothness=Smoothness(
         kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x),
-        convention="both derivatives are 0 at the origin",
+        convention="both derivatives are 0 at the origin; beside an infinite operand the derivative is nan",
         rounding=rounding.atan2,
     ),
     lowerings=Lowerings(javascript="Math.atan2", machine="atan2", array="atan2"),
@@ -205,7 +211,7 @@ hypot: Op = define(Op(
     "Return the length of the vector (x, y), sqrt(x**2 + y**2), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     smoothness=Smoothness(
         kink=math.hypot,
-        convention="no derivative at the origin: nan",
+        convention="no derivative at the origin: nan; the derivative in an infinite operand is nan, too",
         rounding=lambda r, x, y: (0.0, *[inf if r == inf else rounding.subnormal(r)] * 2),
     ),
     lowerings=Lowerings(javascript="Math.hypot", machine="hypot", array="hypot"),
@@ -242,7 +248,7 @@ relu: Op = define(Op(
     ),),
     "Return max(x, 0), the rectified linear unit.\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     notation=Notation(micrograd=lambda x: "ReLU"),
-    smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
+    smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0, relu'(nan) = 1"),
     lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x), array="relu"),
 ))
 leaky_relu: Op = define(Op(
@@ -250,18 +256,21 @@ leaky_relu: Op = define(Op(
     (lambda y, x, slope: where(less(0.0, x), 1.0, slope), lambda y, x, slope: _below_zero(x)),
     "Return x if x > 0, else negative_slope * x.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
     signature=lambda x, negative_slope=0.01: (x, negative_slope),
-    smoothness=Smoothness(kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope"),
+    smoothness=Smoothness(
+        kink=lambda x, slope: x,
+        convention="leaky_relu'(0) = negative_slope, leaky_relu'(nan) = negative_slope",
+    ),
     lowerings=Lowerings(formula=lambda x, slope: where(less(0.0, x), x, slope * x)),
 ))
 elu: Op = define(Op(
     "elu", ieee.elu,
-    (lambda y, x, alpha: where(less_equal(x, 0.0), alpha * exp(_below_zero(x)), 1.0),
+    (lambda y, x, alpha: where(less(0.0, x), 1.0, alpha * exp(_below_zero(x))),
      lambda y, x, alpha: expm1(_below_zero(x))),
     "Return x if x > 0, else alpha * (e**x - 1).\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
     signature=lambda x, alpha=1.0: (x, alpha),
     smoothness=Smoothness(
         kink=lambda x, alpha: x,
-        convention="elu'(0) = alpha",
+        convention="elu'(0) = alpha, elu''(0) = alpha",
         rounding=lambda y, x, alpha: (0.0, rounding.subnormal(ieee.exp(x)), 0.0),
     ),
     lowerings=Lowerings(formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x))),
@@ -274,13 +283,17 @@ softplus: Op = define(Op(
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + _normal_moment(x),),
     "Return x * Phi(x) with the normal distribution function Phi (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
-    smoothness=Smoothness(rounding=rounding.gelu),
+    smoothness=Smoothness(
+        convention="gelu'(x) is nan at inf and -inf, and so is gelu(-inf)", rounding=rounding.gelu
+    ),
     lowerings=Lowerings(formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x)),
 ))
 silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: _silu_slope(x),),
     "Return x * sigmoid(x), which is also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)",
-    smoothness=Smoothness(rounding=rounding.silu),
+    smoothness=Smoothness(
+        convention="silu'(x) is nan at inf and -inf, and so is silu(-inf)", rounding=rounding.silu
+    ),
     lowerings=Lowerings(formula=lambda x: _silu(x, exp(-0.5 * abs(x)))),
 ))
 erf: Op = define(Op(
@@ -336,7 +349,10 @@ maximum: Op = define(Op(
     (Selection(_contribution_to_larger, _weight_of_larger),
      Selection(lambda g, a, b: _contribution_to_larger(g, b, a), lambda a, b: _weight_of_larger(b, a))),
     "Return the larger of a and b; nan if either is nan.\n\n>>> maximum(1, 2)\n2.0",
-    smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
+    smoothness=Smoothness(
+        kink=lambda a, b: a - b,
+        convention="at a tie each has derivative 0.5; if an operand is nan, each has derivative 1",
+    ),
     lowerings=Lowerings(
         formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b)), array="maximum",
     ),
@@ -346,7 +362,10 @@ minimum: Op = define(Op(
     (Selection(lambda g, a, b: _contribution_to_larger(g, b, a), lambda a, b: _weight_of_larger(b, a)),
      Selection(_contribution_to_larger, _weight_of_larger)),
     "Return the smaller of a and b; nan if either is nan.\n\n>>> minimum(1, 2)\n1.0",
-    smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
+    smoothness=Smoothness(
+        kink=lambda a, b: a - b,
+        convention="at a tie each has derivative 0.5; if an operand is nan, each has derivative 1",
+    ),
     lowerings=Lowerings(
         formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b)), array="minimum",
     ),
@@ -375,7 +394,9 @@ logsumexp: Op = define(Op(
     "Return the logarithm of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     signature=lambda xs: _nonempty("logsumexp", xs, ordered=False),
     notation=Notation(text=lambda *xs: _text_of_list("logsumexp", xs)),
-    smoothness=Smoothness(rounding=rounding.logsumexp),
+    smoothness=Smoothness(
+        convention="all derivatives are nan where the result is infinite", rounding=rounding.logsumexp
+    ),
     lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
 ))
 take: _Take = define(_Take(
@@ -383,7 +404,7 @@ take: _Take = define(_Take(
     arities=range(2, sys.maxsize),
     signature=lambda xs, index: (index, *_nonempty("take", xs)),
     notation=Notation(text=lambda index, *xs: f"take([{', '.join(xs)}], {index})"),
-    smoothness=Smoothness(convention="derivative 0 in the index"),
+    smoothness=Smoothness(convention="derivative 0 in the index, and in all operands if the index is none of theirs"),
     lowerings=Lowerings(
         formula=lambda index, *xs: _take_formula(index, xs),
         is_gather=True,
@@ -414,7 +435,7 @@ def _log_of_base(a: Any, b: Any) -> Any:
 
 
 def _below_zero(x: Any) -> Any:
-    return where(less_equal(x, 0.0), x, 0.0)
+    return where(less(0.0, x), 0.0, x)
 
 
 def _softmax(xs: Sequence[Any]) -> tuple[Any, ...]:

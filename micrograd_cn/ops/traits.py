@@ -51,14 +51,15 @@ class Smoothness(NamedTuple):
         domain: for each operand, the open interval on which the operation is smooth. An n-ary operation has a single
             interval, which holds for all operands.
         kink: a function of the operands that is zero at the kinks, poles and jumps inside the domain, and only there.
-        convention: a sentence that says which derivative is chosen at a kink.
+        convention: a sentence that says which derivative is chosen where there is none, such as at a kink, or where the
+            formula does not give the limit, such as at inf.
         rounding: a function `(y, *operands)` that returns the relative error of the value, then that of each partial,
             in units of 1e-15. These are the errors that the formulas make before the last rounding. None says that
             they make none.
 
     >>> from micrograd_cn import relu
     >>> relu.smoothness.domain, relu.smoothness.kink(0.0), relu.smoothness.convention
-    (((-inf, inf),), 0.0, "relu'(0) = 0")
+    (((-inf, inf),), 0.0, "relu'(0) = 0, relu'(nan) = 1")
     """
 
     domain: tuple[Interval, ...] = ()

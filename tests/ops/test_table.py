@@ -214,15 +214,26 @@ def test_special_values_are_those_of_pytorch(name):
 
 CONVENTIONS = {
     "equal": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
-    "abs": {(0.0,): (0.0,)},
-    "atan2": {(0.0, 0.0): (0.0, 0.0)},
-    "elu": {(0.0, 0.7): (0.7, 0.0)},
-    "hypot": {(0.0, 0.0): (nan, nan)},
-    "leaky_relu": {(0.0, 0.2): (0.2, 0.0)},
+    "abs": {(0.0,): (0.0,), (nan,): (0.0,)},
+    "acos": {(1.0,): (-inf,), (-1.0,): (-inf,)},
+    "asin": {(1.0,): (inf,), (-1.0,): (inf,)},
+    "atan2": {
+        (0.0, 0.0): (0.0, 0.0),
+        (2.0, inf): (nan, 0.0),
+        (-inf, 2.0): (0.0, nan),
+        (inf, inf): (nan, nan),
+    },
+    "elu": {(0.0, 0.7): (0.7, 0.0), (nan, 0.7): (nan, nan)},
+    "gelu": {(inf,): (nan,), (-inf,): (nan,)},
+    "hypot": {(0.0, 0.0): (nan, nan), (2.0, inf): (0.0, nan), (-inf, 2.0): (nan, 0.0), (inf, inf): (nan, nan)},
+    "leaky_relu": {(0.0, 0.2): (0.2, 0.0), (nan, 0.2): (0.2, nan)},
     "less": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
     "less_equal": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
-    "maximum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5)},
-    "minimum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5)},
+    "log": {(0.0,): (inf,), (-2.0,): (-0.5,)},
+    "log1p": {(-1.0,): (inf,), (-3.0,): (-0.5,)},
+    "logsumexp": {(inf, 1.0): (nan, nan), (-inf, -inf): (nan, nan), (-inf, 1.0): (0.0, 1.0), (inf,): (nan,)},
+    "maximum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5), (nan, 1.0): (1.0, 1.0)},
+    "minimum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5), (1.0, nan): (1.0, 1.0)},
     "pow": {
         (0.0, 0.0): (0.0, 0.0),
         (3.0, 0.0): (0.0, math.log(3.0)),
@@ -235,7 +246,8 @@ CONVENTIONS = {
         (5e-324, 0.0): (0.0, math.log(5e-324)),
         (0.75 * 2.0**-1024, 0.0): (0.0, math.log(0.75 * 2.0**-1024)),
     },
-    "relu": {(0.0,): (0.0,)},
+    "relu": {(0.0,): (0.0,), (nan,): (1.0,)},
+    "silu": {(inf,): (nan,), (-inf,): (nan,)},
     "sqrt": {(0.0,): (inf,)},
     "step": {(0.0,): (0.0,), (1.0,): (0.0,)},
     "take": {(1.0, 5.0, 7.0): (0.0, 0.0, 1.0), (2.0, 5.0, 7.0): (0.0, 0.0, 0.0), (nan, 5.0, 7.0): (0.0, 0.0, 0.0)},
@@ -252,6 +264,44 @@ def test_zero_is_not_above_zero(op):
 
 def test_every_convention_is_pinned():
     assert CONVENTIONS.keys() == {name for name, op in OPS.items() if op.smoothness.convention}
+
+
+def chosen(op, operands, slot):
+    """Return whether the partial at `slot` is chosen: it is not what the values of the operation nearby tell.
+
+    This is so where the partial jumps; where it is nan, but the value is not; where the value is nan because of this
+    operand, but the partial is not; and at nan, where the partial takes no notice of nan but depends on the operand.
+    """
+
+    def partial(x):
+        near = [*operands[:slot], x, *operands[slot + 1 :]]
+        return op.local_derivatives(op.forward(*near), *near)[slot]
+
+    x, y, here = operands[slot], op.forward(*operands), partial(operands[slot])
+    if math.isnan(x):
+        return not math.isnan(here) and len({partial(z) for z in (-1.0, 0.5, 2.0)}) > 1
+    if math.isnan(y) != math.isnan(here):
+        return math.isnan(here) or op.arity == 1
+    sides = [partial(x - 1e-9), partial(x + 1e-9)] if math.isfinite(x) and math.isfinite(y) else []
+    return any(written(s) != written(here) and s != pytest.approx(here, rel=1e-6, abs=1e-6) for s in sides)
+
+
+@every_row
+def test_a_derivative_that_is_chosen_is_stated(op):
+    special = [0.0, -0.0, 0.5, 1.0, -1.0, -2.0, 3.0, inf, -inf, nan]
+    found = [
+        (operands, slot)
+        for operands in product(special, repeat=op.arity or 2)
+        for slot in range(op.arity or 2)
+        if sum(map(math.isnan, operands)) <= math.isnan(operands[slot]) and chosen(op, operands, slot)
+    ]
+    assert not found or op.smoothness.convention, found[:5]
+
+
+def test_the_second_derivative_of_elu_at_0_is_alpha():
+    x = Value(0.0)
+    [slope] = gradients(mc.elu(x, 0.7), [x], create_graph=True)
+    assert gradients(slope, [x]) == [0.7]
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
