@@ -38,7 +38,10 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
     Args:
         output: the value to differentiate.
-        inputs: leaves or interior nodes. If `output` does not depend on an input x, d(output)/dx is 0.
+        inputs: leaves or interior nodes. If `output` does not depend on an input x, d(output)/dx is 0, as in jax.
+            (PyTorch raises an error unless allow_unused is set.) An expression that you write again, such as the
+            second `2 * x` in `y = (2 * x) ** 2; gradients(y, [2 * x])`, is a new node, on which `output` does not
+            depend: give the node a name, and use it in both places.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
 
     Raises:
@@ -240,8 +243,9 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
     If the edge has a function, because the operand may be unselected, the result is what this function returns for g.
     Otherwise it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the
-    node, which `reach` knows. Sums of products (`sum`, `dot`) do without this `where`: their local derivatives are just
-    operands, and the `where` would cost as much as the product.
+    node, which `reach` knows. The `where` is left out if the partial is a finite constant. It is also left out in sums
+    of products (`sum`, `dot`), unless the partial is an infinite constant: their local derivatives are just operands,
+    and the `where` would cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -253,7 +257,8 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
         chosen = selection(g)
         return None if isinstance(chosen, float) and chosen == 0.0 else chosen
     product = _product(g, partial)
-    if reach.is_certain(node) or not isinstance(partial, Value) or op.lowerings.summands:
+    needs_where = not op.lowerings.summands if isinstance(partial, Value) else not math.isfinite(partial)
+    if not needs_where or reach.is_certain(node):
         return product
     return ops.where(reach.of(node), product, 0.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -158,6 +159,7 @@ class Lowering:
         self.number_of: dict[Value, int] = {
             x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)
         }
+        self._infinite: set[int] = set()  # the instruction numbers of constant leaves that are inf or nan
         self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.operations = graph.operations
         # Phases do not tell which nodes depend on the row: one folded to a constant may have a gradient for each row.
@@ -192,7 +194,10 @@ class Lowering:
         if leaf in self._index_of_parameter:
             number = self.code.append(("parameter", self._index_of_parameter[leaf]), BATCH)
         else:
-            number = self.code.constant(self._constants.get(leaf, leaf.data))
+            data = self._constants.get(leaf, leaf.data)
+            number = self.code.constant(data)
+            if not math.isfinite(data):
+                self._infinite.add(number)
         self.number_of[leaf] = number
         return number
 
@@ -271,11 +276,19 @@ class Lowering:
                     terms[parent].append(chosen[slot])
             elif value == 1.0:
                 terms[parent].append(upstream)
-            elif certain or value is not None:
+            elif certain or (value is not None and math.isfinite(value)):
                 pairs[parent].append((upstream, partial))
-            else:  # if no gradient reaches the node, `upstream` is 0, and 0 times an infinite derivative would be nan
-                product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
-                terms[parent].append(self.code.apply(ops.where, [self._reach_of(node), product, nothing]))
+            else:
+                terms[parent].append(self._product_if_reached(node, upstream, partial))
+
+    def _product_if_reached(self, node: Value, upstream: int, partial: int) -> int:
+        """Add the product of a node's gradient and a partial, or 0 if no gradient reaches the node.
+
+        If none does, `upstream`, the instruction number of the node's gradient, is that of a 0. The product of 0 and an
+        infinite partial would be nan.
+        """
+        product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
+        return self.code.apply(ops.where, [self._reach_of(node), product, nothing])
 
     def _scatter(self, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
         """Scatter the gradient of a `take` to its operands, each row to the one that its index selects.
@@ -325,11 +338,14 @@ class Lowering:
             if x in terms:
                 self._spread(node, x, None)
         one, number_of = self.code.constant(1.0), self.number_of
+        infinite = None if node in self._certain else self._infinite
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
                 if a in pairs:
                     if (factor := number_of[b]) == one:
                         terms[a].append(upstream)
+                    elif infinite and factor in infinite:
+                        terms[a].append(self._product_if_reached(node, upstream, factor))
                     else:
                         pairs[a].append((upstream, factor))
         for x in added:
