@@ -180,7 +180,7 @@ def as_arrays(samples, kind="d"):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_gradient_is_the_mean_of_those_of_the_samples(threads):
-    """`backward` gives the mean loss and its gradient, whatever kind of sequence or arrays the samples are in."""
+    """`backward` gives the mean loss and its gradient, for samples in a list, in an iterator, or as arrays."""
     model, f = network()
     samples = pairs()
     mc.mean([f(*sample) for sample in samples]).backward()
