@@ -10,7 +10,8 @@ own, so the variables of nested calls are never confused.
 
 Results are floats if the arguments are numbers. But if f uses `Value`s that are not arguments, such as the parameters
 of a network, the results are `Value`s that depend on the parameters, so a loss that is computed from the results trains
-the parameters. Inside `no_grad()` they are floats even then.
+the parameters. Inside `no_grad()` they are floats even then. A `Value` that f itself makes, such as the `Value(0)` that
+begins a sum, counts as a parameter, because f may keep it. Begin a sum with 0.0, and the results are floats.
 
 A function that returns a plain number is constant, and its derivative is 0. That includes a function that loses its
 graph on the way, as `math.exp(x.data)` does, because a number does not tell how it was computed.
@@ -60,10 +61,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..
             sequence, the gradient is a tuple with an item for each position.
 
     Raises:
-        TypeError: `argnums` is neither an int nor a sequence of ints. When called: an argument contains something that
-            is not a number, or f returns something that is neither a `Value` nor a number.
-        ValueError: when called, there is no argument at one of the positions, or two positions are of the same
-            argument.
+        TypeError: f is not a function, or `argnums` is neither an int nor a sequence of ints. When called: an argument
+            contains something that is not a number, or f returns something that is neither a `Value` nor a number.
+        ValueError: f has no argument at one of the positions, or two positions are of the same argument. Some of these
+            mistakes are found only when the returned function is called.
 
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
@@ -123,7 +124,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
     >>> found.dense()
     [[3.0, 2.0], [0.0, 1.0]]
     """
-    positions, _ = argument_positions("sparse_jacobian", argnums)
+    positions, _ = argument_positions("sparse_jacobian", f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
         with differentiation_level() as around:
@@ -149,7 +150,7 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
     """
-    positions, _ = argument_positions("sparse_hessian", argnums)
+    positions, _ = argument_positions("sparse_hessian", f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
         with differentiation_level() as around:
@@ -276,7 +277,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
 
 def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
     """Return `value_and_grad(f, argnums)`. Error messages begin with `name`, the function that the user called."""
-    positions, many = argument_positions(name, argnums)
+    positions, many = argument_positions(name, f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         with differentiation_level() as around:
@@ -293,7 +294,7 @@ def _grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
 
 
 def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
-    positions, many = argument_positions(name, argnums)
+    positions, many = argument_positions(name, f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Any:
         with differentiation_level() as around:

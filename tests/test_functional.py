@@ -3,7 +3,9 @@
 import math
 import random
 from array import array
+from collections import deque
 from fractions import Fraction
+from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -647,3 +649,60 @@ def test_an_infinite_tangent_is_an_anomaly_where_they_are_looked_for_alone():
 def test_an_argument_by_its_name_alone_is_answered_with_what_to_write(derivative):
     with pytest.raises(TypeError, match="pass x by position, since argnums counts positional arguments"):
         derivative(lambda x: x * x)(x=2)
+
+
+SQUARE = lambda v: v[0] ** 2 * v[1]  # noqa: E731
+
+
+class Area:
+    def of(self, v):
+        return v[0] * v[1]
+
+
+@pytest.mark.parametrize("derive", [grad, value_and_grad, jacobian, hessian, sparse_jacobian, sparse_hessian])
+def test_a_point_in_place_of_argnums_is_answered_with_what_to_write(derive):
+    name = derive.__name__
+    for f, point in ((SQUARE, (1, 2)), (SQUARE, [0, 1]), (SQUARE, 3), (SQUARE, -2), (Area().of, (0, 1))):
+        with pytest.raises(ValueError, match=rf"^{name}: .*the function takes 1 positional argument; write") as caught:
+            derive(f, point)
+        assert f"write {name}(f)({point!r}) for the derivative at this point" in str(caught.value)
+    for point in ((1.0, 2.0), 0.5, "x"):
+        with pytest.raises(TypeError, match=rf"^{name}: argnums must be an int or a seq.*; write {name}\(f\)\("):
+            derive(SQUARE, point)
+    with pytest.raises(TypeError, match=rf"^{name} takes a function, got Value .*; write gradients\(y, \[x\]\)"):
+        derive(Value(3) ** 2)
+    with pytest.raises(TypeError, match=rf"^{name} takes a function, got float 3\.0; write {name}\(f\)"):
+        derive(3.0)
+    with pytest.raises(ValueError, match=rf"^{name}: argnums \[0\] must name .*; write {name}\(f\)\(x\)"):
+        derive(SQUARE)()
+
+
+def test_functions_with_any_number_of_arguments_take_any_argnums():
+    for f in (lambda *xs: xs[0] * xs[2], partial(lambda a, b, c: a * c), lambda a, b, c=2.0: a * c):
+        assert grad(f, (0, 2))(3.0, 1.0, 5.0) == (5.0, 3.0)
+        assert grad(f, -1)(3.0, 1.0, 5.0) == 3.0
+    assert grad(Area().of)((2, 3)) == (3.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "write"),
+    [
+        (range(2), r"list\(\.\.\.\)"),
+        (deque([1, 2]), r"list\(\.\.\.\)"),
+        ((x for x in (1, 2)), r"list\(\.\.\.\)"),
+        ({1, 2}, "a list, because a set has no order"),
+    ],
+)
+def test_an_argument_that_is_no_list_is_answered_with_what_to_write(given, write):
+    with pytest.raises(TypeError, match=rf"^grad: argument 0: expected .*; write {write}$"):
+        grad(SQUARE)(given)
+
+
+def test_a_sum_that_begins_with_a_value_of_its_own_gives_values_as_the_docstring_says():
+    def total(xs, start):
+        for x in xs:
+            start = start + x * x
+        return start
+
+    assert grad(lambda xs: total(xs, 0.0))([1.0, 2.0]) == [2.0, 4.0]
+    assert [g.data for g in grad(lambda xs: total(xs, Value(0)))([1.0, 2.0])] == [2.0, 4.0]

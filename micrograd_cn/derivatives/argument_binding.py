@@ -18,6 +18,8 @@ from ..gradients import gradients_in_order
 from ..graph.context import here, recording
 from .tree import arrays_to_lists, flatten, is_array
 
+CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
+
 __all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
@@ -102,7 +104,10 @@ class BoundCall:
             raise TypeError(f"{name}: pass {', '.join(kwargs)} by position, since argnums counts positional arguments")
         named = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
         if len(named) < len(argnums):
-            raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
+            write = f"; write {name}(f)(x)" if not args else ""
+            raise ValueError(
+                f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once{write}"
+            )
         bound = list(args)
         self.variables: list[Value] = []
         self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
@@ -214,7 +219,9 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
     try:
         return Value(x.data if isinstance(x, Value) else x)
     except TypeError as error:
-        raise TypeError(f"{name}: {path}: {error}") from error
+        items = hasattr(x, "__iter__") and not isinstance(x, (str, bytes, bytearray))
+        write = "a list, because a set has no order" if isinstance(x, (set, frozenset)) else "list(...)"
+        raise TypeError(f"{name}: {path}: {error}{f'; write {write}' * items}") from error
 
 
 def _as_value(name: str, what: str, y: Any) -> Value:
@@ -238,18 +245,41 @@ def _as_value(name: str, what: str, y: Any) -> Value:
     raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")
 
 
-def argument_positions(name: str, argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
+def argument_positions(
+    name: str, f: Callable[..., Any], argnums: int | Sequence[int] = 0
+) -> tuple[Sequence[int], bool]:
     """Return `argnums` as a sequence of ints, and whether `argnums` is a sequence.
 
     Raises:
-        TypeError: `argnums` is neither an int nor a sequence of ints. The message begins with `name`.
+        TypeError: f is not a function, or `argnums` is neither an int nor a sequence of ints. All messages begin with
+            `name`, the function that the user called.
+        ValueError: f takes too few arguments, for example because the user wrote a point in the place of `argnums`.
 
-    >>> argument_positions("grad", 0), argument_positions("grad", (0, 1))
+    >>> argument_positions("grad", max), argument_positions("grad", max, (0, 1))
     (([0], False), ([0, 1], True))
     """
+    if not callable(f):
+        write = "gradients(y, [x]) for the derivative of a Value y" if isinstance(f, Value) else f"{name}(f)"
+        raise TypeError(f"{name} takes a function, got {type(f).__name__} {f!r}; write {write}")
     many = isinstance(argnums, Iterable)
     numbers: Any = argnums if many else [argnums]
+    instead = f"; write {name}(f)({argnums!r}) for the derivative at this point"
     try:
-        return [operator.index(i) for i in numbers], many
+        positions = [operator.index(i) for i in numbers]
     except TypeError:
-        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}") from None
+        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}{instead}") from None
+    if positions != [0]:
+        count = _positional_count(f)
+        if count is not None and not all(-count <= i < count for i in positions):
+            takes = f"{count} positional argument{'s' * (count != 1)}"
+            raise ValueError(f"{name}: argnums is {argnums!r}, but the function takes {takes}{instead}")
+    return positions, many
+
+
+def _positional_count(f: Callable[..., Any]) -> int | None:
+    """Return how many positional arguments the Python function or method f takes; None if this is not known."""
+    code = getattr(f, "__code__", None)
+    if code is None or code.co_flags & CO_VARARGS:
+        return None
+    count: int = code.co_argcount - hasattr(f, "__self__")
+    return count
