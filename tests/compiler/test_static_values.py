@@ -1,4 +1,4 @@
-"""Static arguments and keys of dicts: values that a function can tell from each other do not share a program."""
+"""Static arguments, and keys of dicts, share a program only if a function cannot tell them from each other."""
 
 import enum
 import functools
@@ -17,10 +17,14 @@ from micrograd_cn.nn import MLP
 
 @dataclass(frozen=True)
 class Frozen:
+    """A dataclass that compares and hashes by its field."""
+
     x: object
 
 
 class Slotted:
+    """A class whose instances are all equal, and which keeps its attributes in slots."""
+
     __slots__ = ("__hidden", "x")
 
     def __init__(self, x, hidden=0):
@@ -34,6 +38,8 @@ class Slotted:
 
 
 class Plain:
+    """A class that compares by identity."""
+
     def __init__(self, x=0.0):
         self.x = x
 
@@ -46,7 +52,7 @@ Color = enum.Enum("Color", "RED BLUE")
 
 
 def told_apart(*values):
-    """Return for how many of the values a function of a static argument is recorded."""
+    """Return how often a function is recorded that is called twice with each of these static values."""
     seen = []
     f = compile(lambda x, k: (seen.append(k), x)[1], static=["k"])
     for k in values:
@@ -77,7 +83,7 @@ def told_apart(*values):
     ids=lambda values: type(values[0]).__name__,
 )
 def test_values_that_differ_do_not_share_a_program(values):
-    """Values that are equal in Python, but not the same, get programs of their own."""
+    """Values that are equal for Python, and differ in type, sign or attributes, have a program each."""
     assert told_apart(*values) == len(values)
 
 
@@ -93,7 +99,7 @@ def test_values_that_differ_do_not_share_a_program(values):
     ids=lambda x: type(x).__name__,
 )
 def test_values_that_are_the_same_share_a_program(one, other):
-    """A function is not recorded again for a value that it has been recorded for."""
+    """Two objects with the same types and numbers share a program."""
     assert told_apart(one, other) == 1
 
 
@@ -113,7 +119,7 @@ def test_values_that_are_the_same_share_a_program(one, other):
 )
 @pytest.mark.parametrize("wrap", [lambda k: k, lambda k: k.method, lambda k: functools.partial(max, k)])
 def test_an_object_that_has_changed_is_another_value(held, changed, wrap):
-    """A function of an object is recorded again when an attribute of the object has changed."""
+    """A function of an object is recorded again if anything in the object has changed, however deep inside."""
     k, seen = Plain(held()), []
     static = wrap(k)
     f = compile(lambda x, k: (seen.append(k), x)[1], static=["k"])
@@ -126,14 +132,14 @@ def test_an_object_that_has_changed_is_another_value(held, changed, wrap):
 
 
 def test_an_object_that_contains_itself_is_a_value():
-    """A cycle of references does not keep the key from being made."""
+    """An object that refers to itself can be a static value, and is recorded once."""
     k = Plain()
     k.x = [k, {"k": k}]
     assert told_apart(k, k) == 1
 
 
 def test_a_model_is_a_value_whose_parameters_may_change():
-    """A program reads a model's parameters at each call, so training makes no further programs."""
+    """A model as a static value has one program, which reads the parameters' present data at each call."""
     model = MLP(1, [1], seed=0)
     f = compile(lambda model, x: model([x]), static="model")
     before = f(model, 1.0)
@@ -145,7 +151,7 @@ def test_a_model_is_a_value_whose_parameters_may_change():
 
 @pytest.mark.parametrize("keys", [(1, True, 1.0), (0.0, -0.0), (Frozen(1), Frozen(True))])
 def test_dicts_whose_keys_differ_do_not_share_a_program(keys):
-    """A function can tell keys from each other that Python calls equal."""
+    """Dicts with keys such as 1 and True, which are equal for Python, have a program each."""
     seen = []
     f = compile(lambda d: (seen.extend(d), sum(d.values()) * 2.0)[1])
     assert [f({key: 3.0}) for key in keys] == [6.0] * len(keys) == [f({key: 3.0}) for key in keys]
@@ -154,7 +160,7 @@ def test_dicts_whose_keys_differ_do_not_share_a_program(keys):
 
 
 def test_a_parameter_is_a_static_value_by_identity():
-    """A static Value is the same for whatever data it has."""
+    """A `Value` as a static argument has one program whatever its data are, and another `Value` has another one."""
     w = Value(2.0)
     f = compile(lambda w, x: w * x, static="w")
     assert f(w, 3.0) == 6.0
