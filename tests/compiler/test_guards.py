@@ -4,10 +4,14 @@ While a function is recorded, it may read a number, branch on a comparison, or u
 compiled function follows this in each call, or refuses it with an error that says what to write instead.
 """
 
+import functools
+import heapq
 import inspect
 import math
 import operator
 import pickle
+import re
+import statistics
 import threading
 from itertools import pairwise
 
@@ -632,3 +636,34 @@ def test_a_guard_error_leaves_the_function_as_it_was():
     with pytest.raises(GuardError):
         f(-1)
     assert f.parameters == [a]
+
+
+def branches_in_libraries():
+    """Return functions that let numpy or the standard library compare their arguments, each with two samples."""
+    low, high = [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]
+    return {
+        "clip": (lambda x: np.clip(np.array(x), 0.5, 2.5)[0], low, high),
+        "max": (lambda x: np.max(np.array(x)), low, high),
+        "argmax": (lambda x: x[0] * float(np.argmax(np.array(x))), low, high),
+        "sort": (lambda x: np.sort(np.array(x))[0], low, high),
+        "array method": (lambda x: np.array(x).max(), low, high),
+        "median": (lambda x: statistics.median(x) * 1.0, low, high),
+        "merge": (lambda x: list(heapq.merge(x[:2], x[2:]))[0] * 1.0, low, high),
+        "key": (lambda x: min(x, key=functools.cmp_to_key(lambda a, b: (a > b) - (a < b))), low, high),
+    }
+
+
+@pytest.mark.parametrize("name", branches_in_libraries())
+def test_an_error_names_the_user_s_line_and_not_a_library_s(name):
+    f, low, high = branches_in_libraries()[name]
+    compiled = compile(f)
+    compiled(low)
+    line = f.__code__.co_firstlineno
+    with pytest.raises(GuardError, match=rf"{re.escape(__file__)}, line {line}: "):
+        compiled(high)
+
+
+def test_a_refusal_names_the_user_s_line_and_not_numpy_s():
+    f = lambda x: np.nonzero(np.array(x))[0].sum() * x[0]  # noqa: E731
+    with pytest.raises(TypeError, match=rf"{re.escape(__file__)}, line {f.__code__.co_firstlineno}: .* as a condition"):
+        compile(f)([1.0, 2.0])

@@ -31,6 +31,7 @@ READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
+LIBRARIES = sys.stdlib_module_names | {"numpy"}  # whose functions compare values that the user passes to them
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
@@ -226,17 +227,23 @@ def _refuse_changed_flag(x: Value) -> NoReturn:
 
 
 def user_location() -> str:
-    """Return the file and line of the innermost call in code outside this package."""
+    """Return the file and line of the innermost call in the user's code."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
 
 
 def _user_frame() -> FrameType:
-    """Return the frame of the innermost call in code outside this package."""
+    """Return the frame of the innermost call outside this package, numpy and the standard library.
+
+    If there is none, return the frame of the innermost call outside this package.
+    """
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    return frame
+    user: FrameType | None = frame
+    while user and user.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
+        user = user.f_back
+    return user or frame
 
 
 @contextmanager

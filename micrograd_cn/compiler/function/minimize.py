@@ -31,8 +31,8 @@ def scipy_functions(
 
     Returns:
         a dict with some of `fun`, `jac` and `hess`, and with `method` if it is given. Each function takes a numpy
-            vector with the numbers of the inputs. `fun` returns a float, `jac` a vector, and `hess` a `scipy.sparse.csr_array`
-            or an array.
+            vector with the numbers of the inputs. `fun` returns a float, `jac` a vector, and `hess` an array or a
+            `scipy.sparse.csr_array`.
 
     Raises:
         ImportError: scipy is not installed.
