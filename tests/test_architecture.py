@@ -47,8 +47,8 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
     "graph": (
-        *("operators", "numpy_methods", "subclasses", "conversion", "groups", "anomaly", "stepwise", "context"),
-        *("scopes", "closures", "node"),
+        *("operators", "unsupported", "conversion", "numpy_methods", "subclasses", "groups", "anomaly", "stepwise"),
+        *("context", "scopes", "closures", "node"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

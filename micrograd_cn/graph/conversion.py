@@ -9,7 +9,7 @@ from types import FrameType
 
 from ..ops.registry import OPS
 
-__all__ = ["refusal"]
+__all__ = ["called_in", "outside_numpy", "refusal"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # What to write instead of functions that have no operation of the same name.
@@ -32,7 +32,8 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
     Args:
         conversion: the name of Python's function for the conversion, such as "float".
         caller: the frame in which the conversion happens. The message names the function that was called there, such as
-            math.exp, as the source has it. If the frame belongs to this package, the message names `conversion`.
+            math.exp, as the source has it. If the frame belongs to numpy, it names the function of numpy that the user
+            called. If the frame belongs to this package, it names `conversion`.
 
     >>> import math
     >>> from micrograd_cn import Value
@@ -40,7 +41,8 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
     Traceback (most recent call last):
     TypeError: math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for the number alone
     """
-    called = conversion if caller.f_code.co_filename.startswith(PACKAGE) else _called(caller) or conversion
+    caller = outside_numpy(caller)
+    called = conversion if caller.f_code.co_filename.startswith(PACKAGE) else called_in(caller) or conversion
     library, _, name = called.rpartition(".")
     instead = ""
     if library and (name in OTHER_NAMES or name in OPS):
@@ -54,7 +56,14 @@ def _operands(count: int | None) -> str:
     return "xs" if count is None else ", ".join("xyz"[:count])
 
 
-def _called(frame: FrameType) -> str:
+def outside_numpy(frame: FrameType) -> FrameType:
+    """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy."""
+    while frame.f_globals.get("__name__", "").startswith("numpy.") and frame.f_back:
+        frame = frame.f_back
+    return frame
+
+
+def called_in(frame: FrameType) -> str:
     """Return the name of the function that `frame` calls, as its source has it; "" if it calls no function by name."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]

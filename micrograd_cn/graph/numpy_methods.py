@@ -1,35 +1,158 @@
-"""Methods that numpy's functions call: `np.arctan(values)` calls `value.arctan()` for each `Value` of an array.
+"""Methods that numpy's functions call, on a `Value` and on each `Value` of an array.
 
-For a function such as `np.exp`, whose operation has the same name here, `operators` has the method. This module has the
-methods for functions whose operation has another name here, such as `np.arctan`. For functions without an operation it
-has methods that raise an error, which says what to write. Functions that never call a method (`np.logaddexp`,
-`np.isnan`, `np.heaviside`) raise numpy's own error.
+An array of `Value`s is an array of objects. numpy computes `np.arctan(values)` by calling `value.arctan()` for each of
+them. For a function such as `np.exp`, whose operation has the same name here, `operators` has the method. This module
+has the methods for functions whose operation has another name here, such as `np.arctan`. For functions without an
+operation it has methods that raise an error, which says what to write.
+
+If an argument is a `Value` itself, as in `np.maximum(x, 0)`, numpy calls `__array_ufunc__` instead. This method applies
+the operation, or raises an error, which says what to write.
+
+No method is called in these cases, because numpy treats its arguments as arrays of objects, or as numbers:
+
+- `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
+  `max` does, and return one of them: it gets the whole gradient at a tie, and nan may be lost. The operation is applied
+  to each element by `np.frompyfunc(maximum, 2, 1)(a, b)`.
+- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like, and the condition of `np.where`
+  take each `Value` for true. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
+  comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
+- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise an error of numpy, which speaks of objects.
+- A masked array times a `Value` is a masked array of floats. Write `np.array([x])` for the `Value` x.
 """
 
 from __future__ import annotations
 
 import math
+import operator
+import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, Self
+from functools import cache
+from itertools import repeat
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import ops
-from .operators import Operators, method
+from ..ops.number import number
+from .operators import method
+from .unsupported import Unsupported
 
 __all__ = ["NumpyMethods"]
 
+FLOOR, TRUNC = "x - y * math.floor(x.data / y.data)", "x - y * math.trunc(x.data / y.data)"
+WITHOUT = ", without .data for a number"
+# What to write instead of a function without an operation: code, and after a comma what to know about the code. The
+# names are those that numpy and scipy.special give to their functions.
+INSTEAD = {
+    "isnan": "math.isnan(x.data)",
+    "isinf": "math.isinf(x.data)",
+    "isfinite": "math.isfinite(x.data)",
+    "signbit": "math.copysign(1, x.data) < 0",
+    "log2": "x.log() / math.log(2)",
+    "log10": "x.log() / math.log(10)",
+    "cbrt": "x ** (1 / 3), for x above 0",
+    "arcsinh": "(x + hypot(x, 1)).log()",
+    "arccosh": "(x + (x * x - 1).sqrt()).log()",
+    "arctanh": "(x.log1p() - (-x).log1p()) / 2",
+    "rint": "round(x.data), whose derivative is 0",
+    "floor": "math.floor(x.data), whose derivative is 0",
+    "ceil": "math.ceil(x.data), whose derivative is 0",
+    "trunc": "math.trunc(x.data), whose derivative is 0",
+    "modf": "math.modf(x.data)",
+    "frexp": "math.frexp(x.data)",
+    "spacing": "math.ulp(x.data)",
+    "expit": "x.sigmoid()",
+    "logit": "(x / (1 - x)).log()",
+    "erf": "x.erf()",
+    "erfc": "x.erfc()",
+    "log_expit": "-(-x).softplus()",
+    "logaddexp": "logsumexp([x, y])",
+    "logaddexp2": "logsumexp([x * math.log(2), y * math.log(2)]) / math.log(2)",
+    "heaviside": "x.step(), which is 0 at 0",
+    "float_power": "x ** y",
+    "fmax": "maximum(x, y), which is nan if x or y is",
+    "fmin": "minimum(x, y), which is nan if x or y is",
+    "fmod": f"{TRUNC}{WITHOUT}",
+    "divmod": f"math.floor(x.data / y.data) and {FLOOR}{WITHOUT}",
+    "copysign": "abs(x) * math.copysign(1, y.data)",
+    "nextafter": "math.nextafter(x.data, y.data)",
+    "ldexp": "x * 2 ** y",
+    "xlogy": "x * y.log()",
+    "matmul": "dot(xs, ys) for lists of numbers, x * y for two numbers",
+    "logical_and": "x * y, which is 1 if both conditions are",
+    "logical_or": "maximum(x, y), which is 1 if one of the conditions is",
+    "logical_xor": "abs(x - y), which is 1 if one of two conditions is",
+    "logical_not": "1 - x, which is 1 if the condition x is 0",
+}
 
-def _no_operation(name: str, instead: str) -> Callable[[Any], NoReturn]:
-    """Return a method for numpy's function `name`, which has no operation. It raises an error that names `instead`."""
 
-    def refuse(self: Any) -> NoReturn:
-        raise TypeError(f"np.{name}() of a Value: there is no operation for it; write {instead}")
+def _sign(x: Any) -> float:
+    return 1.0 if x > 0 else -1.0 if x < 0 else 0.0 if x >= 0 else math.nan
 
-    refuse.__name__, refuse.__qualname__, refuse.__doc__ = name, f"Value.{name}", f"Refuse: write {instead}."
+
+# Functions that have an operation, or need none, by the names of numpy.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv},
+    **{"power": operator.pow, "negative": operator.neg, "positive": operator.pos, "absolute": operator.abs},
+    **{"less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
+    **{"equal": operator.eq, "not_equal": operator.ne, "sign": _sign, "square": lambda x: x * x},
+    **{"reciprocal": lambda x: 1.0 / x, "maximum": ops.maximum, "minimum": ops.minimum},
+    **{"arctan2": ops.atan2, "hypot": ops.hypot},
+    **{name: operator.methodcaller(name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan")},
+    **{name: operator.methodcaller(name) for name in ("sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "fabs")},
+    **{name: operator.methodcaller(name) for name in ("exp2", "deg2rad", "rad2deg", "radians", "degrees", "conjugate")},
+}
+# The methods that Python's operators call: x.__sub__(y) for x - y, and y.__rsub__(x) if x is a number.
+METHODS = {
+    **{"add": ("__add__", "__radd__"), "subtract": ("__sub__", "__rsub__"), "multiply": ("__mul__", "__rmul__")},
+    **{"divide": ("__truediv__", "__rtruediv__"), "power": ("__pow__", "__rpow__")},
+    **{"less": ("__lt__", "__gt__"), "less_equal": ("__le__", "__ge__")},
+    **{"greater": ("__gt__", "__lt__"), "greater_equal": ("__ge__", "__le__")},
+}
+COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+
+
+class _Ufunc(NamedTuple):
+    """What is known about a function of numpy."""
+
+    function: Any  # the same function of numbers, or None
+    forward: str  # the methods, as in METHODS, or ""
+    reflected: str
+    result: type  # the type of an array's elements
+
+
+@cache
+def _known(ufunc: Any) -> _Ufunc:
+    name = ufunc.__name__
+    return _Ufunc(FUNCTIONS.get(name), *METHODS.get(name, ("", "")), bool if name in COMPARISONS else object)
+
+
+def _no_operation(name: str) -> TypeError:
+    """Return the error for numpy's function `name`, which has no operation. It says what to write instead.
+
+    If another function of numpy calls this one, the message names the other function, which the user has called.
+    """
+    from .conversion import called_in, outside_numpy  # imported here, because correct programs do not need it
+
+    caller = sys._getframe(2)
+    user = outside_numpy(caller)
+    if user is caller:
+        return TypeError(f"np.{name}() of a Value: there is no operation for it; write {INSTEAD[name]}")
+    called = called_in(user) or f"np.{name}"
+    return TypeError(f"{called}() of a Value: there is no operation for it; write x.data for the number")
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    """Return a method for numpy's function `name`, which has no operation. It raises an error."""
+
+    def refuse(self: Any, *other: Any) -> NoReturn:
+        raise _no_operation(name)
+
+    refuse.__name__, refuse.__qualname__, refuse.__doc__ = name, f"Value.{name}", f"Refuse: write {INSTEAD[name]}."
     return refuse
 
 
-class NumpyMethods(Operators):
-    """Mixin: methods that numpy's functions call on the elements of an array.
+class NumpyMethods(Unsupported):
+    """Mixin: methods that numpy's functions call on a `Value`, and on the elements of an array.
 
     >>> import numpy as np
     >>> from micrograd_cn import Value
@@ -41,6 +164,26 @@ class NumpyMethods(Operators):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that numpy's functions take no Value
+
+        def __array_ufunc__(self, ufunc: Any, how: str, *operands: Any, **options: Any) -> Any:
+            """Apply numpy's function `ufunc`, of which an operand is a `Value`. `how` is "__call__", "reduce" etc."""
+            known = _known(ufunc)
+            if known.function and how == "__call__" and not options:
+                if len(operands) == 1:
+                    return known.function(*operands)
+                x, y = operands
+                np = sys.modules["numpy"]
+                if type(x) is np.ndarray and x.shape:
+                    return _applied_to_array(np, known, x, y, x)
+                if type(y) is np.ndarray and y.shape:
+                    return _applied_to_array(np, known, x, y, y)
+                result = _applied_to_numbers(ufunc, known, x, y)
+                return _boxed(result) if _needs_array(sys._getframe(1)) else result
+            if ufunc.__name__ in INSTEAD and how == "__call__":
+                raise _no_operation(ufunc.__name__)
+            return _applied_to_objects(ufunc, how, operands, options)
 
     arcsin = method(ops.asin)
     arccos = method(ops.acos)
@@ -67,10 +210,83 @@ class NumpyMethods(Operators):
         """Return this value itself, because it is real. `np.var` and `np.std` call this method."""
         return self
 
-    log2 = _no_operation("log2", "x.log() / math.log(2)")
-    log10 = _no_operation("log10", "x.log() / math.log(10)")
-    cbrt = _no_operation("cbrt", "x ** (1 / 3), for x above 0")
-    arcsinh = _no_operation("arcsinh", "(x + hypot(x, 1)).log()")
-    arccosh = _no_operation("arccosh", "(x + (x * x - 1).sqrt()).log()")
-    arctanh = _no_operation("arctanh", "(x.log1p() - (-x).log1p()) / 2")
-    rint = _no_operation("rint", "round(x.data), whose derivative is 0")
+    log2 = _refuse("log2")
+    log10 = _refuse("log10")
+    cbrt = _refuse("cbrt")
+    arcsinh = _refuse("arcsinh")
+    arccosh = _refuse("arccosh")
+    arctanh = _refuse("arctanh")
+    rint = _refuse("rint")
+    fmod = _refuse("fmod")
+    logical_xor = _refuse("logical_xor")
+
+
+def _applied_to_array(np: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> Any:
+    """Return an array of the function's results. `array` is one of the operands x and y; the other is a `Value`."""
+    elements = array.tolist() if array.ndim == 1 else array.ravel().tolist()
+    if known.forward and not array.dtype.hasobject:
+        results = map(getattr(y, known.reflected) if array is x else getattr(x, known.forward), elements)
+    elif array is x:
+        results = map(known.function, elements, repeat(y))
+    else:
+        results = map(known.function, repeat(x), elements)
+    found = np.fromiter(results, known.result, len(elements))
+    return found if array.ndim == 1 else found.reshape(array.shape)
+
+
+def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
+    """Return the function's result for a `Value` and a number; for a list, return an array of results."""
+    np: Any = sys.modules["numpy"]
+    if type(x) is np.ndarray:  # without dimensions
+        x = x[()]
+    elif type(y) is np.ndarray:
+        y = y[()]
+    if isinstance(x, np.generic):  # as a float, because numpy's scalars would call numpy again
+        x = number(x)
+    elif isinstance(y, np.generic):
+        y = number(y)
+    elif isinstance(x, (list, tuple)) or isinstance(y, (list, tuple)):
+        return ufunc(*[np.array(a) if isinstance(a, (list, tuple)) else a for a in (x, y)])
+    elif isinstance(x, np.ndarray) or isinstance(y, np.ndarray):  # of a subclass, such as a masked array
+        return _applied_to_objects(ufunc, "__call__", (x, y), {})
+    return known.function(x, y)
+
+
+def _needs_array(caller: FrameType) -> bool:
+    """Return whether `caller` is a function of numpy that asks for an array by `out=...`, as `np.quantile` does.
+
+    numpy does not pass this argument on to `__array_ufunc__`.
+    """
+    return caller.f_code.co_name in ("_lerp", "_var") and caller.f_globals.get("__name__", "").startswith("numpy.")
+
+
+def _boxed(x: Any) -> Any:
+    """Return an array of no dimensions that contains x, or x itself if it is an array."""
+    np: Any = sys.modules["numpy"]
+    if type(x) is np.ndarray:
+        return x
+    array = np.empty((), object)
+    array[()] = x
+    return array
+
+
+def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Return the result of numpy's function for `operands`, after each `Value` became an array of one object.
+
+    Raises:
+        TypeError: numpy cannot apply the function to objects, or cannot put the results into the array `out`.
+    """
+    boxed = [_boxed(x) if isinstance(x, NumpyMethods) else x for x in operands]
+    try:
+        return getattr(ufunc, how)(*boxed, **options)
+    except TypeError as error:
+        text = str(error)
+        if "output from dtype('O')" in text:
+            raise TypeError(
+                "a Value does not fit into an array of floats; write a = a + x for a += x, or make the array with "
+                "dtype=object"
+            ) from None
+        if "not supported for the input types" in text:
+            instead = INSTEAD.get(ufunc.__name__, "x.data for the number")
+            raise TypeError(f"{ufunc.__name__}() of a Value: there is no operation for it; write {instead}") from None
+        raise

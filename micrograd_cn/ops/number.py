@@ -54,6 +54,8 @@ def number_or_none(x: object) -> float | None:
     >>> number_or_none(3), number_or_none("3")
     (3.0, None)
     """
+    if not isinstance(x, (int, float)) and getattr(x, "shape", ()):  # an array; an exception would take longer
+        return None
     try:
         return number(x)
     except TypeError:

@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, gradients
+import micrograd_cn
+from micrograd_cn import Value, gradients, maximum
 from micrograd_cn.compiler import compile as compile_function
-from micrograd_cn.graph.numpy_methods import NumpyMethods
+from micrograd_cn.graph.numpy_methods import FUNCTIONS, INSTEAD, NumpyMethods
 
 ONE = ["arcsin", "arccos", "arctan", "fabs", "exp2", "deg2rad", "rad2deg", "radians", "degrees", "conjugate"]
 TWO = ["arctan2", "hypot"]
 NONE = ["log2", "log10", "cbrt", "arcsinh", "arccosh", "arctanh", "rint"]
+NONE_OF_TWO = ["fmod", "logical_xor"]
 POINTS = [-0.75, -0.25, 0.5]
 
 
@@ -20,7 +22,7 @@ def slope(f, x):
 
 
 def test_every_method_is_tested_here():
-    assert {name for name in vars(NumpyMethods) if not name.startswith("_")} == {*ONE, *TWO, *NONE}
+    assert {name for name in vars(NumpyMethods) if not name.startswith("_")} == {*ONE, *TWO, *NONE, *NONE_OF_TWO}
 
 
 @pytest.mark.parametrize("name", ONE)
@@ -65,3 +67,151 @@ def test_a_function_without_an_operation_says_what_to_write(name):
         code = "(x + hypot(x, 1)).log()"
     y = eval(code, {"x": x, "math": math, "hypot": __import__("micrograd_cn").hypot})
     assert getattr(y, "data", y) == pytest.approx(getattr(np, name)(x.data), rel=1e-12)
+
+
+X, Y = 0.75, 1.5
+
+
+def arguments(name):
+    """Return Values in the domain of numpy's function `name`, as many as it takes."""
+    x = Value(1.75 if name == "arccosh" else X)
+    return [x, Value(Y)][: getattr(np, name).nin]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_numpy_takes_values_beside_all_kinds_of_numbers_and_arrays(name):
+    f, values = getattr(np, name), arguments(name)
+    points = [v.data for v in values]
+    expected = f(*points)
+    y = f(*values)
+    if isinstance(y, Value):
+        assert y.data == pytest.approx(expected, rel=1e-15)
+        for i, (x, d) in enumerate(zip(values, gradients(y, values), strict=True)):
+            slopes = slope(lambda t, i=i: f(*points[:i], t, *points[i + 1 :]), x.data)
+            assert d == pytest.approx(slopes, rel=1e-8, abs=1e-8)
+    elif name not in ("equal", "not_equal"):  # these go by identity
+        assert y == expected
+    if f.nin == 1:
+        return
+    x, y = values
+    for other in (
+        np.float64,
+        np.float32,
+        np.longdouble,
+        float,
+        np.array,
+        lambda t: np.array([[t, 2.0]]),
+        lambda t: [t],
+    ):
+        for result, numbers in ((f(x, other(Y)), f(X, other(Y))), (f(other(X), y), f(other(X), Y))):
+            assert np.shape(result) == np.shape(numbers)
+            for got, want in zip(np.ravel(result), np.ravel(numbers), strict=True):
+                if name in ("equal", "not_equal"):
+                    assert got == (name == "not_equal")
+                else:
+                    assert (got.data if isinstance(got, Value) else got) == pytest.approx(float(want), rel=1e-7)
+
+
+def test_a_function_of_numpy_compares_numbers_with_values_as_python_does():
+    x, n = Value(2.0), np.array([1.0, 3.0])
+    assert [np.less(n, x).tolist(), (n < x).tolist(), (x < n).tolist()] == [[True, False], [True, False], [False, True]]
+    assert (n < x).dtype == np.less_equal(x, n).dtype == np.dtype(bool)
+    assert (np.float64(1) < x, np.float64(3) < x) == (True, False)
+
+
+@pytest.mark.parametrize(("f", "nan"), [(np.maximum, math.nan), (np.minimum, math.nan)])
+def test_the_larger_and_the_smaller_of_a_value_and_a_number_are_those_of_the_operation(f, nan):
+    x, y = Value(2.0), Value(2.0)
+    assert gradients(f(x, y), [x, y]) == [0.5, 0.5]
+    for z in (f(np.array([x, Value(nan)]), y), f(x, np.array([2.0, nan])), [f(x, 2.0), f(2.0, Value(nan))]):
+        assert gradients(z[0], [x]) == [0.5]
+        assert math.isnan(z[1].data)
+    assert compile_function(lambda a: f(a, 0.5))(0.25) == f(0.25, 0.5)
+
+
+def test_the_larger_element_of_two_arrays_is_that_of_the_operation_if_it_is_written_so():
+    a, b = np.array([Value(2.0), Value(math.nan)]), np.array([Value(2.0), Value(1.0)])
+    with np.errstate(invalid="ignore"):
+        y = np.frompyfunc(maximum, 2, 1)(a, b)
+    assert gradients(y[0], [a[0], b[0]]) == [0.5, 0.5]
+    assert math.isnan(y[1].data)
+
+
+@pytest.mark.parametrize(("x", "expected"), [(2.5, 1), (-0.5, -1), (0.0, 0), (-0.0, 0), (math.nan, math.nan)])
+def test_the_sign_of_a_value_is_numpys(x, expected):
+    assert np.sign(Value(x)) == pytest.approx(expected, nan_ok=True)
+
+
+NAMES = {**vars(micrograd_cn), "math": math, "abs": abs, "round": round}
+IN_SCIPY = {"expit", "logit", "erf", "erfc", "log_expit", "xlogy"}
+VALUES_OF_NO_OTHER = {"divmod", "matmul"}
+
+
+@pytest.mark.parametrize("name", sorted(set(INSTEAD) - IN_SCIPY - VALUES_OF_NO_OTHER))
+def test_an_error_names_code_that_has_the_number_of_numpys_function(name):
+    x, y = (Value(1.0), Value(0.0)) if name.startswith("logical") else (Value(1.75), Value(-0.5))
+    x = Value(0.75) if name == "arctanh" else x
+    given = [x, y, 1.0][: getattr(np, name).nin]
+    if name == "ldexp":
+        given = [x, y := Value(-2)]
+    with pytest.raises(TypeError, match=rf"^np\.{name}\(\) of a Value: there is no operation for it; write (.*)$"):
+        getattr(np, name)(*given)
+    code = INSTEAD[name].partition(", for ")[0].partition(", wh")[0].partition(", without")[0]
+    if name == "cbrt":
+        code = "x ** (1 / 3)"
+    written = eval(code, NAMES, {"x": x, "y": y})
+    numbers = [int(v.data) if name == "ldexp" and v is y else v.data for v in given]
+    if name == "float_power":
+        numbers = [complex(numbers[0]), numbers[1]]
+    expected = getattr(np, name)(*numbers)
+    results = written if isinstance(written, tuple) else (written,)
+    wanted = expected if isinstance(expected, tuple) else (expected,)
+    assert [float(getattr(w, "data", w)) for w in results] == pytest.approx([float(np.real(w)) for w in wanted])
+
+
+@pytest.mark.parametrize("name", sorted(IN_SCIPY))
+def test_an_error_names_code_for_scipys_functions_too(name):
+    special = pytest.importorskip("scipy.special")
+    x, y = Value(0.25), Value(1.5)
+    given = [x, y][: getattr(special, name).nin]
+    with pytest.raises(TypeError, match=rf"^np\.{name}\(\) of a Value: there is no operation for it; write "):
+        getattr(special, name)(*given)
+    written = eval(INSTEAD[name], NAMES, {"x": x, "y": y})
+    assert written.data == pytest.approx(getattr(special, name)(*[v.data for v in given]))
+
+
+@pytest.mark.parametrize(
+    ("apply", "message"),
+    [
+        (lambda x: np.divmod(x, 2), r"write math.floor\(x.data / y.data\) and x - y \* math.floor"),
+        (lambda x: np.matmul(x, np.ones(2)), r"write dot\(xs, ys\) for lists"),
+        (lambda x: np.ones(2) @ x, r"write dot\(xs, ys\) for lists"),
+        (lambda x: np.fix(x), r"np.fix\(\) of a Value: there is no operation for it; write x.data for the number"),
+        (lambda x: np.interp(x, [0, 1], [1, 2]), r"np.interp\(\) of a Value would lose its graph"),
+        (lambda x: np.gradient(np.array([x, x])), r"np.gradient\(\) of a Value would lose its graph"),
+        (lambda x: np.logaddexp.reduce(x), r"logaddexp\(\) of a Value: there is no operation for it; write logsumexp"),
+        (lambda x: np.fmod(np.array([x]), 2), r"np.fmod\(\) of a Value: there is no operation for it"),
+        (lambda x: np.logical_xor([x], [x]), r"np.logical_xor\(\) of a Value: there is no operation for it"),
+        (
+            lambda x: np.ones(2).__iadd__(x),
+            r"a Value does not fit into an array of floats; write a = a \+ x for",
+        ),
+    ],
+)
+def test_other_refusals_name_the_users_function_and_what_to_write(apply, message):
+    with pytest.raises(TypeError, match=message):
+        apply(Value(1.5))
+
+
+def test_functions_that_numpy_composes_work_as_before():
+    xs = [Value(x) for x in (1.0, 2.0, 4.0)]
+    a = np.array(xs)
+    assert np.quantile(a, 0.3).data == pytest.approx(np.quantile([1.0, 2.0, 4.0], 0.3), rel=1e-15)
+    assert gradients(np.quantile(a, 0.25), xs) == pytest.approx([0.5, 0.5, 0.0])
+    assert gradients(np.ptp(a), xs) == [-1.0, 0.0, 1.0]
+    assert gradients(np.linalg.norm(a), xs) == pytest.approx([x.data / math.sqrt(21) for x in xs])
+    assert np.std(xs[0]).data == 0.0
+    assert gradients(np.add.reduce([xs[0], xs[1]]), xs) == [1.0, 1.0, 0.0]
+    assert np.multiply.outer(xs[1], [1.0, 3.0])[1].data == 6.0
+    assert type(np.add(np.ma.array([1.0, 2.0]), xs[1])) is np.ma.MaskedArray
+    assert gradients(np.add(xs[1], 1.0, where=True), [xs[1]]) == [1.0]

@@ -1,0 +1,208 @@
+"""What a `Value` does not have: operators, methods and attributes of numpy and PyTorch, with errors that name the cure.
+
+The table `INSTEAD` has the names of attributes. They are descriptors, because `__getattr__` would be called whenever
+numpy looks for `__array__` and the like on a `Value`, which makes `np.array` of a list of `Value`s 18 times as slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .operators import Operators
+
+__all__ = ["INSTEAD", "Unsupported"]
+
+_ONE = "x itself, which is one number and has no axes"
+_HERE = "x itself, which is a float64 in main memory"
+_NUMBER = "x.data for the number"
+_NEW = "x * 1 for a new node of the same number, or Value(x.data) for a new leaf"
+
+# What to write instead of an attribute: code about a Value x, numbers y and z, and lists xs and ys.
+INSTEAD = {
+    **dict.fromkeys(("T", "mT", "H", "transpose", "permute", "swapaxes", "view", "reshape", "flatten", "ravel"), _ONE),
+    **dict.fromkeys(("squeeze", "unsqueeze", "expand", "contiguous", "size", "dim", "numel", "nelement"), _ONE),
+    **dict.fromkeys(("cpu", "cuda", "to", "device", "double", "half", "astype", "type"), _HERE),
+    **dict.fromkeys(("float", "int", "long"), _NUMBER),
+    **dict.fromkeys(("clone", "copy"), _NEW),
+    "numpy": "np.array(x.data) for the number",
+    "sum": "sum(xs) for a list",
+    "mean": "mean(xs) for a list",
+    "prod": "math.prod(xs) for a list",
+    "cumsum": "np.cumsum(xs) for a list",
+    "max": "maximum(x, y) for two numbers, or max(xs) for a list",
+    "min": "minimum(x, y) for two numbers, or min(xs) for a list",
+    "argmax": "np.argmax(xs) for a list",
+    "argmin": "np.argmin(xs) for a list",
+    "std": "np.std(xs) for a list",
+    "var": "np.var(xs) for a list",
+    "norm": "dot(xs, xs).sqrt() for a list",
+    "softmax": "softmax(xs) for a list",
+    "log_softmax": "[a - logsumexp(xs) for a in xs] for a list",
+    "logsumexp": "logsumexp(xs) for a list",
+    "logaddexp": "logsumexp([x, y])",
+    "dot": "dot(xs, ys) for lists",
+    "matmul": "dot(xs, ys) for lists, or np.array(xs) @ np.array(ys) for arrays",
+    "mm": "np.array([xs]) @ np.array([[x], [y]]) for arrays",
+    "add": "x + y",
+    "sub": "x - y",
+    "subtract": "x - y",
+    "mul": "x * y",
+    "multiply": "x * y",
+    "div": "x / y",
+    "divide": "x / y",
+    "true_divide": "x / y",
+    "pow": "x ** y",
+    "power": "x ** y",
+    "square": "x * x",
+    "reciprocal": "1 / x",
+    "rsqrt": "1 / x.sqrt()",
+    "negative": "-x",
+    "absolute": "abs(x)",
+    "lt": "x < y for a bool, or less(x, y) for a number in the graph",
+    "le": "x <= y for a bool, or less_equal(x, y) for a number in the graph",
+    "gt": "x > y for a bool, or less(y, x) for a number in the graph",
+    "ge": "x >= y for a bool, or less_equal(y, x) for a number in the graph",
+    "eq": "x.data == y for a bool, or equal(x, y) for a number in the graph",
+    "ne": "x.data != y for a bool, or 1 - equal(x, y) for a number in the graph",
+    "where": "where(less(0, x), y, z)",
+    "maximum": "maximum(x, y)",
+    "minimum": "minimum(x, y)",
+    "clamp": "minimum(maximum(x, y), z)",
+    "clip": "minimum(maximum(x, y), z)",
+    "sign": "less(0, x) - less(x, 0)",
+    "floor": "math.floor(x.data), whose derivative is 0",
+    "ceil": "math.ceil(x.data), whose derivative is 0",
+    "trunc": "math.trunc(x.data), whose derivative is 0",
+    "round": "round(x.data), whose derivative is 0",
+    "isnan": "math.isnan(x.data)",
+    "isinf": "math.isinf(x.data)",
+    "isfinite": "math.isfinite(x.data)",
+    "is_integer": "x.data.is_integer()",
+    "acosh": "(x + (x * x - 1).sqrt()).log()",
+    "asinh": "(x + hypot(x, 1)).log()",
+    "atanh": "(x.log1p() - (-x).log1p()) / 2",
+    "atan2": "atan2(x, y)",
+    "logit": "(x / (1 - x)).log()",
+    "logsigmoid": "-(-x).softplus()",
+    "swish": "x.silu()",
+    "mish": "x * x.softplus().tanh()",
+    "softsign": "x / (1 + abs(x))",
+    "relu6": "minimum(x.relu(), 6)",
+    "heaviside": "x.step()",
+    "lerp": "x + (y - x) * z",
+    "requires_grad_": "x.requires_grad = True",
+    "zero_": "x.data = 0",
+    "fill_": "x.data = y",
+    "copy_": "x.data = y",
+    "add_": "x.data += y",
+    "sub_": "x.data -= y",
+    "mul_": "x.data *= y",
+    "div_": "x.data /= y",
+    "clamp_": "x.data = min(max(x.data, y), z)",
+    "normal_": "x.data = random.gauss(0, 1)",
+    "uniform_": "x.data = random.uniform(y, z)",
+    "detach_": "x = x.detach()",
+    "is_leaf": "x.op is None",
+    "grad_fn": "x.op",
+    "retain_grad": "x.grad after backward(), because every Value keeps its gradient",
+    "register_hook": "x.grad after backward(), because every Value keeps its gradient",
+    "children": "x.parents for the operands",
+    "name": "x.label",
+    "value": "x.data",
+    "gradient": "x.grad",
+    "zero_grads": "x.zero_grad()",
+    "draw": "draw_dot(x)",
+    "draw_dot": "draw_dot(x)",
+}
+
+
+class _Missing:
+    """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
+
+    A subclass of `Value` may have an attribute of this name. It is kept in the object's `__dict__`, as usual.
+    """
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.name, self.instead = name, instead
+        self.__doc__ = f"There is no such attribute: write {instead}."
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        held = getattr(instance, "__dict__", {})
+        if self.name in held:
+            return held[self.name]
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {self.instead}")
+
+    def __set__(self, instance: Any, value: object) -> None:
+        if not hasattr(instance, "__dict__"):
+            self.__get__(instance, type(instance))
+        instance.__dict__[self.name] = value
+
+    def __delete__(self, instance: Any) -> None:
+        self.__get__(instance, type(instance))
+        del instance.__dict__[self.name]
+
+
+def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
+    """Return a method for the operator `sign`, which has no operation. It raises an error that names `instead`."""
+
+    def refuse(self: Any, *other: Any) -> NoReturn:
+        raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
+
+    return refuse
+
+
+class Unsupported(Operators):
+    """Mixin: errors for what a `Value` does not have.
+
+    >>> from micrograd_cn import Value
+    >>> Value(3).clamp(0, 1)
+    Traceback (most recent call last):
+    AttributeError: 'Value' object has no attribute 'clamp'; write minimum(maximum(x, y), z)
+    >>> hasattr(Value(3), "clamp")
+    False
+    """
+
+    __slots__ = ()
+
+    op: Any
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
+        __matmul__ = __rmatmul__ = _no_operator("@", "dot(xs, ys) for lists of numbers, x * y for two numbers")
+        __lshift__ = __rlshift__ = _no_operator("<<", "x * 2 ** y")
+        __rshift__ = __rrshift__ = _no_operator(">>", "x / 2 ** y")
+        __divmod__ = __rdivmod__ = _no_operator(
+            "divmod()", "q = math.floor(x.data / y.data) and x - y * q, without .data for a number"
+        )
+
+        def __index__(self) -> NoReturn:
+            raise TypeError(
+                "a Value as an index or a count would lose its graph; write take(xs, x) for an element of a list, or "
+                "int(x.data) for the number alone"
+            )
+
+    def __bool__(self) -> bool:
+        """Return True, as for any object, but refuse for the result of a comparison, such as `less(a, b)`.
+
+        >>> from micrograd_cn import Value, less
+        >>> bool(Value(0))
+        True
+        >>> "less" if less(Value(3), 2) else "not less"
+        Traceback (most recent call last):
+        TypeError: the condition less(...) is a Value, which is true whatever its number; write x < y for a bool, or ...
+        """
+        partials = self.op and self.op.partials
+        if partials and type(partials) is tuple and not any(partials):
+            raise TypeError(
+                f"the condition {self.op.name}(...) is a Value, which is true whatever its number; write x < y for a "
+                "bool, where(condition, a, b) for a choice in the graph, or condition.data for the number"
+            )
+        return True
+
+    def __dir__(self) -> Iterable[str]:
+        """Return the names of the attributes, without those that only raise an error."""
+        return [name for name in super().__dir__() if name not in INSTEAD or hasattr(self, name)]
+
+
+for _name, _instead in INSTEAD.items():
+    setattr(Unsupported, _name, _Missing(_name, _instead))
