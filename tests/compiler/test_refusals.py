@@ -1,4 +1,7 @@
-"""What a recorded function cannot do is refused, also if the function catches the error, or does it in a thread."""
+"""A function that reads a number while it is recorded is refused, even if it catches the error or uses a thread.
+
+The program would repeat the number of one sample in all calls.
+"""
 
 import asyncio
 import math
@@ -18,13 +21,15 @@ pool = ThreadPoolExecutor(1)
 
 
 def in_thread(function):
+    """Call a function in another thread, and return its result."""
     return pool.submit(function).result()
 
 
 def attempt(function, otherwise):
+    """Return what a function returns, or `otherwise` if it raises."""
     try:
         return function()
-    except Exception:  # as broad as users write it
+    except Exception:  # users write handlers as broad as this
         return otherwise
 
 
@@ -52,7 +57,7 @@ def attempt(function, otherwise):
     ],
 )
 def test_a_refusal_that_the_function_catches_is_raised_when_recording_ends(f, message):
-    """A function that catches every error does not get a number that its program could not repeat."""
+    """A function that catches every error is refused all the same, once its recording ends."""
     with pytest.raises(TypeError, match=message):
         compile(f)(3.0)
 
@@ -61,7 +66,7 @@ helper = compile(lambda x: w * x)
 
 
 def test_an_error_that_the_plain_function_gets_too_may_be_caught():
-    """math.exp refuses a Value outside of recordings too, so a function may try it first."""
+    """A function may try `math.exp` and catch its error, because that refuses any `Value`, recorded or not."""
 
     def f(x):
         try:
@@ -73,7 +78,7 @@ def test_an_error_that_the_plain_function_gets_too_may_be_caught():
 
 
 def test_another_error_is_raised_as_it_is():
-    """If the function raises an error of its own, this error is what the caller sees."""
+    """If the function catches a refusal and raises another error, the caller gets that error."""
 
     def f(x):
         try:
@@ -86,18 +91,22 @@ def test_another_error_is_raised_as_it_is():
 
 
 class Signs(Optimizer):
+    """An optimiser that steps along the sign of the gradient, or in one direction if that is refused."""
+
     def update(self, p, state):
         p.data -= self.lr * attempt(lambda: math.copysign(1.0, p.grad), 1.0)
 
 
 class Positive(Optimizer):
+    """An optimiser that branches on the gradient, or takes it as it is if that is refused."""
+
     def update(self, p, state):
         p.data -= self.lr * attempt(lambda: p.grad if p.grad > 0 else 0.0, p.grad)
 
 
 @pytest.mark.parametrize("kind", [Signs, Positive])
 def test_an_update_that_catches_the_refusal_is_not_compiled(kind):
-    """An update that branches on the gradient behind an except is refused before anything is trained."""
+    """An update that catches a refusal and goes on in another way is refused before anything is trained."""
     p = Value(2.0)
     with pytest.raises(TypeError, match=f"cannot compile the update of {kind.__name__}"):
         compile(lambda x: -p * x).fit([(1.0,)], kind([p], 0.1), 3)
@@ -116,7 +125,7 @@ def test_an_update_that_catches_the_refusal_is_not_compiled(kind):
     ],
 )
 def test_an_own_operation_that_catches_the_refusal_is_not_compiled(forward):
-    """The formula of an operation that takes another way for symbols would be wrong."""
+    """A user-defined operation is refused if it catches a refusal, since its formula would be that of the handler."""
     own = Op("own", forward, (lambda y, x: 1.0,))
     with pytest.raises(TypeError, match="the operation 'own'"):
         compile(lambda x: own(x) * 1.0)(2.4)
@@ -165,7 +174,10 @@ def test_another_thread_can_neither_read_an_argument_nor_compute_with_it(look, r
 
 
 def test_what_another_thread_computes_from_a_parameter_is_refused():
-    """A result that another thread computes during the recording would be a constant of the program."""
+    """A result that another thread computes during the recording would be a constant of the program, and is refused.
+
+    A result that was computed before is a captured value, and may be used.
+    """
     with pytest.raises(TypeError, match=r"mul\(...\) was computed in another thread while the function was recorded"):
         compile(lambda x: in_thread(lambda: w * 2) * x)(1.0)
     before = in_thread(lambda: w * 2)
@@ -173,7 +185,7 @@ def test_what_another_thread_computes_from_a_parameter_is_refused():
 
 
 def test_another_thread_that_has_nothing_to_do_with_the_function_works_as_always():
-    """A recording changes nothing for code in other threads."""
+    """While one thread records, other threads compute, differentiate and call compiled functions as always."""
     v, found = Value(3.0), []
 
     def other():
@@ -194,7 +206,10 @@ def test_another_thread_that_has_nothing_to_do_with_the_function_works_as_always
 
 
 def test_a_task_that_outlives_the_recording_is_not_recorded():
-    """A task copies the context of the function, but its hooks do nothing once the recording is over."""
+    """A task that the function starts runs after the recording, and its operations are ordinary ones.
+
+    The task has a copy of the function's context, in which the recording's hooks are still installed.
+    """
     later = []
 
     async def background(x):
@@ -219,7 +234,7 @@ def test_a_task_that_outlives_the_recording_is_not_recorded():
 
 @pytest.mark.parametrize("run", ["prepare", "row"])
 def test_the_result_of_a_program_cannot_be_read_in_a_function(run):
-    """A program that the function calls reads its parameters once, so the call is refused."""
+    """While it is recorded, a function may not run a prepared program or `row`, which would read parameters once."""
     v, y = Value(2.0, "v"), Value(1.0)
     program, numbers, out = compile(v * y, [y]), array("d", [3.0]), array("d", [0.0])
     prepared = program.prepare(memoryview(numbers).cast("B").cast("d", (1, 1)), out)
@@ -232,12 +247,12 @@ def test_the_result_of_a_program_cannot_be_read_in_a_function(run):
 
 
 def test_the_class_of_a_recorded_value_is_that_of_a_value():
-    """x.__class__ is Value, as outside of recordings."""
+    """While a function is recorded, `x.__class__` is `Value`, although the class of x is another one."""
     assert compile(lambda x: w * x if x.__class__ is Value and isinstance(x, Value) else w)(3.0) == 6.0
 
 
 def test_fit_still_trains_while_another_thread_records():
-    """Programs go on reading new data of their parameters while another thread records."""
+    """While one thread records, programs in other threads still notice that parameters have changed."""
     p, begun, done = Value(0.0), threading.Event(), threading.Event()
 
     def slow(x):
