@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
-from itertools import chain
+from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Literal, Self
 
@@ -18,7 +18,7 @@ from ..gradients import gradients
 from ..graph import context
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .program import Mismatch, Runnable, close
-from .runtime.executable import collector_off
+from .runtime.executable import without_collector
 from .threads.forks import ForkSafeLock
 from .threads.tasks import check_threads
 
@@ -386,14 +386,13 @@ class Program(Runnable):
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
     # Parameters are read at each call, so none is a constant, even if it has been frozen since it was recorded.
     frozen = [p for p in (*program.parameters, *program.inputs) if not p.requires_grad]
-    for p in frozen:
-        p.requires_grad = True
+    freeze_again = map(setattr, frozen, repeat("requires_grad"), repeat(False))
     try:
-        with collector_off():
-            return CompiledDerivative(_entries(program.outputs, kind, variables, lower), program)
-    finally:
         for p in frozen:
-            p.requires_grad = False
+            p.requires_grad = True
+        return without_collector(lambda: CompiledDerivative(_entries(program.outputs, kind, variables, lower), program))
+    finally:
+        any(freeze_again)  # a single call into C, which Ctrl-C cannot interrupt; each `setattr` returns None
 
 
 def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:

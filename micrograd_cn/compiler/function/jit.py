@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import operator
 import re
 import reprlib
 import sys
@@ -46,7 +47,7 @@ from ..data.samples import (
 )
 from ..derivatives import Program, Variables
 from ..python import ParameterNames
-from ..runtime.executable import CompiledGraph, collector_off
+from ..runtime.executable import CompiledGraph, without_collector
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
 from ..training.epochs import (
@@ -239,8 +240,8 @@ class Recording:
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
         recorded = RecordingHooks()
         try:
-            with collector_off(), recorded.recording(self._inputs):
-                result = call(arguments)
+            with recorded.recording(self._inputs):
+                result = without_collector(functools.partial(call, arguments))
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER_ERRORS, str(error)):
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {WRITE_INSTEAD}")
@@ -253,11 +254,15 @@ class Recording:
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
         self.outcomes = [guard[1:] for guard in self._guards]
 
-    def compile(self, make: Callable[..., Program]) -> None:
-        """Make the programs of the guards and of the outputs; `make(outputs, inputs)` returns a program."""
-        self.guards = CompiledGuards(self._guards, self._inputs, make)
-        outputs = self._outputs[0] if self.single else self._outputs
-        self.program = make(outputs, self._inputs)  # last, since it has the parameters of the guards, too
+    def compile(self, parameters: Sequence[Value]) -> None:
+        """Make the programs of the guards and of the outputs.
+
+        The parameters of a program begin with `parameters`, those of all earlier programs, in the same order.
+        """
+        self.guards = CompiledGuards(self._guards, self._inputs, functools.partial(Program, parameters=parameters))
+        if self.guards.program:
+            parameters = self.guards.program.parameters
+        self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
 
 
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
@@ -858,10 +863,14 @@ class CompiledFunction:
                     continue
                 if guard and not self._branches:
                     self._raise_guard_error(bucket, first, guard)
-                made.compile(self._make_program)
-                known.append(made)
-                self._programs.append(made.program)
+                made.compile(self.parameters)
                 made.program.siblings = self._programs
+                publish: list[Callable[[], None]] = [
+                    functools.partial(setattr, self, "parameters", made.program.parameters),
+                    functools.partial(self._programs.append, made.program),
+                    functools.partial(known.append, made),
+                ]
+                any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt; each returns None
                 rows = array("q", left)
                 broken = made.guards.broken(bucket.numbers, rows, threads)
                 if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
@@ -904,12 +913,6 @@ class CompiledFunction:
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
-
-    def _make_program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
-        """Return a new program. Its parameters begin with the parameters of all earlier programs, in the same order."""
-        program = Program(outputs, inputs, self.parameters)
-        self.parameters = program.parameters
-        return program
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
         """Return the plain function as a function of the numbers of a row, for `Runnable.check_named`."""

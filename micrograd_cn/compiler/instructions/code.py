@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from math import frexp, inf
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from ...ops import ieee
 from ..threads.forks import ForkSafeLock
@@ -108,7 +108,7 @@ class Code:
         self.constant_value = self.constants.get
         self.formula_cost: int
 
-    def copy(self) -> Code:
+    def copy(self) -> Self:
         """Return a copy. Changes of the copy do not change this code."""
         found = copy(self)
         for name, x in vars(self).items():

@@ -175,11 +175,12 @@ class Machine:
                 text, prefix = self.text(list(made.values())), FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
                 compiled = Compiled(self, text.replace(KERNEL_PREFIX, prefix), int(fast), op_names or {})
                 self._compiled.append(compiled)
-                for name in made:
-                    shared = name.replace(KERNEL_PREFIX, prefix)
-                    self.addresses[fast][name] = compiled.address(shared)
-                    llvm.add_symbol(shared, self.addresses[fast][name])
+                found = {name: compiled.address(name.replace(KERNEL_PREFIX, prefix)) for name in made}
+                for name, address in found.items():
+                    llvm.add_symbol(name.replace(KERNEL_PREFIX, prefix), address)
                 self.kernels |= made
+                # All at once, and last: LLVM must find each kernel that has an address, and Ctrl-C may come earlier.
+                self.addresses[fast].update(found)
 
     def count_slow(self, names: Iterable[str]) -> int:
         """Return how many of the kernels with these names have no optimised version yet."""

@@ -109,9 +109,10 @@ class Places:
         if self.schedule.in_lanes(i):
             self.vector[i] = self.allocate_vectors(1)
         else:
-            self.scalar[i] = self.allocate(1)
+            place = self.allocate(1)
             if (x := self.code.constant_value(i)) is not None:
-                self.constants[self.scalar[i]] = x
+                self.constants[place] = x
+            self.scalar[i] = place  # last, since Ctrl-C may come between two lines
 
     def assign(self, scalars: dict[int, int]) -> None:
         """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
@@ -133,9 +134,9 @@ class Places:
         else:
             first = self.allocate(len(fresh))
             places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
-            self.scalar.update(places)
             known = self.code.constants
             self.constants.update({place: known[i] for i, place in places.items() if i in known})
+            self.scalar.update(places)
         if pad and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
             self.allocate(-count % self.simd)
 

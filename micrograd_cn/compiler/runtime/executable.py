@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import threading
+import operator
 import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from itertools import chain
 from math import inf
@@ -406,9 +407,8 @@ class CompiledGraph:
         self.machine: Machine = machine()
         self._cache: dict[Any, Any] = {}
         self._lock = ForkSafeLock()
-        self._compiling = threading.Lock()
-        with collector_off():
-            self.graph = Graph(outputs, inputs, parameters)
+        self._compiling = False  # whether a thread makes native code
+        self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
         self.padded_parameters = padded_count(len(self.graph.parameters))
@@ -416,7 +416,27 @@ class CompiledGraph:
     @property
     def lowering(self) -> Lowering:
         """Return the instructions of the graph; lower the graph to instructions when they are first needed."""
-        return self._make_once("lowering", lambda: Lowering(self.graph))
+
+        def make() -> Lowering:
+            graph = copy(self.graph)  # lowering adds instructions to its code, and an exception may end it half-way
+            graph.code = self.graph.code.copy()
+            return Lowering(graph)
+
+        return self._make_once("lowering", make)
+
+    @property
+    def _differentiated(self) -> Lowering:
+        """Return the instructions of the graph and its gradient; differentiate when they are first needed."""
+
+        def make() -> Lowering:
+            lowering = copied_lowering(self.lowering)
+            lowering.differentiate()
+            return lowering
+
+        return self._make_once("differentiated", make)
+
+    def _lowering_of(self, kind: str) -> Lowering:
+        return self._differentiated if kind == "gradient" else self.lowering
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables that compute `kind`, for rows in lanes if `batched` is set, otherwise for single rows.
@@ -425,13 +445,14 @@ class CompiledGraph:
         """
 
         def make() -> Tables:
-            lowering = self.lowering
+            lowering = self._lowering_of(kind)
             roots, totals = lowering.outputs, []
             if kind == "gradient":
-                if not lowering.gradients:
-                    lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
-            schedule = Schedule(lowering.code, roots, totals, batched)
+            code = lowering.code.copy()  # a schedule adds instructions, and an exception may end this half-way
+            for x in (1.0, -0.0):  # all constants that executables need, so they add no instruction
+                code.constant(x)
+            schedule = Schedule(code, roots, totals, batched)
             gather = schedule.threaded_only or (
                 schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
             )
@@ -448,7 +469,8 @@ class CompiledGraph:
         """
 
         def make() -> Executable:
-            return Executable(self.tables(kind, batched), self.lowering, kind, self.padded_parameters, native)
+            lowering = self._lowering_of(kind)
+            return Executable(self.tables(kind, batched), lowering, kind, self.padded_parameters, native)
 
         return self._make_once((kind, batched, native), make)
 
@@ -463,11 +485,12 @@ class CompiledGraph:
             return found
         found = self.get(kind, batched, native=False)
         self.upgrade_kernels(found, found.seconds)
-        if self.should_compile(found, found.seconds) and self._compiling.acquire(blocking=False):
+        if self.should_compile(found, found.seconds) and not self._compiling:
             try:  # meanwhile other threads go on with threaded code
+                self._compiling = True
                 return self.get(kind, batched, native=True)
             finally:
-                self._compiling.release()
+                self._compiling = False
         return found
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
@@ -512,9 +535,9 @@ class CompiledGraph:
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return `write(self.lowering)`. While `write` runs, no other thread can add an instruction to the lowering."""
-        with self._lock(), collector_off():
-            return write(self.lowering)
+        """Return `write(lowering)`. A lowering that has no gradient yet is a copy, which `write` may differentiate."""
+        lowering: Lowering = self._cache.get("differentiated") or copied_lowering(self.lowering)
+        return without_collector(partial(write, lowering))
 
     def native_gradient(self, executable: Executable) -> Executable:
         """Return native code for the gradient, for single rows or rows in lanes as in `executable`."""
@@ -524,28 +547,39 @@ class CompiledGraph:
         if key not in self._cache:
             with self._lock():
                 if key not in self._cache:
-                    with collector_off():
-                        self._cache[key] = make()
+                    self._cache[key] = without_collector(make)
         found: T = self._cache[key]
         return found
 
 
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Switch off the garbage collector inside the `with` block. Otherwise it would visit new objects again and again.
+def copied_lowering(lowering: Lowering) -> Lowering:
+    """Return a copy of a lowering that has no gradient yet. Changes of the copy do not change the original."""
+    found = copy(lowering)
+    for name, x in vars(lowering).items():
+        if isinstance(x, (list, dict, set)):
+            setattr(found, name, x.copy())
+    found.code = lowering.code.copy()
+    return found
+
+
+def without_collector(work: Callable[[], T]) -> T:
+    """Return `work()`, and switch off the garbage collector meanwhile. It would visit new objects again and again.
 
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
     as it is switched on again.
+
+    Ctrl-C cannot leave the collector off. Python handles signals after calls, and the `finally` block consists of one
+    call of a function that is written in C.
     """
     on = gc.isenabled()
-    gc.disable()
+    restore = map(operator.call, [gc.enable] if on else [])
     try:
-        yield
+        gc.disable()
+        result = work()
+        made, *_ = gc.get_count()
+        if on and made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
+            restore = map(operator.call, [gc.freeze, gc.unfreeze, gc.enable])  # all are in the oldest generation then
+        return result
     finally:
-        if on:
-            made, *_ = gc.get_count()
-            if made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
-                gc.freeze()
-                gc.unfreeze()  # puts them into the oldest generation
-            gc.enable()
+        any(restore)  # each call returns None, so all of them are made
