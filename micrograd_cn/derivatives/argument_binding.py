@@ -49,15 +49,16 @@ def differentiation_level() -> Iterator[Level]:
     Level(depth=1, no_grad=False)
     """
     depth = _depth.get()
-    token = _depth.set(depth + 1)
-    outermost = None if depth else _variables.set(set())
     try:
+        _depth.set(depth + 1)
+        if not depth:
+            _variables.set(set())
         with recording() as no_grad:
             yield Level(depth, no_grad)
     finally:
-        _depth.reset(token)
-        if outermost:
-            _variables.reset(outermost)
+        _depth.set(depth)  # first, since Ctrl-C may come after it; outside of all levels nobody reads `_variables`
+        if not depth:
+            _variables.set(set())
 
 
 class BoundCall:

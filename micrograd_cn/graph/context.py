@@ -137,23 +137,47 @@ def enter(owner: object, **changes: Any) -> None:
     >>> here().no_grad
     False
     """
-    _set([*here().blocks, (owner, changes)])
-    _count(1)
+    global _entered, active
+    before, counted = here(), False
+    try:
+        _context.set(_of_blocks([*before.blocks, (owner, changes)]))
+        with _lock:
+            _entered += 1
+            active = counted = True
+    except BaseException:  # Ctrl-C may come after any call: either the block is entered, or nothing is changed
+        leave(owner) if counted else _context.set(before)
+        raise
 
 
-def leave(owner: object) -> None:
+def leave(owner: object, *_: object) -> None:
     """End the last block that was entered with `owner`. This block need not be the innermost.
 
     A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
     stack of that thread or task does not contain the block, and does not change.
+
+    This is also the `__exit__` of a `Mode`. Further arguments are ignored.
     """
-    blocks = [*here().blocks]
+    global _entered, active
+    before = here()
+    try:
+        _context.set(_without(before, owner))
+    except BaseException:  # Ctrl-C may come after any call, and the block has to end all the same
+        _context.set(_without(before, owner))
+        raise
+    finally:
+        with _lock:
+            _entered -= 1
+            active = _entered > 0
+
+
+def _without(context: Context, owner: object) -> Context:
+    """Return `context` without the last block that was entered with `owner`."""
+    blocks = [*context.blocks]
     for i in reversed(range(len(blocks))):
         if blocks[i][0] is owner:
             del blocks[i]
-            _set(blocks)
-            break
-    _count(-1)
+            return _of_blocks(blocks)
+    return context
 
 
 def hook_other_threads(hooks: Hooks | None) -> None:
@@ -169,18 +193,14 @@ def is_watched() -> bool:
     return _outside.hooks is not None
 
 
-def _set(blocks: Sequence[tuple[object, dict[str, Any]]]) -> None:
+def _of_blocks(blocks: Sequence[tuple[object, dict[str, Any]]]) -> Context:
+    """Return the context that these blocks make together."""
+    if not blocks:
+        return _outside
     attributes: dict[str, Any] = {"hooks": _outside.hooks}
     for _, changes in blocks:
         attributes |= changes
-    _context.set(Context(tuple(blocks), **attributes))
-
-
-def _count(change: int) -> None:
-    global _entered, active
-    with _lock:
-        _entered += change
-        active = _entered > 0
+    return Context(tuple(blocks), **attributes)
 
 
 @contextmanager
@@ -251,8 +271,7 @@ class Mode:
     def __enter__(self) -> None:
         enter(self, **{self.name: True})
 
-    def __exit__(self, *_: object) -> None:
-        leave(self)
+    __exit__ = leave
 
     def __call__(self, function: F) -> F:
         """Return `function`, decorated to run in the mode."""

@@ -249,11 +249,12 @@ def _user_frame() -> FrameType:
 @contextmanager
 def inline_compiled() -> Iterator[None]:
     """Inside the `with` block, run compiled functions as plain functions, which become parts of the recording."""
-    token = _inlining.set(True)
+    before = _inlining.get()
     try:
+        _inlining.set(True)
         yield
     finally:
-        _inlining.reset(token)
+        _inlining.set(before)
 
 
 class RecordingHooks(Hooks):
@@ -400,16 +401,23 @@ class OtherThreads(Hooks):
     @contextmanager
     def watched_for(self, hooks: RecordingHooks) -> Iterator[None]:
         """Inside the `with` block, refuse what other threads do with the values that `hooks` records."""
-        with self._lock:
-            self._recordings = (*self._recordings, hooks)
-            hook_other_threads(self)
-            context.data_changed = True  # so programs that the function calls read their parameters, and are refused
         try:
+            with self._lock:
+                self._recordings = (*self._recordings, hooks)
+                hook_other_threads(self)
+                context.data_changed = True  # so programs that the function calls read parameters, and are refused
             yield
         finally:
-            with self._lock:
-                self._recordings = tuple([other for other in self._recordings if other is not hooks])
-                hook_other_threads(self if self._recordings else None)
+            try:
+                self._forget(hooks)
+            except BaseException:  # Ctrl-C may come after any call
+                self._forget(hooks)
+                raise
+
+    def _forget(self, hooks: RecordingHooks) -> None:
+        with self._lock:
+            self._recordings = tuple([other for other in self._recordings if other is not hooks])
+            hook_other_threads(self if self._recordings else None)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Let the recordings that have made one of `values` raise `error` when they end."""
