@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
+from .graph.node import assign_data
 from .ops.number import number
 
 __all__ = ["Module"]
@@ -214,8 +215,7 @@ class Module:
                         raise TypeError(f"load_state_dict: {path}: {error}") from error
                     if math.isinf(updates[-1][1]) and x != updates[-1][1]:
                         raise ValueError(f"load_state_dict: {path} is too large for a float")
-        for leaf, x in updates:
-            leaf.data = x
+        assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a file as JSON, exact to the last bit.

@@ -6,6 +6,7 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from .. import ops
@@ -16,7 +17,7 @@ from .closures import Closure, sends_nothing
 from .groups import Group
 from .numpy_methods import NumpyMethods
 
-__all__ = ["Node"]
+__all__ = ["Node", "assign_data"]
 
 
 def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
@@ -402,3 +403,19 @@ class Node(NumpyMethods):
             )
         _before_read(self, "a copy")
         return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols do not store slots
+
+
+def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
+    """Assign floats to the data of nodes. If Ctrl-C interrupts this, either all nodes have their new data, or none has.
+
+    This does not hold while hooks are installed, and for nodes of a class that has its own `data`: code in Python then
+    sees each assignment.
+    """
+    if len(nodes) != len(numbers):
+        raise ValueError(f"{len(numbers)} numbers for {len(nodes)} nodes")
+    if (context.active and context.here().hooks) or any(type(node).data is not Node.data for node in nodes):
+        for node, x in zip(nodes, numbers, strict=True):
+            node.data = x
+        return
+    assignments = map(setattr, nodes, repeat("_data"), numbers)
+    any(chain(assignments, map(setattr, [context], ["data_changed"], [True])))  # one call; each `setattr` returns None

@@ -79,12 +79,9 @@ class Adam(Optimizer):
         if self._flag("amsgrad", on) == self.amsgrad:
             return
         others = tuple([name for name in self.state_names if name != LARGEST])
-        self.state_names = (*others, LARGEST) if on else others
-        for state in self.state:
-            if on:
-                state[LARGEST] = 0.0
-            else:
-                del state[LARGEST]
+        more = {LARGEST: 0.0} if on else {}
+        states = [{name: x for name, x in state.items() if name != LARGEST} | more for state in self.state]
+        vars(self).update(state_names=(*others, *more), lazy_state=states)  # together, whenever Ctrl-C comes
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""

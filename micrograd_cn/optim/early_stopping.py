@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..engine import Value
+from ..graph.node import assign_data
 from ..ops.number import number
 from .optimizer import list_of_parameters
 
@@ -61,9 +62,9 @@ class EarlyStopping:
         """
         loss = number(loss)
         if loss > self.best if self.maximize else loss < self.best:
+            data = [p.data for p in self.parameters]  # before the rest, which has no calls, so Ctrl-C leaves it whole
             self.best, self.best_epoch = loss, self._epochs
-            self._data = [p.data for p in self.parameters]
-            self._waited = 0
+            self._data, self._waited = data, 0
         else:
             self._waited += 1
         self._epochs += 1
@@ -71,5 +72,4 @@ class EarlyStopping:
 
     def restore(self) -> None:
         """Give the parameters the data that they had after the best epoch. If no loss was recorded, change nothing."""
-        for p, x in zip(self.parameters if self._data else (), self._data, strict=True):
-            p.data = x
+        assign_data(self.parameters if self._data else (), self._data)

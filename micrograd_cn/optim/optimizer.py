@@ -359,8 +359,20 @@ maximize=False>
         checked.skipped = {i: count for i, count in enumerate(skipped) if count}
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
-        for attribute in (*self.options, "steps", "skipped", "lazy_state"):
-            setattr(self, attribute, getattr(checked, attribute))
+        names = [*self.options, "steps", "skipped", "lazy_state"]
+        if checked.state_names != self.state_names:
+            names.append("state_names")
+        found = {name: getattr(checked, name) for name in names}
+        assigned_by_code = {name: x for name, x in found.items() if hasattr(_in_class(type(self), name), "__set__")}
+        # One call into C, so Ctrl-C cannot leave this half done; properties such as `amsgrad` then change nothing more.
+        vars(self).update({name: x for name, x in found.items() if name not in assigned_by_code})
+        for name, x in assigned_by_code.items():
+            setattr(self, name, x)
+
+
+def _in_class(kind: type, name: str) -> Any:
+    """Return what a class or one of its bases has under a name, such as a property; None if they have nothing."""
+    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
 def at_least_0(name: str, x: float) -> float:
