@@ -8,6 +8,7 @@ finish.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -47,9 +48,14 @@ def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
         while True:
             queue.get()()
 
-    for _ in range(count):
-        threading.Thread(target=work, name="micrograd_cn", daemon=True).start()
-    return queue
+    try:
+        for _ in range(count):
+            threading.Thread(target=work, name="micrograd_cn", daemon=True).start()
+        return queue
+    except BaseException:  # nobody will use this queue, so the threads that have been started end
+        for _ in range(count):
+            queue.put(sys.exit)
+        raise
 
 
 if hasattr(os, "register_at_fork"):

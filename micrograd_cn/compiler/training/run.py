@@ -193,11 +193,22 @@ class TrainingRun:
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
             return history
         finally:
-            self._write_back()
-            if self._stopping:
-                self._stopping.restore()
-            for runner in self._runners.values():
-                runner.release()
+            try:
+                self._end()
+            except KeyboardInterrupt:  # Ctrl-C may come while this ends, which it must do all the same
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        """Copy the results back, restore the best parameters, and release the buffers. A second call changes nothing.
+
+        If a call was interrupted, the next one does what is left to do.
+        """
+        self._write_back()
+        if self._stopping:
+            self._stopping.restore()
+        while self._runners:
+            self._runners.popitem()[1].release()
 
     def _end_epoch(self, number: int, loss: float) -> bool:
         """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
