@@ -96,7 +96,7 @@ def test_rows_have_a_number_for_each_input_and_results_one_for_each_output():
 
 
 def test_check_compares_derivatives():
-    """`check` names an argument or a parameter whose derivative the program computes differently, with equal outputs."""
+    """`check` names an argument or a parameter whose derivative differs, even if the outputs are equal."""
     w, x, y = Value(2.0, "w"), Value(1.0), Value(3.0)
     program = compile(w * x + y * y, [x, y])
     program.check([[1.0, 3.0]], lambda x, y: w * x + y * y)
@@ -110,7 +110,7 @@ def test_check_compares_derivatives():
     several.check([[1.0, 3.0]], lambda x, y: [w * x, y * y])
     with pytest.raises(Mismatch, match=r"row 1, .*, output 0: the derivative .* is 0.0"):
         several.check([[1.0, 3.0], [2.0, 2.0]], lambda x, y: [w * (x if x < 2 else x.data), y * y])
-    with pytest.raises(Mismatch, match="is a factor infinite"):  # as the docstring of the package says
+    with pytest.raises(Mismatch, match="is a factor infinite"):  # a limit that the docstring of the compiler names
         roots = compile(lambda x: mc.where(x, mc.dot([w, y], [mc.div(1.0, x), x]), x))
         roots.check([(0.0,)])
 
