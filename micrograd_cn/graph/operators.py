@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from .. import ops
-from ..ops.number import number_or_none
+from ..ops.number import mixed_engines, number_or_none
 from ..ops.operation import Op
 
 __all__ = ["Operators", "method"]
@@ -46,6 +46,16 @@ def _is_operand(x: Any) -> bool:
     return isinstance(x, Operators) or number_or_none(x) is not None
 
 
+def _left_to_python(other: Any) -> Any:
+    """Return NotImplemented, so that Python asks the class of `other`, unless `other` is a node of another engine.
+
+    Such a class, for example micrograd's, would take a `Value` for a number.
+    """
+    if message := mixed_engines(other):
+        raise TypeError(message)
+    return NotImplemented
+
+
 class Operators:
     """Mixin: operators and methods that apply operations. A subclass defines what `_record(op, operands)` returns.
 
@@ -65,10 +75,10 @@ class Operators:
         return op(self)
 
     def _binary(self, op: Op, other: Any) -> Self:
-        return op(self, other) if _is_operand(other) else NotImplemented
+        return op(self, other) if _is_operand(other) else _left_to_python(other)
 
     def _reflected(self, op: Op, other: Any) -> Self:
-        return op(other, self) if _is_operand(other) else NotImplemented
+        return op(other, self) if _is_operand(other) else _left_to_python(other)
 
     def __add__(self, other: Any) -> Self:
         return self._binary(ops.add, other)

@@ -38,6 +38,8 @@ def number(x: object) -> float:
             raise TypeError(f"expected a real number, got the {x.dtype} {x}; {DATES[kind]}")  # type: ignore[attr-defined]
         if hasattr(x, "_record"):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
+        if message := mixed_engines(x):
+            raise TypeError(message)
         if not hasattr(x, "__float__"):
             raise TypeError(f"expected a real number, got {type(x).__name__}")
         if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
@@ -46,6 +48,16 @@ def number(x: object) -> float:
         return float(x)
     except OverflowError:
         return inf if x > 0 else -inf  # type: ignore[operator]
+
+
+def mixed_engines(x: object) -> str:
+    """Return the message for a node of another engine, such as micrograd; "" if `x` is no such node."""
+    if not (hasattr(x, "_prev") and hasattr(x, "data")) or hasattr(x, "_record"):
+        return ""
+    return (
+        f"{type(x).__module__}.{type(x).__qualname__} beside a Value of micrograd_cn: two engines are mixed, and no "
+        "gradient would flow from one to the other; import from micrograd_cn.engine and micrograd_cn.nn in every file"
+    )
 
 
 def number_or_none(x: object) -> float | None:

@@ -5,10 +5,13 @@ import operator
 
 import numpy as np
 import pytest
+from micrograd.engine import Value as Micrograd
 
 import micrograd_cn as mc
 from micrograd_cn import Value, gradients
 from micrograd_cn.graph.operators import method
+from micrograd_cn.losses import mse_loss
+from micrograd_cn.nn import MLP
 
 from ..values import ARITHMETIC, leaves
 
@@ -145,3 +148,36 @@ def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
 def test_an_operator_without_an_operation_says_what_to_write(apply, instead):
     with pytest.raises(TypeError, match=f"there is no operation for {instead}"):
         apply(Value(3.0))
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        *[lambda x, y, f=f: f(x, y) for f in ARITHMETIC],
+        lambda x, y: mc.dot([x], [y]),
+        lambda x, y: mc.sum([x, y]),
+        lambda x, y: mc.maximum(y, x),
+        lambda x, y: mc.exp(y),
+        lambda x, y: Value(y),
+        lambda x, y: setattr(x, "data", y),
+        lambda x, y: MLP(2, [1])([y, y]),
+        lambda x, y: mse_loss([y], [1.0]),
+    ],
+)
+def test_two_engines_are_not_mixed(apply):
+    """An operand of micrograd would take a `Value` for a number, and the gradient of one of them would be lost."""
+    x, y = Value(2.0), Micrograd(3.0)
+    with pytest.raises(
+        TypeError, match=r"micrograd.engine.Value beside a Value of micrograd_cn: two engines"
+    ):
+        apply(x, y)
+    assert (y.data, y.grad) == (3.0, 0)
+
+
+def test_a_node_of_another_engine_is_no_number_even_if_it_converts_itself_to_one():
+    class Handwritten(Micrograd):
+        def __float__(self):
+            return float(self.data)
+
+    with pytest.raises(TypeError, match="Handwritten beside a Value of micrograd_cn: two engines are mixed"):
+        Value(2.0) * Handwritten(3.0)
