@@ -1,0 +1,34 @@
+"""Random programs as users write them give the same numbers when they are compiled, or are refused."""
+
+from collections import Counter
+
+import pytest
+
+from .user_programs import Different, compare, main
+
+
+@pytest.mark.parametrize("seed", range(0, 80, 10))
+def test_random_programs_give_the_same_numbers_or_are_refused(seed):
+    """Ten programs are compared in calls, `backward`, `gradient` and `fit`, with branches and without."""
+    counts = sum(map(compare, range(seed, seed + 10)), Counter())
+    assert counts["calls refused"] < 0.7 * counts["calls"], "most programs are not compared"
+
+
+@pytest.mark.slow
+def test_many_random_programs_give_the_same_numbers_or_are_refused():
+    assert main(["--programs", "1000", "--seed", "100"]) == 0
+
+
+@pytest.mark.slow
+def test_interrupted_programs_give_the_same_numbers_afterwards():
+    assert main(["--programs", "300", "--seed", "5000", "--interrupts", "300"]) == 0
+
+
+def test_the_comparison_notices_wrong_numbers(monkeypatch):
+    """A program whose compiled calls are off by one in a thousand is reported, with its text."""
+    from micrograd_cn.compiler import CompiledFunction
+
+    plain = CompiledFunction.__call__
+    monkeypatch.setattr(CompiledFunction, "__call__", lambda self, *args, **kw: plain(self, *args, **kw) * 1.001)
+    with pytest.raises(Different, match="def make"):
+        sum(map(compare, range(10)), Counter())

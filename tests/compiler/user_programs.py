@@ -1,0 +1,625 @@
+"""Random programs as users write them, and a comparison of each with itself, compiled and not.
+
+    python -m tests.compiler.user_programs  # a thousand programs
+    python -m tests.compiler.user_programs --programs 10000 --seed 3 --interrupts 500
+
+A program is the text of a Python module with a function `make`, which returns a function of numbers and the parameters
+that it uses. Its statements are drawn from what users write: branches, loops, early returns, helpers, classes,
+closures, exceptions that are caught, threads, numpy, dataclasses and generators. The function is called as it is, and
+compiled, with and without `branches`. Values, gradients and training must be the same, or the compiler must refuse the
+program with an error of its own. With `--interrupts`, some programs are interrupted at random lines of the package
+while they are compiled, and compared afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import math
+import random
+import sys
+import textwrap
+import types
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.optim import SGD
+
+PACKAGE = str(Path(mc.__file__).parent)
+HEADER = """\
+import copy, dataclasses, functools, itertools, math, operator, statistics
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import micrograd_cn as mc
+from micrograd_cn import Value, functional, no_grad
+from micrograd_cn.nn import MLP, Module
+
+SCALES = [0.5, -1.5, 2.0]
+
+
+class Refused(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Point:
+    x: object
+    y: object = 0.25
+
+    def norm(self):
+        return (self.x * self.x + self.y * self.y + 0.1).sqrt() if isinstance(self.x + self.y, Value) else 1.0
+
+
+class Cell(Module):
+    def __init__(self, w, b):
+        self.w, self.b = w, b
+
+    def __call__(self, x):
+        return mc.tanh(self.w * x + self.b)
+
+    @property
+    def size(self):
+        return abs(self.w) + abs(self.b)
+
+
+def checked(a):
+    if a > 1.5:
+        raise Refused("too large")
+    return a * a
+
+
+def halves(a, n=3):
+    while n:
+        a, n = a * 0.5, n - 1
+        yield a
+
+
+def power(a, n):
+    return a if n == 0 else mc.sin(power(a, n - 1) + 0.1)
+
+
+def detached(a):
+    return a.detach() if isinstance(a, Value) else a
+
+
+def clamp(a, low=-1.0, high=1.0):
+    if a < low:
+        return low
+    if a > high:
+        return high
+    return a
+
+
+"""
+SIGNATURES = {  # the parameters of a drawn function, and how its numbers are reached
+    "x, y": ["x", "y"],
+    "x, y=0.5": ["x", "y"],
+    "v": ["v[0]", "v[1]", "v[2]"],
+    "x, v": ["x", "v[0]", "v[-1]"],
+    "point": ["point['a']", "point['b']"],
+    "*xs": ["xs[0]", "xs[1]"],
+    "x, *, y": ["x", "y"],
+}
+
+
+class Author:
+    """Write one random program.
+
+    Args:
+        rng: the source of random choices.
+
+    Attributes:
+        signature: the key of SIGNATURES that was drawn.
+        text: the text of the module.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.signature = rng.choice([*SIGNATURES])
+        self._names = [*SIGNATURES[self.signature], "w[0]", "w[1]", "w[2]"]
+        self._count = 0
+        body = [line for _ in range(rng.randint(1, 5)) for line in self.statement(2)]
+        result = self.expression(2)
+        if rng.random() < 0.2:
+            body.append(f"return mc.tanh({result}) + 0.1 * mc.mean([{self.expression(1)}, {self.expression(1)}])")
+        else:
+            body.append(f"return {result}")
+        lines = [f"def f({self.signature}):", *indented(body)]
+        weights = ", ".join(f"Value({rng.uniform(-1.5, 1.5):.2f})" for _ in range(3))
+        made = [f"w = [{weights}]", "cell = Cell(w[0], w[1])", *lines, "return f, w"]
+        self.text = HEADER + "\n".join(["def make():", *indented(made), ""])
+
+    # Expressions.
+
+    def name(self) -> str:
+        return self.rng.choice(self._names)
+
+    def number(self) -> str:
+        return repr(self.rng.choice([0.5, 2.0, -1.0, 0.25, 3.0, 1.0, -0.5, 1.5, round(self.rng.uniform(-2, 2), 3)]))
+
+    def fresh(self) -> str:
+        self._count += 1
+        return f"t{self._count}"
+
+    def expression(self, depth: int) -> str:
+        """Return the text of an expression whose value is a number or a `Value`, and of moderate size."""
+        rng, e = self.rng, self.expression
+        if depth <= 0:
+            return self.name() if rng.random() < 0.85 else self.number()
+        d = depth - 1
+        kinds: list[Callable[[], str]] = [
+            lambda: f"({e(d)} {rng.choice('+-*')} {e(d)})",
+            lambda: f"({e(d)} {rng.choice('+-*')} {e(d)})",
+            lambda: f"mc.{rng.choice(['tanh', 'sin', 'relu', 'sigmoid', 'cos', 'softplus'])}({e(d)})",
+            lambda: f"mc.{rng.choice(['maximum', 'minimum'])}({e(d)}, {e(d)})",
+            lambda: f"({e(d)} / (2.5 + mc.tanh({e(d)})))",
+            lambda: f"mc.tanh({e(d)}) ** {rng.choice([2, 3])}",
+            lambda: f"(mc.exp(mc.tanh({e(d)})))",
+            lambda: f"mc.sqrt(1.5 + mc.sin({e(d)}))",
+            lambda: f"({e(d)} if {self.condition(d)} else {e(d)})",
+            lambda: f"mc.where(mc.less({e(d)}, {e(d)}), {e(d)}, {e(d)})",
+            lambda: f"{rng.choice(['max', 'min'])}({e(d)}, {e(d)})",
+            lambda: f"abs({e(d)})",
+            lambda: f"-({e(d)})",
+            lambda: f"sum([{e(d)}, {e(d)}])",
+            lambda: f"sum(a * {self.number()} for a in ({e(d)}, {e(d)}, {self.number()}))",
+            lambda: f"mc.dot([{e(d)}, {e(d)}], [{e(d)}, {self.number()}])",
+            lambda: f"clamp({e(d)})",
+            lambda: f"clamp(high=0.5, a={e(d)})",
+            lambda: f"cell({e(d)})",
+            lambda: f"power({e(d)}, {rng.randint(0, 3)})",
+            lambda: f"sum(halves({e(d)}))",
+            lambda: f"Point({e(d)}, {e(d)}).norm()",
+            lambda: f"dataclasses.replace(Point({e(d)}), y={e(d)}).y",
+            lambda: f"(lambda a, b={self.number()}: a * b + {e(d)})({e(d)})",
+            lambda: f"functools.reduce(operator.mul, [{e(d)}, {self.number()}, {e(d)}])",
+            lambda: f"[*itertools.accumulate([{e(d)}, {e(d)}, {self.number()}])][-1]",
+            lambda: f"{{'a': {e(d)}, 'b': {e(d)}}}['{rng.choice('ab')}']",
+            lambda: f"sorted([{e(d)}, {e(d)}, {self.number()}])[{rng.choice([0, 1, -1])}]",
+            lambda: f"mc.softmax([{e(d)}, {e(d)}])[0]",
+            lambda: f"mc.take([{e(d)}, {e(d)}, {self.number()}], {rng.randint(0, 2)})",
+            lambda: f"(np.array([{e(d)}, {e(d)}]) * {self.number()}).sum()",
+            lambda: f"np.dot(np.array([{e(d)}, {e(d)}]), np.array([{self.number()}, {e(d)}]))",
+            lambda: f"np.mean([{e(d)}, {e(d)}])",
+            lambda: f"cell.size * {e(d)}",
+            lambda: f"next(a for a in [{e(d)}, {e(d)}] if {self.condition(d)} or True)",
+            lambda: f"sum(a * b for a, b in zip(SCALES, [{e(d)}, {e(d)}]))",
+            lambda: f"{e(d)} * any([{self.condition(d)}, {self.condition(d)}])",
+            lambda: f"min([{e(d)}, {e(d)}], key=lambda a: {rng.choice(['-a', 'a * a', 'abs(a)'])})",
+            lambda: f"sorted([{e(d)}, {e(d)}, {e(d)}], key=lambda a: -a, reverse={rng.random() < 0.5})[0]",
+            lambda: f"({e(d)} {rng.choice(['and', 'or'])} {e(d)})",
+            lambda: f"(1.0 if {e(d)} else {e(d)})",
+            lambda: f"({e(d)} if {self.name()} {rng.choice(['==', '!=', 'is', 'in'])} [{self.name()}] else {e(d)})",
+            lambda: f"copy.{rng.choice(['copy', 'deepcopy'])}({e(d)})",
+            lambda: f"mc.Value({self.number()}) * {e(d)}",
+            lambda: f"detached({e(d)}) * {e(d)}",
+            lambda: f"sum(filter(lambda a: a > {self.number()}, [{e(d)}, {e(d)}]), {self.number()})",
+            lambda: f"sum(map(lambda a, b: a * b, [{e(d)}, {e(d)}], SCALES))",
+            lambda: f"[{e(d)} for a in range(3) if a * {e(d)} < 2][:1][0:1] and {e(d)} or {self.number()}",
+            lambda: f"list(itertools.takewhile(lambda a: a < 2.0, [0.0, {e(d)}, {e(d)}]))[-1]",
+            lambda: f"np.maximum({e(d)}, {self.number()})",
+            lambda: f"np.where({self.condition(d)}, 1.0, 2.0) * {e(d)}",
+            lambda: f"isinstance({e(d)}, (int, float)) * {e(d)} + {e(d)}",
+            lambda: f"len([*filter(None, [{e(d)}, 0.0, 1.0])]) * {e(d)}",
+            lambda: f"statistics.fmean([{self.number()}, 2.0]) * {e(d)}",
+        ]  # fmt: skip
+        return rng.choice(kinds[:24] if rng.random() < 0.5 else kinds)()  # the later kinds are often refused
+
+    def condition(self, depth: int) -> str:
+        rng, e = self.rng, self.expression
+        kinds = [
+            lambda: f"{e(depth)} {rng.choice(['<', '>', '<=', '>='])} {self.number()}",
+            lambda: f"{e(depth)} {rng.choice(['<', '>'])} {e(depth)}",
+            lambda: f"-0.5 < {e(depth)} < {self.number()}",
+            lambda: f"not {e(depth)} > {e(depth)}",
+            lambda: (
+                f"({self.condition(depth - 1)} {rng.choice(['and', 'or'])} {self.condition(depth - 1)})"
+                if depth > 0
+                else f"{self.name()} > 0"
+            ),
+        ]
+        return rng.choice(kinds)()
+
+    # Statements.
+
+    def block(self, depth: int) -> list[str]:
+        names = [*self._names]
+        lines = [line for _ in range(self.rng.randint(1, 2)) for line in self.statement(depth)]
+        self._names = names
+        return indented(lines)
+
+    def assigned(self, text: str) -> list[str]:
+        name = self.fresh()
+        self._names.append(name)
+        return [f"{name} = {text}"]
+
+    def statement(self, depth: int) -> list[str]:
+        """Return the lines of one statement. Names that are bound in a block are not used after it."""
+        rng, e = self.rng, self.expression
+        local = [x for x in self._names if x.startswith("t")]
+        kinds = ["assign"] * 4 + ["if", "if", "for", "while", "return", "try", "try own", "thread", "generator"]
+        kinds += ["change", "sort", "dict", "kept"]
+        kinds += ["class", "closure", "numpy", "walrus", "unpack", "no_grad", "grad", "match", "nonlocal", "finally"]
+        kind = rng.choice(kinds) if depth > 0 else "assign"
+        if kind == "assign" and local and rng.random() < 0.4:
+            return [f"{rng.choice(local)} {rng.choice(['+=', '-=', '*='])} {e(1)}"]
+        if kind == "if":
+            lines = [f"if {self.condition(1)}:", *self.block(depth - 1)]
+            if local:
+                lines += indented([f"{rng.choice(local)} = {e(1)}"])
+            return [*lines, "else:", *self.block(depth - 1)] if rng.random() < 0.5 else lines
+        if kind == "for":
+            name, k = self.fresh(), self.fresh()
+            step = rng.choice([f"{k} * {e(0)}", e(1), f"SCALES[{k}] * {e(0)}"])
+            lines = [f"{name} = {e(1)}", f"for {k} in range({rng.randint(1, 3)}):"]
+            lines += indented([f"{name} = mc.tanh({name} + {step})"])
+            if rng.random() < 0.3:
+                lines += indented([f"if {name} > {self.number()}:", *indented([rng.choice(["break", "continue"])])])
+            self._names.append(name)
+            return lines
+        if kind == "while":
+            name, k = self.fresh(), self.fresh()
+            lines = [f"{name}, {k} = {e(1)}, 0", f"while {name} < {self.number()} and {k} < 4:"]
+            lines += indented([f"{name} = {name} + 0.5 + abs({e(0)})", f"{k} += 1"])
+            self._names.append(name)
+            return lines
+        if kind == "return":
+            return [f"if {self.condition(1)}:", *indented([f"return {e(1)}"])]
+        if kind == "try":
+            name = self.fresh()
+            lines = ["try:", *indented([f"{name} = checked({e(1)})"])]
+            lines += [f"except {rng.choice(['Refused', 'Exception'])}:", *indented([f"{name} = {e(1)}"])]
+            self._names.append(name)
+            return lines
+        if kind == "try own":  # looks at a number, which the compiler refuses and the program catches
+            name = self.fresh()
+            look = rng.choice(["math.exp({})", "float({})", "{}.data", "int({})", "round({}, 2)", "format({}, '.2f')"])
+            lines = ["try:", *indented([f"{name} = len(str({look.format(e(0))})) * 0.01 * {e(0)}"])]
+            lines += ["except Exception:", *indented([f"{name} = {e(1)}"])]
+            self._names.append(name)
+            return lines
+        if kind == "finally":
+            name = self.fresh()
+            self._names.append(name)
+            return [f"{name} = 0.5", "try:", *indented([f"{name} = {e(1)}"]), "finally:", *indented([f"{name} *= 2"])]
+        if kind == "thread":
+            what = rng.choice([e(1), f"({self.condition(1)}) * 1.0", f"{self.name()} * 2"])
+            name = self.fresh()
+            self._names.append(name)
+            lines = ["with ThreadPoolExecutor(1) as pool:"]
+            return [*lines, *indented([f"{name} = pool.submit(lambda: {what}).result()"])]
+        if kind == "generator":
+            made, name = self.fresh(), self.fresh()
+            lines = [f"def {made}(n):", *indented([f"a = {e(1)}", "for k in range(n):"])]
+            lines += indented(indented([f"yield a * k + {e(0)}", f"if a > {self.number()}:", "    return"]))
+            self._names.append(name)
+            return [*lines, f"{name} = sum({made}({rng.randint(1, 3)}))"]
+        if kind == "class":
+            made, name = self.fresh(), self.fresh()
+            lines = [f"class {made}:", *indented(["def __init__(self, a):", *indented(["self.a, self.calls = a, 0"])])]
+            lines += indented(["def __call__(self, b):", *indented(["self.calls += 1", f"return self.a * b + {e(0)}"])])
+            lines.append(f"{name} = {made}({e(1)})({e(1)})")
+            self._names.append(name)
+            return lines
+        if kind == "closure":
+            made, name = self.fresh(), self.fresh()
+            lines = [f"{made} = [lambda a, k=k: a * k + {e(0)} for k in range({rng.randint(1, 3)})]"]
+            lines.append(f"{name} = sum(g({e(0)}) for g in {made})")
+            self._names.append(name)
+            return lines
+        if kind == "nonlocal":
+            made, name = self.fresh(), self.fresh()
+            lines = [f"{name} = {e(1)}", f"def {made}(a):"]
+            lines += indented([f"nonlocal {name}", f"{name} = {name} * a", f"return {name}"])
+            self._names.append(name)
+            return [*lines, f"{made}({e(0)})"]
+        if kind == "numpy":
+            name, a = self.fresh(), self.fresh()
+            lines = [f"{a} = np.array([{e(1)}, {e(1)}, {self.number()}])"]
+            ends = [f"{a}.sum()", f"({a} * {a}[::-1])[0]", f"{a} @ {a}", f"np.prod({a})", f"{a}.reshape(3, 1)[1, 0]"]
+            self._names.append(name)
+            return [*lines, f"{name} = {rng.choice(ends)}"]
+        if kind == "change" and self._names[0].startswith("v["):
+            return [rng.choice([f"v[0] = {e(1)}", f"v.append({e(1)})", f"v.insert(0, {e(1)})", f"v[1] *= {e(1)}"])]
+        if kind == "sort" and self._names[0].startswith("v["):
+            return [rng.choice(["v.sort()", "v.reverse()", f"v.sort(key=lambda a: a * {self.number()})"])]
+        if kind == "dict":
+            name, d = self.fresh(), self.fresh()
+            lines = [f"{d} = dict(a={e(1)}, b={e(1)})", f"{d}['c'] = {d}.get('{rng.choice('abz')}', {e(0)})"]
+            self._names.append(name)
+            return [*lines, f"{name} = sum(k * a for k, a in enumerate({d}.values()))"]
+        if kind == "kept":  # a module keeps what it computed
+            name = self.fresh()
+            lines = [f"cell.last = {e(1)}", f"{name} = cell.last * {e(0)}"]
+            self._names.append(name)
+            return lines
+        if kind == "walrus":
+            name = self.fresh()
+            lines = [f"if ({name} := {e(1)}) > {self.number()}:", *indented([f"{name} = {name} * 0.5"])]
+            self._names.append(name)
+            return lines
+        if kind == "unpack":
+            a, b = self.fresh(), self.fresh()
+            lines = [f"{a}, *{b} = [{e(1)}, {e(0)}, {e(0)}]", f"{a}, {b} = {b}[0], {a}"]
+            self._names += [a, b]
+            return lines
+        if kind == "no_grad":
+            name = self.fresh()
+            lines = ["with no_grad():", *indented([f"{name} = {e(1)}"])]
+            self._names.append(name)
+            return lines
+        if kind == "grad":
+            return self.assigned(f"functional.grad(lambda z: mc.tanh(z * {e(1)}) * z)({e(0)})")
+        if kind == "match":
+            name = self.fresh()
+            lines = [f"match ({self.condition(0)}, {rng.randint(0, 2)}):"]
+            lines += indented(["case (True, 1 | 2):", f"    {name} = {e(1)}", "case _:", f"    {name} = {e(0)}"])
+            self._names.append(name)
+            return lines
+        return self.assigned(e(2))
+
+
+def indented(lines: Sequence[str]) -> list[str]:
+    return ["    " + line for line in lines]
+
+
+# The comparison
+
+
+class Different(Exception):
+    """Raised when the compiled program gives other numbers than the function; the message says where."""
+
+
+def call(f: Callable[..., Any], signature: str, numbers: Sequence[Any]) -> Any:
+    """Call `f`, which has one of the SIGNATURES, with three numbers or `Value`s."""
+    x, y, z = numbers
+    if signature in ("x, y", "x, y=0.5"):
+        return f(x, y)
+    if signature == "*xs":
+        return f(x, y)
+    if signature == "v":
+        return f([x, y, z])
+    if signature == "x, v":
+        return f(x, [y, z])
+    if signature == "point":
+        return f({"a": x, "b": y})
+    return f(x, y=y)
+
+
+def sample(signature: str, numbers: Sequence[float]) -> Any:
+    """Return the sample for `fit` with which `call` calls a function, or None if there is no such form."""
+    x, y, z = numbers
+    forms = {"x, y": (x, y), "x, y=0.5": (x, y), "v": ([x, y, z],), "x, v": (x, [y, z]), "point": ({"a": x, "b": y},)}
+    return forms.get(signature)
+
+
+def same(a: Any, b: Any, rel: float = 1e-8) -> bool:
+    """Return whether two numbers agree, nan with nan."""
+    return a == b or (a != a and b != b) or math.isclose(a, b, rel_tol=rel, abs_tol=rel)
+
+
+def number(y: Any) -> float:
+    return float(y.data if isinstance(y, Value) else y)
+
+
+def module(text: str) -> Callable[[], tuple[Callable[..., Any], list[Value]]]:
+    """Execute the text of a module, and return its function `make`."""
+    made = sys.modules["user_program"] = types.ModuleType("user_program")  # dataclasses look their module up
+    exec(builtins.compile(text, "<user program>", "exec"), vars(made))
+    found: Callable[[], tuple[Callable[..., Any], list[Value]]] = vars(made)["make"]
+    return found
+
+
+class Comparison:
+    """Compare a program with itself, compiled.
+
+    Args:
+        text: the text of the module.
+        signature: the key of SIGNATURES with which the function is called.
+        rng: draws the samples.
+
+    Attributes:
+        counts: how many comparisons were made, and how many were refused, by kind.
+    """
+
+    def __init__(self, text: str, signature: str, rng: random.Random) -> None:
+        self.make, self.signature = module(text), signature
+        self.samples = [[round(rng.uniform(-2, 2), 3) for _ in range(3)] for _ in range(4)]
+        self.counts: Counter[str] = Counter()
+
+    def run(self, before: Callable[[Callable[[], Any]], None] | None = None) -> None:
+        """Compare calls, `backward`, gradients of arguments and `fit`, with branches and without.
+
+        Args:
+            before: called with a function that uses the compiled program; it may interrupt the function.
+        """
+        for branches in (True, False):
+            self._values(branches, before)
+            self._backward(branches, before)
+            self._gradient(branches)
+            self._fit(branches, before)
+
+    def _attempt(self, kind: str, f: Callable[[], Any]) -> Any:
+        """Return f(), or None if it is refused by an error that the package raises for a program that it cannot run."""
+        self.counts[kind] += 1
+        try:
+            return f()
+        except (TypeError, ValueError, AssertionError, IndexError, RuntimeError, ZeroDivisionError):
+            self.counts[f"{kind} refused"] += 1
+            return None
+
+    def _eager(self, numbers: Sequence[float]) -> tuple[float, list[float], list[float]] | None:
+        """Return the value, the gradients of the parameters and those of the arguments; None if the function raises."""
+        f, w = self.make()
+        xs = [Value(x) for x in numbers]
+        try:
+            y = call(f, self.signature, xs)
+        except Exception:  # whatever the drawn program raises
+            return None
+        if isinstance(y, Value) and y.requires_grad:
+            y.backward()
+        return number(y), [p.grad for p in w], [x.grad for x in xs]
+
+    def _differ(self, kind: str, branches: bool, found: Any, expected: Any) -> None:
+        if not all(map(same, found, expected)):
+            raise Different(f"{kind}, branches={branches}: {found}, expected {expected}")
+
+    def _values(self, branches: bool, before: Any) -> None:
+        f, _ = self.make()
+        program = compile(f, branches=branches)
+        if before:
+            before(lambda: call(program, self.signature, self.samples[0]))
+        for numbers in self.samples:
+            expected = self._eager(numbers)
+            found = self._attempt("calls", partial(call, program, self.signature, numbers))
+            if found is None:
+                continue
+            if expected is None:
+                raise Different(f"a call, branches={branches}: {found}, where the function raises an error")
+            self._differ("a call", branches, [number(found)], expected[:1])
+
+    def _batch(self) -> tuple[list[Any], list[Any]]:
+        rows = [sample(self.signature, numbers) for numbers in self.samples]
+        return rows, [self._eager(numbers) for numbers in self.samples]
+
+    def _backward(self, branches: bool, before: Any) -> None:
+        rows, eager = self._batch()
+        if None in rows or None in eager:
+            return
+        f, w = self.make()
+        program = compile(f, branches=branches)
+        if before:
+            before(lambda: program.backward(rows))
+            for p in w:
+                p.grad = 0.0
+        loss = self._attempt("backward", lambda: program.backward(rows))
+        if loss is None:
+            return
+        n = len(rows)
+        expected = [sum(e[0] for e in eager) / n, *(sum(g) / n for g in zip(*(e[1] for e in eager), strict=True))]
+        self._differ("backward", branches, [loss, *(p.grad for p in w)], expected)
+
+    def _gradient(self, branches: bool) -> None:
+        rows, eager = self._batch()
+        if None in rows or None in eager:
+            return
+        f, _ = self.make()
+        program = compile(f, branches=branches)
+        found = self._attempt("gradient", lambda: program.gradient(rows))
+        if found is None:
+            return
+        used = {"x, y": 2, "x, y=0.5": 2, "v": 3, "x, v": 3, "point": 2}[self.signature]
+        for row, e in zip(found, eager, strict=True):
+            self._differ("gradient", branches, flat(row), e[2][:used])
+
+    def _fit(self, branches: bool, before: Any) -> None:
+        rows, eager = self._batch()
+        if None in rows or None in eager:
+            return
+        f, w = self.make()
+        program = compile(f, branches=branches)
+        if before:
+            before(lambda: program.fit(rows, SGD(w, lr=0.0), epochs=1))
+        losses = self._attempt("fit", lambda: program.fit(rows, SGD(w, lr=0.01), epochs=3, batch_size=2))
+        if losses is None:
+            return
+        g, u = self.make()
+        optimizer = SGD(u, lr=0.01)
+        for _ in range(3):
+            for batch in (self.samples[:2], self.samples[2:]):
+                ys = [call(g, self.signature, [Value._constant(x) for x in numbers]) for numbers in batch]
+                loss = mc.sum(ys) / len(batch)
+                if isinstance(loss, Value) and loss.requires_grad:
+                    loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        self._differ("fit", branches, [p.data for p in w], [p.data for p in u])
+
+
+def flat(x: Any) -> list[float]:
+    """Return the numbers in a nesting of lists, tuples, dicts and arrays, in order."""
+    if isinstance(x, dict):
+        return [y for key in x for y in flat(x[key])]
+    if hasattr(x, "tolist"):
+        return flat(x.tolist())
+    return [y for item in x for y in flat(item)] if isinstance(x, (list, tuple)) else [number(x)]
+
+
+class Stop(BaseException):
+    """Raised at a random line of the package, in place of KeyboardInterrupt."""
+
+
+def interrupted(rng: random.Random) -> Callable[[Callable[[], Any]], None]:
+    """Return a function that calls its argument, and raises `Stop` at a random line of the package meanwhile."""
+
+    def before(use: Callable[[], Any]) -> None:
+        left = int(10 ** rng.uniform(0, 4))
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal left
+            if not frame.f_code.co_filename.startswith(PACKAGE):
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise Stop
+            return trace
+
+        old = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            use()
+        except (Stop, Exception):
+            pass
+        finally:
+            sys.settrace(old)
+
+    return before
+
+
+def compare(seed: int, interrupts: bool = False) -> Counter[str]:
+    """Draw the program with this seed, and compare it; return how many comparisons were made and refused.
+
+    Raises:
+        Different: the program gives other numbers when it is compiled. The message has the text of its function.
+    """
+    rng = random.Random(seed)
+    author = Author(rng)
+    comparison = Comparison(author.text, author.signature, rng)
+    try:
+        comparison.run(interrupted(rng) if interrupts else None)
+    except Different as error:
+        raise Different(f"seed {seed}: {error}\n{author.text.removeprefix(HEADER)}") from None
+    return comparison.counts
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare as many programs as the command line says, print those that differ, and return the exit status."""
+    parser = argparse.ArgumentParser(description=textwrap.dedent(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--interrupts", type=int, default=0, help="how many programs are interrupted, too")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first program")
+    options = parser.parse_args(arguments)
+    counts: Counter[str] = Counter()
+    failures = 0
+    for seed in range(options.seed, options.seed + options.programs):
+        try:
+            counts += compare(seed, seed - options.seed < options.interrupts)
+        except Different as error:
+            failures += 1
+            print(error, flush=True)
+        except Exception as error:
+            failures += 1
+            print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
+    print(f"{options.programs} programs, {failures} failures; " + ", ".join(f"{k}: {n}" for k, n in counts.items()))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
