@@ -239,9 +239,13 @@ class Recording:
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
         recorded = RecordingHooks()
-        try:
+
+        def record() -> Any:
             with recorded.recording(self._inputs):
-                result = without_collector(functools.partial(call, arguments))
+                return call(arguments)
+
+        try:
+            result = without_collector(record)
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER_ERRORS, str(error)):
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {WRITE_INSTEAD}")

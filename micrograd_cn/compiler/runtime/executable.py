@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ...engine import Value
 from ..data.captured import CapturedValue
 from ..data.parameters import CachedData
-from ..instructions.code import AFTER, BATCH, SAMPLE
+from ..instructions.code import AFTER, BATCH, SAMPLE, copied
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
@@ -554,10 +554,7 @@ class CompiledGraph:
 
 def copied_lowering(lowering: Lowering) -> Lowering:
     """Return a copy of a lowering that has no gradient yet. Changes of the copy do not change the original."""
-    found = copy(lowering)
-    for name, x in vars(lowering).items():
-        if isinstance(x, (list, dict, set)):
-            setattr(found, name, x.copy())
+    found = copied(lowering)
     found.code = lowering.code.copy()
     return found
 
