@@ -283,7 +283,7 @@ def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Cal
         with differentiation_level() as around:
             call = BoundCall(name, f, positions, args, kwargs, around)
             y = call.scalar()
-            return call.as_result(y), call.gradient(y, many)
+            return call.as_result(y), call.gradient(y, many, only=True)
 
     return derived
 

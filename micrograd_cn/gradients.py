@@ -45,7 +45,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
 
     Raises:
-        TypeError: `output` or one of `inputs` is not a `Value`.
+        TypeError: `output` or one of `inputs` is not a `Value`, or `create_graph` is not a bool.
         ValueError: one of `inputs` requires no gradient.
         RuntimeError: with create_graph, data was changed after the graph had been recorded.
         FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
@@ -56,9 +56,24 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     (12.0, [12.0])
     """
     if not isinstance(output, Value):
-        raise TypeError(f"gradients() of {type(output).__name__} {output!r}: not a Value, so its graph was lost")
+        why = "not a Value, so its graph was lost"
+        if isinstance(output, (list, tuple)):
+            why = "there is one output; write functional.jacobian, or the gradients of sum(ys)"
+        raise TypeError(f"gradients() of {type(output).__name__} {output!r}: {why}")
     if isinstance(inputs, Value):
         raise TypeError("gradients() takes a sequence of inputs; write [x] for one")
+    if isinstance(inputs, (set, frozenset)) or not isinstance(inputs, Iterable):
+        write = (
+            "a list, because a set has no order"
+            if isinstance(inputs, (set, frozenset))
+            else "[x], or model.parameters()"
+        )
+        raise TypeError(f"gradients() takes a sequence of inputs, got {type(inputs).__name__}; write {write}")
+    if type(create_graph) is not bool:
+        raise TypeError(
+            f"gradients(): create_graph must be True or False, got {create_graph!r}; for a factor c of the output, "
+            "write gradients(c * y, xs)"
+        )
     inputs = list(inputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, Value):

@@ -7,7 +7,7 @@ MLP gives the outputs of each layer to the next one.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from . import init, ops
@@ -387,9 +387,9 @@ class MLP(Module):
         init: str | Initialiser = "uniform",
         seed: int | Generator | None = None,
     ) -> None:
-        if not hasattr(nouts, "__iter__") or isinstance(nouts, (str, Mapping, Set)):
+        if not hasattr(nouts, "__iter__") or isinstance(nouts, (str, Mapping, set, frozenset)):
             write = f"; write [{nouts}]" if hasattr(nouts, "__index__") else ""
-            write = f" {nouts}, which has no order" if isinstance(nouts, Set) else f" {nouts!r}{write}"
+            write = f" {nouts}, which has no order" if isinstance(nouts, (set, frozenset)) else f" {nouts!r}{write}"
             raise TypeError(f"nouts must be a sequence with the size of each layer, got{write}")
         nouts = list(nouts)
         if not nouts:

@@ -706,3 +706,33 @@ def test_a_sum_that_begins_with_a_value_of_its_own_gives_values_as_the_docstring
 
     assert grad(lambda xs: total(xs, 0.0))([1.0, 2.0]) == [2.0, 4.0]
     assert [g.data for g in grad(lambda xs: total(xs, Value(0)))([1.0, 2.0])] == [2.0, 4.0]
+
+
+def test_a_function_of_a_models_own_parameters_is_no_function_of_its_argument():
+    model = MLP(1, [1], seed=0)
+    x, y = Value(2), Value(3)
+    for f, argument in (
+        (lambda parameters: model([2.0]), model.parameters()),
+        (lambda z: x * 2, x),
+        (lambda z: y, {"y": y}),
+    ):
+        for derive in (grad, value_and_grad):
+            with pytest.raises(ValueError, match=rf"^{derive.__name__}: the function does not use its argument, but"):
+                derive(f)(argument)
+    assert grad(lambda z: z * x)(x).data == 2.0  # one factor is the argument
+    assert grad(lambda z: y * 2)(x).data == 0.0
+    assert [g.data for g in grad(lambda z: 0.0 * z[0])([x, y])] == [0.0, 0.0]
+    assert grad(lambda x: x * grad(lambda z: x * x)(x))(3.0) == 0.0  # the inner function is constant
+    with no_grad(), pytest.raises(ValueError, match="does not use its argument"):
+        grad(lambda z: x * 2)(x)
+
+
+def test_a_model_as_an_argument_is_answered_with_what_to_write():
+    with pytest.raises(TypeError, match=r"got MLP; write loss\.backward\(\), or gradients\(loss, model\.parameters"):
+        value_and_grad(lambda model: model([1.0]))(MLP(1, [1]))
+
+
+def test_a_set_or_a_bool_is_no_argnums():
+    for wrong in ({0, 1}, frozenset({0}), True):
+        with pytest.raises(TypeError, match="argnums must be an int or a sequence of ints, got"):
+            grad(lambda x, y: x * y, wrong)

@@ -208,3 +208,21 @@ def test_gradients_flow_where_they_flowed_when_a_graph_was_recorded():
     w.requires_grad = True
     z = y * w
     assert gradients(z, [w, x]) == [g.data for g in gradients(z, [w, x], create_graph=True)] == [6.0, 4.0]
+
+
+def test_what_gradients_refuses_is_answered_with_what_to_write():
+    x, y = Value(2), Value(3)
+    z = x * y
+    for inputs, write in (
+        ({x, y}, "got set; write a list, because a set has no order"),
+        (MLP(1, [1]), r"got MLP; write \[x\], or model\.parameters\(\)"),
+        (MLP(1, [1]).parameters, r"got method; write .*model\.parameters\(\)"),
+        (None, "got NoneType"),
+    ):
+        with pytest.raises(TypeError, match=rf"gradients\(\) takes a sequence of inputs, {write}"):
+            gradients(z, inputs)
+    with pytest.raises(TypeError, match=r"gradients\(\) of list .*there is one output; write functional\.jacobian"):
+        gradients([z], [x])
+    for factor in (2.0, Value(1), 1, None):
+        with pytest.raises(TypeError, match=r"create_graph must be True or False.*write gradients\(c \* y, xs\)"):
+            gradients(z, [x], factor)

@@ -111,6 +111,7 @@ class BoundCall:
             )
         bound = list(args)
         self.variables: list[Value] = []
+        given: list[Value] = []
         self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
@@ -118,12 +119,15 @@ class BoundCall:
             bound[i] = unflatten(variables)
             self.variables += variables
             self._unflatten.append((len(leaves), unflatten))
+            given += [x for _, x in leaves if isinstance(x, Value)]
         self.announce_variables()
         # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
         # the graph, too, while a function is recorded, since its parameters may have a part in them.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
         self.output = f(*bound, **kwargs)
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
+        # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
+        self._given = [] if depth or here().hooks else given
         if not (self.returns_values or self.no_grad):
             self.returns_values = self._uses_parameters()
 
@@ -175,15 +179,30 @@ class BoundCall:
         """Whether derivatives are recorded, because they will be differentiated or computed again."""
         return self.returns_values and (not self.no_grad or here().is_recorded)
 
-    def gradient(self, y: Value, many: bool) -> Any:
+    def gradient(self, y: Value, many: bool, only: bool = False) -> Any:
         """Return the gradient of `y` in the structure of the bound arguments.
 
         If `many` is set, this is a tuple with a structure for each argument. Otherwise there is only one argument, and
         its structure is returned alone.
+
+        Raises:
+            ValueError: `only` is set, so `y` is the only output, and the function has not used its argument, but the
+                very values that were passed as the argument.
         """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)
+        if only and self._given and not any(g.requires_grad or g._data if isinstance(g, Value) else g for g in flat):
+            self._refuse_unused(y)
         return self.unflatten([self.as_result(g) for g in flat] if self.returns_values else flat, many)
+
+    def _refuse_unused(self, y: Value) -> None:
+        order, leaves = traverse(y)
+        nodes = leaves.union(order)
+        if nodes.isdisjoint(self.variables) and not nodes.isdisjoint(self._given):
+            raise ValueError(
+                f"{self.name}: the function does not use its argument, but the values that were passed as the "
+                "argument, so the gradient would be 0; compute the result from the argument, or write gradients(y, xs)"
+            )
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:
         """Return `flat`, which has a number for each variable, in the structure of the bound arguments.
@@ -221,8 +240,10 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
         return Value(x.data if isinstance(x, Value) else x)
     except TypeError as error:
         items = hasattr(x, "__iter__") and not isinstance(x, (str, bytes, bytearray))
-        write = "a list, because a set has no order" if isinstance(x, (set, frozenset)) else "list(...)"
-        raise TypeError(f"{name}: {path}: {error}{f'; write {write}' * items}") from error
+        write = "a list, because a set has no order" if isinstance(x, (set, frozenset)) else "list(...)" * items
+        if hasattr(x, "parameters"):
+            write = "loss.backward(), or gradients(loss, model.parameters()), for the parameters of a model"
+        raise TypeError(f"{name}: {path}: {error}{f'; write {write}' if write else ''}") from error
 
 
 def _as_value(name: str, what: str, y: Any) -> Value:
@@ -264,6 +285,8 @@ def argument_positions(
         raise TypeError(f"{name} takes a function, got {type(f).__name__} {f!r}; write {write}")
     many = isinstance(argnums, Iterable)
     numbers: Any = argnums if many else [argnums]
+    if isinstance(argnums, (bool, set, frozenset)):  # a set has no order, and so neither would the gradients
+        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}")
     instead = f"; write {name}(f)({argnums!r}) for the derivative at this point"
     try:
         positions = [operator.index(i) for i in numbers]
