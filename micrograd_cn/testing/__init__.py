@@ -1,17 +1,20 @@
 """Property-based gradient checking, for this engine, for your own operations, and for functions of any library.
 
 `gradcheck` needs nothing but this package for functions of `Value`s; for other functions it needs numpy.
-`checks_gradient` makes a test in one line. It needs hypothesis, as do the strategies and `check_op`; the strategy
-`points` needs numpy, too. `find_functions` lists the functions of a package whose gradients are written by hand. A
-pytest plugin prints a summary of all checks. The extra `pytest` of this package installs hypothesis, numpy and pytest.
+`checks_gradient` makes a pytest test in one line. It needs hypothesis. So do `check_op` and the Hypothesis strategies
+`expressions`, `networks`, `values` and `points`; `points` needs numpy, too. `find_functions` lists the functions of a
+package whose gradients are written by hand. A pytest plugin prints a summary of all checks. The extra `pytest` of this
+package installs hypothesis, numpy and pytest.
 
-A check of a function goes through these modules: `gradcheck` collects the function and its arguments in a `subject`.
-`array_check` packs the arguments into vectors (`problem`, `vectors`, `pytrees`, `libraries`), checks rules that a
-backward pass must keep (`contract`), and compares derivatives along directions (`directional_comparison`) with
-numerical ones (`numerical`, `compare`). `report` prints the result.
+A check of a function goes through these modules. `gradcheck` collects the function and its arguments in a `Subject`
+(module `subject`). `array_check` packs the arguments into vectors (`problem`, `vectors`, `pytrees`, `libraries`), and
+checks rules that a backward pass must keep (`contract`). Then it compares derivatives along directions, in which many
+numbers change at once (`directional_comparison`), with numerical derivatives (`numerical`, `compare`). `report` writes
+the message.
 
-`check_op` checks one operation of the package at its `evaluation_points`, and in all its `lowerings`: the other forms,
-such as JavaScript, that the package computes it in. `expressions` draws random graphs in which every step is smooth.
+`check_op` checks one operation at many points (`evaluation_points`). It also checks the lowerings of the operation: the
+other forms, such as JavaScript, in which the package computes it (`lowerings`). `expressions` draws random graphs in
+which every operation is smooth.
 """
 
 from .array_strategies import points
