@@ -1,10 +1,11 @@
 """`gradcheck`: compare the gradient of a function with numerical derivatives that estimate their own error.
 
-The arguments decide what is checked. A function of numbers, or of numpy arrays without a given derivative, is called
-with `Value`s, and every derivative is compared one by one, up to any order; this is done here. If a derivative is
-given, or the arguments are arrays of PyTorch or jax, `array_check` packs the arguments into one vector of doubles
-(`vectors`, `libraries`) and takes the gradient from its source (`analytic`). Both ways compare with numerical
-derivatives (`compare`, `numerical`) and report the result (`report`).
+The arguments decide what is checked. If they are numbers or numpy arrays, and the user gives no derivative, the
+function is called with `Value`s, and each of its derivatives, up to any order, is compared on its own. That is done in
+this module. If the user gives a derivative, or the arguments are arrays of PyTorch or jax, `array_check` packs the
+arguments into one vector of doubles (`vectors`, `libraries`). It then calls the user's derivative, or differentiates
+with PyTorch or jax (`analytic`). In both cases, numerical derivatives are compared (`compare`, `numerical`) and the
+result is reported (`report`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-# the most numbers in arrays for a function of Values: 100 take ten seconds, 300 would take minutes
+# how many numbers array arguments may hold if f is called with Values: a check of 100 takes ten seconds, of 300 minutes
 MAX_NUMBERS = 100
 
 GIVE_DERIVATIVE = (
@@ -58,79 +59,89 @@ def gradcheck(
 ) -> None:
     """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
 
-    If a derivative is given, it is checked. Otherwise the derivative of the arguments' library is: PyTorch's backward
-    pass for tensors, jax's vjp for arrays of jax, and micrograd_cn's for numbers and numpy arrays. In the last case `f`
-    is called with `Value`s, or arrays of `Value`s, as in `functional.grad` and `compile`.
+    If you give a derivative (`gradient`, `jacobian`, `vjp` or `jvp`), it is checked. Otherwise the derivative that the
+    arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for arrays of jax, and
+    by micrograd_cn for numbers and numpy arrays. In the last case `f` is called with `Value`s, or arrays of `Value`s,
+    as in `functional.grad` and `compile`.
 
     A derivative agrees if it differs from the numerical one by at most the largest of three numbers: atol, rtol times
-    the larger of the two, and five times the estimated error of the numerical one. At a kink, a derivative agrees if it
-    lies between the derivatives of the two sides; nan at a kink is a convention and is not compared. At the edge of the
-    domain, a derivative agrees if it is the one-sided derivative. The rounding of `f` in its own type, also in float16
-    and bfloat16, is measured.
+    the larger of the two derivatives, and five times the estimated error of the numerical derivative. This estimate
+    includes the rounding of `f`, which is measured in the type of its arrays, also in float16 and bfloat16. At a kink,
+    a derivative agrees if it lies between the two one-sided derivatives; nan at a kink is a convention and is not
+    compared. At the edge of the domain, a derivative agrees if it is the one-sided derivative.
 
     All derivatives of a function of `Value`s, and up to 16 of any other function, are compared one by one. If there are
-    more, the outputs are added up with random weights, and the sum is differentiated along four random directions. For
-    several arrays, there are two directions that move all arrays and one for each array that moves it alone, so no
-    array hides behind another. The derivatives with respect to eight elements are compared too, the steepest among
-    them. If a direction disagrees, an element with a large mismatch is found by bisection, and is compared as well.
+    more, the outputs are added up with random weights, and the sum is differentiated along four random directions. A
+    direction says how far each element, which is one number of an argument, moves. If the arguments hold several
+    arrays, two directions move all arrays, and each array has a direction that moves it alone, so no array hides behind
+    another. From the 13th array on, arrays share these directions. Derivatives with respect to eight single elements
+    are compared, too. Among them is the element with the largest derivative relative to its size. If the derivative
+    along a direction disagrees, bisection finds an element whose derivative disagrees much, and it is compared as well.
 
-    As long as nothing looks wrong, this takes a budget of at most 300 calls of `f`, for any count of elements. Each
-    comparison has a share of the calls, and a derivative that cannot be told with its share is not compared. In half
-    precision (float16 and bfloat16) there may be some thousands of calls, since a mistake must then show at points next
-    to `args` as well, where rounding differs. In float32, a mismatch is a mistake only if the Taylor remainder is of
-    first order; if rounding or a nearby kink causes the mismatch, the remainder has another order.
+    As long as nothing looks wrong, `f` is called at most 300 times, however many elements there are. Each comparison
+    has a share of these calls, and a derivative whose share does not suffice for a verdict counts as not compared. In
+    half precision (float16 and bfloat16) there may be some thousands of calls, since a difference then counts as a
+    mistake only if it also shows at points next to `args`, where rounding differs. In float32, a difference counts as a
+    mistake only if the Taylor remainder f(x + h) - f(x) - h * derivative is of first order in h. If rounding or a
+    nearby kink causes the difference, the remainder has another order.
 
-    The rules for a derivative are checked, too. The derivative must change no argument. A backward pass takes the
-    upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass must be
-    linear in the upstream gradient, even in a large one, must not change the upstream gradient, and must give the same
-    gradient again after other calls. It must accept an upstream gradient that is not contiguous, that is expanded or,
-    in PyTorch, that is None for some outputs.
+    Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
+    the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
+    must be linear in the upstream gradient, even in a large one, must not change the upstream gradient, and must give
+    the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in memory. In
+    PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs.
 
     What `gradcheck` cannot see:
 
-    - a mistake elsewhere than near `args`, or in `f` itself;
-    - a mistake that is smaller than the tolerance, or than the noise where that is larger;
-    - in large arrays, a mistake that all random directions miss: less than about rtol of the whole gradient;
-    - at a kink, which value between the two sides the gradient has;
-    - in half precision, whether a mismatch is a mistake or comes from rounding that always goes one way, even over
-      steps of 16 times the numbers' size, or from rounding of values that do not depend on `args`;
-    - in half precision, a mistake that is much smaller over steps of that size;
-    - whether a mismatch comes from a feature narrower than the finest steps, such as the clamp of
-      x / max(|x|, 1e-12) at 0, or from a staircase that rounding has made, with treads wider than those steps, as in
-      1 + erf(x) at -5, where hardly a digit of the derivative is left.
+    - a mistake that shows only far from `args`, or a mistake in `f` itself;
+    - a mistake that is smaller than the tolerance, or smaller than the noise of `f`;
+    - in large arrays, a mistake that all random directions miss, such as one of less than about rtol times the norm of
+      the whole gradient;
+    - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
+    - in half precision, whether a difference is a mistake or comes from rounding of values that do not depend on
+      `args`, or from rounding that goes the same way over steps as large as 16 times the size of the numbers;
+    - in half precision, a mistake that is much smaller over steps of 16 times the size of the numbers;
+    - whether a difference is a mistake or comes from a feature of `f` that is narrower than the finest steps, such as
+      the clamp of x / max(|x|, 1e-12) at 0;
+    - whether a difference is a mistake or comes from a staircase that rounding makes of `f`, with treads wider than the
+      finest steps. An example is 1 + erf(x) at -5, where hardly a digit of the derivative is left.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
-            its buffers are left alone. An `autograd.Function` may be given by its own name.
+            its buffers are left alone. Of PyTorch's `autograd.Function`, give the class itself or its method `apply`.
         args: the arguments of `f`; a `Value` stands for its data. If a derivative is given, or there are arrays of
             PyTorch or jax, everything that is not a floating-point number, such as integers, booleans and text, is a
             constant.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
-        static: names, or indices, of arguments that are constants.
-        gradient: `(*args)` -> the gradient of a scalar `f`, in the argument's structure; for several arguments, a
-            tuple. It may return the value too: `(value, gradient)`. None for a floating-point argument stands for 0.
+        static: names or indices of positional arguments that are constants.
+        gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
+            means the same nesting and the same shapes; for several arguments, it is a tuple. The function may return
+            the value too: `(value, gradient)`. None for a floating-point argument stands for 0.
         jacobian: `(*args)` -> the output's structure, in which each number or array is replaced by the arguments'
-            structure. For an output of shape s and an argument of shape t, the array has shape s + t.
+            structure. An output of shape s and an argument of shape t have an array of shape s + t.
         vjp: `(*args, upstream)` -> the gradient of the sum of all outputs times their entries in `upstream`, in the
             structure that `gradient` returns. `upstream` has the structure of the output.
-        jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which is a tuple for several
-            arguments.
+        jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which has the structure of the
+            argument; for several arguments, it is a tuple.
         order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
-        rtol: relative tolerance; by default 1e-6, in types with fewer digits up to 5e-3.
-        atol: absolute tolerance; by default 1e-9 for functions of `Value`s, but less where the numerical derivative is
-            smaller and known to four digits.
+        rtol: relative tolerance; by default 1e-6, and up to 5e-3 in types that have fewer digits than float64.
+        atol: absolute tolerance. By default, it is 1e-9 for functions of `Value`s and 0 for all others. The default of
+            1e-9 does not excuse a derivative that is off by more than a thousandth, if the numerical one is known to
+            four digits.
         seed: the seed of the random directions and weights.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
             breaks.
-        NothingCompared: no derivative could be compared, since the point is outside the domain, at a jump or at a pole.
-        TooNoisy: a NothingCompared: rounding hides the derivatives; in half precision, this is a warning.
-        NotDeterministic: a NothingCompared: two calls gave different results.
+        NothingCompared: no derivative could be compared, for example since the point is outside the domain, at a jump
+            or at a pole.
+        TooNoisy: a subclass of NothingCompared. Rounding hides the derivatives. In half precision, the warning
+            PartlyCompared is given instead.
+        NotDeterministic: a subclass of NothingCompared. Two calls at the same point gave different results.
         TypeError: an argument holds something that is not a number, or there is no derivative to check.
-        ValueError: `order` is less than 1, a tolerance is negative, or the derivative has another structure than it
-            should.
+        ValueError: `order` is less than 1, a tolerance is negative, or the derivative that you gave returns another
+            structure than is described above.
 
     Warns:
         PartlyCompared: some derivatives could not be compared. The message names their arguments.
@@ -200,9 +211,10 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         return subject.f(*args)
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
-        """Return the output with the index `output` at `xs`, and the inputs, which are the `Value`s of `xs`.
+        """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
 
-        The output is differentiated with respect to each input whose index is in `slots`, one after the other.
+        The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
+        `slots` is empty, the output itself is returned.
         """
         inputs = [Value(x) for x in xs]
         y = _outputs(f(*rebuild(inputs)))[output][1]
@@ -228,9 +240,10 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return a list that begins with output `k`, differentiated as by `at`, at `point` with input `i` set to `t`.
+        """Return a list that begins with a derivative of output `k`, at `point` but with input `i` set to `t`.
 
-        If `order` is more than 1, the gradient of this derivative follows in the list.
+        Output `k` is differentiated with respect to each input whose index is in `slots`. If `order` is more than 1,
+        the gradient of this derivative follows in the list.
         """
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
         return [y.data, *(gradients(y, inputs) if order > 1 else ())]
