@@ -74,8 +74,8 @@ def gradcheck(
     more, the outputs are added up with random weights, and the sum is differentiated along four random directions. A
     direction says how far each element, which is one number of an argument, moves. If the arguments hold several
     arrays, two directions move all arrays, and each array has a direction that moves it alone, so no array hides behind
-    another. From the 13th array on, arrays share these directions. Derivatives with respect to eight single elements
-    are compared, too. Among them is the element with the largest derivative relative to its size. If the derivative
+    another; if there are more than 12 arrays, some share such a direction. Derivatives with respect to eight single
+    elements are compared, too. Among them is the element for which derivative times size is largest. If the derivative
     along a direction disagrees, bisection finds an element whose derivative disagrees much, and it is compared as well.
 
     As long as nothing looks wrong, `f` is called at most 300 times, however many elements there are. Each comparison
@@ -109,7 +109,7 @@ def gradcheck(
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
-            its buffers are left alone. Of PyTorch's `autograd.Function`, give the class itself or its method `apply`.
+            its buffers are left alone. For PyTorch's `autograd.Function`, give your class itself or its method `apply`.
         args: the arguments of `f`; a `Value` stands for its data. If a derivative is given, or there are arrays of
             PyTorch or jax, everything that is not a floating-point number, such as integers, booleans and text, is a
             constant.
