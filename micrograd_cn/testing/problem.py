@@ -26,17 +26,17 @@ MAX_COMPARED_SINGLY = 16  # up to this count, derivatives are compared one by on
 MAX_CALLS = 300  # the budget: calls of the function, as long as nothing looks wrong
 HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half precision: float16 has 10, bfloat16 7
 MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most this many numbers together
-MIN_EXACT_SQUARE_SUM = 1e-280  # squares smaller than this have lost digits by underflow
+MIN_EXACT_SQUARE_SUM = 1e-280  # a sum of squares that is smaller than this has lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
-DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises the third
+DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises RuntimeError
 
 
 class Problem:
     """A function from vectors to vectors, its derivative, and the point at which they are compared.
 
-    The arguments of a user's function and its result are structures of arrays: lists, dicts and so on. `Packed` turns
-    each of them into one vector. An entry of the vector of arguments is called an element, and an entry of the vector
-    of results is called an output.
+    The arguments of a user's function and its result are structures: lists, dicts and so on, which hold arrays.
+    `Packed` turns the arguments into one vector, and the result into another. An entry of the vector of arguments is
+    called an element, and an entry of the vector of results is called an output.
 
     A cotangent is a vector u of weights of the outputs. The derivative of the weighted sum u · f is what a backward
     pass computes from u. In the structure of the result, u is called the upstream gradient. A direction is a vector
@@ -64,9 +64,9 @@ class Problem:
         y: the outputs at x, as a vector; 0 for outputs that are not finite.
         finite_outputs: a mask of the outputs that are finite at the point.
         derivative: the derivative that is checked.
-        scale: by how much each element of x may be moved; a power of 2.
+        scale: how far each element of x may be moved, as a vector of powers of 2.
         steps: the steps of numerical derivatives, relative to `scale`.
-        noise_exponents: exponents k such that rounding is measured in steps of 2**-k, relative to `scale`.
+        noise_exponents: exponents k. The rounding of f is measured in steps of 2**-k, relative to `scale`.
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
@@ -187,7 +187,8 @@ class Problem:
     def value(self, x: Vector) -> Vector:
         """Return the outputs at `x` after rounding `x` to the arguments' types.
 
-        All are nan if f raises one of `DOMAIN_ERRORS`. Outputs that are not finite at the problem's own point are 0.
+        Outputs that are not finite at the problem's own point are 0. The others are nan if the function raises one of
+        `DOMAIN_ERRORS`.
         """
         return self.evaluate(x)[0]
 
@@ -222,9 +223,9 @@ class Problem:
         return y, held
 
     def evaluate_tree(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
-        """Return the result of the function for the arguments in `tree`, and the arrays of that result as flat arrays.
+        """Return the result of the function for the arguments in `tree`, and the arrays in that result as flat arrays.
 
-        None is returned if the function raises one of `DOMAIN_ERRORS`.
+        None is returned instead of the pair if the function raises one of `DOMAIN_ERRORS`.
 
         Raises:
             OutOfCalls: the limit of calls is reached.
@@ -239,13 +240,16 @@ class Problem:
 
     @functools.cached_property
     def output_scales(self) -> list[float]:
-        """For each array of the result, a power of 2 near the root mean square of its outputs, from 2**-8 to 2**8."""
+        """A list with a power of 2 for each array of the result, near the root mean square of the array's outputs.
+
+        The powers lie between 2**-8 and 2**8.
+        """
         sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
         return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
 
     @functools.cached_property
     def tied_elements(self) -> NDArray[np.bool_]:
-        """A mask of the elements of the point that are equal to another element."""
+        """A mask of the elements of the problem's point that are equal to another element of it."""
         return tied(self.x)
 
     def check_same_gradient(self, first: Vector, second: Vector) -> None:
@@ -257,7 +261,7 @@ class Problem:
         self._check_same("the gradient", first, second, self.arguments, str)
 
     def _random_source(self) -> str:
-        """Return the name of the global generator that the function draws random numbers from; "" if there is none."""
+        """Return the name of the global random number generator that the function uses; "" if it uses none."""
         before = generator_states()
         with contextlib.suppress(Exception):  # that two calls differed is reported, whatever a third one does
             self.f(*self.arguments.unpack(self.x))
@@ -268,9 +272,9 @@ class Problem:
 
         Args:
             what: what the message calls the result.
-            first: the result of one call.
-            second: the result of the other call.
-            packed: the structure of the results, which names their elements.
+            first: the result of one call, as a vector.
+            second: the result of the other call, as a vector.
+            packed: the structure of the results. The message takes the name of an entry of the vectors from it.
             draws: returns the name of a random number generator that may be the reason; "" if there is none.
         """
         if np.array_equal(first, second):
@@ -292,15 +296,19 @@ class Problem:
         return f"d{name}/d{self.arguments.element_name(element)}"
 
     def element_direction(self, element: int) -> Vector:
-        """Return the direction that moves only the element with this index, by its scale."""
+        """Return a direction that moves only the element with this index, by the element's entry of `scale`.
+
+        A direction is a vector that says how far each element moves.
+        """
         direction = unit_vector(self.x.size, element)
         direction[element] = self.scale[element]
         return direction
 
     def typical_slope(self, u: Vector) -> float:
-        """Return the root mean square of the gradient of u · f, with each entry times the scale of its element.
+        """Return the root mean square of the gradient of u · f, with each entry times that of `scale`.
 
-        Entries that are not finite are left out. The result is 0.0 if the derivative gives no gradient.
+        u · f is the sum of the outputs with the weights in `u`. Entries of the gradient that are not finite are left
+        out. The result is 0.0 if the derivative gives no gradient.
         """
         g = self.derivative.gradient(self.x, u)
         if g is None:
@@ -314,10 +322,10 @@ def _is_differentiated(
 ) -> Callable[[str, Any], bool]:
     """Return a function that tells from the path and value of an array whether f is differentiated with respect to it.
 
-    Arguments in `static` are constants. If the user gave a derivative, f is differentiated with respect to everything
-    else. If not, and there are PyTorch tensors, it is differentiated with respect to the tensors that require a
-    gradient, or to all tensors if none requires one. Without tensors, it is
-    differentiated with respect to jax's arrays.
+    The path is a text that says where in the arguments the array is, such as "x['w']". Arguments in `static` are
+    constants. If the user gave a derivative, f is differentiated with respect to everything else. If not, and there are
+    PyTorch tensors, f is differentiated with respect to the tensors that require a gradient, or to all tensors if none
+    requires one. If there are no tensors, f is differentiated with respect to jax's arrays.
     """
     constant = {names[i] if isinstance(i, int) else i for i in static}
     in_torch = [x for x in leaves(args) if is_tensor(x)]
@@ -336,7 +344,10 @@ def _is_differentiated(
 
 
 def _no_floats_message(arguments: Packed) -> str:
-    """Return a message that no argument holds floating-point numbers; for integers, it says what to write instead."""
+    """Return a message that no argument holds floating-point numbers.
+
+    If an argument holds integers, the message says what to write instead.
+    """
     for path, x in arguments.constants:
         if number_kind(x) == "int":
             floats = {"torch": ".double()", "": ""}.get(library_of(x), ".astype(float)")
@@ -380,9 +391,10 @@ def _norm(x: Vector) -> float:
 
 
 def element_scales(x: Vector) -> Vector:
-    """Return how far each number of an array may be moved: about its size, or the root mean square if that is larger.
+    """Return how far each number of an array may be moved in a check of derivatives, as powers of 2.
 
-    The distances are rounded down to powers of 2.
+    It is the absolute value of the number, or the root mean square of the array if that is larger, rounded down to a
+    power of 2.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))
