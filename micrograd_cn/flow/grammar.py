@@ -10,7 +10,18 @@ from inspect import Parameter
 from typing import Any
 
 from ..ops.operation import Op
-from ..text.expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature, functions, lists, operators, usage
+from ..text.expression import (
+    ALIASES,
+    CONSTANTS,
+    LIBRARIES,
+    MEANT,
+    NUMBER,
+    call_signature,
+    functions,
+    lists,
+    operators,
+    usage,
+)
 
 
 def grammar() -> dict[str, Any]:
@@ -32,6 +43,7 @@ def grammar() -> dict[str, Any]:
         "number": NUMBER.pattern,
         "meant": MEANT,
         "aliases": ALIASES,
+        "libraries": LIBRARIES,
         "functions": {name: _call(name, function) for name, function in functions().items()},
     }
 

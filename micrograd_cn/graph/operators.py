@@ -47,9 +47,9 @@ def _is_operand(x: Any) -> bool:
 
 
 def _left_to_python(other: Any) -> Any:
-    """Return NotImplemented, so that Python asks the class of `other`, unless `other` is a node of another engine.
+    """Return NotImplemented, so Python asks the class of `other`. Refuse a node of another engine, such as micrograd.
 
-    Such a class, for example micrograd's, would take a `Value` for a number.
+    Its class would take a `Value` for a number.
     """
     if message := mixed_engines(other):
         raise TypeError(message)
@@ -75,10 +75,12 @@ class Operators:
         return op(self)
 
     def _binary(self, op: Op, other: Any) -> Self:
-        return op(self, other) if _is_operand(other) else _left_to_python(other)
+        result: Self = op(self, other) if _is_operand(other) else _left_to_python(other)
+        return result
 
     def _reflected(self, op: Op, other: Any) -> Self:
-        return op(other, self) if _is_operand(other) else _left_to_python(other)
+        result: Self = op(other, self) if _is_operand(other) else _left_to_python(other)
+        return result
 
     def __add__(self, other: Any) -> Self:
         return self._binary(ops.add, other)

@@ -66,7 +66,7 @@ def number_or_none(x: object) -> float | None:
     >>> number_or_none(3), number_or_none("3")
     (3.0, None)
     """
-    if not isinstance(x, (int, float)) and getattr(x, "shape", ()):  # an array; an exception would take longer
+    if not isinstance(x, (int, float)) and getattr(x, "shape", None):  # an array; an exception would take longer
         return None
     try:
         return number(x)

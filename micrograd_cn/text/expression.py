@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import Signature, signature
@@ -27,6 +27,7 @@ from .words import WORDS
 __all__ = [
     "ALIASES",
     "CONSTANTS",
+    "LIBRARIES",
     "MEANT",
     "NUMBER",
     "ParseError",
@@ -40,9 +41,19 @@ __all__ = [
     "usage",
 ]
 
-CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
-# Signs that people type in place of an operator.
-MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}
+CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "π": math.pi}
+# Signs and words that people type in place of what an expression has. Full-width signs become plain ones first.
+MEANT = {
+    **{"^": "**", "÷": "/", "∕": "/", "⁄": "/", **dict.fromkeys("×·∙⋅•∗✕✖⨯", "*"), **dict.fromkeys("−–—‐", "-")},
+    **{sign: f"(...)**{n}" for n, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{"⁻": "(...)**-1", "√": "sqrt(...)", "∛": "(...)**(1/3)", "|": "abs(...)", "∞": "inf"},
+    **{"½": "(1/2)", "⅓": "(1/3)", "¼": "(1/4)", "¾": "(3/4)"},
+    **{"≤": "less_equal(a, b)", "≥": "less_equal(b, a)", "≠": "1 - equal(a, b)"},
+    **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
+    **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
+}
+# Names by which other libraries are known, as in np.tanh(x).
+LIBRARIES = ("math", "np", "numpy", "torch", "F", "jnp", "jax", "tf", "micrograd_cn")
 # Names from other libraries, and the function that an error message suggests for each.
 ALIASES = {
     **{"max": "maximum", "min": "minimum", "avg": "mean", "lse": "logsumexp"},
@@ -75,8 +86,8 @@ class ParseError(ValueError):
 def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     """Return the value of the expression `text`, recorded as a graph. `variables` gives the leaves by their names.
 
-    Operators have Python's precedence. The functions are the operations of the table and `mean`. The names pi, e, inf
-    and nan are numbers, unless a variable has the same name. Numbers, and results of numbers alone, are constants.
+    Operators have Python's precedence. The functions are the operations of the table and `mean`. The names pi, π, e,
+    inf and nan are numbers, unless a variable has the same name. Numbers, and results of numbers alone, are constants.
 
     Raises:
         ParseError: the text is not a valid expression. The message is in the language `lang`.
@@ -260,8 +271,12 @@ class _Reader:
     def name(self, token: _Token) -> bool:
         """Read a variable, the beginning of a call, or an argument's keyword. Return whether an operand must follow."""
         name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
+        if "·" in name:  # to Unicode, this product sign is a part of the name
+            self.fail("parse_meant", _Token("sign", "·", token.column + name.index("·")), meant=MEANT["·"])
         if iskeyword(name):
+            self.check_sign(token)
             self.fail("parse_reserved", token)
+        self.check_dots(token)
         if following.text == "(":
             if name in self.variables and name not in self.functions:
                 self.fail("parse_called_variable", token)
@@ -281,7 +296,9 @@ class _Reader:
             self.check_sign(following)  # it may be a full-width bracket, which has a better message
             self.fail("parse_uncalled_function", token)
         else:
-            self.fail("parse_unknown_variable", token, self.suggestion(name, self.variables))
+            plain = name.lower()
+            known = [plain] if plain in CONSTANTS else [ALIASES[plain]] if plain in ALIASES else self.variables
+            self.fail("parse_unknown_variable", token, self.suggestion(name, known))
         return False
 
     def operator(self, token: _Token) -> bool:
@@ -334,16 +351,39 @@ class _Reader:
             self.fail("parse_lists", token, usage=usage(token.text, function))
 
     def check_sign(self, token: _Token) -> None:
-        """Raise ParseError if the token is a sign that no expression contains, and suggest the sign that was meant."""
-        if token.kind != "sign" or token.text in self.infix or token.text in "()[],":
-            return
-        meant = MEANT.get(token.text, normal(token.text))
-        if meant != token.text and (meant in self.infix or meant in "()[],"):
-            self.fail("parse_meant", token, meant=meant)
-        self.fail("parse_sign", token, operators=" ".join(self.infix))
+        """Raise ParseError if the token is a sign or a word that no expression contains, and suggest what was meant.
 
-    def suggestion(self, name: str, known: Mapping[str, Any]) -> str:
-        alias = ALIASES.get(name.lower())
+        Names of other kinds pass.
+        """
+        if token.kind not in ("sign", "name") or self.is_read(token.text):
+            return
+        plain = normal(token.text)
+        meant = MEANT.get(token.text) or MEANT.get(plain) or plain
+        if meant != token.text and (meant != plain or self.is_read(plain) or (plain.isascii() and plain.isdigit())):
+            self.fail("parse_meant", token, meant=meant)
+        if token.kind == "sign":
+            self.fail("parse_sign", token, operators=" ".join(self.infix))
+
+    def is_read(self, sign: str) -> bool:
+        return sign in self.infix or sign in "()[],"
+
+    def check_dots(self, token: _Token) -> None:
+        """Raise ParseError if the name begins a name with dots, as in np.tanh(x) or x.tanh(), and suggest tanh(x)."""
+        at, last = self.next, token
+        while self.tokens[at].text == "." and self.tokens[at + 1].kind == "name":
+            at, last = at + 2, self.tokens[at + 1]
+        if last is token:
+            return
+        if token.text in LIBRARIES and token.text not in self.variables:
+            if last.text not in self.functions and last.text not in CONSTANTS:
+                self.fail("parse_unknown_function", last, self.suggestion(last.text, self.functions))
+            self.fail("parse_dot", token, meant=f"{last.text}(...)" if last.text in self.functions else last.text)
+        if last.text in self.functions and at == self.next + 2:
+            self.fail("parse_dot", token, meant=f"{last.text}({token.text})")
+
+    def suggestion(self, name: str, known: Collection[str]) -> str:
+        plain = name.lower()
+        alias = ALIASES.get(plain, plain)
         close = [alias] if alias in known else get_close_matches(name, known, 1)
         return self.words["did_you_mean"].format(name=close[0]) if close else ""
 

@@ -63,7 +63,8 @@ WORDS = {
         "parse_operator": "expected an operator or the end, got {found}; a product needs its *",
         "parse_sign": "{found} has no meaning here; the operators are {operators}, all else is a function, such "
         "as less(a, b) for a < b and equal(a, b) for a == b",
-        "parse_meant": "{found} is no operator or bracket; write {meant}",
+        "parse_meant": "{found} has no meaning here; write {meant}",
+        "parse_dot": "no name in an expression has a dot; write {meant}",
         "parse_unclosed": "this bracket is never closed",
         "parse_closing": "{found} closes no bracket",
         "parse_comma": "a comma may only separate the arguments of a function, or the elements of a list",
@@ -164,7 +165,8 @@ functions: {functions}
         "parse_operator": "这里应当是运算符，或者表达式到此结束，得到的是 {found}；乘号 * 不能省略",
         "parse_sign": "{found} 在这里没有意义；运算符只有 {operators}，其他运算请用函数，"
         "例如 a < b 写成 less(a, b)，a == b 写成 equal(a, b)",
-        "parse_meant": "{found} 不是这里的运算符或括号；请写成 {meant}",
+        "parse_meant": "{found} 在这里没有意义；请写成 {meant}",
+        "parse_dot": "表达式里的名字不能带点；请写成 {meant}",
         "parse_unclosed": "这个括号没有闭合",
         "parse_closing": "{found} 没有对应的左括号",
         "parse_comma": "逗号只能分隔函数的参数或列表的元素",

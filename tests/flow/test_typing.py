@@ -131,6 +131,26 @@ a == b
 a = b
 1 = 2
 e(a)
+math.tanh(a)
+np.pi * a
+np.arctan(a)
+a.tanh()
+a.tanh.tanh()
+a²
+|a|
+√a
+a⁻¹
+½ * a
+a·b
+２ * a
+a₁
+【a】
+a ≤ b
+a if b else x
+a and b
+not a
+a in b
+tanh²(a)
 """.strip().split("\n")
 READABLE = """
 sum([])
@@ -153,6 +173,7 @@ mean([a, b, x])
 mean(xs=[a])
 leaky_relu(a, negative_slope=0.5)
 pi*a
+π*a
 inf*a
 2
 ｘ + 1

@@ -45,6 +45,7 @@ def value(text, **numbers):
         ("add(x, 1)", 4.0),
         ("maximum((x), 7)", 7.0),
         ("pi * e", math.pi * math.e),
+        ("2 * π", 2 * math.pi),
         ("-inf * x", -math.inf),
         ("10" + "0" * 400, math.inf),
         ("9**9**9", math.inf),
@@ -66,6 +67,7 @@ def test_every_two_operators_bind_as_in_python(operators):
 def test_a_variable_may_have_any_name():
     assert value("学习率 * ñ_1", 学习率=2, ñ_1=3) == 6.0
     assert value("pi + tanh(tanh) + e", pi=1, tanh=0, e=2) == 3.0
+    assert value("π + math + np", π=1, math=2, np=3) == 6.0
     assert value("ｘ * x", x=3) == 9.0  # a full-width letter, which Python reads as this one, too
 
 
@@ -240,6 +242,41 @@ REFUSED = [
     ("mean([])", 0, "not empty"),
     ("dot([x], [x, x])", 0, "one length"),
     ("权 * x", 0, "'权'"),
+    ("math.tanh(x)", 0, "write tanh(...)"),
+    ("2 * np.pi", 4, "write pi"),
+    ("torch.nn.functional.relu(x)", 0, "write relu(...)"),
+    ("np.arctan(x)", 3, "did you mean 'atan'"),
+    ("np.x", 3, "no function 'x'"),
+    ("x.tanh()", 0, "write tanh(x)"),
+    ("x.tanh.tanh()", 1, "no meaning"),
+    ("x²", 1, "write (...)**2"),
+    ("sin³(x)", 3, "write (...)**3"),
+    ("x⁻¹", 1, "write (...)**-1"),
+    ("|x|", 0, "write abs(...)"),
+    ("√x", 0, "write sqrt(...)"),
+    ("∛x", 0, "write (...)**(1/3)"),
+    ("½ * x", 0, "write (1/2)"),
+    ("x ÷ 2", 2, "write /"),
+    ("x·x", 1, "write *"),
+    ("x ⋅ 2", 2, "write *"),
+    ("2 * ∞", 4, "write inf"),
+    ("２ * x", 0, "write 2"),
+    ("x₁", 1, "write 1"),
+    ("【x】", 0, "write ("),
+    ("(x】", 2, "write )"),
+    ("x ＾ 2", 2, "write **"),
+    ("x ≤ 1", 2, "write less_equal(a, b)"),
+    ("x ≥ 1", 2, "write less_equal(b, a)"),
+    ("x ≠ 1", 2, "write 1 - equal(a, b)"),
+    ("x if x else 1", 2, "write where(condition, a, b)"),
+    ("x and 1", 2, "write a * b"),
+    ("x or 1", 2, "write maximum(a, b)"),
+    ("not x", 0, "write 1 - a"),
+    ("PI * x", 0, "did you mean 'pi'"),
+    ("ln x", 0, "did you mean 'log'"),
+    ("TANH(x)", 0, "did you mean 'tanh'"),
+    ("x!", 1, "no meaning"),
+    ("x in x", 2, "a product needs its *"),
 ]
 
 

@@ -82,7 +82,13 @@ class Reader {
   name(token) {
     const name = token.text, following = this.tokens[this.next], bracket = this.open.at(-1);
     const { functions, constants } = page.grammar;
-    if (page.keywords.includes(name)) this.fail("parse_reserved", token);
+    const product = [...name].indexOf("·"); // to Unicode, this product sign is a part of the name
+    if (product >= 0) this.fail("parse_meant", { text: "·", column: token.column + product }, { meant: page.grammar.meant["·"] });
+    if (page.keywords.includes(name)) {
+      this.checkSign(token);
+      this.fail("parse_reserved", token);
+    }
+    this.checkDots(token);
     const known = Object.hasOwn(functions, name);
     if (following.text === "(") {
       if (!known && this.values.has(name)) this.fail("parse_called_variable", token);
@@ -180,12 +186,31 @@ class Reader {
     }
   }
 
+  // Throw an error if the token is a sign or a word that no expression contains, and suggest what was meant. Names of
+  // other kinds pass.
   checkSign(token) {
-    const { infix, meant: meanings } = page.grammar;
-    if (token.kind !== "sign" || Object.hasOwn(infix, token.text) || "()[],".includes(token.text)) return;
-    const meant = meanings[token.text] ?? token.text.normalize("NFKC");
-    if (meant !== token.text && (Object.hasOwn(infix, meant) || "()[],".includes(meant))) this.fail("parse_meant", token, { meant });
-    this.fail("parse_sign", token, { operators: Object.keys(infix).join(" ") });
+    const { infix, meant: meanings } = page.grammar, { kind, text } = token;
+    const isRead = sign => Object.hasOwn(infix, sign) || "()[],".includes(sign);
+    const meaning = sign => (Object.hasOwn(meanings, sign) ? meanings[sign] : null);
+    if (!["sign", "name"].includes(kind) || isRead(text)) return;
+    const plain = text.normalize("NFKC"), meant = meaning(text) ?? meaning(plain) ?? plain;
+    if (meant !== text && (meant !== plain || isRead(plain) || /^[0-9]+$/.test(plain))) this.fail("parse_meant", token, { meant });
+    if (kind === "sign") this.fail("parse_sign", token, { operators: Object.keys(infix).join(" ") });
+  }
+
+  // Throw an error if the name begins a name with dots, as in np.tanh(x) or x.tanh(), and suggest tanh(x).
+  checkDots(token) {
+    const { functions, constants, libraries } = page.grammar;
+    let at = this.next, last = token;
+    for (; this.tokens[at].text === "." && this.tokens[at + 1].kind === "name"; at += 2) last = this.tokens[at + 1];
+    if (last === token) return;
+    const called = Object.hasOwn(functions, last.text);
+    if (libraries.includes(token.text) && !this.values.has(token.text)) {
+      const known = called || Object.hasOwn(constants, last.text);
+      if (!known) this.fail("parse_unknown_function", last, { near: meantName(last.text, Object.keys(functions)) });
+      this.fail("parse_dot", token, { meant: called ? `${last.text}(...)` : last.text });
+    }
+    if (called && at === this.next + 2) this.fail("parse_dot", token, { meant: `${last.text}(${token.text})` });
   }
 
   fail(key, token, details = {}) {
