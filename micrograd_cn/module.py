@@ -353,6 +353,34 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+class Absent:
+    """An attribute that users look for, and that does not exist: it raises an error, which says what to write.
+
+    Without the error, an assignment such as `layer.activation = "tanh"` would change nothing in silence. A user's
+    subclass may have an attribute of this name.
+
+    Args:
+        instead: the end of the message, such as "write optimizer.lr".
+    """
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is not None and self.name in vars(instance):
+            return vars(instance)[self.name]
+        raise AttributeError(f"{owner.__name__} has no {self.name}; {self.instead}")
+
+    def __set__(self, instance: object, x: object) -> None:
+        if _is_of_this_package(type(instance)):
+            self.__get__(None, type(instance))
+        vars(instance)[self.name] = x
+
+
 def _is_of_this_package(x: object) -> bool:
     """Return whether `x`, a class or function, is defined in this package."""
     defined_in = getattr(x, "__module__", None) or ""  # None for a class that exec() makes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import init, ops
 from .derivatives.tree import flatten, is_array
@@ -17,7 +17,7 @@ from .graph import context
 from .graph.groups import Group
 from .graph.operators import method
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Module, _as_lists
+from .module import Absent, Module, _as_lists
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.registry import OPS
@@ -300,6 +300,9 @@ class Layer(Module):
     """
 
     expands_in_repr = False
+    if not TYPE_CHECKING:
+        activation = Absent("each neuron has its own; write for n in layer.neurons: n.activation = ...")
+        nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
 
     def __init__(
         self,
@@ -378,6 +381,12 @@ class MLP(Module):
     >>> len(model([1, 2, 3]))
     2
     """
+
+    if not TYPE_CHECKING:
+        activation = Absent(
+            "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer"
+        )
+        nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
 
     def __init__(
         self,

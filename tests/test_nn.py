@@ -545,3 +545,31 @@ def test_an_activation_function_may_return_a_plain_number():
     assert [y.data for y in outputs] == [0.0, 2.0]
     mc.sum(outputs).backward()
     assert (a.grad, b.grad) == (0.0, 2.0)
+
+
+def test_an_activation_that_is_assigned_to_a_layer_or_network_is_refused():
+    model = MLP(2, [3, 1], seed=0)
+    for part in (model, model.layers[0]):
+        kind = type(part).__name__
+        for name, new in (("activation", "tanh"), ("nonlin", False)):
+            with pytest.raises(
+                AttributeError, match=rf"^{kind} has no {name}; each neuron has its own; write .*n\.{name}"
+            ):
+                setattr(part, name, new)
+            assert not hasattr(part, name)
+    for n in model.layers[0].neurons:
+        n.activation = "tanh"
+    assert model([1.0, 2.0]).data == MLP(2, [3, 1], "tanh", seed=0)([1.0, 2.0]).data
+
+
+def test_a_layer_of_a_users_own_class_may_have_an_activation():
+    class Own(Layer):
+        def __init__(self):
+            super().__init__(2, 2, nonlin=False)
+            self.activation = mc.tanh
+
+        def __call__(self, x):
+            return [self.activation(y) for y in super().__call__(x)]
+
+    for layer in (Own(), copy.deepcopy(Own()), pickle.loads(pickle.dumps(Layer(1, 1)))):
+        assert (layer.activation is mc.tanh) if isinstance(layer, Own) else not hasattr(layer, "activation")

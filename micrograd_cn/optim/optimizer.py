@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import Value
+from ..module import Absent
 
 __all__ = ["Optimizer"]
 
 States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
+SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
@@ -61,33 +63,6 @@ def _instead_of(item: Any) -> str:
     if isinstance(item, Iterable) and not isinstance(item, str):
         return "; write [p for part in parts for p in part]"
     return ""
-
-
-class Absent:
-    """An attribute that users of another library look for. To read or assign it is an error, which says what to write.
-
-    A user's subclass may have an attribute of this name.
-
-    Args:
-        instead: the end of the message, such as "write optimizer.lr".
-    """
-
-    def __init__(self, instead: str) -> None:
-        self.instead = instead
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        if instance is not None and self.name in vars(instance):
-            return vars(instance)[self.name]
-        raise AttributeError(f"{owner.__name__} has no {self.name}; {self.instead}")
-
-    def __set__(self, instance: object, x: object) -> None:
-        if type(instance).__module__.partition(".")[0] == __name__.partition(".")[0]:
-            self.__get__(None, type(instance))
-        vars(instance)[self.name] = x
 
 
 class Optimizer:
@@ -387,6 +362,8 @@ def at_least_0(name: str, x: float) -> float:
             return float(x)
     except TypeError:
         write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
+        if callable(x):
+            write = f"; write {SET_RATE}"
         raise TypeError(f"{name} must be 0 or more, got {x!r}{write}") from None
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
 

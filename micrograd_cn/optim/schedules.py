@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .optimizer import Absent, Optimizer, at_least_0
+from ..module import Absent
+from .optimizer import SET_RATE, Optimizer, at_least_0
 
 __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
-
-SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 
 
 class _Schedule:

@@ -11,7 +11,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm, step_lr
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,11 @@ def test_a_learning_rate_that_was_set_is_checked_by_the_next_step(make):
         optimizer.lr = wrong
         with pytest.raises(error, match="lr must be 0 or more"):
             optimizer.step()
-    for wrong, write in ((None, "got None$"), (Value(0.1), r"got Value.*; write x\.data for the number")):
+    for wrong, write in (
+        (None, "got None$"),
+        (Value(0.1), r"got Value.*; write x\.data for the number"),
+        (step_lr(0.1, 5), r"got step_lr.*; write optimizer\.lr = schedule\(optimizer\.steps\)$"),
+    ):
         optimizer.lr = wrong
         with pytest.raises(TypeError, match=f"lr must be 0 or more, {write}"):
             optimizer.step()
