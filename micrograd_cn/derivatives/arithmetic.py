@@ -1,25 +1,35 @@
 """Arithmetic with symbolic derivatives. It folds constants, and drops derivatives that are zero whatever the numbers.
 
 A derivative is stored as a coefficient and a node, whose product it is. So 2 * x times 3 * y is 6 * (x * y), which
-takes one new node instead of three. A derivative also has a value in a finite field (see finite_field.py), which shows
-whether the derivative is zero whatever numbers the leaves have.
+takes one new node instead of three. A coefficient that is too large or too small for a float, such as the product of
+1e-200 and 1e-200, is a fraction, because the next factor may bring it back.
+
+A derivative also has a value in a finite field (see finite_field.py), which shows whether the derivative is zero
+whatever numbers the leaves have. A coefficient cannot show this, because it is rounded.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Container, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
 from ..engine import Value
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, SELECT, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 
+if TYPE_CHECKING:
+    from fractions import Fraction  # functions import it when they need it: importing it takes milliseconds
+
 __all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
 
-Derivative: TypeAlias = tuple[float, Value | None, FieldElement]  # coefficient, node (None for 1), field value
+Coefficient: TypeAlias = "float | Fraction"
+Derivative: TypeAlias = tuple[Coefficient, Value | None, FieldElement]  # coefficient, node (None for 1), field value
 ONE: Derivative = (1.0, None, 1)
-SMALL, LARGE = 1e-100, 1e100  # a product of coefficients between these cannot overflow or underflow
+LEAST, MOST = sys.float_info.min, sys.float_info.max  # the sizes of the smallest and largest float with all its digits
+STEP = 2.0**900  # a fraction is multiplied with a node by this step, or its inverse, until a float is left
 
 # An operation that lowers to one of these machine instructions has local derivatives whose form depends only on which
 # operands are numbers. Most of them are a number, or a number times an operand. A `Factor` is such a local derivative:
@@ -65,19 +75,17 @@ class DerivativeArithmetic:
         element = self.field.of(x)
         if element == 0:
             return None
-        coefficient = 1.0
+        coefficient: Coefficient = 1.0
         node: Any = x if x.requires_grad else x.data
         while type(node) is not float and node.op and node not in self._graph:
             if node.op.lowerings.machine == NEGATE:
                 coefficient, [node] = -coefficient, operands_of(node)
             elif node.op.lowerings.machine == MULTIPLY and float in map(type, xs := operands_of(node)):
-                number, other = xs if type(xs[0]) is float else xs[::-1]
-                if not _may_fold(coefficient, number):
-                    break
-                coefficient, node = coefficient * number, other
+                number, node = xs if type(xs[0]) is float else xs[::-1]
+                coefficient = _times(coefficient, number)
             else:
                 break
-        return (coefficient * node, None, element) if type(node) is float else (coefficient, node, element)
+        return (_times(coefficient, node), None, element) if type(node) is float else (coefficient, node, element)
 
     def multiply(self, a: Derivative, b: Derivative) -> Derivative:
         """Return the product of two derivatives."""
@@ -85,17 +93,11 @@ class DerivativeArithmetic:
             return b if a is ONE else a
         (c, x, e), (d, y, f) = a, b
         element = None if e is None or f is None else e * f % PRIME
-        may_fold = _may_fold(c, d)
+        coefficient = d if c == 1.0 else c if d == 1.0 else _times(c, d)
         if x is None or y is None:
-            if may_fold or x is y:
-                return c * d, y if x is None else x, element
-        else:
-            self.multiplications += 1
-            if may_fold:
-                return c * d, self._product(x, y), element
-            if x in self._selections or y in self._selections:
-                return 1.0, self._product(self._product(x, y), c) * d, element
-        return 1.0, _scaled(c, x) * _scaled(d, y), element
+            return coefficient, y if x is None else x, element
+        self.multiplications += 1
+        return coefficient, self._product(x, y) if self._selections else x * y, element
 
     def _product(self, x: Value, y: Any) -> Value:
         """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
@@ -127,17 +129,25 @@ class DerivativeArithmetic:
         element = None if None in elements else sum(elements) % PRIME  # type: ignore[arg-type]
         if element == 0:
             return None
-        coefficients: dict[Value | None, float] = {}
+        coefficients: dict[Value | None, Coefficient] = {}
+        repeated: dict[Value | None, list[Coefficient]] = {}
         for c, x, _ in terms:
-            coefficients[x] = coefficients.get(x, 0.0) + c
+            if x in coefficients:
+                repeated.setdefault(x, [coefficients[x]]).append(c)
+            else:
+                coefficients[x] = c
+        for x, summands in repeated.items():
+            coefficients[x] = _sum(summands)
         bias = coefficients.pop(None, 0.0)
-        products = [_scaled(c, x) for x, c in coefficients.items() if c != 0.0]
-        if not products:
+        factors = [(c, x) for x, c in coefficients.items() if c != 0.0]
+        if not factors:
             return bias, None, element
-        if len(products) == 1 and not bias:
-            [(x, c)] = [(x, c) for x, c in coefficients.items() if c != 0.0]
+        if len(factors) == 1 and not bias:
+            [(c, x)] = factors
             return c, x, element
-        added = [*products, bias] if bias else products
+        added = [_scaled(c, x) for c, x in factors]
+        if bias:
+            added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
         if not bias and self._selections.issuperset(coefficients):
             self._selections.add(total)
@@ -150,10 +160,10 @@ class DerivativeArithmetic:
             return None
         coefficient, node, element = found
         if node is None:
-            return coefficient
-        now = coefficient * node._data
-        constant = element is not None and element == field_element(now)
-        return now if constant else node if coefficient == 1.0 else coefficient * node
+            return _as_float(coefficient)
+        value: Value = _scaled(coefficient, node)
+        constant = element is not None and element == field_element(value._data)
+        return value._data if constant else value
 
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
         """Return the operands of `node` that are in `relevant`, each with its local derivative.
@@ -239,10 +249,61 @@ def _from_number(x: float) -> Derivative:
     return ONE if x == 1.0 else (x, None, field_element(x))
 
 
-def _may_fold(c: float, d: float) -> bool:
-    """Return whether two coefficients may be multiplied with each other without overflow or underflow."""
-    return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
+def _times(c: Coefficient, d: Coefficient) -> Coefficient:
+    """Return the product of two coefficients, as a float or as a fraction.
+
+    >>> _times(_times(1e-200, 1e-200), 1e300)
+    1e-100
+    """
+    if type(c) is type(d) is float:
+        product = c * d
+        if LEAST <= abs(product) <= MOST or not (c and d and math.isfinite(c) and math.isfinite(d)):
+            return product
+    if not (_is_finite(c) and _is_finite(d)):
+        c, d = (c, d) if _is_finite(d) else (d, c)
+        return float(c) if d > 0 else -float(c)
+    from fractions import Fraction
+
+    return _as_coefficient(Fraction(c) * Fraction(d))
 
 
-def _scaled(coefficient: float, node: Value | None) -> Any:
-    return coefficient if node is None else node if coefficient == 1.0 else coefficient * node
+def _sum(summands: Sequence[Coefficient]) -> Coefficient:
+    """Return the sum of coefficients, rounded once, as a float or as a fraction.
+
+    >>> _sum([1e100, 1.0, -1e100]), _sum([math.inf, 1.0]), _sum([1e308, 1e308, -1e308])
+    (1.0, inf, 1e+308)
+    """
+    if {*map(type, summands)} == {float}:
+        try:
+            return math.fsum(summands)
+        except (OverflowError, ValueError):  # the sum of some of them is too large, or inf and -inf are among them
+            pass
+    if not all(map(_is_finite, summands)):
+        return sum([float(x) for x in summands if not _is_finite(x)])
+    from fractions import Fraction
+
+    return _as_coefficient(sum([Fraction(x) for x in summands], Fraction(0)))
+
+
+def _is_finite(x: Coefficient) -> bool:
+    return type(x) is not float or math.isfinite(x)
+
+
+def _as_coefficient(x: Fraction) -> Coefficient:
+    return float(x) if not x or LEAST <= abs(x) <= MOST else x
+
+
+def _as_float(x: Coefficient) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
+
+
+def _scaled(coefficient: Coefficient, node: Any) -> Any:
+    """Return coefficient * node. A fraction is multiplied in steps, each by a float."""
+    while type(coefficient) is not float:
+        step = STEP if abs(_as_float(coefficient)) > 1.0 else 1.0 / STEP
+        node = step * node
+        coefficient = _times(coefficient, 1.0 / step)
+    return node if coefficient == 1.0 else coefficient * node

@@ -31,10 +31,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import mul
 from random import Random
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import Value
 from ..ops.operation import Op
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 __all__ = ["MULTIPLY", "NEGATE", "POWER", "PRIME", "RATIONAL", "SELECT"]
 __all__ += ["FieldElement", "FieldEvaluator", "field_element"]
@@ -63,13 +66,13 @@ MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
 
 
 @lru_cache(1 << 12)
-def field_element(x: float) -> FieldElement:
-    """Return the element of the field modulo `PRIME` for the rational number that `x` is; None for inf and nan.
+def field_element(x: float | Fraction) -> FieldElement:
+    """Return the element of the field modulo `PRIME` for the number `x`; None for inf and nan.
 
     >>> field_element(0.25) * 4 % PRIME
     1
     """
-    if not math.isfinite(x):
+    if type(x) is float and not math.isfinite(x):
         return None
     numerator, denominator = x.as_integer_ratio()
     return (numerator if denominator == 1 else numerator * _inverse(denominator)) % PRIME

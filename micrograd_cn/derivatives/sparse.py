@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, topological_order
 from .arithmetic import ONE, Derivative, DerivativeArithmetic
 from .elimination import Edges, add_nonlinear_edge, eliminate
-from .finite_field import folded_operands
+from .finite_field import field_element, folded_operands
 
 __all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
 
@@ -115,7 +115,7 @@ class LinearisedGraph:
         found: dict[tuple[int, int], list[Derivative]] = {}
         for j, (coefficient, partial, _) in self.varying[v]:
             assert partial is not None
-            factor = coefficient, None, arithmetic.field.of(coefficient)
+            factor = coefficient, None, field_element(coefficient)
             gradient = gradients[partial] if partial in gradients else _gradient(arithmetic, partial, gradients)
             for k, [derivative] in gradient.items():
                 if k <= j:
