@@ -27,8 +27,9 @@ class Module:
     """A model. Its parameters are the leaf `Value`s in its attributes, also inside other objects.
 
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
-    however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in other objects of
-    the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere else.
+    however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in iterators and
+    other objects of the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere
+    else.
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. If `__init__` makes one of
     values that exist nowhere else, it is an error, because nothing would ever train it. Values that a call computes and
@@ -105,16 +106,17 @@ class Module:
         """
         return [parameter for _, parameter in self.named_parameters()]
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to 0.
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the gradient of every parameter to 0, or to None; see `optim.Optimizer.zero_grad`.
 
         >>> from micrograd_cn.nn import Layer
         >>> layer = Layer(1, 1); layer.parameters()[0].grad = 5.0
         >>> layer.zero_grad(); layer.parameters()[0].grad
         0.0
         """
+        grad: Any = None if set_to_none else 0.0
         for parameter in self.parameters():
-            parameter._grad = 0.0
+            parameter._grad = grad
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of `state_dict` by name; an entry is a parameter, or nested lists or dicts of parameters.

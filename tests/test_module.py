@@ -807,3 +807,13 @@ def test_constants_and_defaults_of_a_class_are_no_matter():
         names = ("a", "b")
 
     assert [p.data for p in Line().parameters()] == [1.0]
+
+
+def test_a_module_sets_gradients_to_none_as_in_pytorch():
+    model = Block()
+    for p in model.parameters():
+        p.grad = 1.0
+    model.zero_grad(set_to_none=True)
+    assert {p.grad for p in model.parameters()} == {None}
+    model.zero_grad()
+    assert {p.grad for p in model.parameters()} == {0.0}

@@ -98,4 +98,7 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
             raise TypeError(f"expected a list of numbers, got {kind}; write list(b) for the numbers of its bytes b")
         if ordered and isinstance(xs, (set, frozenset)):
             raise TypeError(f"expected a list of numbers, got a {kind}, which has no order; write a list")
+        if not hasattr(xs, "__iter__"):
+            write = "; write [x] for one number" if hasattr(xs, "__float__") else ""
+            raise TypeError(f"expected a list of numbers, got {kind} {xs!r}{write}")
     return tuple(xs)

@@ -62,3 +62,16 @@ def test_a_set_is_refused_where_the_order_matters_and_taken_where_not():
         for call in (mc.softmax, lambda xs: mc.take(xs, 0), lambda xs: mc.dot(xs, xs)):
             with pytest.raises(TypeError, match=r"got a (frozen)?set, which has no order; write a list"):
                 call(xs)
+
+
+@pytest.mark.parametrize(
+    "f", [mc.sum, mc.mean, mc.softmax, mc.logsumexp, lambda x: mc.dot(x, x), lambda x: mc.take(x, 0)]
+)
+def test_one_number_in_place_of_a_list_is_answered_with_what_to_write(f):
+    for x in (mc.Value(2), 3.0):
+        with pytest.raises(
+            TypeError, match=rf"expected a list of numbers, got {type(x).__name__} .*; write \[x\] for one"
+        ):
+            f(x)
+    with pytest.raises(TypeError, match=r"expected a list of numbers, got NoneType None$"):
+        f(None)
