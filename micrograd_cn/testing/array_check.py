@@ -1,8 +1,9 @@
 """Check the derivative of a function of arrays: every single derivative if there are few, or else a random sample.
 
-The arguments are packed into one vector x, whose entries are called elements, and the results into one vector f(x) of
-outputs (see `Problem`). A weighted sum u · f of the outputs is differentiated: with respect to one element, or along a
-direction v, a vector that says how far each element moves. The vector u of weights is called a cotangent.
+The arguments are packed into one vector x, whose entries are called elements, and the results into one vector f(x),
+whose entries are called outputs (see `Problem`). A weighted sum u · f of the outputs is differentiated, either with
+respect to one element or along a direction v, a vector that says how far each element moves. The vector u of weights is
+called a cotangent.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ __tracebackhide__ = True
 
 DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared if not all derivatives are
 MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
-MAX_EVEN_SIZE = 1000  # up to this count of elements, directions also move half of the elements downhill
+MAX_EVEN_SIZE = 1000  # up to this count of elements, some directions move half of the elements against the gradient
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
 CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by more than this shows the mistake well
-NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to the scale: how far from a kink to compare instead
+NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to `Problem.scale`: how far from a kink to compare instead
 MAX_WRONG_ELEMENTS = 3  # this count of wrong elements is enough to show a mistake
 CALLS_AFTER_WRONG = 16  # calls for each element after a wrong one; a clear mistake shows after 6 calls
 RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
@@ -55,7 +56,8 @@ def compare_arrays(
 ) -> tuple[list[Comparison], bool]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
-    For second derivatives, the gradient is taken as the function, and the derivative of the gradient is checked.
+    To check second derivatives, the gradient that PyTorch or jax computes is treated as the function, and its
+    derivative is compared.
 
     Args:
         subject: the function and its arguments.
@@ -64,7 +66,7 @@ def compare_arrays(
         order: the highest order of derivatives.
         rtol: relative tolerance; None for the default of `gradcheck`.
         atol: absolute tolerance; None for the default of `gradcheck`.
-        seed: seed of the random directions and weights.
+        seed: seed of the random directions and of the random weights of the outputs.
 
     Returns:
         The comparisons, and whether an argument or output is in half precision (float16 or bfloat16).
@@ -96,7 +98,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
     Args:
         problem: the function, its derivative and the point.
-        seed: seed of the random directions and weights.
+        seed: seed of the random directions and of the random weights of the outputs.
 
     Raises:
         GradientMismatch: the backward pass breaks a rule (see `contract`).
@@ -124,7 +126,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare the derivative of every finite output, with respect to every element, with a numerical one."""
+    """Compare the derivative of every finite output, with respect to every element of x, with a numerical one."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
@@ -158,10 +160,10 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, marked as not compared if a wrong derivative is infinite or nan, as the argument is.
+    """Return the comparison, but no longer call a derivative wrong that is infinite or nan where the argument is, too.
 
-    `phi` is the function that was compared. It tells which elements of the argument were moved; the comparison is
-    changed if any of these is infinite or nan.
+    Such a derivative is marked as not compared. `phi` is the function that was differentiated. It tells which elements
+    of the argument were moved; the mark is set if any of these is infinite or nan.
     """
     if (
         comparison.agrees is False
@@ -178,14 +180,14 @@ def compare_within_budget(
     reserved: int = 0,
     max_wrong: float = math.inf,
 ) -> list[Compared]:
-    """Run comparisons that share the remaining calls of the function equally; return the results.
+    """Run comparisons that share the remaining calls of the user's function equally; return the results.
 
     A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
     need. If `max_wrong` is finite, this changes at the first wrong derivative: each later comparison may make only
     `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
 
     Args:
-        problem: the function; `Problem.calls_left` says how many calls remain.
+        problem: the function; its attribute `calls_left` says how many calls remain.
         jobs: functions without arguments; each runs one comparison.
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
         max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
@@ -228,8 +230,8 @@ class SampledCheck:
     Args:
         problem: the function, its derivative and the point.
         random: a generator of random numbers, or its seed.
-        u: the weights of the outputs for the first direction; by default, they are random. Weights whose gradient has
-            been computed already save a call of the derivative.
+        u: the weights of the outputs for the first direction; by default, they are random. If the gradient for `u` has
+            been computed already, this saves a call of the derivative.
     """
 
     def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
@@ -238,9 +240,10 @@ class SampledCheck:
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
     def compare(self) -> list[Comparison]:
-        """Compare along directions that move all arrays, along one direction for each array, and for single elements.
+        """Compare derivatives along directions that move all arrays, or one array, and with respect to single elements.
 
-        If a derivative along a direction is wrong, elements with a large mismatch are looked for, and compared first.
+        A direction says how far each element moves. If the derivative along a direction is wrong, elements whose
+        derivatives are far off are looked for, and compared before other elements.
         """
         problem, several = self._problem, len(self._arrays) > 1
         directions = [
@@ -281,13 +284,15 @@ class SampledCheck:
         return comparisons + [comparison for comparison, _ in compared if not comparison.noisy]
 
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
-        """Compare the derivative of u · f with respect to one element; if it is wrong, find an output that shows it.
+        """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
+
+        If the derivative is wrong, an output is looked for whose own derivative is wrong, and it is compared instead.
 
         Args:
             i: the index of the element.
             u: the weights of the outputs.
             typical_slope: about how large the derivatives with respect to single elements are.
-            gradient_norm: the norm of the whole gradient.
+            gradient_norm: the norm of the whole gradient of u · f.
         """
         problem = self._problem
         comparison, phi = compare_along(
@@ -309,9 +314,10 @@ class SampledCheck:
         return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
-        """Return "a transposed matrix" if the gradient has the right derivative of element `i` at the transposed index.
+        """Return "a transposed matrix" if that explains the wrong derivative with respect to element `i`; else "".
 
-        Otherwise, return "". `u` has the weights of the outputs, and `comparison` has the right derivative.
+        It does if the gradient of u · f has the correct derivative at the index that the element has in the transposed
+        matrix. `u` has the weights of the outputs, and `comparison` has the correct derivative.
         """
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
@@ -320,8 +326,8 @@ class SampledCheck:
     def _compare_informative_direction(self, k: int) -> Compared:
         """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
 
-        The last comparison is returned. A direction may be too flat to see such an error, or cross a kink. The title of
-        the comparison numbers it with `k`, an index that counts from 0.
+        The last comparison is returned. Along some directions, the function may change too little to show an error of
+        1 %, or it may have a kink. The title of the comparison numbers it with `k`, an index that counts from 0.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
@@ -340,8 +346,8 @@ class SampledCheck:
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return a name and a mask for each array or, if there are many arrays, for each group of them.
 
-        The arrays of one group have gradients of similar norm. The mask is 1.0 for the elements of the group, and 0.0
-        for all others. `g` is the whole gradient, or None if it is not known.
+        Arrays whose gradients have similar norms are in one group. The mask is 1.0 for the elements of the group, and
+        0.0 for all others. `g` is the whole gradient, or None if it is not known.
         """
         size = self._problem.x.size
         steep = [0.0 if g is None else norm(g[place], self._problem.scale[place]) for _, place in self._arrays]
@@ -356,15 +362,15 @@ class SampledCheck:
         return groups
 
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
-        """Compare along a random direction that moves one group of arrays.
+        """Compare the derivative along a random direction that moves one group of arrays.
 
         If the comparison is not exact enough to show an error of 1 %, a second random direction is tried.
 
         Args:
             names: the names of the arrays.
             mask: 1.0 for the elements of these arrays, 0.0 for all others.
-            u: the weights of the outputs.
-            gradient_norm: the norm of the whole gradient.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            gradient_norm: the norm of the whole gradient of the weighted sum.
         """
         comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
         if not can_tell_one_percent(self._problem, comparison):
@@ -376,22 +382,25 @@ class SampledCheck:
         return replace(comparison, argument=names), phi
 
     def _title(self, element: int) -> str:
-        """Return the name of the derivative with respect to an element; "w" stands for the weights of the outputs."""
+        """Return the name of the derivative with respect to an element, such as "d(w*f)/dx[0]".
+
+        In the name, w stands for the weights of the outputs. If there is only one output, w is left out.
+        """
         name = "f" if self._problem.y.size == 1 else "(w*f)"
         return f"d{name}/d{self._problem.arguments.element_name(element)}"
 
     def _compare_along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
     ) -> Compared:
-        """Compare along a random direction; if the point is at a kink, compare next to the point instead.
+        """Compare the derivative along a random direction; if the point is at a kink, compare next to it instead.
 
         Args:
             title: the name of the derivative.
-            part: the share of the elements that moves uphill (see `_random_direction`); a larger share makes the
-                derivative larger.
+            part: the share of the elements that is sure to move uphill (see `_random_direction`). The larger it is, the
+                larger is the derivative along the direction.
             mask: 1.0 for elements that move, 0.0 for others; by default, all move.
-            u: the weights of the outputs; random ones by default.
-            gradient_norm: the norm of the whole gradient.
+            u: the weights of the outputs, whose weighted sum is differentiated; random ones by default.
+            gradient_norm: the norm of the whole gradient of the weighted sum.
         """
         problem = self._problem
         u = self._next_cotangent() if u is None else u
@@ -399,19 +408,21 @@ class SampledCheck:
         v = self._random_direction(g, part) if mask is None else mask * self._random_direction(g, part)
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
-        if comparison.note.startswith("kink"):  # anything between the two sides agrees: compare beside the kink
+        if comparison.note.startswith("kink"):  # any slope between those of the two sides agrees: compare beside it
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             return (comparison, phi) if comparison.agrees and found[0].agrees is None else found
         return comparison, phi
 
     def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
-        """Compare at a random point near the problem's point; if that cannot tell, compare at up to two farther points.
+        """Compare a derivative at a random point near the problem's point, and return the comparison.
+
+        If it cannot tell whether the derivative is right or wrong, up to two points farther away are tried.
 
         Args:
             found: the comparison at the problem's point. It is returned if no calls are left for another comparison.
             title: the name of the derivative.
-            u: the weights of the outputs.
-            v: the direction.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            v: the direction along which it is differentiated.
             typical_slope: about how large derivatives along such directions are.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
@@ -426,15 +437,16 @@ class SampledCheck:
         return found
 
     def _next_cotangent(self) -> Vector:
-        """Return random weights of the outputs; on the first call, the weights `u` of the constructor if it got any."""
+        """Return random weights of the outputs; on the first call, the weights `u` that the constructor got, if any."""
         first, self._first_cotangent = self._first_cotangent, None
         return random_cotangent(self._problem, self._random) if first is None else first
 
     def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction in which the share `uphill` of the elements, and half of the others, move uphill.
 
-        Uphill means along the sign of the gradient `g`, so the function grows; if `g` is None, signs are random. Each
-        element moves by half of its scale or more, up to its whole scale.
+        A direction says how far each element moves. Uphill means that an element moves in the direction of its sign in
+        the gradient `g`, so the function grows; if `g` is None, the signs of all moves are random. Each element moves
+        by at least half of its entry in `Problem.scale`, and by less than the whole entry.
         """
         problem, random = self._problem, self._random
         if g is None:
@@ -448,18 +460,20 @@ class SampledCheck:
         v *= problem.scale
         if g is not None and not np.isfinite(g).all():
             v[~(np.isfinite(g) | np.isfinite(problem.x))] = (
-                0.0  # at an infinite argument, an infinite gradient is right
+                0.0  # at an infinite argument, an infinite gradient may be correct
             )
         return v
 
     def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
         """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
 
-        The random elements are drawn from one array after the other.
+        The steepest element is the one for which gradient times `Problem.scale` is largest. The random elements are
+        drawn from one array after the other.
 
         Args:
             g: the gradient; None if it is not known.
-            among: a mask. The steepest and the random elements are chosen where it is True.
+            among: a mask. The steepest element is chosen where it is True, and the random elements from arrays in which
+                it is True somewhere.
         """
         problem = self._problem
         found: list[int] = []
@@ -479,8 +493,10 @@ class SampledCheck:
     def _worst_element(self, phi: DirectionalFunction) -> int:
         """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
 
-        The mismatch is the numerical derivative less the analytic one. If the mismatch of the steepest element is at
-        least the average over all moved elements, the index of the steepest element is returned without a search.
+        `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The mismatch of an element
+        is the numerical derivative with respect to it, less the derivative that is checked. The steepest element is the
+        one that contributes most to the derivative along the direction. If its mismatch is at least the average over
+        all elements that the direction moves, its index is returned without a search.
         """
         some, problem = phi.moved_elements, self._problem
         total = self._mismatch_along(phi.u, phi.v)
@@ -499,9 +515,10 @@ class SampledCheck:
         return int(some.item())
 
     def _mismatch_along(self, u: Vector, v: Vector) -> float:
-        """Return the numerical derivative of u · f along `v`, from two calls of f, less the analytic derivative.
+        """Return the numerical derivative of u · f along the direction `v`, less the derivative that is checked.
 
-        The result is 0.0 if the numerical derivative is infinite or nan.
+        u · f is the sum of the outputs with the weights `u`. The numerical derivative takes two calls of f. The result
+        is 0.0 if the numerical derivative is infinite or nan.
         """
         problem = self._problem
         phi = DirectionalFunction(problem, u, v, problem.x)
@@ -509,10 +526,11 @@ class SampledCheck:
         return numeric - phi.analytic if math.isfinite(numeric) else 0.0
 
     def _wrong_output(self, phi: DirectionalFunction) -> Vector:
-        """Return weights that are 1.0 for an output with a large mismatch along `phi`, and 0.0 for all others.
+        """Return weights that are 1.0 for an output whose derivative is far off along `phi`, and 0.0 for all others.
 
-        The steepest output is chosen if its mismatch is clear, or if the analytic derivative is infinite or nan.
-        Otherwise, an output is found by bisection.
+        `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The steepest output is the
+        one that contributes most to its numerical derivative. It is chosen if its own derivative is clearly wrong, or
+        if the derivative of `phi` that is checked is infinite or nan. Otherwise, an output is found by bisection.
         """
         problem, size = self._problem, phi.u.size
         h = problem.steps.first_steps[2]
@@ -540,7 +558,7 @@ class SampledCheck:
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and half of the others are too."""
+    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the others."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)
 
 
