@@ -19,16 +19,16 @@ __tracebackhide__ = True
 class Derivative(Protocol):
     """The derivative of a function f from vectors to vectors.
 
-    In its methods, x is the point. The cotangent u is a vector that has a weight for each output, and d is a direction:
-    a vector that says how far each element of x moves.
+    In its methods, x is the point, and Df(x) is the Jacobian matrix of f there. The cotangent u is a vector that has a
+    weight for each output of f, and d is a direction: a vector that says how far each element of x moves.
     """
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the directional derivative u · Df(x) d."""
+        """Return u · Df(x) d, the derivative of the weighted sum u · f along the direction d at the point x."""
         ...
 
     def gradient(self, x: Vector, u: Vector) -> Vector | None:
-        """Return the gradient Df(x)ᵀ u; None if only directional derivatives are known."""
+        """Return Df(x)ᵀ u, the gradient of the weighted sum u · f at the point x; None if only `slope` is known."""
         ...
 
 
@@ -39,13 +39,13 @@ Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a p
 class ReverseMode:
     """A derivative that is computed as a gradient Df(x)ᵀ u, as by a backward pass.
 
-    The vectors x, u and d are explained at `Derivative`.
+    The vectors x, u and d and the matrix Df(x) are explained at `Derivative`.
 
     Args:
         pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
-        run: the attribute `backward_pass`.
-        graph: the attribute `differentiable_outputs`.
-        changed: the attribute of this name.
+        run: becomes the attribute `backward_pass`.
+        graph: becomes the attribute `differentiable_outputs`.
+        changed: becomes the attribute `changed`.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -73,22 +73,22 @@ class ReverseMode:
         )
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
-        """Return the gradient Df(x)ᵀ u."""
+        """Return Df(x)ᵀ u, the gradient of the weighted sum u · f at the point x."""
         return self._pullback(x, u)
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the directional derivative u · Df(x) d."""
+        """Return u · Df(x) d, the derivative of the weighted sum u · f along the direction d at the point x."""
         return dot(self.gradient(x, u), d)
 
 
 class ForwardMode:
     """A derivative that is computed along directions, as by a user's jvp.
 
-    The vectors x, u and d are explained at `Derivative`.
+    The vectors x, u and d and the matrix Df(x) are explained at `Derivative`.
 
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
-        changed: the attribute of this name.
+        changed: becomes the attribute `changed`.
 
     Attributes:
         changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
@@ -99,10 +99,10 @@ class ForwardMode:
         self._pushforward, self.changed = pushforward, changed
 
     def gradient(self, x: Vector, u: Vector) -> None:
-        """Return None: a gradient would take as many calls as there are elements."""
+        """Return None, since a gradient would take a call of the user's jvp for each element of x."""
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
-        """Return the directional derivative u · Df(x) d."""
+        """Return u · Df(x) d, the derivative of the weighted sum u · f along the direction d at the point x."""
         return dot(self._pushforward(x, d), u)
 
 
@@ -128,7 +128,7 @@ def dot(values: Vector, weights: Vector) -> float:
 def derivative_of(
     f: Callable[..., Any], derivatives: dict[str, Callable[..., Any]], arguments: Packed, outputs: Packed
 ) -> Derivative:
-    """Return the derivative that the user gave as a `Derivative`; if there is none, that of PyTorch or jax.
+    """Return, as a `Derivative`, the derivative that the user gave or, if there is none, that of PyTorch or jax.
 
     Args:
         f: the function; it takes and returns structures of arrays.
@@ -165,10 +165,10 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether `result` is a pair (value, gradient) that could be taken for the gradients of two arguments.
+        """Return whether `result` is a pair (value, gradient), and not a pair of the gradients of two arguments.
 
-        That is possible only if f takes two arguments, and one of these is a constant. The first entry of the pair is
-        then compared with the value of f at `args`.
+        The two can be confused only if f takes two arguments, and one of these is a constant. The first entry of the
+        pair is then compared with the value of f at `args`.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
@@ -246,7 +246,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _reverse_mode(
     run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
 ) -> ReverseMode:
-    """Return a `ReverseMode` that unpacks its vectors into structures for the backward pass `run`.
+    """Return a `ReverseMode` that unpacks its vectors into structures of arrays for the backward pass `run`.
 
     `graph` becomes the attribute `ReverseMode.differentiable_outputs`.
     """
@@ -261,7 +261,7 @@ def _plain_number(x: Any) -> Any:
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Call f; return its differentiable results, the arguments to differentiate with respect to, and the weights.
+    """Call f in PyTorch; return its results, the arguments to differentiate by, and the weights of the results.
 
     These are three lists of tensors. The weights of a result are the part of `upstream` at the position of the result
     in the output. A result is left out if `upstream` has None there, or if PyTorch cannot differentiate it.
@@ -293,7 +293,10 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
-    """Return a function that calls `f` with other variables (see `Packed`), and returns the variables of the result."""
+    """Return a function that takes and returns the variables of `f`: its arrays and numbers of floating-point type.
+
+    It calls `f` with its own arguments in place of the variables, and the constants as they are. See `Packed`.
+    """
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
 
@@ -345,7 +348,7 @@ class GradientFunction:
         self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
-        """Return the gradient; the last argument is the upstream gradient, those before it are the arguments of f."""
+        """Return the gradient of f; the last of `args` is the upstream gradient, and the others are f's arguments."""
         f, arguments, outputs = self._f, self._arguments, self._outputs
         if not self._in_torch:
             _, back = sys.modules["jax"].vjp(
