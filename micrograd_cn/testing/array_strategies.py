@@ -1,4 +1,7 @@
-"""A strategy for numpy arrays, as points at which a gradient is checked. numpy is imported only when it is needed."""
+"""A Hypothesis strategy for numpy arrays, which serve as points at which a gradient is checked.
+
+numpy is imported only when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 # The largest element of an array is about 10 to one of these powers.
 LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])
 SPAN = 1e3  # most magnitudes in an array differ by at most this factor, so rounding hides no element beside another
-# Up to this size, the elements of an array are drawn one by one, and each shrinks. A larger array comes from a seed.
+# Up to this size, the elements of an array are drawn and shrunk one by one. For a larger array, a seed is drawn.
 MAX_DRAWN_SINGLY = 32
 
 
@@ -29,9 +32,9 @@ def points(
     max_value: float = 1e6,
     apart: float = 0.0,
 ) -> SearchStrategy[Any]:
-    """Return a strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
+    """Return a Hypothesis strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
-    There are arrays of every magnitude, 0.0 and -0.0 among their elements. Most elements of one array are of similar
+    The arrays are of every magnitude, and some elements are 0.0 or -0.0. Most elements of one array are of similar
     magnitude.
 
     Args:
@@ -85,9 +88,10 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return windows from which arrays are drawn: each is an interval, and the least and greatest magnitude in it.
+    """Return windows; all elements of an array are drawn from the same window.
 
-    The last window has all moderate magnitudes. `low` and `high` are the bounds of the elements. `tiny` is the smallest
+    A window is a pair of an interval for the elements, and an interval for their absolute values. All windows but the
+    last are for elements of similar magnitude. `low` and `high` are the bounds of the elements. `tiny` is the smallest
     normal number of the array's type.
     """
     least, most = max(low, -high), max(-low, high)
@@ -100,7 +104,10 @@ def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Inter
 
 
 def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
-    """Return `size` random numbers from a window, for an array that is too large to be drawn number by number."""
+    """Return `size` random numbers from a window, for an array that is too large to be drawn number by number.
+
+    A window is a pair of an interval for the numbers, and an interval for their absolute values.
+    """
     (low, high), (least, most) = window
     signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
     logarithms = random.uniform(math.log(least), math.log(most), size)
@@ -109,7 +116,7 @@ def _draw_large(random: Any, size: int, window: tuple[Interval, Interval]) -> li
 
 
 def _round_within(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
-    """Return the number of the type `kind` that is nearest to x and lies between the bounds."""
+    """Return the number of the type `kind` that is nearest to x and lies between the bounds `low` and `high`."""
     nearest = float(kind(x))
     return (
         _neighbour(x, kind, -math.inf)
@@ -121,7 +128,7 @@ def _round_within(x: float, kind: Callable[[float], Any], low: float, high: floa
 
 
 def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
-    """Return how many negative and how many positive numbers have room between the bounds.
+    """Return how many negative and how many positive numbers have room between the bounds `low` and `high`.
 
     Each is a number of the type `kind`, and is at least `apart` from 0 and from the others.
     """
@@ -136,9 +143,9 @@ def _capacity(kind: Callable[[float], Any], low: float, high: float, apart: floa
 
 
 def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
-    """Return the numbers, moved within the bounds until each is at least `apart` from 0 and from all others.
+    """Return the numbers `xs`, but moved until each is at least `apart` from 0 and from all others.
 
-    The order of the numbers stays the same.
+    They stay between the bounds `low` and `high`, and their order stays the same.
     """
     negative, positive = _capacity(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
@@ -171,7 +178,10 @@ def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high:
 
 
 def _neighbour(x: float, kind: Callable[[float], Any], towards: float) -> float:
-    """Return x if it is a number of the type `kind`, else the nearest number of the type on the side of `towards`."""
+    """Return x if it is a number of the type `kind`, else the nearest number of the type on the side of `towards`.
+
+    `towards` is inf or -inf.
+    """
     import numpy as np
 
     found = kind(x)
