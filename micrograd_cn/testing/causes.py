@@ -1,4 +1,4 @@
-"""Guess the cause of a wrong derivative from its ratio to the numerical derivative, or from their difference."""
+"""Guess the cause of wrong derivatives from their ratios to the numerical derivatives, or from the differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "
 
 
 def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line for each argument whose mistake has a likely cause; two lines at most.
+    """Return a line of text for each argument whose derivatives are wrong for a likely cause; two lines at most.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
@@ -46,12 +46,12 @@ def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
-    """Return what explains all of the wrong derivatives of one argument; "" if nothing does.
+    """Return a text that explains all wrong derivatives with respect to one argument; "" if nothing explains them.
 
     Args:
-        wrong: the wrong derivatives with respect to single elements.
-        some_right: whether another derivative of the argument is right and not 0.
-        some: whether any wrong derivative of the argument is not 0; derivatives along directions count, too.
+        wrong: the comparisons of the wrong derivatives with respect to single elements of the argument.
+        some_right: whether another derivative with respect to the argument is correct and not 0.
+        some: whether any wrong derivative is not 0 as the user's code gives it; those along directions count, too.
     """
     first, *others = {comparison.cause for comparison in wrong}
     if first and not others:
