@@ -1,7 +1,8 @@
 """Loss functions with PyTorch's names, for one sample or a batch; none of them overflows at large logits.
 
 A target or probability that is out of range raises an error. A compiled function checks only the sample with which it
-was recorded, and the samples that are passed to its method `check`.
+was recorded, and the samples that are passed to its method `check`. Its method `fit` also refuses class labels that are
+out of range in any sample; in other methods, they make the result nan.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from math import isnan
 from typing import Any
 
 from ..engine import Value, topological_order
@@ -16,6 +17,7 @@ from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
+from .data.indices import indices_of, out_of_range, rows_out_of_range
 from .data.parameters import add_gradients
 from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket
@@ -338,6 +340,9 @@ class Runnable:
                 when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number that is
                 negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
                 message names the step, and the steps before it have been taken.
+            IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
+                Parameters and optimiser are as they were before the call, or after the last epoch if there is
+                `callback` or `validation`.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. All steps before this
                 step have been taken.
 
@@ -369,8 +374,44 @@ class Runnable:
         validate = None
         if validation is not None:
             with naming_validation():
-                validate = self._mean_loss(*self._read_batch("fit", validation), threads)
-        return TrainingRun([bucket], dispatcher, options, validate).fit()
+                other = Bucket(())
+                other.numbers, count = self._read_batch("fit", validation)
+                other.samples = range(count)
+                validate = self._mean_loss(other.numbers, count, threads)
+            if self.compiled.graph.has_gathers and isnan(validate()):
+                self.check_indices("validation row", other, other.samples)
+
+        def explain_nan() -> None:
+            self.check_indices("row", bucket, bucket.samples)
+
+        return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
+
+    def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
+        """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
+
+        `rows` has the indices of the rows to check, and `name`, such as "row" or "sample", is what messages call them.
+        It is no error if `where` does not choose what an index takes.
+
+        Raises:
+            IndexError: an index is out of range, or is no integer.
+        """
+        columns, computed = indices_of(self.compiled.graph)
+        width = len(self.inputs)
+        found = rows_out_of_range(columns, bucket.numbers, width, rows)
+        if computed and len(rows):
+            nodes = Runnable([*computed], self.inputs, self.parameters)
+            numbers = array("d", bytes(8 * len(computed) * len(rows)))
+            nodes.outputs_of(bucket.numbers, array("q", rows), 1, numbers)
+            places = dict(enumerate(computed.values()))
+            found.update([rows[k] for k in rows_out_of_range(places, numbers, len(places), range(len(rows)))])
+        if not found:
+            return
+        outputs = array("d", bytes(8 * len(found)))
+        self.outputs_of(bucket.numbers, array("q", sorted(found)), 1, outputs)
+        for row, output in zip(sorted(found), outputs, strict=True):
+            numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
+            if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
+                raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
     def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
         """Return a function that computes the mean output of the n rows whose numbers are in `data`."""

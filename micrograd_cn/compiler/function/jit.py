@@ -18,6 +18,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
+from math import isnan
 from types import FunctionType
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
@@ -605,9 +606,39 @@ class CompiledFunction:
         validate = None
         if validation is not None:
             with naming_validation():
-                validate = self._mean_loss(self._buckets("fit", validation), threads)
-                validate()  # so samples that the function cannot take are refused before the first step
-        return TrainingRun(found, dispatcher, options, validate).fit()
+                others = self._buckets("fit", validation)
+                validate = self._mean_loss(others, threads)
+                loss = validate()  # so samples that the function cannot take are refused before the first step
+            if isnan(loss):
+                for bucket in others:
+                    for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+                        recording.program.check_indices("validation sample", bucket, rows)
+
+        def explain_nan() -> None:
+            for bucket in found:
+                known, _ = self._dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
+                for recording, rows in known:
+                    recording.program.check_indices("sample", bucket, rows)
+                    self._call_where_nan(recording, bucket, rows)
+
+        return TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
+
+    def _call_where_nan(self, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
+        """Call the plain function with the first of some samples whose result is nan: it may know what is wrong.
+
+        Raises:
+            IndexError, TypeError, ValueError: those of the plain function. The message names the sample.
+        """
+        results = array("d", bytes(8 * len(rows)))
+        recording.program.outputs_of(bucket.numbers, rows, 1, results)
+        for row, result in zip(rows, results, strict=True):
+            if isnan(result):
+                numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
+                try:
+                    self._flat_function(bucket)(*map(Value, numbers))
+                except (IndexError, TypeError, ValueError) as error:
+                    raise type(error)(f"fit(): sample {bucket.samples[row]}: {error}") from error
+                return
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets."""

@@ -52,6 +52,7 @@ class Graph:
             inputs, in the order in which the graph uses them first.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         code: a builder that has no instructions yet, but has traced the formulas of the operations.
+        has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
 
     Args:
         outputs: the nodes whose values are computed.
@@ -80,8 +81,10 @@ class Graph:
         self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self.code = CodeBuilder()
-        for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations]):
+        kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
+        for op, count in kinds:
             self.code.check(op, count)
+        self.has_gathers = any(op.lowerings.is_gather for op, _ in kinds)
         check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
 
 

@@ -12,6 +12,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from math import isnan
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
@@ -146,6 +147,8 @@ class TrainingRun:
         options: how to train.
         validate: a function that returns the mean loss of the validation data with the parameters' current data; None
             if there is no such data.
+        explain_nan: a function that is called once a loss is nan, while the parameters still have their old data. It
+            raises an error if a sample has an index that is out of range.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.
@@ -157,7 +160,9 @@ class TrainingRun:
         dispatcher: Dispatcher,
         options: TrainingOptions,
         validate: Callable[[], float] | None = None,
+        explain_nan: Callable[[], None] | None = None,
     ) -> None:
+        self._explain_nan = explain_nan
         self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
         self._validation_losses: list[float] = []
         self._stopping: EarlyStopping | None = None
@@ -188,7 +193,7 @@ class TrainingRun:
             if self._only_program:
                 self._gradient_call(self._only_program, 0, self._batch)
                 self._current_state()
-            history = train(self._options, self._n, self._take_steps, self._upgrade, self._set_order, end_epoch)
+            history = train(self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch)
             history.validation = self._validation_losses
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
             return history
@@ -247,6 +252,23 @@ class TrainingRun:
         """Begin an epoch with the samples in this order."""
         self._order, batches = order, -(-self._n // self._batch)
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
+
+    def _take_checked_steps(self, step: int, steps: int) -> Sequence[float]:
+        """Call `_take_steps`. If a loss is nan because an index is out of range, undo these steps and raise an error.
+
+        The steps are undone since the last time that the parameters' data were copied back to the parameters.
+        """
+        losses = self._take_steps(step, steps)
+        explain = self._explain_nan
+        gathers = explain and any(program.graph.has_gathers for program, _ in self._runners)
+        if explain and gathers and any(map(isnan, losses)):
+            self._explain_nan = None
+            try:
+                explain()
+            except (IndexError, TypeError, ValueError):
+                self._state = None  # nothing is copied back
+                raise
+        return losses
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
         """Take up to `steps` steps, from step `step` of the epoch on. Return the loss of each batch before its step.

@@ -1,0 +1,92 @@
+"""Find rows in which an index is out of range, so `fit` can refuse them before it trains with nan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import NamedTuple
+
+from ...engine import Value, record
+from ...graph.context import recording
+from ..instructions.lowering import Graph
+from .rows import Numbers
+
+
+class Indices(NamedTuple):
+    """The indices with which a graph takes one of several operands, as `take` and `cross_entropy` do.
+
+    Attributes:
+        columns: a dict from the places of inputs in a row to counts: such an input is an index, less than the count.
+        computed: nodes that are computed from other nodes, each with such a count.
+    """
+
+    columns: dict[int, int]
+    computed: dict[Value, int]
+
+
+def indices_of(graph: Graph) -> Indices:
+    """Return the indices of a graph.
+
+    >>> from micrograd_cn import take
+    >>> i, x = Value(0), Value(5)
+    >>> found = indices_of(Graph([take([x, 1, 2], i) + take([x, 1], i) + take([x, 1], 1 - i)], [x, i]))
+    >>> found.columns, list(found.computed.values())
+    ({1: 2}, [2])
+    """
+    places = {x: k for k, x in enumerate(graph.inputs)}
+    columns: dict[int, int] = {}
+    computed: dict[Value, int] = {}
+    for node, op in graph.operations:
+        if op.lowerings.is_gather:
+            index, count = node.operands[0], len(node.operands) - 1
+            if index in places:
+                columns[places[index]] = min(count, columns.get(places[index], count))
+            elif isinstance(index, Value) and index.op:
+                computed[index] = min(count, computed.get(index, count))
+    return Indices(columns, computed)
+
+
+def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:
+    """Return those of some rows in which an index is out of range, or is no integer.
+
+    Args:
+        columns: a dict from places in a row to counts. A number at such a place must be an integer from 0 to below the
+            count.
+        numbers: the numbers of all rows, one row after the other.
+        width: how many numbers a row has.
+        rows: the indices of the rows to check.
+
+    >>> from array import array
+    >>> rows_out_of_range({1: 2}, array("d", [9, 0, 9, 1, 9, 2, 9, 0.5]), 2, range(4)) == {2, 3}
+    True
+    """
+    found: set[int] = set()
+    for place, count in columns.items():
+        column = numbers[place::width]
+        every = len(rows) == len(column)
+        values = set(column if every else [column[row] for row in rows])
+        wrong = {x for x in values if not (0.0 <= x < count and x.is_integer())}
+        if wrong:
+            found.update([row for row in rows if column[row] in wrong or column[row] != column[row]])
+    return found
+
+
+def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
+    """Return a text about an index that is out of range for the row with these numbers; "" if there is none.
+
+    >>> from micrograd_cn import take
+    >>> i = Value(0, "i")
+    >>> out_of_range(Graph([take([1, 2], i)], [i]), [2.0])
+    'an index or class is 2.0, but there are 2 to choose from, with the numbers 0 to 1'
+    """
+    copies: dict[Value, Value] = dict(zip(graph.inputs, map(Value, numbers), strict=True))
+    with recording():
+        for node, op in graph.operations:
+            copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
+            if op.lowerings.is_gather:
+                index, count = copies[node].operands[0], len(node.operands) - 1
+                number = index._data if isinstance(index, Value) else index
+                if isnan(op.forward(number, *map(float, range(count)))):
+                    between = f"the numbers 0 to {count - 1}"
+                    return f"an index or class is {number}, but there are {count} to choose from, with {between}"
+    return ""
