@@ -34,7 +34,7 @@ from .smooth_steps import is_smooth
 from .suspicious_intervals import arities_among
 
 FIXED_INDICES = (0.0, 2.0)  # indices at which a gather, which picks an operand by its index, is checked
-SEED = 30  # of the drawn points; without a seed, they would depend on the source text of `check_drawn`
+SEED = 30  # with which Hypothesis draws points; without it, they would depend on the source text of `check_drawn`
 LARGE_VALUE = 1e6  # if a value or partial is larger, second derivatives are not compared
 
 PICTURE_CODE = """\
@@ -48,32 +48,37 @@ Reference = Callable[..., float] | None
 def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[str, str]:
     """Check an operation: its values, its derivatives, its kinks, its picture, and its lowerings.
 
-    1. At special values, such as 0.0, -0.0, inf and nan: the operation and its partials raise nothing, and give the
-       same numbers on `Value`s as on floats, to the bit. The contribution of a `Selection` agrees with its weight
-       (see `op_selection`).
-    2. At kinks: the derivative is nan, or between the derivatives of the two sides.
-    3. In the picture: there is an edge for each operand.
-    4. Over the domain, up to 100 from 0 or from the end that is nearest to 0, and close to both ends: no value is nan,
-       and derivatives agree with numerical ones. Near 0, second derivatives are compared too, and derivatives where
-       several operands are the same value. An n-ary operation is given up to 33 operands. A gather, which picks one of
-       its operands by an index, is not differentiated with respect to the index.
-    5. At the points of 1 and 4: the lowerings, which are other forms of the operation, give the same values. The
+    1. At special values, such as 0.0, -0.0, inf and nan, the operation and its partials must raise no error, and give
+       the same numbers on `Value`s as on floats. If a partial is a `Selection`, which may leave an operand without a
+       gradient, its two functions must agree (see `op_selection`).
+    2. At a kink, the operation's derivative must be nan, or lie between the two one-sided derivatives.
+    3. The picture that `draw_dot` makes of the operation must have an edge for each operand.
+    4. At points all over the domain, and close to its ends, no value may be nan, and derivatives must agree with
+       numerical ones. The points are up to 100 from 0. In a domain that is farther away, they are up to 200 from the
+       end that is nearest to 0. Second derivatives are compared too, and so are derivatives where several operands are
+       the same `Value`. An n-ary operation, which takes any number of operands, is given up to 33. A gather, which
+       picks one of its operands by an index, is not differentiated with respect to the index.
+    5. At the points of 1 and 4, each lowering, which is another form of the operation, must give the same values. The
        lowerings are its formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by
-       llvmlite) and numpy. JavaScript and machine code give the same partials, too.
+       llvmlite) and numpy. JavaScript and machine code must give the same partials, too.
 
-    What `check_op` cannot see: a mistake between the points, which are some hundreds, or beyond 100; a mistake in third
-    derivatives; and a wrong derivative where rounding hides the value.
+    What `check_op` cannot see:
+
+    - a mistake between the points, of which there are some hundreds, or farther from 0 than all of them;
+    - a mistake in third derivatives;
+    - a wrong derivative where rounding hides how the value changes.
 
     Args:
         op: the operation.
-        reference: the same function of floats from an independent source. Values may differ by 1e-12 relative, and
-            by as much as the last bits of the operands and the operation's own `rounding` explain.
+        reference: the same function of floats from an independent source. A value may differ from that of the reference
+            by 1e-12 of its size, and also by as much as the rounding of the operands and the operation's own
+            `smoothness.rounding` explain.
         examples: the number of points at which second derivatives are compared: two thirds are spread over the domain,
-            the others are drawn.
+            the others are drawn by Hypothesis.
 
     Returns:
-        The lowerings that could not be compared, and why: what runs them is not installed, or the operation is not
-        written with the package's operations.
+        A dict with the name of each lowering that could not be compared, and the reason. Either what runs the lowering
+        is not installed, or the operation is not written with the package's operations.
 
     Raises:
         AssertionError: a check failed. The message says which check, at operands as simple as could be found, and has
@@ -102,10 +107,10 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
 
 
 def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> dict[str, str]:
-    """Run all checks; return the lowerings that could not be compared, and why.
+    """Run all checks of `check_op`; return the names of the lowerings that could not be compared, each with the reason.
 
-    For each point at which only some derivatives could be compared, a table of the derivatives is appended to
-    `partial_tables`.
+    For each point at which only some derivatives could be compared, a table of the derivatives, as text, is appended
+    to `partial_tables`.
     """
     checked_points = list(special_points(op))
     for xs in checked_points:
@@ -122,7 +127,10 @@ def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str
 
 
 def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
-    """Yield some indices of a gather, each with the gather at this index as an operation of its other operands."""
+    """Yield some indices of a gather, each with a new operation: the gather at this index, of its other operands.
+
+    A gather is an operation that picks one of its operands by an index, which is its first operand.
+    """
     for index in FIXED_INDICES:
         arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]
         if arities:
@@ -131,12 +139,12 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather with respect to `xs`, the operands after the index."""
+    """Return the partials of a gather, which picks one of the operands `xs` by an index, with respect to `xs`."""
     return op.local_derivatives(y, index, *xs)[1:]
 
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
-    """Check the values and first derivatives at points where the operation has a kink."""
+    """Check the values and first derivatives at points where the operation has a kink, since `kink` is 0 there."""
 
     def blaming(*xs: float) -> float:
         with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
@@ -148,7 +156,7 @@ def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
 
 
 def _check_picture(op: Op) -> None:
-    """Check that the picture has an edge for each operand."""
+    """Check that the picture that `draw_dot` makes of the operation has an edge for each operand."""
     from ..picture import draw_dot
 
     for count in arities_among(op, FEW_ARITIES):
@@ -160,7 +168,10 @@ def _check_picture(op: Op) -> None:
 
 
 def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> list[Point]:
-    """Check the operation at points spread evenly over its domain, and at points that are drawn; return all points."""
+    """Check the operation at points that are spread over its domain, or drawn by Hypothesis; return all these points.
+
+    The arguments are those of `_check`.
+    """
     st = import_strategies()
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -243,7 +254,10 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partial_ta
 
 
 def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], expected: float) -> None:
-    """Compare the value `y` of the operation with `expected`, the value of the reference."""
+    """Compare `y`, the value of the operation at `xs`, with `expected`, the value of the reference there.
+
+    The partials of the operation at `xs` tell how far rounding of the operands may change the value.
+    """
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
     stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
     allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))
