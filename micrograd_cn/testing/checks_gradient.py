@@ -17,8 +17,9 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
 
     Args:
         f: the function.
-        arguments: for each argument of `f` a strategy, such as `points((2, 3))`; or a shape, for arrays of doubles that
-            are near neither 0 nor each other; or a constant.
+        arguments: for each argument of `f`, one of three things. A Hypothesis strategy, such as `points((2, 3))`, draws
+            the argument. A tuple of ints is a shape; it stands for arrays of doubles whose elements are near neither 0
+            nor each other. Anything else is a constant.
         examples: how many points are drawn.
         how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 
