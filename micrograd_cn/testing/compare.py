@@ -1,6 +1,7 @@
 """Compare one derivative with a numerical one: it is right, wrong, or not comparable.
 
-A `Claim` holds the derivative that is checked, the function, and the point. A `Comparison` is the verdict.
+A `Claim` holds the derivative that is checked, the function, and the point. A `Comparison` is the verdict. The
+derivative that is checked is called analytic.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-# A derivative within the default atol must also be this close, relatively, to a numerical one that is known well.
+# A derivative that agrees only by the default atol must be this close, relatively, to a numerical one known well.
 EXCUSED_ERROR = 1e-3
 
 
@@ -30,7 +31,7 @@ class Comparison:
         numeric: the numerical derivative.
         agrees: True if it is right, False if it is wrong, None if it could not be compared.
         note: why it could not be compared, or what is special at the point.
-        noisy: whether noise hides the derivative.
+        noisy: whether rounding noise of the function hides the derivative.
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong; else nan.
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
@@ -48,14 +49,14 @@ class Comparison:
 
 
 class Tolerance(Protocol):
-    """Tells how exact a numerical derivative must be, and how far from it the analytic one may be."""
+    """Tells how exact a numerical derivative must be, and how far from it the derivative that is checked may be."""
 
     def is_exact_enough(self, e: Estimate) -> bool:
-        """Return whether the estimate is exact enough to compare a derivative with."""
+        """Return whether the numerical derivative `e` is exact enough to compare another derivative with it."""
         ...
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
+        """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
         ...
 
 
@@ -75,7 +76,7 @@ class ValueTolerance:
     typical_slope: float
 
     def is_exact_enough(self, e: Estimate) -> bool:
-        """Return whether the estimate is exact enough to compare a derivative with."""
+        """Return whether the numerical derivative `e` is exact enough to compare another derivative with it."""
         # An estimate with a larger error would excuse any derivative.
         telling = max(self.atol, min(1e-12 * self.typical_slope, 1e-3), 0.1 * math.fabs(e.slope))
         return (
@@ -84,7 +85,7 @@ class ValueTolerance:
         )
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
+        """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
         return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
 
@@ -102,8 +103,9 @@ class Claim:
         rounding: the absolute rounding error of the values of `g`.
         tolerance: how exact the numerical derivative must be, and how far from it the analytic one may be.
         steps: the steps of the numerical derivative; the default suits a function that computes in doubles.
-        needs_first_order: whether a derivative counts as wrong only if its Taylor remainder is of first order.
-        accept: tells whether an estimate is exact enough (see `numerical.derivative`).
+        needs_first_order: whether a derivative counts as wrong only if its Taylor remainder is of first order in the
+            step (see `taylor_order`).
+        accept: tells whether a numerical derivative is exact enough (see `numerical.derivative`).
     """
 
     title: str
@@ -119,7 +121,7 @@ class Claim:
 
     @functools.cached_property
     def central(self) -> Estimate:
-        """The numerical derivative from both sides."""
+        """The numerical derivative that uses values of `g` on both sides of `x`."""
         return self.derivative(0)
 
     @property
@@ -137,7 +139,7 @@ class Claim:
         """Return the order of the Taylor remainder (see `taylor_order`); it is about 1 for a wrong derivative.
 
         If `steps` is set, the order is computed on both sides of the point, and the larger one is returned. Otherwise,
-        it is computed on the right. The result is nan if rounding hides the remainder.
+        the order is computed on the right side alone. The result is nan if rounding hides the remainder.
         """
         first = self.steps.first_steps[0] if self.steps else 0.0
         orders = [
@@ -149,16 +151,17 @@ class Claim:
 
 
 def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: Callable[[], bool]) -> Comparison:
-    """Compare a claimed derivative of a function of `Value`s.
+    """Compare the derivative of a function of `Value`s with a numerical one.
 
-    A mistake must exceed the measured noise of `g`. A derivative that agrees only because of the default absolute
-    tolerance is still wrong if the numerical one is known to four digits and no intermediate value has lost digits.
+    A difference counts as a mistake only if it exceeds the measured rounding noise of the function. A derivative that
+    agrees only because of the default absolute tolerance is still wrong if the numerical one is known to four digits
+    and no intermediate value has lost digits.
 
     Args:
         claim: the derivative, the function and the point.
         rtol: relative tolerance.
         atol: the absolute tolerance that the user gave; None for the default.
-        loses_digits: tells whether an intermediate value has lost digits.
+        loses_digits: tells whether an intermediate value has lost digits, for example by cancellation.
     """
     title, analytic, g, x = claim.title, claim.analytic, claim.g, claim.x
     if not math.isfinite(claim.y):
@@ -191,11 +194,12 @@ def _is_close(analytic: float, slope: float, part: float) -> bool:
 
 
 def compare(claim: Claim) -> Comparison:
-    """Compare a claimed derivative with a numerical one.
+    """Compare the derivative in a claim with a numerical one.
 
-    At a kink, the derivative is right if it lies between the derivatives of the two sides. At the edge of the domain,
-    it is right if it is the one-sided derivative. A derivative that differs is called wrong only if `g` has no feature
-    as small as the finest steps and, if `needs_first_order` is set, only if the Taylor remainder is of first order.
+    At a kink, the derivative is right if it lies between the two one-sided derivatives. At the edge of the domain, it
+    is right if it is the one-sided derivative. A derivative that differs is called wrong only under two conditions. The
+    function must have no feature, such as a jump or a spike, as narrow as the finest steps. If `needs_first_order` is
+    set, the Taylor remainder must be of first order, too (see `taylor_order`).
     """
     comparison = _compare_once(claim)
     if comparison.agrees is not False:
@@ -211,9 +215,10 @@ def compare(claim: Claim) -> Comparison:
 
 
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
-    """Return whether `g` jumps in the finest steps, or its slope in these steps is nearer to the analytic derivative.
+    """Return whether the function seems to have a jump or another feature that is as narrow as the step `finest`.
 
-    Nearer means: than the numerical derivative in `comparison` is.
+    It does if it jumps within this step, or if its slope over this step is nearer to the derivative that is checked
+    than the numerical derivative in `comparison` is.
     """
     g, x, rounding = claim.g, claim.x, claim.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
@@ -224,7 +229,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def _compare_once(claim: Claim) -> Comparison:
-    """Compare with the central derivative; if noise or a kink prevents that, with the one-sided derivatives."""
+    """Compare with the central numerical derivative; if noise or a kink prevents that, with the one-sided ones."""
     title, analytic, rounding = claim.title, claim.analytic, claim.rounding
     is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
     central = claim.central
@@ -261,5 +266,5 @@ def _compare_once(claim: Claim) -> Comparison:
 
 
 def noise_note(rounding: float) -> str:
-    """Return the note for a derivative that is hidden, since the function's values are rounded by `rounding`."""
+    """Return the note for a derivative that cannot be told, since rounding changes the function by about `rounding`."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"
