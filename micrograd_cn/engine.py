@@ -42,7 +42,7 @@ class Value(Node):
     `x - y`, `x / y` and the like call them, as in micrograd. It cannot override `data` and `grad`.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
-    `if v.data:`, or `where` for a choice that a graph records.
+    `if v.data:`, or `where` for a choice that a graph records. Only the result of a comparison refuses: `if less(a, b):`.
 
     >>> x = Value(3, "x")
     >>> y = x * x + 2
@@ -96,7 +96,8 @@ class Value(Node):
     def backward(self, gradient: SupportsFloat = 1.0, *, retain_graph: None = None, create_graph: None = None) -> None:
         """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
-        The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0.
+        The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0. If there is an error, or
+        Ctrl-C interrupts the call, leaves keep the `grad` that they had.
 
         Args:
             gradient: the gradient of this value itself, by which all other gradients are multiplied.
@@ -125,19 +126,23 @@ class Value(Node):
             )
         seed = number(gradient)
         order, leaves = traverse(self)
-        before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # added last: two calls give exactly twice as much
-        for node in (*order, *leaves):
-            node.grad = 0.0
-        self.grad = seed
+        before = {leaf: leaf.grad for leaf in leaves}
         reached = {self}  # send a gradient of 0 on too, since 0 * inf is nan; skip only nodes that got none
         try:
+            for node in (*order, *leaves):
+                node.grad = 0.0
+            self.grad = seed
             for node in context.with_anomaly_checks(node for node in order if node in reached):
                 for x, term in node._terms(node.grad):
                     x.grad += term
                     reached.add(x)
-        finally:
+            for leaf, grad in before.items():  # added last: two calls give exactly twice as much
+                if grad:
+                    leaf.grad += grad
+        except BaseException:  # an error, or Ctrl-C: leaves keep the gradients that they had
             for leaf, grad in before.items():
-                leaf.grad += grad
+                leaf.grad = grad
+            raise
 
     def zero_grad(self) -> None:
         """Set the `grad` of this value and of all nodes that it depends on to 0, leaves included.

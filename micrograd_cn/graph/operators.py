@@ -46,13 +46,17 @@ def _is_operand(x: Any) -> bool:
     return isinstance(x, Operators) or number_or_none(x) is not None
 
 
-def _left_to_python(other: Any) -> Any:
-    """Return NotImplemented, so Python asks the class of `other`. Refuse a node of another engine, such as micrograd.
+def _left_to_python(op: Op, other: Any) -> Any:
+    """Return NotImplemented, so Python asks the class of `other`, which may know what to do with a `Value`.
 
-    Its class would take a `Value` for a number.
+    Refuse a node of another engine, such as micrograd, whose class would take a `Value` for a number. Refuse lists too:
+    their class knows no `Value`. (Python repeats a list for `*`, and asks the `Value` how often.)
     """
     if message := mixed_engines(other):
         raise TypeError(message)
+    if type(other) in (list, tuple) and op is not ops.mul:
+        sign, kind = op.notation.symbol, type(other).__name__
+        raise TypeError(f"there is no operation for {sign} of a Value and a {kind}; write [x {sign} a for a in xs]")
     return NotImplemented
 
 
@@ -75,11 +79,11 @@ class Operators:
         return op(self)
 
     def _binary(self, op: Op, other: Any) -> Self:
-        result: Self = op(self, other) if _is_operand(other) else _left_to_python(other)
+        result: Self = op(self, other) if _is_operand(other) else _left_to_python(op, other)
         return result
 
     def _reflected(self, op: Op, other: Any) -> Self:
-        result: Self = op(other, self) if _is_operand(other) else _left_to_python(other)
+        result: Self = op(other, self) if _is_operand(other) else _left_to_python(op, other)
         return result
 
     def __add__(self, other: Any) -> Self:

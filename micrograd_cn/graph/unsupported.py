@@ -177,8 +177,8 @@ class Unsupported(Operators):
 
         def __index__(self) -> NoReturn:
             raise TypeError(
-                "a Value as an index or a count would lose its graph; write take(xs, x) for an element of a list, or "
-                "int(x.data) for the number alone"
+                "a Value as an index or a count would lose its graph; write take(xs, x) for an element of a list, "
+                "[x * a for a in xs] for a product with a list, or int(x.data) for the number alone"
             )
 
     def __bool__(self) -> bool:
@@ -187,15 +187,15 @@ class Unsupported(Operators):
         >>> from micrograd_cn import Value, less
         >>> bool(Value(0))
         True
-        >>> "less" if less(Value(3), 2) else "not less"
+        >>> bool(less(Value(3), 2))
         Traceback (most recent call last):
-        TypeError: the condition less(...) is a Value, which is true whatever its number; write x < y for a bool, or ...
+        TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
         partials = self.op and self.op.partials
         if partials and type(partials) is tuple and not any(partials):
             raise TypeError(
-                f"the condition {self.op.name}(...) is a Value, which is true whatever its number; write x < y for a "
-                "bool, where(condition, a, b) for a choice in the graph, or condition.data for the number"
+                f"{self.op.name}(...) gives a Value, which is true whatever its number; write x < y, or "
+                "where(condition, a, b)"
             )
         return True
 

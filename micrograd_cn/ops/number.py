@@ -41,7 +41,8 @@ def number(x: object) -> float:
         if message := mixed_engines(x):
             raise TypeError(message)
         if not hasattr(x, "__float__"):
-            raise TypeError(f"expected a real number, got {type(x).__name__}")
+            instead = "; use one element at a time" * isinstance(x, (list, tuple))
+            raise TypeError(f"expected a real number, got {type(x).__name__}{instead}")
         if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
             raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
     try:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -122,6 +123,24 @@ def test_an_operation_of_any_arity_may_be_a_method():
     assert method(mc.atan2)(x, y).data == math.atan2(2, 3)
 
 
+@pytest.mark.parametrize("symbol", ["+", "-", "/", "**"])
+@pytest.mark.parametrize("other", [[1.0], (1.0, 2.0), []])
+def test_an_operator_of_a_value_and_a_list_says_what_to_write(symbol, other):
+    for text in (f"value {symbol} other", f"other {symbol} value"):
+        kind = type(other).__name__
+        message = f"there is no operation for {symbol} of a Value and a {kind}; write [x {symbol} a for a in xs]"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            eval(text, {"value": Value(1.0), "other": other})
+
+
+def test_a_list_of_ones_own_may_know_values():
+    class Vector(list):
+        def __radd__(self, x):
+            return Vector([x + a for a in self])
+
+    assert [y.data for y in Value(1.0) + Vector([1.0, 2.0])] == [2.0, 3.0]
+
+
 @pytest.mark.parametrize("symbol", ["-", "/", "**"])
 def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
     with pytest.raises(TypeError, match="unsupported operand type"):
@@ -167,9 +186,7 @@ def test_an_operator_without_an_operation_says_what_to_write(apply, instead):
 def test_two_engines_are_not_mixed(apply):
     """An operand of micrograd would take a `Value` for a number, and the gradient of one of them would be lost."""
     x, y = Value(2.0), Micrograd(3.0)
-    with pytest.raises(
-        TypeError, match=r"micrograd.engine.Value beside a Value of micrograd_cn: two engines"
-    ):
+    with pytest.raises(TypeError, match=r"micrograd.engine.Value beside a Value of micrograd_cn: two engines"):
         apply(x, y)
     assert (y.data, y.grad) == (3.0, 0)
 
