@@ -55,9 +55,9 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     3. The picture that `draw_dot` makes of the operation must have an edge for each operand.
     4. At points all over the domain, and close to its ends, no value may be nan, and derivatives must agree with
        numerical ones. The points are up to 100 from 0. In a domain that is farther away, they are up to 200 from the
-       end that is nearest to 0. Second derivatives are compared too, and so are derivatives where several operands are
-       the same `Value`. An n-ary operation, which takes any number of operands, is given up to 33. A gather, which
-       picks one of its operands by an index, is not differentiated with respect to the index.
+       end that is nearest to 0. At some of the points, second derivatives are compared too, and so are derivatives
+       where several operands are the same `Value`. An n-ary operation, which takes any number of operands, is given up
+       to 33. A gather, which picks one of its operands by an index, is not differentiated with respect to the index.
     5. At the points of 1 and 4, each lowering, which is another form of the operation, must give the same values. The
        lowerings are its formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by
        llvmlite) and numpy. JavaScript and machine code must give the same partials, too.
