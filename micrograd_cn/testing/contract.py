@@ -24,16 +24,16 @@ from .vectors import Vector, concatenated, draw_from
 __tracebackhide__ = True
 
 FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
-LARGE_UPSTREAM = 2.0**10  # scales `u` to find a backward pass that clips; half precision would overflow
+LARGE_UPSTREAM = 2.0**10  # scales `u` to find a backward pass that clips gradients; half precision would overflow
 UNDERFLOW_FACTOR = 2.0**8  # scales `u` in half precision, where small terms of the gradient may be rounded to 0
 EQUAL_ULPS = 64.0  # gradients are equal if they differ by at most this many last bits of the largest in their array
-NEARBY_DISTANCE = 2.0**-4  # relative: the derivative is first called this far from the point, in case it stores results
+NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is first called this far from the point, in case it keeps results
 COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
 MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstream gradient is not None
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs. They are smaller for the outputs of an array with larger numbers.
+    """Return random weights of the outputs of the function. They are smaller for an array of larger outputs.
 
     Every floating-point type holds the weights exactly. A single output has the weight 1. Outputs that are not finite
     have the weight 0.
@@ -50,14 +50,15 @@ def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return a vector that has 1 or -1, at random, for each element of the point."""
+    """Return a vector that has 1 or -1, at random, for each element of the problem's point."""
     return draw_from(np.array([-1.0, 1.0]), problem.x.size, random)
 
 
 def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
-    """Call the derivative in every way that it must support, and check what it returns and changes.
+    """Call the derivative of a problem in every way that it must support, and check what it returns and changes.
 
-    Return a random cotangent and the gradient for it, or None if the derivative gives no gradient.
+    Return a random cotangent, which is a vector of weights of the outputs, and the gradient of the weighted sum of the
+    outputs. Return None if the derivative gives no gradient.
 
     Raises:
         GradientMismatch: the derivative breaks the contract; the message says how.
@@ -141,7 +142,10 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
 
 
 def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
-    """Compare the gradient for a cotangent with the sum of the gradients for the entries of that cotangent alone.
+    """Check that the gradient for a cotangent is the sum of the gradients for each of its entries alone.
+
+    A cotangent is a vector of weights of the outputs, for which a backward pass computes the gradient of the weighted
+    sum. For one entry alone, all other weights are 0.
 
     Args:
         problem: the function and its derivative.
@@ -149,7 +153,7 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
         g: the gradient for this cotangent.
 
     Raises:
-        GradientMismatch: the sum differs.
+        GradientMismatch: the sum of the gradients is not `g`.
     """
     alone = [
         u[j] * problem.derivative.gradient(problem.x, problem.unit_cotangent(j)) for j in np.flatnonzero(u).tolist()
@@ -167,14 +171,14 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
 
 
 def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
-    """Check that the gradient at the point is the same as before the function was called at other points.
+    """Check that the gradient at the problem's point is the same as before the function was called at other points.
 
-    The gradient changes if each call of the function stores a result that the backward pass uses later.
+    It would not be the same if each call of the function stored a result that the backward pass uses later.
 
     Args:
         problem: the function and its derivative.
-        u: a cotangent.
-        before: the gradient for `u` before the calls elsewhere.
+        u: a cotangent, which is a vector of weights of the outputs.
+        before: the gradient for `u` before the function was called at other points.
 
     Raises:
         GradientMismatch: the gradient at the point has changed.
@@ -190,7 +194,10 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
-    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times the gradient for `u`."""
+    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times the gradient for `u`.
+
+    A cotangent is a vector of weights of the outputs.
+    """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
@@ -198,10 +205,11 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 
 
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
-    """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous.
+    """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous in memory.
 
     Each item has a name of the kind for messages, the upstream gradient in the structure of the result, and the
-    gradient that the backward pass should return for it. `g` is the gradient for the cotangent `u`.
+    gradient that the backward pass should return for it. `u` has weights of the outputs as a vector, and `g` is the
+    gradient that the backward pass returns for these weights.
     """
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, ReverseMode)
@@ -225,7 +233,7 @@ def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple
 
 
 def _non_contiguous(w: Any) -> Any:
-    """Return an array with the numbers of `w` that is not contiguous: between them in memory is nan."""
+    """Return an array that has the numbers of `w` but is not contiguous: between them in memory are nans."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
     spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)
@@ -236,17 +244,17 @@ def _non_contiguous(w: Any) -> Any:
 def _first_difference(
     problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
 ) -> tuple[str, int] | None:
-    """Return the first element in which two gradients differ beyond rounding: the path of its array, and its index.
+    """Return the first element in which two gradients differ by more than rounding; None if there is no such element.
 
-    The index is that in the vector of all elements. None is returned if there is no difference. Elements whose
-    `expected` gradient is not finite are not compared.
+    The element is returned as a pair of the path of its array, such as "x['w']", and its index in the vector of all
+    elements. Elements whose `expected` gradient is not finite are not compared.
 
     Args:
         problem: the function and its derivative.
         found: a gradient.
         expected: the gradient that it should be.
-        usual: a gradient of the same function. Where terms of `expected` cancel, the size of `usual` tells how
-            large these terms were, and thereby how far the gradients may be rounded.
+        usual: numbers about as large as the terms that `expected` is the sum of; by default `expected` itself. They
+            tell how far the gradients may be rounded where the terms cancel.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():
@@ -267,7 +275,7 @@ def _first_difference(
 
 
 def _derivative_by(problem: Problem, i: int) -> str:
-    """Return the name of the derivative with respect to the element with this index, for messages."""
+    """Return the name of the derivative with respect to the element with the index `i`, for messages."""
     return f"d/d{problem.arguments.element_name(i)}"
 
 
