@@ -1,4 +1,7 @@
-"""A function of vectors along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of the rounding of φ."""
+"""A function f of vectors along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of the rounding of φ.
+
+The point is x, the direction v says how far each element of x moves, and u has a weight for each output of f.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ FAR_STEP = 8.0  # in a step this large, every output changes that depends on the
 
 
 class DirectionalFunction:
-    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u has a weight for each output.
+    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u has a weight for each output of f.
 
     Args:
-        problem: the function f.
-        u: the cotangent, the weights of the outputs.
-        v: the direction: how far each element of x moves.
+        problem: the function f, and its derivative.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element of x moves.
         x: the point.
         per_element: whether φ is divided by the entry of v that is not 0, if v has only one such entry. The derivative
             of φ at 0 is then the partial derivative.
@@ -59,7 +62,7 @@ class DirectionalFunction:
 
     @property
     def rounding(self) -> float:
-        """How far rounding of the outputs may carry φ.
+        """How far rounding of the outputs of f may change the value of φ.
 
         Only outputs that have changed in a step count. If no output has changed, all outputs count.
         """
@@ -78,7 +81,10 @@ class DirectionalFunction:
 
     @property
     def _argument_rounding(self) -> float:
-        """How far rounding of the arguments may carry φ; 0.0 unless many elements are moved in their own types."""
+        """How far rounding of the point x + t v may change the value of φ; 0.0 if `__call__` corrects this error.
+
+        It does so unless many elements are moved in the types of their arrays, such as float32.
+        """
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
             return 0.0
@@ -86,7 +92,7 @@ class DirectionalFunction:
 
     @property
     def analytic_rounding(self) -> float:
-        """How far rounding in the last bit of the gradient may carry `analytic`; 0.0 if `analytic` is not finite."""
+        """How far rounding in the last bit of the gradient may change `analytic`; 0.0 if `analytic` is not finite."""
         steps = self.v[self.moved_elements] if self._few else self.v
         tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.analytic), tiny)
@@ -94,9 +100,9 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far φ may be off if the rounding error of each output is that of the largest output in its array.
+        """How far φ may be off if the rounding error of each output is as large as that of the largest in its array.
 
-        An output that is much smaller than the largest, such as gelu far below 0, may have few correct digits.
+        An output that is much smaller than the largest, such as gelu(x) for x far below 0, may have few correct digits.
         """
         weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
         beside = [
@@ -106,10 +112,11 @@ class DirectionalFunction:
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
-        """Return how far φ may be off because f has larger intermediate results, as log(1 + exp(-x)) may have.
+        """Return how far φ may be off because f has intermediate results that are larger than its outputs.
 
-        The size of these intermediate results is estimated from the outputs at two other points: the moved elements are
-        0 at one of them, and have the opposite sign at the other.
+        The function log(1 + exp(-x)) may have such intermediate results. Their size is estimated from the outputs at
+        two other points: the elements that the direction moves are 0 at one of them, and have the opposite sign at the
+        other.
         """
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
@@ -117,7 +124,7 @@ class DirectionalFunction:
         return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
 
     def changes_far_away(self) -> bool:
-        """Take large steps, and return whether some output has changed in these or in earlier steps.
+        """Take large steps from x along v, and return whether some output has changed in these or in earlier steps.
 
         Outputs of weight 0 do not count.
         """
@@ -130,7 +137,7 @@ class DirectionalFunction:
 
         The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
         to this offset is computed with the derivative that is checked, and is subtracted. If many elements are moved in
-        their own types, nothing is subtracted; `rounding` includes the effect of the offset instead.
+        the types of their arrays, nothing is subtracted; `rounding` includes the effect of the offset instead.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
@@ -140,9 +147,10 @@ class DirectionalFunction:
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types.
+        """Return the change of u · f between x and x + t v, and the part of it that is due to rounding of x + t v.
 
-        Both are divided by `divisor`.
+        The point x + t v is computed in doubles, and rounded to the arguments' types. Both results are divided by
+        `divisor`.
         """
         problem = self.problem
         exact = np.multiply(self.v, t, out=problem.scratch)
@@ -155,11 +163,11 @@ class DirectionalFunction:
         return change, -self.analytic_along(exact, self.x)
 
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
-        """Return the change of u · f, and the part of it that is due to rounding x + t v to the arguments' types.
+        """Return the change of u · f between x and x + t v, and the part of it that is due to rounding of x + t v.
 
-        Both are divided by `divisor`. The elements are moved in their own types by numpy, which is quicker for many
-        elements. The second number is computed only if few elements are moved; otherwise it is 0. `gradient` is the
-        gradient of u · f.
+        Both are divided by `divisor`. numpy computes x + t v in the types of the arrays, such as float32. For many
+        elements, this is quicker than `_change_in_doubles`. The second number is computed only if few elements are
+        moved; otherwise it is 0. `gradient` is the gradient of u · f.
         """
         problem = self.problem
         tree, flats = problem.arguments.empty_tree()
@@ -179,28 +187,28 @@ class DirectionalFunction:
 
     @property
     def _gradient_in_own_types(self) -> Vector | None:
-        """The gradient of u · f, if elements are moved in their own types (`Problem.steps_in_own_types`); else None."""
+        """The gradient of u · f if `Problem.steps_in_own_types` is set; else None."""
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
 
     @property
     def _moves_few(self) -> bool:
-        """Whether so few elements are moved that the others can be copied from the point."""
+        """Whether so few elements are moved that the others can be copied from the problem's point."""
         return self._few and self.x is self.problem.x
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each array of the arguments, its elements at the point, and the entries of v that move these elements.
+        """For each array of the arguments, its elements at x, and the entries of v that move these elements.
 
-        Both are in the array's type. If few elements are moved, the entries of v are not needed; the elements stand in
-        their place.
+        Both are in the array's type. If few elements are moved, the entries of v are not needed, and the elements are
+        given twice.
         """
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
 
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
-        """Return the change of u · f from f(x) to `result`, divided by `divisor`.
+        """Return u · (y - f(x)) / divisor, where y has the outputs in `result`, a result of the user's function.
 
         Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays,
         which are processed in chunks.
@@ -221,7 +229,7 @@ class DirectionalFunction:
         return total / self.divisor
 
     def change(self, y: Vector) -> float:
-        """Return u · (y - f(x)) / divisor, and note in `changed_outputs` which outputs have changed."""
+        """Return u · (y - f(x)) / divisor for outputs `y`, and mark in `changed_outputs` which of them have changed."""
         changes = y - self._y
         if not self._all_changed:
             moved = (changes != 0.0) & np.isfinite(changes)
@@ -230,15 +238,15 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set which outputs have changed, and forget the rounding that was computed for fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and forget the rounding that was computed for fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
-        """Return the derivative that is checked, at the point `x` along the direction `d`."""
+        """Return the derivative of u · f that is checked, at the point `x` along the direction `d`, over `divisor`."""
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:
-        """Return the derivative that is checked, at x + t v; nan if that raises one of `DOMAIN_ERRORS`."""
+        """Return the derivative of φ that is checked, at t; nan if its computation raises one of `DOMAIN_ERRORS`."""
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)
