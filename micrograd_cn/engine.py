@@ -42,7 +42,8 @@ class Value(Node):
     `x - y`, `x / y` and the like call them, as in micrograd. It cannot override `data` and `grad`.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
-    `if v.data:`, or `where` for a choice that a graph records. Only the result of a comparison refuses: `if less(a, b):`.
+    `if v.data:`, or `where` for a choice that a graph records. The result of a comparison, as in `if less(a, b):`,
+    refuses.
 
     >>> x = Value(3, "x")
     >>> y = x * x + 2
