@@ -242,7 +242,7 @@ class DirectionalFunction:
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
-        """Return the derivative of u · f that is checked, at the point `x` along the direction `d`, over `divisor`."""
+        """Return the checked derivative of u · f at the point `x` along the direction `d`, divided by `divisor`."""
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:
