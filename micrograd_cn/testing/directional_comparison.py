@@ -1,7 +1,8 @@
 """Compare a directional derivative with a numerical one, at the point or as a mean over an interval around it.
 
 The weighted sum of a problem's outputs, with the weights u, is a function φ of one number t along a direction v (see
-`DirectionalFunction`). The derivative of φ at 0 that the code under test gives is called analytic.
+`DirectionalFunction`). The derivative of φ at 0 that the code under test gives is called analytic. Its difference from
+the numerical derivative is called the mismatch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
 DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is far below the tolerance
 VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
-MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a right analytic derivative may be
+MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a correct analytic derivative may be
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
 CHANGE_FACTOR = 2.0  # times the slope of φ over the largest step is `ArrayTolerance.own_slope`
@@ -52,14 +53,14 @@ def compare_along(
 
     If the derivative does not agree, the elements are moved by steps of two other sizes: first by 1, then by about
     their own size. A step of 1 is large for a tiny element, whose effect rounding may hide, and small for a huge
-    element. Steps of each element's own size suit elements that are small beside others, and points near the edge of
+    element. Steps of each element's own size suit elements that are smaller than others, and points near the edge of
     the domain.
 
     Args:
         problem: the function f, its derivative and the point.
         title: the name of the derivative.
-        u: the cotangent, the weights of the outputs.
-        v: the direction: how far each element moves.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element moves.
         typical_slope: about how large derivatives along such directions are.
         x: the point; by default that of the problem.
         gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
@@ -99,7 +100,10 @@ def compare_along(
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
-    """Return whether the mismatch is far larger than the estimated error; larger steps would only hide the mismatch."""
+    """Return whether the two derivatives differ by far more than the estimated error of the numerical one.
+
+    Then the comparison is not repeated with larger steps, which would only hide the difference.
+    """
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     return (
         comparison.numeric.slope != 0.0
@@ -111,8 +115,7 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
     """Return whether a comparison was exact enough to show an error of 1 % of the derivative.
 
-    Outside half precision (float16 and bfloat16), every comparison that calls a derivative right or wrong
-    is exact enough.
+    In other types than float16 and bfloat16, every comparison that calls a derivative right or wrong is exact enough.
     """
     return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None
 
@@ -120,9 +123,11 @@ def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
 def _excuse(
     problem: Problem, comparison: Comparison, phi: DirectionalFunction, title: str, u: Vector, typical_slope: float
 ) -> str:
-    """Return why a mismatch may not be a mistake: rounding, or a kink where elements are equal; "" for a mistake.
+    """Return a reason, other than a mistake, why the derivative in `comparison` differs from the numerical one.
 
-    `title`, `u` and `typical_slope` serve to repeat the comparison at other points.
+    The reason is rounding, or a kink where elements are equal. If neither is found, the result is "". The comparison
+    is repeated at other points, for which `title`, `u` and `typical_slope` are needed, as in `compare_along`. `phi` is
+    the function that was differentiated.
     """
     if problem.half_precision:
         return half_precision.rounding_excuse(
@@ -139,11 +144,12 @@ def _excuse(
 
 
 def _rounding_elsewhere(phi: DirectionalFunction, mismatch: float) -> float:
-    """Return the rounding of the outputs that shows when all elements move, if it hides the mismatch; else 0.0.
+    """Return how far rounding changes u · f when all elements move, if that could explain the mismatch; else 0.0.
 
-    When only one element moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
-    The changes in steps to both sides are added, so slopes cancel. At kinks, a sum remains that is proportional to the
-    step; this sum is subtracted.
+    u · f is the weighted sum of the outputs that `phi` computes, and `mismatch` is the difference of its derivative
+    from the numerical one. When only one element moves, the outputs may stay the same by chance, as the rounded value
+    of log(exp(x)) - x may. The changes in steps to both sides are added, so slopes cancel. At kinks, a sum remains that
+    is proportional to the step; this sum is subtracted.
     """
     problem, small = phi.problem, 2.0 ** -phi.problem.noise_exponents[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
@@ -158,7 +164,8 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
     """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
 
     Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
-    treads. `mismatch` is the distance of the `analytic` derivative from the numerical one at the point.
+    treads. `phi` is the weighted sum of the outputs of f along a direction, `analytic` is its derivative that is
+    checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the point.
     """
     means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
@@ -184,15 +191,16 @@ def _compare_within_limit(
 
 
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
-    """Compare the derivative of φ at 0 in stages, from the cheapest to the most costly, until a stage can tell.
+    """Compare the derivative at 0 of φ, the function `phi`, in stages of growing cost, until a stage can tell.
 
-    `typical_slope` is about how large derivatives along such directions are.
+    `typical_slope` is about how large derivatives along directions such as that of φ are.
 
     1. The comparison ends if steps leave the domain, if no output changes, or if noise hides everything.
-    2. In half precision, means over intervals around the point are compared, in wider types a few difference quotients.
-    3. Extrapolated derivatives at the point are compared, first with the rounding that the last bits of the outputs
-       suggest, then with the rounding that is measured.
-    4. In wider types, means over intervals are compared if noise still hides the derivative.
+    2. In half precision (float16 and bfloat16), means over intervals around the point are compared. In other types, a
+       few difference quotients are compared.
+    3. Numerical derivatives at the point, extrapolated to steps of 0, are compared. The rounding of φ is first taken
+       from the last bits of the outputs. If that cannot tell, it is measured.
+    4. In other types than half precision, means over intervals are compared if noise still hides the derivative.
     """
     half = problem.half_precision
     if half:
@@ -226,7 +234,7 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
     needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
 
     def at_the_point(rounding: float, tolerance: ArrayTolerance) -> Comparison:
-        """Compare with an extrapolated derivative at the point, for a given rounding of φ."""
+        """Compare with a numerical derivative at the point, if the values of φ are off by `rounding`."""
         accept = functools.partial(tolerance.accepts, phi.analytic)
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
         if claim.looks_wrong:
@@ -272,20 +280,23 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
 
 
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
-    """Return whether some element moves by more than 4 times its own size; smaller steps are then worth a try."""
+    """Return whether `phi` moves some element by more than 4 times the element's own size.
+
+    Then smaller steps may stay in the domain.
+    """
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
 def _central_quotient(phi: DirectionalFunction, h: float) -> float:
-    """Return the central difference quotient of φ at 0 with step `h`."""
+    """Return the central difference quotient of the function `phi` at 0 with step `h`."""
     return central_quotient(phi, 0.0, h)
 
 
 def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
-    """Return whether rounding would hide an error of 1 % even in the largest step, and no mistake shows there.
+    """Return whether rounding of `phi` would hide an error of 1 % even in the largest step, and no mistake shows there.
 
-    `first` is the largest step, and `change` the change of φ in it.
+    `first` is the largest step, and `change` is the change of `phi` in this step.
     """
     if not max(change, first * math.fabs(phi.analytic)) < MIN_SIGNAL_TO_NOISE * phi.rounding:
         return False
@@ -296,9 +307,10 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison for a derivative of 0 where no step changes an output: the derivative is right.
+    """Return the comparison for a derivative of 0, if no usual step changes an output: the derivative is right.
 
-    If far larger steps do change an output, rounding may hide the changes in small steps, so nothing can be told.
+    If far larger steps do change an output, rounding may hide the changes in the usual steps, so the derivative counts
+    as not compared.
     """
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
@@ -310,7 +322,7 @@ def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
 def _compare_quickly(
     phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
 ) -> Comparison | None:
-    """Compare with a few difference quotients; return None unless the derivative is right, or clearly wrong."""
+    """Compare a derivative with a few difference quotients; return None unless it is right or clearly wrong."""
     steps = phi.problem.steps
     e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
     if tolerance.accepts(phi.analytic, e):
@@ -334,9 +346,9 @@ def _compare_quickly(
 
 
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
-    """Return whether the mismatch far exceeds the scatter of quotients with small steps to both sides.
+    """Return whether the mismatch far exceeds the scatter of difference quotients with small steps to both sides.
 
-    Noise that could hide the right derivative would scatter the quotients far more. The quotients also differ at a
+    Noise that could hide the correct derivative would scatter the quotients far more. The quotients also differ at a
     kink, or next to a feature as small as the steps. If the outputs do not change in these small steps, they must not
     change in far larger steps, either.
 
@@ -353,13 +365,16 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
 
 
 def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
-    """Return the order of the Taylor remainder between two small steps."""
+    """Return the order in t of the Taylor remainder φ(t) - t * derivative, from its sizes at two small steps t."""
     left = [math.hypot(*(phi(t) - t * phi.analytic for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 
 
 def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
-    """Return the largest rounding error of a right analytic derivative that the rounding of the outputs can explain."""
+    """Return how large the rounding error of a correct analytic derivative may be, judged by that of the outputs.
+
+    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large such derivatives are.
+    """
     problem = phi.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
     digits = max(problem.eps, rounding / (largest or math.inf))
