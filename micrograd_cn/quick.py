@@ -170,15 +170,16 @@ class Quick(Value):
             return _plain_backward(self, gradient)
         seed = number(gradient)
         order, leaves = Quick._traverse(self)
-        before, unreached = [], _UNREACHED
-        for leaf in leaves:
-            if grad := leaf._grad:
-                before.append((leaf, grad))
-            leaf._grad = 0.0
-        for node in order:
-            node._grad = unreached
-        self._grad = seed
+        before, unreached, changed = [], _UNREACHED, False
         try:
+            for leaf in leaves:
+                if (grad := leaf._grad) != 0.0:
+                    before.append((leaf, grad))
+                leaf._grad = 0.0
+            changed = True
+            for node in order:
+                node._grad = unreached
+            self._grad = seed
             for node in order:
                 upstream = node._grad
                 if upstream is unreached:
@@ -199,9 +200,15 @@ class Quick(Value):
                     b = node._b
                     if b.requires_grad:
                         b._grad += upstream * partial
-        finally:
             for leaf, grad in before:
-                leaf._grad += grad
+                if grad:  # it may be None
+                    leaf._grad += grad
+        except BaseException:
+            for leaf in leaves if changed else ():
+                leaf._grad = 0.0
+            for leaf, grad in before:
+                leaf._grad = grad
+            raise
         return None
 
     # Addition, multiplication and negation make most of a graph, so their rows are inlined too. So are `+=` and the

@@ -18,7 +18,7 @@ from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
 from .data.indices import indices_of, out_of_range, rows_out_of_range
-from .data.parameters import add_gradients
+from .data.parameters import Gradients, add_gradients
 from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket
 from .llvm.machine import Memory
@@ -255,7 +255,7 @@ class Runnable:
         check_threads("backward", threads)
         data, n = self._read_batch("backward", rows)
         loss, gradients = self.gradient_of(data, row_numbers(n), threads)
-        add_gradients(self.parameters, gradients)
+        add_gradients([Gradients(self.parameters, gradients, captured=bool(self.compiled.captured))])
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:

@@ -327,15 +327,16 @@ def captured_values_that_change(patch):
 
 
 def gradients_that_end_at_captured_values(patch):
-    patch.setattr(program, "add_gradients", lambda parameters, found, *_: add_plain(parameters, found))
-    patch.setattr(jit, "add_gradients", lambda parameters, found, *_: add_plain(parameters, found))
+    patch.setattr(program, "add_gradients", add_plain)
+    patch.setattr(jit, "add_gradients", add_plain)
 
 
-def add_plain(parameters, found):
+def add_plain(parts):
     """Add gradients to leaves alone, and drop those of captured values."""
-    for p, g in zip(parameters, found, strict=True):
-        if type(p) is Value:
-            p.grad += g
+    for parameters, found, *_ in parts:
+        for p, g in zip(parameters, found, strict=True):
+            if type(p) is Value:
+                p.grad += g
 
 
 def samples_in_the_order_of_the_list(patch):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from threading import Lock
+from typing import NamedTuple
 
-from ...engine import Value
+from ...engine import Value, traverse
 from ...graph import context
 from .captured import CapturedValue
 
@@ -60,19 +62,50 @@ def _data_version() -> int:
     return _version
 
 
-def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weight: float = 1.0) -> None:
-    """Add `weight` times each gradient to the `grad` of its parameter.
+class Gradients(NamedTuple):
+    """The derivatives of a program's mean output with respect to its parameters.
+
+    Attributes:
+        parameters: the parameters.
+        numbers: the derivative with respect to each parameter.
+        weight: a factor by which the derivatives are multiplied.
+        captured: whether there are captured values among the parameters.
+    """
+
+    parameters: Sequence[Value]
+    numbers: Sequence[float]
+    weight: float = 1.0
+    captured: bool = True
+
+
+def add_gradients(found: Iterable[Gradients]) -> None:
+    """Add gradients to the `grad` of their parameters. If Ctrl-C interrupts this, no `grad` is changed.
 
     The gradient of a captured value's leaf goes to the `backward()` of the captured value. Parameters that require no
     gradient are left alone.
 
     >>> w = Value(2)
-    >>> add_gradients([w, CapturedValue(w * 3)], [1.0, 10.0]); w.grad
+    >>> add_gradients([Gradients([w, CapturedValue(w * 3)], [1.0, 10.0])]); w.grad
     31.0
     """
-    for p, gradient in zip(parameters, gradients, strict=True):
-        if type(p) is CapturedValue:
-            if p.original.requires_grad:
-                p.original.backward(weight * gradient)
-        elif p.requires_grad:  # it may have been frozen since the program was made
-            p._grad = (p._grad or 0.0) + weight * gradient
+    changed: list[tuple[Iterable[Value], list[float]]] = []  # nodes, with the gradients that they had before
+    try:
+        for parameters, gradients, weight, captured in found:
+            if weight != 1.0:
+                gradients = [weight * gradient for gradient in gradients]
+            before = [p._grad for p in parameters]
+            changed.append((parameters, before))
+            for p, grad, gradient in zip(parameters, before, gradients, strict=True):
+                if p.requires_grad:  # it may have been frozen since the program was made
+                    p._grad = (grad or 0.0) + gradient
+            for p, grad, gradient in zip(parameters, before, gradients, strict=True) if captured else ():
+                if type(p) is CapturedValue:
+                    p._grad = grad
+                    if p.original.requires_grad:
+                        leaves = [*traverse(p.original)[1]]
+                        changed.append((leaves, [leaf._grad for leaf in leaves]))
+                        p.original.backward(gradient)
+    except BaseException:
+        for nodes, grads in reversed(changed):
+            any(map(setattr, nodes, repeat("_grad"), grads))  # one call into C; each `setattr` returns None
+        raise

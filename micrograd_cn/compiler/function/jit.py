@@ -29,7 +29,7 @@ from ...ops.number import number
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue
-from ..data.parameters import add_gradients
+from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
     Bucket,
@@ -537,14 +537,13 @@ class CompiledFunction:
                 self._check_single("backward", recording)
                 parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
-        total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
+        total, sums = 0.0, list[Gradients]()
         for program, bucket, rows in parts:  # a program whose output is a constant has gradient 0
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
             weight = len(rows) / n
             total += weight * loss
-            sums.append((program.parameters, gradients, weight))
-        for found_sums in sums:  # only now, when nothing can fail any more
-            add_gradients(*found_sums)
+            sums.append(Gradients(program.parameters, gradients, weight, bool(program.compiled.captured)))
+        add_gradients(sums)  # only now, when nothing can fail any more
         return total
 
     @refuse_split_samples
