@@ -176,9 +176,9 @@ class NumpyMethods(Unsupported):
                 x, y = operands
                 np = sys.modules["numpy"]
                 if type(x) is np.ndarray and x.shape:
-                    return _applied_to_array(np, known, x, y, x)
+                    return _applied_to_array(ufunc, known, x, y, x)
                 if type(y) is np.ndarray and y.shape:
-                    return _applied_to_array(np, known, x, y, y)
+                    return _applied_to_array(ufunc, known, x, y, y)
                 result = _applied_to_numbers(ufunc, known, x, y)
                 return _boxed(result) if _needs_array(sys._getframe(1)) else result
             if ufunc.__name__ in INSTEAD and how == "__call__":
@@ -221,10 +221,13 @@ class NumpyMethods(Unsupported):
     logical_xor = _refuse("logical_xor")
 
 
-def _applied_to_array(np: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> Any:
+def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> Any:
     """Return an array of the function's results. `array` is one of the operands x and y; the other is a `Value`."""
+    np: Any = sys.modules["numpy"]
+    if known.forward and array.dtype.hasobject:  # numpy calls the operators itself
+        return ufunc(_boxed(x), _boxed(y))
     elements = array.tolist() if array.ndim == 1 else array.ravel().tolist()
-    if known.forward and not array.dtype.hasobject:
+    if known.forward:
         results = map(getattr(y, known.reflected) if array is x else getattr(x, known.forward), elements)
     elif array is x:
         results = map(known.function, elements, repeat(y))
