@@ -20,10 +20,10 @@ FEW_ARITIES, SMALL_ARITIES, LARGE_ARITIES = (1, 2, 3), (1, 2, 3, 4, 5), (6, 9, 1
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
 FEWER_SPECIAL_VALUES = (0.0, -1.0, 5e-324, 1e300, inf, -inf, nan)  # where there are many operands
 KINK_CANDIDATES = (0.0, 1.0, -1.0, 0.5)
-NEAR_REACH, FAR_REACH = 4.0, 100.0  # the greatest distance of points from 0, or from the end of the domain nearest to 0
+NEAR_REACH, FAR_REACH = 4.0, 100.0  # the greatest distance of points from 0; see `interior` for domains farther away
 PRIMES = [
     n for n in range(2, 300) if all(n % k for k in range(2, n))
-]  # one for each operand; their roots are irrational
+]  # one for each operand; their square roots are irrational
 SIMPLE_VALUES = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
 SHRINK_TRIALS = 80  # how many points are tried in search of a simpler one
 KINK_SEARCH_CELLS = 200  # the count of cells of the grid along an operand, on which kinks are looked for
@@ -55,7 +55,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
         op: the operation.
         count: how many points.
         reach: the greatest distance of an operand from 0; see `interior` for domains that are farther away.
-        operands: counts of operands. An n-ary operation has another of these counts at each point.
+        operands: counts of operands, which an n-ary operation is given in turn, one count at each point.
 
     >>> from micrograd_cn import log, mul
     >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))
@@ -73,7 +73,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
 
 
 def points_near_ends(op: Op) -> Iterator[Point]:
-    """Yield points near the ends of the domain: one operand is near an end, the others are well inside.
+    """Yield points near the ends of the operation's domain: one operand is near an end, the others are well inside.
 
     >>> from micrograd_cn import asin
     >>> list(points_near_ends(asin))
@@ -91,7 +91,10 @@ def points_near_ends(op: Op) -> Iterator[Point]:
 
 
 def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
-    """Yield points at which the function `kink` is 0: simple ones, and others found by bisection along each operand."""
+    """Yield points at which the function `kink` of the operands is 0, since the operation has a kink there.
+
+    Simple points are tried first. Others are found by bisection along each operand.
+    """
     for count in arities_among(op, FEW_ARITIES):
         for xs in itertools.product(KINK_CANDIDATES, repeat=count):
             if kink(*xs) == 0.0:
@@ -106,7 +109,9 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Yield the zeros of a function in an interval; at a jump over 0, the float beside it with a positive value.
+    """Yield the zeros of a function in an interval.
+
+    If the function jumps from one sign to the other, the float beside the jump at which it is positive is yielded.
 
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
@@ -124,8 +129,8 @@ def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[flo
 def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
     """Return the result of `check` at a point. If the check fails, search for simpler points that fail alike.
 
-    The failure at the simplest point that was found is raised. A simpler point has fewer operands, or an operand that
-    is a whole number or has fewer digits. Failures are alike if their titles differ only in numbers.
+    If it fails, the failure at the simplest point that was found is raised. A simpler point has fewer operands, or an
+    operand that is a whole number or has fewer digits. Failures are alike if their titles differ only in numbers.
     """
     try:
         return check(xs)
@@ -156,12 +161,12 @@ def check_and_shrink(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
 
 
 def _failure_kind(failure: AssertionError) -> str:
-    """Return the title of a failure without its numbers."""
+    """Return the title of a failure without its numbers: two failures of the same kind have the same text."""
     return re.sub(r"[-\d][\w.+-]*|inf|nan", "", str(failure).partition("\n")[0].partition(": ")[2])
 
 
 def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
-    """Yield simpler numbers than `x` in an interval: some simple ones, then `x` rounded.
+    """Yield numbers in an interval that are simpler than `x`: such as 0.0 and 1.0, then `x` rounded to few digits.
 
     >>> list(_simpler(-3.777, (-math.inf, math.inf))), list(_simpler(12.34, (0.0, math.inf)))
     ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])
