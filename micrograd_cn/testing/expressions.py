@@ -1,4 +1,4 @@
-"""Random expression graphs, each with a point at which every step is smooth and rounding hides no derivative."""
+"""Random expression graphs, each with a point at which every operation is smooth and rounding hides no derivative."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expression:
-    """A function that is a sequence of operations.
+    """A function that is a sequence of steps, each of which applies an operation.
 
     Called with numbers, it returns a float. Called with `Value`s, it returns the root of the graph that it records.
 
     Attributes:
         point: numbers, one for each input, at which every step is smooth.
         steps: an operation and its operands for each step. An operand that is a float is a constant. An operand that is
-            an int is an index into the list of all inputs, followed by the results of all steps. The last step gives
-            the result.
+            an int is an index into a list, which has the inputs first, and then the results of the steps. The last
+            step gives the result.
 
     >>> from micrograd_cn import mul, tanh
     >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
@@ -53,7 +53,7 @@ class Expression:
     steps: tuple[tuple[Op, tuple[int | float, ...]], ...]
 
     def __call__(self, *inputs: Number) -> Any:
-        """Return the result for `inputs`."""
+        """Return the result of the last step for `inputs`: a float, or a `Value` if an input is a `Value`."""
         return self.nodes(*inputs)[-1]
 
     def nodes(self, *inputs: Number) -> list[Any]:
@@ -125,7 +125,8 @@ def _unused_name(name: str, taken: set[str]) -> str:
     return name
 
 
-# An operation and, for each operand, a drawn integer that chooses the operand, and a constant that it may become.
+# An operation and, for each operand, a drawn integer that chooses what the operand is, and a number. The operand is an
+# earlier result, the number as a new input, or the number as a constant.
 StepRecipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
 # An integer below this chooses an operand: a constant, the latest result, an earlier result, or a new input.
@@ -141,14 +142,15 @@ def expressions(
     min_value: float = -math.inf,
     max_value: float = math.inf,
 ) -> SearchStrategy[Expression]:
-    """Return a strategy for random expression graphs with shared subexpressions, as inputs of `gradcheck`.
+    """Return a Hypothesis strategy for random expression graphs with shared subexpressions, as inputs of `gradcheck`.
 
-    Each expression has a point at which all of its steps are smooth. Operands are earlier results, new inputs, and
-    constants. Inputs and constants are of every magnitude in the operand's domain. More of them are near the ends of
-    the domain, and where a partial of the operation changes fast or does not match the operation's values. A step is
-    left out if a small change of an input takes the step to a kink or out of a domain, or if rounding of the step's
-    result hides the effect of an input. Therefore no draw is rejected, a right derivative is not called wrong, and a
-    failing expression shrinks to few steps with simple numbers.
+    Each expression has a point at which all of its steps are smooth. A step applies an operation to earlier results,
+    new inputs, and constants. Inputs and constants are of every magnitude in the operand's domain. More of them are
+    drawn near the ends of the domain, and where a partial of the operation changes fast or does not match the
+    operation's values. A step is left out if a small change of an input takes its operands to a kink or out of a
+    domain, or if rounding of its result hides the effect of an input. Therefore Hypothesis has to reject no draw,
+    `gradcheck` does not call a correct derivative wrong, and a failing expression shrinks to few steps with simple
+    numbers.
 
     A mistake in an interval far narrower than 1/40 may be missed, since points in such an interval are drawn only by
     chance.
@@ -157,8 +159,9 @@ def expressions(
         ops: the operations to use, also user-defined ones; all of the package's by default.
         max_inputs: the largest number of inputs.
         max_steps: the largest number of operations.
-        min_value: the least input and constant, except for the index of a gather; -inf if only domains are bounds.
-        max_value: the greatest input and constant; inf if only the operands' domains are bounds.
+        min_value: the least input and constant; by default, there is no other bound than the operands' domains. The
+            bounds do not hold for the first operand of a gather, which is an index.
+        max_value: the greatest input and constant; by default, there is no other bound than the operands' domains.
 
     Raises:
         ValueError: `ops` is empty, a maximum is less than 1, a bound is nan, or no number between the bounds is in the
@@ -200,7 +203,10 @@ def expressions(
 
 
 def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
-    """Return a strategy for recipes of a step with this operation. The constants in a recipe lie in `interval`."""
+    """Return a Hypothesis strategy for recipes (`StepRecipe`) of a step that applies the operation.
+
+    The numbers in a recipe lie in `interval`.
+    """
     st = import_strategies()
     operands = []
     for domain, focus in zip(op.smoothness.domain, suspicious_intervals(op), strict=True):
@@ -216,7 +222,10 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return the recipe with small numbers between `low` and `high`, to use if the drawn numbers suit no step."""
+    """Return a recipe (`StepRecipe`) with the same operation and choices, but with small numbers.
+
+    They lie between `low` and `high`. They are used if no step of an expression is possible with the drawn numbers.
+    """
     gentle = []
     for i, (choice, x) in enumerate(choices):
         a, b = interior(op.smoothness.domain[i % len(op.smoothness.domain)], FULL_PRECISION_REACH)
@@ -226,9 +235,9 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
 
 
 def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return the inputs and steps that the recipes describe.
+    """Return the inputs and the results of steps that the recipes (`StepRecipe`) describe.
 
-    A step is left out if no operands suit it, or if it is not smooth. There are at most `max_inputs` inputs.
+    A step is left out if no operands suit it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
     """
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []
@@ -261,7 +270,7 @@ def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue
 
 
 def _without_dead_steps(nodes: list[NudgedValue]) -> Expression:
-    """Return the expression of the last step, without the inputs and steps that it does not need."""
+    """Return an expression that computes the last of `nodes`, without the inputs and steps that it does not need."""
     needed = {nodes[-1]}
     for node in reversed(nodes):
         if node in needed and node.step:
