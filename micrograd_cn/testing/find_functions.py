@@ -13,7 +13,7 @@ from typing import Any
 
 
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
-    """Return the functions with a gradient of their own in a module and in all modules inside it, by their full names.
+    """Return the functions with a hand-written gradient in a module and in all modules inside it, by their full names.
 
     These are the classes derived from PyTorch's `autograd.Function`, and the functions with jax's `custom_vjp` or
     `custom_jvp`. A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here,
@@ -23,7 +23,7 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
         module: a package or a module, or its name.
 
     Warns:
-        RuntimeWarning: a module cannot be imported; `-W error` makes an error of it.
+        RuntimeWarning: a module cannot be imported. Python's option `-W error` makes an error of this warning.
 
     >>> import math
     >>> find_functions(math)
@@ -40,7 +40,7 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
 
 
 def _modules(top: ModuleType) -> Iterator[ModuleType]:
-    """Yield the module and, if it is a package, all modules in it; warn of modules that cannot be imported."""
+    """Yield the module `top` and, if it is a package, all modules in it; warn of modules that cannot be imported."""
     yield top
     for info in pkgutil.walk_packages(getattr(top, "__path__", []), f"{top.__name__}.", onerror=lambda name: None):
         if info.name.rpartition(".")[2] == "__main__":
