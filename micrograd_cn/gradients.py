@@ -248,6 +248,8 @@ class Reach:
                 of_source = 1.0 if source in self._certain else self._found[source]
                 term = selection(of_source) if selection else of_source
                 if term is not None and not (isinstance(term, float) and term == 0.0):
+                    if selection:  # contributions of a user's own operation may cancel, but what reaches may not
+                        term = ops.where(term, of_source, 0.0) if isinstance(term, Value) else of_source
                     total = term if isinstance(total, float) and total == 0.0 else total + term
             self._found[target] = total
         return self._found[node]

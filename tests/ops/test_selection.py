@@ -118,6 +118,37 @@ def test_an_operation_may_select_one_operand_and_multiply_another(a):
         assert list(entries[0][1]) == [6.0 * (a > 0), 2.0 * relu]
 
 
+def scaled_relu(scale):
+    return mc.Op(
+        "own",
+        lambda x: mc.where(mc.less(0.0, x), scale * x, 0.0),
+        (Selection(lambda g, x: mc.where(mc.less(0.0, x), scale * g, 0.0), lambda x: scale if x > 0.0 else None),),
+    )
+
+
+NEGATIVE, TINY = scaled_relu(-1.0), scaled_relu(1e-200)
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),  # the function of sqrt(x), and its derivative
+    [
+        (lambda root: 3.0 * mc.relu(root) + NEGATIVE(root), 2.0),  # what the root gets cancels, without the factor 3
+        (lambda root: TINY(TINY(root)) * 1e300, 1e-100),  # what it gets underflows, without the factor 1e300
+    ],
+)
+def test_a_gradient_reaches_a_node_also_where_contributions_cancel_or_underflow(f, slope):
+    def of_root(x):
+        return f(mc.sqrt(x))
+
+    w, x = Value(4.0), Value(4.0)
+    compile(lambda t: of_root(w * t)).backward([(1.0,)])
+    [symbolic] = gradients(of_root(x), [x], create_graph=True)
+    assert same(backward(of_root, 4.0), slope / 4.0)
+    assert same(symbolic.data, slope / 4.0)
+    assert same(w.grad, slope / 4.0)
+    assert same(grad(grad(of_root))(4.0), -slope / 32.0)
+
+
 def test_an_operand_beside_the_chosen_one_may_have_any_derivative():
     x, y = Value(2.0), Value(1.0)
     mc.take([mc.asin(x), y], 1).backward()

@@ -400,7 +400,12 @@ class Lowering:
             return self.code.append(("total", self._reach_scatters[source].totals[slot - 1]), AFTER)
         if slot is not None:
             assert source.op
-            reach = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
+            chosen = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
+            zero, (opcode, *used) = self.code.constant(0.0), self.code.instructions[chosen]
+            if opcode == "select" and {*used[1:]} == {reach, zero}:
+                reach = chosen
+            else:  # contributions of a user's own operation may cancel, or underflow, but what reaches a node may not
+                reach = self.code.apply(ops.where, [chosen, reach, zero])
         if target in self.per_sample or reach not in self.code.per_sample:
             return reach
         if reach not in self._reach_totals:
