@@ -95,9 +95,13 @@ class DerivativeArithmetic:
         element = None if e is None or f is None else e * f % PRIME
         coefficient = d if c == 1.0 else c if d == 1.0 else _times(c, d)
         if x is None or y is None:
-            return coefficient, y if x is None else x, element
-        self.multiplications += 1
-        return coefficient, self._product(x, y) if self._selections else x * y, element
+            node = y if x is None else x
+        else:
+            self.multiplications += 1
+            node = self._product(x, y) if self._selections else x * y
+        if self._selections and node is not None and node in self._selections and not _is_finite(coefficient):
+            return 1.0, self._product(node, coefficient), element
+        return coefficient, node, element
 
     def _product(self, x: Value, y: Any) -> Value:
         """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""

@@ -26,6 +26,10 @@ SINGULAR: dict[str, Function] = {  # each has an infinite or undefined derivativ
     "hypot": lambda x: mc.hypot(x, 0.0),
     "overflow": lambda x: mc.exp(1000.0 * x),
     "x log x": lambda x: x * mc.log(x),
+    "times inf": lambda x: 3.0 * (x * math.inf),
+    "over zero": lambda x: x / 0.0,
+    "dot with inf": lambda x: mc.dot([x, 2.0], [math.inf, x]),
+    "plus nan": lambda x: x * math.nan,
 }
 SELECTING: dict[str, Callable[[Function], Function]] = {
     "f(relu)": lambda f: lambda x: f(x.relu()),
