@@ -1,4 +1,7 @@
-"""Strategies for floats of every magnitude, also near the ends of domains. A failure shrinks to simple numbers."""
+"""Hypothesis strategies for floats of every magnitude, also near the ends of domains.
+
+If a test fails, Hypothesis shrinks the floats to simple numbers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MARGIN = 0.05  # how far a point stays from kinks, poles and the ends of a domain
-FULL_PRECISION_REACH = 3.0  # within this distance of 0, or of the end of a domain near 0, all digits are drawn
+FULL_PRECISION_REACH = 3.0  # numbers within this distance of 0, or of a domain's end, are drawn with all their digits
 MODERATE_MAGNITUDES = (1e-6, 1e6)  # magnitudes in this range are drawn often
 DRAWN_MAGNITUDES = (1e-100, 1e100)  # squares and cubes of such numbers neither overflow nor underflow
 NORMAL_MAGNITUDES = (sys.float_info.min, sys.float_info.max)
@@ -40,9 +43,9 @@ def import_strategies() -> Any:
 
 
 def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL_MAGNITUDES[1]) -> Interval:
-    """Return the closed interval between the bounds, but within plus or minus `largest`; inf stands for no bound.
+    """Return the closed interval between two bounds, but within plus or minus `largest`; inf stands for no bound.
 
-    Messages begin with `caller`, the name of the function whose arguments the bounds are.
+    Error messages begin with `caller`, the name of the function whose arguments the bounds are.
 
     Raises:
         ValueError: a bound is nan, or no number of at most `largest` in size lies between the bounds.
@@ -89,17 +92,17 @@ def reals(
     focus: tuple[Interval, ...] = (),
     magnitudes: Interval = DRAWN_MAGNITUDES,
 ) -> SearchStrategy[float]:
-    """Return a strategy for numbers of every magnitude, also near the ends of the domain, 0.0 and -0.0 among them.
+    """Return a Hypothesis strategy for numbers of every magnitude, also 0.0, -0.0 and numbers near a domain's ends.
 
-    Whole numbers and other simple numbers come first, so a failure shrinks to these. The strategy is empty if no number
-    is possible.
+    Whole numbers and other simple numbers come first, so Hypothesis shrinks a failure to these. The strategy is empty
+    if no number satisfies all conditions.
 
     Args:
         low: the least number.
         high: the greatest number.
         domain: the open interval in which the numbers lie.
-        focus: intervals from which every second number is drawn.
-        magnitudes: the least magnitude of numbers other than 0, and the greatest.
+        focus: intervals from which about every second number is drawn.
+        magnitudes: the least absolute value of numbers other than 0, and the greatest.
 
     >>> from hypothesis import find
     >>> find(reals(-1e9, 1e9), lambda x: x > 999)
@@ -131,9 +134,10 @@ def reals(
 
 
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
-    """Return the interval in which numbers are drawn with all their digits.
+    """Return the interval in which numbers are drawn with all their digits, and not rounded to three.
 
     The interval is near 0 or, if 0 is not possible, near the end of the domain or of the bounds that is nearest to 0.
+    The bounds are `first` and `last`.
     """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
@@ -141,7 +145,7 @@ def _near_interval(domain: Interval, first: float, last: float) -> Interval:
 
 
 def _tidy(x: float, first: float, last: float, least: float) -> float:
-    """Return x, but round a tiny number to three digits, and a number of less than the magnitude `least` to 0.0.
+    """Return x, but round a tiny number to three digits, and a number of less than `least` in absolute value to 0.0.
 
     If 0.0 is not between the bounds `first` and `last`, the bound that is farther from 0.0 is returned instead of 0.0.
 
@@ -156,23 +160,23 @@ def _tidy(x: float, first: float, last: float, least: float) -> float:
 
 
 def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for the whole numbers of a closed interval, as floats; it is empty if there are none."""
+    """Return a Hypothesis strategy for the whole numbers of a closed interval, as floats; empty if there are none."""
     st = import_strategies()
     first, last = math.ceil(low), math.floor(high)
     return st.integers(first, last).map(float) if first <= last else st.nothing()  # type: ignore[no-any-return]
 
 
 def floats_between(low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for the floats of a closed interval, in which a failure shrinks to a whole number."""
+    """Return a Hypothesis strategy for the floats of a closed interval; if possible, it shrinks to a whole number."""
     st = import_strategies()
     return st.one_of(_whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
 def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Return a strategy for numbers of three digits between the bounds, with magnitudes from `least` to `most`.
+    """Return a Hypothesis strategy for numbers of three digits between the bounds `low` and `high`.
 
-    More of them are near 1. The numbers are enumerated, whole numbers first, and an integer is drawn as the index of a
-    number, since integers shrink well.
+    Their absolute values are from `least` to `most`. The numbers are enumerated, and the whole numbers up to 999 come
+    first, so they are drawn most often. An integer is drawn as the index of a number, since integers shrink well.
     """
     st = import_strategies()
     count, numbered = _enumerate_three_digits(low, high, least, most)
@@ -180,7 +184,10 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
 
 
 def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
-    """Return the count of numbers of up to three digits, with repetitions, and a function that gives them by index.
+    """Return the count of numbers of up to three digits, and a function that maps an index to one of the numbers.
+
+    The numbers lie between `low` and `high`, and their absolute values between `least` and `most`. Some numbers are
+    counted several times, since 1.0 and 1.00 are two of them.
 
     >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
@@ -205,10 +212,11 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
 
 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Return a strategy for numbers of three digits between the bounds, with magnitudes from `least` to `most`.
+    """Return a Hypothesis strategy for numbers of three digits between the bounds `low` and `high`.
 
-    The exponent is drawn as a float: unlike large integers, Hypothesis draws floats from all parts of an interval
-    equally often. A failure shrinks to a whole exponent.
+    Their absolute values are from `least` to `most`. They are powers of 10, whose exponent is drawn as a float, since
+    Hypothesis draws floats from all parts of an interval about equally often. It does not do so for large integers. A
+    failure shrinks to a whole exponent.
     """
     st = import_strategies()
     signs = []
@@ -221,7 +229,7 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
 
 
 def _power_of_10(exponent: float) -> float:
-    """Return a power of ten, rounded to three digits.
+    """Return 10**exponent, rounded to three digits.
 
     >>> _power_of_10(2.5), _power_of_10(-3.5), _power_of_10(-3.0)
     (316.0, 0.000316, 0.001)
@@ -231,7 +239,7 @@ def _power_of_10(exponent: float) -> float:
 
 
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
-    """Return a strategy for numbers from `low` to `high` that are near `end`, which is the end of a domain.
+    """Return a Hypothesis strategy for numbers from `low` to `high` that are near `end`, which is the end of a domain.
 
     The distances from `end` are of every magnitude, down to a millionth of the largest distance.
     """
