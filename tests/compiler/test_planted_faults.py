@@ -333,8 +333,8 @@ def gradients_that_end_at_captured_values(patch):
 
 def add_plain(parts):
     """Add gradients to leaves alone, and drop those of captured values."""
-    for parameters, found, *_ in parts:
-        for p, g in zip(parameters, found, strict=True):
+    for leaves, found, *_ in parts:
+        for p, g in zip(leaves, found, strict=True):
             if type(p) is Value:
                 p.grad += g
 
