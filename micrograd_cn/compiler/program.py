@@ -337,7 +337,8 @@ class Runnable:
                 function or returns something other than a bool or None.
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
                 `patience` is passed without `validation`; a parameter of the optimiser is an input, or was a constant
-                when the graph was compiled; `shuffle` does not permute the list; `schedule` returns a number that is
+                when the graph was compiled; the optimiser has none of the program's parameters; a constant of the
+                program has other data now; `shuffle` does not permute the list; `schedule` returns a number that is
                 negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
                 message names the step, and the steps before it have been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.

@@ -7,19 +7,20 @@ into machine code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from operator import add
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from ..graph.operators import Operators
 from ..ops.checks import RowError
 from ..ops.number import number
 from ..ops.operation import Op
 
-__all__ = ["FormulaError", "StraightLine", "Term", "expand", "raising_refusals", "straight_line", "trace"]
+__all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "straight_line", "trace"]
+
+T = TypeVar("T")
 
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
 
@@ -35,21 +36,21 @@ class FormulaError(TypeError):
     """
 
 
-@contextmanager
-def raising_refusals() -> Iterator[None]:
-    """Raise the first error that a term raises in the `with` block, also if code in the block catches it."""
+def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
+    """Return `function(*operands)`; raise the first error that a term has raised, also if the function catches it."""
     refused: list[TypeError] = []
     token = _refusals.set(refused)
     try:
-        yield
+        found = function(*operands)
     finally:
         _refusals.reset(token)
     if refused:
         raise refused[0]
+    return found
 
 
 def _remembered(error: TypeError) -> TypeError:
-    """Return `error`, which `raising_refusals` raises again, because the code that gets it may catch it."""
+    """Return `error`, which `call_with_terms` raises again, because the code that gets it may catch it."""
     refused = _refusals.get()
     if refused is not None:
         refused.append(error)
@@ -112,8 +113,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     ['mul(sech(x), sech(x))']
     """
     try:
-        with raising_refusals():
-            return function(*operands)
+        return call_with_terms(function, *operands)
     except FormulaError as error:
         raise FormulaError(f"the operation {of.name!r}: {error}") from None
     except RowError:

@@ -64,7 +64,7 @@ def test_the_optimiser_may_have_more_parameters_or_fewer(code):
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=20), problem(extra=20)
     for p in (ours[3], theirs[3]):
         p.requires_grad = False  # the optimiser leaves it alone, and for the programs it is still a parameter
-    for chosen in (slice(2, None), slice(None, None, -1), slice(0, 1), slice(30, None)):
+    for chosen in (slice(2, None), slice(None, None, -1), slice(0, 1)):
         mine, yours = OPTIMISERS["nesterov"](ours[chosen]), OPTIMISERS["nesterov"](theirs[chosen])
         program.fit(rows, mine, 2, batch_size=16)
         loop(other, rows, yours, 2, 16)

@@ -66,7 +66,7 @@ def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, na
             if f:
                 loss, samples = f(w), [(t,) for _, t in samples]
             w[1].requires_grad = False
-            optimizer = OPTIMISERS[name]([*w[1:], Value(3.0)])
+            optimizer = OPTIMISERS[name]([*(w if f else w[1:]), Value(3.0)])
             shuffle = random.Random(3) if f else None
             with code_of(kind), settings({"training.epochs.POLL_SECONDS": turn}):
                 losses = compile(loss, branches=bool(f)).fit(

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from threading import Lock
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
 from ...graph import context
@@ -111,13 +111,6 @@ class Traced(Value):
     def __getstate__(self) -> object:
         """Refuse to give the contents of the slots, which include the number."""
         self._refuse("a copy", READ_INSTEAD)
-
-    if not TYPE_CHECKING:
-
-        @property
-        def __class__(self) -> Any:
-            """The class that the value has outside the recording, `Value`."""
-            return Value
 
     @property
     def partials(self) -> tuple[float, ...]:
@@ -260,12 +253,16 @@ def inline_compiled() -> Iterator[None]:
 class RecordingHooks(Hooks):
     """Hooks that are called while a function is recorded. They collect guards, and refuse what no program can repeat.
 
+    Args:
+        kind: the class of the nodes that are made.
+
     Attributes:
         guards: once recording is over, the comparisons that may have another outcome for other samples.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Value] = Traced) -> None:
+        self._kind = kind
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
         self._refusal: TypeError | None = None  # the first one, which the function may have caught
@@ -296,7 +293,7 @@ class RecordingHooks(Hooks):
                     _refuse_changed_flag(x)
         finally:
             for x in (*self._nodes, *inputs):
-                _set_class(x, Value)  # Traced has the same slots
+                x.__class__ = Value  # Traced has the same slots
             vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
@@ -379,8 +376,8 @@ class RecordingHooks(Hooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty `Traced`, which becomes the new node."""
-        node = object.__new__(Traced)
+        """Return an empty object, which becomes the new node. It is a `Traced`, unless another kind is recorded."""
+        node = object.__new__(self._kind)
         self._nodes.append(node)
         return node
 
@@ -473,7 +470,6 @@ class OtherThreads(Hooks):
 
 OTHER_THREADS = OtherThreads()
 _NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in vars(RecordingHooks) and name[0] != "_"}
-_set_class = vars(object)["__class__"].__set__
 
 
 def _reads_captured(node: Value) -> bool:

@@ -23,12 +23,12 @@ from types import FunctionType
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
-from ...engine import Value, constant
+from ...engine import Value, constant, traverse
 from ...graph import context
 from ...ops.number import number
 from ...optim import Optimizer
 from ..data.arrays import is_column
-from ..data.captured import CapturedValue
+from ..data.captured import CapturedValue, describe
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
@@ -67,12 +67,14 @@ from .guards import (
     Guard,
     GuardError,
     RecordingHooks,
+    Traced,
     TracedInput,
     inline_compiled,
     is_inlining,
     remembered,
     user_location,
 )
+from .surroundings import Code, Places, Surroundings
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
@@ -125,12 +127,19 @@ def compile(  # noqa: A001 -- the field's name
     - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
     - To read the number of a value that is not a constant, by `x.data`, as a condition or as a key, raises an error,
       since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
-      while the function is recorded, if the function uses the result of another program, or if another thread computes
-      something from an argument.
+      while the function is recorded, if the function uses the result of another program, or if another thread reads an
+      argument or computes with it. Such an error is raised even if the function catches it.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
-    - Anything else that Python code does, such as drawing a random number or reading a list or a `grad`, happens only
-      while the function is recorded. `check` compares the program with the function.
+    - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
+      recorded. `check` compares the program with the function.
+    - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
+      clock, or asks for a `type`, it is recorded twice for the same arguments. What the second recording changes in
+      variables and collections is put back. It is an error if the two recordings differ. This is not noticed in the
+      code of other packages, in objects that the function reaches only in a way that its code does not show (such as
+      `getattr` with a computed name), beyond the first 8 items of a collection, or if both recordings happen to be the
+      same, as with a count of calls that only matters in the tenth call. Nor is it noticed what another thread reads of
+      a parameter, or what code reads of attributes that begin with an underscore.
 
     Results are those of the eager engine, except for rounding:
 
@@ -214,6 +223,7 @@ class Recording:
         treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
         numbers: the numbers of the sample that is recorded.
         captured: a dict from captured values to the leaves that stand for them. New leaves are added; see `capture`.
+        plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
 
     Attributes:
         outcomes: for each guard, whether its comparison held, the file and line of the comparison, and its text.
@@ -234,12 +244,14 @@ class Recording:
         treedef: TreeDef,
         numbers: Sequence[float],
         captured: dict[Value, CapturedValue],
+        plain: bool = False,
     ) -> None:
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
-        self._inputs = [TracedInput(x, label) for x, label in zip(numbers, labels, strict=True)]
+        kind = Value if plain else TracedInput
+        self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
-        recorded = RecordingHooks()
+        recorded = RecordingHooks(Value if plain else Traced)
 
         def record() -> Any:
             with recorded.recording(self._inputs):
@@ -256,6 +268,7 @@ class Recording:
             raise TypeError(f"{name} returned {result!r}, which contains no number")
         outputs = [_output(name, path, x) for path, x in leaves]
         self.single, self.output_count = not leaves[0][0], len(leaves)
+        self._paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
         self.outcomes = [guard[1:] for guard in self._guards]
 
@@ -268,6 +281,49 @@ class Recording:
         if self.guards.program:
             parameters = self.guards.program.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
+
+    def leaves(self) -> set[Value]:
+        """Return the leaves of the recorded graph, guards included."""
+        return traverse(*self._recorded, *[guard.node for guard in self._guards])[1]
+
+    def difference(self, other: Recording) -> str:
+        """Return a text that says how this graph differs from that of another recording; "" if it does not.
+
+        Leaves that were made while the functions were recorded are the same if they have the same data.
+        """
+        if self.outcomes != other.outcomes:
+            return "one of them makes other comparisons"
+        if self._paths != other._paths:
+            return f"one of them returns {', '.join(self._paths) or 'a number'}, the other {', '.join(other._paths)}"
+        ours, theirs = [
+            (traverse(*roots)[0], roots, {x: k for k, x in enumerate(recording._inputs)})
+            for recording in (self, other)
+            for roots in ([*recording._recorded, *[guard.node for guard in recording._guards]],)
+        ]
+        indices = [{node: i for i, node in enumerate(nodes)} | inputs for nodes, _, inputs in (ours, theirs)]
+
+        def same(a: Any, b: Any) -> bool:
+            if a is b:
+                return True
+            if isinstance(a, Value) and isinstance(b, Value):
+                i, j = indices[0].get(a), indices[1].get(b)
+                if i is not None or j is not None:
+                    return i == j and (a.op is None) == (b.op is None)
+                return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
+            return type(a) is type(b) and repr(a) == repr(b)
+
+        for a, b in zip(ours[0], theirs[0], strict=False):
+            if a is not b and (a.op is not b.op or len(a.operands) != len(b.operands)):
+                return f"one of them has {describe(a)}, where the other has {describe(b)}"
+            for x, y in zip(a.operands, b.operands, strict=True):
+                if not same(x, y):
+                    return f"an operand of {describe(a)} is {_shown(x)} in one of them, and {_shown(y)} in the other"
+        if len(ours[0]) != len(theirs[0]):
+            return f"one of them has {len(ours[0])} operations, the other {len(theirs[0])}"
+        for x, y in zip(ours[1], theirs[1], strict=True):
+            if not same(x, y):
+                return f"one of them returns {_shown(x)}, the other {_shown(y)}"
+        return ""
 
 
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
@@ -313,6 +369,7 @@ class CompiledFunction:
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
         self._lock = ForkSafeLock()
+        self._places: tuple[int, Places] | None = None  # where the parameters are, and how many programs there were
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
@@ -577,9 +634,13 @@ class CompiledFunction:
             validation: samples, as for `backward`; see `Program.fit`.
 
         Raises:
-            TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
+            TypeError, GuardError: as for `backward` and `Program.fit`.
+            ValueError: as for `backward` and `Program.fit`; or a parameter has been replaced by another `Value` since
+                the program was made, or is made by the function itself.
         """
         found = self._buckets("fit", samples)
+        if self._programs:
+            self._check_parameters_are_in_place(found, optimizer)
         options = TrainingOptions(
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
@@ -638,6 +699,35 @@ class CompiledFunction:
                 except (IndexError, TypeError, ValueError) as error:
                     raise type(error)(f"fit(): sample {bucket.samples[row]}: {error}") from error
                 return
+
+    def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
+        """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
+
+        The places where the function finds its parameters are remembered. If one of them has changed, or if a parameter
+        is not found, the function is recorded again, and compared with its program.
+        """
+        if self._places and self._places[0] == len(self._programs) and not self._places[1].have_moved():
+            return
+        around = Surroundings((self._f, *[x.value for static, _ in self._recordings for _, x in static]))
+        used = {p for p in self.parameters if not isinstance(p, CapturedValue)}
+        constants = [x for program in self._programs for x in program.compiled.graph.constants]
+        if (self._places and self._places[0] == len(self._programs)) or not used.issubset(around.leaves):
+            for bucket in buckets:
+                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]:
+                    again = self._record(bucket, rows[0], plain=True)
+                    if difference := recording.difference(again):
+                        raise ValueError(
+                            f"fit(): {self._name} is not what it was when its program was made: {difference}; compile "
+                            "it anew after a parameter has been replaced"
+                        )
+                    made_inside = recording.leaves() - again.leaves()
+                    for i, p in enumerate(optimizer.parameters):
+                        if p in made_inside:
+                            raise ValueError(
+                                f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each "
+                                "call, so training would not change it; make it outside of the function"
+                            )
+        self._places = len(self._programs), around.places_of([*used, *constants])
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets."""
@@ -890,7 +980,7 @@ class CompiledFunction:
             known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
             while left:
                 [first, guard], *_ = left.items()
-                made = self._record(bucket, first)
+                made = self._record_repeatable(bucket, first)
                 if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
                     found.append((alike[0], array("q", [first])))
                     del left[first]  # near a tie, a program's rounding may give a comparison the other outcome
@@ -937,9 +1027,41 @@ class CompiledFunction:
             rows = array("q", broken)
         return found
 
-    def _record(self, bucket: Bucket, row: int) -> Recording:
+    def _record(self, bucket: Bucket, row: int, plain: bool = False) -> Recording:
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        return Recording(self._name, functools.partial(self._call, bucket), bucket.treedef, numbers, self._captured)
+        call = functools.partial(self._call, bucket)
+        return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain)
+
+    def _record_repeatable(self, bucket: Bucket, row: int) -> Recording:
+        """Return a recording for a row. If the function may do something else in each call, record it twice.
+
+        Raises:
+            TypeError: the two recordings differ.
+        """
+        roots = (self._f, *[x.value for _, x in bucket.static])
+        code = Code(roots)
+        twice, around = code.may_change or code.asks_for_types, None
+        if code.writes and not twice:
+            around = Surroundings(roots)
+            before = around.state()
+        made = self._record(bucket, row)
+        if twice or (around and around.has_changed(before)):
+            around = Surroundings(roots)
+            after = around.state()
+            cause: Exception | None = None
+            try:
+                difference = made.difference(self._record(bucket, row, plain=True))
+            except Exception as error:
+                cause, difference = error, f"one of them raises {type(error).__name__}: {error}"
+            finally:
+                around.restore(after)
+            if difference:
+                raise TypeError(
+                    f"{self._name} does not do the same in each call: of two recordings for the same arguments, "
+                    f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a "
+                    "count, as an argument; and write isinstance(x, Value) for type(x) is Value"
+                ) from cause
+        return made
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
         """Call the plain function with the static arguments of a bucket, and with the other arguments by name."""
@@ -988,6 +1110,10 @@ def _output(name: str, path: str, x: Any) -> Value:
         raise TypeError(
             f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}"
         ) from None
+
+
+def _shown(x: Any) -> str:
+    return describe(x) if isinstance(x, Value) and (x.op or x.requires_grad) else str(getattr(x, "_data", x))
 
 
 def _describe_argument(argument: tuple[str, TreeDef]) -> str:

@@ -194,6 +194,8 @@ class TrainingRun:
                 self._gradient_call(self._only_program, 0, self._batch)
                 self._current_state()
             history = train(self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch)
+            if self._state:
+                self._state.check_parameters()
             history.validation = self._validation_losses
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
             return history
@@ -239,6 +241,8 @@ class TrainingRun:
             self._write_back()
         if self._state is None:
             self._state = TrainingState(self._options, parameters)
+            if self._only_program:  # otherwise programs that are not made yet may read other parameters
+                self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.data))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state

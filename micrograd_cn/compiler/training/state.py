@@ -52,6 +52,13 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """
     check_captured(optimizer.parameters, compiled.captured)
     constants = compiled.graph.constants
+    if [x._data for x in constants] != [*constants.values()]:
+        for x, number in constants.items():
+            if x._data != number:
+                raise ValueError(
+                    f"fit(): {x!r} is a constant of the program, since it required no gradient when the program was "
+                    f"made, and was {number} then; compile anew"
+                )
     for i, p in enumerate(optimizer.parameters if constants else ()):
         if p.requires_grad and p in constants:
             raise ValueError(
@@ -81,6 +88,7 @@ class ParameterLayout:
         trained: the optimiser's parameters, sorted by place.
         places: the places of `trained`.
         trains_all_read: whether the optimiser has all parameters that the programs read.
+        trains_none_read: whether the programs read parameters, but none of the optimiser's.
     """
 
     def __init__(self, read: Sequence[Value], optimized: Sequence[Value]) -> None:
@@ -98,6 +106,7 @@ class ParameterLayout:
         self._slice = slice(first, first + count) if self.places == [*range(first, first + count)] else None
         self.optimized_set = frozenset(optimized)
         self.trains_all_read = self.optimized_set.issuperset(read)
+        self.trains_none_read = bool(read) and self.optimized_set.isdisjoint(read)
 
     def scatter(self, numbers: array[float], to: array[float]) -> None:
         """Write `numbers`, which has a number for each parameter of `trained`, to these parameters' places in `to`."""
@@ -265,6 +274,14 @@ class TrainingState:
         lanes, block = self.update.lanes, self.update.block
         for first in range(k * lanes, (k + 1) * lanes):
             yield self.panel.view[first : first + (self.blocks - 1) * block + 1 : block]
+
+    def check_parameters(self) -> None:
+        """Raise ValueError if the optimiser has no parameter of the programs, so nothing would be trained."""
+        if self._layout.trains_none_read:
+            raise ValueError(
+                f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "
+                "nothing; if the parameters were made anew since, make the optimizer anew and compile anew"
+            )
 
     @property
     def _update_arguments(self) -> tuple[int, ...]:

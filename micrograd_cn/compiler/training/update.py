@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 from ... import optim
 from ...engine import Value
 from ...optim import Optimizer
-from ...text.formula import FormulaError, Term, raising_refusals, straight_line
+from ...text.formula import FormulaError, StraightLine, Term, call_with_terms, straight_line
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import machine
@@ -29,6 +30,7 @@ _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
 OURS = tuple(kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer))
+OUR_METHODS = {getattr(kind, name) for kind in OURS for name in ("step", "zero_grad", "update")}
 
 
 class CompiledUpdate:
@@ -105,7 +107,7 @@ def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) ->
 class TracedParameter:
     """A stand-in for a parameter while an update is traced. Its data and its gradient are terms of a formula."""
 
-    def __init__(self, data: Term, grad: Term) -> None:
+    def __init__(self, data: Term | float, grad: Term | float) -> None:
         self.data: Any = data
         self.grad: Any = grad
         self.requires_grad = True
@@ -131,7 +133,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     """
     name = type(optimizer).__name__
     instead = "use backward(rows) and its step()"
-    own = [method for method in ("step", "zero_grad") if _overridden(type(optimizer), method)]
+    own = [name for name in ("step", "zero_grad") if name in vars(optimizer) or _overridden(type(optimizer), name)]
     if own:
         raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
@@ -154,8 +156,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         p: Any = TracedParameter(data, gradient)
         state: dict[str, Any] = dict(state_terms)
         try:
-            with raising_refusals():
-                traced.update(p, state)
+            call_with_terms(traced.update, p, state)
         except FormulaError as error:
             raise TypeError(f"cannot compile the update of {name}: {error}") from error
         except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label
@@ -176,6 +177,8 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
+    if update_key(optimizer, masked, counts_skipped) is None and not _gives_its_numbers(optimizer, line):
+        raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {instead}")
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(state_terms))]
@@ -193,6 +196,30 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
             for result, old in zip(results, old_numbers, strict=True)
         ]
     return code, results
+
+
+def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
+    """Return whether `line`, the formula of an optimiser's update, gives what the update gives for some numbers.
+
+    An update can tell numbers from the terms that it was traced with, for example by `isinstance(p.grad, float)`.
+    """
+    for steps, data, gradient in ((1, 0.75, -0.5), (3, -1.25, 2.0), (1000, 3.0, 1e-3)):
+        state = {key: 0.25 + 0.125 * k for k, key in enumerate(optimizer.state_names)}
+        values: list[Any] = [optimizer.lr, float(steps), data, gradient, *state.values()]
+        plain: Any = copy.copy(optimizer)
+        plain.steps, plain.parameters, plain.state, plain.skipped = steps, None, None, None
+        p: Any = TracedParameter(data, gradient)
+        try:
+            plain.update(p, state)
+            for op, operands in line.steps:
+                values.append(op.forward(*[x if isinstance(x, float) else values[x] for x in operands]))
+        except Exception:  # such as a logarithm of a negative number, which the loop in Python would meet too
+            continue
+        results = [x if isinstance(x, float) else values[x] for x in line.results]
+        for ours, theirs in zip(results, [p.data, *[state[key] for key in optimizer.state_names]], strict=True):
+            if not math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12) and (ours == ours or theirs == theirs):
+                return False
+    return True
 
 
 def _members(held: Any) -> Iterable[Any]:
@@ -218,7 +245,7 @@ def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:
-    return getattr(kind, method) not in [getattr(ours, method) for ours in OURS]
+    return getattr(kind, method) not in OUR_METHODS
 
 
 def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
@@ -227,7 +254,8 @@ def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     The key is None if the options do not determine the update. The update of a user-defined class may depend on
     anything.
     """
-    if type(optimizer) not in OURS:
+    kind = type(optimizer)
+    if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
         return None
     options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
     plain = all(

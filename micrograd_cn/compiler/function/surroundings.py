@@ -1,0 +1,403 @@
+"""What a function can read beside its arguments: the variables around it, and the objects that these hold.
+
+A program does not read them again. So a function that changes them while it is recorded, or that draws random numbers
+or reads a clock, may do something else in each call. `jit` records such a function twice, and compares the recordings.
+"""
+
+from __future__ import annotations
+
+import dis
+import random
+import sys
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from copy import copy
+from functools import lru_cache, partial
+from itertools import islice
+from operator import is_
+from pathlib import Path
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from ...engine import Value
+
+PACKAGE_NAME = __name__.partition(".")[0]
+PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
+LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
+MAX_OBJECTS = 2000  # at most this many objects are looked at
+MAX_ITEMS = 200  # a collection with more items is not looked into
+MAX_ALIKE = 8  # code is looked for in this many items of a collection, since the others are usually alike
+# Modules whose functions may return something else in each call, and the names of these functions; None for all names
+CHANGING: dict[str, set[str] | None] = {
+    "random": None,
+    "numpy.random": None,
+    "numpy": {"random"},
+    "torch": {"rand", "randn", "randint", "randperm", "dropout", "bernoulli", "normal"},
+    "secrets": None,
+    "uuid": None,
+    "time": None,
+    "datetime": {"now", "utcnow", "today"},
+    "os": {"urandom"},
+}
+PLAIN = (float, int, str, bytes, type(None))
+COLLECTIONS = (list, tuple, dict, set, deque)
+WRITING_OPCODES = {
+    dis.opmap[name]
+    for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
+    if name in dis.opmap
+}
+WRITING_NAMES = {
+    *("add", "append", "appendleft", "clear", "discard", "extend", "insert", "next", "pop", "popitem", "popleft"),
+    *(
+        "remove",
+        "reverse",
+        "send",
+        "setattr",
+        "setdefault",
+        "sort",
+        "update",
+        "__setitem__",
+        "__delitem__",
+        "__setattr__",
+    ),
+}
+# Methods that are not called by a function that only uses an object
+SETUP = {"__init__", "__new__", "__init_subclass__", "__setstate__", "__reduce__", "__copy__", "__deepcopy__"}
+
+
+class Facts(NamedTuple):
+    """What the code of a function says.
+
+    Attributes:
+        names: the names of the global variables, attributes and methods that the code uses.
+        writes: whether the code may change a variable or object outside.
+    """
+
+    names: frozenset[str]
+    writes: bool
+
+
+@lru_cache(4096)
+def facts_of(code: CodeType) -> Facts:
+    """Return what the code of a function and of the functions that it defines says.
+
+    >>> facts_of((lambda x: x.append(1)).__code__)
+    Facts(names=frozenset({'append'}), writes=True)
+    """
+    inner = [facts_of(part) for part in code.co_consts if isinstance(part, CodeType)]
+    names = frozenset(code.co_names).union(*[each.names for each in inner])
+    opcodes = {*code.co_code[::2]}
+    writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
+    rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
+    return Facts(names, writes or rebinds or any(each.writes for each in inner))
+
+
+class Code:
+    """The code that a function may run, as far as it is that of the user.
+
+    Of several objects of a class, only the first that is found is looked at.
+
+    Args:
+        roots: the function, and other objects that it can reach.
+
+    Attributes:
+        asks_for_types: whether the code uses the name `type` or `__class__`.
+        may_change: whether the code uses something that may be different in each call, such as a clock.
+        writes: whether the code may change variables or objects, or draws numbers from generators.
+
+    >>> found = Code([lambda x: x if type(x) is float else -x])
+    >>> found.asks_for_types, found.may_change, found.writes
+    (True, False, False)
+    """
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self.asks_for_types = self.may_change = self.writes = False
+        self._names: set[str] = set()
+        self._seen: dict[Any, Any] = {}
+        self._classes: list[tuple[str, Any]] = []  # the methods that have not been looked at
+        self._waiting = [*roots]
+        while self._waiting and len(self._seen) < MAX_OBJECTS:
+            self._visit(self._waiting.pop())
+            if not self._waiting and self._classes:
+                used = [method for method in self._classes if method[0] in self._names]
+                if used:
+                    self._classes = [method for method in self._classes if method[0] not in self._names]
+                    self._waiting = [method for _, method in used]
+
+    def _visit(self, x: Any) -> None:
+        if isinstance(x, (Value, *PLAIN)):
+            return
+        key = type(x) if type(x).__module__ not in ("builtins", "functools") else id(x)
+        if key in self._seen:
+            return
+        self._seen[key] = x
+        if isinstance(x, FunctionType):
+            if _is_users(x.__code__.co_filename):
+                self._visit_function(x)
+        elif isinstance(x, COLLECTIONS):
+            items = x.values() if isinstance(x, dict) else x
+            self._waiting += islice(items, MAX_ALIKE)
+        elif isinstance(x, MethodType):
+            self._waiting += [x.__func__, x.__self__]
+        elif isinstance(x, partial):
+            self._waiting += [x.func, *x.args, *x.keywords.values()]
+        elif isinstance(x, BuiltinMethodType):
+            self.may_change |= x.__module__ in CHANGING or is_generator(x.__self__)
+        elif is_generator(x):
+            self.writes = True
+        elif isinstance(x, (property, classmethod, staticmethod)):
+            self._waiting += [getattr(x, "fget", None) or getattr(x, "__func__", None)]
+        elif not isinstance(x, (ModuleType, type)):
+            self.may_change |= hasattr(type(x), "__next__")  # next(x) returns something else in each call
+            held = getattr(x, "__dict__", None)
+            if type(x).__module__.partition(".")[0] != PACKAGE_NAME:
+                self._waiting += held.values() if isinstance(held, dict) and len(held) <= MAX_ITEMS else ()
+                self._visit_class(type(x))
+            elif isinstance(held, dict) and "_f" in held:  # a compiled function
+                self._waiting.append(held["_f"])
+
+    def _visit_class(self, kind: type) -> None:
+        for base in kind.__mro__:
+            if _is_users(getattr(sys.modules.get(base.__module__), "__file__", None) or "<frozen"):
+                for name, part in vars(base).items():
+                    if name.startswith("__") and name not in SETUP:
+                        self._waiting.append(part)
+                    elif name not in SETUP:
+                        self._classes.append((name, part))
+
+    def _visit_function(self, f: FunctionType) -> None:
+        names, writes = facts_of(f.__code__)
+        self.writes |= writes
+        self._names |= names
+        self.asks_for_types |= "type" in names or "__class__" in names
+        cells = [x for x in map(_cell_content, f.__closure__ or ()) if not isinstance(x, (Value, *PLAIN))]
+        for x in [*cells, *[f.__globals__[name] for name in names & f.__globals__.keys()]]:
+            if isinstance(x, (ModuleType, type)):
+                self._visit_namespace(x, names)
+            else:
+                self._waiting.append(x)
+        if not CHANGING.keys().isdisjoint(names):
+            for name in names & CHANGING.keys() - f.__globals__.keys():
+                if name in sys.modules:  # the function may import it
+                    self._visit_namespace(sys.modules[name], names)
+        if f.__defaults__ or f.__kwdefaults__:
+            self._waiting += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
+
+    def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
+        """Visit those attributes of a module or class that a function uses, whose code has the names `names`."""
+        module = x.__name__ if isinstance(x, ModuleType) else x.__module__
+        changing = CHANGING.get(module, set())
+        self.may_change |= changing is None or not changing.isdisjoint(names)
+        if _is_users(getattr(sys.modules.get(module), "__file__", None) or "<frozen"):
+            self._waiting += [vars(x)[name] for name in names & vars(x).keys()]
+
+
+class Surroundings:
+    """The variables around some functions, and the objects that the functions can reach from them.
+
+    Functions of other packages are not looked into, nor are large collections.
+
+    Args:
+        roots: the functions, and other objects that they can reach.
+
+    Attributes:
+        leaves: the `Value`s without an operation that the functions can reach.
+        complete: whether all objects were looked at, and not only the first `MAX_OBJECTS`.
+
+    >>> weights, count = [Value(1.0)], 0
+    >>> found = Surroundings([lambda x: weights[count] * x])
+    >>> before = found.state()
+    >>> count += 1
+    >>> found.leaves == weights, found.has_changed(before)
+    (True, True)
+    """
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self.leaves: list[Value] = []
+        self._variables: list[tuple[Any, str]] = []  # cells, the globals of modules, and classes; and names in them
+        self._collections: list[Any] = []
+        self._generators: list[Any] = []
+        self._parents: defaultdict[int, list[Any]] = defaultdict(list)  # by the id of an object, what holds it
+        seen: dict[int, Any] = {}
+        self._waiting: deque[Any] = deque(roots)
+        while self._waiting and len(seen) < MAX_OBJECTS:
+            x = self._waiting.popleft()
+            if id(x) not in seen:
+                seen[id(x)] = x
+                self._visit(x)
+        self.complete = not self._waiting
+        self._alive = seen  # as long as this object exists, no other object has the id of one of these
+
+    def _visit(self, x: Any) -> None:
+        if isinstance(x, FunctionType):
+            if _is_users(x.__code__.co_filename):
+                self._visit_function(x)
+        elif isinstance(x, COLLECTIONS):
+            if len(x) <= MAX_ITEMS:
+                self._visit_items(x)
+        elif isinstance(x, MethodType):
+            self._add(x, [x.__func__, x.__self__])
+        elif isinstance(x, partial):
+            self._add(x, [x.func, x.args, x.keywords])
+        elif is_generator(x):
+            self._generators.append(x)
+        elif not isinstance(x, (ModuleType, type, BuiltinMethodType)):
+            held = getattr(x, "__dict__", None)
+            if isinstance(held, dict) and len(held) <= MAX_ITEMS:
+                self._parents[id(held)].append(x)
+                self._visit_items(held)
+            for kind in type(x).__mro__:
+                if _is_users(getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen"):
+                    parts = [*vars(kind).values()]
+                    self._waiting += [getattr(part, "fget", None) or getattr(part, "__func__", part) for part in parts]
+
+    def _add(self, holder: Any, items: Iterable[Any]) -> None:
+        for x in items:
+            if isinstance(x, Value):
+                self._parents[id(x)].append(holder)
+                if x.op is None:
+                    self.leaves.append(x)
+            elif not isinstance(x, PLAIN):
+                self._parents[id(x)].append(holder)
+                self._waiting.append(x)
+
+    def _visit_items(self, x: Any) -> None:
+        if not isinstance(x, tuple):
+            self._collections.append(x)
+        self._add(x, x.values() if isinstance(x, dict) else x)
+
+    def _visit_function(self, f: FunctionType) -> None:
+        names = facts_of(f.__code__).names
+        variables: list[tuple[Any, str]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
+        variables += [(f.__globals__, name) for name in names & f.__globals__.keys()]
+        for variable in variables:
+            self._variables.append(variable)
+            x = _content(*variable)
+            self._add(variable[0], [x])
+            if isinstance(x, (ModuleType, type)):
+                module = x if isinstance(x, ModuleType) else sys.modules.get(x.__module__)
+                if _is_users(getattr(module, "__file__", None) or "<frozen"):
+                    for name in names & vars(x).keys():
+                        self._variables.append((x, name))
+                        self._add(x, [vars(x)[name]])
+        self._add(f, [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
+
+    def state(self) -> list[list[Any]]:
+        """Return what the variables and collections hold now, and the states of generators of random numbers."""
+        variables = [_content(holder, name) for holder, name in self._variables]
+        return [[generator_state(x) for x in self._generators], variables, *map(_items, self._collections)]
+
+    def has_changed(self, state: list[list[Any]]) -> bool:
+        """Return whether anything has changed since `state` was returned."""
+        now = self.state()
+        return now[0] != state[0] or not all(map(_are_same, now[1:], state[1:]))
+
+    def restore(self, state: list[list[Any]]) -> None:
+        """Put back what the variables and collections held when `state` was returned, where it has changed."""
+        _, variables, *collections = state
+        for (holder, name), x in zip(self._variables, variables, strict=True):
+            if _content(holder, name) is not x:
+                if isinstance(holder, CellType):
+                    holder.cell_contents = x
+                elif isinstance(holder, dict):
+                    holder[name] = x
+                else:
+                    setattr(holder, name, x)
+        for collection, items in zip(self._collections, collections, strict=True):
+            if _are_same(_items(collection), items):
+                continue
+            if isinstance(collection, dict):
+                keys, values = items[::2], items[1::2]
+                for key in [key for key, _ in [*collection.items()] if key not in keys]:
+                    del collection[key]
+                collection.update(zip(keys, values, strict=True))
+            else:
+                collection.clear()
+                collection.update(items) if isinstance(collection, set) else collection.extend(items)
+
+    def places_of(self, leaves: Iterable[Value]) -> Places:
+        """Return the places from which the functions reach `leaves`."""
+        waiting, relevant = [*leaves], set[int]()
+        for x in waiting:
+            if id(x) not in relevant:
+                relevant.add(id(x))
+                waiting += self._parents.get(id(x), ())
+        variables = [place for place in self._variables if id(_content(*place)) in relevant]
+        collections = [x for x in self._collections if id(x) in relevant and not isinstance(x, set)]
+        return Places(variables, collections)
+
+
+class Places:
+    """Variables and collections, with the objects that they hold when this object is made.
+
+    Args:
+        variables: cells, the globals of modules, and classes, each with a name in them.
+        collections: collections.
+    """
+
+    def __init__(self, variables: list[tuple[Any, str]], collections: list[Any]) -> None:
+        self._variables, self._collections = variables, collections
+        self._held = [_content(*place) for place in variables]
+        self._items = [copy(x) for x in collections]
+
+    def have_moved(self) -> bool:
+        """Return whether a place holds something else now. Nodes are compared by identity.
+
+        >>> weights = [Value(1.0), Value(2.0)]
+        >>> places = Surroundings([lambda x: weights[0] * x]).places_of(weights[:1])
+        >>> before = places.have_moved()
+        >>> weights[0] = Value(1.0)
+        >>> before, places.have_moved()
+        (False, True)
+        """
+        try:
+            now = [_content(*place) for place in self._variables]
+            return now != self._held or self._collections != self._items
+        except Exception:  # from a comparison of the user's, as of two arrays
+            return True
+
+
+def _content(holder: Any, name: Any) -> Any:
+    """Return what a variable holds; None if it has no value."""
+    if isinstance(holder, dict):
+        return holder.get(name)
+    if not isinstance(holder, CellType):
+        return vars(holder).get(name)
+    try:
+        return holder.cell_contents
+    except ValueError:
+        return None
+
+
+def _cell_content(cell: CellType) -> Any:
+    return _content(cell, "")
+
+
+def _items(x: Any) -> list[Any]:
+    """Return the items of a collection; for a dict, each key and its value, but not compiled methods of an object."""
+    if isinstance(x, dict):
+        return [y for key, z in x.items() if not str(key).startswith("_compiled_") for y in (key, z)]
+    return [*x]
+
+
+def _are_same(xs: list[Any], ys: list[Any]) -> bool:
+    return len(xs) == len(ys) and all(map(is_, xs, ys))
+
+
+def _is_users(file: str) -> bool:
+    """Return whether `file` belongs neither to Python, nor to an installed package, nor to this package."""
+    return not (file.startswith((PACKAGE, LIBRARY, "<frozen")) or "site-packages" in file or "dist-packages" in file)
+
+
+def is_generator(x: Any) -> bool:
+    """Return whether `x` is a generator of random numbers."""
+    return isinstance(x, random.Random) or type(x).__module__.startswith("numpy.random")
+
+
+def generator_state(x: Any) -> str:
+    """Return a text for the state of a generator of random numbers."""
+    if isinstance(x, random.Random):
+        return repr(x.getstate())
+    if hasattr(x, "bit_generator"):
+        return repr(x.bit_generator.state)
+    return repr(x.get_state() if hasattr(x, "get_state") else getattr(x, "state", None))

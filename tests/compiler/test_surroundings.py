@@ -1,0 +1,416 @@
+"""A function that does something else in each call, or whose parameters are replaced, is told so."""
+
+import collections
+import functools
+import itertools
+import random
+import time
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.nn import MLP, Module
+from micrograd_cn.optim import SGD, Adam, Optimizer
+
+DIFFERS = "does not do the same in each call: of two recordings for the same arguments"
+w = Value(2.0, "w")
+calls = 0
+
+
+class Dropout(Module):
+    def __init__(self, generator):
+        self.generator, self.w = generator, Value(1.5)
+
+    def __call__(self, x):
+        return self.w * x * self.mask()
+
+    def mask(self):
+        return 1.0 + self.generator.random()
+
+
+class Holder:
+    count = 0
+
+    def __init__(self):
+        self.n, self.items = 0, [1.0, 2.0, 3.0]
+
+    def of_attribute(self, x):
+        self.n += 1
+        return x * self.n
+
+    def of_class(self, x):
+        Holder.count += 1
+        return x * Holder.count
+
+    def of_items(self, x):
+        return x * self.items.pop()
+
+
+def of_global(x):
+    global calls
+    calls += 1
+    return x * calls
+
+
+def of_variable():
+    n = 0
+
+    def f(x):
+        nonlocal n
+        n += 1
+        return x * n
+
+    return f
+
+
+def of_collection(change, held):
+    def f(x):
+        change(held)
+        return x * mc.sum([*(held.values() if isinstance(held, dict) else held), 1.0])
+
+    return f
+
+
+def of_iterator(iterator):
+    return lambda x: x * next(iterator)
+
+
+def of_default(x, seen=[]):  # noqa: B006 -- the fault is the case
+    seen.append(1.0)
+    return x * len(seen)
+
+
+def of_import(x):
+    import random as r
+
+    return x * r.random()
+
+
+def of_branch(x):
+    return x if random.random() < 0.5 else -x
+
+
+def nested(f):
+    return lambda x: functools.partial(f)(x) * 1.0
+
+
+def to_random(generator):
+    return lambda x: x * generator.random()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * random.random(),
+        lambda x: x * random.Random().random(),
+        lambda x: x * np.random.rand(),
+        lambda x: x * np.random.default_rng().random(),
+        lambda x: x * time.perf_counter(),
+        to_random(random.Random(1)),
+        to_random(np.random.default_rng(1)),
+        to_random(np.random.RandomState(1)),
+        Dropout(random.Random(0)),
+        Dropout(np.random.default_rng(0)),
+        Holder().of_attribute,
+        Holder().of_class,
+        Holder().of_items,
+        of_global,
+        of_variable(),
+        of_collection(lambda held: held.append(1.0), []),
+        of_collection(lambda held: held.pop(), [1.0, 2.0, 3.0]),
+        of_collection(lambda held: held.__setitem__(0, held[0] + 1.0), [1.0]),
+        of_collection(lambda held: held.update({len(held): 1.0}), {}),
+        of_collection(lambda held: held.add(float(len(held))), set()),
+        of_collection(lambda held: held.appendleft(1.0), collections.deque()),
+        of_iterator(itertools.count(1.0)),
+        of_iterator(iter([1.0, 2.0])),
+        of_iterator(x for x in (1.0, 2.0)),
+        of_iterator(iter([1.0])),
+        of_default,
+        of_import,
+        nested(of_variable()),
+        nested(compile(of_variable())),
+        functools.partial(lambda generator, x: x * generator.random(), random.Random(0)),
+    ],
+)
+def test_a_function_that_does_something_else_in_each_call_is_refused_in_its_first_call(f):
+    """The recordings of two calls with the same arguments differ, and the message says how."""
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(f)(3.0)
+
+
+def test_a_branch_that_is_drawn_is_refused():
+    """A function that takes a branch at random is refused, unless both recordings happen to take the same branch."""
+    refused = 0
+    for seed in range(20):
+        random.seed(seed)
+        try:
+            compile(of_branch)(3.0)
+        except TypeError as error:
+            refused += DIFFERS in str(error)
+    assert refused > 3
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: w * x if type(x) is Value else w,
+        lambda x: w * x if type(x) == Value else w,  # noqa: E721 -- as users write it
+        lambda x: w * x if x.__class__ is Value else w,
+        lambda x: w * x if type(x * w) is Value else w,
+        lambda x: w * x if type(x) is type(w) else w,
+        lambda x: {Value: w}.get(type(x), 1.0) * x,
+    ],
+)
+def test_a_function_that_asks_for_the_type_of_an_argument_is_refused(f):
+    """The type of a recorded argument is another one, so the function would be recorded with the wrong outcome."""
+    with pytest.raises(TypeError, match=r"write isinstance\(x, Value\) for type\(x\) is Value"):
+        compile(f)(3.0)
+
+
+def test_types_of_other_objects_may_be_asked_for():
+    """A function that uses type() for something else is compiled."""
+    f = compile(lambda xs: mc.sum(xs) if type(xs) is list and type(w).__name__ == "Value" else w)
+    assert f([1.0, 2.0]) == 3.0
+
+
+def test_what_the_second_recording_changes_is_put_back():
+    """To be recorded twice has no effect on what the function counts and collects, if its result is the same."""
+    n, seen, table, marks, recent = 0, ["a"], {"a": 1}, {1}, collections.deque(maxlen=3)
+    holder = Holder()
+
+    def f(x):
+        nonlocal n
+        n += 1
+        seen.append(x)
+        table["b"] = table.get("b", 0) + 1
+        marks.add(len(marks) + 5)
+        recent.append(n)
+        holder.n += 1
+        holder.items = [x]
+        return w * x
+
+    assert compile(f)(3.0) == 6.0
+    assert (n, len(seen), table, len(marks), [*recent], holder.n) == (1, 2, {"a": 1, "b": 1}, 2, [1], 1)
+    assert seen[1].data == holder.items[0].data == 3.0
+
+
+def test_parameters_that_are_made_in_the_first_call_are_kept():
+    """A function may draw the weights that it makes once, since both recordings use the same ones."""
+
+    class Lazy(Module):
+        def __init__(self):
+            self.w = None
+
+        def __call__(self, x):
+            if self.w is None:
+                self.w = Value(random.random())
+            return self.w * x
+
+    model = Lazy()
+    f = compile(model)
+    assert f(2.0) == 2.0 * model.w.data
+    model.w.data = 5.0
+    assert f(2.0) == 10.0
+
+
+def test_results_that_are_looked_up_may_be_kept_in_a_table():
+    """A cache that a function fills changes nothing in its result."""
+    cache = {}
+
+    def f(x):
+        if "k" not in cache:
+            cache["k"] = 7.0
+        return cache["k"] * x
+
+    assert compile(f)(2.0) == 14.0
+
+
+def test_a_function_without_such_habits_is_recorded_once():
+    """What a function prints, for example, it prints once."""
+    printed = []
+    said = printed.append
+
+    def f(x):
+        said("once")
+        return w * x
+
+    assert compile(f)(1.0) == 2.0
+    assert printed == ["once"]
+
+
+# Training
+
+
+def line(model):
+    return compile(lambda x, y: (model(x) - y) ** 2)
+
+
+class Line(Module):
+    def __init__(self):
+        self.w, self.b = [Value(0.5), Value(0.25)], Value(0.0)
+
+    def __call__(self, x):
+        return self.w[0] * x + self.w[1] * x * x + self.b
+
+
+samples = [(1.0, 2.0), (2.0, 3.0)]
+
+
+@pytest.mark.parametrize("rows", [samples, [(1.0, 2.0)]])
+def test_an_optimiser_that_has_none_of_the_parameters_is_refused(rows):
+    """An optimiser of another model would train nothing."""
+    model, other = Line(), Line()
+    f, optimizer = line(model), SGD(other.parameters(), 0.1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the optimizer has none of the program's 3 parameters"):
+            f.fit(rows, optimizer, 2)
+    x = Value(1.0)
+    with pytest.raises(ValueError, match="the optimizer has none of the program's 3 parameters"):
+        compile(model(x), [x]).fit([[1.0]], optimizer, 2)
+    assert (optimizer.steps, [p.data for p in model.parameters()]) == (0, [0.5, 0.25, 0.0])
+    f.fit(rows, SGD(model.parameters()[:1]), 1)
+
+
+def test_an_optimiser_that_has_none_of_the_parameters_of_several_programs_is_refused():
+    """Programs of other structures may read the parameters of the optimiser, so the error comes at the end."""
+    a, b, c = (Value(1.0) for _ in range(3))
+    f = compile(lambda xs: (a if len(xs) == 1 else b) * mc.sum(xs))
+    mixed = [([1.0],), ([1.0, 2.0],)]
+    f.fit(mixed, SGD([b], 0.1), 1, 1)
+    with pytest.raises(ValueError, match="the optimizer has none of the program's 2 parameters"):
+        f.fit(mixed, SGD([c], 0.1), 1, 1)
+
+
+class Replaced:
+    """Ways to replace a parameter, each of which leaves a program that has the old one."""
+
+    @staticmethod
+    def in_a_list(model):
+        model.w[0] = Value(9.0)
+
+    @staticmethod
+    def by_attribute(model):
+        model.b = Value(9.0)
+
+    @staticmethod
+    def by_a_new_list(model):
+        model.w = [Value(9.0), Value(8.0)]
+
+    @staticmethod
+    def swapped(model):
+        model.w.reverse()
+
+
+WAYS = [Replaced.in_a_list, Replaced.by_attribute, Replaced.by_a_new_list, Replaced.swapped]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fits", [0, 1, 2])
+def test_fit_notices_that_a_parameter_was_replaced(way, fits):
+    """A program that has an old parameter does not train a model that has a new one."""
+    model = Line()
+    f, optimizer = line(model), Adam(model.parameters(), 0.1)
+    f(1.0, 2.0)
+    for _ in range(fits):
+        f.fit(samples, optimizer, 1)
+    way(model)
+    if fits == 0 and way is Replaced.swapped:  # nobody has looked where they were
+        return
+    with pytest.raises(ValueError, match=r"is not what it was when its program was made: .* compile it anew"):
+        f.fit(samples, optimizer, 1)
+    assert line(model).fit(samples, Adam(model.parameters(), 0.1), 1)
+
+
+def test_fit_notices_that_a_model_was_made_anew():
+    """In a notebook, a cell that makes the model may run again, and the cell that compiles the loss may not."""
+    model = Line()
+    f = compile(lambda x: model(x) ** 2)
+    f.fit([(1.0,)], SGD(model.parameters(), 0.1), 1)
+    model = Line()
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(1.0,)], SGD(model.parameters(), 0.1), 1)
+
+
+def test_fit_goes_on_if_a_parameter_only_has_another_place():
+    """A list that is copied still holds the same parameters."""
+    model = Line()
+    f, optimizer = line(model), SGD(model.parameters(), 0.01)
+    f.fit(samples, optimizer, 1)
+    model.w = [*model.w]
+    f.fit(samples, optimizer, 1)
+    f.fit(samples, optimizer, 1)
+    assert optimizer.steps == 3
+    model.w[0] = Value(1.0)
+    with pytest.raises(ValueError, match="is not what it was"):
+        f.fit(samples, optimizer, 1)
+
+
+def test_a_parameter_that_the_function_makes_is_not_trained():
+    """A value that is made in each call cannot be trained, although the program has it as a parameter."""
+    f = compile(lambda x: Value(1.0) * x * w)
+    f(1.0)
+    with pytest.raises(ValueError, match=r"makes parameters\[[01]\] of the optimizer, Value.*, anew in each call"):
+        f.fit([(1.0,)], SGD(f.parameters, 0.1), 1)
+    f.fit([(1.0,)], SGD([w], 0.0), 1)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_fit_notices_that_a_constant_has_other_data(whole):
+    """State that is loaded into frozen parameters is not in a program that has them as constants."""
+    model, b = MLP(1, [2, 1], seed=0), Value(0.0)
+    for p in model.parameters():
+        p.requires_grad = False
+    f = compile(lambda x: (model([x]) + b) ** 2)
+    program = f.program(1.0)
+    f.fit([(1.0,)], SGD([b], 0.1), 1)
+    model.load_state_dict(MLP(1, [2, 1], seed=5).state_dict())
+    with pytest.raises(ValueError, match="is a constant of the program, since it required no gradient"):
+        program.fit([[1.0]], SGD([b], 0.1), 1) if whole else f.fit([(1.0,)], SGD([b], 0.1), 1)
+
+
+def counting(optimizer, name):
+    real, told = getattr(optimizer, name), []
+    setattr(optimizer, name, lambda *arguments: (told.append(1), real(*arguments))[1])
+    return told
+
+
+@pytest.mark.parametrize("name", ["step", "zero_grad"])
+def test_a_method_that_is_replaced_on_an_optimiser_is_not_overlooked(name):
+    """A wrapper around step() of one optimiser would never be called by the compiled loop."""
+    optimizer = SGD([w], 0.0)
+    told = counting(optimizer, name)
+    with pytest.raises(TypeError, match=rf"only the update\(\) of SGD can be compiled, and it has its own {name}\(\)"):
+        compile(lambda x: w * x).fit([(1.0,)], optimizer, 1)
+    assert told == []
+
+
+@pytest.mark.parametrize("name", ["step", "update"])
+def test_a_method_that_is_replaced_in_a_class_of_ours_is_not_overlooked(name, monkeypatch):
+    """The updates of our optimisers are kept, but not if somebody has replaced their methods."""
+    p = Value(1.0)
+    f = compile(lambda x: p * x)
+    f.fit([(1.0,)], SGD([p], 0.125), 1)
+    monkeypatch.setattr(SGD, name, lambda self, p, state: setattr(p, "data", p.data - 10.0 * p.grad))
+    if name == "update":
+        f.fit([(1.0,)], SGD([p], 0.125), 1)
+        assert p.data == 0.875 - 10.0
+    else:
+        with pytest.raises(TypeError, match=r"it has its own step\(\)"):
+            f.fit([(1.0,)], SGD([p], 0.125), 1)
+
+
+class ByType(Optimizer):
+    def update(self, p, state):
+        p.data -= self.lr * (2.0 * p.grad if isinstance(p.grad, float) else p.grad)
+
+
+def test_an_update_that_is_another_formula_for_numbers_is_not_compiled():
+    """The formula of an update has to give the numbers of the update."""
+    p = Value(1.0)
+    with pytest.raises(TypeError, match="cannot compile the update of ByType, which is not the same for numbers"):
+        compile(lambda x: p * x).fit([(1.0,)], ByType([p], 0.1), 1)
+    assert p.data == 1.0
