@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MARGIN = 0.05  # how far a point stays from kinks, poles and the ends of a domain
-FULL_PRECISION_REACH = 3.0  # numbers within this distance of 0, or of a domain's end, are drawn with all their digits
+FULL_PRECISION_REACH = 3.0  # only numbers within this distance of 0, or of a domain's end, are drawn with all digits
 MODERATE_MAGNITUDES = (1e-6, 1e6)  # magnitudes in this range are drawn often
 DRAWN_MAGNITUDES = (1e-100, 1e100)  # squares and cubes of such numbers neither overflow nor underflow
 NORMAL_MAGNITUDES = (sys.float_info.min, sys.float_info.max)
