@@ -17,7 +17,7 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-WIDER_INTERVALS = 8.0, 16.0  # steps over which rounding that always goes one way matters less
+WIDER_INTERVALS = 8.0, 16.0  # half widths of intervals, over which rounding that always goes one way matters less
 NEIGHBOURS = 8  # the count of points nearby at which a mistake must show as well
 NEIGHBOUR_DISTANCE = 2.0**-4  # the greatest distance of these points, relative to each element
 
@@ -25,7 +25,7 @@ CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another
 
 
 def can_tell_one_percent(comparison: Comparison) -> bool:
-    """Return whether the comparison was exact enough to show an error of 1 % of this derivative."""
+    """Return whether the comparison was exact enough to show an error of 1 % of the derivative that was compared."""
     if comparison.agrees:
         return ArrayTolerance(0.0, 0.0, 0.0, 0.0).is_exact_enough(
             comparison.numeric, comparison.analytic - comparison.numeric.slope
@@ -34,10 +34,10 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 
 
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
-    """Return why a mismatch may be rounding; "" if it is a mistake.
+    """Return why rounding may make the derivative in `comparison` differ from the numerical one; "" for a mistake.
 
-    It may be rounding if points nearby show no such mismatch, or if the mismatch vanishes over larger steps. `compare`
-    repeats the comparison at another point.
+    Rounding may explain the difference if points nearby show no such difference, or if it vanishes over larger steps.
+    `phi` is the function that was differentiated, and `compare` repeats the comparison at another point.
     """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
@@ -47,7 +47,10 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 
 
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
-    """Return whether the derivative has about the same mismatch at each of several random points next to `x`."""
+    """Return whether the derivative is off by about the same amount at each of several random points next to `x`.
+
+    `compare` compares it with a numerical derivative at a point.
+    """
     random = np.random.default_rng(0)
     mismatch: list[float] = []
     agree = 0
@@ -65,8 +68,9 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
-    Each mismatch is taken relative to the analytic derivative, or else to the numerical one. A mismatch that vanishes
-    comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is that
+    of their means. Each mismatch is taken relative to one of the two derivatives, the checked one or the numerical one.
+    A mismatch that vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:
