@@ -1,5 +1,6 @@
 """Samples and rows are read by one rule, whatever library they are of, or refused with what to write instead."""
 
+import ctypes
 import sys
 import warnings
 from array import array
@@ -308,6 +309,18 @@ def test_an_argument_that_is_no_real_number_is_refused(x, message):
         f.forward([({"a": 1.0},), ({"a": x},)])
 
 
+@pytest.mark.parametrize("x", ["tanh", None, len, object(), Fraction, "0.5"], ids=str)
+def test_an_argument_that_may_be_an_option_is_refused_with_how_to_make_it_static(x):
+    f = compile(lambda x, kind: x * 1.0)
+    with pytest.raises(TypeError, match=r"kind: .*; for an option, write compile\(f, static='kind'\)"):
+        f(1.0, x)
+    with pytest.raises(TypeError, match=r"sample 0: kind: .*; for an option, write compile\(f, static='kind'\)"):
+        f.forward([(1.0, x)])
+    with pytest.raises(TypeError, match=r"kind\[0\]: [^;]*(; convert it with float\(\) first)?$"):
+        f(1.0, [x])
+    assert compile(lambda x, kind: x * 1.0, static="kind")(1.0, x) == 1.0
+
+
 @pytest.mark.parametrize("name", [name for name, (x, _) in NOT_NUMBERS.items() if getattr(x, "shape", ())])
 def test_columns_that_hold_no_real_numbers_are_refused(name):
     """The message names the method, the function and the argument. A table of numbers, though, has its rows."""
@@ -351,6 +364,39 @@ def test_rows_may_be_of_any_library(rows):
     assert list(program().forward(rows)) == [12.0, 34.0]
 
 
+def test_only_doubles_that_are_read_in_place_can_be_prepared():
+    """A prepared call sees later changes of the rows, so rows that would have to be converted are refused."""
+    tables = [(ctypes.c_double * 2 * 2)((1.0, 2.0), (3.0, 4.0)) for _ in range(2)]
+    for rows in (MATRIX.copy(), memoryview(MATRIX.copy()), tables[0], memoryview(tables[1])):
+        out = array("d", [0.0, 0.0])
+        run = program().prepare(rows, out)
+        run()
+        assert list(out) == list(program().forward(rows)) == [12.0, 34.0]
+        np.asarray(rows)[0, 0] = 5.0
+        run()
+        assert list(out) == [52.0, 34.0]
+    for rows in (MATRIX.astype("f"), MATRIX.T, MATRIX[:, ::-1], MATRIX.astype(">f8"), Tensor(MATRIX), [X, Y]):
+        with pytest.raises(TypeError, match=r"prepare\(\) needs rows in a writable, contiguous buffer of doubles"):
+            program().prepare(rows, array("d", [0.0, 0.0]))
+
+
+def test_objects_with_a_shape_that_are_no_arrays_are_refused_or_read_by_their_items():
+    class Shape:
+        shape = "circle"
+
+    class Table:
+        shape = (2, 2)
+
+        def __iter__(self):
+            return iter([(1.0, 3.0), (2.0, 4.0)])
+
+    with pytest.raises(TypeError, match="expected a real number, got Shape"):
+        compile(lambda x: x * 1.0)(Shape())
+    assert compile(both).forward(Table()) == [13.0, 24.0]
+    with pytest.raises(TypeError, match=r"got a c_double_Array_2; write list\(x\)"):
+        compile(lambda x: x[0])((ctypes.c_double * 2)(1.0, 2.0))
+
+
 def test_rows_that_are_not_iterable_are_read_by_their_indices():
     assert list(program().forward(Dataset())) == [13.0, 24.0]
 
@@ -359,7 +405,10 @@ def test_rows_that_are_not_iterable_are_read_by_their_indices():
     ("rows", "message"),
     [
         ((X, Y), r"a tuple of lists, which could be columns; write list\(x\) for rows, or list\(zip\(\*x\)\) for col"),
-        ((np.array(X), np.array(Y)), "a tuple of ndarrays, which could be columns"),
+        (
+            (np.array(X), np.array(Y)),
+            r"a tuple of ndarrays, which could be columns; .* or np\.column_stack\(x\)",
+        ),
         ((array("d", X), Y), "a tuple of arrays, which could be columns"),
         ({"a": X, "b": Y}, r"got dict, read by its keys; write list\(zip\(\*x\.values\(\)\)\)"),
         ({(1.0, 2.0)}, "got set, which has no order"),

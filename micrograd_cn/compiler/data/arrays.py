@@ -11,6 +11,8 @@ from ...derivatives.tree import flatten
 from ...ops.number import DATES, number
 
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
+READERS = ("__array__", "tolist", "toarray", "todense")  # attributes of arrays with which their numbers can be read
 # What to write instead of an array whose numpy dtype is of this kind.
 INSTEAD = {
     "c": "its real part is x.real, and its imaginary part x.imag",
@@ -32,14 +34,9 @@ def flat_doubles(x: Any) -> Numbers:
     Raises:
         TypeError: the array has entries that are not real numbers. The message says what to write instead.
     """
-    if type(x).__module__ != "numpy":
-        _refuse_special(x)
-    try:
-        view = memoryview(x)
-        if view.format == "d" and view.c_contiguous and not view.readonly:
-            return view.cast("B").cast("d") if view.nbytes else array("d")
-    except (TypeError, ValueError, BufferError):
-        pass  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
+    in_place = doubles_in_place(x)
+    if in_place is not None:
+        return in_place
     if not hasattr(x, "__array__"):
         return _numbers_one_by_one(x)
     import numpy as np
@@ -60,13 +57,34 @@ def flat_doubles(x: Any) -> Numbers:
     return flat_doubles(np.array(found, dtype=np.float64, order="C"))
 
 
+def doubles_in_place(x: Any) -> Numbers | None:
+    """Return the numbers of `x` as flat doubles that share its memory; None if its doubles do not lie in C's order.
+
+    An empty array has no memory to share.
+
+    Raises:
+        TypeError: `x` has missing or sparse entries, or requires a gradient.
+    """
+    if type(x).__module__ != "numpy":
+        _refuse_special(x)
+    try:
+        view = memoryview(x)
+    except (TypeError, ValueError, BufferError):
+        return None  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
+    if view.format not in DOUBLE_FORMATS or not view.c_contiguous or view.readonly:
+        return None
+    return view.cast("B").cast("d") if view.nbytes else array("d")
+
+
 def is_column(x: Any) -> bool:
-    """Return whether `x` has at least one axis, as an array of any library has. Lists and tuples are not meant.
+    """Return whether `x` is an array of any library with at least one axis. Lists and tuples are not meant.
 
     >>> is_column(array("d", [1.0])), is_column([1.0])
     (True, False)
     """
-    return bool(x.shape) if hasattr(x, "shape") else hasattr(x, "tolist") and hasattr(x, "__len__")
+    if hasattr(x, "shape"):
+        return bool(x.shape) and any(hasattr(x, name) for name in READERS)
+    return hasattr(x, "tolist") and hasattr(x, "__len__")
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -100,7 +118,8 @@ def refuse_collection(x: Any) -> None:
         raise TypeError(f"expected a real number, got a {kind}; write dict(x)")
     if isinstance(x, (set, frozenset)):
         raise TypeError(f"expected a real number, got a {kind}, which has no order; write a list, such as sorted(x)")
-    if isinstance(x, Iterable) and not isinstance(x, (str, bytes, bytearray)):
+    has_items = isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    if has_items and not isinstance(x, (str, bytes, bytearray, type)):
         raise TypeError(f"expected a real number, got a {kind}; write list(x)")
 
 
@@ -149,6 +168,8 @@ def _has_missing(x: Any) -> bool:
 
 
 def _numbers_one_by_one(x: Any) -> array[float]:
+    if not hasattr(x, "tolist"):
+        raise TypeError(f"expected a real number, got {type(x).__name__}")
     try:
         leaves = flatten(x.tolist())[0]
     except RuntimeError as error:

@@ -12,18 +12,24 @@ from numbers import Real
 from typing import Any
 
 from ...ops.number import number
+from .arrays import (
+    DOUBLE_FORMATS,
+    doubles_in_place,
+    flat_doubles,
+    is_column,
+    iterable_data,
+    number_without_axes,
+    shape_of,
+)
 from .arrays import Numbers as Numbers  # also imported from here
-from .arrays import flat_doubles, is_column, iterable_data, number_without_axes, shape_of
-
-DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
-    A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied. Numbers of
-    other types are converted to doubles, and arrays whose numbers could lose digits are refused. But integers and
-    fractions in lists are rounded, and become inf if they are too large.
+    A writable, contiguous buffer of doubles in two dimensions is read in place, and a memoryview of it is returned.
+    Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays whose numbers
+    could lose digits are refused. But integers and fractions in lists are rounded, and are inf if they are too large.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.
@@ -32,8 +38,10 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     >>> read_rows([[1, 2], [3, 4]], 2)
     (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
     """
+    if isinstance(rows, ctypes.Array):
+        rows = memoryview(rows)
     shape = getattr(rows, "shape", None)
-    if not shape:
+    if not shape or not hasattr(rows, "__array__"):
         if not is_column(rows):
             return _read_sequences(rows, width)
         shape = shape_of(rows)
@@ -42,7 +50,10 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
         raise TypeError(f"rows must be in two dimensions, one row after the other, got {len(shape)}; write {instead}")
     n, columns = shape
     try:
-        numbers = flat_doubles(rows)
+        numbers = doubles_in_place(rows)
+        if numbers is None:
+            converted = flat_doubles(rows)
+            numbers = converted if isinstance(converted, array) else array("d", converted.tobytes())
     except TypeError as error:
         if getattr(getattr(rows, "dtype", None), "kind", "") == "O":
             return _read_sequences(rows.tolist(), width)  # raises an error that names the row
@@ -129,9 +140,10 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
     if isinstance(rows, (set, frozenset)):
         raise TypeError(f"expected {expected}, got {kind}, which has no order; write a list")
     if isinstance(rows, tuple) and any(isinstance(row, list) or is_column(row) for row in rows):
+        columns = "list(zip(*x))" if all(isinstance(row, (list, tuple)) for row in rows) else "np.column_stack(x)"
         raise TypeError(
             f"expected {expected}, got a tuple of {type(rows[0]).__name__}s, which could be columns; write list(x) for "
-            "rows, or list(zip(*x)) for columns"
+            f"rows, or {columns} for columns"
         )
     flat: list[Any] = []
     n = 0

@@ -315,9 +315,17 @@ def first_invalid(arguments: dict[str, Any]) -> str:
             try:
                 treedef_of(part, array("d"))
             except TypeError as error:
+                message = f"{path}: {error}"
+                if path == name and _may_be_option(part):
+                    message += f"; for an option, write compile(f, static={name!r})"
                 inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []
-                return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), f"{path}: {error}")
+                return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), message)
     return "unknown"
+
+
+def _may_be_option(x: Any) -> bool:
+    """Return whether an argument that is not a number may be meant as an option, such as a text or a function."""
+    return isinstance(x, (str, NoneType)) or not (hasattr(x, "__iter__") or hasattr(x, "dtype") or isinstance(x, Value))
 
 
 def _refusal(x: Any) -> str:
