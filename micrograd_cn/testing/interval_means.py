@@ -18,8 +18,8 @@ from .vectors import Vector
 __tracebackhide__ = True
 
 INTERVAL_POINTS = 17  # points at which the outputs are computed, over one interval
-NEXT_SMALLER = {1.0: 0.5, 0.5: 0.25}  # the interval to try next if the curvature hides the derivative
-NEXT_LARGER = {1.0: 2.0}  # the interval to try next if noise hides it
+NEXT_SMALLER = {1.0: 0.5, 0.5: 0.25}  # the half width of the interval to try next if curvature hides the derivative
+NEXT_LARGER = {1.0: 2.0}  # the half width of the interval to try next if noise hides the derivative
 
 
 class IntervalMean(NamedTuple):
@@ -28,7 +28,7 @@ class IntervalMean(NamedTuple):
     Attributes:
         analytic: the mean of the derivative that is checked.
         mismatch: the mean of the numerical derivative, less `analytic`.
-        rounding: how far the values of the function are rounded.
+        rounding: the rounding error of the values of the function that is differentiated.
         noise: the error of `mismatch` that comes from rounding.
         bias: the error of `mismatch` that comes from curvature.
     """
@@ -41,13 +41,14 @@ class IntervalMean(NamedTuple):
 
 
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
-    """Return the mean over [-h, h] of the derivative that is checked, and its mismatch with the numerical one.
+    """Return the mean over [-h, h] of the derivative of `phi` that is checked, and its mismatch with the numerical one.
 
-    None is returned if no output changes, or if a value or derivative is not finite.
+    `phi` is a weighted sum of the outputs of a function. None is returned if no output changes over the interval, or if
+    a value or derivative is not finite.
 
-    If the derivative that is checked is right, the change of the outputs less the integral of that derivative is a
-    constant plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around
-    the line is the noise.
+    If the derivative that is checked is correct, the change of `phi` less the integral of that derivative is a constant
+    plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around the line
+    is the noise.
     """
     ts = np.linspace(-h, h, INTERVAL_POINTS)
     changes, integral, error = changes_and_integrals(phi, ts)
@@ -62,7 +63,7 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 
 
 def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
-    """Compare the means of the analytic and the numerical derivative over an interval around the point.
+    """Compare the means of two derivatives, the checked one and the numerical one, over an interval around the point.
 
     If noise or curvature hides whether the two agree, intervals of other lengths are tried. None is returned if no mean
     could be computed.
@@ -70,7 +71,7 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
     Args:
         phi: the function of one number that is differentiated.
         title: the name of the derivative.
-        tolerance: how exact the numerical derivative must be, and how far the analytic one may be from it.
+        tolerance: how exact the numerical derivative must be, and how far the checked one may be from it.
     """
     tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
     best: Comparison | None = None
@@ -96,11 +97,12 @@ def compare_interval_means(phi: DirectionalFunction, title: str, tolerance: Arra
 
 
 def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
-    """Return the changes of u · f at each t, the integrals of its derivative, and the error of the last integral.
+    """Return the change of `phi` at each t, the integrals of its derivative, and the error of the last integral.
 
-    The derivative is the one that is checked. It is integrated from the first t to each t, by the trapezoidal rule
-    between the points after they are rounded to the arguments' types. The error is estimated from second differences of
-    the derivative: these show curvature (by leaving out every second point), noise, and jumps.
+    `phi` is a weighted sum of outputs along a direction. Its derivative that is checked is integrated from the first t
+    to each t, by the trapezoidal rule. The rule uses the points as they are after rounding to the arguments' types. The
+    error is estimated from second differences of the derivative: these show curvature (by leaving out every second
+    point), noise, and jumps.
     """
     points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
     changes = np.array([phi.change(phi.problem.value(x)) for x in points])
@@ -113,5 +115,5 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
     curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of the change if only every second point is used
     usual = float(np.median(np.abs(bends)))
     jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))
-    noise = 2.5 * usual * math.sqrt(len(ts))  # that of independent errors, whose median second difference is `usual`
+    noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors with this median of second differences
     return changes, integral, curvature + jumps + noise
