@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
-NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # by numpy's kind
+NUMBER_KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # by a dtype's kind
 LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # by the package of an array's type
 
 
@@ -47,7 +47,7 @@ def _library_of_type(kind: type) -> str:
 
 
 def is_any_array(x: object) -> bool:
-    """Return whether `x` is an array of any library. A numpy scalar or an array of numpy without axes is a number.
+    """Return whether `x` is an array of any library. A numpy scalar or a numpy array without axes counts as a number.
 
     >>> is_any_array(1.0)
     False
@@ -81,8 +81,8 @@ def to_doubles(x: Any) -> NDArray[float64]:
 def to_numpy(x: Any) -> NDArray[Any]:
     """Return an array or a number as a numpy array.
 
-    Arrays of numpy, and tensors of PyTorch with more than two bytes per element, keep their type, and are not copied
-    where numpy can share their memory. Everything else is converted to doubles.
+    Arrays of numpy, and tensors of PyTorch with more than two bytes per element, keep their type, and are not copied if
+    numpy can share their memory. Everything else is converted to doubles.
 
     >>> to_numpy(0.5).shape
     ()
@@ -117,7 +117,7 @@ def number_kind(x: Any) -> str:
 def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
     """Return a function that converts a numpy array of doubles to the library, type, device and strides of `x`.
 
-    If the type is the same already, the converted array may share memory with the numpy array.
+    If the numpy array has the type of `x` already, the converted array may share memory with it.
 
     >>> array_maker(0.5)(to_doubles(2))
     2.0
