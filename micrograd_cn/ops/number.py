@@ -52,12 +52,17 @@ def number(x: object) -> float:
 
 
 def mixed_engines(x: object) -> str:
-    """Return the message for a node of another engine, such as micrograd; "" if `x` is no such node."""
-    if not (hasattr(x, "_prev") and hasattr(x, "data")) or hasattr(x, "_record"):
+    """Return the message for a node of another engine, such as micrograd or PyTorch; "" if `x` is no such node."""
+    if hasattr(x, "_prev") and hasattr(x, "data") and not hasattr(x, "_record"):
+        where, instead = "", "import from micrograd_cn.engine and micrograd_cn.nn in every file"
+    elif getattr(x, "requires_grad", False) and hasattr(x, "grad_fn"):
+        where, instead = ", which requires a gradient,", "write t.item() for the number of a tensor t"
+    else:
         return ""
+    name = f"{type(x).__module__}.{type(x).__qualname__}"
     return (
-        f"{type(x).__module__}.{type(x).__qualname__} beside a Value of micrograd_cn: two engines are mixed, and no "
-        "gradient would flow from one to the other; import from micrograd_cn.engine and micrograd_cn.nn in every file"
+        f"{name}{where} beside a Value of micrograd_cn: two engines are mixed, and no gradient would flow from one to "
+        f"the other; {instead}"
     )
 
 

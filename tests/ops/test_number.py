@@ -32,6 +32,28 @@ def test_what_is_no_real_number_is_refused_by_its_type(x, message):
             call(x)
 
 
+class Tensor:
+    """It has what the engine sees of a tensor of PyTorch that has one element."""
+
+    shape, grad_fn = (), None
+
+    def __init__(self, requires_grad):
+        self.requires_grad = requires_grad
+
+    def __float__(self):
+        return 2.0
+
+
+@pytest.mark.parametrize("kind", [Tensor, "torch"])
+def test_a_tensor_that_requires_a_gradient_is_no_number_because_its_graph_would_be_lost(kind):
+    tensor = kind(True) if kind is Tensor else pytest.importorskip("torch").tensor(2.0, requires_grad=True)
+    for call in (mc.tanh, Value, lambda x: Value(1) * x, lambda x: mc.dot([x], [Value(1)])):
+        with pytest.raises(TypeError, match=r"Tensor, which requires a gradient, .* mixed.*; write t.item\(\) for the"):
+            call(tensor)
+    plain = kind(False) if kind is Tensor else tensor.detach()
+    assert ((Value(3) * plain).data, mc.neg(plain)) == (6.0, -2.0)
+
+
 @pytest.mark.parametrize("x", [3, True, Fraction(3, 2), Decimal("1.5"), np.float32(1.5), np.int64(3), np.array(1.5)])
 def test_every_real_number_is_an_operand(x):
     assert (type(mc.neg(x)), mc.neg(x), mc.add(Value(1), x).data) == (float, -float(x), 1 + float(x))
