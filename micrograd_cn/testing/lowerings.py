@@ -1,8 +1,8 @@
-"""Compare the lowerings of an operation with its row.
+"""Compare the lowerings of an operation with its row in the table of operations.
 
-The row of an operation is its `Op`: a function of floats and its partials. A lowering is another form of the operation
-that the package computes with: a formula, JavaScript, machine code, or code for numpy arrays. Slot 0 of a result is the
-value, slot i + 1 is partial i.
+The row is the `Op` itself, with a function of floats and its partials. A lowering is another form of the operation that
+the package computes with: a formula, JavaScript, machine code, or code for numpy arrays. A lowering gives a tuple of
+numbers for a point: the value in slot 0, and perhaps partial i in slot i + 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Lowering(NamedTuple):
 
     Attributes:
         name: the name of the lowering in messages.
-        field: the field of the row that the lowering is made from, for messages.
+        field: a text for messages that names the field of the row (the `Op`) that the lowering is made from.
         evaluate: computes the operation at many points by this lowering.
     """
 
@@ -62,7 +62,9 @@ class LoweringFailed(Exception):
 
 
 def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
-    """Compare every lowering with the row at the points; return the lowerings that could not be compared, with reasons.
+    """Compare every lowering of an operation with its row, the `Op` itself, at the points.
+
+    Return a dict with the name of each lowering that could not be compared, and the reason.
 
     Raises:
         AssertionError: a lowering gives other numbers, or raises an error. The message names the field of the row that
@@ -105,9 +107,10 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
 
 
 def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
-    """Return the value and the partials of the row and of each lowering, or why a lowering gives none.
+    """Return the value and the partials at `xs`, as the row of the operation and each of its lowerings compute them.
 
-    The formula, the summands and numpy give the value alone.
+    The row is the `Op` itself. The formula, the summands and numpy give the value alone. If a lowering gives no
+    numbers, the reason is returned in place of the numbers.
 
     >>> from micrograd_cn import mul
     >>> lowerings(mul, 2.0, 3.0)["row"]
@@ -123,7 +126,7 @@ def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
 
 
 def lowerings_of(op: Op) -> list[Lowering]:
-    """Return the lowerings that the operation may have. Some may not be available: their `evaluate` raises an error."""
+    """Return the lowerings of an operation. If one cannot be computed, its `evaluate` raises an error."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
     found = []
@@ -147,26 +150,26 @@ def lowerings_of(op: Op) -> list[Lowering]:
 
 
 def _field(name: str, text: str, fallback: str) -> str:
-    """Return, for messages, the field `name` of the row with its `text`; if that is empty, the `fallback`."""
+    """Return, for messages, the field `name` of an operation with its `text`; if that is empty, the `fallback`."""
     if not text:
         return f" (of its {fallback})"
     return f" ({name}={text!r})" if len(text) < 50 else f" ({name}=...)"
 
 
 def _row(op: Op, xs: Point) -> tuple[float, ...]:
-    """Return the value and the partials that the row gives on floats."""
+    """Return the value and the partials that the operation's row, the `Op` itself, gives on floats."""
     y = op.forward(*xs)
     return (y, *op.local_derivatives(y, *xs))
 
 
 def _formula(op: Op, points: Sequence[Point]) -> Results:
-    """Return the value at each point, computed by the formula."""
+    """Return the value at each point, computed by the formula `op.lowerings.formula`."""
     assert op.lowerings.formula
     return [(_at(xs, op.lowerings.formula),) for xs in points]
 
 
 def _summands(op: Op, points: Sequence[Point]) -> Results:
-    """Return the value at each point: the sum of the products and terms that `summands` returns."""
+    """Return the value at each point: the sum of the products and terms that `op.lowerings.summands` returns."""
 
     def total(*xs: float) -> float:
         assert op.lowerings.summands
@@ -177,7 +180,7 @@ def _summands(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _at(xs: Point, function: Callable[..., Any]) -> float:
-    """Return the number that `function` gives at the point `xs`.
+    """Return the number that `function` gives for the operands `xs`.
 
     Raises:
         LoweringFailed: the function raises an error, or gives no number.
@@ -191,8 +194,8 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
     """Return the value and the partials at each point, computed by JavaScript functions.
 
-    These are the functions of the page that steps through the gradient flow. They are called at all points in one run
-    of the JavaScript engine.
+    They are the functions that the page of `draw_flow` uses, which steps through the gradient flow. They are called at
+    all points in one run of the JavaScript engine.
     """
     run = javascript_engine()
     if run is None:
@@ -242,7 +245,10 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
-    """Return the compiled operation, keyed by each count of operands among the points; all operands are parameters."""
+    """Return a compiled program of the operation for each count of operands among the points, keyed by this count.
+
+    The operands are the parameters of the program.
+    """
     try:
         from ..compiler import compile  # noqa: A004 -- the field's name
     except ImportError as error:
@@ -251,7 +257,7 @@ def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
 
 
 def _machine_code(op: Op, points: Sequence[Point]) -> Results:
-    """Return the value and the partials at each point, computed by machine code, forward and backward."""
+    """Return the value and the partials at each point, computed by machine code: by its forward and backward pass."""
     programs = _programs(op, points)
     results = []
     for xs in points:
@@ -283,10 +289,11 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
-    """Return the size to which rounding is relative, and the rounding that the row states, in units of 1e-15.
+    """Return two numbers that tell how far a lowering may differ from the operation's row (see `_is_near`).
 
-    For the value, the size is the sum of |operand * partial|; for a partial, the size is 0. `true` has the value and
-    the partials that the row gives at `xs`, and `slot` is the index of the number in question.
+    The first is a size to which the allowed difference is relative: for the value, the sum of |operand * partial|, and
+    for a partial 0. The second is the rounding that `op.smoothness.rounding` states, in units of 1e-15. `true` has the
+    value and the partials that the row gives at `xs`. `slot` is 0 for the value and i + 1 for partial i.
     """
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
@@ -294,12 +301,15 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
 
 
 def _complexity(xs: Point) -> tuple[int, bool, int]:
-    """Return a key that sorts simple points first."""
+    """Return a key by which points are sorted: those with fewer operands first, then those with shorter numbers."""
     return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
 
 
 def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
-    """Return how far rounding in the steps of the row may carry the number in `slot`; 0.0 if that is not known."""
+    """Return how far rounding of intermediate results may change what the operation's row gives in `slot`.
+
+    Slot 0 is the value, and slot i + 1 is partial i. The result is 0.0 if the rounding is not known.
+    """
     inputs = [Value(x) for x in xs]
     try:
         y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]
@@ -309,7 +319,10 @@ def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
 
 
 def _is_near(a: float, b: float, size: float, stated: float) -> bool:
-    """Return whether two numbers are equal, or both nan, or as near as `size` and the stated rounding allow."""
+    """Return whether two numbers are equal, or both nan, or as near as rounding allows.
+
+    The numbers `size` and `stated` come from `_scale`.
+    """
     if same_number(a, b) or stated == math.inf:
         return True
     if not math.isfinite(a - b):
