@@ -18,7 +18,7 @@ from ..ops.registry import OPS
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
 LEVELS = 14  # how often one extrapolation halves its step, at most
-LOST_DIGITS_ERROR = 1e-10  # a value with a larger relative error has lost digits
+LOST_DIGITS_ERROR = 1e-10  # a value with a relative error of more than this has lost digits
 STILL_STEP = 2.0**-13  # a step in which a value should change, relative to the operand
 WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
@@ -46,7 +46,8 @@ class Steps(NamedTuple):
     """The step sizes of a numerical derivative, and the error at which it is exact enough.
 
     Attributes:
-        first_steps: the first step of each extrapolation; the largest one comes first.
+        first_steps: the first step of each extrapolation; the largest one comes first. An extrapolation halves its step
+            again and again (see `derivative`).
         finest: no step is smaller than this.
         relative_error: an estimate is exact enough if its error is at most this part of its slope.
         absolute_error: an estimate is also exact enough if its error is at most this.
@@ -61,7 +62,7 @@ class Steps(NamedTuple):
     stops_early: bool = False
 
     def suffice(self, e: Estimate) -> bool:
-        """Return whether the estimate is exact enough."""
+        """Return whether the error of the estimate is at most `relative_error` or `absolute_error`."""
         return e.error <= max(self.relative_error * math.fabs(e.slope), self.absolute_error)
 
 
@@ -75,10 +76,10 @@ def derivative(
 ) -> Estimate:
     """Return the derivative of `g` at `x`, computed from values of `g` alone.
 
-    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 (Richardson). The differences within the
-    table of extrapolated values estimate the error, and the extrapolation stops when these differences grow again
-    (Ridders 1982, Advances in Engineering Software 4, 75). There are several first steps, since only a step that is
-    smaller than the distance to the next kink, pole or edge of the domain can give the right result.
+    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 (Richardson). The differences of the
+    extrapolated values estimate the error, and the extrapolation stops when these differences grow again (Ridders 1982,
+    Advances in Engineering Software 4, 75). Several first steps h are tried, since only a step that is smaller than the
+    distance to the next kink, pole or edge of the domain can give the correct result.
 
     Args:
         g: the function.
@@ -86,7 +87,7 @@ def derivative(
         side: 0 for a central derivative, 1 for the derivative from the right, -1 for the derivative from the left.
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
         steps: the sizes of the steps; the default suits a function that computes in doubles.
-        accept: tells whether an estimate is exact enough for the caller. The first estimate that `accept` accepts
+        accept: tells whether an estimate is exact enough for the caller. The first estimate for which it returns True
             is returned, if an extrapolation with the next smaller first step agrees.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
@@ -128,9 +129,9 @@ def taylor_order(
 ) -> float:
     """Return the order in h of the Taylor remainder |g(x + h) - g(x) - slope * h|.
 
-    It is 2 or more if `slope` is the derivative of `g` at `x`, and 1 if it is not. The step h is halved again and
-    again; the result is the median of the orders at the last three steps. Remainders that rounding hides are left out.
-    If that leaves none, the result is nan.
+    The order is 2 or more if `slope` is the derivative of `g` at `x`, and 1 if it is not. The step h is halved again
+    and again; the result is the median of the orders at the last three steps. Remainders that rounding hides are left
+    out. If that leaves none, the result is nan.
 
     Args:
         g: the function.
@@ -151,7 +152,7 @@ def taylor_order(
 
 
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
-    """Return whether the estimated slope predicts the values of `g` at the two nearest floats on each side of `x`.
+    """Return whether the slope of `e` predicts the values of `g` at the two nearest floats on each side of `x`.
 
     If the slope does not predict these values, `g` oscillates between floats that are far apart, and the estimate is
     worthless.
@@ -168,13 +169,13 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
 def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
     """Return the absolute rounding error of the values of `g` near `x`; 0.0 if no noise can be seen.
 
-    The noise is measured at equally spaced points beside `x`, and the largest found is returned.
+    The noise is measured at equally spaced points beside `x`, with several spacings. The largest noise is returned.
 
     Args:
         g: the function.
         x: the point.
-        steps: exponents k. The points are about 2**-k apart and, if |x| < 1, also about 2**-k |x|. Points
-            that are too close may all give the same value, as when a part of `g` computes in a coarser type. Between
+        steps: exponents k. The spacing is about 2**-k and, if |x| < 1, also about 2**-k |x|. Several are needed: points
+            that are too close may all give the same value, as when a part of `g` computes in float32, and between
             points that are too far apart, `g` may oscillate.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
@@ -200,10 +201,11 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
 
 
 def _noise_in_differences(values: list[float]) -> float:
-    """Return the rounding error of values at equally spaced points; 0.0 if the points are too far apart to see it.
+    """Return the rounding error of a function, from its values at equally spaced points; 0.0 if it cannot be seen.
 
-    Differences of high order vanish for a smooth function. Those of noise do not: they change sign, and three orders in
-    a row estimate the same noise (ECnoise; Moré and Wild 2011, SIAM Journal on Scientific Computing 33, 1292).
+    It cannot be seen if the points are too far apart. Differences of high order vanish for a smooth function. Those of
+    noise do not: they change sign, and three orders in a row estimate the same noise (ECnoise; Moré and Wild 2011, SIAM
+    Journal on Scientific Computing 33, 1292).
     """
     if not all(map(math.isfinite, values)):
         return 0.0
@@ -262,9 +264,9 @@ def _extrapolate(
     levels: int = LEVELS,
     accept: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
-    """Return the best estimate of one extrapolation that begins with the step `h` and halves it up to `levels` times.
+    """Return the best estimate of one extrapolation, which begins with the step `h` and uses at most `levels` steps.
 
-    The method and the other arguments are explained at `derivative`.
+    Each step is half of the step before. The method and the other arguments are explained at `derivative`.
     """
     order = 1 if side else 2  # the error is a power series in h; that of a central quotient is one in h * h
     best = Estimate(nan, inf)
@@ -295,12 +297,12 @@ def _extrapolate(
 
 
 def rounding_error(y: Value, moved: Value | None = None) -> float:
-    """Return how far rounding may carry `y`: the sum, over all nodes, of the node's rounding error times |dy/dnode|.
+    """Return how far rounding may change `y`: the sum, over all nodes, of the node's rounding error times |dy/dnode|.
 
     Args:
         y: the result; the nodes are those of its graph.
         moved: the only leaf that the caller varies; None if the caller varies all leaves. The rounding error of
-            a user-defined operation is measured by varying its operands, but not the leaves other than `moved`.
+            a user-defined operation is measured by varying its operands. Leaves other than `moved` are not varied.
     """
     nodes = topological_order(y)
     effects = [
@@ -310,7 +312,9 @@ def rounding_error(y: Value, moved: Value | None = None) -> float:
 
 
 def loses_digits(y: Value) -> bool:
-    """Return whether a user-defined operation computed a value of the graph to few digits, as 1 - cos(x) is near 0.
+    """Return whether a user-defined operation computed a value in the graph of `y` to few correct digits.
+
+    For example, 1 - cos(x) has few correct digits if x is near 0.
 
     >>> own = Op("own", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
     >>> loses_digits(own(Value(1e-6))), loses_digits(own(Value(1.0)))
@@ -324,7 +328,10 @@ def loses_digits(y: Value) -> bool:
 
 
 def _value_stands_still(node: Value) -> bool:
-    """Return whether a value stays the same in a small step of an operand, though the partial predicts a change."""
+    """Return whether the value of a node stays the same when an operand is moved by a small step.
+
+    A step counts if the partial with respect to the operand predicts a change of the value.
+    """
     assert node.op is not None
     xs = [parent.data for parent in node.parents]
     for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
@@ -335,20 +342,21 @@ def _value_stands_still(node: Value) -> bool:
 
 
 def _has_stated_rounding(node: Value) -> bool:
-    """Return whether the rounding of a node's operation need not be measured.
+    """Return whether the rounding error of a node's operation is known, so it need not be measured.
 
-    Either the operation states its rounding (`Smoothness.rounding`), or the operation is one of the package's own,
-    which round to the last bit.
+    It is known if the operation states it (`Smoothness.rounding`). It is also known if the operation is one of the
+    package's own, which are exact up to rounding of the last bit.
     """
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
-    """Return the absolute rounding error of a node's operation: what the operation states, or else the last bit.
+    """Return the absolute rounding error of a node's operation.
 
-    If a user-defined operation states nothing, its rounding error is measured, since the operation may lose digits.
-    `moved` is explained at `rounding_error`.
+    It is what the operation states (`Smoothness.rounding`), but at least the last bit of the node's value. If a
+    user-defined operation states nothing, its rounding error is measured, since the operation may lose digits. `moved`
+    is explained at `rounding_error`.
     """
     op = node.op
     assert op is not None
@@ -365,7 +373,7 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
 
 
 def _with_operand(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
-    """Return the operation as a function of its i-th operand, with the others from `xs`.
+    """Return the operation as a function of the operand with the index `i`, with the other operands from `xs`.
 
     The function returns nan where the operation raises a domain error.
     """
