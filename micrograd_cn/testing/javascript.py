@@ -12,7 +12,7 @@ POLYFILL = "Array.prototype.at = function (i) { return this[i < 0 ? this.length 
 
 
 def javascript_engine() -> Callable[[str], str] | None:
-    """Return a function that evaluates JavaScript code to a string; None if no JavaScript engine is installed.
+    """Return a function that evaluates a JavaScript expression to a string; None if no engine is installed.
 
     >>> run = javascript_engine()
     >>> run("String(1 / 0)") if run else "Infinity"
