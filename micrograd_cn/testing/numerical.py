@@ -17,7 +17,7 @@ from ..ops.registry import OPS
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-LEVELS = 14  # how often one extrapolation halves its step, at most
+LEVELS = 14  # how many steps one extrapolation takes, at most; each is half of the step before
 LOST_DIGITS_ERROR = 1e-10  # a value with a relative error of more than this has lost digits
 STILL_STEP = 2.0**-13  # a step in which a value should change, relative to the operand
 WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
