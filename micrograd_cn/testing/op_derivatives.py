@@ -1,6 +1,7 @@
 """Compare an operation's derivatives with numerical ones.
 
-They are compared one by one, along a direction, and where one `Value` is given as several operands.
+They are compared one by one. If there are many operands, they are compared along one direction, in which all operands
+change. They are also compared where one `Value` is given as several operands.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ gradcheck(lambda t: record(OP, [x + u * t for x, u in zip(xs, us)]), 0.0, order=
 
 
 def _as_function(op: Op) -> Callable[..., Value]:
-    """Return a function of `Value`s that records the operation and has its name, which messages show."""
+    """Return a function of `Value`s that records the operation. It has the operation's name, which messages show."""
 
     def apply(*operands: Value) -> Value:
         return record(op, operands)
@@ -52,9 +53,9 @@ def _as_function(op: Op) -> Callable[..., Value]:
 
 
 def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str] | None = None) -> bool:
-    """Compare the derivatives at a point with numerical ones; return whether any could be compared.
+    """Compare the derivatives of an operation at a point with numerical ones; return whether any could be compared.
 
-    If only some could be compared, a table of the derivatives is appended to `partial_tables`.
+    If only some could be compared, a table of the derivatives, as text, is appended to `partial_tables`.
     """
     name = _as_function(op)
     return _run_gradcheck(
@@ -63,10 +64,10 @@ def compare_derivatives(op: Op, xs: Point, order: int, partial_tables: list[str]
 
 
 def comparison_code(op: Op, order: int) -> str:
-    """Return code that compares the derivatives, for the message of a failure.
+    """Return code that compares the derivatives of an operation, for the message of a failure.
 
-    If the operation's `signature` takes other arguments than the operands, the code records the operation instead of
-    calling it.
+    If the operation has a `signature`, a call of it may take other arguments than the operands. Then the code calls
+    `engine.record` instead of the operation.
     """
     return (COMPARE_RECORDED_CODE if op.signature else COMPARE_CODE).replace("ORDER", str(order))
 
@@ -82,7 +83,7 @@ def _run_gradcheck(
         check: calls `gradcheck`.
         code: code that repeats the check, for the message.
         where: what the message begins with.
-        partial_tables: receives a table of the derivatives if only some could be compared.
+        partial_tables: a list. A table of the derivatives, as text, is appended if only some could be compared.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PartlyCompared)
@@ -103,10 +104,11 @@ def _run_gradcheck(
 
 
 def check_along(op: Op, xs: Point, order: int) -> bool:
-    """Compare the derivatives along one direction, in which all operands change by different amounts.
+    """Compare derivatives of an operation along one direction, in which all operands change by different amounts.
 
-    The first derivative along it covers all entries of the gradient, and the second one all second derivatives. If
-    either is wrong, first derivatives are compared one by one. Return whether anything could be compared.
+    The first derivative along the direction depends on all entries of the gradient, and the second derivative along it
+    on all second derivatives. If either is wrong, first derivatives are compared one by one, since a failure then names
+    the operand. Return whether anything could be compared.
     """
     name = _as_function(op)
     direction = [1.0 + math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0 for i in range(len(xs))]
@@ -123,7 +125,7 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check partials and derivatives where one `Value` is given as all operands, or as two of several.
+    """Check an operation's partials and derivatives where one `Value` is given as all operands, or as two of several.
 
     The derivative with respect to such a `Value` is a sum of partials.
     """
@@ -135,9 +137,10 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
-    """Check the partials and derivatives where one `Value` is given as all operands whose indices are in `slots`.
+    """Check an operation's partials and derivatives where one `Value` is given as all operands in `slots`.
 
-    `xs` has all operands. Nothing is checked if they are near an end of the domain, or near a kink.
+    `xs` has the numbers of all operands, and `slots` has indices of operands with equal numbers. Nothing is checked if
+    an operand is near an end of the domain, or near a kink.
     """
     inner = [interior(interval, FAR_REACH) for interval in op.smoothness.domain]
     fits_domain = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
