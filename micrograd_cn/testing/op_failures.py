@@ -1,4 +1,7 @@
-"""The failures of `check_op`. Each has a title of one line, perhaps a table, and code that shows the failure."""
+"""The failures of `check_op`. Each has a title of one line, and code that shows the failure when it is run.
+
+Some also have a table of derivatives.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ Point = tuple[float, ...]
 def op_failure(
     op: Op, xs: Point, what: str, code: str, table: Sequence[str] = (), kind: type[AssertionError] = AssertionError
 ) -> AssertionError:
-    """Return an exception that says what is wrong with the operation at `xs`, and the code that shows it when pasted.
+    """Return an exception whose message says what is wrong with an operation, and has code to paste that shows it.
 
     Args:
         op: the operation.
-        xs: the operands.
+        xs: the operands at which something is wrong.
         what: what is wrong.
-        code: the code; `OP` stands for the operation, and `XS` for the operands.
+        code: the code to paste, in which `OP` stands for the operation, and `XS` for the operands.
         table: the lines of a table of derivatives.
         kind: the class of the exception.
 
@@ -55,7 +58,7 @@ def op_failure(
 
 
 def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
-    """Return the lines of the code, imports first, with `OP` and `XS` replaced by the operation and the operands."""
+    """Return the lines of `code`, imports first. The operation's name replaces `OP`, and its operands replace `XS`."""
     names = [name for name, found in (("inf", any(map(math.isinf, xs))), ("nan", any(map(math.isnan, xs)))) if found]
     name = call_name(op)
     known = [f"from micrograd_cn import {name}"] if is_public(op) else []
@@ -76,7 +79,7 @@ def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
 
 @contextmanager
 def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
-    """Turn an error that is raised inside the block into a failure of the operation.
+    """Turn an error that is raised inside the `with` block into a failure of an operation.
 
     The message names the function that raised the error.
 
@@ -84,7 +87,7 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
         op: the operation.
         xs: the operands.
         what: what messages call the function that is called in the block.
-        code: the code that the failure shows.
+        code: code to paste that raises the error, as for `op_failure`.
     """
     try:
         yield
@@ -97,7 +100,7 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 def _error_location(error: Exception) -> list[str]:
     """Return a list with the line of the user's code that raised an error.
 
-    The list is empty if the error came from a C function.
+    The list is empty if the error was raised by a C function, such as one of `math`.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(frame.filename).parent == Path(__file__).parent
@@ -105,7 +108,7 @@ def _error_location(error: Exception) -> list[str]:
 
 
 def _shown_point(xs: Point) -> str:
-    """Return the operands as text, which is shortened if there are many."""
+    """Return the operands as text; it is shortened if there are many."""
     text = repr(xs[0] if len(xs) == 1 else xs)
     return text if len(text) <= MAX_WIDTH else f"{len(xs)} operands {text[: MAX_WIDTH - 20]}..."
 
@@ -117,7 +120,10 @@ def _shortened(text: str) -> str:
 
 
 def _shortened_table(table: Sequence[str]) -> list[str]:
-    """Return the lines of a table; a long table keeps its head, its first wrong derivatives, and its footer."""
+    """Return the lines of a table of derivatives, shortened if there are many.
+
+    The head of the table, its first wrong derivatives, and its footer are kept.
+    """
     lines = [line if len(line) <= 2 * MAX_WIDTH else f"{line[: 2 * MAX_WIDTH]}..." for line in table]
     if len(lines) <= MAX_TABLE_LINES:
         return lines
