@@ -25,7 +25,7 @@ def same_number(a: float, b: float) -> bool:
 
 
 def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
-    """Return the value and the partials of an operation on floats, and check that they are numbers.
+    """Return the value and the partials of an operation for the floats `xs`, and check that they are numbers.
 
     Raises:
         AssertionError: the operation raises an error, two calls give different values, or a result is not a number.
@@ -49,7 +49,7 @@ def evaluate(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
 
 
 def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
-    """Return the partial with respect to operand `slot` on floats; 0.0 if no gradient flows to that operand."""
+    """Return the partial with respect to operand `slot`, for floats; 0.0 if no gradient flows to that operand."""
     function = op.partials[slot]
     if function is None:
         return 0.0
@@ -59,21 +59,24 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
 
 
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
-    """Check that the operation, recorded on `Value`s, has the same partials as on floats: those in `partials`."""
+    """Check that the operation has the same partials for `Value`s, which record it, as for floats.
+
+    `partials` has its partials for the floats `xs`.
+    """
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 
 
 def compare_recorded(
     op: Op, at: Point, inputs: Sequence[Value], partials: Sequence[float], code: str, where: str = ""
 ) -> None:
-    """Compare partials on floats with the partials that a recorded node stores, and with partials computed as `Value`s.
+    """Compare an operation's partials for floats with those that a recorded node stores, and with those for `Value`s.
 
     Args:
         op: the operation.
-        at: the operands, for messages.
-        inputs: the operands to record.
-        partials: the partials on floats.
-        code: the code that a failure shows.
+        at: the operands as floats, for messages.
+        inputs: the operands as `Value`s.
+        partials: the partials for floats.
+        code: code to paste that shows a failure, as for `op_failure`.
         where: what messages begin with.
     """
     node = record(op, inputs)
