@@ -25,9 +25,11 @@ print([contribution and contribution(G) for contribution in OP.selection(xs)])""
 
 
 def check_selection(op: Op, xs: Point, y: float) -> None:
-    """Check that each operand gets its weight times the upstream gradient, on floats and on `Value`s.
+    """Check that each operand gets its weight times the upstream gradient, whether operands are floats or `Value`s.
 
-    An operand whose weight is None was not selected. It must get nothing, even if the upstream gradient is infinite.
+    The upstream gradient is the gradient of the result, and the weight of an operand is what its `Selection` gives for
+    floats. An operand whose weight is None was not selected. It must get nothing, even if the upstream gradient is
+    infinite.
 
     Args:
         op: the operation; nothing is checked unless one of its partials is a `Selection`.
@@ -35,7 +37,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
         y: the result.
 
     Raises:
-        AssertionError: an operand gets something else; the message names it and the upstream gradient.
+        AssertionError: an operand gets something else. The message names the operand and the upstream gradient.
 
     >>> from micrograd_cn import Op, less, relu
     >>> from micrograd_cn.ops import Selection
