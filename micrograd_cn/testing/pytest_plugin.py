@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Collect the results of the checks in a test."""
+    """Collect the results of the gradient checks in a test, and attach them to its report."""
     from .result_hooks import result_hook
 
     found: dict[tuple[str, str], list[Any]] = {}
@@ -52,13 +52,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 class Summary:
-    """The results of all tests. With xdist, only the main process has a summary; it gets the results of the workers."""
+    """The results of the gradient checks in all tests.
+
+    With pytest-xdist, only the main process has a summary; it gets the results from the workers.
+    """
 
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the results of a test, which may have run in a worker of xdist."""
+        """Take the results of the gradient checks in a test, which may have run in a worker of pytest-xdist."""
         if report.when == "call":
             for name, rows in report.user_properties:
                 if name == RESULTS:
@@ -66,7 +69,7 @@ class Summary:
                     self.rows += [[report.nodeid, *row] for row in found]
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
-        """Print the results, the wrong ones first, and write the table if `--gradcheck-table` is given."""
+        """Print the results, those of wrong gradients first; write all to a file if `--gradcheck-table` names one."""
         if not self.rows:
             return
         terminalreporter.section("gradients checked")
@@ -84,6 +87,6 @@ class Summary:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the summary, except in a worker of xdist."""
+    """Register a `Summary` as a plugin, except in a worker of pytest-xdist."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Summary(), "micrograd_cn_summary")
