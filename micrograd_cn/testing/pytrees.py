@@ -1,8 +1,9 @@
 """Take pytrees apart, and put them together again.
 
-A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and the classes that jax knows.
-Everything else in it is a leaf. The module `derivatives.tree` does the same for functions of `Value`s. It treats an
-array as a nested list, but here an array is a leaf.
+A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and objects of classes that are
+registered with jax. Everything else in it is a leaf. A path is a text that says where in the structure a leaf is, such
+as "['w'][0]". The module `derivatives.tree` does the same for functions of `Value`s. It treats an array as a nested
+list, but here an array is a leaf.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
 
 
 def parts(tree: Any) -> Parts | None:
-    """Return the parts of a structure, each with its path, and a function that rebuilds it from parts; None for a leaf.
+    """Return the items or fields of a structure, and a function that rebuilds the structure from other ones.
+
+    Each item or field comes with its path, such as "['w']". None is returned for a leaf.
 
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
@@ -41,7 +44,7 @@ def parts(tree: Any) -> Parts | None:
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
-    """Return the leaves of a structure, each with its path, and a function that rebuilds it from other leaves.
+    """Return the leaves of a structure, each with its path, and a function that makes such a structure of other leaves.
 
     >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])
@@ -69,7 +72,7 @@ def _single_leaf(leaves: list[Any]) -> Any:
 
 
 def leaves(tree: Any) -> list[Any]:
-    """Return the leaves of a structure.
+    """Return the leaves of a structure: its numbers, arrays and other objects that are not structures themselves.
 
     >>> leaves({"w": [1.0, 2.0], "b": 3.0})
     [1.0, 2.0, 3.0]
@@ -122,7 +125,7 @@ def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[
 
 
 def describe(tree: Any) -> str:
-    """Return the type and size of a structure, for messages.
+    """Return the type and size of a structure or an array, for messages.
 
     >>> describe([1.0, 2.0])
     'a list of 2'
@@ -133,9 +136,9 @@ def describe(tree: Any) -> str:
 
 
 def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
-    """Return the values of the dict `tree` in the order of `keys`; raise ValueError if it has other keys.
+    """Return the values of the dict `tree` in the order of `keys`; raise ValueError if they are not its keys.
 
-    The message calls the dict `what`; `at` is a text that tells where in the structure it is.
+    The message calls the dict `what`; `at` is a text that tells where in the whole structure it is.
     """
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
@@ -160,7 +163,7 @@ def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
 
 
 def _jax_parts(tree: Any) -> Parts | None:
-    """Return the parts of an object whose class is registered with jax; None for other objects."""
+    """Return the parts of an object whose class is registered with jax, as `parts` does; None for other objects."""
     jax: Any = sys.modules.get("jax")
     if tree is None or not hasattr(jax, "tree_util"):
         return None
