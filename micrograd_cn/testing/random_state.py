@@ -1,4 +1,4 @@
-"""The states of the global random number generators, which a check restores when it ends."""
+"""The states of the global random number generators, which `gradcheck` restores when it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def generator_states() -> dict[str, Any]:
 
 
 def advanced_generator(before: dict[str, Any]) -> str:
-    """Return the name of a generator that has drawn numbers since the states `before` were taken; "" if none has.
+    """Return the name of a global random number generator that has been used since `before`; "" if there is none.
+
+    `before` has the states of the generators, as `generator_states` returned them.
 
     >>> before = generator_states()
     >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)
