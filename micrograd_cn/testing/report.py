@@ -1,4 +1,4 @@
-"""How a check ends: its exceptions and its warning, and the text of their messages."""
+"""How `gradcheck` ends: the exceptions that it raises, the warning that it gives, and the text of their messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LINES = 15  # of a message, code to paste included
 
 
 class GradientMismatch(AssertionError):
-    """A gradient differs from the numerical derivative by more than the tolerance and the estimated error.
+    """A gradient differs from the numerical derivative by more than the tolerance and the estimated error allow.
 
     >>> from micrograd_cn import Op
     >>> from micrograd_cn.testing import gradcheck
@@ -46,7 +46,8 @@ function is nan there
 class TooNoisy(NothingCompared):
     """Rounding hides the derivative: no mistake was found, but a mistake of 1 % would not have been found either.
 
-    Check at a point of another size, compute in a wider type, or state that this is expected: `suppress(TooNoisy)`.
+    Check with larger or smaller arguments, or compute in a wider type, such as float64. If you expect this exception,
+    suppress it: `with contextlib.suppress(TooNoisy)`.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> gradcheck(lambda x: (x + 1e16) - 1e16, 0.5)  # doctest: +ELLIPSIS
@@ -57,7 +58,7 @@ class TooNoisy(NothingCompared):
 
 
 class NotDeterministic(NothingCompared):
-    """Two calls at one point gave different results, so there is no derivative.
+    """Two calls of the function at the same point gave different results, so there is no derivative.
 
     >>> import itertools
     >>> from micrograd_cn.testing import gradcheck
@@ -82,13 +83,13 @@ class PartlyCompared(UserWarning):
 
 
 def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precision: bool, stacklevel: int) -> None:
-    """Pass the results to the hooks of `result_hooks`, then raise an exception or give a warning if one is due.
+    """Pass results of a check to the hooks of `result_hooks`, then raise an exception or give a warning if necessary.
 
     Args:
         subject: the function that was checked.
         comparisons: the results.
-        half_precision: whether the function computes in float16 or bfloat16. Noise is common there, so noise that hides
-            all derivatives is a warning, and not an error.
+        half_precision: whether the function computes in float16 or bfloat16. Noise is common there, so a warning is
+            given, and no error is raised, if noise hides all derivatives.
         stacklevel: the stack level of the warning, as for `warnings.warn`.
     """
     notify(subject.short_name, comparisons)
@@ -117,7 +118,9 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:
-    """Return for which arguments derivatives are wrong or right; if arguments have no names, how many are wrong.
+    """Return a text that says for which arguments derivatives are wrong, and for which they are right.
+
+    If the arguments have no names, the text says how many derivatives are wrong.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")
@@ -145,8 +148,8 @@ def verdict_text(comparisons: list[Comparison]) -> str:
 def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
     """Return a message of the title, the code of the function, a table of the comparisons, and the lines in `end`.
 
-    The message has at most `MAX_LINES` lines. If the table is too long for that, lines of right derivatives are left
-    out first.
+    The message has at most `MAX_LINES` lines. If the table is too long for that, correct derivatives are left out
+    first.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> wrong = Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)
@@ -188,17 +191,17 @@ MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 
 def _urgency(comparison: Comparison) -> int:
-    """Return a key to sort by: 0 for a wrong derivative, 1 for one that was not compared, 2 for a right one."""
+    """Return a key to sort by: 0 for a wrong derivative, 1 for one that was not compared, 2 for a correct one."""
     return list(MARKS).index(comparison.agrees)
 
 
 def _magnitude(comparison: Comparison) -> float:
-    """Return the larger absolute value of the analytic and the numerical derivative."""
+    """Return the larger absolute value of two derivatives: the one that was checked and the numerical one."""
     return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (comparison.analytic, comparison.numeric.slope))
 
 
 def _table(comparisons: list[Comparison]) -> list[str]:
-    """Return the lines of a table with a row for each comparison."""
+    """Return the lines of a table: a header, then a line for each comparison."""
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for comparison in comparisons:
         slope, error = comparison.numeric.slope, comparison.numeric.error
