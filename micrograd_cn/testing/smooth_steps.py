@@ -1,6 +1,7 @@
-"""Build the steps of a random expression, and leave out steps at which a gradient check could not tell.
+"""Build the steps of a random expression, and leave out steps whose derivatives `gradcheck` could not tell.
 
-A step must be smooth at the point of the expression, and rounding of its result must not hide the effect of an input.
+A step applies an operation to operands. It must be smooth at the point of the expression, and rounding of its result
+must not hide the effect of an input of the expression.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ from .float_strategies import MARGIN
 __all__ = ["NudgedValue", "fits_domain", "is_smooth", "nudged_input", "smooth_step"]
 
 MIN_EFFECT_TO_NOISE = 3e7  # a nudged input must change a result by at least this many times the result's rounding
-MAX_SLOPE_NOISE = 5e-12  # or else rounding must change the slope by less than this
+MAX_SLOPE_NOISE = 5e-12  # otherwise, rounding must change the slope with respect to the input by less than this
 MIN_KINK_DISTANCE = 1e-4  # closer to a kink, a jump would look like noise in second derivatives
 MAX_SLOPE = 1e5  # the largest slope of a result with respect to an input
 MIN_RESULT = 1e-100  # the smallest result other than 0: derivatives of a smaller one may underflow
-LARGE_INPUT = 1e12  # beyond that, neighbouring floats are too far apart for steps of 0.05
+LARGE_INPUT = 1e12  # a nudge of 0.05 suits no larger input, since neighbouring floats are too far apart there
 
 
 @dataclass(eq=False)
 class NudgedValue:
-    """An input or the result of a step, at the point, and also where each input in turn is nudged down and up.
+    """An input or a result in a random expression, at its point, and also where each input in turn is nudged.
+
+    A nudge is a small change of one input. Each input is nudged down and up.
 
     Attributes:
         value: the value at the point.
-        nudged: the values when input 0 is nudged down, then up, then when input 1 is, and so on. The list ends after
-            the last input on which the value depends.
-        noise: how far rounding may carry the value.
+        nudged: the values for all nudges: input 0 down, input 0 up, input 1 down, input 1 up, and so on. The list ends
+            after the last input on which the value depends.
+        noise: how far rounding may change the value.
         input_mask: the inputs on which the value depends, as an integer with bit j set for input j.
         step: the operation and its operands; None for an input.
     """
@@ -50,7 +53,7 @@ class NudgedValue:
 
 
 def fits_domain(node: NudgedValue, domain: Interval) -> bool:
-    """Return whether the value lies in the open interval, even if the inputs are nudged twice as far.
+    """Return whether the value of `node` lies in an open interval, even if inputs were nudged twice as far as they are.
 
     >>> fits_domain(nudged_input(1.0, 0, (0.0, math.inf), False), (0.0, 1.09))
     False
@@ -61,13 +64,13 @@ def fits_domain(node: NudgedValue, domain: Interval) -> bool:
 
 
 def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> NudgedValue:
-    """Return an input with nudges that are small beside its distance from the ends of the domain, and from a kink at 0.
+    """Return an input of a random expression, whose nudges down and up reach neither an end of the domain nor a kink.
 
     Args:
         x: the number.
         place: the index of the input.
         domain: the open interval in which the input must stay.
-        kinked: whether there may be a kink at 0.
+        kinked: whether there may be a kink at 0. Then a nudge of a number near 0 is small beside the number.
 
     >>> nudged_input(0.5, 0, (-math.inf, math.inf), True).nudged
     [0.475, 0.525]
@@ -79,7 +82,7 @@ def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> Nudged
 
 
 def is_smooth(op: Op, xs: Sequence[float]) -> bool:
-    """Return whether no operand reaches a kink when it is moved by `MARGIN`.
+    """Return whether an operation stays away from its kinks when an operand is moved by `MARGIN`, down or up.
 
     >>> from micrograd_cn import relu
     >>> is_smooth(relu, [0.04]), is_smooth(relu, [0.06])
@@ -94,14 +97,15 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
 
 
 def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[NudgedValue]) -> NudgedValue | None:
-    """Return the result of a step; None if the step is not smooth, or if rounding hides the effect of an input.
+    """Return the result of applying an operation, as a step of a random expression; None if the step is to be left out.
 
-    The partials of the operation are not used, since a gradient check is to find out whether they are wrong.
+    It is left out if it is not smooth at the operands, or if rounding of the result hides the effect of an input. The
+    partials of the operation are not used, since a gradient check is to find out whether they are wrong.
 
     Args:
         op: the operation.
         operands: its operands; a float is a constant.
-        inputs: all inputs of the expression up to this step; they tell how far each input is nudged.
+        inputs: all inputs of the expression up to this step. They tell how far each input is nudged.
 
     >>> from micrograd_cn import relu, sin
     >>> x, y = nudged_input(0.01, 0, (-math.inf, math.inf), False), nudged_input(1e15, 1, (-math.inf, math.inf), False)
@@ -150,6 +154,6 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
 
 
 def _forward_with(op: Op, xs: list[float], i: int, x: float) -> float:
-    """Return the result of the operation with `x` as its i-th operand, and the others from `xs`."""
+    """Return the result of the operation with `x` as the operand with the index `i`, and the others from `xs`."""
     y: float = op.forward(*xs[:i], x, *xs[i + 1 :])
     return y
