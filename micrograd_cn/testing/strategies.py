@@ -1,4 +1,4 @@
-"""Strategies for `Value`s, and for small networks with inputs."""
+"""Hypothesis strategies for `Value`s, and for small networks with inputs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchStrategy[Value]:
-    """Return a strategy for `Value`s that are leaves, with finite data of every magnitude; some have a label.
+    """Return a Hypothesis strategy for `Value`s that are leaves, with finite data of every magnitude.
+
+    Some of them have a label.
 
     Args:
         min_value: the least data; -inf for no bound.
         max_value: the greatest data; inf for no bound.
 
     Raises:
-        ValueError: a bound is nan, or no finite number lies between them.
+        ValueError: a bound is nan, or no finite number lies between the bounds.
         TypeError: a bound is not a real number.
 
     >>> from hypothesis import find
@@ -37,11 +39,11 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
 
 
 def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid", "softplus", "gelu")) -> Any:
-    """Return a strategy for pairs of a small `MLP` and inputs for it.
+    """Return a Hypothesis strategy for pairs of a small `MLP` and a list of inputs for it.
 
     Args:
         max_width: the largest number of neurons in a layer.
-        activations: the names of the activation functions that are drawn.
+        activations: the names of the activation functions from which one is drawn for each network.
 
     >>> from hypothesis import find
     >>> model, x = find(networks(), lambda pair: len(pair[0].layers) == 1)
@@ -63,7 +65,7 @@ def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple
 
 
 def register() -> None:
-    """Let `hypothesis.strategies.from_type(Value)` draw leaves. Hypothesis calls this function when it is imported.
+    """Let `hypothesis.strategies.from_type(Value)` draw leaves. Hypothesis calls `register` when it is imported.
 
     >>> from hypothesis import find
     >>> from hypothesis.strategies import from_type
