@@ -1,4 +1,4 @@
-"""The subject of a check: the function, in whatever form the user gave it, with named positional arguments."""
+"""The subject of a check by `gradcheck`: the function, in whatever form the user gave it, and its named arguments."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Subject:
     Attributes:
         f: the function.
         args: the positional arguments.
-        names: the names of the arguments.
-        name: the name of the function, or its code if it prints as code, as an `Expression` does.
-        static: the names of arguments that are constants.
+        names: the names of the positional arguments.
+        name: the name of the function, or its code if its `str` is code, as that of an `Expression` is.
+        static: the names of positional arguments that are constants.
         keywords: the keyword arguments.
         order: how many times the function is differentiated.
         derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp".
@@ -47,12 +47,12 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        """The name of the function; "f" if it prints as code."""
+        """The name of the function; "f" if `name` has its code."""
         return "f" if "\n" in self.name else self.name
 
     @property
     def heading(self) -> str:
-        """The first line of messages: the function and the point."""
+        """The beginning of messages: it names the function and the point, such as "gradcheck of tanh at x = 0.5"."""
         values = [f"{name} = {one_line(x)}" for name, x in zip(self.names, self.args, strict=True)]
         if self.names == [f"x{i}" for i in range(len(self.args))]:
             values = [one_line(x) for x in self.args]
@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def code(self) -> str:
-        """The code of a function that prints as code; else ""."""
+        """The code of the function if `name` has it; else ""."""
         return self.name if "\n" in self.name else ""
 
 
@@ -70,7 +70,7 @@ def make_subject(
 ) -> Subject:
     """Return the function that is checked, with its arguments, from the arguments of `gradcheck`.
 
-    The parameters of a PyTorch module become its first argument.
+    A PyTorch module becomes a function, whose first argument is a dict of the module's parameters.
 
     Raises:
         TypeError: an entry of `static` is neither the name nor the index of an argument.
@@ -128,8 +128,8 @@ def one_line(tree: Any) -> str:
 def _parameters(f: Any) -> list[inspect.Parameter]:
     """Return the parameters of a function; an empty list if it is not written in Python.
 
-    For an autograd.Function, these are the parameters of `forward` without the context. For a module of PyTorch, they
-    are the parameters of `forward`.
+    For the method `apply` of a PyTorch `autograd.Function`, they are the parameters of `forward`, without the context
+    `ctx`. For a module of PyTorch, they are the parameters of its method `forward`.
     """
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
@@ -144,7 +144,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
 
 
 def _function_name(f: Any) -> str:
-    """Return the name of a function, autograd.Function, module or operation."""
+    """Return the name of a function, a PyTorch module or `autograd.Function`, or an operation."""
     owner = getattr(f, "__self__", None)
     if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
         return owner.__name__
@@ -155,7 +155,10 @@ def _function_name(f: Any) -> str:
 
 
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments; if f takes several, a single tuple is unpacked, as PyTorch's `gradcheck` does."""
+    """Return the arguments of `f`. If `f` takes several, but a single tuple is given, return the items of the tuple.
+
+    PyTorch's `gradcheck` takes its arguments in this form.
+    """
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
     parameters = _parameters(f)
@@ -178,9 +181,9 @@ def _is_module(f: Any) -> bool:
 
 
 def _as_function_of_parameters(found: Subject) -> Subject:
-    """Return the subject with its module replaced by a function of the parameters and arguments.
+    """Return a subject in which a function replaces a PyTorch module. It takes the module's parameters and arguments.
 
-    The function works with a copy of the module's buffers in each call.
+    In each call, the function works with a copy of the module's buffers.
     """
     torch = sys.modules["torch"]
     module: Any = found.f
@@ -198,7 +201,10 @@ def _as_function_of_parameters(found: Subject) -> Subject:
 
 
 def _own_copy(x: Any) -> Any:
-    """Return a copy of a float tensor that requires no gradient, to be set to require one; anything else unchanged."""
+    """Return a copy of `x` if it is a float tensor that requires no gradient; return anything else unchanged.
+
+    The caller sets the copy to require a gradient, and the user's tensor stays as it is.
+    """
     return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
 
 
