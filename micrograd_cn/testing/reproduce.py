@@ -17,13 +17,16 @@ from .subject import Subject
 __tracebackhide__ = True
 
 MAX_WRITTEN_NUMBERS = 24  # an array is written out up to this size; for a larger one, the code draws random numbers
-MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # beyond these, no code is printed
+MAX_LINE_LENGTH, MAX_ARGUMENTS = 160, 4  # if a line is longer, or f has more arguments, no code is printed
 REPR_TYPES = (bool, int, float, complex, str, bytes, slice, range)  # types whose repr is code
 RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # code that makes arrays of other numbers than the arguments had
 
 
 def reproduction(subject: Subject) -> list[str]:
-    """Return lines of code that reproduce the failure; none without arrays, or if an argument has no code."""
+    """Return lines of code that reproduce a failed check of `subject`.
+
+    The list is empty if no argument is an array, if there are too many arguments, or if one cannot be written as code.
+    """
     given = [*leaves(subject.args), *leaves(dict(subject.keywords))]
     libraries = sorted({library_of(x) for x in given if is_any_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
@@ -55,7 +58,7 @@ def reproduction(subject: Subject) -> list[str]:
 
 
 def _callable_name(f: Any, otherwise: str) -> str:
-    """Return the name of a user's function that a module defines at its top level; for other functions, `otherwise`."""
+    """Return the name of `f` if a user's module defines it at the top level; for other functions, `otherwise`."""
     ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
     return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
 
@@ -70,7 +73,7 @@ def _is_code(text: str) -> bool:
 
 
 def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | None = None) -> str:
-    """Return an argument as code.
+    """Return the code of an argument, which may be a structure of arrays.
 
     An array of more than `most` numbers is written as code that draws random numbers, with the next of `seeds` as seed.
 
@@ -104,9 +107,10 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
 
 
 def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
-    """Return code that makes an array of the same type and shape as `array`: of random numbers, or of ones.
+    """Return code that makes an array of the same type and shape as `array`, but with other numbers.
 
-    Arrays of integers or booleans become ones. The random numbers are positive if all numbers in `array` are.
+    They are ones for an array of integers or booleans, and otherwise random. The random numbers are positive if all
+    numbers in `array` are.
     """
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
