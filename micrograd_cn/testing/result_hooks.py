@@ -1,4 +1,4 @@
-"""Hooks for the results of checks, with which the pytest plugin collects its summary."""
+"""Hooks that are called with the results of `gradcheck`. The pytest plugin collects its summary with one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check for one argument.
+    """The result of one call of `gradcheck` for one argument of the function.
 
     Attributes:
         function: the name of the function.
-        argument: the name of the argument; "" if the check is about all arguments together.
+        argument: the name of the argument; "" if the result is about all arguments together.
         verdict: "right", "wrong" or "not compared".
-        error: the largest difference between an analytic and a numerical derivative, relative to the larger of the two.
+        error: the largest relative difference between a derivative that was checked and a numerical one. It is relative
+            to the larger of the two.
     """
 
     function: str
@@ -34,7 +35,7 @@ _hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("micr
 
 @contextmanager
 def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
-    """Call `hook` with each result of the checks inside the block.
+    """Call `hook` with a `CheckResult` for each argument that `gradcheck` checks inside the `with` block.
 
     >>> from micrograd_cn.testing import gradcheck
     >>> found = []
@@ -51,7 +52,7 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
 
 
 def notify(function: str, comparisons: Sequence[Comparison]) -> None:
-    """Call the hooks with one result for each argument of a function."""
+    """Call the hooks with one `CheckResult` for each argument of the function with this name."""
     hooks = _hooks.get()
     if not hooks:
         return
@@ -66,13 +67,13 @@ def notify(function: str, comparisons: Sequence[Comparison]) -> None:
 
 
 def notify_failure(function: str) -> None:
-    """Call the hooks for a function whose backward pass breaks its contract."""
+    """Call the hooks for a function whose backward pass breaks a rule (see `contract`)."""
     for hook in _hooks.get():
         hook(CheckResult(function, "", "wrong", float("inf")))
 
 
 def _relative_error(comparison: Comparison) -> float:
-    """Return the relative difference of the analytic and the numerical derivative.
+    """Return the difference of the derivative that was checked and the numerical one, relative to the larger of them.
 
     It is 0.0 if the derivative was not compared, and inf if it is wrong and the difference is not finite.
     """
