@@ -64,7 +64,7 @@ def fits_domain(node: NudgedValue, domain: Interval) -> bool:
 
 
 def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> NudgedValue:
-    """Return an input of a random expression, whose nudges down and up reach neither an end of the domain nor a kink.
+    """Return an input of a random expression. Its nudges down and up are small changes, which stay in its domain.
 
     Args:
         x: the number.
