@@ -1,4 +1,7 @@
-"""Intervals in which a partial changes fast or does not match the values: strategies draw more numbers there."""
+"""Intervals in which an operation's partial changes fast, or does not match the operation's values.
+
+Hypothesis strategies draw more numbers there.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,15 @@ __all__ = ["arities_among", "suspicious_intervals"]
 GRID_REACH, STEPS_PER_UNIT = 8, 40  # within this reach of 0, the grid has even steps; narrower intervals may be missed
 DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, it is logarithmic
 UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
-MAX_INTERVALS = 8  # for each operand, the most suspicious intervals are kept, up to this count
+MAX_INTERVALS = 8  # how many intervals are kept for each operand, at most: the most suspicious ones
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
-    """Return the counts of operands that the operation takes, among `counts`; if it takes none, its least count.
+    """Return those of `counts` that are numbers of operands which the operation takes.
+
+    If it takes none of them, return the least number of operands that it takes.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))
@@ -36,9 +41,9 @@ def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
 def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """Return the suspicious intervals for each operand; for an n-ary operation, those for all operands together.
 
-    The operation is evaluated on a grid, one operand after the other. An interval is suspicious if the integral of the
-    partial is not the change of the value, however finely the interval is divided, or if the partial changes four times
-    as fast as on both sides of the interval.
+    Each operand in turn takes the numbers of a grid, while the other operands stay the same. An interval of the grid is
+    suspicious if the integral of the partial is not the change of the value, however finely the interval is divided. It
+    is also suspicious if the partial changes four times as fast as on both sides of the interval.
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
@@ -57,10 +62,10 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
-    """Return a function that evaluates the operation, and the partial with respect to operand `slot`, at a number.
+    """Return a function of a number that computes the operation, and the partial with respect to operand `slot`.
 
-    Operand `slot` is that number, and the other operands come from `others`. If the evaluation raises an error, the
-    value and the partial are nan.
+    Operand `slot` is that number, and the other operands come from `others`. The function returns a `Sample`. If the
+    operation raises an error, the value and the partial in it are nan.
     """
 
     def at(x: float) -> Sample:
@@ -76,7 +81,7 @@ def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], S
 
 @functools.lru_cache
 def _grid(domain: Interval) -> list[float]:
-    """Return the grid on which an operand with this domain is evaluated."""
+    """Return the numbers in this domain for which an operation and its partial are evaluated, in ascending order."""
     even = [k / STEPS_PER_UNIT for k in range(-GRID_REACH * STEPS_PER_UNIT, GRID_REACH * STEPS_PER_UNIT + 1)]
     powers = [10.0 ** (e + k / STEPS_PER_DECADE) for e in DECADES for k in range(STEPS_PER_DECADE)]
     near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
@@ -86,7 +91,10 @@ def _grid(domain: Interval) -> list[float]:
 
 
 def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
-    """Return a function that tells whether an interval has a kink, a jump or a pole: no points are drawn there."""
+    """Return a function that tells whether an operation has a kink, a jump or a pole in an interval of operand `slot`.
+
+    No more points are drawn in such an interval. The other operands come from `others`.
+    """
 
     def has_kink(interval: Interval) -> bool:
         if op.smoothness.kink is None:
@@ -102,7 +110,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
 def _find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
-    """Return the suspicious intervals, each with a score; a more suspicious interval has a higher score.
+    """Return suspicious intervals (see `suspicious_intervals`), each with a score: the higher, the more suspicious.
 
     A cell is the interval between two neighbouring points of the grid. Suspicious cells that touch are joined.
 
@@ -129,10 +137,10 @@ def _find_suspicious(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return the part of the change of the value that the partials at both ends do not explain (trapezoidal rule).
+    """Return which share of the change of a value over an interval is not explained by the partials at its ends.
 
-    `a` and `b` are the samples at the two ends of an interval. The result is negative if rounding may explain the
-    difference.
+    `a` and `b` are the samples at the ends of the interval. The partials explain the change by the trapezoidal rule.
+    The result is negative if rounding may explain the rest of the change.
     """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):
@@ -145,9 +153,10 @@ def _unexplained(a: Sample, b: Sample) -> float:
 
 
 def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
-    """Return the part of a cell in which the change of the value stays unexplained however often the part is halved.
+    """Return the part of an interval in which the change of the value stays unexplained, however often it is halved.
 
-    None is returned if there is no such part. `a` and `b` are the samples at the two ends of the cell.
+    Unexplained means that the partials do not explain the change (see `_unexplained`). None is returned if there is no
+    such part. `a` and `b` are the samples at the two ends of the interval.
     """
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
@@ -163,7 +172,10 @@ def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Int
 
 
 def _fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
-    """Return the indices of cells in which the partial changes four times as fast as a few cells away on both sides."""
+    """Return the indices of cells in which the partial changes four times as fast as a few cells away on both sides.
+
+    A cell is an interval between two neighbouring points of a grid, given as the samples at its two ends.
+    """
     rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
     found = []
     for k in range(6, len(cells) - 6):
