@@ -1,4 +1,7 @@
-"""Find kinks at points where several elements are equal, as for sorting; one direction alone may not show them."""
+"""Find kinks at points where several elements are equal, such as those of sorting and of the median.
+
+Derivatives along one direction alone may not show such a kink.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ TRIED_DIRECTIONS = 8  # how many directions are tried; at three equal numbers, h
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:
-    """Return whether f has a kink at the point because some elements of the point are equal.
+    """Return whether the function in `phi` has a kink at the point because some elements of the point are equal.
 
     At such a kink, the derivatives along two directions do not add up to the derivative along the sum of the
-    directions, even if f is smooth along each of them. An example is the median of three equal numbers, which does not
-    change when a single number moves. Another sign is a kink along each half of a direction, even if the two kinks
-    cancel along the whole direction. The kinks of relu at many zeros do that.
+    directions, even if the function is smooth along each of them. An example is the median of three equal numbers,
+    which does not change when a single number moves. Another sign is a kink along each half of a direction, even if the
+    two kinks cancel along the whole direction. The kinks of relu at many zeros do that.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
@@ -39,9 +42,10 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 
 
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield two random parts of the direction that add up to it, and the direction itself.
+    """Yield two random parts of the direction of `phi` that add up to this direction, and the direction itself.
 
-    In the first pair, one part has the positive entries of the direction, and the other part the negative entries.
+    The first two parts that are yielded are not random: one has the positive entries of the direction, and the other
+    has the negative entries.
     """
     random, v = np.random.default_rng(0), phi.v
     for k in range(TRIED_DIRECTIONS):
@@ -50,9 +54,10 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 
 
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield the direction of `phi`, a random one, and their sum.
+    """Yield the direction of `phi`, a random direction, and the sum of the two, for several random directions.
 
-    The random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
+    A random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
+    `equal` is a mask of the elements that are equal to others.
     """
     random, v = np.random.default_rng(0), phi.v
     for _ in range(TRIED_DIRECTIONS):
@@ -63,15 +68,15 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the difference quotients with step h along two directions, and minus the quotient along their sum.
 
-    `functions` has φ for the first direction, for the second, and for the sum. If f is smooth, the sum of the returned
-    terms vanishes with h.
+    `functions` has a function along the first direction, along the second, and along the sum of the two. If it is
+    smooth, the sum of the returned terms vanishes with h.
     """
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]
 
 
 def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return the quotients with steps h and -h of a single function; if f is smooth, their sum vanishes with h."""
+    """Return φ(h) / h and φ(-h) / h for the single function φ in `functions`; if φ is smooth, their sum vanishes."""
     [phi] = functions
     return [phi(h) / h, phi(-h) / h]
 
@@ -79,9 +84,10 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 def _stays_nonzero(
     functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
-    """Return whether a sum of difference quotients does not vanish with the step, as it would if f were smooth.
+    """Return whether a sum of difference quotients does not vanish with the step, as it would for smooth functions.
 
-    The sum must exceed noise, and be about the same for two steps. `quotients` returns its terms for a step.
+    The sum must exceed noise, and be about the same for two steps. `quotients` returns the terms of the sum for the
+    functions and a step.
     """
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
