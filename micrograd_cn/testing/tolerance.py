@@ -1,4 +1,4 @@
-"""How far the derivative of a function of arrays may be from the numerical one."""
+"""How far the derivative of a function of arrays may be from the numerical one, and how exact that must be."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ TYPICAL_SHARE = 1e-2  # when rtol is applied, a derivative counts as at least th
 class ArrayTolerance:
     """The tolerance for functions of arrays: a numerical derivative must be so exact that it shows an error of 1 %.
 
-    `rtol` is relative to the larger of the analytic and the numerical derivative. A derivative that is small beside
-    `typical_slope` shares the rounding of larger ones, so it counts as a hundredth of `typical_slope`.
+    The derivative that is checked is called analytic. `rtol` is relative to the larger of the analytic and the
+    numerical derivative. A derivative below a hundredth of `typical_slope` shares the rounding of larger ones, so it is
+    treated as if it were as large as that hundredth.
 
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance.
         typical_slope: about how large derivatives of this kind are.
         analytic_error: the rounding error of the analytic derivative.
-        own_slope: an upper estimate of this derivative. If it is below `typical_slope`, it decides how exact the
-            numerical derivative must be.
+        own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it decides how
+            exact the numerical derivative must be.
     """
 
     rtol: float
@@ -37,7 +38,7 @@ class ArrayTolerance:
     own_slope: float = math.inf
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
-        """Return whether an error of 1 % would be seen.
+        """Return whether a comparison with the numerical derivative `e` would show an error of 1 %.
 
         Args:
             e: the numerical derivative.
@@ -48,17 +49,17 @@ class ArrayTolerance:
         return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the numerical derivatives `estimates`."""
+        """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
         each = [max(self._of_size(analytic, e), 5.0 * e.error) for e in estimates]
         return max(self.atol, *each) + self.analytic_error
 
     def accepts(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with the estimate, and finer steps would not change the verdict."""
+        """Return whether `analytic` agrees with the numerical derivative `e`, and finer steps would not change this."""
         size = max(self.atol, self._of_size(analytic, e))
         exact = 5.0 * e.error <= max(size, 10.0 * e.noise)
         return exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
-        """Return `rtol` times the largest of the two derivatives' sizes and `TYPICAL_SHARE` times `typical_slope`."""
+        """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`."""
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)
