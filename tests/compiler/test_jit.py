@@ -423,7 +423,7 @@ def test_a_program_has_no_need_of_what_other_programs_read():
     assert "F_PARAMETERS 2" in program.source("c")
     assert "F_PARAMETERS 1" in program.source("c", {"b": b})
     assert "3.0" in program.source("c", weights="embedded")
-    assert program.array_function({"b": b})(math, {"b": 3.0}, [2.0]) == 6.0
+    assert program.array_function({"b": b})(math, {"b": 3.0}, [-2.0]) == -6.0
     guarded = compile(lambda x: b * x if a > 0 else -b * x)
     guarded(1)
     assert guarded.program(1).array_function({"b": b, "a": a})(math, {"b": 3.0, "a": 1.0}, [2.0]) == 6.0

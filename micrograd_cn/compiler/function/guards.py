@@ -491,20 +491,22 @@ class CompiledGuards:
         make: `make(outputs, inputs)` returns a program.
 
     Attributes:
+        guards: the guards.
+        expected: for each guard, 1.0 if it held for the recorded sample, and 0.0 if not.
         program: the program; None if there are no guards.
         parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.
     """
 
     def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
-        self._guards = guards
+        self.guards = guards
         self.program = make([guard.node for guard in guards], inputs) if guards else None
         leaves = traverse(*[guard.node for guard in guards])[1]
         self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
-        self._expected = array("d", [float(guard.held) for guard in guards])
+        self.expected = array("d", [float(guard.held) for guard in guards])
 
     def hold(self, numbers: Any) -> bool:
         """Return whether all guards have their recorded outcome for the row with these numbers."""
-        return self.program is None or self.program.row(numbers) == self._expected
+        return self.program is None or self.program.row(numbers) == self.expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
         """Return a dict of the rows for which a guard has another outcome than recorded, with the first such guard.
@@ -518,14 +520,14 @@ class CompiledGuards:
         """
         if self.program is None or not index:
             return {}
-        width = len(self._guards)
+        width = len(self.guards)
         out = array("d", bytes(8 * width * len(index)))
         self.program.outputs_of(data, index, threads, out, parameters)
-        if out == self._expected * len(index):
+        if out == self.expected * len(index):
             return {}
         broken = {}
         for k, row in enumerate(index):
-            for guard, x in zip(self._guards, out[k * width : (k + 1) * width], strict=True):
+            for guard, x in zip(self.guards, out[k * width : (k + 1) * width], strict=True):
                 if x != float(guard.held):
                     broken[row] = guard
                     break

@@ -62,10 +62,10 @@ from ..training.epochs import (
 )
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
+from .branch import Branch, raise_guard_error
 from .guards import (
     CompiledGuards,
     Guard,
-    GuardError,
     RecordingHooks,
     Traced,
     TracedInput,
@@ -267,6 +267,7 @@ class Recording:
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, which contains no number")
         outputs = [_output(name, path, x) for path, x in leaves]
+        self._name = name
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self._paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
@@ -281,6 +282,11 @@ class Recording:
         if self.guards.program:
             parameters = self.guards.program.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
+
+    @functools.cached_property
+    def branch(self) -> Program:
+        """The program, which checks the guards for all rows if there are guards."""
+        return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
 
     def leaves(self) -> set[Value]:
         """Return the leaves of the recorded graph, guards included."""
@@ -775,8 +781,9 @@ class CompiledFunction:
     ) -> str:
         """Return the text of the function's program. The arguments are those of `Program.source`.
 
-        The text computes the recorded branch, and checks no comparison. If a comparison may have another outcome for
-        other numbers, write `where` in the function instead of a branch.
+        The text computes the recorded branch. If the function compares values, a comment says which outcomes of its
+        comparisons the text assumes, and in C and Python the results are nan for numbers that take another branch. For
+        a text that computes all branches, write `where` in the function.
 
         Raises:
             ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
@@ -787,16 +794,20 @@ class CompiledFunction:
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
                 "with the arguments of a sample"
             )
-        return known[0].program.source(
+        return known[0].branch.source(
             language, parameters, name=name, precision=precision, weights=weights, optimizer=optimizer
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """Return the program for the arguments of a sample. If there is none yet, record the function for this sample.
 
-        The program computes the branch that this sample takes, for any rows.
+        The program computes the branch that this sample takes. It raises GuardError for rows that take another branch.
         """
-        return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0].program
+        return self.recording_of(*args, **kwargs).branch
+
+    def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
+        """Return the recording for the arguments of a sample; make it if there is none yet."""
+        return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def __repr__(self) -> str:
         known = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
@@ -1082,11 +1093,7 @@ class CompiledFunction:
         return flat
 
     def _raise_guard_error(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
-        raise GuardError(
-            f"{self._name}, sample {bucket.samples[row]}: {guard.location}: {guard.text} "
-            f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
-            f"write where(less(a, b), x, y) instead of a branch, or compile({self._name}, branches=True)"
-        )
+        raise_guard_error(self._name, f"sample {bucket.samples[row]}", guard)
 
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:

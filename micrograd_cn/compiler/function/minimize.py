@@ -84,7 +84,7 @@ def scipy_functions(
         if isinstance(program, Program):
             return program, vector.reshape(1, -1)
         name = getattr(program, "__name__", "the function")
-        return check(program.program(vector), f"{name} returns a list"), vector.reshape(1, -1)
+        return check(program.recording_of(vector).program, f"{name} returns a list"), vector.reshape(1, -1)
 
     def fun(x: Any) -> float:
         here, row = at(x)

@@ -1,0 +1,143 @@
+"""Define `Branch`, the program of a function that branched, which refuses rows that take another branch."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable
+from copy import copy
+from functools import cached_property
+from math import nan
+from typing import Any, NoReturn
+
+from ... import ops
+from ...engine import Value
+from ...graph.context import recording
+from ..data.rows import Numbers, row_numbers
+from ..derivatives import CompiledDerivative, Kind, Program, Variables
+from .guards import CompiledGuards, Guard, GuardError
+
+
+class Branch(Program):
+    """A program that shares everything with another program, and checks guards for all rows that it is given.
+
+    Args:
+        program: the other program.
+        guards: the guards.
+        name: the name of the function, for messages.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> size = compile(lambda x: x if x > 0 else -x)
+    >>> size.program(2.0).forward([[3.0]])
+    [3.0]
+    >>> size.program(2.0).forward([[3.0], [-1.0]])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    micrograd_cn.compiler.function.guards.GuardError: <lambda>, row 1: <doctest ...>, line 1: x > 0 does not hold, ...
+    """
+
+    def __init__(self, program: Program, guards: CompiledGuards, name: str) -> None:
+        vars(self).update(vars(program))
+        self._program, self._guards, self._name = program, guards, name
+        self.row: Any = self._checked_row
+
+    def _checked_row(self, numbers: Numbers) -> array[float]:
+        if not self._guards.hold(numbers):
+            self._refuse_broken(numbers, row_numbers(1))
+        return self._program.row(numbers)
+
+    def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
+        data, n = super()._read_rows(rows)
+        self._refuse_broken(data, row_numbers(n))
+        return data, n
+
+    def _refuse_broken(self, data: Numbers, index: array[int]) -> None:
+        for row, guard in self._guards.broken(data, index).items():
+            raise_guard_error(self._name, f"row {row}", guard)
+
+    def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
+        """Return what `Program.prepare` returns. The function checks the guards in each call, too."""
+        run = super().prepare(rows, out)
+        data, n = super()._read_rows(rows)
+        assert self._guards.program
+        found, expected = array("d", bytes(8 * n * len(self._guards.program.outputs))), self._guards.expected * n
+        compare = self._guards.program.prepare(rows, found)
+
+        def checked() -> Any:
+            compare()
+            if found != expected:
+                self._refuse_broken(data, row_numbers(n))
+            return run()
+
+        return checked
+
+    def fit(self, rows: Any, *arguments: Any, **options: Any) -> Any:
+        """Train as `Program.fit` does.
+
+        Raises:
+            ValueError: as for `Program.fit`; or a comparison depends on a parameter, so training may change the branch.
+        """
+        if not self._guards.parameter_free:
+            raise ValueError(
+                f"fit(): training may change which branch {self._name} takes; write {self._name}.fit(samples, ...), "
+                "which checks it in each step"
+            )
+        return super().fit(rows, *arguments, **options)
+
+    def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
+        """Return what `Program.derivative` returns; its program checks the guards, too."""
+        found = copy(super().derivative(kind, wrt, lower))
+        if found.program:
+            found.program = Branch(found.program, self._guards, self._name)
+        return found
+
+    def source(self, language: str = "llvm", *arguments: Any, **options: Any) -> str:
+        """Return the text of the program in a language, as `Program.source` does.
+
+        A comment says which comparisons the text assumes. In C and Python, the text checks them: the outputs and their
+        derivatives are nan for numbers that take another branch. In LLVM it checks nothing.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> size = compile(lambda x: x if x > 0 else -x)
+        >>> size(2.0)
+        2.0
+        >>> print(size.source("python"))  # doctest: +ELLIPSIS
+        # One branch of <lambda>, for which the following comparisons hold. Otherwise the results are nan.
+        #     x > 0 (<doctest ...>, line 1)
+        def f(xp, parameters, inputs):
+            ...
+        """
+        checked = language in ("c", "python")
+        text = (self._with_nan if checked else self._program).source(language, *arguments, **options)
+        otherwise = "Otherwise the results are nan." if checked else "They are not checked."
+        lines = [f"One branch of {self._name}, for which the following comparisons hold. {otherwise}"]
+        for guard in self._guards.guards:
+            location = re.split(r"[\\/]", guard.location)[-1]  # without folders, which are those of this machine
+            lines.append(f"    {'' if guard.held else 'not '}{guard.text} ({location})")
+        lines = [" ".join(line.splitlines()) for line in lines]
+        if language == "c":
+            comment = "\n".join([line.replace("*/", "* /").replace("/*", "/ *") for line in lines])
+            return text.replace("/*\n", f"/*\n{comment}\n\n", 1)
+        mark = "#" if language == "python" else ";"
+        return "".join([f"{mark} {line}\n" for line in lines]) + text
+
+    @cached_property
+    def _with_nan(self) -> Program:
+        """The program with outputs that are nan if a guard does not hold.
+
+        The outputs are multiplied by nan, so their derivatives are nan, too.
+        """
+        factor: Any = 1.0
+        with recording():
+            for guard in self._guards.guards:
+                factor = ops.where(guard.node, *((factor, nan) if guard.held else (nan, factor)))
+            outputs: list[Any] = [factor * y for y in self.outputs]
+        return Program(outputs[0] if self._single else outputs, self.inputs, self.parameters)
+
+
+def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
+    """Raise `GuardError`, since a guard of the function `name` does not hold for `sample`, such as "row 2"."""
+    raise GuardError(
+        f"{name}, {sample}: {guard.location}: {guard.text} "
+        f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
+        f"write where(less(a, b), x, y) instead of a branch, or compile({name}, branches=True)"
+    )
