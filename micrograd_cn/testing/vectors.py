@@ -1,4 +1,7 @@
-"""Pack a structure of numbers and arrays into one vector of doubles, and unpack it again in its own types."""
+"""Pack a structure of numbers and arrays into one vector of doubles, and unpack the vector into such a structure.
+
+The unpacked numbers and arrays have the types of the packed ones, such as float32.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +30,18 @@ FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 ha
 class Packed:
     """A structure, such as the arguments of a function, whose floating-point numbers are packed into one vector.
 
-    The leaves of the structure are numbers and arrays. Its variables are the leaves of floating-point numbers, unless
-    `varies` excludes them. All other leaves are constants. The vector holds the numbers of the variables, one variable
-    after the other; the slice of it that belongs to a variable is the variable's place. The path of a leaf is the text
-    by which messages name it, such as "x['w']".
+    The structure is nested from lists, dicts and so on; its leaves are the numbers and arrays in them. Its variables
+    are the leaves that hold floating-point numbers, unless `varies` excludes them. All other leaves are constants. The
+    vector holds the numbers of the variables, one variable after the other; the slice of the vector that belongs to a
+    variable is the variable's place. The path of a leaf is the text by which messages name it, such as "x['w']".
 
     Args:
-        tree: numbers, arrays, lists, tuples, dicts, dataclasses, pytrees.
+        tree: the structure, nested from lists, tuples, dicts, dataclasses and pytrees; or a single number or array.
         name: what messages call the structure, or a list of the names of its parts.
         varies: takes the path and the value of a leaf, and returns whether it may be a variable.
 
     Attributes:
-        template: the structure.
+        template: the structure that was packed.
         vector: the numbers of the variables.
         missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
@@ -112,13 +115,14 @@ class Packed:
         ]
 
     def unpack(self, vector: Vector) -> Any:
-        """Return the structure with the numbers of `vector`, in the variables' own types."""
+        """Return the structure with the numbers of `vector` in its variables, which keep their types."""
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
         """Return a function that unpacks `vector`, and `vector` rounded to the variables' types.
 
-        The function returns the structure with these numbers. The next call may overwrite the rounded vector.
+        The function returns the structure with the rounded numbers in its variables. The next call of `unpack_later`
+        may overwrite the rounded vector.
         """
         if self.in_doubles:
             return lambda: self.unpack(vector), vector
@@ -142,13 +146,13 @@ class Packed:
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def split(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of `vector` as a list of flat arrays, one for each variable and in its type."""
+        """Return the numbers of `vector` as a list of flat arrays, one for each variable and of its type."""
         return [vector[place].astype(to_numpy(self._leaves[i]).dtype) for i, *_, place in self._parts]
 
     def flat_leaves(self, tree: Any) -> list[NDArray[Any]]:
-        """Return the numbers of `tree` as a list of flat arrays, one for each variable and in its type.
+        """Return the variables in `tree` as a list of flat arrays.
 
-        `tree` is a structure with the same leaves, but other numbers.
+        `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
 
         Raises:
             ValueError: an array of `tree` has another size than the variable.
@@ -164,7 +168,7 @@ class Packed:
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure with `variables` in place of the variables of `template`; constant arrays are copied."""
+        """Return the structure `template` with `variables` in place of its variables; constant arrays are copied."""
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
@@ -173,7 +177,7 @@ class Packed:
         return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
-        """Return the variables in `tree`, a structure with the same leaves but other numbers."""
+        """Return the variables in `tree`, a structure with the same leaves as `template` but with other numbers."""
         found = [tree] if self._is_leaf else leaves(tree)
         return [found[i] for i in self._variable_indices]
 
@@ -182,14 +186,14 @@ class Packed:
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
-        """Return the variables in `tree`, a structure with the same leaves but other numbers, as a vector."""
+        """Return the numbers of the variables in `tree`, a structure with the leaves of `template`, as a vector."""
         return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield, for each variable, its slice of the vector, its shape, and the part of `tree` at the same position.
 
         Args:
-            tree: a structure that is built like this one, but may have further structures in place of leaves.
+            tree: a structure that is built like `template`, but may have further structures in place of leaves.
             what: what messages call `tree`.
         """
         found = list(flatten_up_to(tree, self.template, what))
@@ -197,9 +201,9 @@ class Packed:
             yield place, shape, found[i]
 
     def first_change(self, tree: Any, vector: Vector) -> str | None:
-        """Return a text that names the first leaf of `tree` which has changed; None if nothing has.
+        """Return a text that names the first leaf of `tree` that a function has changed; None if it has changed none.
 
-        The variables in `tree` should equal `vector`. The constant arrays in `tree` should equal the constant arrays of
+        Without a change, the variables in `tree` equal `vector`, and the constant arrays in `tree` equal those of
         `template`.
         """
         now = self.pack(tree)
@@ -215,7 +219,7 @@ class Packed:
         """Return the vector of derivatives that a user's function gave; None stands for a derivative of 0.
 
         Args:
-            tree: the derivatives, in a structure like this one.
+            tree: the derivatives, in a structure like `template`.
             what: what messages call the derivatives.
 
         Raises:
@@ -252,7 +256,9 @@ class Packed:
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
-        """Return the index that an element has once its matrix is transposed; unless it is in a matrix, `index`.
+        """Return the index of the vector that an element gets if the matrix that it is in is transposed.
+
+        `index` is the element's present index. It is returned if the element is not in a matrix.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed_index(i) for i in range(6)]
@@ -297,7 +303,7 @@ def chunks(place: slice) -> Iterator[slice]:
 
 
 def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
-    """Return a vector of n random choices from `values`, a vector of at most 256 numbers.
+    """Return a vector of n numbers that are drawn at random from `values`, a vector of at most 256 numbers.
 
     >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
@@ -309,7 +315,10 @@ def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
 
 
 def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
-    """Return the function `f` of vectors with a cache of its last `count` results, keyed by the vectors' identity.
+    """Return the function `f` of vectors with a cache of its last `count` results.
+
+    A cached result is returned if the function is called with the same vector objects again, which must not have
+    changed. Equal vectors do not suffice.
 
     >>> double = cached_by_identity(lambda x: x + x)
     >>> x = np.ones(1)
@@ -331,12 +340,12 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 
 def concatenated(vectors: list[Vector]) -> Vector:
-    """Return the vectors joined to one. A single vector is not copied: it is removed from the list and returned."""
+    """Return the vectors joined to one vector. A single vector is removed from the list and returned, not copied."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
 def tied(vector: Vector) -> NDArray[np.bool_]:
-    """Return a mask of the numbers that are equal to another number of the vector.
+    """Return a mask that is True for each number of the vector that is equal to another number of the vector.
 
     >>> tied(np.array([1.0, np.inf, 1.0, 2.0, np.inf, np.nan, np.nan]))
     array([ True,  True,  True, False,  True, False, False])
