@@ -32,21 +32,22 @@ def number(x: object) -> float:
 
         if isinstance(x, (str, bytes, bytearray)):
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
-        if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+        real = isinstance(x, numbers.Real)
+        if not real and isinstance(x, numbers.Complex):
             raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
         if (kind := getattr(getattr(x, "dtype", None), "kind", "")) in DATES:
             raise TypeError(f"expected a real number, got the {x.dtype} {x}; {DATES[kind]}")  # type: ignore[attr-defined]
-        if hasattr(x, "_record"):
+        if not real and hasattr(x, "_record"):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
-        if message := mixed_engines(x):
+        if not real and (message := mixed_engines(x)):
             raise TypeError(message)
-        if not hasattr(x, "__float__"):
+        if not real and not hasattr(x, "__float__"):
             instead = "; use one element at a time" * isinstance(x, (list, tuple))
             raise TypeError(f"expected a real number, got {type(x).__name__}{instead}")
-        if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
+        if not real and (getattr(x, "shape", None) or (hasattr(x, "__len__") and not hasattr(x, "shape"))):
             raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
     try:
-        return float(x)
+        return float(x)  # type: ignore[arg-type]  # what has no __float__ was refused above
     except OverflowError:
         return inf if x > 0 else -inf  # type: ignore[operator]
 
@@ -72,9 +73,11 @@ def number_or_none(x: object) -> float | None:
     >>> number_or_none(3), number_or_none("3")
     (3.0, None)
     """
-    if not isinstance(x, (int, float)) and getattr(x, "shape", None):  # an array; an exception would take longer
-        return None
     try:
+        if isinstance(x, (int, float)):
+            return float(x)
+        return None if getattr(x, "shape", None) else number(x)  # an exception for an array would take longer
+    except OverflowError:
         return number(x)
     except TypeError:
         return None
