@@ -21,6 +21,7 @@ from .evaluation_points import (
     kink_points,
     operand_domain,
     points_near_ends,
+    signed_zero_points,
     special_points,
     spread_points,
 )
@@ -53,11 +54,12 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
        gradient, its two functions must agree (see `op_selection`).
     2. At a kink, the operation's derivative must be nan, or lie between the two one-sided derivatives.
     3. The picture that `draw_dot` makes of the operation must have an edge for each operand.
-    4. At points all over the domain, and close to its ends, no value may be nan, and derivatives must agree with
-       numerical ones. The points are up to 100 from 0. In a domain that is farther away, they are up to 200 from the
-       end that is nearest to 0. At some of the points, second derivatives are compared too, and so are derivatives
-       where several operands are the same `Value`. An n-ary operation, which takes any number of operands, is given up
-       to 33. A gather, which picks one of its operands by an index, is not differentiated with respect to the index.
+    4. At points all over the domain, close to its ends, and where operands are 0.0 or -0.0, no value may be nan, and
+       derivatives must agree with numerical ones. The points are up to 100 from 0. In a domain that is farther away,
+       they are up to 200 from the end that is nearest to 0. At some of the points, second derivatives are compared too,
+       and so are derivatives where several operands are the same `Value`. An n-ary operation, which takes any number of
+       operands, is given up to 33. A gather, which picks one of its operands by an index, is not differentiated with
+       respect to the index.
     5. At the points of 1 and 4, each lowering, which is another form of the operation, must give the same values. The
        lowerings are its formula or summands, JavaScript (run by Node.js or the package quickjs), machine code (by
        llvmlite) and numpy. JavaScript and machine code must give the same partials, too.
@@ -190,7 +192,7 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
     checked_points: list[Point] = []
     wide = [*spread_points(op, examples // 2, NEAR_REACH), *spread_points(op, examples // 6, FAR_REACH)]
     compared = [check(xs, 2) for xs in wide]
-    for xs in [*spread_points(op, 2 * examples, FAR_REACH), *points_near_ends(op)]:
+    for xs in [*spread_points(op, 2 * examples, FAR_REACH), *points_near_ends(op), *signed_zero_points(op)]:
         check(xs, 1)
     for count in [] if op.arity else arities_among(op, LARGE_ARITIES):
         for xs in [*spread_points(op, 2, NEAR_REACH, [count]), *spread_points(op, 1, FAR_REACH, [count])]:

@@ -90,6 +90,24 @@ def points_near_ends(op: Op) -> Iterator[Point]:
                         yield (*middle[:i], end + part * inwards, *middle[i + 1 :])
 
 
+def signed_zero_points(op: Op) -> Iterator[Point]:
+    """Yield points inside the domain at which one operand, or each operand, is 0.0 or -0.0.
+
+    >>> from micrograd_cn import log, mul
+    >>> list(signed_zero_points(mul))
+    [(0.0, 1.856), (-0.686, 0.0), (0.0, 0.0), (-0.0, 1.856), (-0.686, -0.0), (-0.0, -0.0)]
+    >>> list(signed_zero_points(log))
+    []
+    """
+    for count in arities_among(op, FEW_ARITIES):
+        [inside] = spread_points(op, 1, NEAR_REACH, [count])
+        has_zero = [low < 0.0 < high for low, high in [operand_domain(op, i) for i in range(count)]]
+        for zero in (0.0, -0.0):
+            yield from ((*inside[:i], zero, *inside[i + 1 :]) for i in range(count) if has_zero[i])
+            if count > 1 and all(has_zero):
+                yield (zero,) * count
+
+
 def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
     """Yield points at which the function `kink` of the operands is 0, since the operation has a kink there.
 

@@ -33,6 +33,20 @@ def test_the_battery_finds_a_planted_mistake(op):
         check_op(op)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("slot", [0, 1])
+def test_derivatives_are_compared_at_both_zeros_whatever_points_are_drawn(sign, slot):
+    def wrong_at_zero(x):
+        return mc.less(1e308, sign * mc.div(1.0, x))
+
+    partials = [lambda y, a, b: b + 1.0, lambda y, a, b: a]
+    right, operand = partials[slot], lambda *xs: xs[slot]
+    partials[slot] = lambda y, *xs: right(y, *xs) + wrong_at_zero(operand(*xs))
+    op = Op("bad", lambda a, b: a * b + a, tuple(partials))
+    with pytest.raises(GradientMismatch, match=r"bad at .*" + ("-0" if sign < 0.0 else "[( ]0") + r"\.0"):
+        check_op(op, examples=2)  # the only points that are drawn are two or three
+
+
 @pytest.mark.parametrize(
     ("op", "message"),
     [
