@@ -438,6 +438,8 @@ def _refuse_untrainable(model: Module) -> None:
     Such leaves can never be trained, and the computed values were probably meant to be parameters. In contrast, values
     that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
     """
+    if not _may_hold_computed(model):
+        return
     inside = _walk(model, lambda x: x is model or not isinstance(x, Module))  # modules inside have been checked
     computed = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is not None and x.requires_grad]
     if not computed or not hasattr(sys, "getrefcount"):
@@ -458,6 +460,37 @@ def _refuse_untrainable(model: Module) -> None:
                 "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
                 ".detach() after it"
             )
+
+
+_ONLY_VALUES = {Value}
+
+
+def _may_hold_computed(model: Module) -> bool:
+    """Return whether a computed value is in `model`, outside the modules inside it; this is faster than `_walk`."""
+    entered: set[int] = set()
+    waiting: list[Iterable[Any]] = [[model]]
+    while waiting:
+        items = waiting.pop()
+        if _ONLY_VALUES.issuperset(map(type, items)):
+            if [x for x in items if x.op is not None]:
+                return True
+            continue
+        for x in items:
+            cls = type(x)
+            if cls is Value:
+                if x.op is not None:
+                    return True
+            elif cls is list or cls is tuple:
+                if id(x) not in entered:
+                    entered.add(id(x))
+                    waiting.append(x)
+            elif (members := _members[cls] if cls in _members else _members_of(cls)) and id(x) not in entered:
+                entered.add(id(x))
+                if isinstance(x, Value) and x.op is not None:
+                    return True
+                if x is model or not isinstance(x, Module):
+                    waiting.append([item for _, item in members(x)])
+    return False
 
 
 def _reference_counts(values: list[Value]) -> list[int]:

@@ -109,9 +109,8 @@ class BoundCall:
             raise ValueError(
                 f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once{write}"
             )
-        bound = list(args)
+        bound, given = list(args), []
         self.variables: list[Value] = []
-        given: list[Value] = []
         self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
@@ -119,7 +118,7 @@ class BoundCall:
             bound[i] = unflatten(variables)
             self.variables += variables
             self._unflatten.append((len(leaves), unflatten))
-            given += [x for _, x in leaves if isinstance(x, Value)]
+            given.append(leaves)
         self.announce_variables()
         # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
         # the graph, too, while a function is recorded, since its parameters may have a part in them.
@@ -127,7 +126,7 @@ class BoundCall:
         self.output = f(*bound, **kwargs)
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
         # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
-        self._given = [] if depth or here().hooks else given
+        self._given = given if self.returns_values and not depth and not here().hooks else []
         if not (self.returns_values or self.no_grad):
             self.returns_values = self._uses_parameters()
 
@@ -198,7 +197,8 @@ class BoundCall:
     def _refuse_unused(self, y: Value) -> None:
         order, leaves = traverse(y)
         nodes = leaves.union(order)
-        if nodes.isdisjoint(self.variables) and not nodes.isdisjoint(self._given):
+        given = [x for leaves in self._given for _, x in leaves if isinstance(x, Value)]
+        if nodes.isdisjoint(self.variables) and not nodes.isdisjoint(given):
             raise ValueError(
                 f"{self.name}: the function does not use its argument, but the values that were passed as the "
                 "argument, so the gradient would be 0; compute the result from the argument, or write gradients(y, xs)"
@@ -287,16 +287,17 @@ def argument_positions(
     numbers: Any = argnums if many else [argnums]
     if isinstance(argnums, (bool, set, frozenset)):  # a set has no order, and so neither would the gradients
         raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}")
-    instead = f"; write {name}(f)({argnums!r}) for the derivative at this point"
     try:
         positions = [operator.index(i) for i in numbers]
     except TypeError:
-        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}{instead}") from None
+        write = f"; write {name}(f)({argnums!r}) for the derivative at this point"
+        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}{write}") from None
     if positions != [0]:
         count = _positional_count(f)
         if count is not None and not all(-count <= i < count for i in positions):
             takes = f"{count} positional argument{'s' * (count != 1)}"
-            raise ValueError(f"{name}: argnums is {argnums!r}, but the function takes {takes}{instead}")
+            write = f"; write {name}(f)({argnums!r}) for the derivative at this point"
+            raise ValueError(f"{name}: argnums is {argnums!r}, but the function takes {takes}{write}")
     return positions, many
 
 

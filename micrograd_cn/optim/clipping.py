@@ -36,12 +36,13 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
         raise TypeError(f"clip_grad_norm: max_norm: {error}") from None
     if not max_norm >= 0.0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
-    parameters = [p for p in list_of_parameters("clip_grad_norm", parameters) if p._grad is not None]
-    norm = math.hypot(*[p._grad for p in parameters])
+    parameters = list_of_parameters("clip_grad_norm", parameters)
+    norm = math.hypot(*[p._grad for p in parameters if p._grad is not None])
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = max_norm / (norm + 1e-6)
     if factor < 1.0:
         for p in parameters:
-            p.grad *= factor
+            if p._grad is not None:
+                p._grad *= factor
     return norm

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import Value
@@ -40,6 +40,8 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     found = list(parameters)
     if not found:
         raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
+    if {Value}.issuperset(map(type, found)) and not [p for p in found if p.op is not None]:
+        return found  # for speed
     for i, p in enumerate(found):
         if not isinstance(p, Value):
             text = "" if hasattr(p, "__iter__") or hasattr(p, "parameters") else f" {p!r}"
@@ -93,9 +95,10 @@ class Optimizer:
         ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or `lr` is negative, inf or
             nan.
 
+    >>> from math import copysign
     >>> class Signs(Optimizer):
     ...     def update(self, p, state):
-    ...         p.data -= math.copysign(self.lr, p.grad)
+    ...         p.data -= copysign(self.lr, p.grad)
     >>> p = Value(1.0)
     >>> p.grad = 2.0
     >>> Signs([p], lr=0.25).step(); p.data
@@ -113,15 +116,14 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         self.parameters = list_of_parameters(type(self).__name__, parameters)
-        seen: set[Value] = set()
-        for i, p in enumerate(self.parameters):
-            if p in seen:
-                raise ValueError(f"{type(self).__name__}: parameters[{i}], {p!r}, is there twice")
-            seen.add(p)
+        count = len(set(self.parameters))
+        if count < len(self.parameters):
+            i, p = next((i, p) for i, p in enumerate(self.parameters) if p in self.parameters[:i])
+            raise ValueError(f"{type(self).__name__}: parameters[{i}], {p!r}, is there twice")
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
         self.skipped: dict[int, int] = {}
-        zeros = [dict.fromkeys(self.state_names, 0.0)] * len(seen)
+        zeros = [dict.fromkeys(self.state_names, 0.0)] * count
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
 
     def __setstate__(self, state: Any) -> None:
@@ -198,7 +200,7 @@ maximize=False>
         """
         states = self.state
         self.check_parameter_count(len(states))
-        if type(lr := self.lr) is not float or not 0.0 <= lr < math.inf:
+        if type(lr := self.lr) is not float or not 0.0 <= lr < inf:
             self.check_lr()
         self.steps += 1
         if self.skipped:
@@ -358,7 +360,7 @@ def at_least_0(name: str, x: float) -> float:
         TypeError: `x` cannot be compared with a number.
     """
     try:
-        if not isinstance(x, (str, bool)) and 0.0 <= x < math.inf:
+        if not isinstance(x, (str, bool)) and 0.0 <= x < inf:
             return float(x)
     except TypeError:
         write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
