@@ -126,7 +126,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare the derivative of every finite output, with respect to every element of x, with a numerical one."""
+    """Compare the derivative of each finite output with respect to each element of the point with a numerical one."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
@@ -160,10 +160,10 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but no longer call a derivative wrong that is infinite or nan where the argument is, too.
+    """Return the comparison, but as not compared if a wrong derivative and its argument are both infinite or nan.
 
-    Such a derivative is marked as not compared. `phi` is the function that was differentiated. It tells which elements
-    of the argument were moved; the mark is set if any of these is infinite or nan.
+    `phi` is the function that was differentiated. It tells which elements of the argument were moved. The argument
+    counts as infinite or nan if any of these elements is.
     """
     if (
         comparison.agrees is False
@@ -183,8 +183,8 @@ def compare_within_budget(
     """Run comparisons that share the remaining calls of the user's function equally; return the results.
 
     A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
-    need. If `max_wrong` is finite, this changes at the first wrong derivative: each later comparison may make only
-    `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
+    need. If `max_wrong` is finite, other rules hold from the first wrong derivative on: each later comparison may make
+    only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
 
     Args:
         problem: the function; its attribute `calls_left` says how many calls remain.
@@ -444,8 +444,8 @@ class SampledCheck:
     def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction in which the share `uphill` of the elements, and half of the others, move uphill.
 
-        A direction says how far each element moves. Uphill means that an element moves in the direction of its sign in
-        the gradient `g`, so the function grows; if `g` is None, the signs of all moves are random. Each element moves
+        A direction says how far each element moves. An element moves uphill if its move has the sign of its entry in
+        the gradient `g`, so the function grows. If `g` is None, the signs of all moves are random. Each element moves
         by at least half of its entry in `Problem.scale`, and by less than the whole entry.
         """
         problem, random = self._problem, self._random
