@@ -54,8 +54,8 @@ def _left_to_python(op: Op, other: Any) -> Any:
     """
     if message := mixed_engines(other):
         raise TypeError(message)
-    if type(other) in (list, tuple) and op is not ops.mul:
-        sign, kind = op.notation.symbol, type(other).__name__
+    sign, kind = op.notation.symbol, type(other).__name__
+    if type(other) in (list, tuple) and sign != "*":
         raise TypeError(f"there is no operation for {sign} of a Value and a {kind}; write [x {sign} a for a in xs]")
     return NotImplemented
 
