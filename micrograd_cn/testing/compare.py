@@ -131,7 +131,7 @@ class Claim:
         return not math.isfinite(self.analytic) or mismatch > self.tolerance.allowed_error(self.analytic, self.central)
 
     def derivative(self, side: int) -> Estimate:
-        """Return the numerical derivative: central for side 0, from the right for 1, from the left for -1."""
+        """Return the numerical derivative of `g`: central for side 0, from the right for 1, from the left for -1."""
         accept = None if side else self.accept
         return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
 
@@ -229,7 +229,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def _compare_once(claim: Claim) -> Comparison:
-    """Compare with the central numerical derivative; if noise or a kink prevents that, with the one-sided ones."""
+    """Compare the claimed derivative with the central numerical one or, if that is not exact, with one-sided ones."""
     title, analytic, rounding = claim.title, claim.analytic, claim.rounding
     is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
     central = claim.central
@@ -266,5 +266,5 @@ def _compare_once(claim: Claim) -> Comparison:
 
 
 def noise_note(rounding: float) -> str:
-    """Return the note for a derivative that cannot be told, since rounding changes the function by about `rounding`."""
+    """Return a note for messages: rounding changes the function by about `rounding`, too much to tell a derivative."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"
