@@ -33,7 +33,7 @@ MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstr
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs of the function. They are smaller for an array of larger outputs.
+    """Return random weights of the outputs of the function. The larger the outputs of an array, the smaller they are.
 
     Every floating-point type holds the weights exactly. A single output has the weight 1. Outputs that are not finite
     have the weight 0.
