@@ -67,7 +67,7 @@ def compare_along(
             rounding hides it.
 
     Returns:
-        The comparison, and the function of one number that was compared.
+        The comparison, and the function of one number that was differentiated.
     """
     (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
     if first.agrees and not first.noisy:
@@ -179,9 +179,10 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 def _compare_within_limit(
     problem: Problem, title: str, u: Vector, v: Vector, typical_slope: float, x: Vector | None
 ) -> Compared:
-    """Compare the derivative along `v`; if the budget of calls is used up first, return a comparison that says so.
+    """Compare a derivative along the direction `v`, but only as long as calls of the user's function are left.
 
-    The arguments are those of `compare_along`; if `x` is None, the point is that of the problem.
+    If there are too few, a comparison that says so is returned. The arguments are those of `compare_along`; if `x` is
+    None, the point is that of the problem.
     """
     phi = DirectionalFunction(problem, u, v, problem.x if x is None else x, per_element=True)
     try:
@@ -191,7 +192,7 @@ def _compare_within_limit(
 
 
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
-    """Compare the derivative at 0 of φ, the function `phi`, in stages of growing cost, until a stage can tell.
+    """Compare the derivative at 0 of φ, the function `phi`, in stages of growing cost, until one of them decides.
 
     `typical_slope` is about how large derivatives along directions such as that of φ are.
 
@@ -234,7 +235,7 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
     needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
 
     def at_the_point(rounding: float, tolerance: ArrayTolerance) -> Comparison:
-        """Compare with a numerical derivative at the point, if the values of φ are off by `rounding`."""
+        """Compare the derivative of φ at the point with a numerical one, if `rounding` is the error of φ's values."""
         accept = functools.partial(tolerance.accepts, phi.analytic)
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
         if claim.looks_wrong:
@@ -307,10 +308,10 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison for a derivative of 0, if no usual step changes an output: the derivative is right.
+    """Return the comparison for a derivative of 0 of `phi`, if small steps change no output: the derivative is right.
 
-    If far larger steps do change an output, rounding may hide the changes in the usual steps, so the derivative counts
-    as not compared.
+    If far larger steps do change an output, rounding may hide the changes in small steps, so the derivative counts as
+    not compared.
     """
     moves = phi.changes_far_away()
     estimate = Estimate(0.0, 0.0)
@@ -322,7 +323,7 @@ def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
 def _compare_quickly(
     phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
 ) -> Comparison | None:
-    """Compare a derivative with a few difference quotients; return None unless it is right or clearly wrong."""
+    """Compare the derivative of `phi` with a few difference quotients; return None if they do not tell clearly."""
     steps = phi.problem.steps
     e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
     if tolerance.accepts(phi.analytic, e):
@@ -365,15 +366,18 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
 
 
 def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
-    """Return the order in t of the Taylor remainder φ(t) - t * derivative, from its sizes at two small steps t."""
+    """Return the order in t of the Taylor remainder φ(t) - t * φ.analytic, where φ is the function `phi`.
+
+    It is computed from the sizes of the remainder at two small steps t, the `larger` and the `smaller`.
+    """
     left = [math.hypot(*(phi(t) - t * phi.analytic for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 
 
 def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
-    """Return how large the rounding error of a correct analytic derivative may be, judged by that of the outputs.
+    """Return how large the rounding error of a correct derivative may be, judged by the rounding error of `phi`.
 
-    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large such derivatives are.
+    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large its derivatives are.
     """
     problem = phi.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
