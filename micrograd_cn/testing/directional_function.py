@@ -62,7 +62,7 @@ class DirectionalFunction:
 
     @property
     def rounding(self) -> float:
-        """How far rounding of the outputs of f may change the value of φ.
+        """How far rounding of the outputs of f may change the value of this function φ.
 
         Only outputs that have changed in a step count. If no output has changed, all outputs count.
         """
@@ -81,9 +81,10 @@ class DirectionalFunction:
 
     @property
     def _argument_rounding(self) -> float:
-        """How far rounding of the point x + t v may change the value of φ; 0.0 if `__call__` corrects this error.
+        """How far rounding of the point x + t v may change the value of this function φ at t.
 
-        It does so unless many elements are moved in the types of their arrays, such as float32.
+        It is 0.0 if `__call__` corrects this error. It does so unless many elements are moved in the types of their
+        arrays, such as float32.
         """
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
@@ -92,7 +93,10 @@ class DirectionalFunction:
 
     @property
     def analytic_rounding(self) -> float:
-        """How far rounding in the last bit of the gradient may change `analytic`; 0.0 if `analytic` is not finite."""
+        """How far rounding in the last bit of the gradient may change the attribute `analytic`.
+
+        It is 0.0 if `analytic` is not finite.
+        """
         steps = self.v[self.moved_elements] if self._few else self.v
         tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.analytic), tiny)
@@ -100,7 +104,7 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far φ may be off if the rounding error of each output is as large as that of the largest in its array.
+        """How far this function may be off if each output is rounded as much as the largest output in its array.
 
         An output that is much smaller than the largest, such as gelu(x) for x far below 0, may have few correct digits.
         """
@@ -112,7 +116,7 @@ class DirectionalFunction:
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
-        """Return how far φ may be off because f has intermediate results that are larger than its outputs.
+        """Return how far this function may be off because f has intermediate results that are larger than its outputs.
 
         The function log(1 + exp(-x)) may have such intermediate results. Their size is estimated from the outputs at
         two other points: the elements that the direction moves are 0 at one of them, and have the opposite sign at the
@@ -133,7 +137,7 @@ class DirectionalFunction:
         return bool((self.changed_outputs & (self.u != 0.0)).any())
 
     def __call__(self, t: float) -> float:
-        """Return φ(t).
+        """Return φ(t) = u · (f(x + t v) - f(x)), divided by `divisor`.
 
         The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
         to this offset is computed with the derivative that is checked, and is subtracted. If many elements are moved in
@@ -238,7 +242,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and forget the rounding that was computed for fewer outputs."""
+        """Set the attribute `changed_outputs` to the mask `moved`, and forget the `rounding` of fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
