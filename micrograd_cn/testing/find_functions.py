@@ -13,7 +13,7 @@ from typing import Any
 
 
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
-    """Return the functions with a hand-written gradient in a module and in all modules inside it, by their full names.
+    """Return the functions with a hand-written gradient in a module and in all modules inside it, keyed by full name.
 
     These are the classes derived from PyTorch's `autograd.Function`, and the functions with jax's `custom_vjp` or
     `custom_jvp`. A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here,
