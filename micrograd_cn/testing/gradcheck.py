@@ -4,8 +4,8 @@ The arguments decide what is checked. If they are numbers or numpy arrays, and t
 function is called with `Value`s, and each of its derivatives, up to any order, is compared on its own. That is done in
 this module. If the user gives a derivative, or the arguments are arrays of PyTorch or jax, `array_check` packs the
 arguments into one vector of doubles (`vectors`, `libraries`). It then calls the user's derivative, or differentiates
-with PyTorch or jax (`analytic`). In both cases, numerical derivatives are compared (`compare`, `numerical`) and the
-result is reported (`report`).
+with PyTorch or jax (`analytic`). In both cases, the derivatives are compared with numerical ones (`compare`,
+`numerical`), and the result is reported (`report`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def gradcheck(
     arrays, two directions move all arrays, and each array has a direction that moves it alone, so no array hides behind
     another; if there are more than 12 arrays, some share such a direction. Derivatives with respect to eight single
     elements are compared, too. Among them is the element for which derivative times size is largest. If the derivative
-    along a direction disagrees, bisection finds an element whose derivative disagrees much, and it is compared as well.
+    along a direction disagrees, bisection finds an element whose derivative is far off, and it is compared as well.
 
     As long as nothing looks wrong, `f` is called at most 300 times, however many elements there are. Each comparison
     has a share of these calls, and a derivative whose share does not suffice for a verdict counts as not compared. In
@@ -272,7 +272,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
 
 
 def _outputs(result: Any) -> list[tuple[str, Value]]:
-    """Return the outputs of the function, each with its path in the structure `result`.
+    """Return the outputs of the function, each with its path in the structure `result`, such as "[0]['loss']".
 
     Raises:
         TypeError: an output is not a `Value`, or there is none.
