@@ -150,7 +150,11 @@ def lowerings_of(op: Op) -> list[Lowering]:
 
 
 def _field(name: str, text: str, fallback: str) -> str:
-    """Return, for messages, the field `name` of an operation with its `text`; if that is empty, the `fallback`."""
+    """Return a text for messages that says which field of an operation a lowering is made from.
+
+    This is the field `name`, which has the value `text`. If `text` is empty, the lowering is made from the field
+    `fallback`.
+    """
     if not text:
         return f" (of its {fallback})"
     return f" ({name}={text!r})" if len(text) < 50 else f" ({name}=...)"
@@ -301,7 +305,7 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
 
 
 def _complexity(xs: Point) -> tuple[int, bool, int]:
-    """Return a key by which points are sorted: those with fewer operands first, then those with shorter numbers."""
+    """Return a key by which points are sorted: fewer operands first, then finite ones, then shorter numbers."""
     return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
 
 
