@@ -62,7 +62,7 @@ class Steps(NamedTuple):
     stops_early: bool = False
 
     def suffice(self, e: Estimate) -> bool:
-        """Return whether the error of the estimate is at most `relative_error` or `absolute_error`."""
+        """Return whether the error of the estimate is small enough by `relative_error` or by `absolute_error`."""
         return e.error <= max(self.relative_error * math.fabs(e.slope), self.absolute_error)
 
 
