@@ -75,7 +75,7 @@ def comparison_code(op: Op, order: int) -> str:
 def _run_gradcheck(
     op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
-    """Run a check; return whether anything could be compared. A mismatch is raised as a failure of the operation.
+    """Run a check of derivatives; return whether any could be compared. If one is wrong, raise a failure of `op`.
 
     Args:
         op: the operation.
