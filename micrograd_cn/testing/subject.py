@@ -1,4 +1,4 @@
-"""The subject of a check by `gradcheck`: the function, in whatever form the user gave it, and its named arguments."""
+"""The subject of a check by `gradcheck`: the function, in whatever form the user gave it, with its arguments."""
 
 from __future__ import annotations
 
