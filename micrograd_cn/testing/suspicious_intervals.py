@@ -93,7 +93,7 @@ def _grid(domain: Interval) -> list[float]:
 def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
     """Return a function that tells whether an operation has a kink, a jump or a pole in an interval of operand `slot`.
 
-    No more points are drawn in such an interval. The other operands come from `others`.
+    Strategies draw no extra points in such an interval. The other operands come from `others`.
     """
 
     def has_kink(interval: Interval) -> bool:
@@ -137,7 +137,7 @@ def _find_suspicious(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return which share of the change of a value over an interval is not explained by the partials at its ends.
+    """Return which share of an operation's change over an interval its partials at the two ends do not explain.
 
     `a` and `b` are the samples at the ends of the interval. The partials explain the change by the trapezoidal rule.
     The result is negative if rounding may explain the rest of the change.
@@ -153,10 +153,10 @@ def _unexplained(a: Sample, b: Sample) -> float:
 
 
 def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
-    """Return the part of an interval in which the change of the value stays unexplained, however often it is halved.
+    """Return the part of an interval in which an operation's change stays unexplained, however often it is divided.
 
-    Unexplained means that the partials do not explain the change (see `_unexplained`). None is returned if there is no
-    such part. `a` and `b` are the samples at the two ends of the interval.
+    Unexplained means that the partials do not explain the change of the operation's value (see `_unexplained`). None is
+    returned if there is no such part. `a` and `b` are the samples at the two ends of the interval.
     """
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
