@@ -84,10 +84,10 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 def _stays_nonzero(
     functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
 ) -> bool:
-    """Return whether a sum of difference quotients does not vanish with the step, as it would for smooth functions.
+    """Return whether a sum of difference quotients stays away from 0 when the step is made smaller.
 
-    The sum must exceed noise, and be about the same for two steps. `quotients` returns the terms of the sum for the
-    functions and a step.
+    For smooth functions it would vanish with the step. The sum must exceed noise, and be about the same for two steps.
+    `quotients` returns the terms of the sum for the functions and a step.
     """
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
