@@ -115,14 +115,14 @@ class Packed:
         ]
 
     def unpack(self, vector: Vector) -> Any:
-        """Return the structure with the numbers of `vector` in its variables, which keep their types."""
+        """Return the structure with the numbers of `vector` in its variables: its floating-point numbers and arrays."""
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return a function that unpacks `vector`, and `vector` rounded to the variables' types.
+        """Return a function that unpacks `vector`, and `vector` rounded to the types of the structure's variables.
 
-        The function returns the structure with the rounded numbers in its variables. The next call of `unpack_later`
-        may overwrite the rounded vector.
+        The variables are the floating-point leaves that are not constants. The function returns the structure with the
+        rounded numbers in its variables. The next call of `unpack_later` may overwrite the rounded vector.
         """
         if self.in_doubles:
             return lambda: self.unpack(vector), vector
@@ -146,11 +146,14 @@ class Packed:
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def split(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of `vector` as a list of flat arrays, one for each variable and of its type."""
+        """Return the numbers of `vector` as a list of flat arrays, one for each variable, and of its type.
+
+        The variables are the floating-point leaves that are not constants.
+        """
         return [vector[place].astype(to_numpy(self._leaves[i]).dtype) for i, *_, place in self._parts]
 
     def flat_leaves(self, tree: Any) -> list[NDArray[Any]]:
-        """Return the variables in `tree` as a list of flat arrays.
+        """Return the variables in `tree`, its floating-point leaves that are not constants, as a list of flat arrays.
 
         `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
 
@@ -163,12 +166,15 @@ class Packed:
         return found
 
     def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
-        """Return new variables with the numbers of `vector`; some of their arrays share its memory."""
+        """Return new floating-point leaves with the numbers of `vector`; some of them share its memory."""
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
-        """Return the structure `template` with `variables` in place of its variables; constant arrays are copied."""
+        """Return the structure `template` with `variables` in place of its variables.
+
+        The variables are the floating-point leaves that are not constants. Arrays that are constants are copied.
+        """
         found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             found[i] = x
@@ -177,20 +183,28 @@ class Packed:
         return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
-        """Return the variables in `tree`, a structure with the same leaves as `template` but with other numbers."""
+        """Return the variables in `tree`, which are its floating-point leaves that are not constants.
+
+        `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
+        """
         found = [tree] if self._is_leaf else leaves(tree)
         return [found[i] for i in self._variable_indices]
 
     def rounded(self, vector: Vector) -> Vector:
-        """Return `vector` rounded to the types of the variables."""
+        """Return `vector` rounded to the types of the structure's variables, such as float32."""
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
-        """Return the numbers of the variables in `tree`, a structure with the leaves of `template`, as a vector."""
+        """Return the numbers of the variables in `tree`, its floating-point leaves that are not constants, joined.
+
+        `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
+        """
         return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield, for each variable, its slice of the vector, its shape, and the part of `tree` at the same position.
+
+        The variables are the floating-point leaves that are not constants.
 
         Args:
             tree: a structure that is built like `template`, but may have further structures in place of leaves.
@@ -271,24 +285,24 @@ class Packed:
         return index
 
     def leaf_path(self, index: int) -> str:
-        """Return the path of the variable that holds the element of the vector with this index."""
+        """Return the path of the leaf that holds the element of the vector with this index, such as "x['w']"."""
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
 
     def leaf_slices(self) -> list[tuple[str, slice]]:
-        """Return the path of each variable, and its slice of the vector."""
+        """Return, for each floating-point leaf that is not a constant, its path and its slice of the vector."""
         return [(path, place) for _, path, _, place in self._parts]
 
     def variable_paths(self, argument: int) -> list[str]:
         """Return the paths of the variables in the argument with the index `argument`.
 
-        The structure must be a tuple of arguments.
+        The structure must be a tuple of arguments. The variables are its floating-point leaves that are not constants.
         """
         start = sum(len(leaves(tree)) for tree in self.template[:argument])
         inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
-        """Return, for each variable, the slice of the vector that holds its numbers."""
+        """Return, for each floating-point leaf that is not a constant, its slice of the vector."""
         return [place for *_, place in self._parts]
 
 
