@@ -11,7 +11,6 @@ from math import nan
 from typing import Any, NoReturn
 
 from ... import ops
-from ...engine import Value
 from ...graph.context import recording
 from ..data.rows import Numbers, row_numbers
 from ..derivatives import CompiledDerivative, Kind, Program, Variables
