@@ -195,9 +195,10 @@ class Packed:
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
-        """Return the numbers of the variables in `tree`, its floating-point leaves that are not constants, joined.
+        """Return the numbers of the variables in `tree` as one vector.
 
-        `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
+        The variables are the floating-point leaves that are not constants. `tree` is a structure with the same leaves
+        as the one that was packed, but with other numbers.
         """
         return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
 
