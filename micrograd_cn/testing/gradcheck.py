@@ -34,7 +34,8 @@ from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-# how many numbers array arguments may hold if f is called with Values: a check of 100 takes ten seconds, of 300 minutes
+# How many numbers array arguments may hold if f is called with Values. A check of 100 numbers takes ten seconds, and
+# one of 300 numbers would take minutes.
 MAX_NUMBERS = 100
 
 GIVE_DERIVATIVE = (
