@@ -36,7 +36,7 @@ MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at wh
 MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a correct analytic derivative may be
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
-CHANGE_FACTOR = 2.0  # times the slope of φ over the largest step is `ArrayTolerance.own_slope`
+CHANGE_FACTOR = 2.0  # `ArrayTolerance.own_slope` is this times the slope of φ over the largest step
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
