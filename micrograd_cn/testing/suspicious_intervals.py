@@ -16,8 +16,9 @@ from .float_strategies import interior
 
 __all__ = ["arities_among", "suspicious_intervals"]
 
-GRID_REACH, STEPS_PER_UNIT = 8, 40  # within this reach of 0, the grid has even steps; narrower intervals may be missed
-DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, it is logarithmic
+# Up to this distance from 0, the grid has even steps. An interval that is narrower than a step may be missed.
+GRID_REACH, STEPS_PER_UNIT = 8, 40
+DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, the grid is logarithmic
 UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
 MAX_INTERVALS = 8  # how many intervals are kept for each operand, at most: the most suspicious ones
 
