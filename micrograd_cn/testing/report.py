@@ -163,7 +163,7 @@ def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: S
     wrong = [comparison for comparison in comparisons if comparison.agrees is False]
     if any(
         comparison.argument and not comparison.title.startswith("direction") for comparison in wrong
-    ):  # elements say more than directions
+    ):  # derivatives with respect to single elements say more than those along directions
         comparisons = [
             comparison
             for comparison in comparisons
