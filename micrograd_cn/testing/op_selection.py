@@ -16,7 +16,8 @@ from ..ops.operation import Op
 from .op_failures import Point, op_failure, reraise_as_failure
 from .op_recording import same_number
 
-UPSTREAM = (1.0, -3.0, math.inf)  # gradients of the result: two show that a contribution is linear, inf that it selects
+# Gradients of the result. The first two show whether a contribution is linear, and inf shows whether it selects.
+UPSTREAM = (1.0, -3.0, math.inf)
 CODE = """\
 from math import inf
 xs = [XS]
