@@ -152,7 +152,7 @@ class Problem:
         self.point_leaves = self.arguments.split(self.x) if many else []
         self.output_leaves = self.outputs.split(self.y) if many else []
         self.scale = np.concatenate([element_scales(self.x[place]) for place in self.arguments.slices()])
-        # The same vector each time, so the derivative's cache finds the gradient that belongs to it.
+        # It returns the same vector each time, so the derivative's cache finds the gradient that belongs to it.
         self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
         self.scratch = np.empty(self.x.size)
