@@ -37,8 +37,8 @@ def operand_domain(op: Op, slot: int) -> tuple[float, float]:
 def special_points(op: Op) -> Iterator[Point]:
     """Yield points with special values such as 0.0, inf and nan.
 
-    Up to three operands have all combinations of special values. If there are more operands, one of them has a special
-    value at each point, and all others are 1.0. It is the first, the sixth or the last operand.
+    If there are up to three operands, they have all combinations of special values. If there are more, only one of them
+    has a special value at a point, and all others are 1.0. This one is the first, the sixth or the last operand.
     """
     for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:
