@@ -56,8 +56,8 @@ def compare_arrays(
 ) -> tuple[list[Comparison], bool]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
-    To check second derivatives, the gradient that PyTorch or jax computes is treated as the function, and its
-    derivative is compared.
+    To check second derivatives, the gradient that PyTorch or jax computes is treated as the function, and the
+    derivative of that gradient is compared.
 
     Args:
         subject: the function and its arguments.
@@ -126,7 +126,7 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """Compare the derivative of each finite output with respect to each element of the point with a numerical one."""
+    """For each finite output and each element of the point, compare the derivative with a numerical one."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)
