@@ -191,7 +191,7 @@ class DirectionalFunction:
 
     @property
     def _gradient_in_own_types(self) -> Vector | None:
-        """The gradient of u · f if `Problem.steps_in_own_types` is set; else None."""
+        """The gradient of u · f, the weighted sum of the outputs, if `Problem.steps_in_own_types` is set; else None."""
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
 
@@ -242,7 +242,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set the attribute `changed_outputs` to the mask `moved`, and forget the `rounding` of fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and forget the value of `rounding`, which is of fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
@@ -250,7 +250,7 @@ class DirectionalFunction:
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:
-        """Return the derivative of φ that is checked, at t; nan if its computation raises one of `DOMAIN_ERRORS`."""
+        """Return the checked derivative of this function φ at t; nan if its computation raises a domain error."""
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)
