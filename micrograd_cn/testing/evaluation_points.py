@@ -30,7 +30,7 @@ KINK_SEARCH_CELLS = 200  # the count of cells of the grid along an operand, on w
 
 
 def operand_domain(op: Op, slot: int) -> tuple[float, float]:
-    """Return the open interval in which the operand with the index `slot` may lie."""
+    """Return the open interval of the operand with the index `slot` on which the operation is smooth."""
     return op.smoothness.domain[slot % len(op.smoothness.domain)]
 
 
@@ -184,7 +184,7 @@ def _failure_kind(failure: AssertionError) -> str:
 
 
 def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
-    """Yield numbers in an interval that are simpler than `x`: such as 0.0 and 1.0, then `x` rounded to few digits.
+    """Yield numbers in an interval that are simpler than `x`: first 0.0, 1.0 and the like, then `x` with few digits.
 
     >>> list(_simpler(-3.777, (-math.inf, math.inf))), list(_simpler(12.34, (0.0, math.inf)))
     ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])
