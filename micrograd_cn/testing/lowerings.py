@@ -31,11 +31,11 @@ CODE = "from micrograd_cn.testing.lowerings import lowerings\nprint(lowerings(OP
 
 
 class Lowering(NamedTuple):
-    """A lowering: a form in which an operation is computed, other than its row, such as JavaScript.
+    """A lowering: a form in which an operation is computed, such as JavaScript, other than its row, the `Op` itself.
 
     Attributes:
         name: the name of the lowering in messages.
-        field: a text for messages that names the field of the row (the `Op`) that the lowering is made from.
+        field: a text for messages that names the field of the row that the lowering is made from.
         evaluate: computes the operation at many points by this lowering.
     """
 
