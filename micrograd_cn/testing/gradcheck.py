@@ -276,7 +276,7 @@ def _outputs(result: Any) -> list[tuple[str, Value]]:
     """Return the outputs of the function, each with its path in the structure `result`, such as "[0]['loss']".
 
     Raises:
-        TypeError: an output is not a `Value`, or there is none.
+        TypeError: an output is not a `Value`, or the function has no output.
     """
     outputs = flatten(result)[0]
     for _, y in outputs:
