@@ -47,7 +47,7 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        """The name of the function; "f" if `name` has its code."""
+        """The name of the function; "f" if the attribute `name` has the function's code instead of a name."""
         return "f" if "\n" in self.name else self.name
 
     @property
@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def code(self) -> str:
-        """The code of the function if `name` has it; else ""."""
+        """The code of the function if the attribute `name` has it; else ""."""
         return self.name if "\n" in self.name else ""
 
 
