@@ -52,7 +52,7 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
 
 
 def notify(function: str, comparisons: Sequence[Comparison]) -> None:
-    """Call the hooks with one `CheckResult` for each argument of the function with this name."""
+    """Call the hooks with one `CheckResult` for each argument of the function whose name is `function`."""
     hooks = _hooks.get()
     if not hooks:
         return
