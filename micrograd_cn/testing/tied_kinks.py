@@ -42,10 +42,10 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 
 
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield two random parts of the direction of `phi` that add up to this direction, and the direction itself.
+    """Yield triples: two random parts of the direction of `phi` that add up to it, and the direction itself.
 
-    The first two parts that are yielded are not random: one has the positive entries of the direction, and the other
-    has the negative entries.
+    The parts in the first triple are not random: one has the positive entries of the direction, and the other has the
+    negative entries.
     """
     random, v = np.random.default_rng(0), phi.v
     for k in range(TRIED_DIRECTIONS):
@@ -54,7 +54,7 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 
 
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield the direction of `phi`, a random direction, and the sum of the two, for several random directions.
+    """Yield triples: the direction of `phi`, a random direction, and the sum of the two.
 
     A random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
     `equal` is a mask of the elements that are equal to others.
