@@ -217,7 +217,8 @@ def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | f
     """
     graph = LinearisedGraph([output], variables)
     found = graph.adjoints(output)[: len(variables)]
-    return [graph.arithmetic.sum_as_value([x]) or 0.0 if x else 0.0 for x in found]
+    values = [graph.arithmetic.sum_as_value([x]) if x else None for x in found]
+    return [0.0 if value is None else value for value in values]
 
 
 def _as_sparse(

@@ -223,6 +223,11 @@ def test_all_ways_agree_for_some_pairs(outer):
         check(outer, inner, 12)
 
 
+@pytest.mark.parametrize("comparison", ["step", "less(x, c)", "less_equal(c, x)", "equal(x, c)"])
+def test_a_derivative_may_be_the_result_of_a_comparison(comparison):
+    check("mul(c, x)", comparison, 12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("outer", SIMPLE)
 def test_all_ways_agree_for_all_pairs(outer):
