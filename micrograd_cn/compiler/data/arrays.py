@@ -12,7 +12,6 @@ from ...ops.number import DATES, number
 
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
-READERS = ("__array__", "tolist", "toarray", "todense")  # attributes of arrays with which their numbers can be read
 # What to write instead of an array whose numpy dtype is of this kind.
 INSTEAD = {
     "c": "its real part is x.real, and its imaginary part x.imag",
@@ -65,7 +64,8 @@ def doubles_in_place(x: Any) -> Numbers | None:
     Raises:
         TypeError: `x` has missing or sparse entries, or requires a gradient.
     """
-    if type(x).__module__ != "numpy":
+    kind = type(x)
+    if kind is not memoryview and kind.__module__ != "numpy":
         _refuse_special(x)
     try:
         view = memoryview(x)
@@ -73,7 +73,9 @@ def doubles_in_place(x: Any) -> Numbers | None:
         return None  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
     if view.format not in DOUBLE_FORMATS or not view.c_contiguous or view.readonly:
         return None
-    return view.cast("B").cast("d") if view.nbytes else array("d")
+    if not view.nbytes:
+        return array("d")
+    return view if view.ndim == 1 and view.format == "d" else view.cast("B").cast("d")
 
 
 def is_column(x: Any) -> bool:
@@ -82,9 +84,11 @@ def is_column(x: Any) -> bool:
     >>> is_column(array("d", [1.0])), is_column([1.0])
     (True, False)
     """
-    if hasattr(x, "shape"):
-        return bool(x.shape) and any(hasattr(x, name) for name in READERS)
-    return hasattr(x, "tolist") and hasattr(x, "__len__")
+    if not hasattr(x, "shape"):
+        return hasattr(x, "tolist") and hasattr(x, "__len__")
+    if not x.shape:
+        return False
+    return hasattr(x, "__array__") or hasattr(x, "tolist") or hasattr(x, "toarray") or hasattr(x, "todense")
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -131,6 +135,8 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
     Raises:
         TypeError: `data` is no collection, or gives its items in batches.
     """
+    if type(data) is list:  # skips the checks, for speed
+        return data
     kind = type(data).__name__
     if hasattr(data, "dataset") and getattr(data, "batch_size", None) is not None:
         raise TypeError(f"expected {expected}, got a {kind}, which gives batches of them; write x.dataset")

@@ -38,10 +38,13 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     >>> read_rows([[1, 2], [3, 4]], 2)
     (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
     """
-    if isinstance(rows, ctypes.Array):
-        rows = memoryview(rows)
     shape = getattr(rows, "shape", None)
-    if not shape or not hasattr(rows, "__array__"):
+    kind = type(rows)
+    if not shape or not (kind is memoryview or kind.__module__ == "numpy"):  # these skip the checks, for speed
+        if kind is list:
+            return _read_sequences(rows, width)
+        if isinstance(rows, ctypes.Array):
+            rows = memoryview(rows)
         if not is_column(rows):
             return _read_sequences(rows, width)
         shape = shape_of(rows)
@@ -151,8 +154,8 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
         if type(row) is list or type(row) is tuple:  # skips the checks below, for speed
             flat.extend(row)
         elif is_column(row):
-            if len(shape_of(row)) != 1:
-                raise TypeError(f"rows[{i}] must be a sequence of numbers, got an array of shape {shape_of(row)}")
+            if len(shape := shape_of(row)) != 1:
+                raise TypeError(f"rows[{i}] must be a sequence of numbers, got an array of shape {shape}")
             try:
                 flat.extend(flat_doubles(row))
             except TypeError as error:

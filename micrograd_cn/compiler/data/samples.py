@@ -351,12 +351,14 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
     >>> columns_of(([1.0, 2.0], [3.0, 4.0])), columns_of([(1.0, 3.0), (2.0, 4.0)])
     (([1.0, 2.0], [3.0, 4.0]), None)
     """
+    if type(samples) is list:
+        return None
     if is_column(samples):
         return (samples,)
     if not isinstance(samples, tuple) or not samples:
         return None
     for entry in samples:
-        if not (is_column(entry) or isinstance(entry, (list, range))):
+        if not (isinstance(entry, (list, range)) or is_column(entry)):
             kind = type(entry).__name__
             instead = (
                 "write [(x, y), ...], a list, for one entry for each sample"
@@ -381,15 +383,15 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
         TypeError: an array has entries that are not numbers, or an argument would be an array that cannot be one.
         ValueError: the entries have different lengths.
     """
-    lengths = {name: shape_of(x)[0] if is_column(x) else len(x) for name, x in columns.items()}
-    if len({*lengths.values()}) > 1:
-        counts = ", ".join([f"{n} of {name}" for name, n in lengths.items()])
+    shapes = [None if isinstance(x, (list, range)) else shape_of(x) for x in columns.values()]
+    lengths = [shape[0] if shape else len(x) for x, shape in zip(columns.values(), shapes, strict=True)]
+    if len({*lengths}) > 1:
+        counts = ", ".join([f"{n} of {name}" for name, n in zip(columns, lengths, strict=True)])
         raise ValueError(f"a tuple has one entry for each argument, of equal length, but got {counts}")
     treedef: list[tuple[str, TreeDef]] = []
     numbers: list[Numbers] = []
-    for name, x in columns.items():
-        if is_column(x):
-            shape = shape_of(x)
+    for (name, x), shape in zip(columns.items(), shapes, strict=True):
+        if shape:
             if shape[1:] and is_matrix(x):
                 array_def(x, shape)  # raises an error
             try:
@@ -403,7 +405,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
         else:
             return None
     bucket = Bucket(tuple(treedef))
-    n = next(iter(lengths.values()))
+    n = lengths[0]
     bucket.samples, bucket.numbers = range(n), _side_by_side(numbers, n)
     bucket.width = len(bucket.numbers) // n if n else 0
     return bucket
@@ -483,6 +485,8 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
 
 def _iterable(samples: Any) -> Iterable[Any]:
     """Return the samples as an iterable, with an item for each sample."""
+    if type(samples) is list:  # skips the checks, for speed
+        return samples
     kind = type(samples).__name__
     if isinstance(samples, Mapping):
         raise TypeError(
