@@ -414,3 +414,28 @@ def test_an_update_that_is_another_formula_for_numbers_is_not_compiled():
     with pytest.raises(TypeError, match="cannot compile the update of ByType, which is not the same for numbers"):
         compile(lambda x: p * x).fit([(1.0,)], ByType([p], 0.1), 1)
     assert p.data == 1.0
+
+
+@pytest.mark.parametrize(
+    "used", [lambda x, c: c * x, lambda x, c: x if x > c else -x, lambda x, c: mc.sum([c, x, 1.0])]
+)
+def test_a_call_notices_that_a_constant_has_other_data(used):
+    """A function would read the new data, and its program keeps the old ones."""
+    c = Value(2.0, "c", requires_grad=False)
+    f = compile(lambda x: used(x, c) + w)
+    assert f(3.0) == used(Value(3.0), c).data + 2.0 == f(3.0)
+    program = f.program(3.0)
+    c.data = -5.0
+    for call in (lambda: f(3.0), lambda: f.backward([(3.0,)]), lambda: program.forward([[3.0]])):
+        with pytest.raises(ValueError, match=r"c is a constant of the program.*and was 2.0 then; now it is -5.0"):
+            call()
+    c.data = 2.0
+    assert f(3.0) == used(Value(3.0), c).data + 2.0
+
+
+def test_constants_that_only_the_graph_has_are_not_looked_at():
+    """Numbers beside operands cannot change, so a call need not compare them."""
+    c = Value(2.0, requires_grad=False)
+    f = compile(lambda x: mc.sum([x, 1.0, 2.0, 3.0, c]))
+    f(1.0)
+    assert f.program(1.0).compiled.data._constants == [c]

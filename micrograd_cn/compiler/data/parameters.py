@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
+from sys import getrefcount
 from threading import Lock
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class CachedData:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
+        self._constants: list[Value] = []
+        self._kept = b""
         self._cached = -1, array("d")  # the version when the data were read, and the data
 
     def __call__(self) -> array[float]:
@@ -43,9 +46,48 @@ class CachedData:
             if context.active and (hooks := context.here().hooks):
                 for p in self._nodes:
                     hooks.read(p, "what a compiled program reads")
+            self.check_constants()
             numbers = array("d", [p._data for p in self._nodes])
             self._cached = now, numbers
         return numbers
+
+    def watch(self, constants: Mapping[Value, float]) -> None:
+        """Let it be an error if one of a program's constants has other data when the nodes are read again.
+
+        `constants` has the data that the program keeps. Constants that only a graph refers to are left out, since
+        nobody can change them.
+        """
+        self._constants = _held_elsewhere(constants)
+        self._kept = array("d", [constants[x] for x in self._constants]).tobytes()
+
+    def check_constants(self) -> None:
+        """Raise ValueError if a constant that is watched has other data than the program keeps.
+
+        >>> c, w = Value(1.0, "c", requires_grad=False), Value(2.0)
+        >>> y, data = c * w, CachedData([w])
+        >>> data.watch({c: c.data})
+        >>> c.data = 2
+        >>> data()
+        Traceback (most recent call last):
+        ValueError: c is a constant of the program, since it required no gradient when the program was made, and was \
+1.0 then; now it is 2.0, so compile anew
+        """
+        if self._constants and array("d", [x._data for x in self._constants]).tobytes() != self._kept:
+            for x, number in zip(self._constants, array("d", self._kept), strict=True):
+                if repr(x._data) != repr(number):
+                    raise ValueError(
+                        f"{x.label or 'a Value'} is a constant of the program, since it required no gradient when the "
+                        f"program was made, and was {number} then; now it is {x._data}, so compile anew"
+                    )
+
+
+def _held_elsewhere(constants: Mapping[Value, float]) -> list[Value]:
+    """Return those of the constants to which something else than one operand of a graph and `constants` refers."""
+    operand = Value(0.0)
+    graph = ((operand,), {operand: 0.0})
+    del operand
+    [fewest] = [getrefcount(x) for x in graph[1]]
+    return [x for x in constants if getrefcount(x) > fewest]
 
 
 def _data_version() -> int:

@@ -102,7 +102,7 @@ def compile(  # noqa: A001 -- the field's name
     place of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library.
     Other `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that
     require no gradient while the function is recorded are constants: the program keeps the data that they have at that
-    time.
+    time, and a later call raises an error if they have other data by then.
 
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
     argument, and a list has an entry for each sample. For a function of x and y:
@@ -282,6 +282,9 @@ class Recording:
         if self.guards.program:
             parameters = self.guards.program.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
+        for program in (self.guards.program, self.program):
+            if program:
+                program.compiled.data.watch(program.compiled.graph.constants)
 
     @functools.cached_property
     def branch(self) -> Program:
@@ -463,6 +466,7 @@ class CompiledFunction:
         Raises:
             TypeError: an argument contains something that is not a number, or the function raises TypeError.
             GuardError: a comparison has another outcome than in the recorded sample.
+            ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
         if is_inlining():
             return self._f(*args, **kwargs)

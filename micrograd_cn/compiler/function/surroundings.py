@@ -376,7 +376,8 @@ def _cell_content(cell: CellType) -> Any:
 def _items(x: Any) -> list[Any]:
     """Return the items of a collection; for a dict, each key and its value, but not compiled methods of an object."""
     if isinstance(x, dict):
-        return [y for key, z in x.items() if not str(key).startswith("_compiled_") for y in (key, z)]
+        items = [*x.items()]  # at once, since another thread may change the dict
+        return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
     return [*x]
 
 

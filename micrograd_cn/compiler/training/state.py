@@ -52,13 +52,7 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """
     check_captured(optimizer.parameters, compiled.captured)
     constants = compiled.graph.constants
-    if [x._data for x in constants] != [*constants.values()]:
-        for x, number in constants.items():
-            if x._data != number:
-                raise ValueError(
-                    f"fit(): {x!r} is a constant of the program, since it required no gradient when the program was "
-                    f"made, and was {number} then; compile anew"
-                )
+    compiled.data.check_constants()
     for i, p in enumerate(optimizer.parameters if constants else ()):
         if p.requires_grad and p in constants:
             raise ValueError(
