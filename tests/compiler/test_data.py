@@ -505,3 +505,14 @@ def test_sparse_matrices_of_scipy_are_refused():
         for use in (compile(lambda x: mc.sum(x[0])), compile(lambda x: x[0]).forward, program().forward):
             with pytest.raises(TypeError, match=rf"a sparse {make.__name__}, .*; write x\.toarray\(\)"):
                 use(make(MATRIX))
+
+
+@pytest.mark.parametrize(
+    "x", [DATES["D"][0], DATES["ns"][0], np.timedelta64(3, "ns"), np.timedelta64(3, "s")], ids=repr
+)
+def test_a_value_is_no_date_either(x):
+    """Without the refusal, Python's float() gives a count of nanoseconds for some units of numpy's dates."""
+    with pytest.raises(
+        TypeError, match=r"expected a real number, got the (datetime|timedelta)64\[.*np\.timedelta64\(1, "
+    ):
+        Value(x)
