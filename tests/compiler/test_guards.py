@@ -648,7 +648,7 @@ def branches_in_libraries():
         "sort": (lambda x: np.sort(np.array(x))[0], low, high),
         "array method": (lambda x: np.array(x).max(), low, high),
         "median": (lambda x: statistics.median(x) * 1.0, low, high),
-        "merge": (lambda x: list(heapq.merge(x[:2], x[2:]))[0] * 1.0, low, high),
+        "merge": (lambda x: next(iter(heapq.merge(x[:2], x[2:]))) * 1.0, low, high),
         "key": (lambda x: min(x, key=functools.cmp_to_key(lambda a, b: (a > b) - (a < b))), low, high),
     }
 
