@@ -7,7 +7,8 @@
 >>> f"{y:.4f} {x.grad:.4f}"
 '0.7616 0.8399'
 
-`from micrograd_cn import *` also replaces Python's `sum`, `abs` and `pow` by operations, which return floats for ints.
+`from micrograd_cn import *` also replaces Python's `sum`, `abs` and `pow` by the operations of the same names. These
+return floats, even if all their arguments are ints.
 """
 
 from os import environ
@@ -47,7 +48,7 @@ if TYPE_CHECKING:  # these are the names that `__getattr__` imports
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module of the package, `Tape`, or a function that draws or compares, when it is first used."""
+        """Import a module, the class `Tape` or a function such as `draw_dot` when a program first uses it."""
         if name == "draw_dot":
             from .picture import draw_dot
 
