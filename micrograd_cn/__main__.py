@@ -224,7 +224,7 @@ def _assignment(text: str, lang: str) -> tuple[str, float]:
 
 
 def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
-    """Return a failure whose message has three lines: that of `error`, then `text`, then a caret under the mistake."""
+    """Return a failure with a message of three lines: what `error` says, `text`, and a caret under the mistake."""
     shown = _one_line(text)
     caret = " " * columns(shown[: error.column]) + "^"
     message = words["cli_error"].format(column=error.column + 1, message=error)
@@ -249,7 +249,8 @@ def _write(root: Value, path: Path, lang: str) -> None:
 def _name_steps(root: Value, variables: Collection[str]) -> None:
     """Label the interior nodes v1, v2, ... in the order of computation, except nodes that have a label already.
 
-    Names in `variables` are left out. The tables, the page and the pictures all show these labels.
+    A name such as v2 is left out if it is in `variables`, the names that the user's expression contains. The printed
+    tables, the page and the pictures all show these labels.
     """
     free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
     for node, name in zip(_as_written(root), free, strict=False):
@@ -322,7 +323,10 @@ def _as_written(root: Value) -> list[Value]:
 
 
 def _text(node: Value, operands: Iterable[str]) -> str:
-    """Return the text of the operation of `node`, with parentheses around negative operands of an operator."""
+    """Return the text of the operation that made `node`, such as "2 * (-3)", where `operands` has the operands' texts.
+
+    A negative operand of an operator is put in parentheses.
+    """
     assert node.op is not None
     texts = list(operands)
     if node.op.notation.precedence:
@@ -335,7 +339,7 @@ def _number(x: float) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Yield the rows as lines with aligned columns, counting a Chinese character as two."""
+    """Yield a line for each list of cells in `rows`. Columns are aligned; a Chinese character takes two."""
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]
