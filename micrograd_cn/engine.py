@@ -35,15 +35,16 @@ class Value(Node):
     attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
 
     Code written for micrograd runs and gives the same numbers, with these differences. Local derivatives are those of
-    the forward pass, even if data is changed before `backward()`. A number beside an operator is a constant, whose
-    `grad` stays 0, and `a**2` has two operands in `_prev`: a and the 2. The data is one number, never an array.
+    the forward pass, even if data is changed before `backward()`. A plain number in an expression, such as the 2 in
+    `a**2`, is a constant, whose `grad` stays 0. It counts as an operand: `_prev` of `a**2` has the nodes of a and of 2.
+    The data is one number, never an array.
 
     A subclass may override operators: if it overrides `__add__`, `__mul__`, `__pow__` or `__neg__`, then `3 * x`,
     `x - y`, `x / y` and the like call them, as in micrograd. It cannot override `data` and `grad`.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
-    `if v.data:`, or `where` for a choice that a graph records. The result of a comparison, as in `if less(a, b):`,
-    refuses.
+    `if v.data:`, or `where` for a choice that a graph records. The result of a comparison operation, as in
+    `if less(a, b):`, raises an error instead.
 
     >>> x = Value(3, "x")
     >>> y = x * x + 2
@@ -101,8 +102,8 @@ class Value(Node):
         Ctrl-C interrupts the call, leaves keep the `grad` that they had.
 
         Args:
-            gradient: the gradient of this value itself, by which all other gradients are multiplied.
-            retain_graph, create_graph: options of PyTorch, which are refused with a message that says what to write.
+            gradient: the gradient of this value itself. All other gradients are multiplied by it.
+            retain_graph, create_graph: options of PyTorch. If you set one, an error says what to write instead.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
@@ -190,7 +191,7 @@ def record(op: Op, operands: Sequence[Number]) -> Value:
     """Apply an operation to values and numbers; return the new node, or a constant if no operand requires a gradient.
 
     Raises:
-        TypeError: an operand is not a number, or `op.forward` or a partial returned something invalid.
+        TypeError: an operand is not a number, or `op.forward` or one of `op.partials` returned something invalid.
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
 
     >>> from micrograd_cn import mul
