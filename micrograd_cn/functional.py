@@ -1,9 +1,9 @@
 """Turn functions of numbers into functions that compute their gradients, Jacobians and Hessians, to any order.
 
-An argument that is differentiated is a number, or a nested list, tuple, dict or array of numbers. Its derivative has
-the same structure, with floats in place of the numbers. A numpy array reaches the function as an array of `Value`s, as
-it does in `compile`: elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
-methods, such as `np.exp`, work on it. An array of another library becomes nested lists of its numbers.
+An argument that is differentiated is a number, or a structure of numbers: a list, tuple, dict or array, nested to any
+depth. Its derivative has the same structure, with floats in place of the numbers. The function gets a numpy array as an
+array of `Value`s. Elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
+methods, such as `np.exp`, work on this array. The function gets an array of another library as nested lists.
 
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.
@@ -56,7 +56,8 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..
     """Return a function that takes the arguments of f, and returns the value of f and its gradient.
 
     Args:
-        f: takes numbers or structures of numbers, and returns one `Value`. If f returns a number, the gradient is 0.
+        f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns one
+            `Value`. If f returns a plain number, the gradient is 0.
         argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
             sequence, the gradient is a tuple with an item for each position.
 
@@ -88,9 +89,10 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function that computes the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
-    The result of the returned function has the structure of the output of f. In the place of each number there is the
-    gradient of this number, in the structure of the arguments. There is one backward pass for each output. Arguments
-    and errors are those of `value_and_grad`, except that f returns a structure of `Value`s.
+    The result of the returned function is nested like the output of f. In the place of each number of this output there
+    is the gradient of this number, which is nested like the argument to differentiate. There is one backward pass for
+    each number of the output. Arguments and errors are those of `value_and_grad`, except that f may also return a list,
+    tuple, dict or array of `Value`s, nested to any depth.
 
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -101,9 +103,9 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function that computes the second derivatives of the scalar function f, H[i][j] = d2f/dx_i dx_j.
 
-    The result of the returned function has the structure of the gradient. In the place of each number there is a row of
-    the Hessian, in the structure of the arguments. For n inputs, a call takes about as long as n gradients. Arguments
-    and errors are those of `value_and_grad`.
+    The result of the returned function is nested like the gradient of f. In the place of each number of the gradient
+    there is a row of the Hessian, which is nested like the argument to differentiate. If this argument has n numbers, a
+    call takes about as long as n calls of `grad(f)`. Arguments and errors are those of `value_and_grad`.
 
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
@@ -114,9 +116,10 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
     """Return a function that computes the entries of the Jacobian of f that can be nonzero, as a `Sparse` matrix.
 
-    There is a row for each number in the output and a column for each number in the arguments, in the order of the
-    structures. Entries that are recognised as zero for all arguments are left out; the module
-    `micrograd_cn.derivatives.finite_field` says how they are recognised. Arguments and errors are those of `jacobian`.
+    The matrix has a row for each number in the output of f, and a column for each number in the arguments to
+    differentiate. Rows and columns are in the order in which these numbers occur. An entry is left out if it is
+    recognised as zero for all arguments; the module `micrograd_cn.derivatives.finite_field` says how. Arguments and
+    errors are those of `jacobian`.
 
     >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
     >>> found
@@ -139,13 +142,12 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     """Return a function that computes the entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
     Args:
-        f: a scalar function, as for `hessian`.
-        argnums: the position of the argument to differentiate, or a sequence of positions, as for `hessian`.
+        f: a function that returns one `Value`, as for `value_and_grad`.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions.
         lower: whether to return only the lower triangle, which includes the diagonal.
 
     Raises:
-        TypeError: as for `hessian`.
-        ValueError: as for `hessian`.
+        TypeError, ValueError: as for `value_and_grad`.
 
     >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
@@ -164,16 +166,16 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
 def hvp(f: Function, x: Any, v: Any) -> Any:
     """Return H v, where H is the Hessian of f at `x`.
 
-    It takes about as long as a few gradients, however many inputs there are.
+    A call takes about as long as a few calls of `grad(f)`, however many numbers `x` contains.
 
     Args:
         f: takes `x`, and returns one `Value`.
-        x: a number or a structure of numbers.
-        v: the vector to multiply by, as numbers in the structure of `x`.
+        x: a number, or a list, tuple, dict or array of numbers, nested to any depth.
+        v: the vector to multiply H by: numbers, nested like `x`.
 
     Raises:
-        TypeError: as for `grad`.
-        ValueError: the structures of `v` and `x` differ.
+        TypeError: as for `value_and_grad`.
+        ValueError: `v` is not nested like `x`.
 
     >>> hvp(lambda v: v[0] ** 2 * v[1], [2, 3], [1, 0])
     [6.0, 4.0]
@@ -186,16 +188,16 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
 def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     """Return f(x) and J v, where J is the Jacobian of f at `x`: the derivative of f in the direction `v`.
 
-    It takes one forward pass, however many outputs there are.
+    A call takes one forward pass, however many outputs there are.
 
     Args:
-        f: takes `x`, and returns a structure of `Value`s.
-        x: a number or a structure of numbers.
-        v: the direction (the tangents), as numbers in the structure of `x`.
+        f: takes `x`, and returns a `Value`, or a list, tuple, dict or array of `Value`s, nested to any depth.
+        x: a number, or a list, tuple, dict or array of numbers, nested to any depth.
+        v: the direction (the tangents): numbers, nested like `x`.
 
     Raises:
-        TypeError: as for `jacobian`.
-        ValueError: the structures of `v` and `x` differ.
+        TypeError: as for `value_and_grad`, except that f may return several `Value`s.
+        ValueError: `v` is not nested like `x`.
         FloatingPointError: inside `detect_anomaly()`, a tangent is not finite.
 
     >>> jvp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3], [1, 0])
@@ -213,7 +215,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
                 terms = _symbolic_terms(node, tangents, reach)
             else:
                 terms = [(partial, tangents[p]) for p, partial in node.edges() if p in tangents]
-            if terms:  # there are none for a variable that was computed: its operands have no tangents
+            if terms:  # there are none for an argument that was itself computed: its operands have no tangents
                 tangents[node] = ops.dot([partial for partial, _ in terms], [t for _, t in terms])
                 if context.here().detect_anomaly:
                     anomaly.check_tangent(node, tangents[node])
@@ -222,12 +224,12 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
 
 
 def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
-    """Return pairs of numbers or `Value`s. The tangent of `node` is the sum of the products of these pairs.
+    """Return a list of pairs (a, b) of numbers or `Value`s. The tangent of `node` is the sum of all products a * b.
 
     Args:
         node: a node of the graph.
         tangents: the tangents of the nodes before this node.
-        reach: what computes which nodes a tangent reaches. The edges that lead to `node` are added to it.
+        reach: the `Reach` that finds out which nodes a tangent reaches. The edges that lead to `node` are added to it.
     """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
@@ -243,16 +245,16 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> li
 def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     """Return f(x), and a function that maps a vector u to u J, where J is the Jacobian of f at `x`.
 
-    In other words, that function takes a weight for each output, in the structure of the output, and returns the
-    gradient of the weighted sum of the outputs. This needs one backward pass.
+    In other words, that function takes a weight for each output, nested like the output of f, and returns the gradient
+    of the weighted sum of the outputs. This needs one backward pass.
 
     Args:
-        f: takes `x`, and returns a structure of `Value`s.
-        x: a number or a structure of numbers.
+        f: takes `x`, and returns a `Value`, or a list, tuple, dict or array of `Value`s, nested to any depth.
+        x: a number, or a list, tuple, dict or array of numbers, nested to any depth.
 
     Raises:
-        TypeError: as for `jacobian`.
-        ValueError: the returned function is called with weights whose structure is not that of the output.
+        TypeError: as for `value_and_grad`, except that f may return several `Value`s.
+        ValueError: the returned function is called with weights that are not nested like the output of f.
 
     >>> value, pull = vjp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3])
     >>> value, pull([1, 0]), pull([0, 1])
@@ -310,11 +312,11 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
-    """Return the leaves of `tree`, which must have the structure of `model`, as `Value`s and floats.
+    """Return the leaves of `tree`, which must be nested like `model`, as `Value`s and floats.
 
     Raises:
-        ValueError: the structures differ. The message begins with `name`, the function that the user called, and `what`
-            is its name for `tree`.
+        ValueError: `tree` is not nested like `model`. The message begins with `name`, the function that the user
+            called, and calls `tree` by the name `what`.
         TypeError: a leaf is neither a `Value` nor a number.
     """
     try:
