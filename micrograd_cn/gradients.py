@@ -1,7 +1,7 @@
 """Gradients as numbers, or as graphs, which can be differentiated again: derivatives of any order.
 
-The loop works like that of `Value.backward`. With `create_graph` it multiplies and adds `Value`s instead of floats, so
-it records a graph for every gradient that it computes.
+`gradients` visits the nodes in the same order as `Value.backward`. With `create_graph=True` it multiplies and adds
+`Value`s instead of floats, so it records a graph for every gradient that it computes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 # An edge from a node to one of its operands: the node's operation, the partial with respect to the operand, and a
-# function from the node's gradient to what the operand gets of it. The function is None unless the operation may leave
-# the operand unselected (see `Selection`). The partial is a `Value`, or a float if it is constant or if the function is
-# used in its place.
+# function. The function takes the node's gradient, and returns what the operand gets of it. It is None unless the
+# operation may leave the operand unselected, as `relu` and `where` may (see `Selection`). The partial is a `Value`, or
+# a float if it is constant or if the function is used in its place.
 SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
 
 
@@ -47,7 +47,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     Raises:
         TypeError: `output` or one of `inputs` is not a `Value`, or `create_graph` is not a bool.
         ValueError: one of `inputs` requires no gradient.
-        RuntimeError: with create_graph, data was changed after the graph had been recorded.
+        RuntimeError: `create_graph` is True, and the data of a node was changed after the graph had been recorded.
         FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
     >>> x = Value(2)
@@ -142,10 +142,11 @@ def _unchecked() -> Iterator[None]:
 
 
 def contributions(root: Value) -> dict[tuple[Value, int], float]:
-    """Return the contributions that `root.backward()` sends, by keys (node that sends, index of the operand).
+    """Return the contributions that `root.backward()` sends, in a dict with keys (sending node, index of the operand).
 
-    A contribution is the local derivative times the `grad` that the sending node has now. The dict has no entry where
-    nothing is sent, because the operand is a constant or was not selected, or because no gradient reaches the node.
+    A contribution is the local derivative times the `grad` that the sending node has now. There is no entry for an
+    operand that is sent nothing: one that is a constant, one that an operation such as `relu` or `where` did not
+    select, or an operand of a node that no gradient reaches.
 
     >>> x = Value(-1)
     >>> y = x.relu()
@@ -188,11 +189,12 @@ def _product(upstream: Any, partial: Any) -> Any:
 class Reach:
     """Find out which nodes a gradient reaches, if operations on the way may leave operands unselected.
 
-    A node receives no gradient if every path to it leads through an operand that was not selected. To treat this as a
-    gradient of 0 would be wrong, because 0 times an infinite local derivative is nan. So this class finds, beside the
-    gradient, a second number for each node, which is 0 if no gradient reaches the node. The second number is a `Value`
-    where it depends on data. In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges
-    are followed from operands to the nodes that use them.
+    Operations such as `relu`, `maximum` and `where` select an operand and send nothing to the others. A node receives
+    no gradient if every path to it leads through an operand that was not selected. To treat this as a gradient of 0
+    would be wrong, because 0 times an infinite local derivative is nan. So this class finds a second number for each
+    node besides the gradient. This number is 0 if no gradient reaches the node. It is a `Value` if it depends on data.
+    In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands
+    to the nodes that use them.
 
     Args:
         roots: the nodes where gradients, or tangents, start.
@@ -214,9 +216,9 @@ class Reach:
         self._found: dict[Value, Any] = {}
 
     def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
-        """Record that a gradient that reaches `source` also reaches `target`, along `edge`.
+        """Record that a gradient that reaches `source` also reaches `target`, along `edge`; see `symbolic_edges`.
 
-        Call this for all edges that lead to a node before the edges that lead on from it.
+        Call this method for all edges that lead to a node before you call it for the edges that lead on from the node.
         """
         if source in self._certain and edge[2] is None:
             self._certain.add(target)
@@ -224,7 +226,7 @@ class Reach:
             self._sources.setdefault(target, []).append((source, edge))
 
     def is_certain(self, node: Value) -> bool:
-        """Return whether a gradient reaches `node` whatever operands are selected."""
+        """Return whether a gradient reaches `node` whichever operands the operations on the way select."""
         return node in self._certain
 
     def finds(self, node: Value) -> bool:
@@ -248,7 +250,7 @@ class Reach:
                 of_source = 1.0 if source in self._certain else self._found[source]
                 term = selection(of_source) if selection else of_source
                 if term is not None and not (isinstance(term, float) and term == 0.0):
-                    if selection:  # contributions of a user's own operation may cancel, but what reaches may not
+                    if selection:  # a user-defined operation may send terms of both signs, which must not cancel
                         term = ops.where(term, of_source, 0.0) if isinstance(term, Value) else of_source
                     total = term if isinstance(total, float) and total == 0.0 else total + term
             self._found[target] = total
@@ -258,11 +260,11 @@ class Reach:
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
     """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None for nothing.
 
-    If the edge has a function, because the operand may be unselected, the result is what this function returns for g.
-    Otherwise it is g * partial, or `where(reached, g * partial, 0)` if it is not certain that a gradient reaches the
-    node, which `reach` knows. The `where` is left out if the partial is a finite constant. It is also left out in sums
-    of products (`sum`, `dot`), unless the partial is an infinite constant: their local derivatives are just operands,
-    and the `where` would cost as much as the product.
+    An edge, as `symbolic_edges` returns it, has a function if the operation may leave the operand unselected. Then the
+    result is what this function returns for g. Otherwise it is g * partial, or `where(reach.of(node), g * partial, 0)`
+    if it is not certain that a gradient reaches the node. The `where` is left out if the partial is a finite constant.
+    It is also left out in sums of products (`sum`, `dot`), unless the partial is an infinite constant: their local
+    derivatives are just operands, and the `where` would cost as much as the product.
 
     >>> x = Value(3)
     >>> y = x * x
@@ -281,7 +283,9 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
 
 def paths(node: Value) -> list[Value]:
-    """Return the operands to which a gradient may flow, also if the operation has not selected them this time.
+    """Return the operands of `node` to which a gradient may flow, selected by its operation this time or not.
+
+    For example, `relu` does not select a negative operand.
 
     >>> x = Value(-1)
     >>> paths(x.relu()) == [x], x.relu().edges()
@@ -297,11 +301,11 @@ def paths(node: Value) -> list[Value]:
 def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, SymbolicEdge]]:
     """Return the operands of `node` that are in `relevant` and to which a gradient may flow, each with its edge.
 
-    An edge is a tuple of the operation, the partial and, if the operation may leave the operand unselected, a function;
-    see `SymbolicEdge`.
+    An edge is a tuple of the operation, the partial, and a function or None. There is a function if the operation may
+    leave the operand unselected, as `where` may: it returns what the operand gets of the node's gradient.
 
     Raises:
-        RuntimeError: data was changed after the node had been recorded.
+        RuntimeError: the data of an operand was changed after the node had been recorded.
 
     >>> x = Value(3)
     >>> [(operand is x, partial is x) for operand, (_, partial, _) in symbolic_edges(x * x, {x})]
