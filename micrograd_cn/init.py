@@ -45,7 +45,7 @@ Initialiser: TypeAlias = Callable[[Generator, int, int], float]
 
 
 def uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-1, 1), so with variance 1/3. Micrograd draws its weights in this way.
+    """Draw a weight from uniform(-1, 1), which has variance 1/3. Micrograd draws its weights in this way.
 
     >>> uniform(random.Random(0), 3, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -54,7 +54,7 @@ def uniform(rng: Generator, nin: int, nout: int) -> float:
 
 
 def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-a, a) with a = sqrt(6 / (nin + nout)), so with variance 2 / (nin + nout).
+    """Draw a weight from uniform(-a, a) with a = sqrt(6 / (nin + nout)), which has variance 2 / (nin + nout).
 
     This initialiser is made for tanh and sigmoid (Glorot & Bengio 2010).
 
@@ -77,7 +77,7 @@ def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
 
 
 def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-a, a) with a = sqrt(6 / nin), so with variance 2 / nin.
+    """Draw a weight from uniform(-a, a) with a = sqrt(6 / nin), which has variance 2 / nin.
 
     This initialiser is made for relu (He et al. 2015).
 
