@@ -16,7 +16,7 @@ __all__ = ["dot", "logsumexp", "mean", "softmax", "sum", "take"]
 if TYPE_CHECKING:
 
     class SequenceOp(Op):
-        """An operation of the table that takes a sequence of operands."""
+        """An operation of `micrograd_cn.ops` that takes a sequence of operands."""
 
         @overload  # type: ignore[override]  # `Op.__call__` has types for any operands
         def __call__(self, *args: SupportsFloat | Iterable[SupportsFloat], **options: SupportsFloat) -> float: ...  # type: ignore[overload-overlap]
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         def __call__(self, *args: Any, **options: Any) -> Any: ...
 
     class Take(Op):
-        """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
+        """The operation `take`. If `xs` is a list of lists, a call returns the inner list at the position `index`."""
 
         def __call__(self, xs: Iterable[Any], index: Any) -> Any: ...  # type: ignore[override]
 
