@@ -1,9 +1,9 @@
-"""The engine written out for speed: the functions of `engine` and `operators`, inlined, which replace the plain ones.
+"""The engine written out for speed: faster versions of functions in `engine` and `graph.operators`, which replace them.
 
-You need not read this module to understand the engine. Each function is the twin of the plain function of the same
-name, for the usual case: the operands are `Value`s and floats, and neither `no_grad()` nor `detect_anomaly()` is on. In
-any other case, it calls the plain function. Change the plain function first; `tests/test_quick.py` then says what is
-missing here.
+You need not read this module to understand the engine. Each function here is the twin of a plain function of the same
+name there. It does the work itself if the operands are `Value`s and floats and neither `no_grad()` nor
+`detect_anomaly()` is on. In any other case, it calls the plain function. If you change a function, change the plain one
+first: `tests/test_quick.py` then fails until the twin here does the same.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
 
 
 def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    """Return what `_node` returns. Use it while a `with` block is open, which may have installed hooks or a scope."""
+    """Make a node, as `_node` does, while a `with` block is open, which may have installed hooks or a scope."""
     here = _here()
     node: Value = here.hooks.new_node(Value, a, b) if here.hooks else _new(Value)
     node._data = data
@@ -61,7 +61,7 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
 
 
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
-    """Return the method of an operator such as `-=`, which makes a new node outside `no_grad()`."""
+    """Return the method of an operator such as `-=`. Outside `no_grad()`, the method makes a new node."""
 
     def update(self: Value, other: Any) -> Any:
         if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
@@ -189,7 +189,7 @@ class Quick(Value):
                     if a.requires_grad:
                         a._grad += upstream * partial
                 elif type(node._a) is tuple:
-                    if node._b is None:  # a node that was made by hand
+                    if node._b is None:  # user code made this node, as in micrograd, and assigned its `_backward`
                         for x, term in node._terms(upstream):
                             x.grad += term
                         continue
@@ -211,8 +211,8 @@ class Quick(Value):
             raise
         return None
 
-    # Addition, multiplication and negation make most of a graph, so their rows are inlined too. So are `+=` and the
-    # like, which make a new node outside `no_grad()`.
+    # Addition, multiplication and negation make most of a graph, so what the table of operations says about them is
+    # inlined too. The same holds for `+=` and the like, which make a new node outside `no_grad()`.
 
     def __add__(self, other: Any) -> Any:
         if self.requires_grad and not (context.active and _here().in_mode):
@@ -306,7 +306,7 @@ PLAIN = {name: next(vars(kind)[name] for kind in Value.__mro__ if name in vars(k
 
 
 def install(twins: Mapping[str, Any] = QUICK) -> None:
-    """Replace methods of `Value` by the functions that `twins` has by name.
+    """Replace methods of `Value` by the functions in `twins`, a dict from the names of methods to functions.
 
     `install()` installs the quick functions, and `install(PLAIN)` puts the plain functions back.
     """
