@@ -44,21 +44,21 @@ def _reduce(terms: list[Any], reduction: str) -> Any:
 
 def _check_reduction(name: str, reduction: str) -> None:
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        cure = "" if isinstance(reduction, str) else "; give other options by their names"  # weight is PyTorch's third
+        cure = "" if isinstance(reduction, str) else "; give other options by their names"  # PyTorch takes weight here
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}{cure}')
 
 
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     """Return a list of (path, input, target), with an item for each number in `inputs`.
 
-    Inputs and targets are `Value`s and floats. The path, such as "[0][1]", is for messages.
+    Each input and target is a `Value` or a float. The path says where it stands, such as "[0][1]", and is for messages.
 
     Raises:
         ValueError: `inputs` and `targets` differ in shape. The message begins with `name`.
         TypeError: an input or target is not a number.
     """
     for what, given in (("inputs", inputs), ("targets", targets)):
-        if not isinstance(given, dict):  # a dict on both sides is a structure like a list
+        if not isinstance(given, dict):  # inputs and targets may be dicts with the same keys
             _refuse_unordered(name, what, given)
     left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
     paths = [path for path, _ in left], [path for path, _ in right]
@@ -104,7 +104,7 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
         what: the name of `given` in the message, "inputs" or "targets".
         letter: the name of an item of `given` in the code.
         given: the inputs or the targets.
-        deep: the paths to the numbers in `given`.
+        deep: the paths to the numbers in `given`, such as "[0][1]".
         flat: the paths to the numbers in the targets, if `given` is the inputs, or in the inputs otherwise.
     """
     write = ""
@@ -119,15 +119,16 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
 
 
 def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return code, for a message, that removes one level of nesting from `given`, lists or arrays of one element each.
+    """Return code, for a message, that removes the inner level of nesting from `given`, such as [[1], [2]].
 
-    `what` is the name of `given` in the code, and `letter` that of an item. The code calls `method` if `given` has it.
+    `given` is an array, or a list whose items are lists of one element each. `what` is the name of `given` in the code,
+    and `letter` the name of an element. The code calls the method of `given` in the text `method` if `given` has it.
     """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
 
 def _refuse_unordered(name: str, what: str, given: Any) -> None:
-    """Refuse `given`, the inputs or targets as `what` says, if it has items but is no list, tuple or array of them."""
+    """Raise TypeError if `given` has items but is no list, tuple or array of numbers; the message calls it `what`."""
     if type(given) is list:
         return
     if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)):
@@ -163,7 +164,8 @@ def _elementwise(
         targets: numbers or `Value`s in the same shape.
         reduction: "mean", "sum" or "none".
         allowed: the range of targets, "-1 or 1" or "from 0 to 1"; "" for any number.
-        weight: factors of the terms: one number, or numbers in the shape of `inputs` or of its last axes; None for 1.
+        weight: factors of the terms: one number for all terms, or numbers in the shape of `inputs`, or in the shape of
+            its last axes, which numpy would broadcast. None stands for 1.
 
     Raises:
         ValueError: a target is not in the range `allowed`, the shapes differ, the batch is empty, or the reduction is
@@ -188,7 +190,7 @@ def _elementwise(
 
 
 def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[float]:
-    """Return a number from `weight` for each number in `inputs`, as numpy broadcasts.
+    """Return a list with a number from `weight` for each number in `inputs`, as if numpy broadcast `weight` to them.
 
     `weight` is one number, which all inputs get, or has the shape of `inputs` or of their last axes. Messages begin
     with `name`, the loss function, and call the weight `option`.
@@ -263,7 +265,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
             return 0.5 * d * d
         size = ops.abs(d)
         near = ops.less_equal(size, delta)
-        # 0 if the parabola is not chosen: d * d might overflow then, and `detect_anomaly` would raise an error.
+        # `inner` is 0 where the parabola is not chosen: d * d might overflow there, and `detect_anomaly` would raise.
         inner = ops.where(near, d, 0.0)
         return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
 
@@ -305,8 +307,9 @@ def binary_cross_entropy(
         input: probabilities, numbers or `Value`s, in nested sequences as for `mse_loss`.
         target: numbers or `Value`s from 0 to 1, in the shape of `input`.
         reduction: "mean", "sum" or "none", as for `mse_loss`.
-        weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one number. The mean
-            is the sum of the weighted losses divided by the count of elements, not by the sum of the weights.
+        weight: a factor for each element's loss, in the shape of `input`, or in the shape of its last axes, which numpy
+            would broadcast; or one number for all. The mean is the sum of the weighted losses divided by the count of
+            elements, not by the sum of the weights.
 
     Raises:
         ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape.
@@ -346,9 +349,9 @@ def binary_cross_entropy_with_logits(
         input: logits, numbers or `Value`s, in nested sequences as for `mse_loss`.
         target: numbers or `Value`s from 0 to 1, in the shape of `input`.
         reduction: "mean", "sum" or "none", as for `mse_loss`.
-        weight: as for `binary_cross_entropy`.
-        pos_weight: a factor for the loss of positive targets, 1 by default, in the shape of `input` or of its last axes
-            (such as a number for each class); or one number.
+        weight: a factor for each element's loss, as for `binary_cross_entropy`.
+        pos_weight: a factor for the loss of positive targets, 1 by default. It is one number, or has the shape of
+            `input`, or that of its last axes, for example a number for each class.
 
     Raises:
         ValueError: as for `mse_loss`; a target is not from 0 to 1; or `weight` or `pos_weight` has another shape.
@@ -415,14 +418,14 @@ def _class_options(
 def _classes(
     name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, options: _ClassOptions
 ) -> Any:
-    """Return the loss for a row of class scores, or the mean, the sum or a list of the losses for a batch of rows.
+    """Return the loss of one sample; or, for a batch, the mean or the sum of the samples' losses, or a list of them.
 
     Args:
         name: the loss function, for messages.
-        term: a function of a row and the score of its target class, which returns the loss of the row.
-        inputs: a score for each class, or a batch of such rows.
-        targets: the index of a class, or one for each row of the batch.
-        options: the checked options.
+        term: a function that takes a sample's scores and the score of its target class, and returns the sample's loss.
+        inputs: a sample's row of scores, one for each class; or a list of such rows, one for each sample of a batch.
+        targets: the index of the target class; for a batch, a list with an index for each sample.
+        options: the checked options of the loss function.
 
     Raises:
         IndexError, TypeError, ValueError: as for `cross_entropy`.
@@ -507,10 +510,10 @@ def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: i
 
     Args:
         name: the loss function.
-        given: the user's targets.
-        targets: the same as a list.
+        given: the targets as the user gave them.
+        targets: the same targets as a list.
         classes: how many classes there are.
-        batch: whether there is a batch of rows. If not, `targets` has one item, the user's target.
+        batch: whether the loss is that of a batch of samples. If not, `targets` has one item, the user's target.
     """
     if all(isinstance(t, (list, tuple)) for t in targets):
         if all(len(t) == 1 for t in targets):
@@ -530,9 +533,9 @@ def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: i
 
 
 def _zero_loss(row: Sequence[Any]) -> Any:
-    """Return the loss 0 of an ignored row: a float if the row has only numbers, otherwise a `Value`.
+    """Return the loss 0 of an ignored sample with the scores `row`: a float if they are plain numbers, else a `Value`.
 
-    If a score requires a gradient, the loss does too, so `backward` accepts it, and passes nothing to the scores.
+    If a score requires a gradient, the loss does too. So `backward` accepts the loss, but passes nothing to the scores.
     """
     values = [x for x in row if isinstance(x, Value)]
     chosen = next((x for x in values if x.requires_grad), values[0] if values else None)
@@ -542,18 +545,18 @@ def _zero_loss(row: Sequence[Any]) -> Any:
 def _loss_of_class(
     term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], chosen: Any, weight: Any, options: _ClassOptions
 ) -> Any:
-    """Return the weighted loss of a row whose right class has the score `chosen`.
+    """Return the weighted loss of a sample whose target class has the score `chosen`.
 
-    Let l_c be the loss of the row if c were the right class, w_c the weight of the class c, and t the right class. With
+    Let l_c be the loss if c were the target class, w_c the weight of the class c, and t the actual target class. With
     label smoothing e and K classes, the result is (1 - e) * w_t * l_t + e / K * (the sum of w_c * l_c over all c). Each
     l_c is computed as l_t + (the score of t - the score of c).
 
     Args:
-        term: a function of a row and the score of the right class, which returns the loss of the row.
-        row: the scores.
-        chosen: the score of the right class, t.
-        weight: the weight of the right class, w_t.
-        options: the checked options.
+        term: a function that takes a sample's scores and the score of its target class, and returns its loss.
+        row: the sample's score for each class.
+        chosen: the score of the target class, t.
+        weight: the weight of the target class, w_t.
+        options: the checked options of the loss function.
     """
     loss = term(row, chosen)
     if not options.label_smoothing:
@@ -568,10 +571,13 @@ def _loss_of_class(
 def _loss_of_value(
     term: Callable[[Sequence[Any], Any], Any], row: Sequence[Any], target: Value, options: _ClassOptions
 ) -> tuple[Any, Any]:
-    """Return the weighted loss of a row whose target is a `Value`, and the weight of the row in the mean.
+    """Return the weighted loss of a sample whose target is a `Value`, and the sample's weight in the mean.
 
-    `term` is a function of a row and the score of the right class, which returns the loss of the row. `options` are the
-    checked options.
+    Args:
+        term: a function that takes a sample's scores and the score of its target class, and returns its loss.
+        row: the sample's score for each class.
+        target: the index of the target class.
+        options: the checked options of the loss function.
     """
     if options.ignore_index is None:
         weight = 1.0 if options.weight is None else ops.take(options.weight, target)
@@ -594,33 +600,33 @@ def cross_entropy(
 ) -> Any:
     """Return the mean of -log softmax(input)[target].
 
-    For each row it computes logsumexp(input) - input[target], in a way that neither overflows nor loses digits.
+    For each sample it computes logsumexp(input) - input[target], in a way that neither overflows nor loses digits.
 
-    Let l_c be -log softmax(input)[c] for each class c of a row, and t the row's target. With a weight w_c for each
-    class, the loss of a row is w_t * l_t instead of l_t, and the mean is the sum of the losses divided by the sum of
-    the w_t. With label smoothing e and K classes, the loss of a row is (1 - e) * w_t * l_t + e / K * (the sum of w_c *
-    l_c over all c). PyTorch computes the same.
+    Let l_c be -log softmax(input)[c] for each class c, and t the sample's target. With a weight w_c for each class, the
+    loss of a sample is w_t * l_t instead of l_t, and the mean is the sum of the losses divided by the sum of the w_t.
+    With label smoothing e and K classes, the loss of a sample is (1 - e) * w_t * l_t + e / K * (the sum of w_c * l_c
+    over all c). PyTorch computes the same.
 
     Args:
-        input: the logits of one sample, a number or `Value` for each class; or a batch of such rows. The loss applies
-            softmax itself, so do not pass what softmax returns.
-        target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program. For a
-            batch, a sequence with one target for each row.
-        reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all rows.
+        input: the logits of one sample, a number or `Value` for each class; or a list of such rows, one for each sample
+            of a batch. The loss applies softmax itself, so do not pass what softmax returns.
+        target: the index of the correct class, an integer, or a `Value` if it is an input of a compiled program. For a
+            batch, a sequence with one target for each sample.
+        reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all samples.
         weight: a number for each class.
-        ignore_index: rows with this target have the loss 0, and do not count in the mean. If all rows are ignored, the
-            sum is a 0 that `backward` accepts, which gives the logits the gradient 0. None, the default, ignores no
-            row; PyTorch's default is -100. Use reduction="sum" in a compiled function of one sample: the mean of one
-            sample is its loss divided by its own weight, which is 0 if the sample is ignored.
+        ignore_index: samples with this target have the loss 0, and do not count in the mean. If all samples are
+            ignored, the sum is a 0 that `backward` accepts, which gives the logits the gradient 0. None, the default,
+            ignores no sample; PyTorch's default is -100. Use reduction="sum" in a compiled function of one sample: the
+            mean of one sample is its loss divided by its own weight, which is 0 if the sample is ignored.
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
 
     Raises:
         IndexError: a target is not the index of a class. (A compiled program gives nan instead of raising; its method
             `check` raises the IndexError.)
         TypeError: a target is neither an integer nor a `Value`, or an option has the wrong type.
-        ValueError: there are more or fewer targets than rows, a row contains lists, or the batch is empty; an option is
-            out of range; or the mean is not defined, because all targets are ignored or have the weight 0. (In PyTorch,
-            and in a compiled program, the mean is nan then.)
+        ValueError: there are more or fewer targets than samples, a sample's logits contain lists, or the batch is
+            empty; an option is out of range; or the mean is not defined, because all targets are ignored or have the
+            weight 0. (In PyTorch, and in a compiled program, the mean is nan then.)
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0
