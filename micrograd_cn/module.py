@@ -31,12 +31,12 @@ class Module:
     other objects of the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere
     else.
 
-    A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. If `__init__` makes one of
-    values that exist nowhere else, it is an error, because nothing would ever train it. Values that a call computes and
-    keeps in an attribute are no parameters either, and no error. Parameters are looked for in each model and not in its
-    class, so it is an error if an attribute of the class has one.
+    A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
+    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
+    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. Parameters
+    are looked for in each model object and not in its class, so it is an error if an attribute of the class has one.
 
-    A subclass defines `__call__`, or `forward`, which a call runs, as in PyTorch.
+    A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -47,7 +47,7 @@ class Module:
     Line(), 2 parameters
     """
 
-    expands_in_repr = True  # whether `repr` also shows the modules inside
+    expands_in_repr = True  # whether `repr` also shows the modules inside this one
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -60,7 +60,7 @@ class Module:
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what `forward` returns; most models define this method instead.
+        """Return what `forward` returns. A model may define either `__call__` or `forward`.
 
         Raises:
             TypeError: the model has no `forward`.
@@ -107,7 +107,7 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self, set_to_none: bool = False) -> None:
-        """Set the gradient of every parameter to 0, or to None; see `optim.Optimizer.zero_grad`.
+        """Set the gradient of every parameter to 0, or to None if `set_to_none` is true, as PyTorch does.
 
         >>> from micrograd_cn.nn import Layer
         >>> layer = Layer(1, 1); layer.parameters()[0].grad = 5.0
@@ -133,7 +133,7 @@ class Module:
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
         """
         found: dict[str, Any] = {}
-        # An override of this method may call it, so it must not call the override of `self`.
+        # An override of this method may call super().entries(), so `self.entries()` must not be called here.
         for path, x in _walk(self, lambda x: x is self or (not _defines_entries(x) and not _is_entry(x))):
             entries: dict[str, Any] = {}
             if x is not self and _defines_entries(x):
@@ -286,7 +286,7 @@ class Module:
         self.load_state_dict(state)
 
     def summary(self) -> str:
-        """Return the line by which `repr` shows this module, without the modules inside it.
+        """Return the line that stands for this module in `repr`, without the lines for the modules inside it.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3).summary()
@@ -333,7 +333,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:
-    """Give the new file `file`, at `path`, the owner, group and permissions in `old`, as far as the system allows."""
+    """Give a new file the owner, group and permissions that `old` has, as far as the system allows.
+
+    `file` is the file's descriptor, and `path` its path.
+    """
     new = os.fstat(file)
     if hasattr(os, "fchown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -356,9 +359,9 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Absent:
-    """An attribute that users look for, and that does not exist: it raises an error, which says what to write.
+    """An attribute that users look for, but that does not exist. Its use raises an error that says what to write.
 
-    Without the error, an assignment such as `layer.activation = "tanh"` would change nothing in silence. A user's
+    Without the error, an assignment such as `layer.activation = "tanh"` would silently have no effect. A user's
     subclass may have an attribute of this name.
 
     Args:
@@ -390,14 +393,14 @@ def _is_of_this_package(x: object) -> bool:
 
 
 def _names_its_parameters(cls: type[Module]) -> bool:
-    """Return whether a user's class says itself which values are parameters, as in code for micrograd."""
+    """Return whether a user's class overrides `parameters` or `named_parameters`, as code for micrograd does."""
     return cls.parameters is not Module.parameters or cls.named_parameters is not Module.named_parameters
 
 
 def _refuse_class_attributes(cls: type[Module]) -> None:
-    """Raise TypeError if an attribute of the class has a value to train, because parameters are not looked for there.
+    """Raise TypeError if an attribute of the class contains a `Value` to train: parameters are not found there.
 
-    An annotated attribute may be the default of a dataclass, which `__init__` assigns to the model.
+    An annotated attribute is allowed: it may be the default of a dataclass, which `__init__` assigns to the model.
     """
     if _names_its_parameters(cls):
         return
@@ -433,9 +436,9 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refuse_untrainable(model: Module) -> None:
-    """Raise TypeError if `model` has computed values whose leaves nothing refers to, except for the graph.
+    """Raise TypeError if `model` has a computed value to whose leaves nothing but the graph of this value refers.
 
-    Such leaves can never be trained, and the computed values were probably meant to be parameters. In contrast, values
+    Such leaves can never be trained, and the computed value was probably meant to be a parameter. In contrast, values
     that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
     """
     if not _may_hold_computed(model):
@@ -448,7 +451,7 @@ def _refuse_untrainable(model: Module) -> None:
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves
     uses = Counter([id(x) for node in order for x in node.operands])
-    # How many references a leaf has from here alone; it depends on the version of Python.
+    # How many references a leaf has if only this function refers to it; this depends on the version of Python.
     base = _reference_counts([Value(0.0)])[0]
     counts = _reference_counts(held)
     reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
@@ -466,7 +469,10 @@ _ONLY_VALUES = {Value}
 
 
 def _may_hold_computed(model: Module) -> bool:
-    """Return whether a computed value is in `model`, outside the modules inside it; this is faster than `_walk`."""
+    """Return whether `model` contains a computed value, not counting the modules inside it.
+
+    This is faster than a search with `_walk`.
+    """
     entered: set[int] = set()
     waiting: list[Iterable[Any]] = [[model]]
     while waiting:
@@ -526,7 +532,7 @@ def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the attributes of an object that are in its slots and its `__dict__`, and run no code of its class."""
+    """Return the attributes in an object's slots and its `__dict__`, without running any code of the object's class."""
     held = getattr(x, "__dict__", None)
     found = [*held.items()] if isinstance(held, dict) else []
     if slots := _slots[type(x)]:
@@ -541,27 +547,31 @@ def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the attributes of an object of a class that is neither a module nor a container, as for a module."""
+    """Return the attributes of an object that is neither a module nor a container.
+
+    This is a function of its own, so `_walk` can tell such an object from a module.
+    """
     return _of_module(x)
 
 
 def _with_attributes(items: Members) -> Members:
-    """Return a function that lists an object's items, as `items` does, and then its attributes.
+    """Return a function that lists an object's items, as the function `items` does, and then its attributes.
 
-    It is for a user's subclass of list, dict and the like.
+    Use the result for an object whose class is a user's subclass of list, dict and the like.
     """
     return lambda x: [*items(x), *_of_module(x)]
 
 
-# For each class, the function that lists an object's members with their names, keys or indices; None if it has none.
+# For each class, the function that lists an object's members with their names, keys or indices. It is None for a class
+# whose objects are not searched for parameters.
 _members: dict[type, Members | None] = {}
 _slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and its bases, each with its descriptor
 
 
 def _members_of(cls: type) -> Members | None:
-    """Return the function that lists the members of an object of class `cls`, and store it in `_members`.
+    """Return the function that lists the members of an object of class `cls`, and store it in the dict `_members`.
 
-    It is None if parameters are not looked for inside such an object.
+    Return None instead of a function if parameters are not looked for inside such an object.
     """
     found: Members | None = None
     origins = {str(base.__module__).partition(".")[0] for base in cls.__mro__ if base is not object}
@@ -595,7 +605,7 @@ def _is_array(x: object) -> bool:
 
 
 def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
-    """Yield the leaves inside the set `held`, also inside its items."""
+    """Yield the leaf `Value`s in the set `held`, and those inside its items."""
     for item in held:
         for _, x in _walk(item, lambda _: True):
             if isinstance(x, (set, frozenset)):
@@ -605,7 +615,7 @@ def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def _as_lists(entry: Any) -> Any:
-    """Return `entry`, an entry of the state, with lists in place of arrays and deques."""
+    """Return `entry`, an entry of a module's `entries`, with lists in place of arrays and deques."""
     if _is_array(entry):
         entry = entry.tolist()
     if isinstance(entry, (list, deque)):
@@ -616,10 +626,10 @@ def _as_lists(entry: Any) -> Any:
 def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
     """Yield the module or container `root`, then everything inside it, each with its path, in preorder.
 
-    `Value`s and what may hold them are yielded: modules, dicts, sequences, arrays, sets and objects of other classes.
-    `descends(x)` says whether to go on to what is inside x. What is inside a set is never yielded. An object that
-    contains itself is not yielded again inside itself, and an object that is neither a module nor a container is
-    yielded once.
+    The function yields `Value`s, and whatever may contain them: modules, dicts, sequences, arrays, sets and objects of
+    other classes. `descends(x)` says whether to go on to what is inside x. What is inside a set is never yielded. An
+    object that contains itself is not yielded again inside itself. An object that is neither a module nor a container
+    is yielded only once, even if it is in several places.
     """
     objects: set[int] = set()
     levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, Any]]]] = [("", frozenset(), iter([("", root)]))]
@@ -644,7 +654,7 @@ def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[st
 
 
 def _is_part_of(module: Module, x: object) -> bool:
-    """Return whether `x` is the module itself, or belongs to it and not to a module inside it."""
+    """Return whether `x`, which is in `module` or is `module` itself, is no other module."""
     return x is module or not isinstance(x, Module)
 
 
@@ -654,11 +664,11 @@ def _defines_entries(x: object) -> bool:
 
 
 def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
-    """Return whether `x` is a parameter, or a sequence or array of nothing but parameters and such sequences.
+    """Return whether `x` is one entry of `entries`: a parameter, or a sequence or array that contains only entries.
 
     Args:
         x: any object.
-        around: the identities of the sequences around `x`. A sequence that contains itself is no entry.
+        around: the ids of the sequences that contain `x`. A sequence that contains itself is no entry.
     """
     if isinstance(x, Value):
         return x.op is None
@@ -673,7 +683,7 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
 
 
 def shape_in_words(tree: object) -> str:
-    """Return the shape of nested lists in words."""
+    """Return the shape of the nested lists or arrays `tree` in words, for error messages."""
     lengths, tree = [], arrays_to_lists(tree)
     while isinstance(tree, (list, tuple)):
         lengths.append(str(len(tree)))
