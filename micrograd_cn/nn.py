@@ -1,7 +1,7 @@
-"""Neurons, layers and multi-layer perceptrons, as in micrograd, with one `dot` node for each neuron.
+"""Neurons, layers and multi-layer perceptrons, as in micrograd.
 
-A neuron computes activation(w1 * x1 + ... + wn * xn + b). A layer applies several neurons to the same inputs, and an
-MLP gives the outputs of each layer to the next one.
+A neuron computes activation(w1 * x1 + ... + wn * xn + b), where the sum of products is a single node, made by `dot`. A
+layer applies several neurons to the same inputs, and an MLP gives the outputs of each layer to the next one.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class _CheckedInputs(tuple[Value, ...]):
 
 
 def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
-    """Return the inputs `x` of `owner` as a tuple of `nin` `Value`s.
+    """Return the inputs `x` of `owner`, a neuron, layer or network, as a tuple of `nin` `Value`s.
 
-    A number becomes a constant node, which all neurons share. A single `Value` counts as one input.
+    A number becomes a constant node, which all neurons of a layer share. A single `Value` counts as one input.
 
     Raises:
-        TypeError: an input is not a number, for example because `x` is a batch of rows.
+        TypeError: an input is not a number, for example because `x` is a batch of samples.
         ValueError: there are not `nin` inputs.
     """
     if type(x) is _CheckedInputs and len(x) == nin:
@@ -109,7 +109,7 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
 
 
 def _constant_output(x: Any) -> Value:
-    """Return the result `x` of a user's activation function, which is no `Value`, as a constant.
+    """Return `x` as a constant, where `x` is what a user's activation function returned instead of a `Value`.
 
     Raises:
         TypeError: the result is not a number.
@@ -121,15 +121,15 @@ def _constant_output(x: Any) -> Value:
 
 
 def _has_weights(neuron: object) -> bool:
-    """Return whether `neuron` is a `Neuron` with weights and a bias; a class of a user's own may have none."""
+    """Return whether `neuron` is a `Neuron` with weights and a bias. An object of a user's class may have none."""
     return isinstance(neuron, Neuron) and hasattr(getattr(neuron, "w", None), "__len__") and hasattr(neuron, "b")
 
 
 def _check_parameters(neuron: Any, path: str = "") -> None:
-    """Refuse a weight or bias that the user has replaced by a number; messages begin its name with `path`.
+    """Raise an error if the user has replaced a weight or the bias of `neuron` by a number.
 
     Raises:
-        TypeError: a weight or the bias is not a `Value`.
+        TypeError: a weight or the bias is not a `Value`. The message names it by `path` and then, for example, "w[0]".
     """
     for name, p in [*((f"w[{i}]", p) for i, p in enumerate(neuron.w)), ("b", neuron.b)]:
         if not isinstance(p, Value):
@@ -138,14 +138,16 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
 
 
 def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
-    """Return `entries` and the other parameters of `module`, by their paths: a subclass may have added some.
+    """Return `entries`, and by their paths the parameters of `module` that are not in `entries`.
+
+    A user-defined subclass may have added such parameters.
 
     Raises:
         ValueError: a parameter that a subclass added has the name of an entry.
     """
     known = {id(x) for entry in entries.values() for _, x in flatten(_as_lists(entry))[0]}
     parts = [(name, x) for name, x in vars(module).items() if isinstance(x, Module)]
-    around = {name for name, x in parts if known.intersection(map(id, x.parameters()))}  # x refers to the module
+    around = {name for name, x in parts if known.intersection(map(id, x.parameters()))}  # x refers back to `module`
     found = [(path, p) for path, p in module.named_parameters() if path.partition(".")[0] not in around]
     others = {path: p for path, p in found if id(p) not in known}
     if twice := entries.keys() & others.keys():
@@ -154,7 +156,7 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_of_part(x: Any) -> str:
-    """Return how `summary` names a layer or neuron, which may be a module or any function."""
+    """Return the text for `x` in a `summary`, where `x` is used as a layer or neuron: a module or any function."""
     return x.summary() if isinstance(x, Module) else getattr(x, "__name__", None) or type(x).__name__
 
 
@@ -214,7 +216,7 @@ class Neuron(Module):
 
     @property
     def activation(self) -> Activation:
-        """The activation function or its name. If `nonlin` is false, the function is not applied."""
+        """The activation function or its name. It is not applied if the neuron's attribute `nonlin` is false."""
         return self._activation
 
     @activation.setter
@@ -244,7 +246,9 @@ class Neuron(Module):
         vars(self).update(state, _apply=_activation_function(state.get("_activation", self._activation)))
 
     def entries(self) -> dict[str, Any]:
-        """Return the parameters by PyTorch's names, then those of the activation function, if it is a module.
+        """Return a dict with the weights and the bias by PyTorch's names, for `state_dict`.
+
+        If the activation function is a module, its parameters follow.
 
         >>> list(Neuron(2).entries())
         ['weight', 'bias']
@@ -255,12 +259,14 @@ class Neuron(Module):
         return _with_others(self, {"weight": self.w, "bias": self.b, **self.activation_entries()})
 
     def activation_entries(self) -> dict[str, Any]:
-        """Return the parameters of the activation function by name: none unless the function is a module."""
+        """Return a dict with the parameters of the activation function by name; {} unless the function is a module."""
         inside: dict[str, Any] = self.activation.entries() if isinstance(self.activation, Module) else {}
         return {f"activation.{name}": entry for name, entry in inside.items()}
 
     def activation_name(self) -> str:
-        """Return the name of the activation function: "linear" if `nonlin` is false, "own" if it has no name.
+        """Return the name of the activation function, or "own" if it has no name.
+
+        If the neuron's attribute `nonlin` is false, no such function is applied, and the name is "linear".
 
         >>> Neuron(2, nonlin=False).activation_name()
         'linear'
@@ -331,9 +337,10 @@ class Layer(Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def entries(self) -> dict[str, Any]:
-        """Return the parameters by the names and in the shapes of PyTorch's Linear: weight [nout][nin], bias [nout].
+        """Return a dict with the weights and biases by the names of PyTorch's Linear, for `state_dict`.
 
-        The parameters of the activation function follow, if it is a module.
+        Shapes are those of PyTorch too: "weight" has `nout` lists of `nin` weights, and "bias" has `nout` numbers. If
+        the activation function is a module, its parameters follow.
 
         >>> [len(entry) for entry in Layer(2, 3).entries().values()]
         [3, 3]
