@@ -18,7 +18,7 @@ from ..ops.checks import RowError
 from ..ops.number import number
 from ..ops.operation import Op
 
-__all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "straight_line", "trace"]
+__all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "remembered", "straight_line", "trace"]
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
     return found
 
 
-def _remembered(error: TypeError) -> TypeError:
+def remembered(error: TypeError) -> TypeError:
     """Return `error`, which `call_with_terms` raises again, because the code that gets it may catch it."""
     refused = _refusals.get()
     if refused is not None:
@@ -82,13 +82,13 @@ class Term(Operators):
 
     def _branch(self, *_: object) -> NoReturn:
         message = "a formula may not branch on an operand's number; use where(), less() or less_equal()"
-        raise _remembered(FormulaError(message))
+        raise remembered(FormulaError(message))
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
     __hash__ = object.__hash__
 
     def _convert(self, *_: object) -> NoReturn:
-        raise _remembered(TypeError("must be real number, not Term"))
+        raise remembered(TypeError("must be real number, not Term"))
 
     __float__ = __int__ = __complex__ = __trunc__ = __round__ = __floor__ = __ceil__ = _convert
     __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _convert

@@ -439,3 +439,53 @@ def test_constants_that_only_the_graph_has_are_not_looked_at():
     f = compile(lambda x: mc.sum([x, 1.0, 2.0, 3.0, c]))
     f(1.0)
     assert f.program(1.0).compiled.data._constants == [c]
+
+
+frozen = Value(1.0, "frozen")
+RATES = {id(frozen): 0.5}
+
+
+def attempt(function, otherwise):
+    try:
+        return function()
+    except Exception:  # as broad as users write it
+        return otherwise
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda self, p: 0.0 if p is frozen else 1.0,
+        lambda self, p: RATES.get(id(p), 1.0),
+        lambda self, p: 0.0 if getattr(p, "label", "") == "frozen" else 1.0,
+        lambda self, p: 0.0 if hasattr(p, "label") and p.label == "frozen" else 1.0,
+        lambda self, p: attempt(lambda: 0.0 if p in {frozen} else 1.0, 1.0),
+        lambda self, p: attempt(lambda: 0.0 if p == self.lr else 1.0, 1.0),
+        lambda self, p: 1.0 if isinstance(p.data, float) else 0.0,
+    ],
+)
+def test_an_update_that_asks_which_parameter_it_is_given_is_not_compiled(factor):
+    """The formula of an update is that of all parameters."""
+
+    class Asking(Optimizer):
+        def update(self, p, state):
+            p.data -= self.lr * factor(self, p) * p.grad
+
+    p = Value(1.0)
+    with pytest.raises(TypeError, match="cannot compile the update of Asking"):
+        compile(lambda x: p * frozen * x).fit([(1.0,)], Asking([p, frozen], 0.1), 1)
+    assert (p.data, frozen.data) == (1.0, 1.0)
+
+
+def test_an_update_may_ask_whether_it_is_given_a_value():
+    """A parameter is a Value in the compiled loop, too."""
+
+    class Checked(Optimizer):
+        def update(self, p, state):
+            if not isinstance(p, Value):
+                raise TypeError
+            p.data -= self.lr * p.grad
+
+    p = Value(1.0)
+    compile(lambda x: p * x).fit([(1.0,)], Checked([p], 0.25), 1)
+    assert p.data == 0.75

@@ -46,6 +46,7 @@ from ..data.samples import (
     treedef_of,
     unflatten,
 )
+from ..data.surroundings import Places, ReachableCode, Surroundings
 from ..derivatives import Program, Variables
 from ..python import ParameterNames
 from ..runtime.executable import CompiledGraph, without_collector
@@ -74,7 +75,6 @@ from .guards import (
     remembered,
     user_location,
 )
-from .surroundings import Code, Places, Surroundings
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
@@ -1054,7 +1054,7 @@ class CompiledFunction:
             TypeError: the two recordings differ.
         """
         roots = (self._f, *[x.value for _, x in bucket.static])
-        code = Code(roots)
+        code = ReachableCode(roots)
         twice, around = code.may_change or code.asks_for_types, None
         if code.writes and not twice:
             around = Surroundings(roots)

@@ -7,12 +7,13 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ... import optim
 from ...engine import Value
 from ...optim import Optimizer
-from ...text.formula import FormulaError, StraightLine, Term, call_with_terms, straight_line
+from ...text.formula import FormulaError, StraightLine, Term, call_with_terms, remembered, straight_line
+from ..data.surroundings import ReachableCode, Surroundings
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import machine
@@ -113,10 +114,23 @@ class TracedParameter:
         self.requires_grad = True
 
     def __eq__(self, other: object) -> bool:
-        raise TypeError("it asks which parameter it is given")
+        raise remembered(TypeError("it asks which parameter it is given"))
 
     def __hash__(self) -> int:
-        raise TypeError("it asks which parameter it is given")
+        raise remembered(TypeError("it asks which parameter it is given"))
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:
+            """The class of a parameter, for isinstance(p, Value)."""
+            return Value
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse to give other attributes, such as the label, since these differ from parameter to parameter."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise remembered(TypeError(f"it reads p.{name}"))
 
 
 def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
@@ -133,11 +147,12 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     """
     name = type(optimizer).__name__
     instead = "use backward(rows) and its step()"
+    key = update_key(optimizer, masked, counts_skipped)  # None for a class of the user's
     own = [name for name in ("step", "zero_grad") if name in vars(optimizer) or _overridden(type(optimizer), name)]
     if own:
         raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
-    state_terms = {key: Term(key) for key in optimizer.state_names}
+    state_terms = {each: Term(each) for each in optimizer.state_names}
     terms = [lr, steps, data, gradient, *state_terms.values()]
     for attribute, held in vars(optimizer).items():
         if attribute not in ("parameters", "lazy_state") and any(isinstance(x, Value) for x in _members(held)):
@@ -145,6 +160,8 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
                 f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
                 f"given; {instead}"
             )
+    if key is None and _reaches_parameters(type(optimizer).update):
+        raise TypeError(f"cannot compile the update of {name}, which may ask which parameter it is given; {instead}")
     found = []
     for _ in range(2):
         traced: Any = copy.copy(optimizer)
@@ -173,11 +190,11 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         changed += [f"state[{name!r}], which is no longer there" for name in state_terms if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(straight_line(terms, [p.data, *(state[key] for key in optimizer.state_names)]))
+        found.append(straight_line(terms, [p.data, *(state[each] for each in optimizer.state_names)]))
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    if update_key(optimizer, masked, counts_skipped) is None and not _gives_its_numbers(optimizer, line):
+    if key is None and not _gives_its_numbers(optimizer, line):
         raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {instead}")
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
@@ -196,6 +213,11 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
             for result, old in zip(results, old_numbers, strict=True)
         ]
     return code, results
+
+
+def _reaches_parameters(update: Any) -> bool:
+    """Return whether an update asks for an `id`, or can reach a `Value` by a variable."""
+    return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
 def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:

@@ -92,7 +92,7 @@ def facts_of(code: CodeType) -> Facts:
     return Facts(names, writes or rebinds or any(each.writes for each in inner))
 
 
-class Code:
+class ReachableCode:
     """The code that a function may run, as far as it is that of the user.
 
     Of several objects of a class, only the first that is found is looked at.
@@ -102,16 +102,17 @@ class Code:
 
     Attributes:
         asks_for_types: whether the code uses the name `type` or `__class__`.
+        asks_for_identity: whether the code uses the name `id`.
         may_change: whether the code uses something that may be different in each call, such as a clock.
         writes: whether the code may change variables or objects, or draws numbers from generators.
 
-    >>> found = Code([lambda x: x if type(x) is float else -x])
+    >>> found = ReachableCode([lambda x: x if type(x) is float else -x])
     >>> found.asks_for_types, found.may_change, found.writes
     (True, False, False)
     """
 
     def __init__(self, roots: Iterable[Any]) -> None:
-        self.asks_for_types = self.may_change = self.writes = False
+        self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         self._classes: list[tuple[str, Any]] = []  # the methods that have not been looked at
@@ -169,6 +170,7 @@ class Code:
         names, writes = facts_of(f.__code__)
         self.writes |= writes
         self._names |= names
+        self.asks_for_identity |= "id" in names
         self.asks_for_types |= "type" in names or "__class__" in names
         cells = [x for x in map(_cell_content, f.__closure__ or ()) if not isinstance(x, (Value, *PLAIN))]
         for x in [*cells, *[f.__globals__[name] for name in names & f.__globals__.keys()]]:
