@@ -1,7 +1,7 @@
-"""The operation of a node that is made as in micrograd: `Value(t, (x,), "tanh")`, and then `out._backward = closure`.
+"""The operation of a node that is made as in micrograd: `out = Value(t, (x,), "tanh"); out._backward = closure`.
 
-The closure reads `out.grad` and adds to the gradients of the operands. Backward calls the closure, as micrograd does,
-so the closure may use `out.grad` in any way, for example clip it. Pictures, and other code that reads local
+The closure reads `out.grad` and adds to the gradients of the operands. `backward()` calls the closure, as micrograd
+does, so the closure may use `out.grad` in any way, for example clip it. Pictures, and other code that reads local
 derivatives, get what the closure adds to an operand's gradient, divided by `out.grad`.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["Closure", "sends_nothing"]
 class Closure(Op):
     """The operation of one node, whose `_backward` is a function that the user has written.
 
-    This operation has no formula, so it cannot be compiled and has no second derivatives.
+    Nothing but this function says what the operation is, so it cannot be compiled and has no second derivatives.
 
     Args:
         symbol: the name of the operation, which was passed as `_op` when the node was made.
@@ -125,10 +125,10 @@ class Closure(Op):
 
 
 def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
-    """Return the operation of the table that `symbol`, such as "ReLU" or "**2", means, and the numbers in `symbol`.
+    """Return the built-in operation that `symbol`, such as "ReLU" or "**2", means, and the numbers in `symbol`.
 
-    The numbers are a list with one text, such as "2", or an empty list. `count` is how many operands the node has,
-    without the number. The operation is None if no operation of the table fits `symbol` and `count`.
+    The numbers are a list with one text, such as "2", or an empty list. `count` is how many operands the node has, not
+    counting such a number. The operation is None if no built-in operation fits `symbol` and `count`.
     """
     name = symbol.strip().lower()
     stem = name.rstrip("0123456789.")
@@ -142,9 +142,11 @@ def _built_in(symbol: str, count: int) -> tuple[Op | None, list[str]]:
 
 
 def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
-    """Return rounding errors as `Smoothness.rounding` does, for a closure whose formula is not known.
+    """Return the rounding errors that a gradient check allows for the value and each partial of a closure.
 
-    Allow 4e-15 for each number, relative to it, and for y also the rounding of an intermediate result near 1.
+    They are relative errors in units of 1e-15; see the attribute `rounding` of `Smoothness`. It is not known how the
+    closure computes. So each number may be wrong by 4e-15 of itself, and y also by the rounding of an intermediate
+    result near 1.
     """
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 
