@@ -1,7 +1,8 @@
 """The context in which nodes are recorded: the modes, hooks and scope that `with` blocks have set.
 
 Each thread and async task has a stack of the blocks that it is in. `here()` returns the context that the blocks of the
-calling thread or task make together. The fast path reads only `active`, which says whether any thread is in a block.
+calling thread or task make together. The fast functions of `quick` read only `active`, which says whether any thread is
+in a block.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Hooks:
     2.0
 
     Attributes:
-        owns_nodes: whether nodes that are made while these hooks are installed belong to what the hooks record.
+        owns_nodes: True if the hooks record the computation, as those of the compiler do, so a node that is made while
+            they are installed is a part of the recording. False if the hooks only watch.
     """
 
     owns_nodes = True
@@ -64,23 +66,23 @@ class Hooks:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is its operation."""
+        """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is a `Closure`."""
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
         """Called when an operation is recorded; return an empty object of the class `kind`, which becomes the node.
 
-        `a` and `b` are the operands. An operation with any other number of operands than one or two has a tuple of all
-        of them as `a`; `b` is None if there is no second operand.
+        `a` and `b` are the operands; `b` is None if there is only one. If there are more than two operands, or none,
+        `a` is the tuple of all of them.
         """
         return object.__new__(kind)
 
 
 class Context:
-    """What decides how operations are recorded.
+    """The settings that decide how operations are recorded.
 
     Args:
         blocks: the `with` blocks that the code is in.
-        changes: the attributes that these blocks set, by name.
+        changes: the attributes that these blocks set, by name; the others have their defaults.
 
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
@@ -104,7 +106,7 @@ class Context:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether hooks are installed to which the nodes of this thread or task belong."""
+        """Whether the installed hooks record the computation of this thread or task; see `Hooks.owns_nodes`."""
         return self.hooks is not None and self.hooks.owns_nodes
 
     def __eq__(self, other: object) -> bool:
@@ -194,7 +196,7 @@ def is_watched() -> bool:
 
 
 def _of_blocks(blocks: Sequence[tuple[object, dict[str, Any]]]) -> Context:
-    """Return the context that these blocks make together."""
+    """Return the context that `blocks`, outermost first, make together."""
     if not blocks:
         return _outside
     attributes: dict[str, Any] = {"hooks": _outside.hooks}
@@ -232,10 +234,10 @@ def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
 
 
 def with_anomaly_checks(nodes: Iterable[T]) -> Iterable[T]:
-    """Return `nodes`, over which backward loops; inside `detect_anomaly()`, check what each node sends to its operands.
+    """Return `nodes` for the loop of `backward`; inside `detect_anomaly()`, check what each node sends to its operands.
 
-    A node sends contributions to its operands in the body of that loop. The check follows when the loop asks for the
-    next node.
+    In the body of the loop, a node sends contributions to the gradients of its operands. When the loop asks for the
+    next node, these gradients are checked.
 
     Raises:
         FloatingPointError: a gradient is not finite.
@@ -254,7 +256,8 @@ class Mode:
 
     It can decorate generators, coroutines and async generators too. A decorated generator is in the mode while it runs,
     and its caller is not. (A `with` block in the body of a generator is different: it stays open while the generator is
-    suspended, so the caller is in the mode too.) You can use a `Mode` any number of times, also in nested blocks.
+    suspended, so the caller is in the mode too.) You can use the same `Mode` object any number of times, and in nested
+    blocks.
 
     >>> @no_grad()
     ... def squares(xs):
@@ -275,13 +278,15 @@ class Mode:
 
     def __call__(self, function: F) -> F:
         """Return `function`, decorated to run in the mode."""
-        from .stepwise import run_inside  # imported here, because this takes longer than all the rest
+        from .stepwise import run_inside  # imported here, because importing `inspect` takes longer than all the rest
 
         return run_inside(self, function)
 
 
 def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
-    """Refuse arguments of `no_grad` or `detect_anomaly`, such as the function that `@no_grad` without brackets passes.
+    """Raise an error for an argument of `no_grad` or `detect_anomaly`, such as a function after `@no_grad`.
+
+    Such a function is passed if the decorator is written without brackets. `name` is that of the mode.
 
     Raises:
         TypeError: there are arguments.
