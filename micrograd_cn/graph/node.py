@@ -41,7 +41,10 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a method for the operator `sign`, which has no operation. It raises an error that names `instead`."""
+    """Return a method for Python's operator `sign`, such as "%", for which there is no operation.
+
+    The method raises an error that says to write `instead`.
+    """
 
     def refuse(self: Any, *other: Any) -> NoReturn:
         raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
@@ -56,7 +59,7 @@ def _before_read(x: Any, how: str) -> None:
 
 
 def _number_in_name(x: Any) -> str:
-    """Return the digits of `x`, as in micrograd's name "**2" for an operation, or "" if `x` is not a constant."""
+    """Return the digits of an operand `x`, or "" if it is no constant. Micrograd's name for x**2, "**2", has them."""
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x
@@ -64,7 +67,10 @@ def _number_in_name(x: Any) -> str:
 
 
 def _refuse_conversion(conversion: str) -> NoReturn:
-    """Raise the error for `float(x)`, `math.exp(x)` and the like, which would lose the graph."""
+    """Raise the error for `float(x)`, `math.exp(x)` and the like, which would lose the graph.
+
+    `conversion` is the name of the function that Python calls for the conversion, such as "float".
+    """
     from .conversion import refusal  # imported here, because correct programs do not need it
 
     raise refusal(conversion, sys._getframe(2)) from None
@@ -86,16 +92,16 @@ class Node(NumpyMethods):
         grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before. Any real number may be
             assigned, and becomes a float. None, by PyTorch's habit, may be assigned too, and counts as 0.
         op: the operation that made this node; None for a leaf.
-        operands: the operands of `op`, one entry for each slot, so `a + a` has two entries. An operand that is a number
-            is a float.
+        operands: a tuple of the operands of `op`, in order, so that of `a + a` has two entries. An operand that is a
+            plain number is a float.
         parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
-        partials: d(this node)/d(operand) for each operand, captured when the node was made, so a later change of data
-            does not corrupt the gradient. The entry of an operand that was not selected is 0.0. The entry of a constant
-            operand is 0.0 too, rather than the true derivative, unless the operation computes all its partials
-            together, as `sum` and `logsumexp` do.
+        partials: d(this node)/d(operand) for each operand, computed when the node was made, so a later change of data
+            does not corrupt the gradient. The entry is 0.0 for an operand that the operation did not select, such as
+            the smaller operand of `maximum`. The entry of a constant operand is 0.0 too, rather than the true
+            derivative, unless the operation computes all its partials together, as `sum` and `logsumexp` do.
         label: the name.
-        requires_grad: False for a constant, such as a number beside an operator or a detached value. A constant gets no
-            gradient, and backward does no work for it.
+        requires_grad: False for a constant, such as the 2 in `x * 2` or a detached value. A constant gets no gradient,
+            and backward does no work for it.
         group: the part of a network or the `scope` that the node belongs to, which pictures draw as a box; None if it
             belongs to none.
 
@@ -231,7 +237,7 @@ class Node(NumpyMethods):
 
     @property
     def operands(self) -> tuple[Any, ...]:
-        """The operands, one for each slot: nodes, and floats for numbers."""
+        """The operands in order, so `a + a` has two: nodes, and floats for plain numbers."""
         a, b = self._a, self._b
         return a if type(a) is tuple else () if a is None else (a,) if b is None else (a, b)
 
@@ -379,7 +385,7 @@ class Node(NumpyMethods):
     def _terms(self, upstream: float) -> list[tuple[Self, float]]:
         """Return the operands to which a gradient flows, each with the term that backward adds to its gradient.
 
-        The terms are those for the gradient `upstream` of this node.
+        `upstream` is the gradient of this node.
         """
         if not isinstance(self.op, Closure):
             return [(x, upstream * partial) for x, partial in self.edges()]
@@ -408,8 +414,8 @@ class Node(NumpyMethods):
 def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
     """Assign floats to the data of nodes. If Ctrl-C interrupts this, either all nodes have their new data, or none has.
 
-    This does not hold while hooks are installed, and for nodes of a class that has its own `data`: code in Python then
-    sees each assignment.
+    This does not hold while hooks are installed, or if the class of a node overrides `data`: Python code then runs at
+    each assignment, and Ctrl-C may come between two of them.
     """
     if len(nodes) != len(numbers):
         raise ValueError(f"{len(numbers)} numbers for {len(nodes)} nodes")
