@@ -8,15 +8,17 @@ operation it has methods that raise an error, which says what to write.
 If an argument is a `Value` itself, as in `np.maximum(x, 0)`, numpy calls `__array_ufunc__` instead. This method applies
 the operation, or raises an error, which says what to write.
 
-No method is called in these cases, because numpy treats its arguments as arrays of objects, or as numbers:
+For the following functions of arrays, numpy calls no method of `Value`, because it treats the elements as any objects,
+or as numbers:
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
-  `max` does, and return one of them: it gets the whole gradient at a tie, and nan may be lost. The operation is applied
-  to each element by `np.frompyfunc(maximum, 2, 1)(a, b)`.
-- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like, and the condition of `np.where`
-  take each `Value` for true. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
+  `max` does, and return one of them. At a tie, this element gets the whole gradient, and a nan may be lost. To apply
+  the operation `maximum` to each pair of elements of a and b, write `np.frompyfunc(maximum, 2, 1)(a, b)`.
+- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
+  does `np.where` in its condition. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
-- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise an error of numpy, which speaks of objects.
+- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about the dtype
+  "object" or its loops, and does not say what to write.
 - A masked array times a `Value` is a masked array of floats. Write `np.array([x])` for the `Value` x.
 """
 
@@ -89,7 +91,7 @@ def _sign(x: Any) -> float:
     return 1.0 if x > 0 else -1.0 if x < 0 else 0.0 if x >= 0 else math.nan
 
 
-# Functions that have an operation, or need none, by the names of numpy.
+# For each name of a function of numpy, the function that computes the same for `Value`s.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv},
     **{"power": operator.pow, "negative": operator.neg, "positive": operator.pos, "absolute": operator.abs},
@@ -114,10 +116,10 @@ COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 class _Ufunc(NamedTuple):
     """What is known about a function of numpy."""
 
-    function: Any  # the same function of numbers, or None
-    forward: str  # the methods, as in METHODS, or ""
+    function: Any  # the function in FUNCTIONS that computes the same, or None
+    forward: str  # the names of the operator's two methods, `forward` and `reflected`, as in METHODS, or ""
     reflected: str
-    result: type  # the type of an array's elements
+    result: type  # the type of the elements in an array of results
 
 
 @cache
@@ -168,7 +170,10 @@ class NumpyMethods(Unsupported):
     if not TYPE_CHECKING:  # a type checker shall go on saying that numpy's functions take no Value
 
         def __array_ufunc__(self, ufunc: Any, how: str, *operands: Any, **options: Any) -> Any:
-            """Apply numpy's function `ufunc`, of which an operand is a `Value`. `how` is "__call__", "reduce" etc."""
+            """Apply numpy's function `ufunc` to operands among which is a `Value`.
+
+            `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce".
+            """
             known = _known(ufunc)
             if known.function and how == "__call__" and not options:
                 if len(operands) == 1:
@@ -222,7 +227,10 @@ class NumpyMethods(Unsupported):
 
 
 def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> Any:
-    """Return an array of the function's results. `array` is one of the operands x and y; the other is a `Value`."""
+    """Return an array of the results of numpy's function `ufunc`, about which `known` has the facts.
+
+    `array` is one of the operands x and y; the other operand is a `Value`.
+    """
     np: Any = sys.modules["numpy"]
     if known.forward and array.dtype.hasobject:  # numpy calls the operators itself
         return ufunc(_boxed(x), _boxed(y))
@@ -238,7 +246,7 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
 
 
 def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
-    """Return the function's result for a `Value` and a number; for a list, return an array of results."""
+    """Return the result of numpy's function `ufunc` for a `Value` and a number; for a list, an array of results."""
     np: Any = sys.modules["numpy"]
     if type(x) is np.ndarray:  # without dimensions
         x = x[()]
@@ -256,9 +264,9 @@ def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
 
 
 def _needs_array(caller: FrameType) -> bool:
-    """Return whether `caller` is a function of numpy that asks for an array by `out=...`, as `np.quantile` does.
+    """Return whether the frame `caller` is in a function of numpy that wants the result in an array, by `out=...`.
 
-    numpy does not pass this argument on to `__array_ufunc__`.
+    `np.quantile` and `np.var` call such functions. numpy does not pass the argument `out` on to `__array_ufunc__`.
     """
     return caller.f_code.co_name in ("_lerp", "_var") and caller.f_globals.get("__name__", "").startswith("numpy.")
 
@@ -274,7 +282,7 @@ def _boxed(x: Any) -> Any:
 
 
 def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Return the result of numpy's function for `operands`, after each `Value` became an array of one object.
+    """Return the result of numpy's function `ufunc` for `operands`, with an array of one object for each `Value`.
 
     Raises:
         TypeError: numpy cannot apply the function to objects, or cannot put the results into the array `out`.
