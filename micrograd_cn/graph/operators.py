@@ -35,7 +35,7 @@ def method(op: Op) -> Method:
     def general(self: Any, *rest: Any, **options: Any) -> Any:
         return op(self, *rest, **options)
 
-    ours = vars(ops).get(op.name) is op  # of a user-defined operation, op() checks the results
+    ours = vars(ops).get(op.name) is op  # op() also checks the results, which a user-defined operation needs
     chosen = unary if op.arity == 1 and ours else general
     chosen.__name__, chosen.__qualname__ = op.name, f"Value.{op.name}"
     chosen.__doc__ = op.doc.partition("\n")[0]
@@ -49,8 +49,9 @@ def _is_operand(x: Any) -> bool:
 def _left_to_python(op: Op, other: Any) -> Any:
     """Return NotImplemented, so Python asks the class of `other`, which may know what to do with a `Value`.
 
-    Refuse a node of another engine, such as micrograd, whose class would take a `Value` for a number. Refuse lists too:
-    their class knows no `Value`. (Python repeats a list for `*`, and asks the `Value` how often.)
+    Raise an error for a node of another engine, such as micrograd, whose class would take a `Value` for a number. Raise
+    an error for a list too, because lists know nothing of `Value`s. `*` is an exception: there, Python asks the `Value`
+    how often to repeat the list, and the `Value` raises an error that says what to write.
     """
     if message := mixed_engines(other):
         raise TypeError(message)
