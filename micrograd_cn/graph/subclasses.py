@@ -1,8 +1,9 @@
-"""What a subclass of `Value` may override: operators, which the other operators then call as in micrograd.
+"""Let a subclass of `Value` override operators, so other operators call its methods as they do in micrograd.
 
 In micrograd, `x - y` calls `+` and unary `-`, `x / y` calls `*` and `**`, and `3 * x` calls `*`. Here every operator is
-an operation of its own, and this is faster. But a subclass that overrides `__mul__`, for example to count products,
-expects that `3 * x` calls it. So such a subclass gets micrograd's definitions of the operators that it has not written.
+an operation of its own, which is faster. But the author of a subclass that overrides `__mul__`, for example to count
+products, expects that `3 * x` calls this method. So such a subclass gets micrograd's definitions of the operators that
+it does not define itself.
 """
 
 from __future__ import annotations
@@ -70,10 +71,13 @@ def _hashes_by_identity(cls: Any) -> bool:
 
 
 def adapt(cls: Any, base: Any) -> None:
-    """Give `cls`, a user's new subclass of `base`, micrograd's operators if it overrides one that they call.
+    """Make the operators of `cls`, a user's new subclass of `base`, call the operators that it overrides.
+
+    If it overrides `__add__`, `__mul__`, `__neg__` or `__pow__`, it gets micrograd's other operators.
 
     Raises:
-        TypeError: the class overrides what the engine does not call, or compares nodes by something else than identity.
+        TypeError: the class overrides `data` or `grad`, which the engine reads and writes without calling a method; or
+            it compares nodes by something else than identity.
 
     >>> from micrograd_cn import Value
     >>> class Counted(Value):
