@@ -1,7 +1,8 @@
-"""What a `Value` does not have: operators, methods and attributes of numpy and PyTorch, with errors that name the cure.
+"""Operators, methods and attributes of numpy and PyTorch that a `Value` lacks: their use raises a helpful error.
 
-The table `INSTEAD` has the names of attributes. They are descriptors, because `__getattr__` would be called whenever
-numpy looks for `__array__` and the like on a `Value`, which makes `np.array` of a list of `Value`s 18 times as slow.
+The error says what to write instead. The dict `INSTEAD` has the names of the attributes. Each of them is a descriptor:
+a `__getattr__` would be called whenever numpy looks for `__array__` and the like on a `Value`, and `np.array` of a list
+of `Value`s would take 18 times as long.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _HERE = "x itself, which is a float64 in main memory"
 _NUMBER = "x.data for the number"
 _NEW = "x * 1 for a new node of the same number, or Value(x.data) for a new leaf"
 
-# What to write instead of an attribute: code about a Value x, numbers y and z, and lists xs and ys.
+# What to write instead of an attribute: code, in which x is the `Value`, y and z are numbers, and xs and ys are lists.
 INSTEAD = {
     **dict.fromkeys(("T", "mT", "H", "transpose", "permute", "swapaxes", "view", "reshape", "flatten", "ravel"), _ONE),
     **dict.fromkeys(("squeeze", "unsqueeze", "expand", "contiguous", "size", "dim", "numel", "nelement"), _ONE),
@@ -120,7 +121,7 @@ INSTEAD = {
 class _Missing:
     """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
 
-    A subclass of `Value` may have an attribute of this name. It is kept in the object's `__dict__`, as usual.
+    A subclass of `Value` may have an attribute of this name, which is then in the object's `__dict__`, like any other.
     """
 
     def __init__(self, name: str, instead: str) -> None:
@@ -144,7 +145,10 @@ class _Missing:
 
 
 def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a method for the operator `sign`, which has no operation. It raises an error that names `instead`."""
+    """Return a method for Python's operator `sign`, such as "@", for which there is no operation.
+
+    The method raises an error that says to write `instead`.
+    """
 
     def refuse(self: Any, *other: Any) -> NoReturn:
         raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
@@ -153,7 +157,7 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
 
 
 class Unsupported(Operators):
-    """Mixin: errors for what a `Value` does not have.
+    """Mixin: errors for operators, methods and attributes that a `Value` does not have.
 
     >>> from micrograd_cn import Value
     >>> Value(3).clamp(0, 1)
@@ -182,7 +186,7 @@ class Unsupported(Operators):
             )
 
     def __bool__(self) -> bool:
-        """Return True, as for any object, but refuse for the result of a comparison, such as `less(a, b)`.
+        """Return True, as for any object. But raise TypeError for the result of a comparison, such as `less(a, b)`.
 
         >>> from micrograd_cn import Value, less
         >>> bool(Value(0))
@@ -200,7 +204,7 @@ class Unsupported(Operators):
         return True
 
     def __dir__(self) -> Iterable[str]:
-        """Return the names of the attributes, without those that only raise an error."""
+        """Return the names of the attributes for `dir(x)`, without those that only raise an error."""
         return [name for name in super().__dir__() if name not in INSTEAD or hasattr(self, name)]
 
 
