@@ -64,7 +64,10 @@ def outside_numpy(frame: FrameType) -> FrameType:
 
 
 def called_in(frame: FrameType) -> str:
-    """Return the name of the function that `frame` calls, as its source has it; "" if it calls no function by name."""
+    """Return the name of the function that `frame` calls, as its source code writes it, such as "math.exp".
+
+    Return "" if it calls no function by a name.
+    """
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):
