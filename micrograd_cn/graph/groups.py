@@ -35,7 +35,7 @@ class Group:
         return f"{self.outer}.{self.name}" if self.outer else self.name
 
     def join(self, outer: Group | None, name: str) -> None:
-        """Become a part of the group `outer`, under this name.
+        """Become a part of the group `outer`, under the name `name`.
 
         >>> neuron = Group("neuron")
         >>> neuron.join(Group("layer"), "neurons.0"); str(neuron)
