@@ -109,6 +109,7 @@ def to_random(generator):
         lambda x: x * np.random.rand(),
         lambda x: x * np.random.default_rng().random(),
         lambda x: x * time.perf_counter(),
+        lambda x: MLP(1, [1])([x]),
         to_random(random.Random(1)),
         to_random(np.random.default_rng(1)),
         to_random(np.random.RandomState(1)),
@@ -215,6 +216,11 @@ def test_parameters_that_are_made_in_the_first_call_are_kept():
     assert f(2.0) == 2.0 * model.w.data
     model.w.data = 5.0
     assert f(2.0) == 10.0
+
+
+def test_a_model_that_is_made_from_a_seed_is_the_same_in_each_call():
+    """A function may make a model inside if its weights are always the same."""
+    assert compile(lambda x: MLP(1, [1], seed=3)([x]))(2.0) == MLP(1, [1], seed=3)([2.0]).data
 
 
 def test_results_that_are_looked_up_may_be_kept_in_a_table():

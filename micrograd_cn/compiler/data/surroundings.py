@@ -39,6 +39,7 @@ CHANGING: dict[str, set[str] | None] = {
     "datetime": {"now", "utcnow", "today"},
     "os": {"urandom"},
 }
+DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
 PLAIN = (float, int, str, bytes, type(None))
 COLLECTIONS = (list, tuple, dict, set, deque)
 WRITING_OPCODES = {
@@ -133,6 +134,7 @@ class ReachableCode:
             return
         self._seen[key] = x
         if isinstance(x, FunctionType):
+            self.may_change |= x.__module__ in DRAWING
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
         elif isinstance(x, COLLECTIONS):
@@ -188,6 +190,8 @@ class ReachableCode:
     def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
         """Visit those attributes of a module or class that a function uses, whose code has the names `names`."""
         module = x.__name__ if isinstance(x, ModuleType) else x.__module__
+        if isinstance(x, type) and module in DRAWING:
+            self.may_change = True  # to make a layer draws its weights
         changing = CHANGING.get(module, set())
         self.may_change |= changing is None or not changing.isdisjoint(names)
         if _is_users(getattr(sys.modules.get(module), "__file__", None) or "<frozen"):

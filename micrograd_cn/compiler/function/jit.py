@@ -139,7 +139,8 @@ def compile(  # noqa: A001 -- the field's name
       code of other packages, in objects that the function reaches only in a way that its code does not show (such as
       `getattr` with a computed name), beyond the first 8 items of a collection, or if both recordings happen to be the
       same, as with a count of calls that only matters in the tenth call. Nor is it noticed what another thread reads of
-      a parameter, or what code reads of attributes that begin with an underscore.
+      a parameter, or what code reads of attributes that begin with an underscore. The label of a recorded argument is
+      its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
