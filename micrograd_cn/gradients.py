@@ -97,8 +97,9 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     [6.0]
     """
     relevant = set(inputs)  # the nodes on a path from an input to the output
+    selects = create_graph and any([node.op.selects for node in order if node.op])
     for node in reversed(order):
-        if any(x in relevant for x in (paths(node) if create_graph else [x for x, _ in node.edges()])):
+        if any(x in relevant for x in (paths(node) if selects else [x for x, _ in node.edges()])):
             relevant.add(node)
     check = context.here().detect_anomaly
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
@@ -114,12 +115,19 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
                     if x in relevant:
                         terms[x].append(term)
                 continue
+            if not selects:
+                for x, (_, partial, _) in symbolic_edges(node, relevant):
+                    terms[x].append(_product(upstream, partial))
+                continue
+            certain = reach.is_certain(node)
             # A node that no gradient reaches sends nothing, so inf and nan in its local derivatives are no anomaly.
             with _unchecked() if check and not reach.finds(node) else nullcontext():
                 for x, edge in symbolic_edges(node, relevant):
-                    reach.spread(node, x, edge)
-                    contribution = contribution_through(edge, upstream, reach, node)
-                    if contribution is not None:
+                    if x.op:  # a leaf sends nothing on
+                        reach.spread(node, x, edge)
+                    if certain and edge[2] is None:
+                        terms[x].append(_product(upstream, edge[1]))
+                    elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
                         terms[x].append(contribution)
     found = [_sum_of_terms(terms, x) for x in inputs]
     if check:

@@ -65,7 +65,9 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by operation and kinds of operands
         self.multiplications = 0
-        self._selections: set[Value] = set()  # nodes that are 0 where an operation did not select an operand
+        # Nodes that are 0 where an operation did not select an operand. For the product of such a node and a factor of
+        # a sum, the dict has the node and the factor.
+        self._selections: dict[Value, tuple[Value, Value] | None] = {}
 
     def from_node(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
@@ -87,8 +89,13 @@ class DerivativeArithmetic:
                 break
         return (_times(coefficient, node), None, element) if type(node) is float else (coefficient, node, element)
 
-    def multiply(self, a: Derivative, b: Derivative) -> Derivative:
-        """Return the product of two derivatives."""
+    def multiply(self, a: Derivative, b: Derivative, in_sum: bool = False) -> Derivative:
+        """Return the product of two derivatives.
+
+        If `in_sum` is set, b is a factor of a sum of products. It is multiplied even by an `a` that is 0 because an
+        operand was not selected, so 0 times an infinite factor is nan, as in matrix products of PyTorch and jax. To
+        choose 0 instead would take as long as the product.
+        """
         if a is ONE or b is ONE:
             return b if a is ONE else a
         (c, x, e), (d, y, f) = a, b
@@ -98,24 +105,31 @@ class DerivativeArithmetic:
             node = y if x is None else x
         else:
             self.multiplications += 1
-            node = self._product(x, y) if self._selections else x * y
+            node = self._product(x, y, in_sum) if self._selections else x * y
         if self._selections and node is not None and node in self._selections and not _is_finite(coefficient):
             return 1.0, self._product(node, coefficient), element
         return coefficient, node, element
 
-    def _product(self, x: Value, y: Any) -> Value:
+    def _product(self, x: Value, y: Any, in_sum: bool = False) -> Value:
         """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
         if x not in self._selections:
             if y not in self._selections:
                 product: Value = x * y
                 return product
             x, y = y, x
+        if in_sum:
+            product = x * y
+            self._selections[product] = x, y
+            return product
+        if factors := self._selections[x]:
+            selection, factor = factors
+            return self._product(selection, factor * y)
         if x.op and x.op.lowerings.machine == SELECT:
             condition, *choices = x.operands
             product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
         else:
             product = ops.where(x, x * y, 0.0)
-        self._selections.add(product)
+        self._selections[product] = None
         return product
 
     def _choice(self, x: Any, y: Any) -> Any:
@@ -153,8 +167,8 @@ class DerivativeArithmetic:
         if bias:
             added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
-        if not bias and self._selections.issuperset(coefficients):
-            self._selections.add(total)
+        if self._selections and not bias and self._selections.keys() >= coefficients.keys():
+            self._selections[total] = None
         return 1.0, total, element
 
     def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
@@ -193,8 +207,9 @@ class DerivativeArithmetic:
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(xs, partials, needed)
         if node.op.selects:
-            slots = enumerate(partials)
-            self._selections.update([x for k, x in slots if isinstance(x, Value) and node.op.may_leave_out(k)])
+            for slot, partial in enumerate(partials):
+                if isinstance(partial, Value) and node.op.may_leave_out(slot):
+                    self._selections.setdefault(partial, None)
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(

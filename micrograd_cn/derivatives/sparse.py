@@ -96,9 +96,11 @@ class LinearisedGraph:
         for v in reversed(range(first, len(self.incoming))):
             if received[v] and (adjoint := add(received[v])):
                 found[v] = adjoint
+                op = self._nodes[v].op  # of a variable, which may be a computed node, there are no edges
+                in_sum = op is not None and op.lowerings.summands is not None
                 for j, [edge] in self.incoming[v].items():
                     if j >= first:
-                        received[j].append(multiply(adjoint, edge))
+                        received[j].append(multiply(adjoint, edge, in_sum))
         return found
 
     def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:
