@@ -97,7 +97,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     [6.0]
     """
     relevant = set(inputs)  # the nodes on a path from an input to the output
-    selects = create_graph and any([node.op.selects for node in order if node.op])
+    selects = create_graph and any(node.op.selects for node in order if node.op)
     for node in reversed(order):
         if any(x in relevant for x in (paths(node) if selects else [x for x, _ in node.edges()])):
             relevant.add(node)
