@@ -1,7 +1,7 @@
-"""Bind the arguments of a function to fresh variables, as all functions of `functional` do first.
+"""Bind the arguments of a function to fresh variables, which is the first step of all functions in `functional`.
 
 The numbers in an argument are replaced by leaf `Value`s, the function is called, and its output is a graph over these
-leaves. Results go back to the caller in the structure of the arguments or of the output.
+leaves. Results go back to the caller nested in lists, tuples, dicts and arrays like the arguments, or like the output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *a
 __all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
-# The variables of the outermost call and of all calls inside it. All other leaves are the user's.
+# The variables of the outermost call of a derivative and of all calls inside it. All other leaves are the user's.
 _variables: ContextVar[set[Value]] = ContextVar("micrograd_cn_variables")
 
 
@@ -120,8 +120,9 @@ class BoundCall:
             self._unflatten.append((len(leaves), unflatten))
             given.append(leaves)
         self.announce_variables()
-        # Results must stay differentiable with respect to the variables of a level around this one. They must stay in
-        # the graph, too, while a function is recorded, since its parameters may have a part in them.
+        # If another derivative is being computed around this call, results must stay differentiable with respect to its
+        # variables. Results must stay in the graph, too, while a function is being recorded for the compiler, since
+        # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
         self.output = f(*bound, **kwargs)
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
@@ -131,7 +132,7 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Tell the calls around this call that its variables are not parameters."""
+        """Tell the `BoundCall`s around this one that the variables of this one are not parameters."""
         _variables.get().update(self.variables)
 
     def _uses_parameters(self) -> bool:
@@ -155,10 +156,9 @@ class BoundCall:
         return _as_value(self.name, "the function returned", self.output)
 
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
-        """Return the `Value`s in the structure of the output, and a function that puts other items in their places.
+        """Return a list of the `Value`s in the output, and a function that nests a list of other items like the output.
 
-        The function takes a list with as many items, and returns the structure with these items. A number in the output
-        becomes a constant.
+        The function takes a list with as many items as there are `Value`s. A number in the output becomes a constant.
 
         Raises:
             TypeError: an item of the output is neither a `Value` nor a number.
@@ -175,18 +175,18 @@ class BoundCall:
 
     @property
     def create_graph(self) -> bool:
-        """Whether derivatives are recorded, because they will be differentiated or computed again."""
+        """Whether to record derivatives, because they will be differentiated, or are being compiled."""
         return self.returns_values and (not self.no_grad or here().is_recorded)
 
     def gradient(self, y: Value, many: bool, only: bool = False) -> Any:
-        """Return the gradient of `y` in the structure of the bound arguments.
+        """Return the gradient of `y` with respect to the variables, nested like the arguments that were bound.
 
-        If `many` is set, this is a tuple with a structure for each argument. Otherwise there is only one argument, and
-        its structure is returned alone.
+        If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
+        argument, and its item is returned without a tuple.
 
         Raises:
-            ValueError: `only` is set, so `y` is the only output, and the function has not used its argument, but the
-                very values that were passed as the argument.
+            ValueError: `only` is true, which says that `y` is the only output, and the function has computed `y` not
+                from its argument, but from the same `Value`s outside, which were passed as the argument.
         """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)
@@ -205,10 +205,10 @@ class BoundCall:
             )
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:
-        """Return `flat`, which has a number for each variable, in the structure of the bound arguments.
+        """Return `flat`, which has a number for each variable, nested like the arguments that were bound.
 
-        If `many` is set, this is a tuple with a structure for each argument. Otherwise there is only one argument, and
-        its structure is returned alone.
+        If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
+        argument, and its item is returned without a tuple.
         """
         parts, start = [], 0
         for n, unflatten in self._unflatten:
@@ -218,7 +218,7 @@ class BoundCall:
 
 
 def contains_values(tree: Any) -> bool:
-    """Return whether there is a `Value` in the structure `tree`: in nested lists, tuples, dicts or arrays.
+    """Return whether there is a `Value` in `tree`, which may be lists, tuples, dicts or arrays, nested to any depth.
 
     >>> contains_values([1.0, {"x": Value(2)}]), contains_values([1.0])
     (True, False)
@@ -275,7 +275,8 @@ def argument_positions(
     Raises:
         TypeError: f is not a function, or `argnums` is neither an int nor a sequence of ints. All messages begin with
             `name`, the function that the user called.
-        ValueError: f takes too few arguments, for example because the user wrote a point in the place of `argnums`.
+        ValueError: f takes too few arguments for `argnums`. For example, the user wrote `grad(f, 3)` for the derivative
+            at 3, which is `grad(f)(3)`.
 
     >>> argument_positions("grad", max), argument_positions("grad", max, (0, 1))
     (([0], False), ([0, 1], True))
