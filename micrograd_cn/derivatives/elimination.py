@@ -1,11 +1,11 @@
-"""Eliminate the interior nodes of a linearised graph, in the cheapest of the orders that are tried.
+"""Eliminate the interior nodes of a linearised graph, in the order that takes the fewest products of those tried.
 
-In a linearised graph, each edge from an operand to a user (a node that has the operand) has the local derivative. To
-eliminate a node v is to connect its users with its operands: d(user)/dv * dv/d(operand) is added to
-d(user)/d(operand). To eliminate operands before their users is forward accumulation, and users before their operands
-is reverse accumulation. Markowitz' rule always eliminates the node that takes the fewest products, and is often better
-than both (Griewank & Walther, Evaluating Derivatives, 2008, chapters 9 and 10). To find the best order is NP-hard
-(Naumann 2008).
+In a linearised graph, each edge leads from an operand to its user (the node that was computed from it), and carries the
+local derivative d(user)/d(operand). To eliminate a node v is to connect its users with its operands: the product
+d(user)/dv * dv/d(operand) is added to d(user)/d(operand). To eliminate operands before their users is forward
+accumulation, and users before their operands is reverse accumulation. Markowitz' rule always eliminates the node that
+takes the fewest products, and often takes fewer products in all than both (Griewank & Walther, Evaluating Derivatives,
+2008, chapters 9 and 10). To find the order with the fewest products is NP-hard (Naumann 2008).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .arithmetic import ONE, Derivative
 
 __all__ = ["Arithmetic", "Edges", "add_nonlinear_edge", "eliminate"]
 
-Edges: TypeAlias = dict[int, list[Derivative]]  # the other end of each edge, and the terms of its derivative
+Edges: TypeAlias = dict[int, list[Derivative]]  # from the node at an edge's other end to the derivative's terms
 TWO: Derivative = (2.0, None, 2)
 
 
@@ -26,7 +26,7 @@ class Arithmetic(Protocol):
     """The methods by which elimination multiplies and adds derivatives; see `DerivativeArithmetic`.
 
     Attributes:
-        multiplications: how many products of two nodes have been made. This is the cost of an order.
+        multiplications: how many products of two nodes have been made. This is the cost of an order of elimination.
     """
 
     multiplications: int
@@ -39,7 +39,7 @@ class Arithmetic(Protocol):
 
 
 class _CountingArithmetic:
-    """Arithmetic that counts the products of two nodes that an order takes, but computes no derivatives."""
+    """Arithmetic that counts the products of two nodes in an order of elimination, and computes no derivatives."""
 
     def __init__(self) -> None:
         self.multiplications = 0
@@ -99,7 +99,7 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     before = arithmetic.multiplications
     work.cheapest_first()
     least, better = arithmetic.multiplications - before, None
-    if least > sum(map(len, saved[0])):  # one multiplication per edge is few enough
+    if least > sum(map(len, saved[0])):  # otherwise there is at most one multiplication per edge, which is few enough
         for order in (interior, interior[::-1]):
             counting = _CountingArithmetic()
             trial = _Elimination(counting, _copied(saved[0]), _copied_nonlinear(saved[1]), interior)
@@ -151,7 +151,7 @@ class _Elimination:
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 
     def cheapest_first(self) -> None:
-        """Eliminate all interior nodes that a result depends on, each time the node that takes the fewest products."""
+        """Eliminate all interior nodes that a result depends on; next is always the one with the fewest products."""
         incoming, users, nonlinear, interior = self.incoming, self.users, self.nonlinear, self.interior
         cost = [-1] * len(incoming)
         for v in interior:
