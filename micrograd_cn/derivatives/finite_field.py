@@ -1,8 +1,8 @@
 """Find structural zeros: nodes of a graph that are zero whatever numbers the leaves have.
 
-Nodes are evaluated in a finite field, the integers modulo a prime p of 120 bits, with a random element for each leaf.
-Arithmetic is exact there, so a node that is zero as a rational function of the leaves has the element 0. Any other node
-has the element 0 only by chance, for one of two reasons:
+Nodes are evaluated in a finite field, the integers modulo a prime p of 120 bits, with a random element of the field for
+each leaf. Arithmetic in the field is exact, so a node that is zero as a rational function of the leaves gets the
+element 0. Any other node gets the element 0 only by chance, for one of two reasons:
 
 - The random elements are a zero of the function. A polynomial of degree d that is not zero modulo p has the element 0
   with a probability of at most d / 2**119 (Schwartz 1980, Zippel 1979).
@@ -45,8 +45,8 @@ __all__ += ["folded_operands"]
 
 # The first prime p above 2**120 * (e - 2) for which (p - 1) / 2 is a prime, too. It takes four digits of a Python int.
 PRIME = 0xB7E151628AED2A6ABF7158809D118B
-RANDOM_BITS = 119  # of the random elements
-FieldElement: TypeAlias = int | None  # None is unknown: made of inf, nan, or a quotient by zero
+RANDOM_BITS = 119  # how many bits a random element has
+FieldElement: TypeAlias = int | None  # None is unknown: computed from inf or nan, or by a division by zero
 
 
 @lru_cache(1 << 12)
@@ -67,7 +67,7 @@ MULTIPLY, NEGATE, POWER, SELECT = "fmul", "fneg", "pow", "select"
 
 @lru_cache(1 << 12)
 def field_element(x: float | Fraction) -> FieldElement:
-    """Return the element of the field modulo `PRIME` for the number `x`; None for inf and nan.
+    """Return the number `x` as an element of the field of the integers modulo `PRIME`; None for inf and nan.
 
     >>> field_element(0.25) * 4 % PRIME
     1
@@ -143,9 +143,9 @@ class FieldEvaluator:
 
 
 def _sum_of_products(pairs: Sequence[tuple[Any, Any]], terms: Sequence[Any]) -> FieldElement:
-    """Return the element of the sum of `terms` and of the products of `pairs`.
+    """Return the field element for the sum of all `terms` and of the products a * b of all `pairs` (a, b).
 
-    An item is an element, or a float, which an operation of a user's own may have among its summands.
+    Each of these numbers is a field element, or a float, which a user-defined operation may have among its summands.
     """
     total: Any = sum([a * b for a, b in pairs]) + sum(terms)
     if type(total) is int:
