@@ -1,4 +1,4 @@
-"""Flatten nested lists, tuples, dicts and arrays into a list of leaves, and put leaves back into the structure."""
+"""Flatten nested lists, tuples, dicts and arrays into a list of leaves, and nest other leaves in the same way."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def is_array(x: object) -> bool:
 
 
 def arrays_to_lists(tree: Any) -> Any:
-    """Return a copy of the structure `tree` with nested lists in the place of arrays.
+    """Return a copy of `tree`, lists, tuples, dicts and arrays nested to any depth, with nested lists for the arrays.
 
     >>> from array import array
     >>> arrays_to_lists((1, {"x": array("d", [2.0])}))
@@ -87,7 +87,7 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
-    """Return the leaves as an array of the shape `shape`, or as nested lists, as `flatten` says for a numpy array."""
+    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists; `flatten` says when."""
     import numpy as np  # it is installed, since it made the array that was flattened
 
     if all(isinstance(x, (float, int)) for x in leaves):
@@ -104,11 +104,11 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
 def flatten_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
     """Return the leaves of `tree` with their paths, in the order that the leaves of `model` have.
 
-    `tree` must have the structure of `model`, but its dicts may be in another order. An array counts as nested lists of
-    its shape, and a tuple as a list. `path` is the path to `tree`, with which all paths begin.
+    `tree` must be nested like `model`, but the keys of its dicts may be in another order. An array counts as nested
+    lists of its shape, and a tuple as a list. `path` is the path to `tree`, with which all paths begin.
 
     Raises:
-        ValueError: the structures differ.
+        ValueError: `tree` is not nested like `model`.
 
     >>> flatten_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
     [("['a']", 2), ("['b']", 1)]
