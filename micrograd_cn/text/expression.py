@@ -1,6 +1,6 @@
 """Read an expression that someone typed, and record it as a graph.
 
-An expression consists of numbers, names, and operations of the table. No part of it is ever run as Python.
+An expression consists of numbers, names, and this package's operations. No part of it is ever run as Python.
 
 The parser is a shunting yard (Dijkstra 1961): it applies an operation as soon as its operands are known. It keeps the
 open brackets in a list and does not call itself, so brackets may be nested to any depth.
@@ -42,7 +42,8 @@ __all__ = [
 ]
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "π": math.pi}
-# Signs and words that people type in place of what an expression has. Full-width signs become plain ones first.
+# Signs and words that people type by mistake, and what an error message suggests for each. Before they are looked up,
+# full-width signs become plain ones.
 MEANT = {
     **{"^": "**", "÷": "/", "∕": "/", "⁄": "/", **dict.fromkeys("×·∙⋅•∗✕✖⨯", "*"), **dict.fromkeys("−–—‐", "-")},
     **{sign: f"(...)**{n}" for n, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
@@ -60,7 +61,7 @@ ALIASES = {
     **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
     **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
 }
-# The page uses this pattern as well, so it is written to mean the same in JavaScript.
+# The playground page uses this pattern as well, so it is written to mean the same in JavaScript.
 NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -86,8 +87,9 @@ class ParseError(ValueError):
 def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     """Return the value of the expression `text`, recorded as a graph. `variables` gives the leaves by their names.
 
-    Operators have Python's precedence. The functions are the operations of the table and `mean`. The names pi, π, e,
-    inf and nan are numbers, unless a variable has the same name. Numbers, and results of numbers alone, are constants.
+    Operators have Python's precedence. The functions are this package's operations (`micrograd_cn.ops`) and `mean`. The
+    names pi, π, e, inf and nan are numbers, unless a variable has the same name. Numbers, and results that were
+    computed from numbers alone, are constants.
 
     Raises:
         ParseError: the text is not a valid expression. The message is in the language `lang`.
@@ -172,9 +174,10 @@ class _Argument(NamedTuple):
 
 @dataclass
 class _Bracket:
-    """An open bracket, and what has been read inside it. A bracket encloses a group, a function's arguments or a list.
+    """An open bracket, and what has been read inside it.
 
-    The whole expression counts as a group too.
+    A bracket encloses a part of an expression, as in 2 * (x + 1), or a function's arguments, or a list. The whole
+    expression is treated as if it were in brackets.
     """
 
     opening: _Token
@@ -191,11 +194,14 @@ class _Bracket:
 
     @property
     def untouched(self) -> bool:
-        """Return whether nothing of the next argument has been read. Call this only where an operand is expected."""
+        """Return whether nothing of the argument, or list item, that is read next has been read yet.
+
+        Call this only where an operand is expected.
+        """
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
-        """Apply the waiting operators whose precedence is at least `precedence`."""
+        """Apply those operators in `operators`, from the last one back, whose precedence is at least `precedence`."""
         while self.operators and self.operators[-1][0] >= precedence:
             _, op = self.operators.pop()
             operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
@@ -240,7 +246,7 @@ class _Reader:
         return self.tokens[self.next - 1]
 
     def operand(self, token: _Token) -> bool:
-        """Read a token where an operand must begin. Return whether an operand must still follow."""
+        """Read a token where an operand must begin. Return whether an operand must still follow, as after -."""
         bracket = self.open[-1]
         if token.kind == "number":
             bracket.operands.append(float(token.text))
@@ -271,7 +277,7 @@ class _Reader:
     def name(self, token: _Token) -> bool:
         """Read a variable, the beginning of a call, or an argument's keyword. Return whether an operand must follow."""
         name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
-        if "·" in name:  # to Unicode, this product sign is a part of the name
+        if "·" in name:  # Unicode counts this sign as a letter of the name, but people type it for a product
             self.fail("parse_meant", _Token("sign", "·", token.column + name.index("·")), meant=MEANT["·"])
         if iskeyword(name):
             self.check_sign(token)
@@ -353,7 +359,7 @@ class _Reader:
     def check_sign(self, token: _Token) -> None:
         """Raise ParseError if the token is a sign or a word that no expression contains, and suggest what was meant.
 
-        Names of other kinds pass.
+        Do nothing if it is any other name.
         """
         if token.kind not in ("sign", "name") or self.is_read(token.text):
             return
@@ -394,7 +400,8 @@ class _Reader:
 def call_signature(function: Callable[..., Any]) -> Signature:
     """Return the signature of `function`.
 
-    An operation without a signature of its own takes its operands, by the names that a partial derivative gives them.
+    The arguments of an operation are its operands, unless its attribute `signature` says otherwise. The operands have
+    the names that they have in one of the operation's partial derivatives.
 
     >>> from micrograd_cn import elu, where
     >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
@@ -422,7 +429,8 @@ def lists(function: Callable[..., Any]) -> list[str]:
         return names
     if function.arity is not None or not function.signature:
         return []
-    # The signature returns the elements of a list one by one. It returns any other argument as it was given.
+    # The attribute `signature` of an operation is a function that returns its operands. If an argument is a list, this
+    # function returns the list's elements one by one. It returns any other argument as it was given.
     operands = function.signature(**{name: [name] for name in names})
     return [name for name in names if name in operands]
 
