@@ -1,8 +1,8 @@
-"""Formulas: what an operation computes, as a tree of operations of the table, with symbols in the place of operands.
+"""Formulas: what an operation computes, as a tree of other operations, with symbols (`Term`s) in the place of operands.
 
-A function that is written in the table's operations accepts any type that they accept. Called with a `Term` for each
-operand, it returns a formula instead of a number. The page prints formulas as JavaScript, and the compiler turns them
-into machine code.
+A function that is written with this package's operations, such as `lambda x: x * tanh(x)`, accepts any type that these
+operations accept. Called with a `Term` for each operand, it returns a formula instead of a number. The HTML page prints
+formulas as JavaScript, and the compiler turns them into machine code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusal
 
 
 class FormulaError(TypeError):
-    """A function cannot be turned into a formula, because it is not written in the table's operations alone.
+    """A function cannot be turned into a formula, because it is not written with this package's operations alone.
 
     >>> import math
     >>> from micrograd_cn import Op
@@ -37,7 +37,7 @@ class FormulaError(TypeError):
 
 
 def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
-    """Return `function(*operands)`; raise the first error that a term has raised, also if the function catches it."""
+    """Return `function(*operands)`; raise the first error that a `Term` has raised, even if the function caught it."""
     refused: list[TypeError] = []
     token = _refusals.set(refused)
     try:
@@ -50,7 +50,7 @@ def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
 
 
 def remembered(error: TypeError) -> TypeError:
-    """Return `error`, which `call_with_terms` raises again, because the code that gets it may catch it."""
+    """Remember `error`, and return it. `call_with_terms` raises it again if the called function has caught it."""
     refused = _refusals.get()
     if refused is not None:
         refused.append(error)
@@ -105,8 +105,8 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of these.
 
     Raises:
-        FormulaError: the function is not written in the table's operations. The message names `of`, the operation that
-            the function belongs to.
+        FormulaError: the function is not written with this package's operations alone. The message names `of`, the
+            operation that the function belongs to.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
@@ -127,11 +127,11 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
 def expand(op: Op, *operands: Term | float) -> Any:
     """Return the value of the operation `op` for `operands`, as a formula of simpler operations.
 
-    The formula is what `op.lowerings.formula` returns. Without such a function, it is the sum of the products and terms
-    that `op.lowerings.summands` returns, and without this function too, it is what `op.forward` returns.
+    The formula is what the function `op.lowerings.formula` returns. If there is no such function, it is the sum of the
+    products and terms that `op.lowerings.summands` returns. If there is neither, it is what `op.forward` returns.
 
     Raises:
-        FormulaError: the function that is called is not written in the table's operations.
+        FormulaError: that function is not written with this package's operations alone.
 
     >>> from micrograd_cn import relu
     >>> str(expand(relu, Term("x")))
@@ -147,14 +147,14 @@ Operand: TypeAlias = int | float
 
 
 class StraightLine(NamedTuple):
-    """Formulas as a list of operations, in the order in which the operations are computed.
+    """Straight-line code for formulas: a list of steps, each of which is one operation, in the order of computation.
 
-    An operand or a result is either a constant, which is a float, or an index, which is an integer. With n inputs, the
+    An operand or a result is either a constant, which is a float, or an index, which is an int. With n inputs, the
     indices 0 to n - 1 stand for the inputs, n for the result of the first step, and so on.
 
     Attributes:
-        steps: an operation and its operands, for each step.
-        results: the result of each formula.
+        steps: for each step, a tuple of an operation and the list of its operands.
+        results: for each formula, its result: an index or a constant.
 
     >>> from micrograd_cn import add
     >>> StraightLine([(add, [0, 1])], [2])  # x0 + x1
@@ -166,13 +166,15 @@ class StraightLine(NamedTuple):
 
 
 def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> StraightLine:
-    """Return formulas as a list of operations.
+    """Return formulas as straight-line code: a list of operations in the order of computation.
 
-    A `Term` that several formulas use is computed once. Two terms that merely look the same are computed twice.
+    A `Term` object that several formulas contain is computed once. Two equal terms that are different objects are
+    computed twice.
 
     Args:
-        inputs: the terms that stand for the operands of the formulas. A float only takes up an index.
-        results: the formulas, terms or numbers.
+        inputs: the terms that stand for the operands of the formulas. An item that is a float is in no formula, but
+            takes up an index, so the indices of the other inputs are their positions in this list.
+        results: the formulas, each a term or a number.
 
     >>> from micrograd_cn import exp
     >>> x = Term("x")
