@@ -1,6 +1,6 @@
-"""The words that pictures, the page and the command line share, in English and Chinese, and the choice of a language.
+"""The words that pictures, HTML pages and the command line share, in English and Chinese, and the choice of a language.
 
-`WORDS` gives the words of a language by key. The texts that only the page has are in micrograd_cn/flow/texts/.
+`WORDS` gives the words of a language by key. The texts that only the HTML pages have are in micrograd_cn/flow/texts/.
 """
 
 from __future__ import annotations
