@@ -10,17 +10,17 @@ from ..engine import Value, graph_nodes, topological_order
 from ..gradients import contributions
 from ..graph.groups import Group
 
-# Up to this many boxes and edges, a graph is readable and not folded further. Up to FULL_LABELS boxes, an edge shows
-# its local derivative and its contribution.
+# A graph with at most FULL_LABELS boxes and READABLE_EDGES edges is readable, and is not folded further. In a picture
+# with at most FULL_LABELS boxes, an edge shows its local derivative and its contribution.
 FULL_LABELS = 60
 READABLE_EDGES = 90
 MOST_BOXES = 400  # A picture has at most this many boxes.
-FOLDS = ("neuron", "layer", "scope")  # each folds more than the one before
+FOLDS = ("neuron", "layer", "scope")  # the kinds of parts to fold; "layer" folds more than "neuron", and "scope" most
 
 
 @dataclass
 class Box:
-    """A box of the picture. It stands for one node, or for all nodes of a folded neuron, layer or scope.
+    """A box of the picture. It stands for one node, or for all nodes of a neuron, layer or scope that is folded.
 
     Attributes:
         name: the name of the box in the DOT text.
@@ -35,13 +35,16 @@ class Box:
 
 @dataclass
 class Edge:
-    """An edge of the picture. It stands for one operand slot, or for all slots between a folded box and another box.
+    """An edge of the picture. It stands for one operand of a node, or for all operands between two boxes.
+
+    A slot is a place for an operand: the result a + a has two slots with the same operand. An edge stands for several
+    slots if one of its boxes stands for several nodes.
 
     Attributes:
         source: the box of the operand.
         target: the box of the operation's result.
         partial: the local derivative with respect to the operand; for several slots, that of the first slot.
-        slots: each operand slot, as the node that has the operand and the index of the operand.
+        slots: for each slot, the node that has the operand and the index of the operand.
         contributions: for each slot, the local derivative times the gradient of the result; 0 if no gradient flows
             along the slot.
         constant: whether the operand is a constant; for several slots, whether that of the first slot is.
@@ -63,20 +66,20 @@ class Edge:
 
 
 class Flow:
-    """The boxes and edges of the graph below a root.
+    """The boxes and edges of the picture of a graph.
 
     Args:
-        root: the root.
+        root: the node whose graph is drawn: this node, its operands, their operands, and so on.
         fold: the kind of parts that are folded into single boxes, which is one of FOLDS; None to fold nothing.
 
     Attributes:
-        root: the root.
+        root: the node whose graph is drawn.
         ran: whether backward() has run, that is, whether the gradient of the root is not 0.
         nodes: the nodes of the graph, operands first.
         boxes: the boxes.
         edges: the edges between boxes.
         box_of: the box of each node.
-        received: the contributions to each node.
+        received: a dict from each node to the list of the contributions to its gradient.
         largest: the largest finite `size` of an edge, or 0 if backward() has not run.
     """
 
@@ -123,18 +126,19 @@ class Flow:
 def groups_of(interior: list[Value]) -> dict[Value, Group]:
     """Return a dict from nodes to the neuron or scope in whose box they are drawn. Other nodes have no entry.
 
-    `interior` has the results of operations, and a node comes before its operands.
+    `interior` has the nodes of a graph that operations made, each before its operands.
 
     An activation function may consist of several operations. Their nodes belong to the neuron, although their attribute
     `group` does not say so. Such a node is recognised because only nodes of this neuron use it, and because it depends
-    on no other neuron. A constant that such a function uses belongs to the neuron too. The constant cannot be an input
-    of the neuron, because a neuron begins with a sum of products, and no sum of products uses the constant.
+    on no other neuron. A constant that such a function uses belongs to the neuron too. The inputs of a neuron may be
+    constants as well. They are told apart because a neuron begins with a sum of products, so a constant that no sum of
+    products uses is no input.
 
     A scope's constants are drawn in the scope. So are the parameters of a network that is used in that scope only.
     """
     below: dict[Value, set[Group]] = {}
     users: dict[Value, list[Value]] = defaultdict(list)
-    placed: dict[Group, set[Group]] = defaultdict(set)  # where a part of a network is used: in which scopes, or outside
+    placed: dict[Group, set[Group]] = defaultdict(set)  # a part of a network, and its copies in scopes, or itself
     for node in reversed(interior):  # operands first
         own = node.group if node.group and not node.group.scope else None
         around = set().union(*(below[parent] for parent in node.parents if parent.op))
@@ -191,7 +195,7 @@ def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
     """Return the boxes and edges of the graph below `root`.
 
     `fold` is the kind of parts that are folded into single boxes, one of FOLDS, or None to fold nothing. If it is
-    "auto", None and then each of FOLDS is tried, until the graph is small enough to be read.
+    "auto", None is tried first and then each of FOLDS, until there are few enough boxes and edges to be read.
     """
     flow = Flow(root, None if fold == "auto" else fold)
     if fold == "auto":
