@@ -47,12 +47,15 @@ def title(text: str) -> Text:
 
 
 def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
-    """Return a row of two columns: a word and its number. `colour` and `bold` are the look of the number."""
+    """Return a line of a box, such as "grad" and "0.5", in two columns: a word, and its number in this colour."""
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
 def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
-    """Return the label of a box. Titles span both columns, words are on the left, and numbers are on the right."""
+    """Return the label of a box. Each of `rows` is a line of the box: one text, or a pair of a word and a number.
+
+    A single text spans both columns. A word is on the left, and a number on the right.
+    """
     lines = []
     for row in rows:
         if isinstance(row, tuple):
@@ -66,7 +69,7 @@ def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
 
 
 def edge_label(rows: Iterable[Text]) -> str:
-    """Return the label of an edge. It has a transparent frame, by which svg.py finds the label."""
+    """Return the label of an edge, with a line for each of `rows`. By its transparent frame, svg.py finds the label."""
     lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
     return _table(lines, 1, 'border="1" color="transparent"')
 
