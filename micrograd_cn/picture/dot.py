@@ -39,30 +39,31 @@ def draw_dot(
 ) -> Picture:
     """Return a picture of the graph below `root` that shows how the gradient flows.
 
-    A box has the name and the operation of a value, its data and its gradient. Where two or three contributions met,
-    the box shows their sum. Where the contributions do not add up to the gradient, as after a second `backward()`, the
-    box shows what they add up to.
+    A box has the name and the operation of a value, its data and its gradient. If the gradient is the sum of two or
+    three contributions, the box shows this sum. If the contributions do not add up to the gradient, as after a second
+    `backward()`, the box shows what they add up to.
 
-    An edge stands for one operand slot. Its label has the local derivative, and the contribution that the edge carries
-    to the operand: the local derivative times the gradient of the result. The larger a contribution, the wider is its
-    edge. The colour is the sign, and a dashed grey edge carries 0. A label says "nothing" where the product would be
-    nan, such as 0 × inf, but nothing flows, because the operation did not select the operand. Arrows point the way the
-    gradient flows. Before `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages
-    too, which its viewer chooses (`prefers-color-scheme`).
+    An edge stands for one operand of an operation, so a + a has two edges. The edge's label has the local derivative,
+    and the contribution that the edge carries to the operand: the local derivative times the gradient of the result.
+    The larger a contribution, the wider is its edge. The colour shows the sign, and a dashed grey edge carries 0. A
+    label says "nothing" where the product would be nan, such as 0 × inf, but nothing flows, because the operation did
+    not select the operand, as `relu` does not select a negative operand. Arrows point the way the gradient flows.
+    Before `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages too, which its
+    viewer chooses (`prefers-color-scheme`).
 
     Nodes of a class of your own are drawn too, if they keep `data`, `grad`, the operands in `_prev` and the name of the
-    operation in `_op`. The picture shows the gradients that your class computed, and the local derivatives of the
-    operation table. If a gradient is not the sum of its contributions, the box says so.
+    operation in `_op`. The picture shows the gradients that your class computed, and the local derivatives of this
+    package's operation with the same name. If a gradient is not the sum of its contributions, the box says so.
 
     Args:
         root: the value to draw: a `Value`, or a node of a class of your own. Usually `backward()` was called on it.
         format: "svg" or "png". The system's Graphviz can also draw "pdf" and others.
         rankdir: the direction of the forward pass: "LR" from left to right, "TB" from top to bottom.
         lang: the language of the words, "en" or "zh". For None, it is the locale's language.
-        fold: what is folded into one box. "neuron" folds each neuron and each innermost `scope`. "layer" folds each
-            layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and "auto" folds as
-            little as keeps the picture readable.
-        max_nodes: how many boxes a picture may have; more are an error.
+        fold: which parts are drawn as one box each. "neuron" folds each neuron and each innermost `scope` into a box.
+            "layer" folds each layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and
+            "auto" folds as little as keeps the picture readable.
+        max_nodes: how many boxes a picture may have; if there are more, an error is raised.
         parameters: values to mark as parameters, or a module whose parameters are marked. The parameters of layers of
             `nn` are always marked.
         fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
@@ -71,7 +72,7 @@ def draw_dot(
     Raises:
         TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes.
         ValueError: an option has an unknown value, there are more boxes than `max_nodes`, or the graph of your class
-            has a circle.
+            has a cycle: a node depends on itself.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")
@@ -168,10 +169,10 @@ def _sign(x: float) -> str:
 
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
-    """Return the DOT attributes by which a box shows its role.
+    """Return the DOT attributes of `box`, such as its colours, which show what its node is.
 
     The box of `root` has a bold frame. `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum
-    of their contributions.
+    of the contributions to it.
     """
     if box.group:  # "ordering" keeps the inputs of a network in order
         width = "3" if root in box.nodes else "1"
