@@ -17,7 +17,7 @@ VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts a
 
 
 class RenderError(RuntimeError):
-    """No renderer is installed, or it failed, or it cannot draw a picture as it should look.
+    """No program that draws is installed, or it failed, or it cannot draw a picture as it should look.
 
     >>> try:
     ...     render("this is not DOT", "svg")
@@ -37,8 +37,8 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
     """Return the picture that the DOT text `source` describes, in a format such as "svg" or "png".
 
     Raises:
-        RenderError: no renderer is installed, it cannot draw this format or these characters, it failed, or it took
-            longer than `TIMEOUT` seconds. The message is in the language `lang`.
+        RenderError: no renderer is installed; or the renderer cannot draw this format or these characters, failed, or
+            took longer than `TIMEOUT` seconds. The message is in the language `lang`.
     """
     words = WORDS[lang]
     program = find_renderer()
