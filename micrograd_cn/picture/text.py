@@ -1,4 +1,4 @@
-"""Shorten texts for a picture: a label to one line, and a number to four digits, or more where four mislead."""
+"""Shorten texts for a picture: a label to one line, and a number to four digits, or more if four would mislead."""
 
 from __future__ import annotations
 
