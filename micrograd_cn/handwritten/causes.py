@@ -1,8 +1,8 @@
 """Find the mistake in a backward pass that explains a wrong gradient, as far as the numbers show it.
 
 Each kind of mistake is tried: the gradient that it would give a node is compared with the gradient that the node has.
-If several kinds match, the likeliest is the one that explains most of the wrong gradients. A user of a node is a node
-that has it as an operand, and so sends it a contribution to its gradient.
+If several kinds match, the likeliest is the one that explains the most wrong gradients. A user of a node is a node that
+has it as an operand, and so sends it a contribution to its gradient.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_TERMS = 8  # up to this many contributions, all subsets are tried
 MOST_PERMUTED = 5  # up to this many contributions, all orders are tried
 MOST_CHOICES = 2000  # at most this many combinations are tried of what each user of a node may have sent
 MOST_ORDERS = 20  # nodes at which the order is examined in which contributions arrive
-MOST_TIMES = 1000  # how often the right gradient may have been added
+MOST_TIMES = 1000  # how often the correct gradient may have been added
 
 
 class Cause(NamedTuple):
@@ -35,8 +35,8 @@ class Cause(NamedTuple):
     kind: str  # one of KINDS, or "root", "not run" or "local"
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
     about: Contribution | None = None  # a contribution that is wrong, or that comes from the user which sends wrongly
-    number: float = 0.0  # how often a gradient was added, or the local derivative that would give the gradient
-    operations: tuple[str, ...] = ()  # operations, one of which may have a wrong local derivative
+    number: float = 0.0  # how often a gradient was added, or which local derivative would give the node's gradient
+    operations: tuple[str, ...] = ()  # the names of operations, of which one may have a wrong local derivative
     are_first: bool = False  # whether the contributions that have arrived are certainly the first ones
 
 
@@ -117,13 +117,14 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """A wrong number that a user of a node may have multiplied by the local derivative in place of its gradient.
+    """A wrong number by which a user of a node may have multiplied the local derivative, instead of by its gradient.
 
-    A user sends its gradient when its turn comes in the backward pass. Its turn may have come before all of its own
-    contributions had arrived, or more than once.
+    In the backward pass, the turn of each node comes once: the node then multiplies its gradient by its local
+    derivatives, and sends the products to its operands. In a faulty backward pass, the turn of a user may come before
+    all contributions to its own gradient have arrived, or it may come more than once.
 
     Attributes:
-        total: the user's gradient at its turn, or the sum of its gradients at several turns.
+        total: the gradient that the user has at its turn; if its turn comes several times, the sum of these gradients.
         arrived: the contributions that had arrived at the user before its turn, if some were missing; otherwise empty.
     """
 
@@ -145,7 +146,7 @@ def _sent_wrongly(
 
     Args:
         comparison: the graph.
-        sent: the right contributions to the node.
+        sent: the correct contributions to the node.
         kind: the kind of mistake, "early" or "again".
         turns: `_early` or `_again`. It takes the contributions to a user, and yields what the user may send by mistake.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.
@@ -233,8 +234,8 @@ def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str]
     """Return the operations whose local derivative is likeliest to be wrong, and two counts for them.
 
     The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
-    operation. The second count is how many nodes with a right gradient get contributions from this operation alone. For
-    the likeliest operations, the first count is the largest share of the sum of the two counts.
+    operation. The second count is how many nodes with a correct gradient get contributions from this operation alone.
+    The likeliest operations are those for which (first count) / (first count + second count) is largest.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -258,10 +259,10 @@ def _name(c: Contribution) -> str:
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
-    """Return the mistake that a user, made by one of `operations`, has a wrong local derivative.
+    """Return the mistake that a user of `node`, made by one of `operations`, has a wrong local derivative.
 
-    The mistake's `number` is the local derivative that would give `node` the gradient that it has. Return None if
-    `node` has no such user.
+    The attribute `number` of the mistake is the local derivative that would give `node` the gradient that it has.
+    Return None if no user of `node` was made by one of `operations`.
     """
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]
