@@ -19,9 +19,10 @@ from .opaque import Opaque
 
 __all__ = ["Comparison", "Contribution"]
 
-# The allowed error, relative to the sum of the contributions' magnitudes, is the larger one of these two.
+# The allowed error of a gradient, relative to the sum of the magnitudes of the contributions to it, is TOLERANCE, or
+# ROUNDINGS rounding units if that is larger.
 TOLERANCE = 4e-9
-ROUNDINGS = 64  # in units of the type's rounding unit, which is coarse for a type such as float32
+ROUNDINGS = 64  # the rounding unit is that of the numbers' type, so it is large for a type such as float32
 
 
 class Contribution(NamedTuple):
@@ -45,7 +46,7 @@ class Contribution(NamedTuple):
 
     @property
     def is_compared(self) -> bool:
-        """Return whether the local derivative is the table's, so it can be relied on."""
+        """Return whether the local derivative is that of a known operation, so it can be relied on."""
         return not (isinstance(self.user.op, Opaque) and self.user.op.reason)
 
 
@@ -119,9 +120,9 @@ class Comparison:
     def same(self, node: Value, x: float, y: float) -> bool:
         """Return whether `x` and `y`, two values for the gradient of `node`, are equal except for rounding.
 
-        A class may compute a local derivative by a formula such as 1 - tanh(x)**2. The rounding error is then in
-        proportion to 1, not to the derivative. So for users such as tanh(x), which are not written as operators, an
-        error in proportion to the upstream gradient is allowed too.
+        A class may compute a local derivative by an expression such as 1 - tanh(x)**2. Its rounding error is a part of
+        1, not a part of the derivative, which may be much smaller than 1. So for users such as tanh(x), which are not
+        written as operators, an error of some rounding units times the upstream gradient is allowed too.
         """
         if x == y or (math.isnan(x) and math.isnan(y)):
             return True
