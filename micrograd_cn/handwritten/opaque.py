@@ -1,4 +1,4 @@
-"""`Opaque`, the operation of a node that no row of the table explains: its local derivatives may be unknown."""
+"""`Opaque`, the operation of a node that no operation of this package explains. Its derivatives may be unknown."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Opaque(Op):
         data: the node's data, which this operation always returns.
         count: the number of operands.
         claimed: the local derivatives that the other class keeps. If it is None, the partials are nan.
-        reason: why no row of the operation table explains the node, as a key of `words.WORDS`. It is "" if several rows
-            have this value and these local derivatives, so only the name of the operation is unknown.
-        shown: a text to insert into the words of the reason, such as "2 * 3 = 6".
+        reason: why no operation of this package explains the node, as a key of `words.WORDS`. It is "" if several
+            operations have this value and these local derivatives, so only the name of the operation is unknown.
+        shown: a text to insert into the words that `reason` stands for, such as "2 * 3 = 6".
 
     >>> from micrograd_cn import Value
     >>> Opaque("smooth", 2.0, 1)(Value(3)).partials
