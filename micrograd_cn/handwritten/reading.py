@@ -1,4 +1,4 @@
-"""Read the graph of somebody's own `Value` class, and make a graph of ours with the same numbers and gradients."""
+"""Read the graph of somebody's own `Value` class, and make a graph of ours with the same data and gradients."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def is_handwritten(x: object) -> bool:
 
 
 class Handwritten:
-    """The graph below a node of somebody's own `Value` class, made of nodes of ours.
+    """The graph of a node of somebody's own `Value` class, made of `Value`s of this package ("our" nodes).
 
     Each of our nodes stands for one of their nodes. Our node has the label and the data of their node, and the gradient
-    that the other class computed. The operation of our node is a row of the operation table: the row that the name in
-    `_op` means, and that computes these data from the operands. If there is no such row, the operation is `Opaque`.
+    that the other class computed. The operation of our node is the one that the name in `_op` means and that computes
+    these data from the operands. If this package has no such operation, the operation is `Opaque`.
 
     Args:
         root: a node that `is_handwritten` accepts.
@@ -156,7 +156,7 @@ def _number(node: Any, name: str) -> float:
 
 
 def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
-    """Return each node with its operands, in an order in which operands come before their users.
+    """Return each node of the graph with its operands, in an order in which operands come before their users.
 
     The search is not recursive, so no graph is too deep.
 
