@@ -1,9 +1,10 @@
-"""Find the row of the operation table that made a node, from what the other class keeps of the node.
+"""Find the operation that made a node of somebody's own `Value` class, from what that class keeps of the node.
 
-Usually a class keeps the operands, and a text such as "+" or "**3" that names the operation. Operands in a set have no
-order, and the set does not tell whether one of them is used twice. So all rows that the text may mean are tried with
-all possible orders, and the row that gives the node's data is taken. Some classes keep local derivatives instead of a
-text. Then a row must give the data and these local derivatives.
+The operations to choose from are the rows of the table of operations in `micrograd_cn.ops`. Usually a class keeps the
+operands, and a text such as "+" or "**3" that names the operation. Operands in a set have no order, and the set does
+not tell whether one of them is used twice. So all rows that the text may mean are tried with all possible orders, and
+the row that gives the node's data is taken. Some classes keep local derivatives instead of a text. Then a row must give
+the data and these local derivatives.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Rows", "explained", "near", "unit_of"]
 
 Operand: TypeAlias = Value | float
 
-# Other spellings, besides the names and the symbols of the rows.
+# Spellings of operations besides their names and symbols here.
 SPELLINGS = {
     "^": "pow",
     "ln": "log",
@@ -38,13 +39,13 @@ SPELLINGS = {
     "−": "sub",
 }
 WITH_NUMBER = re.compile(r"(.+?)\s*\(?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\)?")  # such as **-1
-# Constants that a node of a class without texts may have been made with, as in x ** 2.
+# If a class keeps no name of the operation, a node may be x ** 2 or the like. These second operands are tried.
 USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)
 ALL_ORDERS = 3  # up to this many operands, all orders are tried
 
 
 class Fit(NamedTuple):
-    """A row of the operation table, operands in the order in which the row takes them, and the value that results."""
+    """An operation, operands in the order in which it takes them, and the value that it computes from them."""
 
     op: Op
     operands: tuple[Operand, ...]
@@ -56,7 +57,7 @@ class Fit(NamedTuple):
         return [x.data if isinstance(x, Value) else x for x in self.operands]
 
     def slopes(self) -> dict[Value, float]:
-        """Return a dict from each node among the operands to the derivative with respect to this node.
+        """Return a dict from each node among the operands to the derivative of the value with respect to this node.
 
         If a node is several of the operands, the derivative is the sum of their partial derivatives.
         """
@@ -71,7 +72,7 @@ class Fit(NamedTuple):
 
 
 class Rows:
-    """Look up rows of the table by the names that other classes may give them.
+    """Look up operations by the names that other classes may give them.
 
     >>> rows = Rows()
     >>> rows.named("ReLU"), rows.named("**-1"), rows.named("-")
@@ -86,7 +87,10 @@ class Rows:
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 
     def named(self, text: str) -> tuple[list[Op], tuple[float, ...]]:
-        """Return the rows that `text` may mean, and a tuple with the number in `text`, which is empty without one."""
+        """Return the operations that `text` may mean, and a tuple with the number in `text`, such as (3.0,) for "**3".
+
+        The tuple is empty if there is no number in `text`.
+        """
         if text not in self._found:
             rows, numbers = self._called(text.strip()), tuple[float, ...]()
             if not rows and (match := WITH_NUMBER.fullmatch(text.strip())):
@@ -108,19 +112,19 @@ def explained(
     claimed: Sequence[float] | None,
     unit: float,
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the operation that made a node, and its operands, with one operand for each slot.
+    """Return the operation that made a node, and its operands in the order in which the operation takes them.
 
-    The operation is a row of the table if one explains the node. Otherwise it is an `Opaque` operation that says why no
-    row does.
+    If an operation of this package explains the node, it is returned. Otherwise an `Opaque` operation is returned,
+    which says why none does.
 
     Args:
-        rows: the rows of the operation table, by name.
+        rows: this package's operations by name.
         text: the name that the class gives the operation, or None if it gives none.
         data: the node's number.
         operands: the operands that the node keeps.
-        ordered: whether the operands are in order, with one for each slot.
+        ordered: whether the operands are in order, and an operand that is used twice is there twice.
         claimed: the local derivatives that the class keeps, or None if it keeps none.
-        unit: the rounding unit of the numbers.
+        unit: the rounding unit of the numbers' type, such as 2**-52.
 
     >>> from micrograd_cn import Value
     >>> a, b = Value(2), Value(6)
@@ -154,8 +158,8 @@ def _by_numbers(
 ) -> tuple[Op, Sequence[Operand]]:
     """Return the operation that made a node without a name, and its operands.
 
-    The operation is the row of the table with the value `data` and the local derivatives `claimed`, if there is exactly
-    one such row. Otherwise it is an `Opaque` operation. `unit` is the rounding unit of the numbers.
+    If exactly one operation of this package has the value `data` and the local derivatives `claimed`, it is returned.
+    Otherwise an `Opaque` operation is returned. `unit` is the rounding unit of the numbers' type, such as 2**-52.
     """
     groups = [operands]
     if len(operands) == 1:
@@ -175,12 +179,12 @@ def _by_numbers(
 def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
-    """Return lists of sequences of operands that a row may take. Sequences in an earlier list are likelier.
+    """Return lists of sequences of operands to try. Those in an earlier list are likelier than those in a later one.
 
     Args:
         operands: the operands that a node keeps.
         numbers: the number in the name of the operation, if there is one. It comes after the operands.
-        ordered: whether the operands are in order, with one for each slot. Otherwise one of them may be used twice.
+        ordered: whether the operands are in order, and an operand that is used twice is there twice.
     """
     if numbers:  # they come after the operands, as in x ** 3
         return [[(*operands, *numbers)]]
@@ -201,7 +205,10 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return `operands`, and defaults for operands that a call may leave out; None if `op` takes another count."""
+    """Return `operands`, followed by the defaults of operands that a call of `op` may leave out.
+
+    Return None if `op` takes more or fewer operands.
+    """
     if len(operands) in op.arities:
         return operands
     if op.arity is None or op.signature is None:
@@ -231,7 +238,8 @@ def unit_of(x: object) -> float:
 def near(x: float, y: float, unit: float, operands: Iterable[float] = ()) -> bool:
     """Return whether `x` and `y` may be the results of two ways to compute the same number.
 
-    `unit` is the rounding unit of the numbers. An error in proportion to the largest of `operands` is allowed too.
+    `unit` is the rounding unit of the numbers' type, such as 2**-52. The numbers may differ by a small part of
+    themselves, and also by a small part of the largest of `operands`, from which they were computed.
 
     >>> near(1.0, 1.0 + 1e-9, 2.0**-52), near(1.0, 1.1, 2.0**-52), near(float("nan"), float("nan"), 2.0**-52)
     (True, False, True)
