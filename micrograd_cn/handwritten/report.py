@@ -19,7 +19,7 @@ PLACES = ("first", "second", "third")
 
 
 def compare_gradients(root: GraphNode) -> None:
-    """Check the gradients that somebody's own `Value` class has computed. If all are right, nothing happens.
+    """Check the gradients that somebody's own `Value` class has computed. If all are correct, nothing happens.
 
     Call this function after `root.backward()` of that class. A node needs `data`, `grad`, its operands in `_prev`, and
     a text such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or
@@ -30,11 +30,11 @@ def compare_gradients(root: GraphNode) -> None:
 
     Raises:
         AssertionError: a gradient is wrong. The message names the first node with a wrong gradient, going back from the
-            root, so the nodes that use this node have right gradients. The message says what the gradient should be,
+            root, so the nodes that use this node have correct gradients. The message says what the gradient should be,
             what each of the nodes that use it should have sent, and the likely mistake. The error is also raised if no
             gradient is wrong, but some cannot be compared because an operation is not known.
         TypeError: `root` is neither a `Value` nor a node with these attributes.
-        ValueError: the graph has a circle: a node depends on itself.
+        ValueError: the graph has a cycle: a node depends on itself.
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op="", label=""):
@@ -68,7 +68,7 @@ def compare_gradients(root: GraphNode) -> None:
 
 
 def difference(comparison: Comparison) -> str:
-    """Return the message about the first gradient that differs, in at most twelve lines.
+    """Return the message about the first gradient that differs from the chain rule's, in at most twelve lines.
 
     >>> x = Value(3, "x")
     >>> y = -x
@@ -103,7 +103,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def not_compared(comparison: Comparison) -> str:
-    """Return the message about a graph in which some gradients cannot be compared, while all others are right.
+    """Return the message about a graph in which some gradients cannot be compared, while all others are correct.
 
     >>> from micrograd_cn.handwritten import Opaque
     >>> own = Opaque("own", 2.0, 1)
@@ -178,9 +178,9 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Return a text that says which of the contributions `sent` are there: those that `cause` names.
+    """Return a text that says which of the contributions `sent` are in the node's gradient: those in `cause.there`.
 
-    The text also says if it is certain that these contributions arrived first.
+    The text also says so if it is certain that these contributions arrived before the others.
     """
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
