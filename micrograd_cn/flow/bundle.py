@@ -1,8 +1,8 @@
 """Join JavaScript modules into one script.
 
-The script has the modules in the order of their imports, without the words `import` and `export`. They then share one
-scope, so two modules may not declare the same name at the top, and modules may not import each other in a circle. Only
-the forms of import and export that the scripts beside this file use are supported.
+The script has the texts of the modules, each after those that it imports, without the words `import` and `export`. All
+modules then share one scope, so two modules must not declare the same name at the top, and modules must not import each
+other in a cycle. Only those forms of import and export are supported that the scripts in the folders of flow/ use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def bundle(entry: str, modules: Mapping[str, str]) -> str:
 
     Raises:
         ValueError: a module is missing, a module imports a name that is not exported, two modules declare the same name
-            at the top, imports are circular, or a form of import, export or declaration is not supported.
+            at the top, modules import each other in a cycle, or a form of import, export or declaration is not
+            supported.
 
     >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
     >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))
