@@ -58,7 +58,7 @@ class Tape:
 
         Raises:
             TypeError: `root` is neither a `Value` nor a node of your own class that `draw_flow` accepts.
-            ValueError: `root` is a constant, or the graph of your class has a circle.
+            ValueError: `root` is a constant, or the graph of your class has a cycle: a node depends on itself.
         """
         errors = ERRORS[self.lang]
         handwritten = is_handwritten(root)
@@ -125,18 +125,18 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
 
     ![The page at its end: all boxes have their gradients](../../demos/pictures/flow.en.png)
 
-    A script can read the page from attributes of the SVG's elements. Numbers have all their digits, and an attribute is
-    "" where its number is not known yet.
+    A script can read what the page shows from attributes of the SVG's elements, which it finds by these selectors.
+    Numbers have all their digits, and an attribute is "" if its number is not known yet.
 
     - `.node`: `data-name` is the node's label, or else a name such as "v3". The inputs of a network are "x1", "x2" and
-      so on, a name that is taken gets a number, as in "x1#2", and a closed box has the name of its layer, neuron or
-      scope. `data-value` is the data. `data-grad` is the part of the gradient that has arrived up to this step; for a
-      closed box it is the norm of the gradients of the leaves inside. `data-state` is waiting, partial or complete; a
-      constant waits for nothing, so it is always complete. `data-theirs` is the gradient that a class of your own
-      computed.
-    - `.edge`: `data-src` is the name of the operand, and `data-dst` that of the result. `data-slot` is the operand
-      slot, or "" if several edges are drawn as one. `data-contribution` is the contribution, or the norm of several.
-    - `#narration` is the text of the step.
+      so on. If another node has the same name, a number is added, as in "x1#2". A closed box has the name of its layer,
+      neuron or scope. `data-value` is the data. `data-grad` is the part of the gradient that has arrived up to this
+      step; for a closed box it is the norm of the gradients of the leaves inside. `data-state` is waiting, partial or
+      complete; a constant waits for nothing, so it is always complete. `data-theirs` is the gradient that a class of
+      your own computed.
+    - `.edge`: `data-src` is the name of the operand, and `data-dst` that of the result. `data-slot` is the index of the
+      operand, or "" if several edges are drawn as one. `data-contribution` is the contribution, or the norm of several.
+    - `#narration`: its text says what happens in the step.
 
     Args:
         root: the value to differentiate: a `Value`, a node of a class of your own, or a `Tape` of a training run.
@@ -146,7 +146,7 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     Raises:
         TypeError: `root` is neither a `Value`, nor a node of a class of your own with these attributes, nor a `Tape`.
         ValueError: `root` is a constant, there are no words in the language `lang`, or the graph of your class has a
-            circle.
+            cycle: a node depends on itself.
 
     >>> a = Value(2, "a")
     >>> draw_flow(a + a, lang="en").html.startswith("<!doctype html>")
