@@ -1,6 +1,6 @@
-"""Describe, as data for the page, the grammar of the expressions that a reader types into it.
+"""Describe, as data for the playground page, the grammar of the expressions that you can type into it.
 
-The page has a parser of its own, in JavaScript. With these data it reads the same expressions as text/expression.py.
+The page has a parser in JavaScript. With these data, that parser accepts the same expressions as text/expression.py.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ def grammar() -> dict[str, Any]:
 def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     """Return a dict that says how `function`, whose name is `name`, is called.
 
-    `usage` is a text for error messages. `parameters` has for each parameter the name, whether the argument is a list,
-    and a list with the default. `named` says whether a call may name its arguments. `some` says whether the function
-    refuses empty lists, and `alike` whether it refuses lists of different lengths. `order` has the parameters in the
-    order in which the operation takes them.
+    The dict has these keys. `usage` is a text for error messages. `parameters` has for each parameter its name, whether
+    the argument is a list, and a list with the default, which is empty if there is none. `named` says whether a call
+    may name its arguments. `some` says whether the function raises an error for empty lists, and `alike` whether it
+    raises one for lists of different lengths. `order` has the parameters in the order in which the operation takes them
+    as operands.
     """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None
