@@ -36,7 +36,10 @@ class Graph:
         self.groups = groups_of(topological_order(root))
 
     def facts(self, rows: Rows) -> dict[str, Any]:
-        """Return a dict that describes the operations, nodes and groups for the page; add the operations to `rows`."""
+        """Return a dict that describes the operations, nodes and groups for the page.
+
+        Add the operations to `rows`, which prints them as JavaScript functions.
+        """
         index = {node: i for i, node in enumerate(self.nodes)}
         groups: dict[Group, int] = {}
         ops: dict[tuple[Op, int], int] = {}
@@ -95,17 +98,17 @@ def _place(group: Group | None, groups: dict[Group, int]) -> int:
 def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     """Return a dict that describes an operation of `count` operands for the page, and add the operation to `rows`.
 
-    The dict has these keys:
+    `rows` prints the operations that were added to it as JavaScript functions. The dict has these keys:
 
-    - `row`: the name of the operation's two functions in JavaScript. It is None if the operation cannot be written as a
-      formula.
+    - `row`: the name of the operation's two functions in JavaScript. It is None if the operation cannot be written with
+      other operations, so there are no such functions.
     - `symbol`: the sign or the name that a box shows.
     - `text`: how the page writes the operation, with a gap such as `{0}` for each operand. If there are more operands
       than MOST_OPERANDS, some are left out.
     - `written`: the text with all operands. This key exists only if `text` leaves some out.
-    - `still`: the slots of the operands to which no gradient ever flows.
-    - `selects`: the slots to which no gradient flows where the local derivative is 0. This key exists only if the
-      operation selects among its operands.
+    - `still`: the indices of the operands to which no gradient ever flows.
+    - `selects`: the indices of the operands to which no gradient flows where the local derivative is 0. This key exists
+      only if the operation selects among its operands, as `where` does.
     - `listed`: True. This key exists only if a Python program can import the operation from the package.
 
     >>> from micrograd_cn import where
