@@ -16,9 +16,9 @@ IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but 
 
 
 class Rows:
-    """Collect operations, which are rows of the operation table, and print them as JavaScript functions.
+    """Collect operations, which are rows of the table of operations, and print them as JavaScript functions.
 
-    If the formula of an operation uses other operations, these are added too. Each operation gets a unique name.
+    If an operation is computed by other operations, these are added too. Each operation gets a unique name.
 
     >>> from micrograd_cn import relu
     >>> rows = Rows()
@@ -46,7 +46,7 @@ class Rows:
         """Add the operation `op` for `count` operands, and return the name of its two JavaScript functions.
 
         Raises:
-            FormulaError: the operation is not written in the table's operations. The message names the operation.
+            FormulaError: the operation is not written with this package's operations. The message names the operation.
         """
         name = self._add_forward(op, count)
         if name not in self._partials:
@@ -56,7 +56,10 @@ class Rows:
         return name
 
     def module(self) -> str:
-        """Return a JavaScript module with the objects `forward` and `partials`, which have functions by operation."""
+        """Return a JavaScript module with the objects `forward` and `partials`.
+
+        They have a function for each operation, by the operation's name: its value, and a list of its partials.
+        """
         named = sorted({form for form in self._forward.values() if form.isidentifier()})
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
@@ -115,10 +118,11 @@ class Rows:
     ) -> tuple[list[tuple[str, bool]], list[str]]:
         """Return lines that compute the terms `results`, and the expressions of the results.
 
-        `texts` has the JavaScript text of each of `inputs`. Each line comes with whether it varies: whether it depends
-        on an input after the first `fixed` inputs. A term that is used several times becomes a named constant in a line
-        of its own. A term that is used once stands where it is used. But if it does not vary, and the term that uses it
-        does, it is named too, so a loop need not compute it again.
+        `texts` has the JavaScript text of each of `inputs`. Each line comes with a bool that says whether the line
+        varies, that is, whether it depends on inputs other than the first `fixed` ones. A term that is used several
+        times becomes a named constant, which has its own line. A term that is used once is written where it is used.
+        But if it does not vary, and the term that uses it does, it becomes a named constant too, so a loop need not
+        compute it again.
         """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
@@ -151,7 +155,7 @@ def _formula(traced: Callable[[], Any], op: Op) -> Any:
     """Return the formula that `traced()` returns.
 
     Raises:
-        FormulaError: `traced` raised an error of any kind, or the result contains something other than terms and
+        FormulaError: `traced` raised an error of any kind, or the result contains something other than `Term`s and
             numbers. The message names the operation `op`.
     """
     try:
