@@ -92,8 +92,9 @@ def playground(lang: str | None = None) -> Playground:
     """Return a page in which you type an expression, or train a network or a language model, and step through it.
 
     The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it, and a
-    notebook shows it in a frame. The page computes with the operations of the table, the losses of `losses` and the
-    optimisers of `optim`, printed as JavaScript. A link to the page keeps what was chosen in it.
+    notebook shows it in a frame. The page computes with this package's operations, the losses of `losses` and the
+    optimisers of `optim`, printed as JavaScript. The address of the page contains what you chose in it, so a link to
+    this address opens the page with the same choices.
 
     ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 
@@ -136,9 +137,9 @@ def _errors() -> dict[str, dict[str, str]]:
 def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) -> dict[str, Any]:
     """Return a dict with the two `targets`, and for each target the steps that compute the loss of a network's output.
 
-    A step is the name of an operation, and its operands. The operand 0 is the output, and the operand n is the result
-    of the step n, counted from 1. A constant operand is a list that contains the number. The operations are added to
-    `rows`.
+    A step is a list of the name of an operation and the list of its operands. An operand 0 stands for the network's
+    output, and an operand n for the result of the step n, counted from 1. A constant operand is a list that contains
+    the number. The operations are added to `rows`, which prints them as JavaScript functions.
     """
     written = []
     for target in targets:
@@ -157,7 +158,7 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 def _updates(rows: Rows) -> str:
     """Return a JavaScript module with a function for each optimiser, which takes a step for one parameter.
 
-    The operations that the functions use are added to `rows`.
+    The operations that the functions use are added to `rows`, which prints them as JavaScript functions.
     """
     lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
@@ -166,7 +167,7 @@ def _updates(rows: Rows) -> str:
 def _model_update(rows: Rows) -> str:
     """Return a JavaScript module with Adam's step for the language model, whose parameters and state are arrays.
 
-    The operations that the step uses are added to `rows`.
+    The operations that the step uses are added to `rows`, which prints them as JavaScript functions.
     """
     fixed, own, results = _updated(Adam, {"betas": BETAS})
     step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
@@ -177,7 +178,7 @@ def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
     """Return a JavaScript function that takes a step of an optimiser for one parameter.
 
     `kind` is the class of the optimiser, and `given` has its options. The operations that the function uses are added
-    to `rows`.
+    to `rows`, which prints them as JavaScript functions.
     """
     fixed, own, results = _updated(kind, given)
     return rows.function((*fixed, *own), results, "[{}]")
