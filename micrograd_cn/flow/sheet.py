@@ -57,7 +57,7 @@ def sheet(
     Args:
         lang: the language of the page before its script has run.
         data: what the script reads as JSON.
-        entry: the module that is run. It is in one of the folders beside this file.
+        entry: the path of the module that is run, relative to the folder of this file.
         modules: the text of the modules that are generated for this page, by their names.
         words: for each language, texts that include the title, and the message that is shown if no script runs.
         parts: HTML for the places `tabs`, `rooms` and `entry` of stepper/page.html, by these names. The playground
@@ -107,7 +107,7 @@ def scripts() -> Mapping[str, str]:
 
 
 def _packed(texts: Iterable[str]) -> str:
-    """Join `texts` without indentation and without lines that are comments, which would make up a sixth of a page."""
+    """Join `texts` without indentation and comment lines, which together would be a sixth of a page's size."""
     return re.sub(r"(?m)^ *//.*\n|^ +", "", "\n".join(texts))
 
 
