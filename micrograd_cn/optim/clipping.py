@@ -21,8 +21,8 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     `grad` is None are left alone.
 
     Raises:
-        ValueError: `max_norm` is negative or nan; there are no parameters, or one is a computed node; or the norm is
-            inf or nan, so no factor makes it `max_norm`.
+        ValueError: `max_norm` is negative or nan; there are no parameters, or one of them is a computed node; or the
+            norm of the gradients is inf or nan, so no factor makes it `max_norm`.
         TypeError: `parameters` is not a sequence of `Value`s, or `max_norm` is not a number.
 
     >>> p = Value(0.0)
