@@ -17,7 +17,7 @@ class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps) at step t, counted from 1.
 
     m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g * g are running means, both 0 at first, and
-    g = p.grad + weight_decay * p. Dividing by 1 - b1**t and 1 - b2**t corrects for their start at 0. The step
+    g = p.grad + weight_decay * p. The division by 1 - b1**t and 1 - b2**t corrects for their start at 0. The step
     number t of a parameter counts only the steps in which the parameter has a gradient; see `Optimizer`.
 
     With amsgrad, the largest v of all steps up to this one stands in place of v in the denominator (Reddi, Kale & Kumar
@@ -71,7 +71,10 @@ class Adam(Optimizer):
 
     @property
     def amsgrad(self) -> bool:
-        """Whether the state has the largest v, the running mean of squares, which the denominator then uses."""
+        """Whether the denominator uses the largest v of all steps up to now, which the optimiser's state then keeps.
+
+        v is the running mean of squared gradients.
+        """
         return LARGEST in self.state_names
 
     @amsgrad.setter
@@ -81,7 +84,7 @@ class Adam(Optimizer):
         others = tuple([name for name in self.state_names if name != LARGEST])
         more = {LARGEST: 0.0} if on else {}
         states = [{name: x for name, x in state.items() if name != LARGEST} | more for state in self.state]
-        vars(self).update(state_names=(*others, *more), lazy_state=states)  # together, whenever Ctrl-C comes
+        vars(self).update(state_names=(*others, *more), lazy_state=states)  # one call, so Ctrl-C cannot come between
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
