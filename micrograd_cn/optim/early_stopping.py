@@ -16,9 +16,9 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping:
     """Say when a loss has not improved for some epochs, and keep the parameters with which the loss was best.
 
-    `fit` of a compiled function uses this class if you pass `validation` and `patience`. In a loop of your own, call
-    `step` with the validation loss after each epoch, and `restore` at the end. A loss is an improvement if it is
-    smaller than all losses before (larger, if `maximize` is set); nan is never an improvement.
+    The method `fit` of a compiled function uses this class if you pass `validation` and `patience`. In a loop of your
+    own, call `step` with the validation loss after each epoch, and `restore` at the end. A loss is an improvement if it
+    is smaller than all losses before it, or larger than all of them if `maximize` is true. nan is never an improvement.
 
     Args:
         parameters: the `Value`s whose data is kept and restored, such as `model.parameters()`.
@@ -26,11 +26,12 @@ class EarlyStopping:
         maximize: whether a larger number is better, as for an accuracy.
 
     Attributes:
-        best: the best loss that `step` has been called with; until there is one, inf (-inf if `maximize` is set).
+        best: the best loss that `step` has been called with. Before the first, it is inf, or -inf if `maximize` is
+            true.
         best_epoch: the index of the epoch with the best loss, counted from 0; None until there is one.
 
     Raises:
-        ValueError: `patience` is not an int of at least 1, or there are no parameters, or one is a computed node.
+        ValueError: `patience` is not an int of at least 1, there are no parameters, or one of them is a computed node.
         TypeError: `parameters` is not a sequence of `Value`s.
 
     >>> w = Value(0.0)
@@ -55,7 +56,7 @@ class EarlyStopping:
         self._data: list[float] = []
 
     def step(self, loss: float) -> bool:
-        """Record `loss`, that of the epoch that has just ended, and return whether to stop training.
+        """Record `loss`, the validation loss after the epoch that has just ended, and return whether to stop training.
 
         Raises:
             TypeError: `loss` is not a number.
