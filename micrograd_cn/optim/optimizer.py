@@ -23,7 +23,7 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, for example because it is a model.
-        ValueError: there are no parameters, or one is a computed node, whose changes nothing would see.
+        ValueError: there are no parameters, or one of them is a computed node, whose change would affect nothing.
     """
     if isinstance(parameters, Value):
         raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")
@@ -70,8 +70,9 @@ def _instead_of(item: Any) -> str:
 class Optimizer:
     """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
 
-    A subclass also names the numbers that `update` keeps in a parameter's state (`state_names`), which of these numbers
-    are never negative (`nonnegative`), and the attributes that `state_dict` saves (`options`).
+    A subclass also has these attributes: `state_names`, the names of the numbers that `update` keeps in the state of a
+    parameter; `nonnegative`, the names of those among them that are never negative; and `options`, the names of the
+    attributes that `state_dict` saves.
 
     A parameter has no gradient if its `grad` is None or its `requires_grad` is False. `step` leaves such a parameter
     alone: its data (which weight decay would shrink), its state and the count of its steps. A gradient of 0.0 is a
@@ -87,8 +88,8 @@ class Optimizer:
         steps: the count of steps. While `update` runs for a parameter, `steps` is instead the count of the steps that
             have changed this parameter, with the current step.
         skipped: a dict from the index of each parameter that a step has left alone to the count of such steps.
-        maximize: whether steps make the loss larger: every gradient is taken with the opposite sign.
-        lazy_state: the state, or a function that makes it, which is called when `state` is first read.
+        maximize: whether steps make the loss larger instead of smaller: every gradient is taken with the opposite sign.
+        lazy_state: the list `state`, or a function that makes it, which is called when `state` is first read.
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
@@ -222,7 +223,7 @@ maximize=False>
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
-        """Take a step in which `update` finds, as `steps`, the count of the steps that have changed the parameter.
+        """Take a step. While `update` changes a parameter, `steps` is the count of the steps that have changed it.
 
         This count differs between parameters, because earlier steps have left some of them alone.
         """
@@ -348,7 +349,7 @@ maximize=False>
 
 
 def _in_class(kind: type, name: str) -> Any:
-    """Return what a class or one of its bases has under a name, such as a property; None if they have nothing."""
+    """Return the attribute `name` of the class `kind` or of one of its bases, such as a property; None without one."""
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
@@ -390,7 +391,7 @@ def _count(name: str, x: Any) -> int:
 def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
     """Raise TypeError or ValueError if `given` is not a dict with the keys in `expected`.
 
-    Keys that are also in `optional` may be missing. A message begins with `name`, that of the optimiser, and calls the
+    A key that is also in `optional` may be missing. Messages begin with `name`, the name of the optimiser, and call the
     dict `what`.
     """
     if not isinstance(given, Mapping):
