@@ -1,4 +1,4 @@
-"""`RMSprop`: gradient descent, with each step divided by the root of a running mean of squared gradients."""
+"""`RMSprop`: gradient descent, with each step divided by the square root of a running mean of squared gradients."""
 
 from __future__ import annotations
 
