@@ -18,7 +18,7 @@ __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 
 class _Schedule:
-    """The base class of schedules: what users of PyTorch look for is answered with what to write."""
+    """The base class of schedules. To use `step`, which PyTorch's have, raises an error that says what to write."""
 
     if not TYPE_CHECKING:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
@@ -26,7 +26,7 @@ class _Schedule:
 
 @dataclass(frozen=True)
 class cosine_lr(_Schedule):  # noqa: N801 -- users call it like a function
-    """A schedule along half a cosine, from `lr` at step 0 down to `lr_min` at step `steps`; then it stays at `lr_min`.
+    """A schedule that falls along half a cosine, from `lr` at step 0 to `lr_min` at step `steps`, and then stays there.
 
     rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
     is the same as PyTorch's CosineAnnealingLR, which rises again after that.
@@ -98,7 +98,7 @@ class step_lr(_Schedule):  # noqa: N801
 
 @dataclass(frozen=True)
 class linear_lr(_Schedule):  # noqa: N801
-    """A schedule along a straight line, from `lr` at step 0 to `lr_end` at step `steps`; then it stays at `lr_end`.
+    """A schedule whose rate goes evenly from `lr` at step 0 to `lr_end` at step `steps`, and then stays at `lr_end`.
 
     rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
     end_factor lr_end / lr and total_iters `steps`.
@@ -175,7 +175,7 @@ class warmup(_Schedule):  # noqa: N801
 
 
 def _check_first_rate(name: str, lr: Any) -> None:
-    """Raise an error if `lr` is no learning rate. An optimiser in its place is a habit from PyTorch.
+    """Raise an error if `lr` is no learning rate. Users of PyTorch may pass an optimiser, as its schedules expect.
 
     Raises:
         TypeError: `lr` is not a number.
@@ -190,7 +190,7 @@ def _check_first_rate(name: str, lr: Any) -> None:
 
 
 def _between(a: float, b: float, part: float) -> float:
-    """Return a + part * (b - a), computed so the result is exact for part = 0 and part = 1."""
+    """Return a + part * (b - a), computed in such a way that the result is exact for part = 0 and part = 1."""
     return a * (1.0 - part) + b * part
 
 
