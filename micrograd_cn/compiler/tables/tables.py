@@ -77,11 +77,12 @@ class Tables:
         If `fast` is set, the addresses are those of the kernels' optimised versions, at this call and at all later
         calls.
         """
-        self.fast = self.fast or fast
-        self.machine.compile_kernels(self.kernels, self.fast, self.code.op_names)
-        addresses = self.machine.addresses[self.fast]
+        fast = self.fast or fast
+        self.machine.compile_kernels(self.kernels, fast, self.code.op_names)
+        addresses = self.machine.addresses[fast]
         for table, k, name in self._links:
             table[k] = addresses[name]
+        self.fast = fast  # last, since Ctrl-C may come between two lines
 
     def kernel(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
         """Add a kernel to `kernels`, and return the kernel's name.
