@@ -1,7 +1,8 @@
 """Sparse Jacobians, Hessians and gradients of graphs: the entries that can be nonzero, as graphs or numbers.
 
-A Jacobian comes from a linearised graph, in which every edge from an operand to its user has the local derivative.
-When all interior nodes are eliminated, the edges from variables to outputs that are left are the Jacobian's entries.
+A Jacobian comes from a linearised graph. In this graph, every edge leads from an operand to its user (the node that was
+computed from it), and carries the local derivative. When all interior nodes are eliminated (see `elimination`), the
+edges from variables to outputs that are left are the Jacobian's entries.
 
 A Hessian is a sum over the nodes v and pairs (j, k) of their operands: adjoint(v) * d2v/djdk * grad(j) grad(k)'. Here
 adjoint(v) is the derivative of the output with respect to v, and grad(j) the gradient of j. Each term begins as a
@@ -24,7 +25,7 @@ __all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sp
 
 
 class Sparse(NamedTuple):
-    """The entries of a matrix that can be nonzero, row by row. All other entries are zero whatever the inputs.
+    """The entries of a matrix that can be nonzero, row by row. All others are zero, whatever numbers the inputs are.
 
     Attributes:
         values: the entries, floats or `Value`s.
@@ -50,17 +51,17 @@ class Sparse(NamedTuple):
 
 
 class LinearisedGraph:
-    """The nodes on the way from variables to outputs, and the edges between them with their local derivatives.
+    """The nodes on the way from variables to outputs, and the edges between these nodes with their local derivatives.
 
-    The nodes are numbered: first the variables, then each node after its operands.
+    The nodes are numbered: first the variables, then the other nodes, each of them after its operands.
 
     Attributes:
         arithmetic: multiplies and adds the derivatives.
         index: the number of each variable and of each node that depends on a variable.
         incoming: a list with the edges from the operands of each node, by the node's number. The edges are a dict from
             an operand's number to the local derivative, in a list.
-        varying: a list with the local derivatives of each node that are not constant, by the node's number. Each comes
-            with the number of the operand.
+        varying: a list with an item for each node, by the node's number: a list of the local derivatives that are not
+            constant, each with the number of the operand.
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value]) -> None:
@@ -86,7 +87,8 @@ class LinearisedGraph:
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
         """Return a list with d(output)/d(node) for each node, by reverse accumulation.
 
-        An item is None if it is zero whatever the inputs, or if the number of the node is less than `first`.
+        Items are in the order of the nodes' numbers. An item is None if the derivative is zero whatever numbers the
+        inputs are, or if the number of the node is less than `first`.
         """
         multiply, add = self.arithmetic.multiply, self.arithmetic.add
         received: list[list[Derivative]] = [[] for _ in self.incoming]
@@ -142,9 +144,9 @@ def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
 
 
 def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
-    """Return the gradient of `partial`, an expression over nodes whose gradients are already in `gradients`.
+    """Return the gradient of `partial`, a node that is computed from nodes whose gradients are already in `gradients`.
 
-    The gradients of `partial` and of the nodes in between are added to `gradients`.
+    The gradients of `partial`, and of the nodes between it and those, are added to `gradients`.
     """
     stack = [partial]
     while stack:
@@ -165,7 +167,8 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
 def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Sparse:
     """Return the matrix of the derivatives of each output (row) with respect to each variable (column).
 
-    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever the inputs are left out.
+    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
+    left out.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_jacobian([x * y, 5 * y], [x, y])
@@ -184,7 +187,8 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Spa
 def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False) -> Sparse:
     """Return the matrix of the second derivatives of `output`.
 
-    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever the inputs are left out.
+    An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
+    left out.
 
     Args:
         output: the node to differentiate.
@@ -226,7 +230,7 @@ def sparse_gradient(output: Value, variables: Sequence[Value]) -> list[Value | f
 def _as_sparse(
     arithmetic: DerivativeArithmetic, found: dict[tuple[int, int], list[Derivative]], shape: tuple[int, int]
 ) -> Sparse:
-    """Return the matrix whose entries are the sums of the terms in `found`. Entries that are zero are left out.
+    """Return the matrix whose entries are the sums of the terms in `found`. Entries whose sum is zero are left out.
 
     Args:
         arithmetic: adds the terms.
