@@ -1,8 +1,9 @@
 """Arithmetic with symbolic derivatives. It folds constants, and drops derivatives that are zero whatever the numbers.
 
-A derivative is stored as a coefficient and a node, whose product it is. So 2 * x times 3 * y is 6 * (x * y), which
-takes one new node instead of three. A coefficient that is too large or too small for a float, such as the product of
-1e-200 and 1e-200, is a fraction, because the next factor may bring it back.
+A derivative is stored as a number, the coefficient, and a node: it is the product of the two. So 2 * x times 3 * y is
+6 * (x * y), which takes one new node instead of three. A coefficient that is too large or too small for a float, such
+as the product of 1e-200 and 1e-200, is stored as a fraction, because the next factor may bring it back into the range
+of floats.
 
 A derivative also has a value in a finite field (see finite_field.py), which shows whether the derivative is zero
 whatever numbers the leaves have. A coefficient cannot show this, because it is rounded.
@@ -29,7 +30,7 @@ Coefficient: TypeAlias = "float | Fraction"
 Derivative: TypeAlias = tuple[Coefficient, Value | None, FieldElement]  # coefficient, node (None for 1), field value
 ONE: Derivative = (1.0, None, 1)
 LEAST, MOST = sys.float_info.min, sys.float_info.max  # the sizes of the smallest and largest float with all its digits
-STEP = 2.0**900  # a fraction is multiplied with a node by this step, or its inverse, until a float is left
+STEP = 2.0**900  # a node is multiplied by this number, or its inverse, until the rest of a fraction is a float
 
 # An operation that lowers to one of these machine instructions has local derivatives whose form depends only on which
 # operands are numbers. Most of them are a number, or a number times an operand. A `Factor` is such a local derivative:
@@ -44,11 +45,11 @@ class DerivativeArithmetic:
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.
-        graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. In
-            any other node, which was made for a derivative, a constant factor becomes part of the coefficient.
+        graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
+            other nodes were made for derivatives, and their constant factors become part of the coefficient.
 
     Attributes:
-        field: the evaluator that gives the value of each node in the finite field.
+        field: the `FieldEvaluator` that gives the value of each node in the finite field.
         multiplications: how many products of two nodes have been made.
 
     >>> x = Value(3)
@@ -63,10 +64,10 @@ class DerivativeArithmetic:
     def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
         self.field = FieldEvaluator(variables)
         self._graph = {*variables, *graph}
-        self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by operation and kinds of operands
+        self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # Nodes that are 0 where an operation did not select an operand. For the product of such a node and a factor of
-        # a sum, the dict has the node and the factor.
+        # Nodes that are 0 if an operation such as `where` did not select an operand. If a node is the product of such a
+        # node and a factor of a sum of products, its item in the dict is that node and that factor; otherwise None.
         self._selections: dict[Value, tuple[Value, Value] | None] = {}
 
     def from_node(self, x: Value) -> Derivative | None:
@@ -92,9 +93,9 @@ class DerivativeArithmetic:
     def multiply(self, a: Derivative, b: Derivative, in_sum: bool = False) -> Derivative:
         """Return the product of two derivatives.
 
-        If `in_sum` is set, b is a factor of a sum of products. It is multiplied even by an `a` that is 0 because an
-        operand was not selected, so 0 times an infinite factor is nan, as in matrix products of PyTorch and jax. To
-        choose 0 instead would take as long as the product.
+        If `in_sum` is true, b is the other factor of a product in a sum of products, such as `dot`. Then a and b are
+        multiplied even if a is 0 because an operand was not selected. So 0 times an infinite factor is nan, as in
+        matrix products of PyTorch and jax. To choose 0 instead would take as long as the product.
         """
         if a is ONE or b is ONE:
             return b if a is ONE else a
@@ -111,7 +112,10 @@ class DerivativeArithmetic:
         return coefficient, node, element
 
     def _product(self, x: Value, y: Any, in_sum: bool = False) -> Value:
-        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
+        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf.
+
+        If `in_sum` is true, return x * y in any case.
+        """
         if x not in self._selections:
             if y not in self._selections:
                 product: Value = x * y
@@ -215,7 +219,7 @@ class DerivativeArithmetic:
     def _nonzero(
         self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
     ) -> list[tuple[Value, Derivative]]:
-        """Return the operands `xs` that are needed and whose partial is not zero, each with the partial as derivative.
+        """Return those of the operands `xs` that are needed and whose partial is not zero, each with its derivative.
 
         `partials` has a number, a node or None for each operand, and `needed` a bool.
         """
@@ -232,9 +236,9 @@ class DerivativeArithmetic:
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
-    """Return the partials that are needed and not zero, as `Factor`s.
+    """Return the partials that are needed and not zero, as `Factor`s: each is a number, or a number times an operand.
 
-    The list is empty if a partial is neither a number nor a number times an operand, or if an operand is a constant 0.
+    The list is empty if some partial has another form, or if an operand is a constant 0.
 
     Args:
         xs: the operands; a constant operand is a float.
