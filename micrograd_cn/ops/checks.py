@@ -18,7 +18,7 @@ CO_VARARGS = 4  # the flag in `co_flags` of a function that takes `*args`
 
 
 class RowError(TypeError):
-    """`forward` or a partial of an operation returned something invalid, such as None.
+    """The function `forward` or a partial of an operation (an `Op`) returned something invalid, such as None.
 
     >>> from micrograd_cn import Op, Value
     >>> Op("own", lambda x: x * x, (lambda y, x: None,))(Value(1))
@@ -107,7 +107,7 @@ def check_operand_count(op: Any, count: int) -> None:
 
 
 def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
-    """Return whether `function`, a partial, can be called with the result and n operands, for every n in `arities`.
+    """Return whether the partial `function` can be called with a result and n operands, for every n in `arities`.
 
     Also return True if the parameters of `function` cannot be read, as with a built-in function.
     """
