@@ -16,9 +16,10 @@ TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
 def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
-    """Return a function like `f` that returns nan outside its domain, and inf where it overflows, instead of raising.
+    """Return a function like `f` that returns nan outside the domain of `f`, and inf where `f` overflows.
 
-    Do not use it for an `f` that may overflow to -inf, such as sinh: the function would return inf.
+    `f` itself raises an error there. Do not use this for an `f` that may overflow to -inf, such as sinh, because the
+    function would return inf.
     """
 
     def forward(x: float) -> float:
