@@ -1,4 +1,4 @@
-"""Real numbers as floats, and lists of numbers; for anything else an error says what to write."""
+"""Convert real numbers to floats, and sequences of numbers to tuples. For anything else an error says what to write."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 __all__ = ["DATES", "number", "number_or_none", "numbers_in"]
 
-# What to write instead of a date of numpy, or of a difference of dates, by the kind of its dtype. Python's float()
-# gives a count of nanoseconds, or an error, depending on the unit.
+# What to write instead of a date of numpy ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
+# float() would give a count of nanoseconds, or an error, depending on the unit.
 DATES = {
     "M": "for a number of days, write (x - start) / np.timedelta64(1, 'D')",
     "m": "for a number of seconds, write x / np.timedelta64(1, 's')",
@@ -53,7 +53,10 @@ def number(x: object) -> float:
 
 
 def mixed_engines(x: object) -> str:
-    """Return the message for a node of another engine, such as micrograd or PyTorch; "" if `x` is no such node."""
+    """Return an error message if `x` is a node of another engine, such as micrograd or PyTorch, or else "".
+
+    The message says that the user has mixed two engines.
+    """
     if hasattr(x, "_prev") and hasattr(x, "data") and not hasattr(x, "_record"):
         where, instead = "", "import from micrograd_cn.engine and micrograd_cn.nn in every file"
     elif getattr(x, "requires_grad", False) and hasattr(x, "grad_fn"):
@@ -84,12 +87,11 @@ def number_or_none(x: object) -> float | None:
 
 
 def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
-    """Return the items of `xs` as a tuple, and refuse a dict or bytes, whose items are not the numbers that are meant.
-
-    If `ordered` is true, refuse a set too, because its items have no order.
+    """Return the items of `xs` as a tuple.
 
     Raises:
-        TypeError: `xs` is a dict, bytes or a set, or is not iterable.
+        TypeError: `xs` is not iterable; or it is a dict or bytes, whose items are not the numbers that the user means;
+            or it is a set, whose items have no order, and `ordered` is true.
 
     >>> numbers_in([1, 2]), numbers_in({1}, ordered=False)
     ((1, 2), (1,))
