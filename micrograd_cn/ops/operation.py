@@ -16,7 +16,7 @@ __all__ = ["Op", "Recorder", "Selection"]
 
 
 class Recorder(Protocol):
-    """An operand that records the operations applied to it, as a `Value` does."""
+    """The type of an operand that records the operations that are applied to it, as a `Value` does."""
 
     def _record(self, op: Any, operands: Any) -> Any:
         """Apply `op` to `operands`, record it, and return the result. One of the operands is this object."""
@@ -34,11 +34,12 @@ class Selection:
 
     Args:
         contribution: a function `(g, *operands)` that returns how much of the upstream gradient g the operand gets. It
-            is written with `where`, so it can be differentiated. For an n-ary operation it returns a tuple for all
-            operands, in which None stands for an operand that never gets anything.
-        weight: a function `(*operands)` of floats that returns the factor of g, which is the contribution for g = 1, or
-            None if the operand was not selected. For an n-ary operation it returns a tuple with a factor or None for
-            each operand.
+            is written with `where`, so it can be differentiated. For an n-ary operation, which takes any number of
+            operands, it returns a tuple with an item for each operand, in which None stands for an operand that never
+            gets anything.
+        weight: a function `(*operands)` of floats. It returns the contribution for g = 1, by which g is multiplied, or
+            None if the operand was not selected. For an n-ary operation it returns a tuple with such a factor or None
+            for each operand.
 
     >>> from micrograd_cn import relu
     >>> [passing] = relu.partials
@@ -55,9 +56,9 @@ class Selection:
     def __call__(self, y: Any, *operands: Any) -> Any:
         """Return the partial derivative for the result y and these operands.
 
-        If the operands are floats, and so y is one, this is a float, or None if the operand was not selected. Otherwise
-        it is the contribution for the upstream gradient 1, which may be a `Value`. Of an n-ary operation, it is a tuple
-        with an item for each operand.
+        If y and the operands are floats, this is a float, or None if the operand was not selected. Otherwise it is the
+        contribution for the upstream gradient 1, which may be a `Value`. For an n-ary operation, it is a tuple with
+        such an item for each operand.
         """
         return self.weight(*operands) if type(y) is float else self.contribution(1.0, *operands)
 
@@ -65,21 +66,22 @@ class Selection:
 class Op(Row):
     """An operation; call it with numbers to get a float, or with `Value`s to record a node.
 
-    A partial derivative is a function of the result y and the operands, written with operations of the table. Given
-    floats, it returns the float that backward needs. Given `Value`s, it returns a `Value`, which can be differentiated
-    again: derivatives of any order follow from the first ones.
+    A partial derivative is a function of the result y and the operands, written with other `Op`s. Given floats, it
+    returns the float that backward needs. Given `Value`s, it returns a `Value`, which can be differentiated again. So
+    derivatives of any order follow from the first ones.
 
     Args:
-        name: an identifier, unique in the table.
-        forward: f, from floats to a float. It must not raise an error for any floats, inf and nan included.
+        name: an identifier, unique in the table of operations, which `define` adds an `Op` to.
+        forward: the function f from floats to a float. It must not raise an error for any floats, inf and nan included.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
             no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
-            the operand unselected. If `partials` is one function instead of a tuple, the operation is n-ary: it takes
-            any number of operands, and the function returns a tuple of all partial derivatives.
+            the operand unselected, as max(x, 0) may leave x. If `partials` is one function instead of a tuple, the
+            operation is n-ary: it takes any number of operands, and the function returns a tuple of all partial
+            derivatives.
         doc: what help() shows; by default, the documentation of the class `Op`.
         arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default, any number.
-        signature: a function from the arguments of a call to the tuple of operands. It is needed only if the arguments
-            are not the operands, because an argument has a default value or is a sequence of operands.
+        signature: a function that takes the arguments of a call, and returns the tuple of operands. It is needed only
+            if the arguments are not the operands, because one has a default value or is a sequence of operands.
         notation: how the operation is written and drawn.
         smoothness: where the operation is smooth, and which derivative is chosen where it is not.
         lowerings: how other languages compute the operation.
@@ -125,7 +127,7 @@ class Op(Row):
         self.__doc__ = doc + convention if doc else type(self).__doc__
         check_row(self)
 
-    # Mixed lists such as sum([x, 2]) need the third signature: a type checker cannot find R in their elements.
+    # Mixed lists such as sum([x, 2]) need the third overload: a type checker cannot find R in their elements.
     @overload
     def __call__(self, *args: SupportsFloat | Iterable[SupportsFloat], **options: SupportsFloat) -> float: ...  # type: ignore[overload-overlap]
     @overload
@@ -133,7 +135,7 @@ class Op(Row):
     @overload
     def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Return y: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`."""
+        """Return the result: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`."""
         if self.signature is None:
             if options:
                 raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
@@ -156,7 +158,7 @@ class Op(Row):
         return self.forward(*map(number, operands))
 
     def evaluate(self, *operands: float) -> float:
-        """Return the value of the operation for these operands as a float, even if `forward` returned an int.
+        """Return the value of the operation for `operands`, as a float even if `forward` returns an int.
 
         Raises:
             RowError: `forward` did not return a real number.
@@ -170,8 +172,8 @@ class Op(Row):
     def needed_partials(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
         """Return dy/dx for each operand x for which `needed` is true, and None for the other operands.
 
-        None also stands for an operand to which no gradient flows. An n-ary operation computes all partials together,
-        so all of them are returned, whatever `needed` says.
+        None also stands for an operand to which no gradient flows. An n-ary operation, which takes any number of
+        operands, computes all partials together, so all of them are returned, whatever `needed` says.
 
         Args:
             y: the result of the operation for these operands.
@@ -222,7 +224,7 @@ class Op(Row):
 
     @cached_property
     def selects(self) -> bool:
-        """Return whether the operation selects among its operands, and passes no gradient to unselected operands.
+        """Whether the operation selects among its operands, and passes no gradient to unselected operands.
 
         >>> from micrograd_cn import maximum, mul
         >>> maximum.selects, mul.selects
@@ -244,9 +246,9 @@ class Op(Row):
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
         """Return a list with a function for each operand, which maps the upstream gradient to what the operand gets.
 
-        A function returns the float 0.0 or None if its operand gets nothing whatever the data, for example because a
-        constant condition never selects it. Instead of a function, the list has None for an operand whose partial is
-        not a `Selection`; such an operand gets the partial times the upstream gradient.
+        A function returns the float 0.0 or None if its operand gets nothing whatever the data of `Value`s are, for
+        example because a constant condition never selects it. Instead of a function, the list has None for an operand
+        whose partial is not a `Selection`; such an operand gets the partial times the upstream gradient.
 
         >>> from micrograd_cn import where
         >>> none, chosen, other = where.selection((1.0, 2.0, 3.0))
@@ -285,7 +287,7 @@ class Op(Row):
 
     @property
     def unary(self) -> bool:
-        """Return whether the operation can be called with one operand, like an activation function.
+        """Whether the operation can be called with one operand, like an activation function.
 
         >>> from micrograd_cn import add, dot, elu, tanh
         >>> tanh.unary, elu.unary, add.unary, dot.unary
