@@ -1,4 +1,4 @@
-"""The table of operations, a dict from names to rows, which are `Op`s: how a row is added, found and pickled."""
+"""The table of operations: the dict `OPS` from names to rows, which are `Op`s. Add, find and pickle rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ OPS: dict[str, Any] = {}
 
 
 def _row(name: str) -> Row:
-    """Return the row with the name `name`. A pickle names this function, so the function must not be renamed."""
+    """Return the operation with the name `name` from the table of operations.
+
+    A pickle of an operation names this function, so the function must not be renamed.
+    """
     if name not in OPS:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     row: Row = OPS[name]
