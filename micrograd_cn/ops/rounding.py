@@ -1,8 +1,9 @@
-"""Bounds of the rounding errors in the formulas of the table, which gradient checks allow for.
+"""Bounds of the rounding errors in the values and partial derivatives of operations, which gradient checks allow for.
 
 A function that is named like an operation takes the operation's result and operands. It returns the relative error of
-the result, then that of each partial derivative, in units of 1e-15. The rounding of the last step of a formula is not
-counted. An error is inf where an intermediate result overflows or underflows but the derivative itself does not.
+the result, then that of each partial derivative, in units of 1e-15. The final rounding of each of these numbers to a
+float is not counted. An error is inf where an intermediate result overflows or underflows but the derivative itself
+does not.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def ratio(a: float, b: float) -> float:
 
 
 def subnormal(x: float) -> float:
-    """Return the relative rounding error of `x`, in units of 1e-15: large if `x` is subnormal, and at most 1e15."""
+    """Return the relative rounding error of `x`, in units of 1e-15. It is large for a subnormal `x`; at most 1e15."""
     return min(ratio(2.0**-1022, x), 1e15)
 
 
