@@ -1,9 +1,10 @@
-"""The operation table: every scalar operation, defined once.
+"""The table of operations: every scalar operation, defined once.
 
-A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
-for floats they return floats, for `Value`s they return `Value`s. So one definition serves evaluation, backward and
-derivatives of any order. An operation accepts all numbers, inf and nan included, without an error: its results are
-those of IEEE 754, as in PyTorch's float64. Formulas that need more than a line stand below the table.
+A row is an `Op`, which holds all that is known about an operation. Its partial derivatives are written with the
+operations of this table: for floats they return floats, for `Value`s they return `Value`s. So one definition serves
+evaluation, backward and derivatives of any order. An operation accepts all numbers, inf and nan included, without an
+error: its results are those of IEEE 754, as in PyTorch's float64. Functions that need more than a line stand below the
+table.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ is 1 with respect to the element that is taken, and 0 with respect to the others
 
 
 class _Take(Op):
-    """The operation `take`. If `xs` is a sequence of rows, a call returns the row at the index, as a list."""
+    """The operation `take`. If `xs` is a list of lists, a call returns the inner list at the position `index`."""
 
     def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs) if type(xs) is list else numbers_in(xs)  # skips a call, for speed
@@ -51,7 +52,7 @@ class _Take(Op):
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
-    """Return `where(condition, a, b)`, or a or b itself if the condition is a float, which never changes."""
+    """Return `where(condition, a, b)`. If the condition is a float, which is a constant, return a or b itself."""
     return (a if condition else b) if type(condition) is float else where(condition, a, b)
 
 
@@ -504,8 +505,8 @@ _peak: Op = Op(
 )
 
 
-# logsumexp(xs) - x, where x is one of xs, for losses. It is (x_max - x) + log(...). Rounding would lose
-# the logarithm in x_max + log(...) - x if the numbers are huge.
+# logsumexp(xs) - x, where x is one of xs, for losses. It is computed as (x_max - x) + log(...). If the numbers are
+# huge, rounding would lose the logarithm in (x_max + log(...)) - x.
 log_sum_above: Op = Op(
     "log_sum_above",
     ieee.log_sum_above,
@@ -630,10 +631,10 @@ def _radial(
 
     Args:
         terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
-        k: the power of r.
+        k: the exponent of r.
         zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there. In both cases, the derivatives
             are nan at the origin.
-        forward: a faster function that computes the value from floats. None computes it by the formula.
+        forward: a function that computes the value from floats faster than the formula P / r**k. None uses the formula.
     """
     i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)
 
@@ -686,7 +687,7 @@ _angle_dy: Op = _radial(((1.0, 1, 0),), 1, zero_at_origin=True, forward=_inverse
 _angle_dx: Op = _radial(((-1.0, 0, 1),), 1, zero_at_origin=True, forward=lambda x, y: -_inverse(y, x))
 
 
-# Signatures and texts of n-ary operations.
+# Signatures and texts of n-ary operations, which take any number of operands.
 
 
 def _text_of_list(name: str, xs: Sequence[str]) -> str:
