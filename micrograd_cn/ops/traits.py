@@ -45,17 +45,17 @@ class Notation(NamedTuple):
 
 
 class Smoothness(NamedTuple):
-    """Where an operation is smooth, which derivative it has elsewhere, and how much rounding its formulas suffer.
+    """Where an operation is smooth, which derivative it has elsewhere, and how inexact its value and partials may be.
 
     Attributes:
         domain: for each operand, the open interval on which the operation is smooth. An n-ary operation has a single
             interval, which holds for all operands.
         kink: a function of the operands that is zero at the kinks, poles and jumps inside the domain, and only there.
         convention: a sentence that says which derivative is chosen where there is none, such as at a kink, or where the
-            formula does not give the limit, such as at inf.
-        rounding: a function `(y, *operands)` that returns the relative error of the value, then that of each partial,
-            in units of 1e-15. These are the errors that the formulas make before the last rounding. None says that
-            they make none.
+            formula for the derivative does not give its limit, such as at inf.
+        rounding: a function `(y, *operands)` that returns the relative rounding error of the value y, then that of each
+            partial derivative, in units of 1e-15. The final rounding of each of these numbers to a float is not
+            counted. None stands for errors of 0.
 
     >>> from micrograd_cn import relu
     >>> relu.smoothness.domain, relu.smoothness.kink(0.0), relu.smoothness.convention
@@ -72,9 +72,9 @@ class Lowerings(NamedTuple):
     """How other languages compute an operation.
 
     Attributes:
-        formula: a function that computes the same as `forward` with simpler operations of the table. It is not needed
-            if `forward` itself is written with them, if there are `summands`, or if each language has a function for
-            the operation in one of the fields below.
+        formula: a function that computes the same as `forward` with simpler operations. It is not needed if `forward`
+            itself is written with operations, if there are `summands`, or if the fields below name a function of each
+            language for the operation.
         summands: for a sum of products, a function from the operands to `(pairs, terms)`. The operation is the sum of
             the terms and of the products of the pairs, and the compiler turns it into a loop.
         is_gather: whether the first operand is an index into the others, counted from 0, and the result is the operand
