@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any, NamedTuple
 
+from ...ops import OPS
 from ...ops.operation import Op
 from ...text.formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from .code import (
@@ -38,6 +39,7 @@ MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for constant input
 MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
 INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
 MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
+MAX_TRACED = 1000  # formulas of the table's operations that are kept for all programs of the process, at most
 
 
 class FormulaCall(NamedTuple):
@@ -175,7 +177,7 @@ class CodeBuilder(Code):
             if self.specializations[kind] > MAX_SPECIALIZATIONS:
                 return self.formula(kind, general, op)
         try:
-            found = self.formulas[key] = _trace_formula(kind[1], known, op)
+            found = self.formulas[key] = _traced(key, known, op)
             steps = self.formula(kind, general, op).steps
         except FormulaError:
             raise
@@ -335,6 +337,25 @@ def _check_opcode(op: Op, count: int) -> None:
             f"the operation {op.name!r} has {count} operands, but its lowerings.machine={opcode!r} takes "
             f"{ARITY[opcode]}"
         )
+
+
+_of_the_table: dict[Any, StraightLine] = {}
+
+
+def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float | None], op: Op) -> StraightLine:
+    """Return a formula of `op`, as `_trace_formula`, whose key in `CodeBuilder.formulas` is `key`.
+
+    A formula of an operation of the table is traced once in a process. Those of other operations are traced for each
+    program, since their functions may depend on variables that change.
+    """
+    if OPS.get(op.name) is not op:
+        return _trace_formula(key[0][1], known, op)
+    key_of_functions = key, op.partials, op.lowerings
+    if (found := _of_the_table.get(key_of_functions)) is None:
+        if len(_of_the_table) >= MAX_TRACED:
+            _of_the_table.clear()
+        found = _of_the_table[key_of_functions] = _trace_formula(key[0][1], known, op)
+    return found
 
 
 def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
