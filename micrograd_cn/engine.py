@@ -40,7 +40,8 @@ class Value(Node):
     The data is one number, never an array.
 
     A subclass may override operators: if it overrides `__add__`, `__mul__`, `__pow__` or `__neg__`, then `3 * x`,
-    `x - y`, `x / y` and the like call them, as in micrograd. It cannot override `data` and `grad`.
+    `x - y`, `x / y` and the like call the methods of the subclass, as in micrograd. It cannot override `data` and
+    `grad`.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records. The result of a comparison operation, as in
@@ -107,8 +108,8 @@ class Value(Node):
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
-            TypeError: called on something that is not a `Value`, `gradient` is not a real number, or an option of
-                PyTorch is given.
+            TypeError: the method was called on something that is not a `Value`, `gradient` is not a real number, or an
+                option of PyTorch is set.
             FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
         >>> a, b = Value(2), Value(3)
