@@ -177,7 +177,7 @@ def contributions(root: Value) -> dict[tuple[Value, int], float]:
 def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
     """Return the gradient of `node`: the sum of the list `terms[node]`, or 0.0 if that list is empty.
 
-    If the list has several items, they are replaced by the sum.
+    If the list has several items, the sum takes their place in the list.
     """
     received = terms[node]
     if len(received) > 1:
@@ -266,7 +266,7 @@ class Reach:
 
 
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
-    """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None for nothing.
+    """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None if nothing does.
 
     An edge, as `symbolic_edges` returns it, has a function if the operation may leave the operand unselected. Then the
     result is what this function returns for g. Otherwise it is g * partial, or `where(reach.of(node), g * partial, 0)`
