@@ -1,8 +1,8 @@
 """Type signatures for `sum`, `dot` and other functions of sequences: if x is a `Value`, so is `sum([x, 2])`.
 
 The functions are the same objects as in `ops`. The signatures in `ops` cannot name `Value`, because `engine`, which
-defines it, imports `ops`. There, the type of a result is inferred from the type of the operands, and a type checker
-cannot infer a type for a list of `Value`s and numbers.
+defines it, imports `ops`. They let a type checker infer the type of a result from the type of the operands, which it
+cannot do for a list of `Value`s and numbers.
 """
 
 from collections.abc import Iterable
