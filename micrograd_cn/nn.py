@@ -138,7 +138,7 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
 
 
 def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
-    """Return `entries`, and by their paths the parameters of `module` that are not in `entries`.
+    """Return `entries` together with the parameters of `module` that are not in it, which have their paths as keys.
 
     A user-defined subclass may have added such parameters.
 
