@@ -220,7 +220,7 @@ class Module:
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a file as JSON, exact to the last bit.
+        """Write the dict that `state_dict` returns to the file `path` as JSON, exact to the last bit.
 
         The old file stays complete until the new one is complete, so a crash at any point leaves one of them. When
         several threads or processes save to one path, a reader finds the complete file of one of them. If `path` is a
@@ -310,7 +310,9 @@ class Module:
 
 
 def _written_float(text: str) -> float:
-    """Return the float in a JSON text, or, if the number is too large, an int, which `load_state_dict` refuses.
+    """Return the float that `text`, a number in a JSON file, stands for.
+
+    If it is too large for a float, return an int instead, for which `load_state_dict` raises an error.
 
     >>> _written_float("1.5"), _written_float("-1e400") == 10**400
     (1.5, True)
