@@ -122,7 +122,7 @@ def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") 
     """Return code, for a message, that removes the inner level of nesting from `given`, such as [[1], [2]].
 
     `given` is an array, or a list whose items are lists of one element each. `what` is the name of `given` in the code,
-    and `letter` the name of an element. The code calls the method of `given` in the text `method` if `given` has it.
+    and `letter` the name of an element. The code calls the method in the text `method` if `given` has it.
     """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
@@ -394,7 +394,7 @@ _PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
 def _class_options(
     name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
 ) -> _ClassOptions:
-    """Check the options of `cross_entropy` or `nll_loss`, and return them. Messages begin with `name`, the function.
+    """Check the options of `cross_entropy` or `nll_loss`, and return them. Messages begin with `name`, one of the two.
 
     Raises:
         TypeError: an option has the wrong type.
@@ -598,7 +598,7 @@ def cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
 ) -> Any:
-    """Return the mean of -log softmax(input)[target].
+    """Return the mean of -log softmax(input)[target] over the samples of a batch.
 
     For each sample it computes logsumexp(input) - input[target], in a way that neither overflows nor loses digits.
 
@@ -615,9 +615,9 @@ def cross_entropy(
         reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all samples.
         weight: a number for each class.
         ignore_index: samples with this target have the loss 0, and do not count in the mean. If all samples are
-            ignored, the sum is a 0 that `backward` accepts, which gives the logits the gradient 0. None, the default,
-            ignores no sample; PyTorch's default is -100. Use reduction="sum" in a compiled function of one sample: the
-            mean of one sample is its loss divided by its own weight, which is 0 if the sample is ignored.
+            ignored, reduction="sum" gives a 0 that `backward` accepts, and the logits get the gradient 0. None, the
+            default, ignores no sample; PyTorch's default is -100. Use reduction="sum" in a compiled function of one
+            sample: the mean of one sample is its loss divided by its own weight, which is 0 if the sample is ignored.
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
 
     Raises:
