@@ -31,9 +31,9 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
 
     Args:
         conversion: the name of Python's function for the conversion, such as "float".
-        caller: the frame in which the conversion happens. The message names the function that was called there, such as
-            math.exp, as the source has it. If the frame belongs to numpy, it names the function of numpy that the user
-            called. If the frame belongs to this package, it names `conversion`.
+        caller: the stack frame in which the conversion happens. The message names the function that was called there,
+            such as math.exp, as the source code writes it. If the frame belongs to numpy, the message names the
+            function of numpy that the user called. If the frame belongs to this package, it names `conversion`.
 
     >>> import math
     >>> from micrograd_cn import Value
