@@ -17,8 +17,8 @@ or as numbers:
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
   does `np.where` in its condition. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
-- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about the dtype
-  "object" or its loops, and does not say what to write.
+- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about arrays of
+  objects and does not say what to write.
 - A masked array times a `Value` is a masked array of floats. Write `np.array([x])` for the `Value` x.
 """
 
@@ -114,7 +114,7 @@ COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 
 
 class _Ufunc(NamedTuple):
-    """What is known about a function of numpy."""
+    """What `__array_ufunc__` needs to know about one of numpy's functions."""
 
     function: Any  # the function in FUNCTIONS that computes the same, or None
     forward: str  # the names of the operator's two methods, `forward` and `reflected`, as in METHODS, or ""
