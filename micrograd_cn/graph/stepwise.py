@@ -1,4 +1,4 @@
-"""Decorate a function with a `with` block; a generator or coroutine is inside the block only while it runs.
+"""Make a decorated function run inside a `with` block; a generator or coroutine is in the block only while it runs.
 
 A generator pauses at each `yield`. Its caller, which runs in the meantime, must not be inside the block, so the block
 is left at each pause and entered again for the next step.
