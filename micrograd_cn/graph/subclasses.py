@@ -26,8 +26,9 @@ INTERNAL = {
 class Derived:
     """The operators that micrograd defines by `+`, `*`, `**` and unary `-`.
 
-    Python tries `y.__radd__(x)` before `x.__add__(y)` if the class of y is a subclass of the class of x. In micrograd,
-    no class has a `__radd__` of its own, and `x.__add__(y)` runs. So reflected operators of two `Value`s are left to x.
+    Python tries `y.__radd__(x)` before `x.__add__(y)` if the class of y is a subclass of the class of x and overrides
+    `__radd__`. In micrograd, no class overrides it, and `x.__add__(y)` runs. So `__radd__` and `__rmul__` here return
+    NotImplemented if both operands are `Value`s, and Python then calls the method of x.
     """
 
     def __neg__(self: Any) -> Any:
