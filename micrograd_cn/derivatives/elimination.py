@@ -59,7 +59,7 @@ class _CountingArithmetic:
 
 
 def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add the term `derivative` to the second derivative with respect to the nodes with the numbers j and k.
+    """Add the term `derivative` to the second derivative of the output with respect to the nodes number j and k.
 
     That second derivative is the sum of the terms in `nonlinear[j][k]`, which is the same list as `nonlinear[k][j]`.
 
@@ -75,7 +75,7 @@ def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Deriv
 
 
 def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edges], interior: range) -> None:
-    """Eliminate the interior nodes, in place.
+    """Eliminate the interior nodes of a linearised graph: change the edges `incoming` and `nonlinear` in place.
 
     Nodes are numbered: first the variables, then the interior nodes, then the outputs. Operands have lower numbers than
     their users. The derivative on an edge is the sum of its terms.
