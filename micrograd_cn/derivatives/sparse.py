@@ -128,7 +128,7 @@ class LinearisedGraph:
 
 
 def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
-    """Return a dict from each number j in `edges` to the list of the derivatives that come with j."""
+    """Return a dict from each number j to the list of its derivatives, where `edges` has pairs (j, derivative)."""
     found: Edges = {}
     for j, derivative in edges:
         found.setdefault(j, []).append(derivative)
@@ -185,7 +185,7 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Spa
 
 
 def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False) -> Sparse:
-    """Return the matrix of the second derivatives of `output`.
+    """Return the matrix of the second derivatives of `output` with respect to `variables`.
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
     left out.
