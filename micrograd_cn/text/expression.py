@@ -330,7 +330,7 @@ class _Reader:
         self.fail("parse_operator", token)
 
     def close(self, token: _Token) -> None:
-        """Close the innermost bracket, and add its value to the operands of the bracket around it."""
+        """Close the innermost bracket, and append its value to the list of operands of the bracket around it."""
         bracket = self.open.pop()
         if bracket.opening.text + token.text not in ("()", "[]"):
             self.fail("parse_closing", token)
@@ -374,7 +374,7 @@ class _Reader:
         return sign in self.infix or sign in "()[],"
 
     def check_dots(self, token: _Token) -> None:
-        """Raise ParseError if the name begins a name with dots, as in np.tanh(x) or x.tanh(), and suggest tanh(x)."""
+        """Raise ParseError if `token` begins a dotted name, such as np.tanh or x.tanh, and suggest tanh(x)."""
         at, last = self.next, token
         while self.tokens[at].text == "." and self.tokens[at + 1].kind == "name":
             at, last = at + 2, self.tokens[at + 1]
