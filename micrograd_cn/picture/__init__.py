@@ -1,10 +1,11 @@
 """Draw a graph, and how the gradient flows through it, as a `graphviz.Digraph`.
 
-boxes.py decides which boxes and edges show the graph, and folds a network until they can be read. dot.py writes them in
-the DOT language. For that, text.py shortens labels and numbers, cells.py sets them in tables, metrics.py says how wide
-a text may become, and colours.py has the colours. The result is the `Picture` of digraph.py. render.py draws it with
-the system's Graphviz or else with graphviz-pure, and svg.py adapts an SVG to its viewers. Only digraph.py imports the
-package graphviz, and it is imported only when something is drawn.
+boxes.py decides which boxes and edges show the graph, and folds parts of a network into single boxes until there are
+few enough to be read. dot.py writes the boxes and edges in the DOT language. For that, text.py shortens labels and
+numbers, cells.py sets them in tables, metrics.py says how wide a text may become, and colours.py has the colours. The
+result is the `Picture` of digraph.py. render.py draws it with the system's Graphviz or else with graphviz-pure, and
+svg.py adapts an SVG to its viewers. Only digraph.py imports the package graphviz, and digraph.py is imported only when
+something is drawn.
 """
 
 from __future__ import annotations
