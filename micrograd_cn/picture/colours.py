@@ -1,4 +1,4 @@
-"""The colours of pictures, on light and on dark paper. Colour-blind people can tell this blue from this orange."""
+"""The colours of pictures, on light and on dark paper. Colour-blind people can tell the blue from the orange."""
 
 from __future__ import annotations
 
