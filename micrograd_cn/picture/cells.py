@@ -47,7 +47,7 @@ def title(text: str) -> Text:
 
 
 def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
-    """Return a line of a box, such as "grad" and "0.5", in two columns: a word, and its number in this colour."""
+    """Return a line of a box in two columns: a word, such as "grad", and its number, in `colour` and perhaps bold."""
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
