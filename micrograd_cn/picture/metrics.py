@@ -1,7 +1,7 @@
 """Estimate how wide a text may become in the font of a viewer.
 
-An SVG is drawn in whatever font its viewer has, and a renderer without that font guesses. So each cell is wide enough
-for its text in the widest of DejaVu Sans, Verdana, Noto Sans and Noto Sans CJK.
+An SVG is drawn in whatever font its viewer has. A renderer without that font can only guess how wide a text will be. So
+each cell is wide enough for its text in the widest of DejaVu Sans, Verdana, Noto Sans and Noto Sans CJK.
 """
 
 from __future__ import annotations
