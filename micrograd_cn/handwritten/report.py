@@ -248,7 +248,7 @@ def _number(x: float) -> str:
 
 
 def _apart(x: float, y: float) -> tuple[str, str]:
-    """Return two numbers with enough digits to tell them apart."""
+    """Return the texts of two different numbers, with enough digits to tell them apart."""
     for digits in (4, 6, 9, 12):
         texts = f"{x + 0.0:.{digits}g}", f"{y + 0.0:.{digits}g}"
         if texts[0] != texts[1]:
