@@ -58,7 +58,8 @@ class Rows:
     def module(self) -> str:
         """Return a JavaScript module with the objects `forward` and `partials`.
 
-        They have a function for each operation, by the operation's name: its value, and a list of its partials.
+        `forward` has functions for the values of operations, by the operations' names. `partials` has functions that
+        return arrays of all partial derivatives.
         """
         named = sorted({form for form in self._forward.values() if form.isidentifier()})
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
