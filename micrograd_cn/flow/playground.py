@@ -113,8 +113,8 @@ def playground(lang: str | None = None) -> Playground:
 def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
     """Return the dict that describes an operation for the page; see `operation_facts`.
 
-    For an n-ary operation, return a list instead. It has the dict for n operands at index n, for each n up to `most`,
-    or None if the operation does not take n operands or n is 0.
+    For an n-ary operation, which takes any number of operands, return a list instead. At index n, for each n up to
+    `most`, it has the dict for n operands, or None if the operation does not take n operands or n is 0.
     """
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
