@@ -1,4 +1,4 @@
-"""The float functions with which the operation table computes.
+"""The float functions with which operations compute their values.
 
 Where the functions of `math` raise an error, these functions return the result that IEEE 754 defines.
 
