@@ -34,7 +34,7 @@ def check_row(op: Any) -> None:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
             operands as arguments.
         ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
-            partials; or `arities` begins with a negative number, or contradicts a fixed number of operands.
+            partials; or `arities` begins with a negative number, or contradicts the length of a tuple of partials.
 
     >>> from micrograd_cn import Op
     >>> Op("square", lambda x: x * x, (lambda y, x: 2.0 * x))  # doctest: +ELLIPSIS
@@ -79,7 +79,9 @@ def check_result(op: Any, y: object) -> float:
 
 
 def check_partials(op: Any, found: object, count: int) -> None:
-    """Check `found`, the result of calling the function `partials` of the n-ary operation `op`.
+    """Check `found`, which the function `partials` of the n-ary operation `op` has returned.
+
+    An n-ary operation takes any number of operands.
 
     Raises:
         RowError: `found` is not a tuple with `count` items, one for each operand.
