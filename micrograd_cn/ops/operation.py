@@ -90,7 +90,7 @@ class Op(Row):
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
             operands as arguments.
         ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
-            partials; or `arities` begins with a negative number, or contradicts a fixed number of operands.
+            partials; or `arities` begins with a negative number, or contradicts the length of a tuple of partials.
 
     >>> from micrograd_cn import Value
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
