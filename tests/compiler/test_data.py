@@ -1,6 +1,7 @@
 """Samples and rows are read by one rule, whatever library they are of, or refused with what to write instead."""
 
 import ctypes
+import re
 import sys
 import warnings
 from array import array
@@ -24,6 +25,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     NP_MATRIX = np.matrix(MATRIX)
 DATES = {unit: np.array(["2020-01-01", "2020-01-02"], f"M8[{unit}]") for unit in ("D", "ns")}
+
+
+def name_of(case):
+    """Return the name of a case of `parametrize`, which is the same in all processes that run the tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(case))
 
 
 class Dataset:
@@ -201,7 +207,7 @@ def fit(f, samples):
         (None, "expected samples, each a tuple of arguments, got NoneType"),
         (Batches(2), r"got a Batches, which gives batches of them; write x\.dataset"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_samples_that_could_be_read_in_two_ways_are_refused(samples, message):
     for use in (lambda f, samples: f.forward(samples), lambda f, samples: f.backward(samples), fit):
@@ -309,7 +315,7 @@ def test_an_argument_that_is_no_real_number_is_refused(x, message):
         f.forward([({"a": 1.0},), ({"a": x},)])
 
 
-@pytest.mark.parametrize("x", ["tanh", None, len, object(), Fraction, "0.5"], ids=str)
+@pytest.mark.parametrize("x", ["tanh", None, len, object(), Fraction, "0.5"], ids=name_of)
 def test_an_argument_that_may_be_an_option_is_refused_with_how_to_make_it_static(x):
     f = compile(lambda x, kind: x * 1.0)
     with pytest.raises(TypeError, match=r"kind: .*; for an option, write compile\(f, static='kind'\)"):
@@ -440,7 +446,7 @@ def test_rows_that_are_not_iterable_are_read_by_their_indices():
         (np.array([X, [1, "2"]], object), r"rows\[1\]: expected a real number, got the str '2'"),
         ([[1.0, np.array([2.0])]], r"rows\[0\]: expected one real number, got the sequence ndarray"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_rows_that_are_no_rows_of_real_numbers_are_refused(rows, message):
     with pytest.raises(TypeError, match=message):

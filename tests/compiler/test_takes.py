@@ -266,7 +266,7 @@ def test_losses_with_the_target_as_an_input_are_those_of_the_engine(code, loss):
     program.check(rows, of_int)
     assert math.isnan(program.backward([[N, 1.0, 1.0]] * 3))
     with pytest.raises(IndexError, match=rf"row 0: an index or class is 0\.5, but there are {N} to choose from"):
-        program.fit([[0.5, 1.0, 1.0]] * 3, SGD([Value(0.0)], lr=0.1), 2)
+        program.fit([[0.5, 1.0, 1.0]] * 3, SGD(ws, lr=0.1), 2)
 
 
 def test_check_names_the_row_and_the_index():

@@ -107,7 +107,8 @@ def test_two_thirds_of_the_points_of_second_order_are_spread_near_and_far_and_ot
         first_order = list(spread_points(mc.tanh, 2 * examples, 100.0))
         assert points[: len(near + far)] == [(xs, 2) for xs in near + far]
         assert points[len(near + far) : len(near + far + first_order)] == [(xs, 1) for xs in first_order]
-        drawn = points[len(near + far + first_order) :]
+        zeros, drawn = points[len(near + far + first_order) :][:2], points[len(near + far + first_order) :][2:]
+        assert [(str(x), order) for (x,), order in zeros] == [("0.0", 1), ("-0.0", 1)]
         assert [order for _, order in drawn] == [2] * (examples // 3)
         assert all(abs(x) <= 100.0 for (x,), _ in drawn)
         assert shared == []
