@@ -616,7 +616,11 @@ class Campaign:
         """Note what is wrong with a problem after `place`. `kept` is the exception, which is alive meanwhile."""
         self.interrupted += kept is not None
         after, count = surroundings(), threading.active_count()
-        wrong = [f"{name}: {x} became {after[name]}" for name, x in self.before.items() if after[name] != x]
+        if kept and place.startswith("signal"):
+            del after[
+                "in a block"
+            ]  # a signal may interrupt `contextlib`, whose block ends when the exception is dropped
+        wrong = [f"{name}: {self.before[name]} became {x}" for name, x in after.items() if self.before[name] != x]
         wrong += [f"{count - self.threads} more threads"] * (count > self.threads)
         self.threads = count
         restore_surroundings()

@@ -17,6 +17,7 @@ import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from itertools import chain
 from math import isnan
 from types import FunctionType
@@ -259,7 +260,9 @@ class Recording:
                 return call(arguments)
 
         try:
-            result = without_collector(record)
+            # In a copy of the context, which ends however the call ends. If Ctrl-C interrupts `contextlib`, a block such
+            # as that of `record` ends only when the exception is dropped.
+            result = without_collector(functools.partial(copy_context().run, record))
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER_ERRORS, str(error)):
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {WRITE_INSTEAD}")
