@@ -1,1 +1,1 @@
-"""Compile functions, which are recorded again for arguments of a new structure and for a new branch."""
+"""Compile functions. A function is recorded again for arguments that are nested in a new way, and for a new branch."""
