@@ -1,4 +1,4 @@
 """Find the loops in a program, order its stages, and give its values places in memory.
 
-The module `native` and the folders `tables` and `c` write code and tables for the result.
+The module `native` and the folders `tables` and `c` write code and tables for the loops, stages and places.
 """
