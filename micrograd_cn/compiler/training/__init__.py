@@ -1,1 +1,1 @@
-"""Implement `fit`: a compiled loop takes steps of training, for samples that one or several programs compute."""
+"""Implement `fit`: a compiled loop takes training steps. The samples are computed by one program or by several."""
