@@ -4,51 +4,54 @@ A function is recorded for one sample, and the machine code of the recorded grap
 a function passes through these folders and modules:
 
     function       records the function as a graph of `Value`s, once for each argument structure and each branch
-    program        defines `Runnable`, a recorded graph that can do forward, backward, fit, check and source
-    derivatives    defines `Program`, a `Runnable` with a gradient, a Jacobian and a Hessian, which are programs too
+    program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
+    derivatives    defines `Program`, a `Runnable` that can also compute its gradient, Jacobian and Hessian
     instructions   lowers the graph, and its gradient, to instructions, without duplicates
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
-    tables         prints stages as tables for kernels that all programs share: threaded code, which is ready at once
-    native         prints straight lines as native code for one program, which is made once it has run long enough
+    tables         writes threaded code, which is ready at once: tables that kernels, shared by all programs, read
+    native         writes native code, machine code for one program alone, once the program has run for long enough
     llvm           writes LLVM text for `tables` and `native`, and compiles it
     runtime        runs programs: it holds their code and buffers, and writes the drivers
-    training       implements `fit`: a compiled loop of steps, and the choice of the program for each sample of a batch
+    training       implements `fit`: a compiled loop of training steps, and the choice of a program for each sample
     data           reads samples and parameters into flat arrays of doubles, and returns results
     threads        runs tasks in parallel
     c, python      print text for use elsewhere: the same loops as a C file, the graph as a Python function of arrays
 
-Each word has one meaning in this package:
+Each of these words has one meaning in this package:
 
-    sample         the arguments of one call
-    row            the numbers in the arguments of one sample, one after the other
-    structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers
-    bucket         samples with the same structure and the same static arguments, as rows
-    recording      the graph of one call, with a guard for each comparison of values that the call made
-    guard          a comparison that must have its recorded outcome for each sample that the recording is used for
-    program        a recorded graph, compiled
-    phase          when an instruction is computed: once for a batch, once for each row, or after all rows of a batch
-    straight line  instructions that are computed one after the other, without a loop
-    map            instructions of one opcode, which a loop computes as vectors
-    stage          a part of a phase: a straight line, a map, long sums, or gathers
-    place          where a value is in memory: the index of a scalar, or of a vector in a block
-    lane           the position of a row in vectors that hold the values of several rows
-    block          memory for as many rows as there are lanes: a vector for each value that depends on the row
-    panel          several blocks; each stage is computed for all of them before the next stage
-    total          a sum over the rows of a batch, from which gradients of parameters are computed
-    scatter        totals to one of which each row adds a value, selected by an index: the gradient of a gather
-    kernel         a machine-code function that all programs share; a table tells it where its operands are
-    driver         a kernel that loops over rows, batches or epochs
-    tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make
+    sample         the arguments of one call row            the numbers in the arguments of one sample, one after the
+    other structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers bucket
+    samples with the same structure and the same static arguments, as rows recording      the graph of one call, with a
+    guard for each comparison of values that the call made guard          a comparison that must have its recorded
+    outcome for each sample that the recording is used for program        a recorded graph, compiled phase          when
+    an instruction is computed: once for a batch, once for each row, or after all rows of a batch straight line
+    straight-line code: instructions that are computed one after the other, without a loop map            instructions
+    of one opcode, which a loop computes as vectors stage          a part of a phase: a straight line, a map, sums of
+    many products, or gathers place          where a value is in memory: the index of a scalar, or of a vector in a
+    block lane the position of a row in vectors that hold the values of several rows block          memory for as many
+    rows as there are lanes: a vector for each value that depends on the row panel          several blocks; each stage
+    is computed for all of them before the next stage total          a sum over the rows of a batch, from which
+    gradients of parameters are computed gather         an instruction that loads one of its operands, by an index that
+    is known at run time scatter        totals to one of which each row adds a value, by an index: the gradient of a
+    gather kernel         a machine-code function that all programs share; it reads in a table where its operands are
+    threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
+    driver         a kernel that loops over rows, batches or epochs tier           how a program runs: as threaded code,
+    or as native code, which is faster but takes longer to make
 
-A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction, by
+    Two of these words are also used for matrices. The class `Structure` has the positions of those entries of a
+    Jacobian or Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row
+    of a sample, and neither is an operation's row in the table of operations, `micrograd_cn.ops`.
+
+    A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction,
+    by
 `CodeBuilder.apply` and `Code.emit`. If it is a term of a sum, it becomes one of the pairs of `Code.dot` instead.
-`loops.schedule.Schedule` collects long sums, and long sums with the same right factors are computed as a matrix times a
-vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their operands
-have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight lines, with places from
+`loops.schedule.Schedule` collects the sums of many products. Sums with the same right factors are computed as a matrix
+times a vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their
+operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight lines, with places from
 `loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
 `tables.maps`, and `tables.threaded` or `native` prints the straight lines between them. All of these write machine code
-with `llvm.lanes.Lanes`, which multiplies in `apply` and `multiply_add`. `runtime.executable.CompiledGraph` chooses the
-tier.
+with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications.
+`runtime.executable.CompiledGraph` chooses the tier.
 
 To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`.
@@ -56,9 +59,9 @@ It may print the loops of a schedule in the same way as `c.loops.Loops`.
 A compiled sum is added up term by term, so it may overflow on the way to a finite result. `Runnable.check` finds such a
 sum.
 
-If an operation did not select a sum of products, the gradient of that sum is 0, and compiled code multiplies it by the
-factors of the products. So a factor that is infinite gives nan, as in the matrix products of PyTorch and jax, where
-`backward` of the engine gives 0.
+If an operation such as `where` did not select a sum of products, the gradient of that sum is 0, and compiled code
+multiplies this 0 by the factors of the products. So an infinite factor makes a gradient nan, as in the matrix products
+of PyTorch and jax, while `backward` of the engine gives 0.
 """
 
 from .derivatives import CompiledDerivative, Program, Structure
