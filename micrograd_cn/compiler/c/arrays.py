@@ -1,6 +1,6 @@
-"""Write C expressions for elements of the arrays of a C function.
+"""Write C expressions for the numbers that a generated C function keeps in its arrays.
 
-In a loop, the index of an element is a linear expression in the loop variables, or is looked up in a table.
+In a loop, the index of a number in its array is a linear expression in the loop variables, or is looked up in a table.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ Place: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, which are in no array
 ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
-SMALL_INTEGERS = 1 << 20  # a smaller integer is its own place among the constants, so 0, 1, 2 have a constant stride
-MIN_LOOP_ITEMS = 3  # a run with fewer items is written out instead of being a loop
+SMALL_INTEGERS = 1 << 20  # an integer below this is its own place among the constants, so 0, 1, 2 have a stride
+MIN_LOOP_ITEMS = 3  # a run of fewer items, instructions with constant strides, is no loop but is written out
 MIN_MEAN_RUN = 3  # if runs have fewer items on average, one loop with a table replaces the loops for each run
 
 
 class Arrays:
     """The arrays that hold the values of one C function, and the lines of C that are written for the function.
 
-    Methods take values by their instruction numbers, which are indices of the instructions in `Code`.
+    A value is the result of an instruction. Methods take the number of this instruction, its index in the list of
+    `instructions.code.Code`.
 
     Args:
         text: the writer of the tables and functions that all functions of the file share.
@@ -52,7 +53,7 @@ class Arrays:
 
     @property
     def work(self) -> int:
-        """The count of elements that the array `work` needs."""
+        """The count of elements that the C function needs in the array `work`, which holds intermediate values."""
         return self.places.scalar_count - WORK
 
     def place(self, i: int) -> Place:
@@ -77,22 +78,22 @@ class Arrays:
         self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
 
     def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
-        """Return C expressions for the values in row `i` of `rows`: an expression for each column.
+        """Return C expressions for the values in row `i` of the table `rows`: an expression for each column.
 
         Args:
-            rows: rows of instruction numbers, all of the same length.
+            rows: the rows of a table of instruction numbers, all of the same length.
             i: the C expression for the index of the row.
         """
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
     def strided_pointer(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
-        """Return a C expression for a pointer to the first value of row `i`, and the stride of the row's values.
+        """Return a C expression for a pointer to the first value of row `i` of `rows`, and the stride of its values.
 
-        Return None if the values are constants or in several arrays, or if the rows do not all have the same constant
-        stride.
+        Return None if the values are constants or in several arrays, or if the values of the rows do not all have the
+        same constant stride.
 
         Args:
-            rows: rows of instruction numbers.
+            rows: the rows of a table of instruction numbers.
             i: the C expression for the index of the row.
         """
         [array, *others] = {self.array(j) for row in rows for j in row}
@@ -106,10 +107,10 @@ class Arrays:
         return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
 
     def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
-        """Write the lines that copy values to other places.
+        """Write the lines of C that copy values to other places.
 
         Args:
-            to: the place that each value is copied to.
+            to: the places that the values are copied to, one for each value.
             numbers: the instruction numbers of the values.
         """
         self._store_each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
@@ -139,7 +140,7 @@ class Arrays:
     def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
         """Return a C expression for the value of instruction `rows[i][k]`, where `i` and `k` are C expressions.
 
-        If the values of all rows are in several arrays, lines that copy them to `work` are written first.
+        If the values are not all in one array, lines of C that copy them to the array `work` are written first.
         """
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others:
@@ -154,7 +155,10 @@ class Arrays:
         )
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
-        """Write lines that copy values to contiguous places in `work`. Return the copies' indices, row by row."""
+        """Write lines of C that copy values to contiguous places in the array `work`.
+
+        Return the indices of the copies in `work`, in as many rows and columns as `rows` has.
+        """
         flat = tuple([j for row in rows for j in row])
         if flat not in self._packed:
             first = self._packed[flat] = self.places.allocate(len(flat)) - WORK
@@ -163,7 +167,7 @@ class Arrays:
 
 
 def address(place: Place) -> int:
-    """Return a place as one integer, as `Places` needs it.
+    """Return a place, an array's name and an index in the array, as one integer, as the class `Places` needs it.
 
     >>> address(("inputs", 3)) - address(("inputs", 1))
     2
@@ -172,9 +176,10 @@ def address(place: Place) -> int:
 
 
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
-    """Return a dict with the places of the instructions in `numbers` that are constants or the seed, which is 1.
+    """Return a dict with the places of those instructions in `numbers` that are constants.
 
-    The place of a small integer is the integer itself. The places of all other constants come after `SMALL_INTEGERS`.
+    The seed, the gradient of the output from which backpropagation starts, counts as the constant 1. The place of an
+    integer below `SMALL_INTEGERS` is the integer itself. The places of all other constants begin at `SMALL_INTEGERS`.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
     small = {
@@ -211,9 +216,10 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
 
 
 def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
-    """Split items into runs with constant strides; if the runs would be too short, all items stay in one list.
+    """Split items into runs, in which the places of the items' operands have constant strides.
 
-    `places` is a function from an item to the places of its operands.
+    If the runs would have fewer than MIN_MEAN_RUN items on average, all items stay in one list. `places` is a function
+    from an item to the places of its operands.
 
     >>> split_by_stride([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
     [[1, 2, 3], [10, 12, 14, 16, 18]]
