@@ -1,4 +1,7 @@
-"""Write instructions and totals as loops of C. A `Vectorizer` finds instructions that one loop can compute."""
+"""Write a program's instructions, and its totals, the sums over the rows of a batch, as loops of C.
+
+A `Vectorizer` finds instructions that one loop can compute.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ ARRAY_ORDER = {
     "parameter": 1,
     "total": 1,
     "input": 2,
-}  # of two factors, the one whose opcode has the lower rank here is made the left one; other opcodes have rank 3
+}  # of two factors, that with the lower rank here is made the left one; all other opcodes have rank 3
 MIN_STRIDED_LOOP = 8  # at least this many instructions whose operands have constant strides become a loop of their own
 SPLIT_FACTORS = 4  # only this many factors of a row or column of totals are checked for constant strides
 
@@ -40,8 +43,9 @@ class Loops(Arrays):
 
     Args:
         text: the writer of the tables and functions that all functions of the file share.
-        schedule: the instructions. The schedule's code is changed: the two factors of a product are exchanged if they
-            are not in the order of `ARRAY_ORDER`, so that more left factors, and more right factors, are in one array.
+        schedule: the instructions, in the order of their computation. The schedule's code is changed: the two factors
+            of a product are exchanged if they are not in the order of `ARRAY_ORDER`, so that more left factors, and
+            more right factors, are in one array.
         leaves: a dict from the instruction numbers of parameters and inputs to their places.
     """
 
@@ -66,10 +70,12 @@ class Loops(Arrays):
     # Instructions.
 
     def write(self, phases: Iterable[int], kept: Container[int]) -> None:
-        """Write the instructions of some phases, level by level. Instructions of one opcode become a loop if possible.
+        """Write the instructions of some phases of a program. Instructions of one opcode become a loop if possible.
+
+        They are written level by level: instructions of one level do not depend on each other.
 
         Args:
-            phases: the phases.
+            phases: the phases, such as BATCH, of the instructions that are written.
             kept: the instruction numbers of the values that are read later. The place of any other value is used again
                 once no instruction of these phases needs the value.
         """
@@ -85,7 +91,7 @@ class Loops(Arrays):
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _write_group(self, members: Sequence[int]) -> None:
-        """Write instructions of one opcode, as a loop if there are several; `members` has the instruction numbers."""
+        """Write the instructions with the numbers `members`, all of one opcode, as a loop if there are several."""
         opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
         if opcode in SUM_OPCODES:
@@ -131,10 +137,11 @@ class Loops(Arrays):
         The lines are a call of the function `dot` if the factors have constant strides, and a loop otherwise.
 
         Args:
-            lefts: rows of left factors. A row has the instruction numbers of the left factors of one sum.
-            rights: rows of right factors, in the same way.
-            outer: the C variables that choose the row of left factors and the row of right factors. For a list of sums,
-                both are the index of the sum. For a matrix of totals, they are the row and the column of the total.
+            lefts: for each sum, the instruction numbers of the left factors of its products.
+            rights: for each sum, the instruction numbers of the right factors of its products.
+            outer: two C variables: the index of the sum's left factors in `lefts`, and that of its right factors in
+                `rights`. For a list of sums, both are the index of the sum. For a matrix of totals, they are the row
+                and the column of the total in the matrix.
         """
         [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
         strides = [self.strided_pointer(rows, i) for rows, i in sides]
@@ -147,11 +154,11 @@ class Loops(Arrays):
     # Totals of a batch.
 
     def add_outer(self, group: OuterProduct, place: dict[int, Place]) -> None:
-        """Write the loops that add outer products, computed from one row of the batch, to a matrix of totals.
+        """Write the loops that add outer products, computed from the numbers of one sample, to a matrix of totals.
 
         Args:
             group: the matrix of totals, and the factors of the outer products.
-            place: a dict from the index of each total to its place.
+            place: a dict from the index of each total in `Lowering.totals` to its place.
         """
         targets = [[place[k] for k in row] for row in group.totals]
 
@@ -187,11 +194,12 @@ class Loops(Arrays):
         self.lines += lines if loops else in_braces(lines)
 
     def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Place]) -> None:
-        """Write the loops that add values to the totals that indices select.
+        """Write the loops that add values to totals. In each sample, an index selects one of the totals.
 
         Args:
             scatters: the scatters.
-            place: a dict from the index of each total to its place. The totals of a scatter are in one array.
+            place: a dict from the index of each total in `Lowering.totals` to its place. The totals of a scatter are in
+                one array.
         """
         groups: dict[tuple[int, str], list[tuple[Pair, list[int]]]] = defaultdict(list)
         for scatter in scatters:
@@ -212,7 +220,7 @@ class Loops(Arrays):
         """Write the loops that add one product to each of several totals.
 
         Args:
-            totals: for each total, its index and the pair of factors.
+            totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the two factors.
             place: a dict from the index of each total to its place.
         """
         self._store_each([(place[k], _in_order(self.code, pair)) for k, pair in totals], "+=")
