@@ -1,6 +1,6 @@
 """Print a recorded graph as one C file, with functions for the outputs, the gradient and a training step.
 
-The functions neither allocate memory nor keep static state.
+The C functions neither allocate memory nor keep static state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WEIGHTS = ("passed", "embedded")
 
 
 class Options(NamedTuple):
-    """The options of a C file, see `Program.source`.
+    """The options of a C file, which `Program.source` explains.
 
     Attributes:
         name: the prefix of all names.
@@ -47,7 +47,7 @@ class File:
     """The C file of one program.
 
     Args:
-        lowering: the graph's instructions.
+        lowering: the graph, lowered to instructions.
         inputs: the leaves that are inputs.
         outputs: the nodes that are computed.
         named: a module or a dict with the parameters by name, in the order that they get in the C arrays. None keeps
@@ -129,7 +129,7 @@ class File:
         """Return the declarations of a function's first arguments: the parameters, if they are passed, and the inputs.
 
         Args:
-            given: the name of the argument that points to the inputs: "inputs" for one row, "rows" for several.
+            given: the name of the argument that points to the inputs: "inputs" for one sample, "rows" for several.
             changes: whether the function changes the parameters. If so, they are not declared `const`.
         """
         passed = [f"{'' if changes else 'const '}{self.number_type} *parameters"] * self.interface.passed
@@ -138,7 +138,8 @@ class File:
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...] | Scatter] = ()) -> Loops:
         """Return the writer of loops for a C function that computes the values of `roots`, and `totals`.
 
-        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch, as pairs of factors.
+        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch: a tuple of pairs of
+        factors, or a total of a `Scatter`.
         """
         of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
@@ -147,7 +148,7 @@ class File:
         return Loops(self.text, schedule, leaves)
 
     def forward(self) -> str:
-        """Return the text of the C function that computes the outputs of one row."""
+        """Return the text of the C function that computes the outputs for one row of inputs."""
         roots = self.lowering.outputs
         loops = self.make_loops(roots)
         loops.write((BATCH, SAMPLE), {*roots})
@@ -200,14 +201,15 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
-        """Return the place of each total, and the range of indices in `work` at which totals are.
+        """Return the place of each total in the C arrays, and the range of indices of totals in the array `work`.
 
-        A total whose mean is a parameter's gradient is in the array `gradient`. All other totals are in `work`. If one
-        total of a matrix or a scatter must be in `work`, all of them are in `work`.
+        A total is a sum over the rows of a batch. A total whose mean is a parameter's gradient is in the array
+        `gradient`. All other totals are in `work`. If one total of a matrix or a scatter must be in `work`, all of them
+        are in `work`.
 
         Args:
             loops: the writer of loops, in whose `work` the places are allocated.
-            sums: the totals, grouped into matrices of totals and single totals.
+            sums: the totals, grouped into matrices of totals, scatters and single totals.
             totals: a dict from the instruction number of each instruction "total" to the total's index in
                 `Lowering.totals`.
         """
@@ -227,7 +229,7 @@ class File:
         return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
-        """Return the text of the C function that takes one training step, as the optimiser's `update` does."""
+        """Return the text of the C function that takes one training step, as `update` of the optimiser does."""
         code, results = self.update
         numbers = range(len(code.instructions))
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
@@ -281,7 +283,7 @@ def source(
     named: ParameterNames | None,
     options: Options,
 ) -> str:
-    """Return the text of a C file, see `Program.source`. The arguments are those of `File`.
+    """Return the text of a C file, as `Program.source` does for "c". The arguments are those of the class `File`.
 
     Raises:
         TypeError, ValueError: an option or `named` is wrong, or an operation cannot be printed.
@@ -301,7 +303,7 @@ def source(
 
 
 def _check_step(optimizer: Optimizer, file: File) -> None:
-    """Raise ValueError if the file cannot have a function for a training step."""
+    """Raise ValueError if the C file cannot have a function that takes a training step of this optimiser."""
     if not file.interface.passed:
         raise ValueError('source("c"): embedded weights are constants; write weights="passed" for a training step')
     if not file.interface.trains:
