@@ -1,7 +1,7 @@
-"""Write the straight lines and the short maps of a plan as native code: LLVM functions compiled for one program.
+"""Write native code: LLVM functions for one program alone, which compute its straight-line code and short maps.
 
-Straight lines and maps are stages, see `loops.stages`. Native code is several times as fast as threaded code
-(`tables.threaded`), but it takes longer to compile.
+A map is a list of instructions of one opcode, see `loops.stages`. Native code is several times as fast as threaded code
+(tables that shared kernels read, see `tables.threaded`), but it takes longer to compile.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 
-MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; longer maps are left to kernels
+MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; kernels compute longer maps
 HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 
 @dataclass
 class Part:
-    """Successive stages of a phase that become one function, or a single stage that a kernel computes.
+    """Successive stages of one phase of a program, which become one function; or a single stage that a kernel computes.
 
     Attributes:
         stages: the stages, in order.
-        batched: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
+        batched: whether the stages compute vectors, with one sample in each lane. If not, they compute scalars.
         stored: the instruction numbers of values that are read outside the part, or by loops. If the part computes such
             a value, it stores the value in memory. The set is empty if a kernel computes the part.
-        outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first row
-            are then stored from the address `%a` on, and those of each further row follow. Otherwise the sequence is
-            empty.
-        kernel_call: if a kernel computes the part's only stage, the `call` of this stage: the kernel's name and its
-            table. None if a function is written for the part.
+        outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first
+            sample are then stored from the address in the function's argument `%a` on, and those of each further sample
+            follow. If this part does not store the outputs, the sequence is empty.
+        kernel_call: if a kernel computes the part's only stage, the attribute `call` of this stage: the kernel's name
+            and the address of its table. None if a function is written for the part.
     """
 
     stages: list[Stage]
@@ -52,11 +52,13 @@ class Part:
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     """Split each phase of a plan into parts, and determine which values each part must store.
 
+    A part is a list of successive stages that become one function.
+
     Args:
         plan: the stages, and the places of values in memory.
-        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores the outputs row by row,
-            see `Part.outputs`, if it ends with a straight line and there are at most MAX_STRAIGHT_LINE_COST outputs.
-            Otherwise each output is stored in its place.
+        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores them sample by sample, see
+            `Part.outputs`, if it ends with straight-line code and there are at most MAX_STRAIGHT_LINE_COST outputs. In
+            all other cases, each output is stored in its place in memory.
 
     Returns:
         a dict from each phase to the parts of the phase, in order.
@@ -94,7 +96,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
 
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Yield the stages of a phase in groups. Each group becomes one part.
+    """Yield the stages of a phase in groups. Each group becomes one `Part`.
 
     A group of several stages costs at most MAX_STRAIGHT_LINE_COST, which is about the count of its machine
     instructions. A stage that a kernel computes is a group of its own.
@@ -120,8 +122,8 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     """Return whether a stage is a map that is unrolled: written as SIMD instructions without a loop.
 
-    Such a map is short, and is no map of sums. In each operand slot, the operands of the map's instructions are
-    contiguous, or all instructions have the same operand.
+    Such a map is short, and its instructions are no sums. In each operand slot, the operands of the map's instructions
+    are contiguous in memory, or all instructions have the same operand.
     """
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
@@ -129,7 +131,7 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
 
 
 def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
-    """Write the LLVM function that computes a part, and return it.
+    """Write the LLVM function that computes a part of a plan, and return it.
 
     Args:
         plan: the stages, and the places of values in memory.
@@ -160,12 +162,15 @@ def _write_stages(writer: PartWriter, part: Part, to: str = "") -> None:
 
 
 class PartWriter(StraightLineWriter):
-    """Write LLVM code that computes the stages of a part. Values that other parts compute are loaded from memory.
+    """Write LLVM code that computes the stages of a part of a plan.
+
+    Values that other parts compute are loaded from memory.
 
     Args:
         plan: the stages, and the places of values in memory.
         lanes: the writer of vector operations in the part's function.
-        block: the address of a block if the part computes vectors, else the address of the scalars.
+        block: the LLVM name of the address of a block if the part computes vectors, else that of the address of the
+            scalars.
         stored: the instruction numbers of the values that are stored in memory if the part computes them.
     """
 
@@ -177,7 +182,7 @@ class PartWriter(StraightLineWriter):
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write LLVM code that computes the instructions with these numbers, one after the other.
 
-        For a long sum, which a loop computes later, the code stores the value that the sum starts from.
+        For a long sum, whose products a loop adds later, the code only stores the value that the sum starts from.
         """
         for i in numbers:
             if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
@@ -188,7 +193,7 @@ class PartWriter(StraightLineWriter):
                     self.define(i, self.name_of(i))
 
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
-        """Write LLVM code that computes instructions, and stores the program's outputs row by row.
+        """Write LLVM code that computes instructions, and stores the program's outputs sample by sample.
 
         The outputs are stored in groups. A group has at most as many outputs as a SIMD vector has lanes. Each group is
         stored as soon as its outputs are computed, so few outputs have to stay in registers. The instructions are
@@ -197,13 +202,14 @@ class PartWriter(StraightLineWriter):
         Args:
             numbers: the numbers of the instructions.
             outputs: the instruction numbers of the outputs.
-            to: the address at which the first output of the first row is stored. The rows follow each other.
+            to: the LLVM name of the address at which the first output of the first sample is stored. The outputs of
+                each further sample follow those of the sample before.
         """
         left = {*numbers}
         width = self.plan.simd
         if (
             len(outputs) % width
-        ):  # since rows are not aligned then, a store of 64 bytes would cross cache lines more often
+        ):  # samples are not aligned then, so a store of 64 bytes would often cross two cache lines
             width = min(width, HALF_CACHE_LINE)
         simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), simd.count):
@@ -223,13 +229,13 @@ class PartWriter(StraightLineWriter):
             self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
-        """Write LLVM code that stores a few neighbouring outputs of each row.
+        """Write LLVM code that stores a few neighbouring outputs of each sample.
 
         Args:
             simd: the writer of operations on vectors that have at least as many lanes as there are names in `xs`.
-            xs: the LLVM names of these outputs. Each output is a vector with one row in each lane.
-            to: the address of the first of these outputs in the first row.
-            width: the count of all outputs of a row.
+            xs: the LLVM names of these outputs. Each output is a vector with one sample in each lane.
+            to: the LLVM name of the address of the first of these outputs of the first sample.
+            width: the count of all outputs of a sample.
         """
         if simd.scalar:
             self.f.store(simd.type, xs[0], to)
@@ -262,7 +268,7 @@ class PartWriter(StraightLineWriter):
         self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
 
     def define(self, i: int, name: str) -> None:
-        """Record the LLVM name of the value of instruction `i`, and store the value if `i` is in `stored`."""
+        """Record the LLVM name of the value of instruction `i`, and store the value if it is read from memory."""
         self.names[i] = name
         if i in self.stored:
             self._store(i, name)
