@@ -260,8 +260,8 @@ class Recording:
                 return call(arguments)
 
         try:
-            # In a copy of the context, which ends however the call ends. If Ctrl-C interrupts `contextlib`, a block like
-            # that of `record` ends only when the exception is dropped.
+            # In a copy of the context, which ends however the call ends. If Ctrl-C interrupts `contextlib`, the block
+            # of `record` ends only when the exception is dropped.
             result = without_collector(functools.partial(copy_context().run, record))
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER_ERRORS, str(error)):
