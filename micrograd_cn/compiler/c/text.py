@@ -1,4 +1,7 @@
-"""Write what all functions of a C file need: numbers, expressions, functions for formulas, and tables."""
+"""Write what all functions of a C file need: numbers, expressions, tables, and C functions for formulas.
+
+A formula is an operation that is defined by simpler operations.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,8 @@ class Text:
     Args:
         prefix: the prefix of all names.
         number_type: the C type of numbers, "double" or "float".
-        op_names: a dict from opcodes to the names of the operations that are lowered to these opcodes, for messages.
+        op_names: a dict from opcodes to the names of the operations that are lowered to these opcodes, for error
+            messages.
         weights: the name of the array of parameters.
 
     Attributes:
@@ -99,7 +103,7 @@ class Text:
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the C expression of an instruction that is no sum; `xs` has the C text of the operands.
+        """Return the C expression of an instruction with this opcode, which is no sum. `xs` has the operands as C text.
 
         Raises:
             ValueError: C99 has no function for the opcode.
@@ -132,13 +136,13 @@ class Text:
     def straight_line(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
         """Return the lines that define variables for the values of some instructions.
 
-        A comparison gets no variable: its text is repeated wherever its value is used.
+        A comparison gets no variable. Its C text is repeated wherever its value is used.
 
         Args:
             code: the instructions.
-            names: a dict from instruction numbers to the C text of values. The instructions that are written here are
-                added.
-            numbers: the instruction numbers of the instructions to write.
+            names: a dict from instruction numbers to the C text of the instructions' values. The instructions that are
+                written here are added to it.
+            numbers: the numbers of the instructions to write.
         """
         lines: list[str] = []
         conditions: dict[int, str] = {}
@@ -175,7 +179,7 @@ class Text:
     # Functions and tables.
 
     def formula(self, opcode: str) -> str:
-        """Return the name of the C function that computes a formula's opcode. The first call defines the function."""
+        """Return the name of the C function that computes the formula with this opcode; define it at the first call."""
         if opcode not in self.functions:
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
@@ -194,7 +198,7 @@ class Text:
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts a number to an index below n, or to -1 if it is none."""
+        """Return the name of the C function that converts a number to an index below n, or to -1 if it is no index."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
@@ -218,7 +222,7 @@ class Text:
 
 
 def product(a: str, b: str, one: str) -> str:
-    """Return the C expression of a product. A factor that is equal to `one`, the text of 1, is left out.
+    """Return the C expression of a product. A factor that is equal to `one`, the C text of the number 1, is left out.
 
     >>> product("x", "y", "1.0"), product("1.0", "y", "1.0")
     ('x * y', 'y')
@@ -227,7 +231,7 @@ def product(a: str, b: str, one: str) -> str:
 
 
 def wrapped(line: str) -> list[str]:
-    """Break a line of C into several if it is longer than MAX_LINE."""
+    """Break a line of C into several lines if it is longer than MAX_LINE characters."""
     indent = " " * (len(line) - len(line.lstrip()))
     more = indent + 8 * " "
     wrapper = textwrap.TextWrapper(MAX_LINE, indent, more, break_long_words=False, break_on_hyphens=False)
