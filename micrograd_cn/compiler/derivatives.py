@@ -331,7 +331,15 @@ class Program(Runnable):
     def _compare_derivatives(
         self, title: str, arguments: list[Value], y: Value, compiled: list[float], rtol: float, atol: float
     ) -> None:
-        """Compare the derivatives of the output `y` of the recorded function with those that were compiled.
+        """Compare the derivatives of an output of the recorded function with those that the program has computed.
+
+        Args:
+            title: what the message calls the row and the output.
+            arguments: the arguments with which the function was called.
+            y: the output of the function.
+            compiled: the program's derivatives, first those with respect to inputs, then those with respect to
+                parameters.
+            rtol, atol: as for `Runnable.check`.
 
         Raises:
             Mismatch: a derivative differs. The message begins with `title`.
