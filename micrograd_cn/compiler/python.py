@@ -61,7 +61,7 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison, which is converted to a number only where a number is needed.
+    """A comparison in the text of a Python function, converted to a number only where a number is needed.
 
     Attributes:
         text: the comparison as Python text.
@@ -77,7 +77,9 @@ ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of 
 
 
 class PythonWriter:
-    """Write the lines of a Python function. Equal expressions get the same name, so they are computed once.
+    """Write the lines of a Python function that computes a graph.
+
+    Equal expressions get the same name, so they are computed once.
 
     A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. In a call of the
     function, parameters may be plain numbers while inputs are arrays, or the other way round. A value with both origins
@@ -95,7 +97,7 @@ class PythonWriter:
         lines: the assignments.
         helpers: a dict from the names of functions that the assignments need to the definitions of these functions.
         name_of: a dict from each expression to the name of the variable that has its value.
-        code: the builder that writes an operation as simpler operations, by tracing the operation's formula.
+        code: the builder that traces the formula of an operation, so the operation is written as simpler operations.
     """
 
     def __init__(self, leaves: Iterable[str]) -> None:
@@ -125,15 +127,15 @@ class PythonWriter:
         return self.name_of[expression]
 
     def apply(self, op: Op, names: Sequence[Name]) -> Name:
-        """Write an operation, and return the name of its result, or the result itself if all operands are constants.
+        """Write an operation; return the name of its result, or the result itself if all operands are constants.
 
         The result of a comparison is a `Condition`.
 
         Args:
             op: the operation.
-            names: the operands.
+            names: the operands, as names, constants or comparisons.
 
-        Raises:
+                    Raises:
             ValueError: the operation is `detach()`.
         """
         if op is DETACH:
@@ -166,7 +168,7 @@ class PythonWriter:
         return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
-        """Return the Python text of a value as a number: a comparison becomes 1.0 or 0.0."""
+        """Return the Python text of a value as a number. A comparison becomes 1.0 or 0.0."""
         return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else literal(name)
 
     def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
@@ -195,20 +197,23 @@ class PythonWriter:
         return self.text(name)
 
     def require_array(self, *names: Name) -> None:
-        """Make sure that at least one of the values is an array, by converting leaves to arrays if necessary."""
+        """Make sure that at least one of the values is an array. If necessary, leaves are converted to arrays."""
         origins = self.origins_of(names)
         if origins != self.all_origins:
             self.converted |= origins
             self.helpers["array"] = DEFINE_ARRAY
 
     def origins_of(self, names: Iterable[Name]) -> frozenset[str]:
-        """Return the origins of the leaves that the values depend on."""
+        """Return the origins of the leaves that some values depend on: "w" for parameters, "x" for inputs."""
         used = [name for name in names if not isinstance(name, float)]
         known = [name.origins if isinstance(name, Condition) else self.origins[name] for name in used]
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
-        """Return the Python text of a function; add a definition to `helpers` if libraries have other names for it."""
+        """Return the Python text of the library function `name`.
+
+        If the libraries have different names for it, or do not all have it, a definition is added to `helpers`.
+        """
         if name in BUILTINS:
             return name
         if name in DEFINITIONS:
@@ -306,7 +311,7 @@ def named_entries(named: ParameterNames, language: str = "python") -> dict[str, 
 def in_order_of_names(
     entries: dict[str, Any], parameters: Sequence[Value], read: Container[Value], language: str = "python"
 ) -> list[Value]:
-    """Return the program's parameters in the order of their names in `entries`.
+    """Return the program's parameters in the order in which `entries` names them.
 
     A parameter without a name is left out if the graph does not read it.
 
@@ -346,7 +351,7 @@ def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[s
 
     Args:
         entry: a leaf, or nested lists and dicts of leaves.
-        given: the Python text of the entry.
+        given: the Python expression whose value is the entry.
         words: a dict from leaves to the names of their variables.
     """
     if isinstance(entry, dict):
