@@ -19,15 +19,16 @@ def scipy_functions(
 ) -> dict[str, Any]:
     """Return the arguments with which `scipy.optimize.minimize` minimises the output of a program over its inputs.
 
-    With `method`, they are what this method calls, for every method of `minimize`. Without it they are `fun`, `jac` and
-    `hess`, and `minimize` warns of those that its method does not call: its default method, BFGS, calls no `hess`.
+    With `method`, the arguments are the functions that this method of `minimize` calls. Without it they are the
+    functions `fun`, `jac` and `hess`. `minimize` then warns of those that its method does not call: its default method,
+    BFGS, calls no `hess`.
 
     Args:
         program: a program with one output; or a compiled function of one argument, a vector, that returns one number.
-        dense: whether `hess` returns a numpy array and not a sparse matrix. By default it does so for the methods that
-            need an array: "trust-ncg", "trust-krylov", "trust-exact" and "dogleg".
-        method: the name of a method of `minimize`, or a method of your own, a function. It is one of the returned
-            arguments, so `minimize` gets it too.
+        dense: whether `hess` returns a numpy array and not a sparse matrix. By default it returns an array for the
+            methods that need an array: "trust-ncg", "trust-krylov", "trust-exact" and "dogleg".
+        method: the name of a method of `minimize`, or a function that is a method of your own. The returned dict has it
+            as well, so `minimize` gets it too.
 
     Returns:
         a dict with some of `fun`, `jac` and `hess`, and with `method` if it is given. Each function takes a numpy
@@ -38,7 +39,7 @@ def scipy_functions(
         ImportError: scipy is not installed.
         TypeError: the function does not take one argument.
         ValueError: the program has several outputs. For a function, this is raised when it is first called.
-        RuntimeError: the output is a constant, and the method needs its gradient.
+        RuntimeError: the output is a constant, which has no gradient, and the method needs a gradient.
 
     >>> from scipy.optimize import minimize
     >>> from micrograd_cn import Value
