@@ -120,13 +120,15 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
                     terms[x].append(_product(upstream, partial))
                 continue
             certain = reach.is_certain(node)
+            in_sum = node.op is not None and node.op.lowerings.summands is not None
             # A node that no gradient reaches sends nothing, so inf and nan in its local derivatives are no anomaly.
             with _unchecked() if check and not reach.finds(node) else nullcontext():
                 for x, edge in symbolic_edges(node, relevant):
+                    _, partial, selection = edge
                     if x.op:  # a leaf sends nothing on
                         reach.spread(node, x, edge)
-                    if certain and edge[2] is None:
-                        terms[x].append(_product(upstream, edge[1]))
+                    if selection is None and (certain or (in_sum and isinstance(partial, Value))):
+                        terms[x].append(_product(upstream, partial))
                     elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
                         terms[x].append(contribution)
     found = [_sum_of_terms(terms, x) for x in inputs]
@@ -188,10 +190,9 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 def _product(upstream: Any, partial: Any) -> Any:
     """Return upstream * partial. If one factor is the float 1.0, return the other factor itself."""
     # A factor 0.0 is multiplied, since 0 * inf is nan.
-    for a, b in ((upstream, partial), (partial, upstream)):
-        if isinstance(a, float) and a == 1.0:
-            return b
-    return upstream * partial
+    if isinstance(upstream, float) and upstream == 1.0:
+        return partial
+    return upstream if isinstance(partial, float) and partial == 1.0 else upstream * partial
 
 
 class Reach:
@@ -333,10 +334,9 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
             partials = tuple([g if is_plain else p for p, g, is_plain in zip(partials, graphs, plain, strict=True)])
         passing = op.selection(operands)
     else:
-        left_out = [False] * len(parents)
         needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
         partials = op.needed_partials(node, operands, needed)
-        passing = [None] * len(parents)
+        passing, left_out = [None] * len(parents), [False] * len(parents)
     edges = []
     for slot, (partial, then) in enumerate(zip(partials, captured, strict=True)):
         if needed[slot] and (partial is not None or left_out[slot]):
