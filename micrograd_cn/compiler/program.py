@@ -1,4 +1,4 @@
-"""Define `Runnable`, a recorded graph that computes, trains, checks itself, and is printed in other languages."""
+"""Define `Runnable`: a recorded graph that is compiled, trained, checked, and printed in other languages."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from .training.state import parameter_layout
 
 
 class Mismatch(AssertionError):
-    """A compiled graph and the Python function that was recorded give different results.
+    """A compiled graph and the Python function that was recorded give different results, or different derivatives.
 
-    Usually the function branches on a value, and the graph has only the recorded branch. Other causes are whatever else
-    differs between calls, such as random numbers or a changed constant, and compiled sums that overflow. A function
-    that chooses with `where` instead of branching has both cases in its graph:
+    Usually the function branches on a value, and the graph has only the recorded branch. Or something differs between
+    calls, such as random numbers or a changed constant. Or a compiled sum overflows. A function that chooses with
+    `where` instead of branching has both cases in its graph:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile
@@ -56,21 +56,22 @@ class Mismatch(AssertionError):
 
 
 class Runnable:
-    """A compiled graph that computes outputs, trains, checks itself and prints itself; `Program` adds derivatives.
+    """A compiled graph, which can be computed, trained, checked and printed; its subclass `Program` has derivatives.
 
     Args:
         output: the node to compute, or a list of nodes.
-        inputs: the leaves that a row has numbers for, in the order of these numbers.
+        inputs: the leaves whose numbers change from sample to sample. A row has these numbers for one sample, in this
+            order.
         parameters: leaves that come first in the attribute `parameters`, whether the graph uses them or not. The other
             parameters of the graph follow.
 
     Attributes:
         outputs: the nodes that are computed.
-        inputs: the leaves that a row has numbers for, in the order of these numbers.
+        inputs: the leaves for which a row has numbers, in the order of these numbers.
         compiled: the `CompiledGraph`, which holds the graph and its code.
         parameters: the leaves that are neither inputs nor constants.
-        row: a function that takes the numbers of one row as an array of doubles, and returns the outputs as another
-            array. A call costs less than `forward`.
+        row: a function that takes the numbers of one row as an array of doubles, and returns the outputs for this row
+            as another array. A call takes less time than a call of `forward`.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, w = Value(2), Value(3)
@@ -92,11 +93,11 @@ class Runnable:
         self.row = RowRunner(self.compiled)
 
     def __call__(self, *row: Any) -> Any:
-        """Return the output of one row. The arguments are the numbers of the row; see `forward`."""
+        """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
         return self.forward([row])[0]
 
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the output of every row: a float, or a list of floats if there are several outputs.
+        """Return the output for every row: a float, or a list of floats if there are several outputs.
 
         If `rows` is a numpy array, the result is a numpy array, too, unless `out` is passed.
 
@@ -105,7 +106,8 @@ class Runnable:
                 numpy array. A writable, contiguous buffer of doubles is read in place, and any other buffer is copied.
             threads: how many threads compute. The results are the same for every count of threads.
             out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. If it is
-                None, a new list (or numpy array) is made. Making a list often takes longer than the computation.
+                None, a new list (or numpy array) is made. To make a list often takes longer than to compute the
+                outputs.
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
@@ -154,12 +156,12 @@ class Runnable:
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.
 
-        A call takes hardly longer than the computation. The function is meant for loops that need one value at a time,
-        for example in an optimiser or a controller. Each call reads the numbers that are in `rows` at that time, and
-        the parameters' data. It writes the outputs to `out`, and returns `out`. Neither `rows` nor `out` can be resized
-        as long as the function exists. The fastest code is compiled at once, while `forward` first runs code that is
-        slower, but is made sooner. Only one thread at a time may call the function. Calls of more than a few
-        microseconds release the GIL. `detect_anomaly()` does not affect the calls.
+        A call takes hardly longer than the machine code that it runs. The function is meant for loops that need one
+        value at a time, for example in an optimiser or a controller. Each call reads the numbers that are in `rows` at
+        that time, and the parameters' data. It writes the outputs to `out`, and returns `out`. Neither `rows` nor `out`
+        can be resized as long as the function exists. The fastest code is compiled at once, while `forward` first runs
+        code that is slower, but is made sooner. Only one thread at a time may call the function. Calls of more than a
+        few microseconds release the GIL. `detect_anomaly()` does not affect the calls.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
@@ -222,8 +224,8 @@ class Runnable:
             out: a buffer of doubles with room for exactly the outputs of the rows to compute, one row after the other.
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
                 of the `Value`s.
-            collect: a function that is called for each part of the rows as soon as the part is done; see
-                `Executable.forward`.
+            collect: a function that is called for each part of the rows as soon as the outputs of this part are
+                written; see `Executable.forward`.
 
         Returns:
             what `collect` has returned for each part, in the order of the rows.
@@ -289,7 +291,7 @@ class Runnable:
         validation: Any = None,
         patience: int | None = None,
     ) -> History:
-        """Train, and return the mean loss of each epoch.
+        """Train the parameters on the rows, and return the mean loss of each epoch.
 
         This does the same as a Python loop over the batches of every epoch that calls `optimizer.zero_grad()`,
         `backward(batch)` and `optimizer.step()`, but does not return to Python for each step. Afterwards, parameters,
@@ -297,8 +299,8 @@ class Runnable:
         Gradients of parameters that the optimiser does not have are left alone.
 
         Args:
-            rows: as for `forward`.
-            optimizer: an optimiser of `optim`, or one of a class of your own whose `update` is written in the
+            rows: the samples to train on, as for `forward`.
+            optimizer: an optimiser of `optim`, or of a class of your own whose method `update` is written in the
                 operations of `micrograd_cn.ops`. All options of the optimiser but the learning rate keep the values
                 that they have at the time of the call.
             epochs: how many times all rows are used.
@@ -309,13 +311,14 @@ class Runnable:
                 rate, such as `cosine_lr(0.1, steps)` of `optim`. The function is called once for each step, in order,
                 but some steps ahead of the training. Afterwards the optimiser has the learning rate of the last step.
                 Without a schedule the learning rate does not change.
-            threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds.
+            threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds or
+                longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. While this function runs, the parameters may
                 still have old data: they get their new data only when `fit` ends and, if there is `callback` or
                 `validation`, at the end of each epoch.
-            each_step: whether to return the loss of every batch instead of the mean of each epoch. Each loss is
-                computed before the step.
+            each_step: whether to return the loss of every batch instead of the mean loss of each epoch. The loss of a
+                batch is computed with the parameters before its step.
             clip_grad_norm: the largest norm that the gradients of the optimiser's parameters may have. Before each step
                 the gradients are scaled as by `optim.clip_grad_norm(optimizer.parameters, clip_grad_norm)`, except that
                 the norm is rounded a little differently. None clips nothing.
@@ -390,8 +393,9 @@ class Runnable:
     def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
         """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
-        `rows` has the indices of the rows to check, and `name`, such as "row" or "sample", is what messages call them.
-        It is no error if `where` does not choose what an index takes.
+        A bucket has samples with the same structure as rows of numbers. `rows` has the indices of the rows to check,
+        and `name`, such as "row" or "sample", is what messages call them. It is no error if the output is not nan
+        because a `where` does not choose the result of such a `take`.
 
         Raises:
             IndexError: an index is out of range, or is no integer.
@@ -421,16 +425,16 @@ class Runnable:
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs and their derivatives with those of the Python function that was recorded.
 
-        The derivatives are those with respect to all inputs and parameters, by `backward` of the engine, by the
-        program's `backward` and, if there are inputs, by its `gradient`. If the program has several outputs, they are
-        compared with the entries of its Jacobians. Inside `no_grad()`, outputs alone are compared.
+        The engine computes the function's derivatives with respect to all inputs and parameters. The program computes
+        its own: `gradient` those with respect to inputs, and `backward` those with respect to parameters or, if there
+        are several outputs, `jacobian` both. Inside `no_grad()`, only outputs are compared.
 
         Args:
             rows: as for `forward`; a few are enough.
             f: a function that takes the numbers of a row as `Value` arguments, and returns the output: a `Value`, a
                 number, or a list of these.
-            rtol: the relative tolerance. For a derivative, it is relative to the output's largest derivative in the
-                row, because a smaller one may be the difference of large terms.
+            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same output
+                in the same row, because a smaller derivative may be the difference of large terms.
             atol: the absolute tolerance.
 
         Raises:
@@ -458,15 +462,16 @@ class Runnable:
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
     ) -> list[tuple[str, list[Value], list[Any]]]:
-        """Compare the outputs for some rows with those of the function `f`; messages call row i "{name} {i}".
+        """Compare the program's outputs for some rows with those of the function `f`.
 
         Args:
-            name: what messages call a row, such as "row" or "sample".
+            name: what messages call a row, such as "row" or "sample". They call row i "{name} {i}".
             rows: a dict from the index by which messages call a row to the numbers of the row.
             f, rtol, atol: as for `check`.
 
         Returns:
-            for each row, what messages call it, the arguments with which `f` was called, and a list of its outputs.
+            for each row, what messages call it, the arguments with which `f` was called, and a list of the outputs of
+            `f`.
 
         Raises:
             Mismatch, IndexError: as for `check`.
@@ -520,7 +525,7 @@ class Runnable:
         derivatives of an operation are within 4 ulps (units in the last place) of the engine's. With the precision
         "float" they are within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of
         their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp`
-        and the slopes of `silu` and `gelu`, the bounds are in ulps of the largest term.
+        and the derivatives of `silu` and `gelu`, the bounds are in ulps of the largest term.
 
         Args:
             language: "llvm", "python" or "c".
@@ -528,7 +533,7 @@ class Runnable:
                 for the dict that the function takes, and "c" has the parameters in the order of the names. The order in
                 a module is that of its `state_dict()`, not of its `parameters()`. If `parameters` is None, the order is
                 that of `.parameters`.
-            name: the prefix of a C file's functions and macros.
+            name: the prefix of the names of a C file's functions and macros.
             precision: the type of a C file's numbers, "double" or "float".
             weights: whether parameters are "passed" to a C file's functions, or "embedded" as constants with the data
                 that they have now. A file with embedded parameters computes outputs, but no gradient.
@@ -541,7 +546,8 @@ class Runnable:
                 compiled, as for `fit`.
             ValueError: there is no such language; the graph has a value that was detached by `detach()` or `no_grad()`,
                 which "python" cannot express; `parameters` are passed for "llvm"; a parameter that the program reads
-                has no name or two names; or an option is only for "c", or has a value that "c" does not know.
+                has no name or two names; or an option for "c" is passed with another language, or has a value that it
+                cannot have.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -593,7 +599,7 @@ class Runnable:
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
     def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:
-        """Return the graph as a Python function of arrays, for jax.jit, jax.vmap, jax.grad and the like.
+        """Return the graph as a Python function of arrays, for jax.jit, jax.vmap, jax.grad and functions like these.
 
         The text of the function is `source("python", parameters)`. The function takes `xp`, the parameters and the
         inputs. The parameters are a dict with the keys and nested lists of the model's `state_dict()`, and its keys may
@@ -712,7 +718,9 @@ def _check_indices(outputs: Sequence[Any]) -> None:
 
 
 def close(rtol: float, atol: float) -> Callable[[float, float], bool]:
-    """Return a function that tells whether two numbers agree within these tolerances. A nan agrees with a nan.
+    """Return a function that tells whether two numbers agree; a nan agrees with a nan.
+
+    `rtol` is the relative tolerance, and `atol` the absolute tolerance.
 
     >>> close(0.0, 0.5)(1.0, 1.25)
     True
