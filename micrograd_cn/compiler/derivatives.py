@@ -1,4 +1,4 @@
-"""Derive, from a program, programs that compute its gradient, or the entries of its Jacobian or Hessian.
+"""Make, from a program, further programs that compute its gradient, or the entries of its Jacobian or Hessian.
 
 The programs for the Jacobian and the Hessian compute only the entries that can be nonzero.
 """
@@ -30,7 +30,8 @@ _derive_lock = ForkSafeLock()
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     """The positions of a sparse matrix's entries: a tuple of row indices, and a tuple of column indices.
 
-    IPOPT's callbacks and scipy.sparse take such a pair.
+    IPOPT's callbacks and scipy.sparse take such a pair. In other parts of this package, "structure" means how arguments
+    are nested; this class has nothing to do with that.
 
     Attributes:
         shape: the count of rows of the matrix, and the count of its columns.
@@ -60,14 +61,15 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
 
 class CompiledDerivative:
-    """The gradient, Jacobian or Hessian of a program: where the entries are in the matrix, and how to compute them.
+    """The gradient, Jacobian or Hessian of a program: the positions of its entries, and a program that computes them.
 
     Args:
-        entries: the entries and their positions. An entry is a `Value` or, if it is a constant, a float.
+        entries: the entries that can be nonzero, and their positions in the matrix. An entry is a `Value` or, if it is
+            a constant, a float.
         of: the program that was differentiated.
 
     Attributes:
-        structure: the row and column indices of the entries.
+        structure: the row and column indices of the entries, as a `Structure`.
         program: a program that computes all entries, including constants, from rows of the original program. It is None
             if all entries are constants, or if there are no entries.
 
@@ -100,7 +102,7 @@ class CompiledDerivative:
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
-        """Return a whole matrix, including zeros, for each of n rows.
+        """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
 
         `flat` has the entries, as the method `flat` returns them. The matrices are written to the buffer of doubles
         `out`, which is returned, or to nested lists if `out` is None.
@@ -126,8 +128,8 @@ class Program(Runnable):
     inputs nor constants.
 
     Attributes:
-        siblings: all programs of the same compiled function; empty for a program of a graph. The derivative with
-            respect to a parameter that only a sibling has is 0.
+        siblings: all programs of the same compiled function. It is empty for a program that was made of a recorded
+            graph. The derivative with respect to a parameter that only other programs of the function have is 0.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -177,8 +179,8 @@ class Program(Runnable):
     ) -> list[list[float]] | Any:
         """Return the entries of the Jacobian that can be nonzero, for every row of `rows`.
 
-        The entries are in the order of `jacobian_structure`. The matrix has a row for each output, and a column for
-        each variable.
+        The entries are in the order of `jacobian_structure`. The Jacobian has a row for each output, and a column for
+        each variable in `wrt`.
 
         Args:
             rows: as for `forward`.
@@ -193,7 +195,7 @@ class Program(Runnable):
             ValueError: as for `gradient`, but several outputs are allowed.
             FloatingPointError: as for `forward`.
 
-        >>> from micrograd_cn.compiler import compile
+            >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
         >>> program = compile([x * y, 3 * y], [x, y])
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
@@ -267,7 +269,7 @@ class Program(Runnable):
         return self.derivative("hessian", wrt, lower).structure
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return a derivative with its structure and its program, for example to print the program.
+        """Return a derivative: the positions of its entries, and the program that computes them, which can be printed.
 
         Args:
             kind: "gradient", "jacobian" or "hessian".
@@ -309,7 +311,10 @@ class Program(Runnable):
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
     ) -> list[tuple[str, list[Value], list[Any]]]:
-        """Compare outputs and derivatives for some rows with those of the function `f`, as `Runnable.check_named`."""
+        """Compare the program's outputs and derivatives for some rows with those of the function `f`.
+
+        The arguments, the result and the errors are those of `Runnable.check_named`, which compares outputs alone.
+        """
         called = super().check_named(name, rows, f, rtol, atol)
         if any(y.requires_grad for y in self.outputs) and not context.here().no_grad:
             for row, (title, arguments, outputs) in zip(rows.values(), called, strict=True):
@@ -321,7 +326,7 @@ class Program(Runnable):
         return called
 
     def _derivatives_of(self, row: list[float]) -> list[list[float]]:
-        """Return, for each output, the compiled derivatives with respect to all inputs and then all parameters."""
+        """Return, for each output, the compiled derivatives with respect to all inputs, then to all parameters."""
         if self._single:
             found = self.gradient([row])[0] if self.inputs else []
             return [[*found, *self.gradient_of(array("d", row), row_numbers(1), threads=1)[1]]]
