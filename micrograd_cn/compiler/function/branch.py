@@ -1,4 +1,4 @@
-"""Define `Branch`, the program of a function that branched, which refuses rows that take another branch."""
+"""Define `Branch`, the program of a function that branches. It refuses rows that would take another branch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from .guards import CompiledGuards, Guard, GuardError
 
 class Branch(Program):
     """A program that shares everything with another program, and checks guards for all rows that it is given.
+
+    A guard is a comparison that must have the same outcome for each row as for the sample that was recorded.
 
     Args:
         program: the other program.
@@ -54,7 +56,7 @@ class Branch(Program):
             raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return what `Program.prepare` returns. The function checks the guards in each call, too."""
+        """Return a function without arguments, as `Program.prepare` does. Each call checks the guards, too."""
         run = super().prepare(rows, out)
         data, n = super()._read_rows(rows)
         assert self._guards.program
@@ -73,7 +75,8 @@ class Branch(Program):
         """Train as `Program.fit` does.
 
         Raises:
-            ValueError: as for `Program.fit`; or a comparison depends on a parameter, so training may change the branch.
+            ValueError: as for `Program.fit`; or a comparison depends on a parameter, so training may change its
+                outcome.
         """
         if not self._guards.parameter_free:
             raise ValueError(
@@ -83,7 +86,7 @@ class Branch(Program):
         return super().fit(rows, *arguments, **options)
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return what `Program.derivative` returns; its program checks the guards, too."""
+        """Return a derivative, as `Program.derivative` does. The program of the derivative checks the guards, too."""
         found = copy(super().derivative(kind, wrt, lower))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
@@ -93,7 +96,7 @@ class Branch(Program):
         """Return the text of the program in a language, as `Program.source` does.
 
         A comment says which comparisons the text assumes. In C and Python, the text checks them: the outputs and their
-        derivatives are nan for numbers that take another branch. In LLVM it checks nothing.
+        derivatives are nan for numbers for which the function takes another branch. The text in LLVM checks nothing.
 
         >>> from micrograd_cn.compiler import compile
         >>> size = compile(lambda x: x if x > 0 else -x)
@@ -121,7 +124,7 @@ class Branch(Program):
 
     @cached_property
     def _with_nan(self) -> Program:
-        """The program with outputs that are nan if a guard does not hold.
+        """A program whose outputs are nan if a comparison has another outcome than for the recorded sample.
 
         The outputs are multiplied by nan, so their derivatives are nan, too.
         """
