@@ -1,8 +1,9 @@
 """Lower each operation to one opcode, or to a formula: a list of steps, which are simpler operations.
 
-The formula of an operation is traced at its first use. If the formula is short, it becomes an opcode of its own: one
-kernel then computes the whole formula, and intermediate values stay in registers. A formula with long sums or too many
-steps is expanded into the instructions of its steps.
+The formula of an operation is traced when a program first uses the operation: its Python code is run with symbols as
+operands. If the formula is short, it becomes an opcode of its own: one kernel then computes the whole formula, and
+intermediate values stay in registers. A formula with long sums or too many steps is expanded into the instructions of
+its steps.
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # operands of a `take`, with its index, that becomes selects, at most; others become gathers
-MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for constant inputs, at most; constants may simplify it
-MAX_FORMULA_OPERANDS = 4  # a formula with more is neither specialised for constants nor made one opcode
+MAX_SELECT_OPERANDS = 4  # a `take` with at most so many operands, its index included, becomes selects, not a gather
+MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
+MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised for constants nor made one opcode
 INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
 MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
-MAX_TRACED = 1000  # formulas of the table's operations that are kept for all programs of the process, at most
+MAX_TRACED = 1000  # at most so many formulas of the operations in `OPS` are kept for all programs of the process
 
 
 class FormulaCall(NamedTuple):
     """How one instruction computes one result of a formula.
 
-    Which instructions are hoisted depends on which inputs of the formula depend on the row.
+    An instruction of the formula that does not depend on the row, the numbers of one sample, is hoisted: it is computed
+    only once for a batch. Which instructions are hoisted depends on which inputs of the formula depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.
@@ -65,13 +67,14 @@ class FormulaCall(NamedTuple):
 
 
 class CodeBuilder(Code):
-    """A `Code` to which operations and formulas can be added.
+    """A `Code`, a list of instructions, to which operations and formulas can be appended.
 
     Attributes:
         formulas: a dict with the formulas that were traced. A key has the operation, the kind of formula ("formula",
             "partials" or "contributions", see `_trace_formula`), and the bits of the inputs that are constants.
-        specializations: for each operation and kind of formula, the count of requests for a formula with new constant
-            inputs. The first MAX_SPECIALIZATIONS requests trace such a formula.
+        specializations: for each operation and kind of formula, how often a formula with constant inputs that was not
+            traced yet has been requested. The first MAX_SPECIALIZATIONS of these requests trace such a formula. Later
+            ones use the formula without constants.
     """
 
     def __init__(self) -> None:
@@ -83,7 +86,7 @@ class CodeBuilder(Code):
         self._checked: set[tuple[Op, int]] = set()
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
-        """Add the instructions that apply an operation, and return the instruction number of the result.
+        """Append the instructions that apply an operation, and return the instruction number of the result.
 
         Args:
             op: the operation.
@@ -115,7 +118,7 @@ class CodeBuilder(Code):
     def check(self, op: Op, count: int) -> None:
         """Raise TypeError if the operation cannot be compiled with `count` operands.
 
-        The operation's name is recorded in `op_names` under the opcode that the operation is lowered to, if any.
+        If the operation is lowered to an opcode, its name is recorded in `op_names` under this opcode.
         """
         if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
             return
@@ -128,7 +131,7 @@ class CodeBuilder(Code):
         self._checked.add((op, count))
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
-        """Add instructions for an operation's partial derivatives, and return their numbers, one for each operand.
+        """Append instructions for an operation's partial derivatives. Return their numbers, one for each operand.
 
         Args:
             op: the operation.
@@ -138,10 +141,10 @@ class CodeBuilder(Code):
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
-        """Add instructions for what an operation that selects contributes to the gradients of its operands.
+        """Append instructions for what an operation that selects adds to the gradients of its operands.
 
         Args:
-            op: the operation, which must select among its operands (`Op.selects`).
+            op: the operation, which must select one of its operands, as `where` and `maximum` do (`Op.selects`).
             upstream: the instruction number of the gradient of the operation's result.
             xs: the instruction numbers of the operation's operands.
 
@@ -164,7 +167,8 @@ class CodeBuilder(Code):
             op: the operation, which is `kind[0]` too.
 
         Raises:
-            TypeError: the operation's own code raises an error, or uses functions that are not operations of the table.
+            TypeError: the operation's own code raises an error, or uses functions that are not operations of
+                `micrograd_cn.ops`.
         """
         general = [None] * len(known)
         if len(known) > MAX_FORMULA_OPERANDS:
@@ -190,10 +194,10 @@ class CodeBuilder(Code):
         return found
 
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
-        """Add the instructions that compute a formula, and return the instruction numbers of its results.
+        """Append the instructions that compute a formula, and return the instruction numbers of its results.
 
-        If the formula is short and has few inputs, each result is one instruction where possible. Otherwise the
-        instructions of the formula's steps are added.
+        If the formula is short and has few inputs, each result is one instruction where possible. If it is not, the
+        instructions of the formula's steps are appended.
 
         Args:
             formula: the formula.
@@ -206,9 +210,7 @@ class CodeBuilder(Code):
         return self._expand_steps(formula, xs, expand=False)
 
     def _result(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
-        """Add one result of a short formula, and return its instruction number.
-
-        The result is one instruction where possible.
+        """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
             formula: the formula.
@@ -233,7 +235,7 @@ class CodeBuilder(Code):
         return self._expand_steps(StraightLine(formula.steps, [result]), xs)[0]
 
     def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
-        """Add the instructions of a formula that do not depend on the row.
+        """Append those instructions of a formula that do not depend on the row, the numbers of one sample.
 
         Args:
             call: how one instruction computes a result of the formula.
@@ -241,8 +243,9 @@ class CodeBuilder(Code):
 
         Returns:
             a dict from instruction numbers in `call.source` to the numbers of the same instructions in this code. The
-            dict has all operands of the call. If all operands of a hoisted instruction are constants, None is returned
-            instead: the caller then expands the formula, which folds the hoisted instruction to a constant.
+            dict has all operands of the call. If all operands of some hoisted instruction are constants, None is
+            returned instead of the dict: the caller then expands the formula, which folds the hoisted instruction to a
+            constant.
         """
         number = dict(enumerate(xs))
         for i in (*call.hoisted, *call.operands):
@@ -302,12 +305,12 @@ class CodeBuilder(Code):
         return FormulaCall(opcode, used, hoisted, source, direct)
 
     def _expand_steps(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
-        """Add the instructions for each step of a formula, and return the instruction numbers of its results.
+        """Append the instructions for each step of a formula, and return the instruction numbers of its results.
 
         Args:
             formula: the formula.
             xs: the instruction numbers of its inputs.
-            expand: whether a step that is lowered to a formula itself is expanded too. If not, such a step is one
+            expand: whether a step that is itself lowered to a formula is expanded, too. If not, such a step is one
                 instruction where possible.
         """
         steps, results = formula
@@ -343,10 +346,10 @@ _of_the_table: dict[Any, StraightLine] = {}
 
 
 def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float | None], op: Op) -> StraightLine:
-    """Return a formula of `op`, as `_trace_formula`, whose key in `CodeBuilder.formulas` is `key`.
+    """Return the formula of `op` whose key in `CodeBuilder.formulas` is `key`, see `_trace_formula`.
 
-    A formula of an operation of the table is traced once in a process. Those of other operations are traced for each
-    program, since their functions may depend on variables that change.
+    A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
+    traced for each program, since the functions of this operation may depend on variables that change.
     """
     if OPS.get(op.name) is not op:
         return _trace_formula(key[0][1], known, op)
@@ -363,9 +366,9 @@ def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> Straight
 
     Args:
         kind: "formula" for the operation itself. The formula's inputs are the operands. "partials" for the partial
-            derivatives. The first input is the operation's result, and the operands follow. "contributions" for what an
-            operation that selects contributes to the gradients of its operands. The first input is the gradient of the
-            operation's result, and the operands follow.
+            derivatives. Then the first input is the operation's result, and the operands follow. "contributions" for
+            what an operation that selects adds to the gradients of its operands. Then the first input is the gradient
+            of the operation's result, and the operands follow.
         known: for each input, its value if it is a constant, else None. Constants are built into the formula.
         op: the operation.
     """
