@@ -13,9 +13,10 @@ from math import isfinite
 from typing import Any, Literal, Self
 
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
-from ..engine import Value, constant
+from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
+from .data.captured import CapturedValue
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
@@ -64,8 +65,8 @@ class CompiledDerivative:
     """The gradient, Jacobian or Hessian of a program: the positions of its entries, and a program that computes them.
 
     Args:
-        entries: the entries that can be nonzero, and their positions in the matrix. An entry is a `Value` or, if it is
-            a constant, a float.
+        entries: the entries (of a Jacobian or Hessian, those that can be nonzero), and their positions. An entry is a
+            `Value` or, if it is a constant, a float.
         of: the program that was differentiated.
 
     Attributes:
@@ -195,7 +196,7 @@ class Program(Runnable):
             ValueError: as for `gradient`, but several outputs are allowed.
             FloatingPointError: as for `forward`.
 
-            >>> from micrograd_cn.compiler import compile
+        >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
         >>> program = compile([x * y, 3 * y], [x, y])
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
@@ -349,17 +350,17 @@ class Program(Runnable):
         Raises:
             Mismatch: a derivative differs. The message begins with `title`.
         """
-        variables = [x for x in (*arguments, *self.parameters) if x.requires_grad]
+        ours = _with_leaves_of_captured(dict(zip((*arguments, *self.parameters), compiled, strict=True)))
+        variables = [x for x in ours if x.requires_grad]
         found = gradients(y, variables) if y.requires_grad else [0.0] * len(variables)
-        slopes = dict(zip(variables, found, strict=True))
         largest = max((abs(g) for g in found if isfinite(g)), default=0.0)
         agree = close(rtol, atol + rtol * largest)
-        for k, (x, ours) in enumerate(zip((*arguments, *self.parameters), compiled, strict=True)):
-            if x in slopes and not agree(slopes[x], ours):
-                what = f"input {k}" if k < len(arguments) else f"the parameter {x!r}"
+        for x, slope in zip(variables, found, strict=True):
+            if not agree(slope, ours[x]):
+                what = f"input {arguments.index(x)}" if x in arguments else f"the parameter {x!r}"
                 raise Mismatch(
-                    f"{title}: the derivative of the function with respect to {what} is {slopes[x]}, that of the graph "
-                    f"{ours}; does the function read something that was recorded once, or is a factor infinite?"
+                    f"{title}: the derivative of the function with respect to {what} is {slope}, that of the graph "
+                    f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
                 )
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
@@ -394,6 +395,25 @@ class Program(Runnable):
         if derivative.program:
             return derivative.program.computed(data, n, threads, numpy, out)
         return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
+
+
+def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
+    """Return derivatives with respect to leaves, where those with respect to captured values are passed on to leaves.
+
+    `derivatives` is a dict from leaves to the derivatives with respect to them, and so is the result. A
+    `CapturedValue` stands for a value that was computed before the call, from other leaves.
+
+    >>> w = Value(2)
+    >>> _with_leaves_of_captured({w: 1.0, CapturedValue(w * 3): 10.0}) == {w: 31.0}
+    True
+    """
+    found = {x: slope for x, slope in derivatives.items() if not isinstance(x, CapturedValue)}
+    for x, slope in derivatives.items():
+        if isinstance(x, CapturedValue):
+            leaves = [leaf for leaf in traverse(x.original)[1] if leaf.requires_grad]
+            for leaf, partial in zip(leaves, gradients(x.original, leaves), strict=True):
+                found[leaf] = found.get(leaf, 0.0) + slope * partial
+    return found
 
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:

@@ -115,6 +115,16 @@ def test_check_compares_derivatives():
         quotients.check([(0.0,)])
 
 
+def test_check_follows_values_that_were_computed_before_the_call_to_their_leaves():
+    a, b = Value(2.0), Value(3.0)
+    before = a * b
+    f = compile(lambda x: before * x + a)
+    f.check([(4.0,)])
+    program = compile(before * (x := Value(4.0)), [x])
+    with pytest.raises(Mismatch, match=r"the parameter Value\(data=3.0, .* is 0.0, that of the graph 8.0"):
+        program.check([[4.0]], lambda x: before.detach() * x + 12.0 * (a - a.detach()))
+
+
 def test_check_compares_numbers_of_any_kind_nearly():
     """`check` allows differences within `rtol` and `atol`, in numbers or `Value`s, and takes nan as equal to nan."""
     x = Value(1.0)

@@ -31,6 +31,8 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import SGD
 
+from .test_interrupts import is_interruptible
+
 PACKAGE = str(Path(mc.__file__).parent)
 HEADER = """\
 import copy, dataclasses, functools, itertools, math, operator, statistics
@@ -565,7 +567,7 @@ def interrupted(rng: random.Random) -> Callable[[Callable[[], Any]], None]:
             nonlocal left
             if not frame.f_code.co_filename.startswith(PACKAGE):
                 return None
-            if event == "line":
+            if event == "line" and is_interruptible(frame):
                 left -= 1
                 if left == 0:
                     raise Stop
