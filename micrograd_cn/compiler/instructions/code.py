@@ -1,21 +1,22 @@
 """Define the compiler's intermediate representation: a list of instructions without duplicates, operands first.
 
 An instruction is a tuple that begins with its opcode. The number of an instruction is its index in the list, and its
-operands are the numbers of earlier instructions:
+operands are given by the numbers of earlier instructions:
 
     ("constant", x)                 a float
-    ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th value of a row
-    ("seed",)                       the gradient of the output in a row, where backpropagation starts
+    ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
+    ("seed",)                       the gradient of the output for a row, with which backpropagation starts
     ("total", k)                    the k-th total, a sum over the rows of a batch, divided by the count of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
     ("dot", pairs, terms)           the terms plus the products of the pairs; FMA may be used
     ("sum", pairs, terms)           the terms plus the products of the pairs, with each product rounded
 
-Each instruction belongs to the phase in which it is computed. CONSTANT instructions are known at compile time. BATCH
-instructions depend on parameters alone and are computed once a batch. SAMPLE instructions depend on the row and are
-computed once a row. AFTER instructions depend on totals, and are computed once all rows of a batch are done. In this
-folder and its neighbours, the values of SAMPLE instructions are called samples, and all other values scalars.
+A row has the numbers of one sample, and a batch has several rows. Each instruction belongs to the phase in which it is
+computed. CONSTANT instructions are known at compile time. BATCH instructions depend on parameters alone and are
+computed once for a batch. SAMPLE instructions depend on the row and are computed once for each row. AFTER instructions
+depend on totals, and are computed once all rows of a batch are done. In this folder and its neighbours, the values of
+SAMPLE instructions are called samples, and all other values scalars.
 """
 
 from __future__ import annotations
@@ -46,17 +47,19 @@ COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": op
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
-MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a longer sum may become a loop
+MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a sum with at least as many may become a loop
 HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
 MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products with 1, so the sum may become a loop
 
 
 @dataclass(eq=False)
 class Scatter:
-    """Totals to which an index adds values: the gradients of the operands of gathers, of which each row selects one.
+    """Totals, sums over the rows of a batch, to one of which each row adds a value. An index selects that total.
+
+    They are the gradients of the operands of gathers, since in each row a gather takes one of its operands.
 
     Attributes:
-        totals: the indices of the totals in `Lowering.totals`. The index of a row selects one of these.
+        totals: the indices of the totals in `Lowering.totals`. In each row, the index selects one of these.
         sources: pairs of two instruction numbers, an index and a value. In each row, the value is added to the total
             that the index selects, or to none if the index is no integer from 0 to len(totals) - 1.
     """
@@ -66,7 +69,7 @@ class Scatter:
 
 
 # Maps the opcode of each formula to a pair: a code whose first instructions are the formula's inputs, and the number of
-# the result in this code. The whole process shares the dict, and the kernels of these opcodes.
+# the result in this code. All programs of the process share the dict, and the kernels of these opcodes.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
 _naming = ForkSafeLock()
@@ -114,7 +117,7 @@ class Code:
         return found
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
-        """Return the number of an instruction. The instruction is appended if the list has no equal one.
+        """Append an instruction if the list has no equal one. Return the number of the instruction in the list.
 
         Args:
             instruction: the instruction.
@@ -150,8 +153,8 @@ class Code:
     def cost_of_all(self, numbers: Iterable[int]) -> int:
         """Return the cost of some instructions: about how many machine instructions LLVM must compile.
 
-        Outside phase SAMPLE an instruction counts only a third of its `cost_of`, since it computes a scalar and no
-        vector.
+        An instruction outside phase SAMPLE counts only a third of its `cost_of`, since it computes a scalar instead of
+        a vector.
         """
         thirds, cost = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
@@ -169,7 +172,7 @@ class Code:
         return min(10, sum(map(len, rest[:2]))) if opcode in SUM_OPCODES else 1 if opcode in ARITY else 4
 
     def constant(self, x: float) -> int:
-        """Add the constant `x` if the list does not have it, and return its instruction number.
+        """Append the constant `x` if the list does not have it, and return its instruction number.
 
         0.0 and -0.0 are different constants, and so are nans with different bits.
         """
@@ -181,12 +184,12 @@ class Code:
         return number
 
     def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
-        """Add the instruction with this opcode and the operands `xs`, and return the number of the result.
+        """Append the instruction with this opcode and the operands `xs`, and return the number of the result.
 
-        A simpler instruction is added instead if the result has the same bits. Sums and products of constants are
-        folded, x * 1 is replaced by x, x**2 by x * x, and x / 4 by 0.25 * x. A power with one of the
-        HALF_INTEGER_EXPONENTS becomes a formula with a square root. If `expand` is set, the instructions of this
-        formula are added instead.
+        If the list has an equal instruction already, nothing is appended. A simpler instruction is appended instead if
+        its result has the same bits. Sums and products of constants are folded, x * 1 is replaced by x, x**2 by x * x,
+        and x / 4 by 0.25 * x. A power with one of the HALF_INTEGER_EXPONENTS becomes one instruction, whose opcode is a
+        formula with a square root. If `expand` is set, the instructions of this formula are appended instead.
         """
         known = [*map(self.constant_value, xs)]
         if opcode in COMMUTATIVE:
@@ -206,16 +209,16 @@ class Code:
         return self.add((opcode, *xs))
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
-        """Add the sum of some products and terms, and return its instruction number.
+        """Append the sum of some products and terms, and return its instruction number.
 
-        If only a part of the products and terms depends on the row, the others are hoisted: they become a sum of their
-        own, in phase BATCH. Products that may be computed by a loop are separated from the others, see
+        If only some of the products and terms depend on the row, the others are hoisted: they become a sum of their
+        own, outside phase SAMPLE. Products that may be computed by a loop are separated from the others, see
         `_loop_products`.
 
         Args:
             pairs: for each product, the instruction numbers of its two factors.
             terms: the instruction numbers of the terms.
-            opcode: "dot", or "sum" if every product shall be rounded.
+            opcode: "sum" if every product shall be rounded before it is added, else "dot".
         """
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
@@ -242,10 +245,11 @@ class Code:
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
         """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
 
-        In one loop, all right factors must be samples, and the left factors must be all samples or all scalars. For
-        this reason the products of two samples are separated from the products of a scalar and a sample. The smaller of
-        these two groups and the terms become a sum of their own, from which the loop starts. If neither group has
-        MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not separated.
+        In one loop, all right factors must be samples, the values that depend on the row, and the left factors must be
+        all samples or all scalars. For this reason the products of two samples are separated from the products of a
+        scalar and a sample. The smaller of these two groups and the terms become a sum of their own, from which the
+        loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not
+        separated.
         """
         per_sample = self.per_sample
         of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
@@ -258,7 +262,7 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Add the sum as a constant if all factors and terms are constants. Return its number, or None otherwise."""
+        """Append a sum as a constant if all its factors and terms are constants. Return its number, else None."""
         if pairs and self.constant_value(pairs[0][0]) is None:
             return None
         if None in map(self.constant_value, chain(*pairs, terms)):
@@ -270,7 +274,7 @@ class Code:
 def copied(x: T) -> T:
     """Return a copy of an object, with copies of the lists, dicts and sets that are its attributes.
 
-    The attributes are set one by one, since CPython reads those of a copy that `copy.copy` has made more slowly.
+    The attributes are set one by one. If `copy.copy` made the copy, CPython would read its attributes more slowly.
     """
     found = object.__new__(type(x))
     for name, held in vars(x).items():
@@ -296,7 +300,7 @@ def register_formula(code: Code, result: int) -> str:
 def _half_integer_power(exponent: float) -> str:
     """Return the opcode of a formula that computes x**exponent by a square root.
 
-    At -0.0 and -inf the formula has the result of C's `pow`.
+    At -0.0 and -inf, too, the formula has the result of C's `pow`.
     """
     code = Code()
     x = code.append(("input", 0), SAMPLE)
@@ -311,10 +315,10 @@ def _half_integer_power(exponent: float) -> str:
 
 
 def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
-    """Add the instructions of a formula to a code, and return the number of the result.
+    """Append the instructions of a formula to a code, and return the number of the result.
 
     Args:
-        code: the code.
+        code: the list of instructions to append to.
         opcode: the formula's opcode.
         xs: the numbers in `code` of the formula's operands.
     """
