@@ -1,8 +1,9 @@
 """Fuse an instruction with a single user into this user, the only instruction that reads its value.
 
-Fewer values then go through memory. Threaded code (`tables.threaded`) and maps (`tables.maps`) gain from this, because
-each of their instructions reads its operands from memory and stores its result in memory. Straight-line native code
-keeps such values in registers anyway.
+Fewer values then go through memory. Two kinds of code gain from this: threaded code (tables that shared kernels read,
+see `tables.threaded`), and maps, which compute many instructions of one opcode as vectors (`tables.maps`). In both, an
+instruction reads its operands from memory and stores its result in memory. Straight-line native code keeps such values
+in registers anyway.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .code import (
 
 MAX_INPUTS = 10  # operands of a fused instruction, at most
 MAX_COST = 50  # machine instructions in a fused instruction, at most
-MIN_OCCURRENCES = 32  # equal trees that are worth a kernel; compiling it for fewer trees takes longer than it saves
+MIN_OCCURRENCES = 32  # as many equal trees are worth a kernel; to compile it for fewer takes longer than it saves
 NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
@@ -40,10 +41,10 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
     Args:
         code: the instructions.
         live: the numbers of the instructions on which wanted values depend, in order.
-        kept: the numbers of the instructions whose values are read by something besides instructions, such as the
-            caller. These instructions are not fused into their users.
-        sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, such sums become maps, which need
-            only one kernel.
+        kept: the numbers of the instructions whose values are read not only by instructions but also, for example, by
+            the caller. These instructions are not fused into their users.
+        sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they can become maps, and one
+            kernel computes all sums with the same count of products.
     """
     live = list(live)
     trees = _Trees(code, sums)
@@ -67,8 +68,9 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
 class _Trees:
     """Trees of instructions. Each tree may become one instruction, whose opcode is a formula.
 
-    An instruction may absorb an operand that no other instruction uses. The tree of an instruction consists of this
-    instruction, which is the root, and of the trees of the operands that it absorbed.
+    A user of an instruction is an instruction that has it as an operand. An instruction may absorb an operand that no
+    other instruction uses. The tree of an instruction consists of this instruction, which is the root, and of the trees
+    of the operands that it absorbed.
 
     Args:
         code: the instructions.
@@ -91,7 +93,7 @@ class _Trees:
         self.roots: dict[int, None] = {}
 
     def add(self, i: int, used_once: bool) -> None:
-        """Add instruction `i`, and let it absorb the operands that it can.
+        """Add instruction `i` to the trees, and let it absorb the operands that it can.
 
         Instructions must be added in order, operands first.
 
@@ -117,7 +119,7 @@ class _Trees:
             self.cost[i] = cost
 
     def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Let instruction `i` absorb operands as long as its tree does not exceed MAX_COST and MAX_INPUTS.
+        """Let instruction `i` absorb operands while its tree has at most the cost MAX_COST and MAX_INPUTS inputs.
 
         Args:
             i: the instruction's number.
