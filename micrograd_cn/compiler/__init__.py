@@ -40,7 +40,9 @@ Each of these words has one meaning in this package:
 
     Two of these words are also used for matrices. The class `Structure` has the positions of those entries of a
     Jacobian or Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row
-    of a sample, and neither is an operation's row in the table of operations, `micrograd_cn.ops`.
+    of a sample, and neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders
+    `instructions`, `loops`, `tables` and `llvm`, a value that depends on the row is called a sample, too, and any other
+    value a scalar.
 
     A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction,
     by
