@@ -15,8 +15,9 @@ operands are given by the numbers of earlier instructions:
 A row has the numbers of one sample, and a batch has several rows. Each instruction belongs to the phase in which it is
 computed. CONSTANT instructions are known at compile time. BATCH instructions depend on parameters alone and are
 computed once for a batch. SAMPLE instructions depend on the row and are computed once for each row. AFTER instructions
-depend on totals, and are computed once all rows of a batch are done. In this folder and its neighbours, the values of
-SAMPLE instructions are called samples, and all other values scalars.
+depend on totals, and are computed once all rows of a batch are done. In this folder and in `loops`, `tables` and
+`llvm`, a value of a SAMPLE instruction is called a sample, and any other value a scalar. In the other folders, a sample
+is the arguments of one call.
 """
 
 from __future__ import annotations
