@@ -1,4 +1,6 @@
-"""Make Python functions that run machine code directly. A call takes as long as a call of `len`; ctypes is far slower.
+"""Make Python functions that run machine code directly.
+
+A call takes as long as a call of `len`, while a call through ctypes takes far longer.
 
 Such a function is a built-in function like those of C extensions (`PyCFunction_NewEx`). Python calls the machine code
 with the function's `self`, which is a tuple here. The first item of the tuple is a `bytes` with the operands of the
