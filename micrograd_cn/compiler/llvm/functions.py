@@ -1,12 +1,12 @@
-"""Write elementary functions of vectors: by polynomials, by libmvec, or lane by lane by C's scalar functions.
+"""Write elementary functions of vectors, such as `exp`: by polynomials, by libmvec, or by C's scalar functions.
 
-The polynomials of `elementary` run on every machine. They are as fast as libmvec, glibc's library of vector functions,
-and more accurate. For the other functions, libmvec is called if the process has it. If not, the scalar function of C's
-library is called for each lane.
+The polynomials of the module `elementary` run on every machine. They are as fast as libmvec, glibc's library of vector
+functions, and more accurate than it. For the functions without a polynomial, libmvec is called if the process has it.
+If not, the scalar function of C's library is called for each lane.
 
 At 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, the results are those of C's functions. The bits of a
-lane do not depend on the other lanes. The errors of polynomials and of libmvec are at most 4 units in the last place,
-see ULPS.
+lane do not depend on the other lanes. The errors of polynomials and of libmvec are at most 4 units in the last place;
+ULPS has the error of each function.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ LIBRARY = "libmvec.so.1"
 # The letters for SSE, AVX2 and AVX-512 in the names of libmvec's functions, by the count of doubles in a vector.
 LETTERS = {2: "b", 4: "d", 8: "e"}
 # The largest errors that were found on x86-64 with vectors of 2, 4 and 8 doubles, in units in the last place, rounded
-# up (`python -m tests.compiler.vector_functions` searches for them). For other processors glibc promises at most 4.
+# up (`python -m tests.compiler.vector_functions` searches for them). For other processors than x86-64, glibc promises
+# errors of at most 4 units.
 ULPS = {
     **{"exp": 1.4, "expm1": 1.9, "log": 0.9, "log1p": 1.5, "tanh": 2.7, "sin": 3.9, "cos": 3.9, "tan": 4.0},
     **{"asin": 3.2, "acos": 2.4, "atan": 2.8, "atan2": 3.3, "sinh": 2.3, "cosh": 2.2, "erf": 2.7, "erfc": 2.4},
@@ -31,7 +32,7 @@ ULPS = {
 
 
 class Library:
-    """Write the elementary functions of vectors for a machine.
+    """Write the elementary functions of vectors, such as `exp`, for a machine.
 
     Args:
         triple: LLVM's name of the machine and system.
@@ -63,7 +64,7 @@ class Library:
         return symbol if name in ULPS and self.found(symbol) else ""
 
     def write_vector_function(self, name: str, count: int, operands: int) -> Function:
-        """Write the function that applies a function of C's library to vectors, see `vector_function_name`.
+        """Write the LLVM function that applies a function of C's library to vectors. `vector_function_name` names it.
 
         Args:
             name: the name of the C function.
@@ -85,7 +86,9 @@ class Library:
         return f
 
     def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
-        """Write calls of libmvec's function `symbol` for all SIMD-sized parts of wider vectors, and join the results.
+        """Write calls of libmvec's function `symbol` for all parts of wider vectors, and join the results.
+
+        Each part is as wide as a SIMD vector.
 
         Args:
             f: the function in which the calls are written.
