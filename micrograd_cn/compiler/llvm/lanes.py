@@ -1,4 +1,4 @@
-"""Write operations on vectors or scalars as LLVM instructions. The compiler's LLVM functions consist of these."""
+"""Write operations on vectors or scalars as LLVM instructions, of which the compiler's LLVM functions consist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 class Lanes:
     """Write operations on vectors of doubles in an LLVM function.
 
-    Each method writes LLVM instructions. Operands and results are names of values in the function, or constants as
+    Each method writes LLVM instructions. Operands and results are names of values in the LLVM function, or constants as
     text.
 
     Args:
-        f: the function.
+        f: the LLVM function that is being written.
         count: the count of lanes of a vector. If it is 1, operations are on scalars.
         fused: whether the machine can multiply and add with one rounding (FMA).
 
@@ -53,7 +53,10 @@ class Lanes:
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply an opcode: an LLVM instruction or intrinsic, or a function of C's library, but no formula."""
+        """Apply an opcode to the vectors `xs`, and return the name of the result.
+
+        The opcode is that of an LLVM instruction or intrinsic, or a function of C's library, but no formula.
+        """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
@@ -119,9 +122,9 @@ class Lanes:
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return every other group of `size` lanes of `a`, each followed by the group of `b` that has the same lanes.
+        """Return a vector with every other group of `size` lanes of `a`, and after each the same lanes of `b`.
 
-        The first group of `a` begins at lane `start`.
+        The first of these groups begins at lane `start`.
         """
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
@@ -143,14 +146,15 @@ class Lanes:
     def horizontal_sums(self, xs: Sequence[str]) -> str:
         """Return a vector whose lane i is the sum of all lanes of xs[i].
 
-        There must be as many vectors as lanes. Neighbouring lanes are added repeatedly.
+        There must be as many vectors in `xs` as a vector has lanes. Neighbouring lanes are added until one sum is left
+        of each vector.
         """
         while len(xs) > 1:
             xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]
         return xs[0]
 
     def _neighbours(self, a: str, b: str) -> str:
-        """Return the sums of neighbouring lanes: lanes 0 and 1 of `a`, 2 and 3, and so on, and then those of `b`."""
+        """Return the sums of lanes 0 and 1, of lanes 2 and 3, and so on: first those of `a`, then those of `b`."""
         halves = []
         for odd in (0, 1):
             chosen = ", ".join([f"i32 {k}" for k in range(odd, 2 * self.count, 2)])
