@@ -1,4 +1,4 @@
-"""Write instructions as straight-line LLVM code, which keeps their values in registers."""
+"""Write instructions as straight-line LLVM code, one after the other without loops, which keeps values in registers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StraightLineWriter:
         code: the instructions.
         computed: the initial value of the attribute `computed`. None stands for an empty dict.
 
-    Attributes:
+            Attributes:
         names: a dict from instruction numbers to the names of the values in the LLVM function.
         conditions: a dict from the instruction numbers of comparisons to the names of their masks. A mask is converted
             to 1.0 and 0.0 only where it is used as a number.
@@ -51,7 +51,7 @@ class StraightLineWriter:
         raise KeyError(i)
 
     def define(self, i: int, name: str) -> None:
-        """Record `name` as the LLVM name of the value of instruction `i`."""
+        """Record that the value of instruction `i` has the name `name` in the LLVM function."""
         self.names[i] = name
 
     def write(self, i: int) -> None:
@@ -94,14 +94,14 @@ class StraightLineWriter:
 
 
 def compute(lanes: Lanes, opcode: str, names: Sequence[str], computed: dict[tuple[str, ...], str] | None = None) -> str:
-    """Write the code for one opcode, and return the name of the result.
+    """Write LLVM code that applies one opcode, and return the name of the result.
 
     Args:
         lanes: the writer of vector operations.
         opcode: the opcode, which may be a formula or START but no sum.
         names: the names of the operands.
-        computed: the values that are computed already, see `StraightLineWriter`. The values in a formula are added to
-            this dict. None stands for an empty dict.
+        computed: the values that are computed already, see `StraightLineWriter`. If the opcode is a formula, the values
+            of its instructions are added to this dict. None stands for an empty dict.
     """
     if opcode == START:
         return names[0]
