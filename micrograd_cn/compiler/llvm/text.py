@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..instructions.code import bits
 
-BYTE = "i8"  # an element type for `Function.at`, whose index is then an offset in bytes
+BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
 FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised versions begin with this
 
@@ -26,7 +26,7 @@ def literal(x: float) -> str:
 
 
 class Loop:
-    """A loop that is being written.
+    """A loop of an LLVM function that is being written.
 
     Attributes:
         index: the name of the loop's index.
@@ -42,9 +42,10 @@ class Loop:
 
 
 class Function:
-    """The text of an LLVM function. Methods write instructions, and return the names of their results.
+    """The text of an LLVM function. Methods write LLVM instructions, and return the names of their results.
 
-    Operands are such names, or constants as text. Addresses and integers are operands too.
+    The operands that methods take are such names, or constants as text. They may be vectors, numbers, addresses or
+    integers.
 
     Args:
         name: the function's name.
@@ -84,7 +85,7 @@ class Function:
         self.count = 0
 
     def fresh(self, prefix: str = "%v") -> str:
-        """Return a name that is not used yet."""
+        """Return a name that the function does not use yet."""
         self.count += 1
         return f"{prefix}{self.count - 1}"
 
@@ -125,11 +126,11 @@ class Function:
         return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
 
     def word(self, pointer: str, index: int | str = 0) -> str:
-        """Write a load of element `index` of the array of 64-bit integers at an address, and return its name."""
+        """Write a load of element `index` of the array of 64-bit integers at `pointer`, and return its name."""
         return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
 
     def pointer(self, pointer: str, index: int | str = 0) -> str:
-        """Write a load of element `index` of the array of addresses at an address, and return its name."""
+        """Write a load of element `index` of the array of addresses at `pointer`, and return its name."""
         return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
 
     def add(self, a: int | str, b: int | str) -> str:
@@ -170,7 +171,7 @@ class Function:
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
     def clear(self, pointer: str, count: str) -> None:
-        """Write code that sets `count` doubles at an address to 0."""
+        """Write code that sets `count` doubles to 0, from the address `pointer` on."""
         size = self.times(count, 8)
         self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
 
