@@ -31,7 +31,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import SGD
 
-from .test_interrupts import is_interruptible
+from .interrupts import is_interruptible
 
 PACKAGE = str(Path(mc.__file__).parent)
 HEADER = """\
