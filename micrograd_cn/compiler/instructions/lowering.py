@@ -1,4 +1,4 @@
-"""Lower a recorded graph, and its gradient by the chain rule, to instructions."""
+"""Lower a recorded graph, and its gradient by the chain rule, to a list of instructions, `Code`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
-MOST_SELECTED = 4  # operands of a `take`, at most, whose gradients are lowered to a select each, and not to a `Scatter`
+MOST_SELECTED = 4  # a `take` from at most so many operands has a select for each gradient, and no `Scatter`
 DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
@@ -32,7 +32,7 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
 
 
 class _Contributions(NamedTuple):
-    """The summands of each node's gradient, collected during the backward pass.
+    """The summands of each node's gradient, which the backward pass collects.
 
     Attributes:
         pairs: for each node, the summands that are products, each as the instruction numbers of two factors.
@@ -61,7 +61,7 @@ class Graph:
 
     Raises:
         TypeError: an operation cannot be compiled.
-        ValueError: a node requires a gradient now, but did not when another node was recorded with it, see
+        ValueError: a node requires a gradient now, but did not when it became an operand of another node, see
             `check_gradient_flow`.
 
     >>> x, w = Value(2), Value(3)
@@ -89,7 +89,7 @@ class Graph:
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
-    """Return `leaves` in the order in which the nodes use them; leaves that are only outputs come last."""
+    """Return `leaves` in the order in which `nodes` have them as operands; leaves that are only outputs come last."""
     if not leaves:
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
@@ -145,13 +145,13 @@ class Lowering:
         code: the instructions.
         width: the count of inputs, which is the length of a row.
         parameters: the graph's parameters.
-        number_of: for each node that was lowered, its instruction number.
+        number_of: for each node that was lowered, the number of the instruction that computes it.
         operations: the interior nodes with their operations, operands first.
         per_sample: a set with the inputs. `differentiate` adds the nodes that depend on inputs.
         outputs: the instruction numbers of the outputs.
-        totals: the sums over the rows of a batch that the gradients need. A total is a tuple of pairs of instruction
-            numbers, and adds up the products of these pairs for all rows; or it is one of the totals of a `Scatter`.
-            `differentiate` fills this list.
+        totals: the sums over the rows of a batch that the gradients need. A row has the numbers of one sample. A total
+            is a tuple of pairs of instruction numbers, and adds up the products of these pairs for all rows. Or it is
+            one of the totals of a `Scatter`. `differentiate` fills this list.
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
     """
@@ -191,7 +191,7 @@ class Lowering:
         number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
     def _lower_leaf(self, leaf: Any) -> int:
-        """Return the number of the instruction for a float or a leaf. The instruction is added if there is none."""
+        """Return the number of the instruction for a float or a leaf. It is appended if there is none."""
         if type(leaf) is float:
             return self.code.constant(leaf)
         if leaf in self._index_of_parameter:
@@ -207,8 +207,8 @@ class Lowering:
     def _factors(self, node: Value) -> list[Pair]:
         """Return a list with the pair of factors of a node if it was lowered to a product, else an empty list.
 
-        A node that adds such products is lowered to a sum of pairs of factors, since this sum may become a loop. A sum
-        of the results of "fmul" instructions may not.
+        A node that adds such products is lowered to a sum of pairs of factors, since a loop may compute such a sum. No
+        loop can compute a sum of the results of "fmul" instructions.
         """
         factors = tuple(
             sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
@@ -216,10 +216,11 @@ class Lowering:
         return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
-        """Add the gradient of the only output with respect to every parameter, by the chain rule, as backward() does.
+        """Append instructions for the gradient of the only output with respect to every parameter.
 
-        If a node does not depend on the row but its users do, the users' contributions to the node's gradient are added
-        up in a total. The mean of the total over the batch is then propagated to the operands of the node.
+        The chain rule is applied as in `Value.backward`. If a node does not depend on the row but its users do, the
+        users' contributions to the node's gradient are added up over the rows of a batch in a total. The total divided
+        by the count of rows is then propagated to the operands of the node.
         """
         self.totals = []  # an earlier call may have been interrupted
         [root] = self._output_nodes
@@ -251,7 +252,7 @@ class Lowering:
         self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
 
     def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Add a node's contribution to each operand's gradient: the node's gradient times the partial derivative.
+        """Append a node's contribution to each operand's gradient: the node's gradient times the partial derivative.
 
         Args:
             op: the node's operation.
@@ -285,25 +286,25 @@ class Lowering:
                 terms[parent].append(self._product_if_reached(node, upstream, partial))
 
     def _product_if_reached(self, node: Value, upstream: int, partial: int) -> int:
-        """Add the product of a node's gradient and a partial, or 0 if no gradient reaches the node.
+        """Append the product of a node's gradient and a partial derivative, or 0 if no gradient reaches the node.
 
-        If none does, `upstream`, the instruction number of the node's gradient, is that of a 0. The product of 0 and an
-        infinite partial would be nan.
+        If no gradient reaches the node, `upstream`, the instruction number of the node's gradient, is that of a 0. The
+        product of 0 and an infinite partial derivative would be nan.
         """
         product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
         return self.code.apply(ops.where, [self._reach_of(node), product, nothing])
 
     def _scatter(self, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
-        """Scatter the gradient of a `take` to its operands, each row to the one that its index selects.
+        """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
 
         Args:
             node: the node of the `take`.
             upstream: the instruction number of the node's gradient.
             terms: the summands of all gradients, to which this method adds the totals.
 
-        Returns:
-            False, without adding anything, if there are at most MOST_SELECTED operands, if the index does not depend on
-            the row, or if an operand does.
+                    Returns:
+            whether it has done so. Nothing is scattered if there are at most MOST_SELECTED operands, if the index does
+            not depend on the row, or if an operand does.
         """
         index, *xs = node.parents
         if len(xs) <= MOST_SELECTED or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
@@ -322,14 +323,14 @@ class Lowering:
         return True
 
     def _new_scatter(self, count: int) -> Scatter:
-        """Add a scatter with `count` totals and no sources yet."""
+        """Add a `Scatter` with `count` totals to `totals`. It has no sources yet."""
         first = len(self.totals)
         scatter = Scatter(range(first, first + count), [])
         self.totals += [scatter] * count
         return scatter
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Add the contribution of a node that is a sum of products and terms to the gradient of each factor and term.
+        """Append the contribution of a node, a sum of products and terms, to the gradient of each factor and term.
 
         The partial derivative with respect to a factor is the other factor of the product, and with respect to a term
         it is 1. The arguments are those of `_propagate`.
@@ -359,12 +360,13 @@ class Lowering:
         return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
 
     def _spread(self, source: Value, target: Value, slot: int | None) -> None:
-        """Record that a gradient may flow from a node to its operand.
+        """Record that a gradient may flow from a node to one of its operands, for `_reach_of`.
 
         Args:
             source: the node.
             target: the operand.
-            slot: the operand's slot if the node's operation may leave the operand unselected, else None.
+            slot: the index of the operand among the node's operands, if the node's operation may leave the operand
+                unselected; else None.
         """
         if slot is None and source in self._certain:
             self._certain.add(target)
@@ -372,7 +374,7 @@ class Lowering:
             self._sources.setdefault(target, []).append((source, slot))
 
     def _reach_of(self, node: Value) -> int:
-        """Add a value that is 0 if no gradient reaches the node, else positive, and return its instruction number.
+        """Append a value that is 0 if no gradient reaches the node, else positive. Return its instruction number.
 
         No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
@@ -388,9 +390,10 @@ class Lowering:
         return self._reach[node]
 
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
-        """Add a value that is 0 if no gradient reaches `target` from its user `source`, and return its number.
+        """Append a value that is 0 if no gradient reaches `target` from its user `source`; return its number.
 
-        If only the source depends on the row, the value is a total: a gradient reaches the target in some row.
+        If only `source` depends on the row, the value is a total over the rows of a batch. It is 0 if no gradient
+        reaches `target` in any row.
         """
         reach = self._reach.get(source, self.code.constant(1.0))
         if slot is not None and source in self._scattered:
@@ -413,7 +416,7 @@ class Lowering:
         return self._reach_totals[reach]
 
     def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
-        """Add a node's gradient, the sum of the contributions to it, and return its instruction number."""
+        """Append a node's gradient, the sum of the contributions to it, and return its instruction number."""
         code, pairs, terms = self.code, contributions.pairs[node], contributions.terms[node]
         if node in self.per_sample:
             return code.dot(pairs, terms)
@@ -431,7 +434,10 @@ class Lowering:
         return code.dot(others, rest)
 
     def _total(self, products: tuple[Pair, ...]) -> int:
-        """Add the total of these products, and return the instruction number of the total's mean over the batch."""
+        """Add a total: the sum of these products over the rows of a batch.
+
+        Return the instruction number of the mean, which is the total divided by the count of rows.
+        """
         self.totals.append(products)
         return self.code.append(("total", len(self.totals) - 1), AFTER)
 
