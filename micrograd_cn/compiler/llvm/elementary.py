@@ -1,7 +1,7 @@
 """Compute exponentials, logarithms and the hyperbolic tangent of vectors by polynomials.
 
-All processors with FMA compute the same bits. All processors without FMA compute the same bits too, which may be
-others.
+FMA is the instruction that multiplies and adds with one rounding. All processors with FMA compute the same bits. All
+processors without FMA compute the same bits, too, which may differ from those with FMA.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, as twice its half. In the half, 2**(k - 1) does not overflow where 2**k would, see `exp`."""
+    """Return exp(x) - 1, as twice its half: for the half, 2**(k - 1) is enough, which overflows later than 2**k."""
     return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 
 
 def tanh(x: Vector) -> Vector:
-    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. If |x| is 20 or more, |tanh(x)| is 1."""
+    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. From |x| = 20 on, |tanh(x)| is 1."""
     size = x.abs()
     e = _expm1(size.where("ogt", 20.0, 20.0, size) * 2.0, BIAS)
     return (e / (e + 2.0)).copysign(x)
@@ -115,7 +115,7 @@ def _expm1(x: Vector, bias: float) -> Vector:
 
 
 def _split(x: Vector) -> tuple[Vector, Vector]:
-    """Split x = 2**k * m with m between sqrt(1/2) and sqrt(2). Return m, and doubles whose bits are k + BIAS."""
+    """Split x into 2**k * m with m between sqrt(1/2) and sqrt(2). Return m, and doubles whose bits are k + BIAS."""
     moved = x.on_bits("add", bits(1.0) - SQRT_HALF)
     return moved.on_bits("and", 2**52 - 1).on_bits("add", SQRT_HALF), moved.on_bits("lshr", 52)
 
@@ -133,7 +133,7 @@ def _log(k: Vector, f: Vector) -> Vector:
 
 
 def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return `y`, a logarithm of `x`, with special values put in: -inf at x = pole, nan below it, and inf at inf."""
+    """Return `y`, a logarithm of `x`, with special values put in: -inf where x is `pole`, nan below it, inf at inf."""
     y = x.where("oeq", pole, -inf, y)
     y = x.where("ult", pole, nan, y)
     return x.where("oeq", inf, inf, y)
