@@ -1,4 +1,4 @@
-"""Describe the machine, compile LLVM text to functions for it (by llvmlite), and allocate memory for their data."""
+"""Describe the machine, compile LLVM text to machine code for it (by llvmlite), and allocate memory for numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ except ImportError as error:
     message = "micrograd_cn.compiler needs llvmlite: pip install llvmlite, or from a clone pip install -e '.[native]'"
     raise ImportError(message) from error
 
-SPLIT_512 = ("znver4",)  # these processors split 512 bits in halves: 256 bits are as fast, and are stored faster
+SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
 _llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
 
@@ -55,15 +55,17 @@ class Machine:
     Attributes:
         simd: the count of doubles in a SIMD vector. The processor is fastest with vectors of this size.
         registers: the count of vector registers.
-        width: the count of lanes of a block. They fill two SIMD vectors: while an addition to one vector waits for an
-            earlier addition, the processor adds to the other vector.
+        width: the count of lanes of a block, which is memory for that many rows (samples). The lanes fill two SIMD
+            vectors: while an addition to one vector waits for an earlier addition, the processor adds to the other
+            vector.
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
         library: the writer of elementary functions of vectors.
         kernels: a dict from names to the kernels that are compiled.
         written_kernels: the kernels that programs have asked for. A key is the function that writes the kernel, and the
             opcode that is passed to this function.
-        addresses: two dicts from a kernel's name to its address. The first has the kernels that were compiled quickly,
-            and the second has the optimised ones, so the dicts can be indexed with a bool.
+        addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
+            quickly, and the second has optimised ones, so the pair can be indexed with a bool, whether optimised
+            kernels are wanted.
     """
 
     def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:
@@ -92,7 +94,7 @@ class Machine:
         self._compiled: list[Compiled] = []
 
     def target(self, level: int) -> Any:
-        """Return LLVM's target machine. At a higher optimisation level, it generates faster code but takes longer."""
+        """Return LLVM's target machine. At a higher `level`, it generates faster code, but takes longer."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
@@ -123,7 +125,7 @@ class Machine:
         )
 
     def compile(self, functions: Sequence[Function], op_names: Mapping[str, str] | None = None) -> Compiled:
-        """Compile a program's own functions. The kernels that they call are compiled first.
+        """Compile the functions of one program. The kernels that they call are compiled first.
 
         Args:
             functions: the functions.
@@ -138,7 +140,7 @@ class Machine:
         return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
-        """Raise TypeError if `f` calls a C function that the process does not have.
+        """Raise TypeError if the LLVM function `f` calls a C function that the process does not have.
 
         The error message names the operation that is lowered to the C function. `op_names` maps opcodes to the names of
         operations.
@@ -148,14 +150,14 @@ class Machine:
                 raise _unknown(name, op_names)
 
     def _vector_functions(self, f: Function) -> KernelWriters:
-        """Return the elementary functions of vectors that `f` calls: for each name, the function that writes it."""
+        """Return the elementary functions of vectors that `f` calls: a dict from names to functions that write them."""
         return {
             vector_function_name(name, count): partial(self.library.write_vector_function, name, count, operands)
             for (name, count), operands in f.vector_functions.items()
         }
 
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
-        """Compile the kernels that are not compiled yet, and the kernels that these call.
+        """Compile those of some kernels that are not compiled yet, and the kernels that they call.
 
         Args:
             kernels: for each kernel's name, the function that writes the kernel.
@@ -219,13 +221,13 @@ def _machine() -> Machine:
 
 
 def machine() -> Machine:
-    """Return this machine. All programs and threads of the process share it."""
+    """Return the machine that runs this process. All programs and threads of the process share the object."""
     with _lock:
         return _machine()
 
 
 class Compiled:
-    """The compiled functions of a module. Their machine code is freed with this object.
+    """The compiled functions of an LLVM module. Their machine code is freed with this object.
 
     Args:
         on: the machine.
