@@ -1,4 +1,4 @@
-"""Define vectors whose operators write LLVM instructions, so that formulas for vectors read like mathematics."""
+"""Define vectors whose operators write LLVM instructions, so code for vectors reads like mathematics."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Vector:
         return x if isinstance(x, Vector) else self._wrap(self.lanes.constant(x))
 
     def op(self, opcode: str, *operands: Vector | float) -> Vector:
-        """Apply an opcode to vectors; an operand that is a number is the same in all lanes."""
+        """Apply an opcode to vectors. A number among the operands stands for a vector with this number in all lanes."""
         return self._wrap(self.lanes.apply(opcode, [self.splat(x).name for x in operands]))
 
     def __add__(self, other: Vector | float) -> Vector:
@@ -72,7 +72,7 @@ class Vector:
         return self.multiply_add(sums[1], sums[0])
 
     def abs(self) -> Vector:
-        """Return the absolute value."""
+        """Return the absolute value of each lane."""
         return self.op("llvm.fabs", self)
 
     def copysign(self, x: Vector) -> Vector:
@@ -103,7 +103,7 @@ class Vector:
         )
 
     def clamp(self, low: float, high: float) -> Vector:
-        """Return each lane, but `low` for lanes below `low`, and `high` for lanes above `high`. A nan stays nan."""
+        """Return a vector with lanes below `low` replaced by `low`, and lanes above `high` by `high`. A nan stays."""
         x = self.where("olt", low, low, self)
         return x.where("ogt", high, high, x)
 
