@@ -207,8 +207,8 @@ class Lowering:
     def _factors(self, node: Value) -> list[Pair]:
         """Return a list with the pair of factors of a node if it was lowered to a product, else an empty list.
 
-        A node that adds such products is lowered to a sum of pairs of factors, since a loop may compute such a sum. No
-        loop can compute a sum of the results of "fmul" instructions.
+        A node that adds such products is lowered to a sum of pairs of factors, since a loop may compute such a sum
+        without storing the products.
         """
         factors = tuple(
             sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
@@ -302,7 +302,7 @@ class Lowering:
             upstream: the instruction number of the node's gradient.
             terms: the summands of all gradients, to which this method adds the totals.
 
-                    Returns:
+        Returns:
             whether it has done so. Nothing is scattered if there are at most MOST_SELECTED operands, if the index does
             not depend on the row, or if an operand does.
         """
