@@ -1,4 +1,4 @@
-"""Define the stages of a program, which run one after the other: straight lines, sums, maps and gathers."""
+"""Define the stages of a program, which run one after the other: straight-line code, sums, maps and gathers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-# What is called, and the address of the table that is passed to it. What is called is the name of a kernel, or the
-# address of native code.
+# A function, and the address of the table that is passed to it. The function is the name of a kernel, or the address of
+# native code.
 Call: TypeAlias = tuple[str | int, int]
 
 
 @dataclass
 class StraightLine:
-    """Instructions that are computed one after the other, as in a basic block.
+    """Straight-line code: instructions that are computed one after the other, as in a basic block.
 
-    For a long sum, a straight line only stores the value that the sum starts from. A later stage computes the sum.
+    A sum of many products, which a loop computes, is the work of a later stage. Straight-line code only stores the
+    value that such a sum starts from.
 
     Attributes:
         numbers: the numbers of the instructions.
@@ -28,20 +29,21 @@ class StraightLine:
 
 @dataclass
 class Sums:
-    """Long sums of one opcode, which loops compute.
+    """Sums of many products (long sums) with the same opcode, which loops compute.
 
     Attributes:
-        kind: "matrix" if the sums are the product of a matrix of scalars and a vector of samples in lanes. Row n of the
-            matrix has the left factors of sum n, and the vector has the right factors of all sums. "inner" if each sum
-            is an inner product of two lists of samples in lanes. "scalars" if the sums are scalars. All sums then have
-            the same right factors.
-        opcode: "sum" or "dot".
+        kind: "matrix" if the sums are the product of a matrix of scalars and a list of samples, values that depend on
+            the row. Row n of the matrix has the left factors of sum n, and the list has the right factors of all sums.
+            "inner" if each sum is an inner product of two lists of samples. In both cases, each sample is a vector with
+            one row in each lane. "scalars" if the sums are scalars. All sums then have the same right factors.
+        opcode: "sum" if every product is rounded before it is added, else "dot".
         numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.
         rights: for each sum, the instruction numbers of its right factors.
         start: the constant that all sums start from, 0.0 or -0.0. If `start` is None, each sum starts from the value
             that is stored in the sum's place before the loop.
-        call: the kernel that computes the sums, and its table. It is set once all values have places.
+        call: the name of the kernel that computes the sums, and the address of its table. It is set once all values
+            have places.
     """
 
     kind: str
@@ -66,9 +68,10 @@ class Map:
     Attributes:
         opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
         numbers: the numbers of the instructions.
-        pattern: a letter for each operand slot, which says how the operands are loaded, see `tables.maps`. It is "" for
-            maps of sums, and until all values have places.
-        call: the kernel that computes the map, and its table. It is set once all values have places.
+        pattern: a letter for each operand slot, which says how the operands in this slot are loaded, see `tables.maps`.
+            It is "" for maps of sums. For other maps, it is "" until all values have places.
+        call: the name of the kernel that computes the map, and the address of its table. It is set once all values have
+            places.
     """
 
     opcode: str
@@ -83,7 +86,8 @@ class Gathers:
 
     Attributes:
         numbers: the numbers of the instructions. The first operand of each is the index.
-        call: the kernel that computes the gathers, and its table. It is set once all values have places.
+        call: the name of the kernel that computes the gathers, and the address of its table. It is set once all values
+            have places.
     """
 
     numbers: list[int]
@@ -94,10 +98,11 @@ class Gathers:
 class OuterProduct:
     """A matrix of totals, which is a sum of outer products. A total is a sum over the rows of a batch.
 
-    The total in row i and column j adds up lefts[i][p] * rights[j][p] for all p, and for all rows of the batch.
+    The total in row i and column j of the matrix adds up lefts[i][p] * rights[j][p] for all p, and for all rows of the
+    batch. A row of the batch has the numbers of one sample.
 
     Attributes:
-        totals: the indices of the totals in `Lowering.totals`, row by row.
+        totals: for each row of the matrix, the indices of its totals in `Lowering.totals`.
         lefts: for each row of the matrix, the instruction numbers of its left factors, in the order of p.
         rights: for each column of the matrix, the instruction numbers of its right factors, in the order of p.
     """
@@ -115,7 +120,7 @@ Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return, by the index of each stage, the values that die in the stage because no later stage reads them.
+    """Return a dict from the index of each stage to the values that die in it: no later stage reads them.
 
     Args:
         reads: pairs of the index of a stage and the values that the stage reads. The same stage may be in several
