@@ -1,4 +1,7 @@
-"""Find constant strides. Instructions of one opcode can be one loop if their operands lie at constant strides."""
+"""Find constant strides: equal distances in memory from each operand to the next.
+
+One loop can compute instructions of one opcode if their operands lie at constant strides.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ def stride(places: Sequence[int]) -> int | None:
 def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] | None = None) -> Iterator[range]:
     """Split items into runs in which each operand has a constant stride from item to item.
 
-    Runs are found from left to right, each as long as possible. For each run, the range of its items' indices is
-    yielded.
+    An item is, for example, an instruction. Runs are found from the first item to the last, each as long as possible.
+    For each run, the range of its items' indices is yielded.
 
     Args:
         places: for each item, the places of its operands.
@@ -41,7 +44,7 @@ def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] 
         fitting = fits is None or fits(found)
         if strides is None and fitting:
             strides = found
-        elif fitting and n - start == 2:  # of two items, the second one begins another run
+        elif fitting and n - start == 2:  # the second of these two items begins another run
             yield range(start, n - 1)
             start, strides = n - 1, found
         else:
