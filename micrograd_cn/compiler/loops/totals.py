@@ -1,4 +1,7 @@
-"""Group totals, the sums over the rows of a batch from which gradients are computed: many form outer products."""
+"""Group totals, the sums over the rows of a batch from which gradients are computed.
+
+Many totals form a matrix, which is a sum of outer products. A row of the batch has the numbers of one sample.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair, Scatter
 from .stages import OuterProduct
 
-MIN_OUTER_COLUMNS = 3  # totals with the same left factors that are a row of an outer product, at least
+MIN_OUTER_COLUMNS = 3  # at least so many totals with the same left factors are a row of an outer product
 
 
 class Totals:
@@ -15,7 +18,7 @@ class Totals:
 
     Args:
         code: the instructions. If a single total has several pairs of factors, an instruction for the sum of their
-            products is added.
+            products is appended.
         totals: for each total, the instruction numbers of the pairs of factors whose products are added up, or the
             `Scatter` that it is part of.
 
@@ -52,7 +55,7 @@ class Totals:
         self.outer_products = list(outer.values())
 
     def factors(self) -> list[int]:
-        """Return the instruction numbers of the values that the totals read. A value with several uses may be repeated.
+        """Return the instruction numbers of the values from which totals are computed, some of them repeatedly.
 
         These are the factors of products, and the indices and values of scatters.
         """
