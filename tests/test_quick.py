@@ -46,7 +46,7 @@ class Keeper(Hooks):
         self.told: list[Any] = []
 
     def compared(self, a, symbol, b, holds):
-        self.told.append((a._data, symbol, getattr(b, "_data", b), holds))
+        self.told.append((repr(a._data), symbol, repr(getattr(b, "_data", b)), holds))  # nan differs from nan
 
     def detached(self, x):
         return x * 1.0 if x.requires_grad else None
@@ -55,7 +55,7 @@ class Keeper(Hooks):
         self.told.append((op.name, len(operands)))
 
     def read(self, x, how):
-        self.told.append((x._data, how))
+        self.told.append((repr(x._data), how))
 
     def made_constant(self, operands):
         self.told.append(("constant of", len(operands)))
@@ -275,7 +275,7 @@ def test_who_watches_is_told_in_both(twins):
             detached = y.detach()
             with no_grad():
                 stopped = x.exp()
-        assert keeper.told == [(7.0, ".data"), (7.0, ".item()"), (7.0, ">", 2.0, True), ("exp", 1)]
+        assert keeper.told == [("7.0", ".data"), ("7.0", ".item()"), ("7.0", ">", "2.0", True), ("exp", 1)]
         told = len(keeper.told)
         assert (y.data, detached.op, stopped.op, x.detach().op) == (7.0, mc.mul, None, None)
         assert len(keeper.told) == told
