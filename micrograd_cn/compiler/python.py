@@ -135,7 +135,7 @@ class PythonWriter:
             op: the operation.
             names: the operands, as names, constants or comparisons.
 
-                    Raises:
+        Raises:
             ValueError: the operation is `detach()`.
         """
         if op is DETACH:

@@ -18,7 +18,7 @@ class StraightLineWriter:
         code: the instructions.
         computed: the initial value of the attribute `computed`. None stands for an empty dict.
 
-            Attributes:
+    Attributes:
         names: a dict from instruction numbers to the names of the values in the LLVM function.
         conditions: a dict from the instruction numbers of comparisons to the names of their masks. A mask is converted
             to 1.0 and 0.0 only where it is used as a number.
