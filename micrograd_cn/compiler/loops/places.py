@@ -1,10 +1,12 @@
 """Allocate places in memory for values.
 
-Scalars are in one array, and the place of a scalar is its index in this array. If rows are computed in lanes, a value
-that depends on the row is a vector with one row in each lane. A block has the vectors of all such values, for as many
-rows as a vector has lanes. The place of such a value is the index of its vector in the block. A place is used again
-once its value is dead, that is, once nothing reads the value any more: `free` frees the places of scalars, and
-`reuse_vectors` reassigns the vectors.
+Scalars are in one array, and the place of a scalar is its index in this array. A row has the numbers of one sample. If
+rows are computed in lanes, a value that depends on the row is a vector, in which each lane has the value for one row. A
+block has the vectors of all such values, for as many rows as a vector has lanes. The place of such a value is the index
+of its vector in the block.
+
+A place is used again once its value is dead: nothing reads the value any more. `Places.free` frees the places of
+scalars, and `Places.reuse_vectors` reassigns the vectors.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ class Places:
         simd: the count of doubles in a SIMD vector. Scalars that are computed together by SIMD instructions are padded
             to whole SIMD vectors.
         lanes: the count of lanes of a block.
-        scalars: the first free place among the scalars. All places before it are taken already.
+        scalars: the first free place among the scalars. The places before it are those of the parameters, for example.
 
     Attributes:
         scalar: a dict from instruction numbers to places among the scalars, for the values that have such a place.
         vector: a dict from instruction numbers to indices of vectors in a block, for the values that have a vector.
         constants: a dict from places among the scalars to the constants that they hold from the beginning.
-        broadcasts: for the instruction number of each scalar that is needed in all lanes, the index of a vector in a
-            block to which the scalar is copied.
+        broadcasts: a dict from the instruction number of each scalar that is needed in all lanes to the index of a
+            vector in a block. The program copies the scalar to all lanes of this vector.
         offset: a function from an instruction number to the offset of the instruction's value in bytes. The offset is
             counted from the beginning of the block if the value is in lanes, else from the beginning of the scalars. If
             a scalar has no place yet, a place is allocated.
@@ -45,9 +47,9 @@ class Places:
         self.constants: dict[int, float] = {}
         self.broadcasts: dict[int, int] = {}
         self._scalars, self._vectors = scalars, 0
-        self._free: list[tuple[int, int]] = []  # free ranges of scalars: the first place, and the one after the last
+        self._free: list[tuple[int, int]] = []  # free ranges of places: the first place, and the place after the last
         self._offsets = _Offsets(self)
-        self.offset = self._offsets.__getitem__  # a method written in C, since tables ask for each of their operands
+        self.offset = self._offsets.__getitem__  # a method written in C, since it is called for each operand in a table
 
     def copy(self) -> Places:
         """Return a copy. Places that are added to the copy are not added to this object."""
@@ -99,7 +101,7 @@ class Places:
         return self._vectors - count
 
     def padded(self, count: int) -> int:
-        """Return `count`, rounded up to a multiple of `simd`."""
+        """Return `count`, rounded up to a multiple of the count of doubles in a SIMD vector."""
         return -(-count // self.simd) * self.simd
 
     def ensure(self, i: int) -> None:
@@ -112,7 +114,7 @@ class Places:
             place = self.allocate(1)
             if (x := self.code.constant_value(i)) is not None:
                 self.constants[place] = x
-            self.scalar[i] = place  # last, since Ctrl-C may come between two lines
+            self.scalar[i] = place  # this line comes last, since Ctrl-C may come between two lines
 
     def assign(self, scalars: dict[int, int]) -> None:
         """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
@@ -124,7 +126,7 @@ class Places:
 
         Args:
             numbers: the instruction numbers of the values, in the order of the new places.
-            pad: whether unused places are added after the scalars, up to a multiple of `simd`.
+            pad: whether unused places are added after the scalars, so their count is a multiple of `simd`.
         """
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
@@ -141,12 +143,12 @@ class Places:
             self.allocate(-count % self.simd)
 
     def reuse_vectors(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
-        """Reallocate the vectors of a block: a value may get the vector of a value that is dead by then (liveness).
+        """Reallocate the vectors of a block: a value may get the vector of another value that is dead by then.
 
         Args:
             first: the index of the first vector that may be reallocated. The vectors before it keep their values.
             made: for each stage, the instruction numbers of the values that it computes.
-            over: for each stage, the instruction numbers of the values that are dead after the stage.
+            over: for each stage, the instruction numbers of the values that no later stage reads.
         """
         free: list[int] = []
         vectors = {i: vector for i, vector in self.vector.items() if vector < first}
@@ -164,10 +166,10 @@ class Places:
             self._offsets.pop(i, None)
 
     def broadcast(self, i: int) -> int:
-        """Return the index of the vector that holds the value of instruction `i`.
+        """Return the index of the vector in a block that holds the value of instruction `i`.
 
-        For a scalar, this is the vector to which the program copies the scalar, see `broadcasts`. It is allocated at
-        the first call for the scalar.
+        For a scalar, this is the vector to whose lanes the program copies the scalar, see the attribute `broadcasts`.
+        The vector is allocated at the first call for the scalar.
         """
         if self.schedule.in_lanes(i):
             return self.vector[i]
@@ -186,7 +188,7 @@ class Places:
 
 
 class _Offsets(dict[int, int]):
-    """A cache for `Places.offset`: a dict from instruction numbers to offsets, which computes missing offsets."""
+    """A cache for `Places.offset`: a dict from instruction numbers to offsets in bytes, which adds missing offsets."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
