@@ -1,9 +1,10 @@
 """Group a program's live instructions into layers, and the instructions of a layer into levels.
 
 An instruction is live if a wanted value depends on it. A long sum is a sum with enough products to be computed by a
-loop. The layer of an instruction is the largest count of long sums and gathers on a path from a leaf to an operand of
-the instruction. Instructions of one level do not depend on each other. All long sums of a layer are computed together.
-Long sums with the same right factors are computed as a matrix times a vector.
+loop. A gather loads one of its operands, by an index that is known at run time. The layer of an instruction is the
+largest count of long sums and gathers on a path from a leaf to an operand of the instruction. All long sums of a layer
+are computed together, and those with the same right factors are computed as a matrix times a vector. Instructions of
+one level do not depend on each other.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
-MIN_LONE_LOOP_PRODUCTS = 32  # products in a sum, at least, for a loop even if no other sum has its right factors
-MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of them counts as a group of its own
-LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level there
-MAX_NATIVE_COST = 10_000  # machine instructions of native code, at most; compiling them takes seconds
-MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; compile time grows faster than the length
+MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
+MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of these counts as a group by itself
+LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level in it
+MAX_NATIVE_COST = 10_000  # at most so many machine instructions become native code; to compile them takes seconds
+MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
 
 
 class Layer(NamedTuple):
@@ -57,15 +58,15 @@ class Schedule:
         live: the numbers of the live instructions, in order.
         leaves: the numbers of the live instructions without operands.
         computed: the numbers of the other live instructions.
-        long_sums: the numbers of the sums that loops compute.
+        long_sums: the numbers of the sums that loops compute: they have many products.
         zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. The constant
             need not be stored before the loop.
         gathers: the numbers of the live gathers.
         layers: a dict from each phase to the layers of the phase, in order.
         totals: the totals, grouped into scatters, outer products and single totals.
-        cost: the cost of all straight lines, see `Code.cost_of_all`.
-        threaded_only: whether the program runs as threaded code alone, since native code would take too long to
-            compile.
+        cost: the cost of all straight-line code, see `Code.cost_of_all`.
+        threaded_only: whether the program runs only as threaded code, tables that shared kernels read, since native
+            code would take too long to compile.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Schedule:
         return steps / max(groups, 1)
 
     def phase_in_lanes(self, phase: int) -> bool:
-        """Return whether the values that are computed in a phase are vectors."""
+        """Return whether the values that are computed in a phase are vectors, with one row in each lane."""
         return self.batched and phase == SAMPLE
 
     def in_lanes(self, i: int) -> bool:
@@ -127,7 +128,8 @@ class Schedule:
     def _can_be_loop(self, i: int) -> bool:
         """Return whether a loop can compute the sum with instruction number `i`.
 
-        In lanes, all right factors must be samples, and the left factors must be all samples or all scalars.
+        If the sum is in lanes, all right factors must be samples (values that depend on the row), and the left factors
+        must be all samples or all scalars.
         """
         pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
@@ -136,12 +138,15 @@ class Schedule:
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
     def start(self, i: int) -> int:
-        """Return the instruction number of the value from which the long sum `i` starts."""
+        """Return the instruction number of the value to which the products of the long sum `i` are added."""
         _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
-        """Yield the straight lines of a layer of samples in lanes, in the order that suits native or threaded code."""
+        """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
+
+        The instructions are in the order that suits native code or, if the program is `threaded_only`, threaded code.
+        """
         if self.threaded_only:
             return self.straight_lines(self._by_opcode(layer.levels.values()))
         return self.straight_lines(self._depth_first([i for i in layer.numbers if i not in self.zero_starts]))
@@ -201,7 +206,7 @@ class Schedule:
     def _by_opcode(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
         """Yield instructions level by level, sorted by opcode within a level.
 
-        In threaded code, a processor can then predict the jumps from instruction to instruction.
+        Threaded code jumps to a kernel for each instruction. In this order, a processor can predict the jumps.
         """
         for level in levels:
             yield from sorted(
@@ -209,7 +214,10 @@ class Schedule:
             )
 
     def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
-        """Split instructions into straight lines, each of which ends when its cost reaches MAX_STRAIGHT_LINE_COST."""
+        """Split instructions into pieces of straight-line code.
+
+        A piece ends when its cost reaches MAX_STRAIGHT_LINE_COST.
+        """
         chunk: list[int] = []
         cost = 0
         for i in numbers:
@@ -222,9 +230,9 @@ class Schedule:
             yield StraightLine(chunk)
 
     def cost_of(self, i: int) -> int:
-        """Return the cost of instruction `i` in a straight line.
+        """Return the cost of instruction `i` in straight-line code, see `Code.cost_of`.
 
-        A straight line only stores the value that a long sum starts from, which costs 2.
+        For a long sum, straight-line code only stores the value that the sum starts from. This costs 2.
         """
         return 2 if i in self.long_sums else self.code.cost_of(i)
 
