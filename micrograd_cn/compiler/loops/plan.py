@@ -1,4 +1,8 @@
-"""Turn a schedule into stages, and give places in memory to the values that other stages, loops or the caller read."""
+"""Turn a schedule into stages, and give places in memory to values.
+
+Stages run one after the other: straight-line code, sums, maps or gathers. A value needs a place if a loop, another
+stage or the caller reads it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_
 from .vectorizer import MIN_MAP_VECTORS, Vectorizer, strided_inputs
 
 # A panel consists of the blocks that are computed together.
-L2_BYTES = 1 << 20  # bytes of a panel, at most, if loops read it several times: it should stay in the L2 cache
-L1_BYTES = 1 << 13  # bytes of a panel, at most, if it is read once: it should stay in the L1 cache
+L2_BYTES = 1 << 20  # a panel that loops read several times has at most so many bytes, to stay in the L2 cache
+L1_BYTES = 1 << 13  # a panel that is read once has at most so many bytes, to stay in the L1 cache
 MAX_BLOCKS = 16  # blocks in a panel, at most
 
 
@@ -21,10 +25,10 @@ class Plan:
     """The stages of a schedule, and the places of its values.
 
     Args:
-        schedule: the instructions, in layers (`Layer`).
+        schedule: the instructions, in the order of their computation, grouped into layers (`Layer`).
         simd: the count of doubles in a SIMD vector.
         lanes: the count of lanes of a block, see the module `places`. It is ignored if rows are computed one at a time.
-        width: the length of a row, which is the count of inputs.
+        width: the length of a row of numbers, which is the count of inputs.
         scalars: the first free place among the scalars. The places before it are those of the parameters.
         gather: whether scalar instructions become maps even if their operands are not contiguous, and must be loaded
             one by one.
@@ -35,13 +39,15 @@ class Plan:
         stages: the stages of each phase.
         row_at: where the inputs of a row are stored, one after the other: the place of the first input among the
             scalars, or if rows are in lanes, the index of the first input's vector in a block.
-        blocks: the count of blocks in a panel. The blocks of a panel are computed together.
-        total_count: the length of the array in which totals are added up, a multiple of the doubles in a SIMD vector.
-        totals_at: the place among the scalars of the first total's mean. The other means follow it.
+        blocks: the count of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
+        total_count: the length of the array in which totals, the sums over the rows of a batch, are added up. It is a
+            multiple of the count of doubles in a SIMD vector.
+        totals_at: the place, among the scalars, of the first total divided by the count of rows. Those of the other
+            totals follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
-        copied_inputs: for each input that is copied to a contiguous place, its own place among the scalars and the
-            place of the copy.
+        copied_inputs: for each input that is copied, since a map can then load the copies as SIMD vectors: the input's
+            own place among the scalars, and the place of the copy.
     """
 
     def __init__(
@@ -102,13 +108,16 @@ class Plan:
             self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _best_orientation(self, group: OuterProduct) -> OuterProduct:
-        """Return a matrix of totals, or its transpose if the rows then need less padding to whole SIMD vectors."""
+        """Return a matrix of totals, or its transpose if the rows of the transpose need less padding.
+
+        Each row of the matrix is padded to whole SIMD vectors.
+        """
         rows, columns = len(group.lefts), len(group.rights)
         turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return a sort key for each scalar that is in a list of factors: the index of the list, and a position in it.
+        """Return a sort key for each scalar in a list of factors: the index of the list, and the position in it.
 
         A list has, for example, the right factors of some sums. A loop over scalars is fast if the members of such a
         list are contiguous.
@@ -204,7 +213,7 @@ class Plan:
                 self.places.ensure(i)
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return two lists with an item for each stage of phase SAMPLE: values that are computed, and values that die.
+        """Return two lists with an item for each stage of phase SAMPLE: values that it computes, and values that die.
 
         Values are listed by instruction number. A value dies in the last stage that reads the value. Values in `kept`
         and leaves never die.
@@ -219,7 +228,7 @@ class Plan:
         """Return the operands of a map's instructions by slot: all first operands, all second operands, and so on.
 
         The operands of sums are the factors of their products; a term counts as a product with 1. A map with the opcode
-        START has one slot, with the values that long sums start from.
+        START copies the values that long sums start from, so it has one slot with these values.
         """
         if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]
@@ -234,7 +243,7 @@ class Plan:
     def reads(self, stage: Stage) -> Iterator[int]:
         """Yield the instruction numbers of the values that a stage reads.
 
-        For a straight line, values that it computes and then reads itself are included.
+        For straight-line code, values that it computes and then reads itself are included.
         """
         if isinstance(stage, StraightLine):
             return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
@@ -245,9 +254,9 @@ class Plan:
     def _blocks_per_panel(self) -> int:
         """Return how many blocks a panel has: as many as fit into L2_BYTES, but at most MAX_BLOCKS.
 
-        A panel has at least one block, and at least two blocks if one block fits. Many blocks are better, since tables
-        are read once a panel, and totals are written once a panel. A program without loops and totals does not gain
-        from this, so its panel is made to fit into L1_BYTES instead.
+        A panel has at least one block, and at least two blocks if one block fits. Many blocks are better than few,
+        since tables are read once for a panel, and totals are written once for a panel. A program without loops and
+        totals does not gain from many blocks, so its panel is made to fit into L1_BYTES instead.
         """
         if not self.schedule.batched:
             return 1
