@@ -17,18 +17,18 @@ from .places import Places
 from .stages import Map, Stage
 from .strides import runs
 
-MIN_MAP_LENGTH = 3  # instructions in a map, at least
-MIN_MAP_VECTORS = 2  # SIMD vectors in a map, at least, if shorter maps can be joined and their operands gathered
+MIN_MAP_LENGTH = 3  # a map has at least so many instructions
+MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if shorter maps can be joined by gathering operands
 LOOKAHEAD = 6  # how many of the following instructions are tried as the second one of a strided run
 UNPLACED_STRIDE = 1 << 32  # the distance at which values without places are assumed, farther than any two places
 PLACE_BITS = 80  # the bits for each place in `_packed`, which suffice for multiples of UNPLACED_STRIDE
-MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since appending them one by one takes quadratic time
+MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since to append them one by one takes quadratic time
 
 Offsets: TypeAlias = tuple[int, ...]
 
 
 class _Candidate(NamedTuple):
-    """An instruction that may be in a map.
+    """An instruction that may be in a map, a list of instructions of one opcode that are computed as vectors.
 
     Attributes:
         order: the key by which candidates are sorted.
@@ -46,11 +46,12 @@ class Vectorizer:
 
     Args:
         places: the places of values, to which the places of the maps' results are added.
-        preferred: for each value that a loop reads, the key by which the value is sorted, see `Plan._preferred_order`.
-        gather: whether a map may have operands that are not contiguous.
-        min_length: the length from which a run is a map of its own. In a run, the operands lie at constant strides from
-            instruction to instruction. The other instructions of an opcode share one map. It is used only if `gather`
-            is set, and 0 means MIN_MAP_VECTORS SIMD vectors.
+        preferred: a dict from the instruction number of each value that a loop reads to the key by which the value is
+            sorted, see `Plan._preferred_order`.
+        gather: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
+        min_length: the length from which a run is a map of its own, if `gather` is set. In a run, the operands lie at
+            constant strides from instruction to instruction. The instructions of an opcode that are in no such run
+            share one map. 0 stands for the length of MIN_MAP_VECTORS SIMD vectors.
         split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
             default instructions have no keys.
     """
@@ -99,7 +100,8 @@ class Vectorizer:
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
         """Return the maps among some instructions, and the numbers of the instructions that are in no map.
 
-        The instructions with these `numbers` must be of one level, see `Layer`. All their results get places.
+        The instructions with the given `numbers` must not depend on each other, as in a level of a `Layer`. All their
+        results get places.
         """
         groups: dict[Any, list[int]] = {}
         if len(numbers) >= MIN_MAP_LENGTH:
@@ -123,8 +125,9 @@ class Vectorizer:
     def _signature(self, i: int) -> Any:
         """Return the signature of instruction `i`, which is equal for all instructions of a map.
 
-        It is START for a long sum, and None if the instruction cannot be in a map. Otherwise it is the opcode, for sums
-        with the counts of products and terms, and with the key that `split_by` returns.
+        It is START for a long sum, and None if the instruction cannot be in a map. In all other cases it begins with
+        the opcode. For a sum, the counts of its products and terms follow. If there is a `split_by`, the key that it
+        returns follows.
         """
         opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long_sums:
@@ -136,7 +139,7 @@ class Vectorizer:
         return opcode
 
     def _maps_of(self, signature: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps among instructions with the same signature, and give places to the results of the maps."""
+        """Yield the maps among instructions with the same `_signature`, and give places to the results of the maps."""
         opcode = signature[0] if isinstance(signature, tuple) else signature
         self._place_constants_contiguously(numbers)
         candidates = self._candidates(opcode, numbers)
@@ -153,13 +156,13 @@ class Vectorizer:
     def _maps_and_rest(
         self, opcode: str, found: Iterable[Sequence[_Candidate]], min_length: int, others: list[_Candidate]
     ) -> Iterator[Map]:
-        """Yield a map for each run of candidates that is long enough, and add the other candidates to a list.
+        """Yield a map for each run of candidates that is long enough. Append the candidates of shorter runs to a list.
 
         Args:
             opcode: the opcode of all candidates.
             found: the runs.
-            min_length: the length from which a run is a map.
-            others: the list to which the candidates of shorter runs are added.
+            min_length: the least length of a run that is a map.
+            others: the list to which the candidates of shorter runs are appended.
         """
         for candidates in found:
             if len(candidates) < min_length:
@@ -175,7 +178,8 @@ class Vectorizer:
     def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
         """Yield maps that copy the start values of long sums to the places of these sums.
 
-        Such a map has whole SIMD vectors only, since padding would overwrite the places of other sums.
+        The length of such a map is a multiple of that of a SIMD vector, since padding would overwrite the places of
+        other sums.
         """
         place = self._places.scalar
         candidates = sorted(
@@ -203,14 +207,14 @@ class Vectorizer:
 
 
 def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield lists of inputs that instructions of one opcode read, and that have a constant stride above 1 in the row.
+    """Yield lists of inputs that instructions of one opcode read, with a constant stride above 1 in the row.
 
     If such inputs are copied to contiguous places, a map can load them as SIMD vectors.
 
     Args:
         code: the instructions.
         numbers: the numbers of the instructions to look at.
-        min_length: the least count of inputs in a list that is yielded.
+        min_length: the least length of a list that is yielded.
 
     >>> code, sample = Code(), 2
     >>> x = [code.append(("input", k), sample) for k in range(6)]
@@ -239,7 +243,7 @@ def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Itera
 
 
 def _contiguous_runs(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
-    """Split sorted candidates into the longest runs in which the operands of each slot are contiguous, or all the same.
+    """Split sorted candidates into the longest runs in which, slot by slot, operands are contiguous or all the same.
 
     >>> candidates = [_Candidate((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])]
     >>> [len(run) for run in _contiguous_runs(candidates)]
