@@ -1,7 +1,8 @@
 """Write the kernels of maps. A map is a list of instructions of one opcode on scalars, computed as SIMD vectors.
 
-Operands that are contiguous are loaded as vectors, and others are gathered one by one. Results are contiguous. The
-arguments of kernels and of the functions that write them, and the words of tables, are explained in `sums`.
+A kernel is a function that all programs share; it reads in a table where its operands are. Operands that are contiguous
+in memory are loaded as vectors, and others are gathered one by one. Results are contiguous. The module `sums` explains
+the arguments of kernels and of the functions that write them, and the words of tables.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class _Operands:
 
 @cache
 def map_kernel(opcode: str, pattern: str) -> KernelWriter:
-    """Return the function that writes the kernel for maps with this opcode and this pattern, see `_Operands`.
+    """Return the function that writes the kernel for maps with this opcode and this pattern of operands.
 
-    The opcode may be "sum" or "dot": the products of each sum are then written out. Their factors, pair by pair, are
-    the operands in the pattern and the table.
+    `_Operands` explains patterns. If the opcode is "sum" or "dot", the products of each sum are written out. The
+    operands in the pattern and the table are then the factors of these products, pair by pair.
 
     Table: the count of vectors of results, the offset of the first result, and a word for each operand slot.
     """
@@ -85,9 +86,11 @@ def unrolled_sum(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
 
 
 def gathered_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of maps of sums whose factors are gathered. All sums of a map have the same count of products.
+    """Write the kernel of maps of sums whose factors are anywhere in memory, and are loaded one by one.
 
-    Table: the count of vectors of results, the offset of the first result, and the count of products in each sum. Then
+    All sums of a map have the same count of products.
+
+    Table: the count of vectors of results, the offset of the first result, and the count of products in each sum. Then,
     for each vector of results, and for each product: the offsets of the left factors, one for each lane, and then those
     of the right factors.
     """
@@ -113,7 +116,7 @@ def _at(f: Function, table: str, index: int | str = 0) -> str:
 def _gather(lanes: Lanes, places: str) -> str:
     """Write loads of scalars into the lanes of a vector, and return the vector's name.
 
-    `places` is the address of the offsets of the scalars.
+    `places` is the address of a list with the offset of each scalar in memory.
     """
     vector = "poison"
     for lane in range(lanes.count):
