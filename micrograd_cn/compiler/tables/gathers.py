@@ -1,8 +1,10 @@
 """Write the kernels of gathers and scatters, which load an operand, or add to a total, by an index known at run time.
 
-A table has the offsets of a gather's operands, followed by the offset of a nan. An index that is invalid, such as -1,
-0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read.
-The arguments of kernels and of the functions that write them, and the words of tables, are explained in `sums`.
+A kernel is a function that all programs share; it reads in a table where its operands are. The table of a gather has
+the offsets in memory of its operands, followed by the offset of a nan. An index that is invalid, such as -1, 0.5 or
+nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read. A sample
+is a value that depends on the row, and a total is a sum over the rows of a batch. The module `sums` explains the
+arguments of kernels and of the functions that write them, and the words of tables.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from .sums import KERNEL_ARGUMENTS, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers with an index in each lane. An operand is a sample or a scalar.
+    """Write the kernel of gathers that have an index in each lane, which holds one row of a batch.
 
-    Table: the count of groups of gathers; the gathers of a group have the same index, and the same count of operands.
-    Then for each group: the offset of the index, the count of operands, and the count of results. Then for each result
-    of the group: its offset, the distance in bytes from one lane of an operand to the next lane, which is 0 if the
-    operands are scalars, and the address of a table with the offsets of the operands and of a nan.
+    The operands of a gather are samples or scalars.
+
+    Table: the count of groups of gathers. The gathers of a group have the same index, and the same count of operands.
+    Then, for each group: the offset of the index, the count of operands, and the count of results. Then, for each
+    result of the group: its offset, the distance in bytes from one lane of an operand to the next lane, which is 0 if
+    the operands are scalars, and the address of a table with the offsets of the operands and of a nan.
     """
     f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
@@ -56,11 +60,13 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 
 
 def scatter(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters with an index in each lane, which adds a value to the total that the index selects.
+    """Write the kernel of scatters that have an index in each lane, the index for one row.
 
-    Table: the count of groups; the scatters of a group have the same index, and the same count of totals. Then for each
-    group: the offset of the index, the count of totals, and the count of scatters. Then for each scatter: the offset of
-    the value, and that of the first total.
+    For each row, the kernel adds a value to the total that the index selects.
+
+    Table: the count of groups of scatters. The scatters of a group have the same index, and the same count of totals.
+    Then, for each group: the offset of the index, the count of totals, and the count of scatters. Then, for each
+    scatter: the offset of the value, and the offset of the first total.
     """
     f = Function(KERNEL_PREFIX + "scatter", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
@@ -90,9 +96,9 @@ def scatter_scalars(machine: Machine, opcode: str) -> Function:
 
 
 def _add_to(f: Function, totals: str, number: str, count: str, x: str) -> None:
-    """Write instructions that add `x` to total `number`, or 0 to the first total if `number` equals `count`.
+    """Write instructions that add `x` to the total with the index `number`, which is below `count`.
 
-    `totals` is the address of the first total.
+    If `number` equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
     """
     valid = f.op(f"icmp ne i64 {number}, {count}")
     place = f.at(totals, f.op(f"select i1 {valid}, i64 {number}, i64 0"))
@@ -102,7 +108,9 @@ def _add_to(f: Function, totals: str, number: str, count: str, x: str) -> None:
 
 @contextmanager
 def _groups(f: Function, size: int) -> Iterator[tuple[str, str, str, str]]:
-    """Write a loop over the groups of a table, see `gather`. The `with` block writes the loop's body.
+    """Write a loop over the groups of gathers or scatters in a table, see `gather`.
+
+    The `with` block writes the loop's body.
 
     Yield the names of four LLVM values: the offset of the group's index, the count of operands or totals, the count of
     the group's items, and the address of the words for the first item in the table. An item is a result of a gather, or
