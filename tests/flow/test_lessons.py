@@ -135,16 +135,27 @@ def test_a_dead_relu_comes_to_life(lesson):
     assert gradients(page)["w"] == 2
 
 
+def gradient_through_tanh(count, first=1.5, weight=1.0):
+    """Return the gradient of x at 1 in `count` nested tanh, with the weight `first` in the innermost one."""
+    x = Value(1.0)
+    y = (first * x).tanh()
+    for _ in range(count - 1):
+        y = (weight * y).tanh()
+    y.backward()
+    return x.grad
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_gradients_that_a_lesson_names_are_those_of_ten_and_fifty_layers(lang):
+    with_weights = gradient_through_tanh(50, first=0.5, weight=0.5)
+    numbers = [f"{gradient_through_tanh(10):.4f}", f"{gradient_through_tanh(50):.4f}", f"{with_weights:.16f}"]
+    assert re.findall(r"0\.0\d+", captions("vanishing", lang)[2]) == numbers
+
+
 @pytest.mark.browser
 def test_a_gradient_vanishes_and_explodes(lesson):
     page = lesson("vanishing", 3)
-    w, x = Value(1.5), Value(1.0)
-    y = w * x
-    for _ in range(10):
-        y = y.tanh()
-    y.backward()
-    assert gradients(page)["x"] == pytest.approx(x.grad)
-    assert f"{x.grad:.4f}" in captions("vanishing", "en")[2]
+    assert gradients(page)["x"] == pytest.approx(gradient_through_tanh(10))
     page.press("n")
     assert [gradients(page)[name] for name in "xw"] == [3**8, 8 * 3**7]
     page.press("n")

@@ -50,8 +50,9 @@ LESSONS = {
         "lesson_vanishing_choice_1": "about 1",
         "lesson_vanishing_choice_2": "about 0.2",
         "lesson_vanishing_choice_3": "about 0.02",
-        "lesson_vanishing_3": "0.0168. From right to left each tanh has made the gradient smaller; in fifty layers "
-        "nothing would be left, and the first layers would not learn. That is a vanishing gradient.",
+        "lesson_vanishing_3": "It is 0.0168. From right to left each tanh has made the gradient smaller; after fifty "
+        "it would be 0.0017. With a weight of 0.5 before each of the fifty, it would be 0.0000000000000007, and the "
+        "first layers would not learn. That is a vanishing gradient.",
         "lesson_vanishing_4": "And the other way round: eight factors w = 3, each of which triples what comes back. "
         "The gradient of x is 3⁸ = 6,561, that of w 8·3⁷ = 17,496: an exploding gradient.",
         "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag w above a little to either "
@@ -159,8 +160,8 @@ LESSONS = {
         "lesson_vanishing_choice_1": "约 1",
         "lesson_vanishing_choice_2": "约 0.2",
         "lesson_vanishing_choice_3": "约 0.02",
-        "lesson_vanishing_3": "是 0.0168。从右往左，每经过一个 tanh，梯度就小一些；要是有五十层，就几乎什么也不剩，最"
-        "前面的几层学不到东西。这就是梯度消失。",
+        "lesson_vanishing_3": "是 0.0168。从右往左，每经过一个 tanh，梯度就小一些；有五十个 tanh，就剩 0.0017。如果每"
+        "个 tanh 之前还要乘一个权重 0.5，就只剩 0.0000000000000007，最前面的几层学不到东西。这就是梯度消失。",
         "lesson_vanishing_4": "反过来也一样：八个因子 w = 3，每个都把传回来的梯度变成三倍。x 的梯度是 3⁸ = 6561，w 的"
         "梯度是 8·3⁷ = 17496：这就是梯度爆炸。",
         "lesson_vanishing_5": "试一试：w = 1 时，x 的梯度正好是 1。把上方的 w 往两边拖一点：w 变动多少，x 的梯度就会"
