@@ -59,7 +59,8 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     `_Operands` explains patterns. If the opcode is "sum" or "dot", the products of each sum are written out. The
     operands in the pattern and the table are then the factors of these products, pair by pair.
 
-    Table: the count of vectors of results, the offset of the first result, and a word for each operand slot.
+    The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
+    the first result, and a word for each operand slot.
     """
 
     def make(machine: Machine, _: str) -> Function:
@@ -90,9 +91,9 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
 
     All sums of a map have the same count of products.
 
-    Table: the count of vectors of results, the offset of the first result, and the count of products in each sum. Then,
-    for each vector of results, and for each product: the offsets of the left factors, one for each lane, and then those
-    of the right factors.
+    The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
+    the first result, and the count of products in each sum. Then, for each vector of results, and for each product: the
+    offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd
     f = Function(kernel_name("gathered_sums", opcode), KERNEL_ARGUMENTS)
