@@ -1,11 +1,13 @@
-"""Write the kernels of long sums. All programs share the kernels, and a table tells a kernel where its operands are.
+"""Write the kernels of long sums, which have many products.
 
-The most important kernel multiplies a matrix of scalars by vectors of samples, the values that depend on the row. Each
-lane holds one row of the batch. The kernel works in tiles: a few sums for one block of rows stay in registers, so each
-value that is loaded is used several times. Totals, which are sums over the batch such as the gradient of a matrix, are
-computed in tiles too. Such totals stay in registers for all rows of a panel, and then their lanes are added up. In
-phases BATCH and AFTER, and if rows are computed one at a time, values are scalars. The lanes of a vector then hold
-several sums, or several products of one sum.
+A kernel is a function that all programs share; it reads in a table where its operands are. The most important kernel
+multiplies a matrix of scalars by vectors of samples. Here a sample is a value that depends on the row, and each lane of
+a vector holds the value for one row of the batch. A row has the numbers of the arguments of one call. The kernel works
+in tiles: a few sums for one block of rows stay in registers, so each value that is loaded is used several times.
+Totals, which are sums over the rows of the batch, such as the gradient of a matrix, are computed in tiles, too. Such
+totals stay in registers for all rows of a panel, and then their lanes are added up. In phases BATCH and AFTER, and if
+rows are computed one at a time, values are scalars. The lanes of a vector then hold several sums, or several products
+of one sum.
 
 All kernels have the same arguments:
 
@@ -16,9 +18,10 @@ All kernels have the same arguments:
     %blocks  the count of blocks
     %stride  the size of a block in bytes
 
-A table consists of 64-bit words: counts, offsets, and addresses of functions and of other tables. Offsets are in bytes,
-from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts from the
-value that is stored in the place of its result, unless the table has a start code for a constant, see `start_code`.
+A table consists of 64-bit words: counts, offsets in memory, and addresses of functions and of other tables. Offsets are
+in bytes, from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts
+from the value that is stored in the place of its result, unless the table has a start code for a constant, see
+`start_code`.
 
 A function that writes a kernel takes the machine and an opcode, and returns the LLVM function. The opcode is "dot" if
 the products of sums may be computed by FMA, and "sum" if they are rounded. Kernels without sums ignore the opcode.
@@ -34,11 +37,11 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 
-MAX_TILE_SUMS = 6  # sums in a tile, each of which takes two vector registers
+MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
 PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so samples stay in the cache
 COLUMNS_PER_PASS = 32  # columns of totals that are computed at a time, so factors stay in the cache
 VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
-ACCUMULATORS = 4  # partial sums of one scalar sum, so an addition need not wait for the addition before it
+ACCUMULATORS = 4  # partial sums of one scalar sum; an addition then need not wait for the addition before it
 KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
 KernelWriter = Callable[[Machine, str], Function]
@@ -63,12 +66,15 @@ def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
 
 # Rows in lanes.
 
-# For each start code, what sums start from. None stands for the value that is stored in the place of the result.
+# For each start code, a word of a table, the value that sums start from. None stands for the value that is stored in
+# the place of the result.
 STARTS = (None, 0.0, -0.0)
 
 
 def start_code(x: float | None) -> int:
-    """Return the word that tells a kernel what sums start from: the constant x, or the values in their places for None.
+    """Return the start code of `x`, the word in a table that tells a kernel which value its sums start from.
+
+    `x` is a constant, or None if each sum starts from the value that is stored in the place of its result.
 
     >>> start_code(None), start_code(0.0), start_code(-0.0)
     (0, 1, 2)
@@ -81,7 +87,7 @@ def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
 
     Args:
         lanes: the writer of vector operations.
-        first: the name of the start code.
+        first: the LLVM name of the start code, see `start_code`.
         place: the address of the result.
         align: the alignment of this address in bytes.
     """
@@ -93,11 +99,14 @@ def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a vector of samples. Each row of the matrix is a sum.
+    """Write the kernel that multiplies a matrix of scalars by a vector of samples, values that depend on the row.
 
-    Table: the count of products in each sum, the distance in bytes from one scalar of a row to the next, the count of
-    tiles, the start code, and the offsets of the samples. Then for each tile: the address of its function, the count of
-    its sums, and for each sum the offset of the result and that of the first scalar in its row.
+    Each row of the matrix has the left factors of one sum.
+
+    Table: the count of products in each sum, the distance in bytes from one scalar of a row of the matrix to the next,
+    the count of tiles, the start code, and the offsets of the samples. Then, for each tile: the address of its
+    function, and the count of its sums. Then, for each sum of the tile: the offset of the result, and the offset of the
+    first scalar in the sum's row of the matrix.
     """
     f = Function(kernel_name("matrix", opcode), KERNEL_ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
@@ -152,10 +161,10 @@ def tile(m: int) -> KernelWriter:
 
 
 def inner(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of inner products of samples.
+    """Write the kernel of inner products of samples, values that depend on the row.
 
-    Table: the count of sums and the start code. Then for each sum: the offset of the result, the count of products, and
-    the offsets of the factors of these products, pair by pair.
+    Table: the count of sums and the start code. Then, for each sum: the offset of the result, the count of products,
+    and the offsets of the factors of these products, pair by pair.
     """
     f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
@@ -176,7 +185,7 @@ def inner(machine: Machine, opcode: str) -> Function:
 
 
 def rows_per_tile(machine: Machine) -> int:
-    """Return how many rows of a matrix of totals are in a tile.
+    """Return how many rows of a matrix of totals, sums over the rows of a batch, are computed together in a tile.
 
     A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that the tile fills the vector
     registers.
@@ -187,8 +196,9 @@ def rows_per_tile(machine: Machine) -> int:
 def outer(machine: Machine, opcode: str) -> Function:
     """Write the kernel that adds outer products of samples to a matrix of totals, for all rows of the batch in a panel.
 
-    Each outer product multiplies a list of left factors, one for each row of the matrix, by a list of right factors,
-    one for each column. "Rows" and "columns" below are those of the matrix.
+    A sample is a value that depends on the row of the batch, and a total is a sum over these rows. Each outer product
+    multiplies a list of left factors, one for each row of the matrix, by a list of right factors, one for each column.
+    "Rows" and "columns" below are those of the matrix.
 
     Table: the count of outer products, the count of rows, the count of columns rounded up to whole SIMD vectors, the
     offset of the first total, the address of the function for a full tile, and the address of the function for the last
@@ -219,7 +229,7 @@ def outer(machine: Machine, opcode: str) -> Function:
 
 @cache
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
-    """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of totals.
+    """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of the matrix of totals.
 
     A pair is the list of left factors and the list of right factors of one outer product. The function for a tile has a
     loop over pairs and a loop over blocks. If `pairs_innermost` is set, the inner loop is the one over pairs, which is
@@ -276,8 +286,10 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
 def single_totals(machine: Machine, opcode: str) -> Function:
     """Write the kernel that adds one product of two samples to each of several contiguous totals.
 
-    Table: the count of totals rounded up to whole SIMD vectors, the offset of the first total, and for each total the
-    offsets of its two factors.
+    A sample is a value that depends on the row, and a total is a sum over the rows of a batch.
+
+    Table: the count of totals rounded up to whole SIMD vectors, and the offset of the first total. Then, for each
+    total: the offsets of its two factors.
     """
     f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -302,9 +314,10 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
 
 def broadcast(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that copies each scalar to all lanes of a vector, in each block of a panel.
+    """Write the kernel that copies scalars, each to all lanes of a vector in each block of a panel.
 
-    Table: the count of scalars, and for each scalar the offset of its vector in a block and the offset of the scalar.
+    Table: the count of scalars. Then, for each scalar: the offset of its vector in a block, and the offset of the
+    scalar.
     """
     f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
@@ -324,11 +337,11 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 def row_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scalar sums whose left factors are the rows of a matrix in row-major order.
 
-    The left factors of each sum are therefore contiguous. All sums have the same right factors, which are contiguous
+    The left factors of each sum are therefore contiguous. All sums have the same right factors, which are contiguous,
     too. The lanes of a vector hold several products of one sum.
 
     Table: the count of sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the
-    first right factor, the offset of the first result, and for each sum the offset of its first left factor.
+    first right factor, and the offset of the first result. Then, for each sum: the offset of its first left factor.
     """
     f = Function(kernel_name("row_sums", opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -361,12 +374,12 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums whose left factors are in column-major order, see `_columns`."""
+    """Write the kernel of scalar sums whose left factors are a matrix in column-major order, see `_columns`."""
     return _columns(machine, opcode, "column_sums", "%s")
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals, with the left factors in column-major order, see `_columns`."""
+    """Write the kernel that adds sums to totals, with left factors in column-major order, see `_columns`."""
     return _columns(machine, opcode, "column_totals", "%a")
 
 
@@ -377,15 +390,16 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     have the same right factors. The lanes of a vector hold several sums. One table may have several groups of such
     sums.
 
-    Table: the count of groups. Then for each group: the count of sums rounded up to whole SIMD vectors, the count of
-    products in each sum, the offset of the first result, and for each k the offset of the first sum's k-th left factor
-    and that of the k-th right factor.
+    Table: the count of groups. Then, for each group: the count of sums rounded up to whole SIMD vectors, the count of
+    products in each sum, and the offset of the first result. Then, for each k: the offset of the first sum's k-th left
+    factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine.
         opcode: "dot" or "sum".
         called: the kernel's short name.
-        base: the address from which the results' offsets count: "%s" for scalars, "%a" for totals.
+        base: the kernel's argument from which the results' offsets count: "%s", the address of the scalars, or "%a",
+            the address of the totals.
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -422,21 +436,22 @@ def list_sums(machine: Machine, opcode: str) -> Function:
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals one by one, see `_listed`."""
+    """Write the kernel that adds sums to totals, sums over the rows of a batch, one by one, see `_listed`."""
     return _listed(machine, opcode, "list_totals", "%a")
 
 
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write a kernel of scalar sums whose factors may be anywhere among the scalars.
+    """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
-    Table: the count of sums. Then for each sum: the offset of the result, the count of products, and the
-    offsets of the factors of these products, pair by pair.
+    Table: the count of sums. Then, for each sum: the offset of the result, the count of products, and the offsets of
+    the factors of these products, pair by pair.
 
     Args:
         machine: the machine.
         opcode: "dot" or "sum".
         called: the kernel's short name.
-        base: the address from which the results' offsets count: "%s" for scalars, "%a" for totals.
+        base: the kernel's argument from which the results' offsets count: "%s", the address of the scalars, or "%a",
+            the address of the totals.
     """
     f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
@@ -466,9 +481,9 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 
 def copy(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that copies scalars to contiguous places.
+    """Write the kernel that copies scalars to contiguous places in memory.
 
-    Table: the count of scalars, the offset of the first contiguous place, and the offset of each scalar.
+    Table: the count of scalars, the offset of the first of these places, and the offset of each scalar.
     """
     f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
