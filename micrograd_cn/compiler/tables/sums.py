@@ -103,10 +103,10 @@ def matrix(machine: Machine, opcode: str) -> Function:
 
     Each row of the matrix has the left factors of one sum.
 
-    Table: the count of products in each sum, the distance in bytes from one scalar of a row of the matrix to the next,
-    the count of tiles, the start code, and the offsets of the samples. Then, for each tile: the address of its
-    function, and the count of its sums. Then, for each sum of the tile: the offset of the result, and the offset of the
-    first scalar in the sum's row of the matrix.
+    The kernel's table, with offsets in bytes: the count of products in each sum, the distance in bytes from one scalar
+    of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the samples. Then, for
+    each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
+    result, and the offset of the first scalar in the sum's row of the matrix.
     """
     f = Function(kernel_name("matrix", opcode), KERNEL_ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
@@ -163,8 +163,8 @@ def tile(m: int) -> KernelWriter:
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of samples, values that depend on the row.
 
-    Table: the count of sums and the start code. Then, for each sum: the offset of the result, the count of products,
-    and the offsets of the factors of these products, pair by pair.
+    The kernel's table, with offsets in bytes: the count of sums and the start code. Then, for each sum: the offset of
+    the result, the count of products, and the offsets of the factors of these products, pair by pair.
     """
     f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
@@ -200,10 +200,11 @@ def outer(machine: Machine, opcode: str) -> Function:
     multiplies a list of left factors, one for each row of the matrix, by a list of right factors, one for each column.
     "Rows" and "columns" below are those of the matrix.
 
-    Table: the count of outer products, the count of rows, the count of columns rounded up to whole SIMD vectors, the
-    offset of the first total, the address of the function for a full tile, and the address of the function for the last
-    tile, which may have fewer rows. Then for each outer product, the offsets of its left factors. Then for each outer
-    product, the offsets of its right factors, with the last offset repeated up to whole SIMD vectors.
+    The kernel's table, with offsets in bytes: the count of outer products, the count of rows, the count of columns
+    rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full tile, and
+    the address of the function for the last tile, which may have fewer rows. Then for each outer product, the offsets
+    of its left factors. Then for each outer product, the offsets of its right factors, with the last offset repeated up
+    to whole SIMD vectors.
     """
     f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
     size = rows_per_tile(machine)
@@ -288,8 +289,8 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
     A sample is a value that depends on the row, and a total is a sum over the rows of a batch.
 
-    Table: the count of totals rounded up to whole SIMD vectors, and the offset of the first total. Then, for each
-    total: the offsets of its two factors.
+    The kernel's table, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and the offset of
+    the first total. Then, for each total: the offsets of its two factors.
     """
     f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -316,8 +317,8 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 def broadcast(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies scalars, each to all lanes of a vector in each block of a panel.
 
-    Table: the count of scalars. Then, for each scalar: the offset of its vector in a block, and the offset of the
-    scalar.
+    The kernel's table, with offsets in bytes: the count of scalars. Then, for each scalar: the offset of its vector in
+    a block, and the offset of the scalar.
     """
     f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
@@ -340,8 +341,9 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     The left factors of each sum are therefore contiguous. All sums have the same right factors, which are contiguous,
     too. The lanes of a vector hold several products of one sum.
 
-    Table: the count of sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the
-    first right factor, and the offset of the first result. Then, for each sum: the offset of its first left factor.
+    The kernel's table, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the count of products
+    in each sum, the offset of the first right factor, and the offset of the first result. Then, for each sum: the
+    offset of its first left factor.
     """
     f = Function(kernel_name("row_sums", opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
@@ -390,9 +392,9 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     have the same right factors. The lanes of a vector hold several sums. One table may have several groups of such
     sums.
 
-    Table: the count of groups. Then, for each group: the count of sums rounded up to whole SIMD vectors, the count of
-    products in each sum, and the offset of the first result. Then, for each k: the offset of the first sum's k-th left
-    factor, and the offset of the k-th right factor.
+    The kernel's table, with offsets in bytes: the count of groups. Then, for each group: the count of sums rounded up
+    to whole SIMD vectors, the count of products in each sum, and the offset of the first result. Then, for each k: the
+    offset of the first sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine.
@@ -443,8 +445,8 @@ def list_totals(machine: Machine, opcode: str) -> Function:
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
-    Table: the count of sums. Then, for each sum: the offset of the result, the count of products, and the offsets of
-    the factors of these products, pair by pair.
+    The kernel's table, with offsets in bytes: the count of sums. Then, for each sum: the offset of the result, the
+    count of products, and the offsets of the factors of these products, pair by pair.
 
     Args:
         machine: the machine.
@@ -483,7 +485,8 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 def copy(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies scalars to contiguous places in memory.
 
-    Table: the count of scalars, the offset of the first of these places, and the offset of each scalar.
+    The kernel's table, with offsets in bytes: the count of scalars, the offset of the first of these places, and the
+    offset of each scalar.
     """
     f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
