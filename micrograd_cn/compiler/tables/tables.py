@@ -1,6 +1,7 @@
-"""Write a plan's sums, maps, gathers and totals as tables for kernels.
+"""Write a plan's sums, maps, gathers and totals as tables for kernels, functions that all programs share.
 
-Threaded and native code share these tables. The two differ in how they compute straight lines.
+Threaded code and native code use the same tables. They differ in how they compute straight-line code: threaded code by
+tables, too, and native code by functions that are compiled for one program.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ class Tables:
     """The tables of a plan. Their memory is freed with this object.
 
     Args:
-        plan: the stages and places. `Tables` sets the `call` of each stage that is no straight line.
+        plan: the stages, and the places of values in memory. `Tables` sets the attribute `call` of each stage that is
+            not straight-line code.
         machine: the machine that the tables are for.
 
     Attributes:
-        all: the tables.
+        all: all tables.
         kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
         pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of
@@ -131,7 +133,7 @@ class Tables:
         return sums.matrix, words
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return the offset of each sum's first left factor, and the stride in bytes from one left factor to the next.
+        """Return the offset of each sum's first left factor, and the stride from one left factor to the next, in bytes.
 
         The stride is the same for all sums. If the left factors have no common stride, the program copies them to
         contiguous places first, and the offsets are those of the copies.
@@ -145,7 +147,7 @@ class Tables:
     def _pack(self, places: tuple[int, ...]) -> int:
         """Add a call that copies scalars to contiguous places, and return the offset of the first copy.
 
-        `places` has the offsets of the scalars.
+        `places` has the offsets of the scalars in bytes.
         """
         if places not in self._packs:
             to = self._packs[places] = WORD * self.places.allocate(len(places))
@@ -153,9 +155,10 @@ class Tables:
         return self._packs[places]
 
     def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        """Return the writer of the kernel of some scalar sums, and the words of their table.
+        """Return the function that writes the kernel of some scalar sums, and the words of their table.
 
-        The kernel computes the sums by SIMD instructions if the places of factors and results allow this.
+        The kernel computes the sums by SIMD instructions if the places of factors and results allow this: the results
+        must be contiguous, for example.
         """
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
@@ -189,7 +192,7 @@ class Tables:
         return self._call(maps.map_kernel(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
-        """Return `places`, with the last place repeated up to whole SIMD vectors."""
+        """Return `places`, with the last place repeated until the length is a multiple of that of a SIMD vector."""
         return [*places, *[places[-1]] * (self.places.padded(len(places)) - len(places))]
 
     def _gathers(self, stage: Gathers) -> Call:
@@ -208,7 +211,9 @@ class Tables:
         return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
     def _operand_table(self, xs: tuple[int, ...], samples: bool) -> int:
-        """Return the address of a table with the offsets of a gather's operands and of a nan. Equal tables are shared.
+        """Return the address of a table with the offsets of a gather's operands and of a nan.
+
+        Gathers with the same operands share the table.
 
         Args:
             xs: the instruction numbers of the operands.
@@ -283,7 +288,7 @@ class Tables:
         return [self._call(gathers.scatter if self.schedule.batched else gathers.scatter_scalars, words)]
 
     def input_copies(self) -> list[Call]:
-        """Return the calls that copy inputs to contiguous places."""
+        """Return the calls of kernels that copy inputs to contiguous places, see `Plan.copied_inputs`."""
         copied = self.plan.copied_inputs
         if not copied:
             return []
@@ -291,7 +296,7 @@ class Tables:
         return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
     def broadcast_calls(self, places: Places) -> list[Call]:
-        """Return the calls that copy scalars to all lanes of the vectors in `places.broadcasts`."""
+        """Return the calls of kernels that copy scalars to all lanes of the vectors in `places.broadcasts`."""
         if not places.broadcasts:
             return []
         words = [len(places.broadcasts)]
@@ -301,9 +306,10 @@ class Tables:
 
 
 def _letter(places: Sequence[int]) -> str:
-    """Return the letter for an operand slot in a map's pattern, see `maps`.
+    """Return the letter for an operand slot in a map's pattern, see the module `maps`.
 
-    It is "s" if all operands in the slot have the same place, "v" if their places are contiguous, and "g" otherwise.
+    `places` has the offsets in bytes of the operands in this slot. The letter is "s" if all operands in the slot have
+    the same place, "v" if their places are contiguous, and "g" otherwise.
     """
     step = stride(places)
     return "s" if step == 0 else "v" if step == WORD else "g"
