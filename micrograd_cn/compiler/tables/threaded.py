@@ -1,12 +1,15 @@
-"""Write straight lines as threaded code: tables in which each entry names the kernel that computes an instruction.
+"""Write threaded code: tables in which each entry names the ready-made kernel that computes an instruction.
 
-There is a kernel for each opcode. A kernel computes one entry, and then calls the kernel of the next entry. All
-programs share the kernels, so there is hardly anything to compile. Threaded code is slower than native code, and has
-the same results to the last bit. (Threaded code: Bell, Communications of the ACM 16, 1973.) Every value has a place in
-memory. If rows are in lanes, the program first copies each scalar operand to all lanes of a vector.
+Threaded code has nothing to do with threads that run in parallel (Bell, Threaded code, Communications of the ACM 16,
+1973). Here it computes straight-line code, instructions without loops. There is a kernel for each opcode. A kernel
+computes one entry, and then calls the kernel of the next entry. All programs share the kernels, so there is hardly
+anything to compile. Threaded code is slower than native code, which is compiled for one program, and has the same
+results to the last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the
+program first copies each scalar operand to all lanes of a vector.
 
 An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
-bytes, from the beginning of a block if rows are in lanes, else from the beginning of the scalars.
+bytes: from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed
+one at a time, from the beginning of the scalars.
 """
 
 from __future__ import annotations
@@ -30,13 +33,14 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Add tables for the straight lines of a plan to the plan's other tables.
+    """Add tables for straight-line code, as threaded code, to the other tables of a plan.
 
     Args:
         tables: the plan's tables, to which the new ones are added.
 
     Attributes:
-        places: a copy of the plan's places, to which a place for every value of the straight lines is added.
+        places: a copy of the plan's places in memory, to which a place for every value of the straight-line code is
+            added.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -45,10 +49,10 @@ class Threaded:
         self._names: dict[tuple[str, int, int], str] = {}
 
     def call(self, stage: StraightLine, batched: bool) -> Call:
-        """Add the table of a straight line, and return the call that computes the straight line.
+        """Add the table of a piece of straight-line code, and return the call that computes it.
 
         Args:
-            stage: the straight line.
+            stage: the piece of straight-line code.
             batched: whether its values are vectors with one row in each lane.
 
         Returns:
@@ -114,7 +118,7 @@ def _write_end() -> Function:
 
 
 class _EntryWriter:
-    """Write a kernel that computes one entry of a table, and then calls the kernel of the next entry.
+    """Write a kernel that computes one entry of a table of threaded code, and then calls the kernel of the next entry.
 
     Args:
         machine: the machine.
@@ -129,14 +133,16 @@ class _EntryWriter:
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
 
     def load(self, pc: str, place: int) -> str:
-        """Write a load of the value whose offset is word `place` of the words at `pc`, and return the value's name."""
+        """Write a load of the value whose offset is word `place` of the words at `pc`; return the value's LLVM name."""
         return self.f.load(self.lanes.type, self._at(pc, place), self.align)
 
     def _at(self, pc: str, place: int) -> str:
         return self.f.at(self.base, self.f.word(pc, place), BYTE)
 
     def end(self, result: str, following: str) -> Function:
-        """Write code that stores the result, and tail-calls the kernel of the next entry, so the stack does not grow.
+        """Write code that stores the result of the entry, and tail-calls the kernel of the next entry.
+
+        A tail call does not let the stack grow.
 
         Args:
             result: the name of the result.
