@@ -386,7 +386,8 @@ class Lowering:
                 stack += waiting
                 continue
             target = stack.pop()
-            self._reach[target] = self.code.dot([], [self._reach_through(*source, target) for source in sources])
+            terms = dict.fromkeys(self._reach_through(*source, target) for source in sources)  # often only one
+            self._reach[target] = self.code.dot([], [*terms])
         return self._reach[node]
 
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
