@@ -1,4 +1,7 @@
-"""Implement `detect_anomaly()` for programs: the engine computes the graph, since machine code checks no node."""
+"""Implement `micrograd_cn.detect_anomaly()` for compiled programs.
+
+The engine computes the graph again node by node, since machine code does not check the values of nodes.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from .rows import Numbers
 
 
 def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
-    """Inside `detect_anomaly()`, raise FloatingPointError if a value or gradient of some row is not finite.
+    """Inside `with detect_anomaly()`, raise FloatingPointError if a value or gradient is not finite for some row.
 
-    Outside `detect_anomaly()`, do nothing.
+    A row has the numbers of one sample. Outside `with detect_anomaly()`, this is a no-op.
 
     Args:
         graph: the program's graph.
