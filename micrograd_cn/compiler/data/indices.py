@@ -1,4 +1,7 @@
-"""Find rows in which an index is out of range, so `fit` can refuse them before it trains with nan."""
+"""Find rows in which an index of `take`, or a class label, is out of range, so `fit` can refuse them.
+
+Such an index gives nan, and `fit` would train with it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ class Indices(NamedTuple):
     """The indices with which a graph takes one of several operands, as `take` and `cross_entropy` do.
 
     Attributes:
-        columns: a dict from the places of inputs in a row to counts: such an input is an index, less than the count.
+        columns: a dict from the positions of inputs in a row to counts. Such an input is an index that must be less
+            than the count.
         computed: nodes that are computed from other nodes, each with such a count.
     """
 
@@ -25,7 +29,7 @@ class Indices(NamedTuple):
 
 
 def indices_of(graph: Graph) -> Indices:
-    """Return the indices of a graph.
+    """Return the indices with which a graph takes one of several operands.
 
     >>> from micrograd_cn import take
     >>> i, x = Value(0), Value(5)
@@ -47,11 +51,11 @@ def indices_of(graph: Graph) -> Indices:
 
 
 def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:
-    """Return those of some rows in which an index is out of range, or is no integer.
+    """Return the indices of those rows in which an index of `take` is out of range, or is no integer.
 
     Args:
-        columns: a dict from places in a row to counts. A number at such a place must be an integer from 0 to below the
-            count.
+        columns: a dict from positions in a row to counts. The number at such a position must be an integer from 0 to
+            below the count.
         numbers: the numbers of all rows, one row after the other.
         width: how many numbers a row has.
         rows: the indices of the rows to check.
@@ -72,7 +76,7 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
 
 
 def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
-    """Return a text about an index that is out of range for the row with these numbers; "" if there is none.
+    """Return a text about an index of `take` that is out of range for the row with these numbers; "" if none is.
 
     >>> from micrograd_cn import take
     >>> i = Value(0, "i")
