@@ -1,8 +1,8 @@
 """Captured values: interior nodes that a compiled function uses, but that were computed before the function's call.
 
 The program has a leaf in the place of each captured value. The leaf has the data that the captured value has at the
-time of the call. As in plain Python, the captured value keeps this number when its operands change. The gradient of the
-leaf is passed on to the captured value, whose own `backward()` continues from there.
+time of the call. As in plain Python, the captured value keeps its number when the data of its operands change. The
+gradient of the leaf is passed on to the captured value, whose own `backward()` continues from there.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def capture(
     Args:
         roots: the roots of the graph.
         recorded: the nodes that were made while the function was recorded.
-        captured: a dict from captured values to the leaves that replace them; new leaves are added.
+        captured: a dict from captured values to the leaves that replace them. New leaves are added to it.
         made_elsewhere: the addresses of the nodes that other threads have made while the function was recorded.
 
     Raises:
@@ -110,7 +110,7 @@ def capture(
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
-    """Return a copy of `node` whose operands are `operands`. These have the same numbers as the operands of `node`."""
+    """Return a copy of `node` with other operands, whose data are the same as those of the operands of `node`."""
     other = object.__new__(Value)
     for slot in Node.__slots__:
         setattr(other, slot, getattr(node, slot))
