@@ -1,4 +1,4 @@
-"""Read the data of parameters again when they may have changed, and add gradients to the parameters' `grad`."""
+"""Read the data of parameters if they may have changed, and add gradients to the parameters' `grad`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CachedData:
         self._cached = -1, array("d")  # the version when the data were read, and the data
 
     def __call__(self) -> array[float]:
-        """Return the data, in the order of the nodes."""
+        """Return the data of the nodes as an array, in the order of the nodes."""
         version, numbers = self._cached
         if version != (now := _data_version()):
             if context.active and (hooks := context.here().hooks):
@@ -52,16 +52,16 @@ class CachedData:
         return numbers
 
     def watch(self, constants: Mapping[Value, float]) -> None:
-        """Let it be an error if one of a program's constants has other data when the nodes are read again.
+        """Watch a program's constants: it is an error if one of them has other data when the nodes are read again.
 
-        `constants` has the data that the program keeps. Constants that only a graph refers to are left out, since
-        nobody can change them.
+        `constants` is a dict from the constants to the data that the program keeps. Constants to which only a graph
+        refers are not watched, since nobody can change them.
         """
         self._constants = _held_elsewhere(constants)
         self._kept = array("d", [constants[x] for x in self._constants]).tobytes()
 
     def check_constants(self) -> None:
-        """Raise ValueError if a constant that is watched has other data than the program keeps.
+        """Raise ValueError if a constant that is watched has other data now than those that the program keeps.
 
         >>> c, w = Value(1.0, "c", requires_grad=False), Value(2.0)
         >>> y, data = c * w, CachedData([w])
@@ -82,7 +82,7 @@ class CachedData:
 
 
 def _held_elsewhere(constants: Mapping[Value, float]) -> list[Value]:
-    """Return those of the constants to which something else than one operand of a graph and `constants` refers."""
+    """Return those constants to which something refers besides `constants` and one operand of a graph."""
     operand = Value(0.0)
     graph = ((operand,), {operand: 0.0})
     del operand
@@ -91,7 +91,7 @@ def _held_elsewhere(constants: Mapping[Value, float]) -> list[Value]:
 
 
 def _data_version() -> int:
-    """Return an integer, which has changed since the last call if the `data` of any node has been assigned since.
+    """Return an integer. It differs from that of the last call if the `data` of any node have been assigned since.
 
     This also holds if only a node that no program uses has been assigned, and while a function is recorded.
     """
@@ -110,7 +110,7 @@ class Gradients(NamedTuple):
     Attributes:
         parameters: the parameters.
         numbers: the derivative with respect to each parameter.
-        weight: a factor by which the derivatives are multiplied.
+        weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
         captured: whether there are captured values among the parameters.
     """
 
