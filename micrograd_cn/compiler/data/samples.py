@@ -1,7 +1,8 @@
 """Flatten samples, which are tuples of nested arguments, into rows of numbers.
 
-A treedef describes the nesting of an argument without its numbers, as in JAX. Samples with the same treedefs and the
-same static arguments form a bucket, which is an array with a row for each sample.
+A treedef describes how an argument is nested in lists, tuples, dicts and arrays, without its numbers, as in JAX. A
+static argument is passed to the function unchanged. Samples with the same treedefs and the same static arguments form a
+bucket, which is an array with a row for each sample.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from .arrays import (
     shape_of,
 )
 
-# The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a tuple of the type
-# and either the count of the numbers or the treedefs of the items. For a dict, it is a tuple of the type, the keys, and
-# the treedefs of the values. A key that is no string is a `StaticValue`.
+# The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
+# either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
+# the keys, and the treedefs of the values. A key that is no string is a `StaticValue`.
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
-MAX_COMPARED = 1000  # a collection inside a static value is compared by its items if it has at most this many
-NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types whose values are equal only if they are the same
+MAX_COMPARED = 1000  # a collection inside a static value is compared item by item if it has at most this many items
+NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types of which two values are the same if they are equal
 
 
 class ArrayDef(NamedTuple):
@@ -45,8 +46,8 @@ class ArrayDef(NamedTuple):
 
     Attributes:
         shape: the shape of the array.
-        is_numpy: whether numpy can read the array. If so, the recorded function gets a numpy array of `Value`s, also
-            for an array of another library; otherwise, as for a memoryview, it gets nested lists.
+        is_numpy: whether numpy can read the array. If so, the function that is recorded gets a numpy array of `Value`s,
+            also for an array of another library. If not, as for a memoryview, it gets nested lists.
     """
 
     shape: tuple[int, ...]
@@ -100,7 +101,7 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
 
 
 def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
-    """Return the treedef of the argument `x`, and append the numbers in `x` to the array `numbers`.
+    """Return the treedef of the argument `x`: how it is nested. Append the numbers in `x` to the array `numbers`.
 
     Raises:
         TypeError: the argument contains something that is not a number.
@@ -142,10 +143,12 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
 
 
 def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
-    """Return the treedef of the array `x`, whose part of shape `shape` is an argument.
+    """Return the treedef of an argument that is an array of the shape `shape`.
+
+    The argument is the array `x`, or a part of it.
 
     Raises:
-        TypeError: Python code reads the array in another way than a numpy array: by labels, or as a matrix.
+        TypeError: Python code does not read the array as it reads a numpy array, but by labels or as a matrix.
     """
     kind = type(x)
     if kind.__name__ == "matrix" or kind.__module__ != "numpy":
@@ -157,9 +160,11 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
 
 
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
-    """Return an argument with the structure `treedef`, whose leaves come from an iterator; inverse of `treedef_of`.
+    """Return an argument that is nested as `treedef` says; the inverse of `treedef_of`.
 
-    The leaves may be anything in the place of numbers, for example `Value`s.
+    The leaves of the argument come from the iterator `numbers`.
+
+    They may be anything in the place of numbers, for example `Value`s.
 
     >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
     ['a', ('b', 'c')]
@@ -209,7 +214,7 @@ class StaticValue(NamedTuple):
 
     Attributes:
         value: the value.
-        identity: a key for dicts; see `_identity`.
+        identity: a key for the value, which a dict can look up; see `_identity`.
     """
 
     value: Any
@@ -217,7 +222,7 @@ class StaticValue(NamedTuple):
 
 
 def static_value(name: str, x: Any) -> StaticValue:
-    """Return `x`, the value of the static argument `name`, as a `StaticValue`, which can be a part of a dict's key.
+    """Return the value `x` of the static argument `name` as a `StaticValue`, which can be a part of a dict's key.
 
     Raises:
         TypeError: the value is not hashable.
@@ -239,10 +244,10 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
-    object has the attributes that the object has now, by value if they are numbers, texts, collections or arrays, or
-    objects with such attributes. The key is made at each call, so two things are left out, which would take too long:
-    attributes of a `Module` that are neither numbers nor texts, and the contents of collections of more than
-    `MAX_COMPARED` items.
+    object has the attributes that the object has now. Numbers, texts, collections and arrays among them are in the key
+    by value, and so are objects with such attributes. The key is made at each call of a compiled function, so two
+    things are left out because they would take too long: attributes of a `Module` that are neither numbers nor texts,
+    and the contents of collections of more than `MAX_COMPARED` items inside an object.
 
     `around` has the objects that contain `x`, so an object that contains itself has a key, too.
     """
@@ -285,7 +290,7 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
 
 
 def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the value of each attribute of `x` itself, but not the compiled methods that `x` keeps.
+    """Yield the name and the value of each attribute of the object `x`, except for the compiled methods that it keeps.
 
     >>> from types import SimpleNamespace
     >>> [*attributes_of(SimpleNamespace(a=1))]
@@ -324,7 +329,7 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def _may_be_option(x: Any) -> bool:
-    """Return whether an argument that is not a number may be meant as an option, such as a text or a function."""
+    """Return whether an argument that is not a number could be meant as an option, such as a text or a function."""
     return isinstance(x, (str, NoneType)) or not (hasattr(x, "__iter__") or hasattr(x, "dtype") or isinstance(x, Value))
 
 
@@ -340,10 +345,10 @@ def _refusal(x: Any) -> str:
 
 
 def columns_of(samples: Any) -> tuple[Any, ...] | None:
-    """Return the values of each argument, if the samples have an entry for each argument, and otherwise None.
+    """Return the values of each argument if the samples are given in that way, and otherwise None.
 
-    This is so if the samples are a tuple, whose entries are lists or arrays, or one array. The first axis of an entry
-    runs over the samples.
+    They are given in that way if `samples` is a tuple with a list or an array for each argument, or one array. The
+    first axis of each list or array runs over the samples.
 
     Raises:
         TypeError: an entry of the tuple is neither a list nor an array.
@@ -377,7 +382,8 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
 def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     """Return samples that are passed as an array, or a list of numbers, for each argument, as one bucket.
 
-    Return None if an entry is a list of something else: its items may have several structures.
+    A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items that are
+    not numbers, since these may be nested in several ways.
 
     Raises:
         TypeError: an array has entries that are not numbers, or an argument would be an array that cannot be one.
@@ -412,7 +418,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
 
 
 def _side_by_side(columns: Sequence[Numbers], n: int) -> Numbers:
-    """Return the numbers of n samples, one sample after the other, from those of each argument."""
+    """Return the numbers of n samples, one sample after the other. `columns` has the numbers of each argument."""
     if len(columns) == 1:
         return columns[0]
     if not n:
@@ -432,7 +438,7 @@ def _side_by_side(columns: Sequence[Numbers], n: int) -> Numbers:
 
 
 def rows_of_columns(columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """Return samples that are passed as a list or an array for each argument as a tuple for each sample."""
+    """Return an iterator of samples, each a tuple of arguments. `columns` has a list or an array for each argument."""
     return zip(*map(_items, columns), strict=True)
 
 
@@ -452,6 +458,8 @@ def _items(column: Any) -> Any:
 
 def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
     """Sort samples into buckets, and return the buckets in the order of their first samples.
+
+    A bucket has samples whose arguments are nested in the same way, and whose static arguments are equal.
 
     Args:
         samples: tuples of arguments.
