@@ -1,7 +1,8 @@
-"""What a function can read beside its arguments: the variables around it, and the objects that these hold.
+"""What a function can read besides its arguments: the variables around it, and the objects that these hold.
 
-A program does not read them again. So a function that changes them while it is recorded, or that draws random numbers
-or reads a clock, may do something else in each call. `jit` records such a function twice, and compares the recordings.
+A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
+numbers or reads a clock, may do something else in each call. The module `function.jit` records such a function twice,
+and compares the recordings.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
 LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are looked at
 MAX_ITEMS = 200  # a collection with more items is not looked into
-MAX_ALIKE = 8  # code is looked for in this many items of a collection, since the others are usually alike
+MAX_ALIKE = 8  # code is looked for in the first this many items of a collection, since all are usually alike
 # Modules whose functions may return something else in each call, and the names of these functions; None for all names
 CHANGING: dict[str, set[str] | None] = {
     "random": None,
@@ -62,16 +63,16 @@ WRITING_NAMES = {
         "__setattr__",
     ),
 }
-# Methods that are not called by a function that only uses an object
+# Methods that a function does not call if it only uses an object that exists
 SETUP = {"__init__", "__new__", "__init_subclass__", "__setstate__", "__reduce__", "__copy__", "__deepcopy__"}
 
 
 class Facts(NamedTuple):
-    """What the code of a function says.
+    """What can be known from the code of a function, without running it.
 
     Attributes:
         names: the names of the global variables, attributes and methods that the code uses.
-        writes: whether the code may change a variable or object outside.
+        writes: whether the code may change a variable or an object outside of the function.
     """
 
     names: frozenset[str]
@@ -80,7 +81,7 @@ class Facts(NamedTuple):
 
 @lru_cache(4096)
 def facts_of(code: CodeType) -> Facts:
-    """Return what the code of a function and of the functions that it defines says.
+    """Return what can be known from the code of a function, and from that of the functions defined inside it.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
     Facts(names=frozenset({'append'}), writes=True)
@@ -94,7 +95,7 @@ def facts_of(code: CodeType) -> Facts:
 
 
 class ReachableCode:
-    """The code that a function may run, as far as it is that of the user.
+    """The code that a function may run, except for code of this package, of Python and of installed packages.
 
     Of several objects of a class, only the first that is found is looked at.
 
@@ -188,7 +189,7 @@ class ReachableCode:
             self._waiting += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
 
     def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
-        """Visit those attributes of a module or class that a function uses, whose code has the names `names`."""
+        """Visit those attributes of a module or class whose names are among `names`, the names in a function's code."""
         module = x.__name__ if isinstance(x, ModuleType) else x.__module__
         if isinstance(x, type) and module in DRAWING:
             self.may_change = True  # to make a layer draws its weights
@@ -207,7 +208,7 @@ class Surroundings:
         roots: the functions, and other objects that they can reach.
 
     Attributes:
-        leaves: the `Value`s without an operation that the functions can reach.
+        leaves: the `Value`s that the functions can reach and that no operation computed.
         complete: whether all objects were looked at, and not only the first `MAX_OBJECTS`.
 
     >>> weights, count = [Value(1.0)], 0
@@ -294,12 +295,12 @@ class Surroundings:
         return [[generator_state(x) for x in self._generators], variables, *map(_items, self._collections)]
 
     def has_changed(self, state: list[list[Any]]) -> bool:
-        """Return whether anything has changed since `state` was returned."""
+        """Return whether anything has changed since the method `state` returned the list `state`."""
         now = self.state()
         return now[0] != state[0] or not all(map(_are_same, now[1:], state[1:]))
 
     def restore(self, state: list[list[Any]]) -> None:
-        """Put back what the variables and collections held when `state` was returned, where it has changed."""
+        """Where a variable or collection has changed, put back what it held when the list `state` was returned."""
         _, variables, *collections = state
         for (holder, name), x in zip(self._variables, variables, strict=True):
             if _content(holder, name) is not x:
@@ -322,7 +323,7 @@ class Surroundings:
                 collection.update(items) if isinstance(collection, set) else collection.extend(items)
 
     def places_of(self, leaves: Iterable[Value]) -> Places:
-        """Return the places from which the functions reach `leaves`."""
+        """Return the variables and collections through which the functions reach `leaves`."""
         waiting, relevant = [*leaves], set[int]()
         for x in waiting:
             if id(x) not in relevant:
@@ -337,7 +338,8 @@ class Places:
     """Variables and collections, with the objects that they hold when this object is made.
 
     Args:
-        variables: cells, the globals of modules, and classes, each with a name in them.
+        variables: pairs of what has a variable, and the variable's name. It is a cell of a closure, the dict of a
+            module's globals, a module or a class.
         collections: collections.
     """
 
@@ -347,7 +349,7 @@ class Places:
         self._items = [copy(x) for x in collections]
 
     def have_moved(self) -> bool:
-        """Return whether a place holds something else now. Nodes are compared by identity.
+        """Return whether a variable or collection holds something else now. Nodes are compared by identity.
 
         >>> weights = [Value(1.0), Value(2.0)]
         >>> places = Surroundings([lambda x: weights[0] * x]).places_of(weights[:1])
@@ -359,12 +361,12 @@ class Places:
         try:
             now = [_content(*place) for place in self._variables]
             return now != self._held or self._collections != self._items
-        except Exception:  # from a comparison of the user's, as of two arrays
+        except Exception:  # from a comparison that the user has defined, or from one of two arrays
             return True
 
 
 def _content(holder: Any, name: Any) -> Any:
-    """Return what a variable holds; None if it has no value."""
+    """Return what the variable `name` of `holder` holds; None if it has no value."""
     if isinstance(holder, dict):
         return holder.get(name)
     if not isinstance(holder, CellType):
@@ -380,7 +382,7 @@ def _cell_content(cell: CellType) -> Any:
 
 
 def _items(x: Any) -> list[Any]:
-    """Return the items of a collection; for a dict, each key and its value, but not compiled methods of an object."""
+    """Return the items of a collection. Those of a dict are its keys and values, without compiled methods."""
     if isinstance(x, dict):
         items = [*x.items()]  # at once, since another thread may change the dict
         return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
@@ -402,7 +404,7 @@ def is_generator(x: Any) -> bool:
 
 
 def generator_state(x: Any) -> str:
-    """Return a text for the state of a generator of random numbers."""
+    """Return a text that says in which state a generator of random numbers is."""
     if isinstance(x, random.Random):
         return repr(x.getstate())
     if hasattr(x, "bit_generator"):
