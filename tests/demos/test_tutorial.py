@@ -9,6 +9,7 @@ import asyncio
 import copy
 import functools
 import importlib.util
+import inspect
 import math
 import re
 import tempfile
@@ -386,7 +387,8 @@ def test_texts_are_each_in_their_language_and_in_step() -> None:
         if zh.cell_type == "markdown":
             for block in re.sub(r"^```.*?^```$", "</", zh.source, flags=re.DOTALL | re.MULTILINE).split("\n\n"):
                 assert CHINESE.search(block) or block.startswith(("$$", "<a id=", "> `", "</")), block
-            assert "glossary" in en.metadata.get("tags", []) or not CHINESE.search(en.source), en.source
+            has_chinese = {"glossary", "sources"} & {*en.metadata.get("tags", [])}  # the second names a Chinese title
+            assert has_chinese or not CHINESE.search(en.source), en.source
             for pattern in (r"^#+ (\d*)", r"^\*\*(?:练习|Exercise) ([\d.]*\d)", r"(\$\$)", r"^(>) "):
                 assert re.findall(pattern, zh.source, re.MULTILINE) == re.findall(pattern, en.source, re.MULTILINE)
 
@@ -460,8 +462,37 @@ def rows(lang: str, section: str) -> list[list[str]]:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_each_correction_of_the_article_has_a_section_that_shows_it(lang: str) -> None:
     corrections = rows(lang, "article")
-    assert len(corrections) >= 10
+    assert len(corrections) >= 17
     assert all(len(row) == 3 and re.search(r"\[\d+\]\(#", row[2]) for row in corrections)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_article_is_corrected_where_a_reader_meets_the_idea(lang: str) -> None:
+    found = {name for name, text in sections(lang).items() if "](#article)" in text}
+    assert {"neuron", "layers", "loss", "backward", "hand", "descent", "general", "init", "parity"} <= found
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_history_and_sources_are_named_and_formulas_refer_to_them(lang: str) -> None:
+    named = sections(lang)["sources"]
+    names = "Linnainmaa Werbos Rumelhart Hinton Williams Glorot Bengio Kingma Ba micrograd microgpt 深度学习应用"
+    he = {"en": "Kaiming He", "zh": "何恺明"}[lang]
+    assert not [name for name in [*names.split(), he, "github.com/karpathy/micrograd"] if name not in named]
+    assert {"backward", "descent", "init"} <= {name for name, text in sections(lang).items() if "](#sources)" in text}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_weight_decay_of_the_experiment_is_as_many_times_the_default_as_the_text_says(lang: str) -> None:
+    from micrograd_cn.optim import AdamW
+
+    default = inspect.signature(AdamW).parameters["weight_decay"].default
+    assert default == 0.01
+    assert str(default) in sections(lang)["general"]
+    assert {"en": "a hundred times", "zh": "一百倍"}[lang] in sections(lang)["general"]
+    [times] = {
+        re.search(r"decay=([\d.]+)\)", cell.source)[1] for cell in CODE[lang] if "kept_small = experi" in cell.source
+    }
+    assert float(times) == 100 * default
 
 
 def test_the_glossary_is_the_same_in_both_and_its_words_are_the_texts() -> None:
