@@ -1,4 +1,7 @@
-"""Convert rows to the form that machine code reads: the numbers of a batch as doubles, one row after the other."""
+"""Convert rows to the form that machine code reads: the numbers of a batch as doubles, one row after the other.
+
+A row has the numbers of one sample, a number for each input of a program.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,9 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
     A writable, contiguous buffer of doubles in two dimensions is read in place, and a memoryview of it is returned.
-    Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays whose numbers
-    could lose digits are refused. But integers and fractions in lists are rounded, and are inf if they are too large.
+    Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays of wider
+    floating-point numbers, which would lose digits, are refused. But integers and fractions in lists are rounded, and
+    are inf if they are too large.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.
@@ -71,7 +75,7 @@ def writable_address(out: Any, count: int) -> int:
 
     Raises:
         TypeError: `out` is not a writable, contiguous buffer of doubles.
-        ValueError: `out` has another count of doubles.
+        ValueError: `out` has more or fewer than `count` doubles.
     """
     try:
         view = memoryview(out)
@@ -86,7 +90,7 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return the module numpy if `rows` is a numpy array, which makes the results numpy arrays; otherwise None.
+    """Return the module numpy if `rows` is a numpy array, so the results shall be numpy arrays; otherwise None.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -97,8 +101,8 @@ def numpy_if_array(rows: Any) -> Any:
 def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
     """Copy `numbers` to the buffer `out`, and return `out`.
 
-    If `out` is None, return the numbers in `shape` instead: as a numpy array if `numpy` is the module numpy, as nested
-    lists if `numpy` is None.
+    If `out` is None, return the numbers in the given `shape` instead: as a numpy array if `numpy` is the module numpy,
+    or as nested lists if `numpy` is None.
 
     Raises:
         TypeError, ValueError: as for `writable_address`.
@@ -121,7 +125,8 @@ def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: An
 def overlaps(data: Numbers, out: Any) -> bool:
     """Return whether two buffers share memory, so that writing to `out` would change `data` while `data` is read.
 
-    An array `data` is a copy of rows, so it shares memory with `out` only if it is `out` itself.
+    If `data` is an `array.array`, it is a copy of the caller's rows, so it shares memory with `out` only if it is `out`
+    itself.
 
     >>> numbers = memoryview(array("d", [1, 2, 3]))
     >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])
@@ -174,7 +179,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
         if len(flat) != n * width:
             raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
     kinds = set(map(type, flat))
-    if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy calls it an integer
+    if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy says it is an integer
         with suppress(OverflowError):  # array() refuses integers beyond the largest float, which are infinities
             return array("d", flat), n
     return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
