@@ -1,4 +1,4 @@
-"""Read arrays of any library as flat doubles, and refuse arrays that do not hold a real number for each entry."""
+"""Read arrays of any library as flat arrays of doubles, and refuse arrays with entries that are no real numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...derivatives.tree import flatten
 from ...ops.number import DATES, number
 
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
-DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the ways in which buffers write the format of doubles
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the texts with which buffers describe the format of doubles
 # What to write instead of an array whose numpy dtype is of this kind.
 INSTEAD = {
     "c": "its real part is x.real, and its imaginary part x.imag",
@@ -25,7 +25,9 @@ INSTEAD = {
 
 
 def flat_doubles(x: Any) -> Numbers:
-    """Return the numbers of the array `x` as flat doubles. A writable array of doubles in C's order is not copied.
+    """Return the numbers of the array `x` as a flat array or buffer of doubles.
+
+    A writable array of doubles in C's order is not copied.
 
     Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
     so are sparse arrays and floating-point numbers that are wider than doubles.
@@ -57,9 +59,9 @@ def flat_doubles(x: Any) -> Numbers:
 
 
 def doubles_in_place(x: Any) -> Numbers | None:
-    """Return the numbers of `x` as flat doubles that share its memory; None if its doubles do not lie in C's order.
+    """Return the numbers of `x` as a flat buffer of doubles that shares its memory, or None if that is impossible.
 
-    An empty array has no memory to share.
+    It is impossible if `x` is no writable buffer of doubles in C's order. An empty array has no memory to share.
 
     Raises:
         TypeError: `x` has missing or sparse entries, or requires a gradient.
@@ -102,10 +104,10 @@ def is_matrix(x: Any) -> bool:
 
 
 def number_without_axes(x: Any) -> float:
-    """Return the number of an array without axes, or of a scalar of an array library.
+    """Return the number in an array without axes, or the number that a scalar of an array library is.
 
     Raises:
-        TypeError: it is not a real number, or it is a masked one.
+        TypeError: `x` is not a real number, or its number is masked.
     """
     _refuse_special(x)
     is_date = getattr(getattr(x, "dtype", None), "kind", "") in DATES  # tolist() gives integers for some dates
@@ -116,7 +118,7 @@ def number_without_axes(x: Any) -> float:
 
 
 def refuse_collection(x: Any) -> None:
-    """Raise TypeError, which says what to write instead, if `x` has items but is no list, tuple, dict or array."""
+    """Raise TypeError if `x` has items but is no list, tuple, dict or array. The message says what to write instead."""
     kind = type(x).__name__
     if isinstance(x, Mapping):
         raise TypeError(f"expected a real number, got a {kind}; write dict(x)")
@@ -128,12 +130,12 @@ def refuse_collection(x: Any) -> None:
 
 
 def iterable_data(data: Any, expected: str) -> Iterable[Any]:
-    """Return an iterable of the items of `data`, of which `expected` says in messages what they are.
+    """Return an iterable of the items of `data`. `expected` is what messages call these items.
 
     An object with a length and items, such as a dataset of PyTorch, need not be iterable.
 
     Raises:
-        TypeError: `data` is no collection, or gives its items in batches.
+        TypeError: `data` is no collection, or gives batches of items, as a DataLoader does.
     """
     if type(data) is list:  # skips the checks, for speed
         return data
@@ -150,7 +152,7 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
 
 
 def _refuse_special(x: Any) -> None:
-    """Raise TypeError if the numbers of `x` cannot be read, although `x` offers them: they are missing or sparse."""
+    """Raise TypeError if `x` has missing entries, is sparse, or requires a gradient, which it would not get."""
     if hasattr(x, "mask") and hasattr(x, "filled") and x.mask.any():
         raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
     if _has_missing(x):
