@@ -31,13 +31,13 @@ READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
-LIBRARIES = sys.stdlib_module_names | {"numpy"}  # whose functions compare values that the user passes to them
+LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
 class GuardError(ValueError):
-    """A comparison in a compiled function has another outcome for this sample than for the recorded sample.
+    """A comparison in a compiled function has another outcome for a sample than for the sample that was recorded.
 
     >>> from micrograd_cn.compiler import compile
     >>> @compile
@@ -52,13 +52,13 @@ class GuardError(ValueError):
 
 
 class Guard(NamedTuple):
-    """A comparison that was made while a function was recorded.
+    """A comparison that was made while a function was recorded. It must have the same outcome for other samples.
 
     Attributes:
         node: a node whose value is 1.0 if the comparison holds and 0.0 if not.
         held: whether the comparison held for the recorded sample.
-        location: the file and line of the comparison.
-        text: the comparison, for messages.
+        location: the file and line of the comparison in the user's code.
+        text: the comparison as text, for messages.
     """
 
     node: Value
@@ -81,7 +81,7 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0, **options: Any) -> None:
-        """Refuse to run, since the gradients would be those of the recorded sample."""
+        """Refuse to compute gradients, since they would be those of the recorded sample, in all calls."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
@@ -91,7 +91,7 @@ class Traced(Value):
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse a comparison with a number, or with a value of the same number; report other comparisons to hooks."""
+        """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
         if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
@@ -109,7 +109,7 @@ class Traced(Value):
         self._refuse("a copy", READ_INSTEAD)
 
     def __getstate__(self) -> object:
-        """Refuse to give the contents of the slots, which include the number."""
+        """Refuse to return the contents of the slots, for a copy or a pickle, since they include the number."""
         self._refuse("a copy", READ_INSTEAD)
 
     @property
@@ -127,12 +127,12 @@ class Traced(Value):
 
     @property
     def _backward(self) -> NoReturn:
-        """Refuse to be read, since a call of this function would leave the gradients of the recorded sample."""
+        """Refuse to be read, since a call of this function would compute the gradients of the recorded sample."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @_backward.setter
     def _backward(self, backward: object) -> None:
-        """Refuse to be assigned, since no program could call the function that is assigned."""
+        """Refuse to be assigned, since no compiled program could call the function that is assigned."""
         self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
@@ -142,10 +142,10 @@ class Traced(Value):
         return super().__hash__()
 
     def _varies(self) -> bool:
-        """Return whether code outside this package asks for a number that varies from sample to sample.
+        """Return whether code outside this package uses a value whose number varies from sample to sample.
 
-        If the caller's caller is code of this package, return False, since such code compares and hashes nodes, and not
-        their numbers.
+        This method is called by methods such as `__hash__`. If code of this package has called `__hash__`, return
+        False, since this package compares and hashes nodes, and not their numbers.
         """
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
@@ -174,7 +174,7 @@ class TracedInput(Traced):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise the `refusal` of a use of a value's number. It is raised again when the recording ends.
+    """Raise the error that `refusal` returns for a use of a value's number. It is raised again when the recording ends.
 
     The arguments are those of `refusal`.
     """
@@ -184,7 +184,8 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
 def remembered(error: TypeError, values: Iterable[Any] = ()) -> TypeError:
     """Return `error`, which is raised again when the recording ends, because the function may catch it.
 
-    In a thread that records nothing, `error` is raised at the end of the recordings that have made one of `values`.
+    If this thread records nothing, the error is raised at the end of those recordings, in other threads, that have made
+    one of `values`.
     """
     hooks = here().hooks
     if isinstance(hooks, (RecordingHooks, OtherThreads)):
@@ -193,7 +194,7 @@ def remembered(error: TypeError, values: Iterable[Any] = ()) -> TypeError:
 
 
 def refusal(x: Value, what: str, instead: str) -> TypeError:
-    """Return the error for a use of a value's number that no program can repeat for another sample.
+    """Return a TypeError for a use of a value's number that no compiled program can repeat for another sample.
 
     Args:
         x: the value.
@@ -253,11 +254,14 @@ def inline_compiled() -> Iterator[None]:
 class RecordingHooks(Hooks):
     """Hooks that are called while a function is recorded. They collect guards, and refuse what no program can repeat.
 
+    A guard is a comparison that must have the same outcome for other samples.
+
     Args:
-        kind: the class of the nodes that are made.
+        kind: the class of the nodes that are made while the function is recorded.
 
     Attributes:
-        guards: once recording is over, the comparisons that may have another outcome for other samples.
+        guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
+            ends.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
     """
 
@@ -265,7 +269,7 @@ class RecordingHooks(Hooks):
         self._kind = kind
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
-        self._refusal: TypeError | None = None  # the first one, which the function may have caught
+        self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._nodes: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
@@ -297,7 +301,7 @@ class RecordingHooks(Hooks):
             vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Remember an error that refuses something, so it is raised at the end even if the function catches it."""
+        """Remember an error, so it is raised at the end of the recording even if the function catches it."""
         self._refusal = self._refusal or error
 
     def has_made(self, x: Any) -> bool:
@@ -310,7 +314,7 @@ class RecordingHooks(Hooks):
         """Return the outputs and the guards of the recording, with leaves in the place of captured values.
 
         A captured value is a node that was computed before the function was called. `known` is a dict from captured
-        values to the leaves that stand for them, to which new leaves are added; see `capture`.
+        values to the leaves that stand for them. New leaves are added to it; see `capture`.
         """
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
@@ -320,7 +324,10 @@ class RecordingHooks(Hooks):
         return nodes[: len(outputs)], checks
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Remember a comparison of `a` and `b`. It becomes a guard once recording is over."""
+        """Remember a comparison of `a` and `b`. It becomes a guard when the recording ends.
+
+        `symbol` is the comparison's operator in Python, and `holds` its outcome.
+        """
         self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
 
     def read(self, x: Value, how: str) -> None:
@@ -333,7 +340,7 @@ class RecordingHooks(Hooks):
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
-        """Refuse to set the data of a value: later calls run the program, which would not set the data."""
+        """Refuse to set the data of the value `x`: later calls run the compiled program, which would not set them."""
         error = TypeError(
             f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
             "give it; set .data outside the function"
@@ -352,7 +359,7 @@ class RecordingHooks(Hooks):
             return record(DETACH, (x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
-        """Return the detached result of an operation inside `no_grad()`. A program then computes it for every sample.
+        """Return the detached result of an operation inside `no_grad()`, so a program computes it for every sample.
 
         Return None if no operand requires a gradient.
         """
@@ -360,10 +367,10 @@ class RecordingHooks(Hooks):
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Raise TypeError if an operand was computed while recording: its `requires_grad` was switched off.
+        """Note the operands from which a constant was computed, since none of them requires a gradient.
 
-        The other `Value`s among the operands are noted as constants. At the end, `recording` refuses those that require
-        a gradient then.
+        The method `recording` refuses those that require a gradient when the recording ends. If one of the operands was
+        itself computed during the recording, its `requires_grad` was switched off, so TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):
@@ -376,17 +383,17 @@ class RecordingHooks(Hooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object, which becomes the new node. It is a `Traced`, unless another kind is recorded."""
+        """Return an empty object, which becomes the new node. Its class is the `kind` that the hooks were given."""
         node = object.__new__(self._kind)
         self._nodes.append(node)
         return node
 
 
 class OtherThreads(Hooks):
-    """Hooks for all other threads while functions are recorded. They refuse every use of a recorded value there.
+    """Hooks for threads that record nothing while another thread records a function.
 
-    What another thread computes or compares is no part of the recording. Threads that have nothing to do with the
-    function are not affected.
+    They refuse every use of a recorded value in these threads, since what another thread computes or compares is no
+    part of the recording. A thread that uses no recorded value is not affected.
     """
 
     owns_nodes = False
@@ -423,19 +430,19 @@ class OtherThreads(Hooks):
                 hooks.remember(error)
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Refuse a comparison of a recorded value."""
+        """Refuse to compare a recorded value in this thread."""
         self._refuse_traced((a, b))
 
     def read(self, x: Any, how: str) -> None:
-        """Refuse to let a recorded value be read."""
+        """Refuse to let this thread read the number of a recorded value."""
         self._refuse_traced((x,))
 
     def before_write(self, x: Any) -> None:
-        """Refuse to set the data of a recorded value."""
+        """Refuse to let this thread set the data of a recorded value."""
         self._refuse_traced((x,))
 
     def detached(self, x: Any) -> None:
-        """Refuse to detach a recorded value."""
+        """Refuse to detach a recorded value in this thread."""
         self._refuse_traced((x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> None:
@@ -447,11 +454,11 @@ class OtherThreads(Hooks):
         self._refuse_traced(operands)
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Refuse a node that is made by hand from a recorded value."""
+        """Refuse a node with a `_backward` of the user's own that is made of a recorded value."""
         self._refuse_traced(operands)
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
-        """Refuse to compute a node from a recorded value. Note the addresses of other nodes."""
+        """Refuse to compute a node from a recorded value in this thread; note the addresses of all other new nodes."""
         self._refuse_traced(a if type(a) is tuple else (a, b))
         node = object.__new__(kind)
         for hooks in self._recordings:
@@ -478,22 +485,22 @@ def _reads_captured(node: Value) -> bool:
 
 
 def is_inlining() -> bool:
-    """Return whether this is code that runs inside `inline_compiled()`."""
+    """Return whether the calling code runs inside `inline_compiled()`."""
     return _inlining.get()
 
 
 class CompiledGuards:
-    """The guards of a recorded function, with a program that computes their comparisons for rows.
+    """The guards of a recorded function, with a program that computes their comparisons for rows of numbers.
 
     Args:
         guards: the guards.
         inputs: the leaves that stand for the numbers of a row.
-        make: `make(outputs, inputs)` returns a program.
+        make: a function; `make(outputs, inputs)` returns a program that computes the outputs.
 
     Attributes:
         guards: the guards.
         expected: for each guard, 1.0 if it held for the recorded sample, and 0.0 if not.
-        program: the program; None if there are no guards.
+        program: the program that computes the comparisons; None if there are no guards.
         parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.
     """
 
@@ -509,7 +516,7 @@ class CompiledGuards:
         return self.program is None or self.program.row(numbers) == self.expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return a dict of the rows for which a guard has another outcome than recorded, with the first such guard.
+        """Return a dict from each row for which a guard has another outcome than recorded to the first such guard.
 
         Args:
             data: the numbers of all rows, one row after the other.
