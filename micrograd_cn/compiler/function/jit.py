@@ -1,8 +1,9 @@
 """Define `compile`: a function is recorded when it is first called, and its program runs in later calls.
 
-A `Recording` is the graph of one call, with a guard for each comparison that the call made. A function has a recording
-for each structure of its arguments, and for each branch. A sample is computed by the recording that was made for its
-structure, and whose guards all hold for the sample.
+A `Recording` is the graph of one call, with a guard for each comparison of values that the call made. The structure of
+arguments is how they are nested in lists, tuples, dicts and arrays. A function has a recording for each structure of
+its arguments, and for each branch. A sample, the arguments of one call, is computed by the recording that was made for
+its structure, and whose comparisons all have the recorded outcome for the sample.
 """
 
 from __future__ import annotations
@@ -135,13 +136,13 @@ def compile(  # noqa: A001 -- the field's name
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
-      clock, or asks for a `type`, it is recorded twice for the same arguments. What the second recording changes in
-      variables and collections is put back. It is an error if the two recordings differ. This is not noticed in the
-      code of other packages, in objects that the function reaches only in a way that its code does not show (such as
-      `getattr` with a computed name), beyond the first 8 items of a collection, or if both recordings happen to be the
-      same, as with a count of calls that only matters in the tenth call. Nor is it noticed what another thread reads of
-      a parameter, or what code reads of attributes that begin with an underscore. The label of a recorded argument is
-      its name, and the text of a recorded value has no number.
+      clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
+      recording changes in variables and collections is put back. It is an error if the two recordings differ. This is
+      not noticed in the code of other packages, in objects that the function reaches only in a way that its code does
+      not show (such as `getattr` with a computed name), beyond the first 8 items of a collection, or if both recordings
+      happen to be the same, as with a count of calls that only matters in the tenth call. Nor is it noticed what
+      another thread reads of a parameter, or what code reads of attributes that begin with an underscore. The label of
+      a recorded argument is its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -149,24 +150,24 @@ def compile(  # noqa: A001 -- the field's name
       before they are added, and gradients are added up in another order than in `backward()`. So a compiled sum may
       overflow although its result is finite. The engine, which rounds a sum once, gives the finite result. `check`
       finds such a sum.
-    - An elementary function of many rows at once has an error of at most 4 units in the last place;
+    - An elementary function that is computed for many rows at once has an error of at most 4 units in the last place;
       `compiler.llvm.functions.ULPS` has the bound for each function. Code for single rows calls the functions of C's
       library, unless several calls of one function are computed together as a vector. x**2 is computed as x * x.
     - If two numbers that are compared differ by such rounding alone, the comparison may have either outcome. The sample
       then takes the branch that the engine takes or, if there is a program for the other branch already, possibly the
       other branch.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, while more rows are computed
-      side by side. Between these two ways, a sum of n products may differ if n is at least 8, by at most n units in the
-      last place of the sum of the products' absolute values.
+      side by side, in the lanes of vectors. Between these two ways, a sum of n products may differ if n is at least 8,
+      by at most n units in the last place of the sum of the products' absolute values.
 
-    A program starts as threaded code: tables for code that all programs share, which take at most about 85 us per node
-    to make on a core of 2022. The first program of a process takes about 20 ms more, and the first use of an operation
-    up to 1 ms. Native code, which is compiled for one program, runs several times as fast. Native code takes the place
-    of threaded code once the threaded code has run for about as long as it takes to make native code, or if `fit` is
-    going to run for as long. A graph stays threaded if its native code would take more than a few seconds to make.
-    Threaded and native code give the same bits. A program needs memory for about 6 numbers per parameter. `fit` needs
-    twice as much, and memory for the optimiser's state. Both a program and `fit` need about a megabyte more for the
-    rows that are computed at a time.
+    A program starts as threaded code: tables that kernels read, functions which all programs share. To make the tables
+    takes at most about 85 microseconds for each node on a core of 2022. The first program of a process takes about 20
+    ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one program, runs
+    several times as fast as threaded code. Native code takes the place of threaded code once the threaded code has run
+    for about as long as it takes to make native code, or if `fit` is going to run for as long. A graph stays threaded
+    if its native code would take more than a few seconds to make. Threaded and native code give the same bits. A
+    program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory for the
+    optimiser's state. Both a program and `fit` need about a megabyte more for the rows that are computed at a time.
 
     Args:
         f: a function of numbers that returns a `Value`, or a nesting of lists, tuples and dicts of `Value`s; or, with
@@ -217,7 +218,9 @@ def compile(  # noqa: A001 -- the field's name
 
 
 class Recording:
-    """A function recorded for one sample: a program, and guards that hold for all samples that the program computes.
+    """A function recorded for one sample: a program, and guards that tell for which samples it may be used.
+
+    A guard is a comparison that must have the same outcome as for the recorded sample.
 
     Args:
         name: the name of the function, for messages.
@@ -229,9 +232,10 @@ class Recording:
 
     Attributes:
         outcomes: for each guard, whether its comparison held, the file and line of the comparison, and its text.
-        single: whether the function returned one number, and not a nesting of lists and dicts.
+        single: whether the function returned one number, and not numbers nested in lists and dicts.
         output_count: how many numbers the function returned.
-        rebuild: a function that puts a list of numbers into the structure that the recorded function returned.
+        rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
+            function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
     """
@@ -278,9 +282,10 @@ class Recording:
         self.outcomes = [guard[1:] for guard in self._guards]
 
     def compile(self, parameters: Sequence[Value]) -> None:
-        """Make the programs of the guards and of the outputs.
+        """Make the programs that compute the guards and the outputs.
 
-        The parameters of a program begin with `parameters`, those of all earlier programs, in the same order.
+        The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
+        same order.
         """
         self.guards = CompiledGuards(self._guards, self._inputs, functools.partial(Program, parameters=parameters))
         if self.guards.program:
@@ -302,7 +307,7 @@ class Recording:
     def difference(self, other: Recording) -> str:
         """Return a text that says how this graph differs from that of another recording; "" if it does not.
 
-        Leaves that were made while the functions were recorded are the same if they have the same data.
+        Leaves that were made while the function was recorded count as the same if they have the same data.
         """
         if self.outcomes != other.outcomes:
             return "one of them makes other comparisons"
@@ -635,14 +640,17 @@ class CompiledFunction:
         validation: Any = None,
         patience: int | None = None,
     ) -> History:
-        """Train as a loop over the batches would do, and return the mean loss of each epoch; see `Program.fit`.
+        """Train the parameters as a loop over the batches would do, and return the mean loss of each epoch.
 
-        Steps follow each other in a compiled loop. The loop returns to Python where a sample has a new structure, where
-        a comparison depends on a parameter, and where several threads compute samples of several structures.
+        `Program.fit` describes training, and all arguments but the samples.
+
+        Steps follow each other in a compiled loop. The loop returns to Python where a sample is nested in a way that no
+        sample before was, where a comparison depends on a parameter, and where several threads compute samples that are
+        nested in several ways.
 
         Args:
-            samples: as for `backward`; samples of several structures may be mixed, and are used in the order of the
-                list.
+            samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
+                of the list.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
             clip_grad_norm, callback, patience: as for `Program.fit`.
             validation: samples, as for `backward`; see `Program.fit`.
@@ -698,7 +706,7 @@ class CompiledFunction:
         return TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
 
     def _call_where_nan(self, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
-        """Call the plain function with the first of some samples whose result is nan: it may know what is wrong.
+        """Call the plain function with the first of some samples whose result is nan, since its error may say why.
 
         Raises:
             IndexError, TypeError, ValueError: those of the plain function. The message names the sample.
@@ -759,16 +767,16 @@ class CompiledFunction:
         return mean
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
-        """Compare the programs' results for some samples with those of the plain function.
+        """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
         Args:
             samples: as for `backward`; a few are enough.
-            rtol: the relative tolerance.
+            rtol: the relative tolerance, as for `Program.check`.
             atol: the absolute tolerance.
 
         Raises:
-            Mismatch: an AssertionError: the results differ for a sample, which the message names. Usually the function
-                depends on something that was recorded once, such as a random number.
+            Mismatch: an AssertionError: the results, or derivatives, differ for a sample, which the message names.
+                Usually the function depends on something that was recorded once, such as a random number.
             TypeError, ValueError, GuardError: as for `backward`.
         """
         for bucket in self._buckets("check", samples):
@@ -814,7 +822,7 @@ class CompiledFunction:
         return self.recording_of(*args, **kwargs).branch
 
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
-        """Return the recording for the arguments of a sample; make it if there is none yet."""
+        """Return the `Recording` for the arguments of a sample. It is made if there is none yet."""
         return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def __repr__(self) -> str:
@@ -837,7 +845,7 @@ class CompiledFunction:
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the arguments of a call as a bucket with one row."""
+        """Return the arguments of a call as a `Bucket`, rows of numbers, with one row."""
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:
@@ -872,10 +880,11 @@ class CompiledFunction:
         return found
 
     def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
-        """Return the values of each argument by the argument's name; {} if some of these arguments are static.
+        """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
 
         Raises:
-            TypeError: the function does not take as many arguments, or the values of a static argument are an array.
+            TypeError: the function does not take that many arguments, or the values of a static argument are in an
+                array.
         """
         if len(self._positional) == len(columns):
             return dict(zip(self._positional, columns, strict=True))
@@ -898,7 +907,10 @@ class CompiledFunction:
         return {} if static else bound
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return `wrt` for a method of `Program`. "parameters" means the parameters of all programs of the function."""
+        """Return the argument `wrt` for a method of `Program`.
+
+        For "parameters", this is a list if other programs of the function have further parameters.
+        """
         if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
             return self.parameters
         return wrt
@@ -966,7 +978,10 @@ class CompiledFunction:
         return "write (x,) for one argument"
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some rows of a bucket, each with its rows. Make recordings that are missing."""
+        """Return the recordings for some rows of a bucket (samples with the same structure), each with its rows.
+
+        Recordings that are missing are made.
+        """
         found, left = self._dispatch_known(bucket, rows, threads)
         return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
 
@@ -975,9 +990,9 @@ class CompiledFunction:
     ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
         """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
 
-        A row that has no recording comes with a guard of the last recording that does not hold for the row. It comes
-        with None if no recording has the structure of the row. `parameters` returns the address of the parameters'
-        current values while `fit` trains them, or 0 if these are the data of the `Value`s.
+        Each row without a recording comes with a guard: the first one of the last recording that has another outcome
+        for this row. It comes with None if there are no recordings for the bucket. `parameters` returns the address of
+        the parameters' current values while `fit` trains them, or 0 if these are the data of the `Value`s.
         """
         found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None
@@ -1026,15 +1041,15 @@ class CompiledFunction:
         return found
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return the compiled graph of each recording, with its rows. Raise ValueError if one has several outputs."""
+        """Return each recording's compiled graph, with its rows. Raise ValueError if a graph has several outputs."""
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
 
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return compiled graphs, each with its rows, for the rows whose recording depends on no parameter.
+        """Return compiled graphs, each with its rows, for those rows whose recording never changes.
 
-        Such a row has the same recording whatever data the parameters have.
+        Such a row has the same recording whatever data the parameters have, since no comparison depends on a parameter.
         """
         found = []
         rows = row_numbers(len(bucket.samples))
@@ -1090,7 +1105,7 @@ class CompiledFunction:
         return self._f(*bound.args, **bound.kwargs)
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return the plain function as a function of the numbers of a row, for `Runnable.check_named`."""
+        """Return the plain function as a function of the numbers of a row, as `Runnable.check_named` needs it."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
