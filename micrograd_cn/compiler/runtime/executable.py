@@ -1,8 +1,8 @@
-"""Turn a graph into code that runs: threaded code at first, native code once the program has run long enough.
+"""Turn a graph into code that runs: threaded code at first, native code once the program has run for long enough.
 
-Threaded and native code are the two tiers. Threaded code consists of tables for kernels that all programs share, so it
-is made in little time. Native code is compiled for one program, and runs several times as fast. Both compute the same
-bits.
+Threaded and native code are the two tiers. Threaded code, which has nothing to do with threads, consists of tables that
+kernels read, functions which all programs share, so it is made in little time. Native code is compiled for one program,
+and runs several times as fast. Both compute the same bits.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
-PADDING = 16  # a vector load may read this many doubles after the last scalar; their values are not used
-# Threaded code runs for this many seconds per instruction before native code is made. Making it takes about as long.
+PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
+# Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 1.5e-4
-# A program runs for this many seconds per kernel before its kernels are optimised. Optimising takes half as long.
+# A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
 # In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
@@ -52,9 +52,9 @@ T = TypeVar("T")
 MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
 # A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
-MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time; more are computed in lanes
+MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
 PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the widest machine has
-PARTS_PER_THREAD = 8  # several parts for each thread, taken from one queue: no thread waits long for the others
+PARTS_PER_THREAD = 8  # several parts for each thread, in one queue, so no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
 MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
@@ -76,18 +76,22 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def no_collector(first: int, count: int) -> None:
-    """Do nothing: the default of the argument `collect` of `Executable.forward`."""
+    """No-op: the default of the argument `collect` of `Executable.forward`."""
 
 
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
-    """Return a driver for blocks of `lanes` lanes as a ctypes function. `fast` compiles it with optimisations."""
+    """Return a driver, a compiled loop over rows or batches, as a ctypes function.
+
+    `lanes` is the count of rows in a block; it is 1 for a driver that computes rows one at a time. If `fast` is set,
+    the driver is compiled with optimisations.
+    """
     result, arguments = SIGNATURES[name]
     address = driver_address(name, lanes, fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return the address of a driver (see `driver`). Compile the driver if no program has needed it yet."""
+    """Return the address of a driver, see `driver`. The driver is compiled if no program has needed it yet."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
@@ -101,18 +105,20 @@ def padded_count(parameters: int) -> int:
 class StageLists:
     """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
 
-    A call is a kernel with the address of its table, or native code that was compiled for the plan.
+    A call is the name of a kernel, or the address of native code that was compiled for the plan, with the address of
+    the table that it reads.
 
     Args:
         tables: the tables of the plan.
-        native: whether straight lines become native code; otherwise they become threaded code.
-        outputs: the instruction numbers of the outputs, if native code may store them row by row; otherwise none.
+        native: whether straight-line code becomes native code. If not, it becomes threaded code.
+        outputs: the instruction numbers of the outputs, if native code may store them row by row, else an empty
+            sequence.
 
     Attributes:
         plan: the plan.
         places: the places in memory of the plan's values, and further places that threaded code needs.
         functions: the LLVM functions of the native code.
-        stored: whether the native code stores the outputs row by row. Otherwise the driver `forward` copies them.
+        stored: whether the native code stores the outputs row by row. If not, the driver `forward` copies them.
     """
 
     def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
@@ -125,7 +131,7 @@ class StageLists:
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
         """Return the calls of each phase.
 
-        Each straight line is compiled to a native function, which may include neighbouring stages.
+        Each piece of straight-line code is compiled to a native function, which may include neighbouring stages.
         """
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
@@ -142,7 +148,7 @@ class StageLists:
         return calls
 
     def _threaded(self) -> dict[int, list[Call]]:
-        """Return the calls of each phase; straight lines become tables for the kernels of threaded code."""
+        """Return the calls of each phase. Straight-line code becomes threaded code: tables that shared kernels read."""
         plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
             batched = plan.schedule.phase_in_lanes(phase)
@@ -183,21 +189,23 @@ def _contiguous_runs(places: Sequence[int]) -> list[int]:
 
 
 class Executable:
-    """Code that computes the outputs of a graph or its gradient, for single rows or rows in lanes, in one tier.
+    """Code that computes the outputs of a graph or its gradient, as threaded code or as native code.
+
+    The code is for single rows of numbers, or for several rows at once, one in each lane of a vector.
 
     Args:
         tables: the tables of the plan to compute.
         lowering: the graph, lowered to instructions.
         kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
         padded_count: how many places the parameters have among the scalars.
-        native: whether the tier is native code; otherwise it is threaded code.
+        native: whether the code is native code. If not, it is threaded code.
 
     Attributes:
         plan: the plan that is computed.
-        native: whether the tier is native code.
+        native: whether the code is native code.
         lanes: how many rows a block has; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
-        stages: the lists of calls.
+        stages: the lists of calls that compute the stages of each phase.
         constants: a dict from places among the scalars to the constants that these places hold.
         header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
@@ -260,7 +268,7 @@ class Executable:
         out: int,
         collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
-        """Compute the outputs of n rows with a thread for each of `thread_buffers`.
+        """Compute the outputs of n rows, with a thread for each of `thread_buffers`.
 
         If there are several threads and many rows, the rows are split into more parts than there are threads. A thread
         that is done with a part calls `collect`, while other threads still compute, and then takes the next part.
@@ -271,8 +279,8 @@ class Executable:
             index: the address of the indices of the rows to compute.
             n: how many rows to compute.
             out: the address where the outputs are stored, row after row.
-            collect: called for each part that is done, with the position of its first row in `index` and the count of
-                its rows.
+            collect: a function that is called for each part that is done, with the position of the part's first row in
+                `index` and the count of its rows.
 
         Returns:
             what `collect` has returned for each part, in the order of the rows.
@@ -300,7 +308,7 @@ class Executable:
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
 
-        The function is written in machine code. It keeps the buffers and all objects of `result` alive. The addresses
+        The function is written in machine code. It keeps `buffers` and all objects in `result` alive. The addresses
         `data`, `index` and `out` are as for `forward`.
         """
         schedule = self.plan.schedule
@@ -313,7 +321,8 @@ class Executable:
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Return the mean output of n rows, and leave the gradient of this mean in the buffers of the first thread.
 
-        The gradient is among the scalars, after the places of the parameters. The arguments are as for `forward`.
+        The gradient is among the scalars of these buffers, after the places of the parameters. The arguments are as for
+        `forward`.
         """
         gradient = self._driver("gradient")  # before the clock starts, since it may have to be compiled
         start = time.perf_counter()
@@ -360,19 +369,19 @@ class Executable:
             self.release(buffers)
 
     def release(self, buffers: Buffers) -> None:
-        """Take buffers back, for the next thread that acquires some."""
+        """Take buffers back, for the next thread that calls `acquire`."""
         self._unused.append(buffers)
 
 
 class Buffers:
     """The memory that one thread needs to run a program: scalars, a panel of blocks, and totals; see `drivers`.
 
-    Code for single rows has no lanes: it keeps the values of a row among the scalars, so the address of the scalars is
-    passed as that of the panel too.
+    Code that computes rows one at a time keeps the values of a row among the scalars, so the address of the scalars is
+    passed as that of the panel, too.
 
     Attributes:
-        scalars, panel, totals: the three arrays.
-        addresses: the three addresses that are passed to drivers.
+        scalars, panel, totals: the three arrays of doubles.
+        addresses: the addresses of these arrays that are passed to drivers.
     """
 
     def __init__(self, executable: Executable) -> None:
@@ -391,7 +400,7 @@ class CompiledGraph:
 
     Args:
         outputs: the nodes to compute.
-        inputs: the leaves that a row has numbers for.
+        inputs: the leaves for which a row has numbers.
         parameters: leaves that come first in the list of parameters, whether the graph uses them or not. The other
             parameters of the graph follow.
 
@@ -399,7 +408,7 @@ class CompiledGraph:
         graph: the graph, with its leaves sorted into inputs, parameters and constants.
         data: a function that returns the data of the parameters; see `CachedData`.
         captured: the parameters that stand for captured values; see `CapturedValue`.
-        padded_parameters: how many places the parameters have among the scalars. As many places after these are for
+        padded_parameters: how many places the parameters have among the scalars. The same count of places follows for
             their gradients.
     """
 
@@ -415,7 +424,7 @@ class CompiledGraph:
 
     @property
     def lowering(self) -> Lowering:
-        """Return the instructions of the graph; lower the graph to instructions when they are first needed."""
+        """Return the graph, lowered to instructions. This is done when they are first needed."""
 
         def make() -> Lowering:
             graph = copy(self.graph)  # lowering adds instructions to its code, and an exception may end it half-way
@@ -426,7 +435,7 @@ class CompiledGraph:
 
     @property
     def _differentiated(self) -> Lowering:
-        """Return the instructions of the graph and its gradient; differentiate when they are first needed."""
+        """Return the graph and its gradient, lowered to instructions. This is done when they are first needed."""
 
         def make() -> Lowering:
             lowering = copied_lowering(self.lowering)
@@ -439,7 +448,10 @@ class CompiledGraph:
         return self._differentiated if kind == "gradient" else self.lowering
 
     def tables(self, kind: str, batched: bool) -> Tables:
-        """Return the tables that compute `kind`, for rows in lanes if `batched` is set, otherwise for single rows.
+        """Return the tables that compute the outputs, or the gradient, of the graph.
+
+        If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, rows one at a
+        time.
 
         `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient.
         """
@@ -463,7 +475,7 @@ class CompiledGraph:
         return self._make_once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
-        """Return the executable in one tier: native code if `native` is set, otherwise threaded code.
+        """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
 
         `kind` and `batched` are as for `tables`.
         """
@@ -477,7 +489,8 @@ class CompiledGraph:
     def select_tier(self, kind: str, rows: int) -> Executable:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
 
-        Once the threaded code has run long enough, native code is compiled and returned, unless it would be too large.
+        Once the threaded code has run for long enough, native code is compiled and returned, unless it would be too
+        large. `kind` is as for `tables`.
         """
         batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._cache.get((kind, batched, True))
@@ -507,14 +520,14 @@ class CompiledGraph:
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Switch an executable to optimised kernels if they are worth compiling for a running time of `seconds`."""
+        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling."""
         tables = executable.tables
         if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
                 tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether it is worth making native code for an executable that runs for `seconds`."""
+        """Return whether native code is worth making for an executable of threaded code that runs for `seconds`."""
         schedule = executable.plan.schedule
         return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * SECONDS_BEFORE_NATIVE
 
@@ -540,7 +553,7 @@ class CompiledGraph:
         return without_collector(partial(write, lowering))
 
     def native_gradient(self, executable: Executable) -> Executable:
-        """Return native code for the gradient, for single rows or rows in lanes as in `executable`."""
+        """Return native code for the gradient that computes rows one at a time, or in lanes, as `executable` does."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
     def _make_once(self, key: Any, make: Callable[[], T]) -> T:
@@ -560,7 +573,7 @@ def copied_lowering(lowering: Lowering) -> Lowering:
 
 
 def without_collector(work: Callable[[], T]) -> T:
-    """Return `work()`, and switch off the garbage collector meanwhile. It would visit new objects again and again.
+    """Return `work()`, and switch off the garbage collector meanwhile, which would visit new objects repeatedly.
 
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
