@@ -1,4 +1,4 @@
-"""Prepare calls: once buffers, code and arguments are ready, a computation of one row costs little."""
+"""Prepare calls of compiled code. Once buffers, code and arguments are ready, each call takes little time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
-CALLS_BETWEEN_CHECKS = 256  # a runner checks after at most this many calls, and more often in the beginning
+CALLS_BETWEEN_CHECKS = 256  # a `RowRunner` checks after at most this many calls, and more often in the beginning
 
 
 class PreparedCall:
-    """A computation of some rows' outputs that can be repeated at little cost, by one thread at a time.
+    """A computation of some rows' outputs that can be repeated in little time, by one thread at a time.
 
     Args:
         compiled: the graph.
@@ -46,7 +46,7 @@ class PreparedCall:
 
 
 class _PreparedRow(PreparedCall):
-    """A prepared call for one row, with memory of its own for the row's numbers and the outputs.
+    """A `PreparedCall` for one row, with memory of its own for the row's numbers and the outputs.
 
     Attributes:
         numbers: the array to which the row's numbers are written before `run`.
@@ -60,10 +60,11 @@ class _PreparedRow(PreparedCall):
 
 
 class RowRunner:
-    """A function that computes the outputs of one row at a time; several threads may call it at the same time.
+    """A function that computes the outputs of one row at a time. Several threads may call it at the same time.
 
-    Each call takes a prepared row that no other thread uses, or prepares another one. From time to time a call checks
-    whether the threaded code has run long enough for native code to be worthwhile.
+    Each call takes a `_PreparedRow` that no other thread uses, or makes another one. The first calls run threaded code
+    (tables that shared kernels read). From time to time a call checks whether this code has run for so long that native
+    code is worthwhile.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
