@@ -1,4 +1,4 @@
-"""Run tasks in parallel on a pool of threads, and split rows among them.
+"""Run tasks in parallel on a pool of threads, and split rows of numbers among the threads.
 
 Every thread computes totals, which are sums over its rows, in buffers of its own. The totals of all threads are added
 up in the order of the threads. So the result depends on the count of threads, but not on the order in which the threads
@@ -63,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _TaskGroup:
-    """Tasks that run in other threads. They can be stopped, so their memory is not given back while they use it.
+    """Tasks that run in other threads. They can be stopped, so nobody frees their memory while they use it.
 
     Ctrl-C may come between any two lines of the main thread. If the main thread then holds a lock of Python's
     `threading`, the lock is never released. This class uses no lock of `threading`: each operation on a queue or a list
@@ -95,7 +95,7 @@ class _TaskGroup:
 
 
 def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Run all tasks at the same time, the first task in this thread, and return their results in the order of `tasks`.
+    """Run all tasks at the same time, the first of them in this thread. Return their results in the order of `tasks`.
 
     If a task raises, or the user presses Ctrl-C, the exception is raised here as soon as no task is running any more.
 
