@@ -1,4 +1,4 @@
-"""The part of `fit` that is in Python: the loop over epochs, callbacks after each epoch, and the progress report."""
+"""The part of `fit` that runs in Python: the loop over epochs, callbacks after each epoch, and the progress report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Callback = Callable[[int, float], object] | Callable[[int, float, float], object
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that shows the right call.
+    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that shows the correct call.
 
     Without the decorator, Python would only say that there are two values for `epochs`.
     """
@@ -155,24 +155,26 @@ def train(
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
 ) -> History:
-    """Take all steps of `options.epochs` epochs.
+    """Take all training steps of `options.epochs` epochs.
 
     Return the mean loss of each epoch or, if `options.each_step` is set, the loss of each step.
 
-    Each call of the compiled loop takes steps for about `POLL_SECONDS`. Between two calls, Python can handle Ctrl-C.
+    Each call of `take_steps`, the compiled loop, lasts about `POLL_SECONDS`. Between two calls, Python can handle
+    Ctrl-C.
 
     Args:
         options: how to train.
         n: how many rows there are.
         take_steps: `take_steps(first, most)` takes at least one step and at most `most`, beginning with step `first` of
             the epoch. It returns the loss of each step's batch, computed before the step.
-        report_pace: is called after each call of `take_steps` with the seconds that its steps took, and the seconds
-            that the remaining steps will take at the best pace that was measured until now. In the first call the
-            second argument is 0, since the first step is slow in new memory, and says nothing about the pace.
-        set_order: is called before each epoch with the row indices in a new order. It is not called if
+        report_pace: a function that is called after each call of `take_steps` with the seconds that its steps took, and
+            the seconds that the remaining steps will take at the best pace that was measured until now. In the first
+            call the second argument is 0: the first step is slow in new memory, so its pace says nothing about the
+            others.
+        set_order: a function that is called before each epoch with the row indices in a new order. It is not called if
             `options.shuffle` is None.
-        end_epoch: is called after each epoch with the epoch's index and mean loss, and returns whether to stop. None
-            never stops.
+        end_epoch: a function that is called after each epoch with the epoch's index and mean loss, and returns whether
+            to stop. If it is None, training does not stop early.
     """
     losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
     steps_per_epoch = -(-n // batch)
@@ -218,9 +220,9 @@ def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int,
     """Add the losses of some steps to the mean losses of the epochs that the steps belong to.
 
     `losses` has the mean loss of each epoch that has begun. The last epoch may be unfinished: its entry then has only
-    the share of the steps that were taken. `of_steps` has the losses of further steps, beginning with the step with
-    index `first` of an epoch. An epoch has n rows, and each batch has `batch` rows, except that the last batch of an
-    epoch may have fewer.
+    the sum over the rows of the steps that were taken, divided by n. `of_steps` has the losses of further steps,
+    beginning with the step with index `first` of an epoch. An epoch has n rows, and each batch has `batch` rows, except
+    that the last batch of an epoch may have fewer.
 
     >>> losses = array("d", [0.5])
     >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
@@ -239,7 +241,7 @@ def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int,
 
 
 def progress_bar(steps: int) -> Any:
-    """Return a progress bar for this many steps.
+    """Return a progress bar for this many training steps.
 
     Raises:
         ImportError: tqdm is not installed.
