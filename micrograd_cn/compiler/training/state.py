@@ -1,4 +1,4 @@
-"""The memory of the compiled loop of `fit`.
+"""The memory that the compiled loop of `fit` works on.
 
 Parameters and the optimiser's state are copied into this memory before the loop, and back to Python's objects after it.
 """
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Batches(NamedTuple):
-    """The batches of an epoch, described by integers that the compiled loop reads; see `Drivers.fit`.
+    """The batches of an epoch, described by integers that the compiled loop reads; see the driver `Drivers.fit`.
 
     Attributes:
         order: the indices of the rows, one batch after the other.
@@ -76,11 +76,11 @@ class ParameterLayout:
         unread_data: a function that returns the data of the parameters that only the optimiser has.
         unread_begin, unread_end: the first place of parameters that only the optimiser has, and the place after the
             last one.
-        optimized: the optimiser's parameters in its order.
-        optimized_set: the set of these parameters.
+        optimized: the optimiser's parameters, in the optimiser's order.
+        optimized_set: the set of the optimiser's parameters.
         order: the indices of the parameters in `optimized`, sorted by the places of the parameters.
         trained: the optimiser's parameters, sorted by place.
-        places: the places of `trained`.
+        places: the places of the parameters in `trained`.
         trains_all_read: whether the optimiser has all parameters that the programs read.
         trains_none_read: whether the programs read parameters, but none of the optimiser's.
     """
@@ -103,7 +103,7 @@ class ParameterLayout:
         self.trains_none_read = bool(read) and self.optimized_set.isdisjoint(read)
 
     def scatter(self, numbers: array[float], to: array[float]) -> None:
-        """Write `numbers`, which has a number for each parameter of `trained`, to these parameters' places in `to`."""
+        """Write `numbers`, which has a number for each parameter in `trained`, to these parameters' places in `to`."""
         if self._slice:
             to[self._slice] = numbers
         else:
@@ -111,22 +111,22 @@ class ParameterLayout:
                 to[place] = x
 
     def gather(self, numbers: array[float]) -> array[float]:
-        """Return the entries of `numbers` at the places of the parameters of `trained`; the inverse of `scatter`."""
+        """Return the entries of `numbers` at the places of the parameters in `trained`; the inverse of `scatter`."""
         return numbers[self._slice] if self._slice else array("d", [numbers[place] for place in self.places])
 
     def matches(self, read: Sequence[Value], optimized: Sequence[Value]) -> bool:
-        """Return whether this layout was made for these arguments."""
+        """Return whether this layout was made for the parameters `read` and `optimized`, in the same order."""
         return self._read_parameters == read and self.optimized == optimized  # fast: nodes are compared by identity
 
 
 class PackedState:
-    """An optimiser's state as one array for each of its `state_names`.
+    """An optimiser's state as arrays, one for each of the optimiser's `state_names`, such as a momentum buffer.
 
-    A packed state can be an optimiser's `lazy_state`, which is a function that makes the state when the state is first
-    read: calling a packed state returns dicts.
+    A packed state can be an optimiser's `lazy_state`, which is called when the state is first read. The call returns
+    the state as dicts.
 
     Attributes:
-        layout: the layout whose `trained` says which parameter each number belongs to.
+        layout: a `ParameterLayout`. Its attribute `trained` says which parameter each number of an array belongs to.
         arrays: a dict from state names to arrays, which have a number for each parameter of `layout.trained`.
     """
 
@@ -155,8 +155,8 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     Args:
         optimizer: the optimiser.
         layout: the layout of the optimiser's parameters.
-        names: the state names to copy from the dicts. It is ignored as long as the state is unread: there is then an
-            array for each of `optimizer.state_names`.
+        names: the state names to copy from the dicts. It is ignored as long as `optimizer.state` has not been read:
+            there is then an array for each of `optimizer.state_names`.
     """
     state = optimizer.lazy_state
     if isinstance(state, PackedState) and state.layout is layout:
@@ -165,7 +165,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     optimizer.check_parameter_count(len(states))
     packed = PackedState(layout, {name: array("d", [states[k][name] for k in layout.order]) for name in names})
     if callable(state):
-        optimizer.lazy_state = packed  # the same numbers, in the order that the next call of fit wants
+        optimizer.lazy_state = packed  # the same numbers, in the order that the next call of `fit` needs
     return packed
 
 
@@ -174,9 +174,9 @@ _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
-    """Return the layout of `read`, the parameters that programs read, and of the optimiser's parameters.
+    """Return the `ParameterLayout` of `read`, the parameters that programs read, and of the optimiser's parameters.
 
-    If the last layout that was made for this optimiser matches, it is returned again.
+    If the last layout that was made for this optimiser has the same parameters, it is returned again.
     """
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
@@ -189,8 +189,8 @@ class TrainingState:
 
     The panel consists of blocks, each of which has a parameter in each lane. A column of a block has one number for
     each parameter in the block. The columns are: the data, the gradient, the numbers of the state, the count of steps
-    that skipped the parameter (if any parameter was skipped), and a mask that is 0 for parameters that stay unchanged
-    (if not all parameters are trained).
+    that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each parameter that must not
+    change (if not all parameters are trained).
 
     Args:
         options: how to train.
@@ -199,9 +199,9 @@ class TrainingState:
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
         parameter_data: the current data of these parameters.
-        update: the optimiser's compiled update.
-        scalars: the update's scalars, which begin with the learning rate and the count of steps taken.
-        panel: the blocks.
+        update: the `CompiledUpdate` of the optimiser.
+        scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
+        panel: the memory of the blocks.
         read_blocks: how many blocks hold the parameters that the programs read.
         blocks: how many blocks there are, including the blocks of parameters that only the optimiser has.
         driver_name: the short name of the driver that takes steps: "fit_clipped" if gradients are clipped, otherwise
@@ -252,7 +252,7 @@ class TrainingState:
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
     def _write_column(self, k: int, numbers: array[float]) -> None:
-        """Write `numbers`, which has a number for each place, to column k of the blocks."""
+        """Write `numbers`, which has a number for the place of each parameter, to column k of the blocks."""
         for lane, column in enumerate(self._column_lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.lanes]
 
@@ -279,17 +279,17 @@ class TrainingState:
 
     @property
     def _update_arguments(self) -> tuple[int, ...]:
-        """Return the operands of `Drivers.update` that do not change."""
+        """Return the operands of the driver `Drivers.update` that do not change."""
         return self.update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
 
     def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
-        """Take steps in the compiled loop.
+        """Take training steps in the compiled loop.
 
         Args:
             batches: the batches of an epoch. After the last batch, the first batch is used again.
             first: the index of the first step's batch.
             steps: how many steps to take.
-            losses: memory for the loss of each batch before its step.
+            losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
 
@@ -322,7 +322,7 @@ class TrainingState:
 
     @property
     def _clip_operands(self) -> tuple[int, ...]:
-        """Return the operands of `Drivers.clip` except the gradients, or no operands if gradients are not clipped."""
+        """Return the operands of the driver `Drivers.clip` except the gradients; () if gradients are not clipped."""
         return (address(self._clipped), len(self._clipped), self._norms.address) if self._norms else ()
 
     def _check_norm(self) -> None:
@@ -348,7 +348,7 @@ class TrainingState:
     def write_back(self) -> None:
         """Copy data, gradients and the optimiser's state back to Python's objects.
 
-        Ctrl-C cannot leave this half done: either everything is copied, or nothing.
+        Ctrl-C cannot leave this half done: either everything is copied, or nothing is.
         """
         optimizer = self.optimizer
         # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
