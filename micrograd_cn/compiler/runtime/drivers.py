@@ -1,18 +1,19 @@
-"""Write drivers: kernels that loop over rows, batches and epochs, and run a program's stages.
+"""Write drivers: machine-code functions that loop over rows, batches and epochs, and run a program's stages.
 
 A program's header is a list of words, which are integers of 8 bytes. The header says where the program's lists of
-stages are, and where its values are in memory. A stage is a kernel and the address of its table (see `tables`).
+stages are, and where its values are in memory. A stage is given by the address of a kernel, a function that all
+programs share, or of native code, and the address of the table that it reads (see the folder `tables`).
 
 A program's memory is three arrays of doubles. Their addresses have these names in LLVM text:
 
 - `%s`: the scalars.
-- `%w`: a panel, which consists of blocks. A block holds `lanes` rows of the batch side by side: for each value that
-  depends on the row, it has a vector of `lanes` doubles.
+- `%w`: a panel, which consists of blocks. A block holds `lanes` rows (the numbers of as many samples) of the batch side
+  by side: for each value that depends on the row, it has a vector of `lanes` doubles.
 - `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
   where the code stores the outputs.
 
-A program for single rows has no lanes. The values of a row are then among the scalars, and `%w` is the same address as
-`%s`.
+A program that computes rows one at a time has no lanes. The values of a row are then among the scalars, and `%w` is the
+same address as `%s`.
 """
 
 from __future__ import annotations
@@ -95,9 +96,10 @@ class Drivers:
     def load(self) -> Function:
         """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
 
-        `%index` is the address of the indices of the rows, and `%valid` their count. `%w` is the address of the block.
-        The seed, which is the derivative that backward starts from, is `%each` in the lanes of these rows, and `%other`
-        in the lanes left over.
+        `%p` is the address of the program's header, and `%rows` that of the numbers of all rows. `%index` is the
+        address of the indices of the rows, and `%valid` their count. `%w` is the address of the block. The seed, the
+        derivative with which backpropagation starts, is `%each` in the lanes of these rows, and `%other` in the lanes
+        left over.
         """
         f = Function(
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
@@ -144,10 +146,11 @@ class Drivers:
     def _run_panel(
         self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
     ) -> None:
-        """Write code that loads `blocks` blocks of rows, and runs the stages of the samples on them.
+        """Write code that loads `blocks` blocks of rows, and runs the stages that compute their values.
 
-        The indices of the rows begin at position `start` of `%index`, and end before position `n` at the latest. The
-        seeds `each` and `other` are as for `load`. `totals` is the address that the stages get as `%a`.
+        The argument `%index` of the driver is the address of the indices of all rows. Those of the rows to load begin
+        at position `start`, and end before position `n` at the latest. The seeds `each` and `other` are as for `load`.
+        `totals` is the address that the stages get as `%a`.
         """
         stride = _field(f, "block")
         with f.loop(blocks) as block:
@@ -164,7 +167,7 @@ class Drivers:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
-        """Write the driver that computes the outputs of every row, and stores them at `%out`, row after row."""
+        """Write the driver that computes the outputs of all rows, and stores them at address `%out`, row after row."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
@@ -217,8 +220,8 @@ class Drivers:
     def prepared(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `forward`; see `llvm.builtin`.
 
-        `%self` is a tuple. Its first item holds the operands of `forward`, and a last word that says whether to release
-        the GIL meanwhile. Its second item is the object that the function returns.
+        `%self` is a tuple. Its first item is a `bytes` with the operands of `forward`, and a last word that says
+        whether to release the GIL meanwhile. Its second item is the object that the function returns.
         """
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
@@ -241,14 +244,14 @@ class Drivers:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
     def _output(self, f: Function, table: str, block: str, index: str) -> str:
-        """Write code for the address of output number `index` in the block at `block`: the address of its first lane.
+        """Write code for the address of output number `index` in the block at the address `block`.
 
         `table` is the address of the table of the outputs' offsets.
         """
         return f.at(block, f.word(table, index), BYTE)
 
     def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
-        """Write code that stores the outputs of all rows of a block at `to`, row after row.
+        """Write code that stores the outputs of all rows of a block from the address `to` on, row after row.
 
         `table` is the address of the table of the outputs' offsets.
         """
@@ -283,16 +286,17 @@ class Drivers:
             yield f.smaller(f.times(part.index, simd), last), rest
 
     def begin(self) -> Function:
-        """Write the driver that runs the stages of the batch: what depends on parameters alone is computed once."""
+        """Write the driver that computes the values that depend on parameters alone, once for a batch of rows."""
         f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
         self._run_stages(f, "batch", "1", _field(f, "block"))
         f.do("ret void")
         return f
 
     def panels(self) -> Function:
-        """Write the driver that adds up totals over all rows, at `%a`, and returns the sum of the rows' first outputs.
+        """Write the driver that computes the totals of a batch, and returns the sum of the rows' first outputs.
 
-        `%each` and `%other` are the seeds, as for `load`.
+        Totals are sums over the rows. They are written to the address `%a`. `%each` and `%other` are the seeds, as for
+        `load`.
         """
         f = Function(
             self.name["panels"],
@@ -321,7 +325,7 @@ class Drivers:
         return f
 
     def add(self) -> Function:
-        """Write the driver that adds the totals of another thread, at `%others`, to the totals at `%a`."""
+        """Write the driver that adds the totals of another thread, at address `%others`, to those at address `%a`."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
@@ -334,9 +338,9 @@ class Drivers:
     def finish(self) -> Function:
         """Write the driver that divides the totals by the count of rows and computes the gradients from these means.
 
-        The lanes of the last block that are left over have the seed 0, and add nothing to a total. But 0 * inf is nan,
-        so such a lane can spoil a total. If a total is not finite and the last block has such lanes, everything is
-        computed again, one row at a time: the row is in all lanes, and each lane has an equal share of the seed.
+        The last block may have lanes without a row. They have the seed 0, and add nothing to a total. But 0 * inf is
+        nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
+        are computed again, one row at a time: the row is in all lanes, and each lane has an equal share of the seed.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")
@@ -359,7 +363,9 @@ class Drivers:
         return f
 
     def _scale_totals(self, f: Function, scale: str) -> str:
-        """Write code that multiplies the totals by `scale`, which is 1 / (count of rows), and stores the means.
+        """Write code that multiplies the totals, sums over the rows of a batch, by `scale`, and stores the products.
+
+        `scale` is 1 / (count of rows), so the products are means.
 
         Return the LLVM value that is nan if a mean is not finite, and 0 otherwise.
         """
@@ -386,7 +392,7 @@ class Drivers:
         return f
 
     def run(self) -> Function:
-        """Write the driver that runs a list of stages, at `%stages`, on `%blocks` blocks.
+        """Write the driver that runs the list of stages at the address `%stages` on `%blocks` blocks.
 
         It calls the kernel of each stage with the stage's table. `%stride` is the size of a block in bytes.
         """
@@ -407,11 +413,12 @@ class Drivers:
     def update(self) -> Function:
         """Write the driver that takes an optimiser's step for every parameter.
 
-        The update is a program whose samples are parameters. `%p` is the address of this program's header. `%us` is the
-        address of its scalars, which begin with the learning rate and the count of steps. `%uw` is the address of its
-        `%all` blocks, with a parameter in each lane. The trained program reads only the parameters of the first `%own`
-        blocks: the gradients of these parameters are at `%gradients`, and their new data are copied to `%s`. `%rate` is
-        the address of this step's learning rate, or `%us` if the rate does not change.
+        The update of an optimiser is compiled to a program, too. Its samples are the parameters that are trained, see
+        `CompiledUpdate`. `%p` is the address of this program's header. `%us` is the address of its scalars, which begin
+        with the learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in
+        each lane. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
+        parameters are at `%gradients`, and their new data are copied to `%s`. `%rate` is the address of this step's
+        learning rate, or `%us` if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
@@ -469,7 +476,7 @@ class Drivers:
         return f
 
     def accumulate(self) -> Function:
-        """Write the driver that adds `%n` doubles at `%from`, multiplied by `%weight`, to the doubles at `%to`."""
+        """Write the driver that adds `%n` doubles at address `%from`, times `%weight`, to those at address `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         whole = f.quotient("%n", simd.count)
@@ -488,7 +495,9 @@ class Drivers:
         return f
 
     def clip(self) -> Function:
-        """Write the driver that scales gradients down if their Euclidean norm is too large, as `clip_grad_norm` does.
+        """Write the driver that scales gradients down if their Euclidean norm is too large.
+
+        It does what `optim.clip_grad_norm` does.
 
         `%gradients` is an array of gradients, and `%places` has the indices of the `%n` gradients to clip. `%norms` is
         the address of two numbers. The first is the largest norm that these gradients may have. The driver sets the
@@ -542,9 +551,9 @@ class Drivers:
         return self._fit("fit", FIT_PARAMETERS)
 
     def fit_clipped(self) -> Function:
-        """Write the driver that does what `fit` does, and clips the gradients before each step.
+        """Write a driver like `fit`, which also clips the gradients before each step, as the driver `clip` does.
 
-        The last three operands are those of `clip`. If a norm is not finite, no further step is taken.
+        Its last three operands are those of the driver `clip`. If a norm is not finite, no further step is taken.
         """
         return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
 
