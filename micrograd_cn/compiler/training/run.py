@@ -1,8 +1,9 @@
 """One call of `fit`, in which one or several programs compute the samples.
 
-A function has several programs if its arguments have several structures, or if it branches. Each batch is then split
-into sub-batches, one for each program. A compiled loop takes steps as long as the program for each sample is known.
-With several threads, Python code takes each step, and machine code only computes the gradients and the update.
+A function has several programs if its arguments are nested in several ways (have several structures), or if it
+branches. Each batch is then split into sub-batches, one for each program. A compiled loop takes steps as long as the
+program for each sample is known. With several threads, Python code takes each step, and machine code only computes the
+gradients and the update.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs
 
 
 class Dispatcher(NamedTuple):
-    """Functions that find the program for each row of a bucket. A bucket holds samples of the same structure.
+    """Functions that find the program for each row of a bucket.
+
+    A bucket has samples with the same structure. A row of the bucket has the numbers of one sample.
 
     Attributes:
         known: `known(bucket, rows, address)` takes the indices of some rows. It returns the existing programs for them,
@@ -52,7 +55,7 @@ class Dispatcher(NamedTuple):
 
 
 class SubBatch(NamedTuple):
-    """The rows of a batch that one program computes.
+    """The rows of a batch that one program computes. They belong to one bucket (samples with the same structure).
 
     Attributes:
         program: the program.
@@ -74,8 +77,8 @@ class GradientRunner:
         threads: how many threads compute.
 
     Attributes:
-        executable: the code that is used now, threaded or native.
-        thread_buffers: buffers for each thread.
+        executable: the code that is used now: threaded code (tables that shared kernels read) or native code.
+        thread_buffers: the buffers of each thread.
     """
 
     def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
@@ -85,8 +88,8 @@ class GradientRunner:
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
 
-        Compiling is worthwhile if the code has run for long enough, or is expected to run for long enough in the `left`
-        seconds that training still takes. If `left` is 0, the code stays the same.
+        Compiling is worthwhile if the code has run for long enough until now, or will probably run for long enough in
+        the `left` seconds that training still takes. If `left` is 0, the code stays the same.
         """
         self.executable.seconds += taken
         seconds = max(self.executable.seconds, left)
@@ -109,14 +112,16 @@ def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> N
 
 
 class _GradientCall:
-    """The operands with which the compiled loop calls a program's `gradient` driver for rows of one bucket.
+    """The operands with which the compiled loop calls a program's driver `gradient` for rows of one bucket.
+
+    A bucket has samples with the same structure. The driver computes the mean output and its gradient.
 
     Args:
         runner: the code and the buffers of the program.
         numbers: the numbers of all rows of the bucket.
 
     Attributes:
-        words: the operands, as `Drivers.fit` reads them; filled in by `renew`.
+        words: the operands, as the driver `Drivers.fit` reads them. The method `renew` fills them in.
         work: a measure of the call's share of the time: about how many instructions it executes for the batches of the
             epoch that are described already; 1 if it is the only call.
     """
@@ -139,11 +144,11 @@ class _GradientCall:
 
 
 class TrainingRun:
-    """The steps of one call of `fit`.
+    """The training steps of one call of `fit`.
 
     Args:
-        buckets: the samples. Each bucket holds samples of the same structure.
-        dispatcher: the functions that find the program for each row.
+        buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
+        dispatcher: functions that find the program for each row.
         options: how to train.
         validate: a function that returns the mean loss of the validation data with the parameters' current data; None
             if there is no such data.
@@ -209,7 +214,7 @@ class TrainingRun:
     def _end(self) -> None:
         """Copy the results back, restore the best parameters, and release the buffers. A second call changes nothing.
 
-        If a call was interrupted, the next one does what is left to do.
+        If Ctrl-C interrupted a call, the next call does what is left to do.
         """
         self._write_back()
         if self._stopping:
@@ -229,13 +234,13 @@ class TrainingRun:
         return bool(callback and asks_to_stop(callback, number, loss, *found)) or stops
 
     def _write_back(self) -> None:
-        """Copy the results back to the parameters and the optimiser, and drop the `TrainingState`."""
+        """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
         if self._state:
             self._state.write_back()
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _current_state(self) -> TrainingState:
-        """Return the `TrainingState`. Make one if there is none, or if new programs have brought more parameters."""
+        """Return the `TrainingState`; make one if there is none, or if new programs have further parameters."""
         parameters = self._dispatcher.parameters()
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
@@ -260,7 +265,8 @@ class TrainingRun:
     def _take_checked_steps(self, step: int, steps: int) -> Sequence[float]:
         """Call `_take_steps`. If a loss is nan because an index is out of range, undo these steps and raise an error.
 
-        The steps are undone since the last time that the parameters' data were copied back to the parameters.
+        Earlier steps are undone, too, if they were taken since results were last copied back to parameters and
+        optimiser.
         """
         losses = self._take_steps(step, steps)
         explain = self._explain_nan
@@ -275,7 +281,9 @@ class TrainingRun:
         return losses
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Take up to `steps` steps, from step `step` of the epoch on. Return the loss of each batch before its step.
+        """Take up to `steps` training steps, from step `step` of the epoch on. Return the loss of each batch.
+
+        The loss of a batch is computed with the parameters before its step.
 
         The compiled loop stops before the first batch that has a sample whose program is not known. If this is the
         batch of step `step`, missing programs are made, and only this step is taken.
@@ -302,7 +310,10 @@ class TrainingRun:
         return losses.data[:]  # type: ignore[no-any-return]
 
     def _steps_ready(self, step: int, steps: int) -> int:
-        """Return for how many steps, from `step` on, all programs are known. Describe the batches of these steps."""
+        """Return for how many steps, from `step` on, the programs of all samples are known.
+
+        The batches of these steps are described in integers that the compiled loop reads, see `Batches`.
+        """
         starts = self._batches.starts
         if self._only_program:
             if starts[0] < 0:
@@ -389,7 +400,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """For samples of a bucket whose program does not depend on the parameters' data, remember the program."""
+        """Remember the program of each sample of a bucket whose program does not depend on the parameters' data."""
         samples = self._buckets[bucket].samples
         for program, rows in self._dispatcher.parameter_free(self._buckets[bucket]):
             if len(rows) == self._n:
@@ -441,7 +452,7 @@ class TrainingRun:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`, which takes steps but makes no program; note in `_seconds` how long it takes."""
+        """Return `work()`, which takes steps but makes no program, and note in `_seconds` how many seconds it takes."""
         start = time.perf_counter()
         result = work()
         self._seconds = time.perf_counter() - start
@@ -451,9 +462,8 @@ class TrainingRun:
         """Switch to faster code where that is worthwhile; see `GradientRunner.upgrade`.
 
         The last steps took `seconds`, and the remaining steps will take about `left` seconds. Both include time outside
-        machine code, so `left` is reduced in proportion.
-
-        The seconds are divided among the programs in proportion to the instructions that they execute.
+        machine code, so `left` is multiplied by the share of machine code in `seconds`. The seconds in machine code are
+        divided among the programs in proportion to the instructions that they execute.
         """
         left *= self._seconds / seconds if seconds else 1.0
         if work := sum([call.work for call in self._gradient_calls.values()]):
