@@ -1,4 +1,7 @@
-"""Compile an optimiser's `update` by tracing it, so the formula of a step is written only once, in the optimiser."""
+"""Compile the method `update` of an optimiser by tracing it: it is called with symbols in the place of numbers.
+
+So the formula of a training step is written only once, in the optimiser.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state")
-MAX_CACHED = 16  # this many updates are kept: the ones that were used last
+MAX_CACHED = 16  # this many compiled updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
@@ -35,11 +38,11 @@ OUR_METHODS = {getattr(kind, name) for kind in OURS for name in ("step", "zero_g
 
 
 class CompiledUpdate:
-    """The compiled update of an optimiser, for any count of parameters.
+    """The compiled method `update` of an optimiser, for any count of parameters.
 
-    This is a program whose samples are the parameters of the optimiser. The inputs of a sample are its data, its
-    gradient and the numbers of its state, and the outputs are its new data and state. The program's own parameters are
-    two scalars: the learning rate and the count of steps.
+    This is a program whose samples are the parameters of the optimiser. The inputs of a sample are the parameter's
+    data, its gradient and the numbers of its state, and the outputs are the parameter's new data and state. The
+    program's own parameters are two scalars: the learning rate and the count of steps.
 
     Args:
         optimizer: the optimiser.
@@ -55,8 +58,8 @@ class CompiledUpdate:
         columns: how many inputs a sample has.
         lanes: how many samples a block has, one in each lane.
         block: how many doubles a block has.
-        scalars: how many scalars there are.
-        outputs: how many outputs there are.
+        scalars: how many scalars the program has.
+        outputs: how many outputs the program has.
         constants: a dict from places among the scalars to the constants that these places hold.
     """
 
@@ -89,16 +92,16 @@ class CompiledUpdate:
 
 
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
-    """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share it.
+    """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share one.
 
     The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all updates were kept, a
-    program that tries thousands of options would fill the memory with machine code.
+    user who tries thousands of options would fill the memory with machine code.
     """
     key = update_key(optimizer, masked, counts_skipped)
     if key is None:
         return CompiledUpdate(optimizer, masked, counts_skipped)
     found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked, counts_skipped)
-    _cache[key] = found  # at the end, where the updates used last are
+    _cache[key] = found  # at the end of the dict, where the updates are that were used last
     while len(_cache) > MAX_CACHED:
         with suppress(KeyError):  # another thread may have taken the last one
             _cache.popitem(last=False)
@@ -127,7 +130,7 @@ class TracedParameter:
             return Value
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Refuse to give other attributes, such as the label, since these differ from parameter to parameter."""
+        """Refuse to return other attributes, such as the label, since these differ from parameter to parameter."""
         if name.startswith("__"):
             raise AttributeError(name)
         raise remembered(TypeError(f"it reads p.{name}"))
@@ -216,7 +219,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
 
 
 def _reaches_parameters(update: Any) -> bool:
-    """Return whether an update asks for an `id`, or can reach a `Value` by a variable."""
+    """Return whether the code of an optimiser's `update` asks for an `id`, or can reach a `Value` by a variable."""
     return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
@@ -245,7 +248,7 @@ def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
 
 
 def _members(held: Any) -> Iterable[Any]:
-    """Return the members of `held` if it is a collection (of a dict, keys and values), otherwise `held` alone."""
+    """Return the members of `held` if it is a collection (keys and values of a dict), otherwise `held` alone."""
     if isinstance(held, dict):
         return (*held, *held.values())
     return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
@@ -273,8 +276,8 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
-    The key is None if the options do not determine the update. The update of a user-defined class may depend on
-    anything.
+    The key is None if the options of the optimiser do not determine the update: that of a user-defined class may depend
+    on anything.
     """
     kind = type(optimizer)
     if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
