@@ -31,7 +31,7 @@ class Options(NamedTuple):
     """The options of a C file, which `Program.source` explains.
 
     Attributes:
-        name: the prefix of all names.
+        name: the prefix of all names in the file.
         precision: the C type of numbers, "double" or "float".
         weights: "passed" if the parameters are passed to the functions, "embedded" if they are constants in the file.
         optimizer: the optimiser for which the file gets a function that takes a step; None adds no such function.
