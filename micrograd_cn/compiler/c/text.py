@@ -57,10 +57,10 @@ static long {name}({number_type} x, long n)
 
 
 class Text:
-    """Write the numbers and expressions of one C file, and collect the functions and tables that they need.
+    """Write the numbers and expressions of one C file, and collect the C functions and tables that they need.
 
     Args:
-        prefix: the prefix of all names.
+        prefix: the prefix of all names in the file.
         number_type: the C type of numbers, "double" or "float".
         op_names: a dict from opcodes to the names of the operations that are lowered to these opcodes, for error
             messages.
