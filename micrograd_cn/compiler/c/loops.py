@@ -227,14 +227,14 @@ class Loops(Arrays):
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, in the order of `ARRAY_ORDER`."""
+    """Return two factors, or two terms, with that whose opcode has the lower rank in `ARRAY_ORDER` on the left."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair
 
 
 def _order_factors(code: Code) -> None:
-    """Bring the factors of all products, and the terms of additions, into the order of `ARRAY_ORDER`.
+    """Bring the factors of all products, and the terms of additions, into the order of their ranks in `ARRAY_ORDER`.
 
     More loops then have constant strides.
     """
