@@ -53,7 +53,7 @@ class FormulaCall(NamedTuple):
         opcode: the instruction's opcode.
         operands: the instruction's operands, as instruction numbers in `source`.
         hoisted: the numbers of the instructions in `source` that do not depend on the row. These instructions are
-            computed in phase BATCH, outside the opcode.
+            computed in phase BATCH, by instructions of their own.
         source: a code with an "input" instruction for each input of the formula, followed by the instructions of the
             formula's steps.
         direct: whether all operands are inputs of the formula. Then no instruction has to be hoisted.
@@ -150,7 +150,7 @@ class CodeBuilder(Code):
 
         Returns:
             for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if the
-            operand is not selected, or if its partial is no `Selection`.
+            operand is not selected, or if its partial derivative is no `Selection` (see `ops.operation`).
         """
         known = [*map(self.constant_value, xs)]
         if op.lowerings.is_gather and known[0] is not None:
@@ -161,7 +161,7 @@ class CodeBuilder(Code):
         """Return a formula of an operation. The formula is traced when it is first needed.
 
         Args:
-            kind: the operation, and "formula", "partials" or "contributions", see `_trace_formula`.
+            kind: a pair: the operation, and "formula", "partials" or "contributions", see `_trace_formula`.
             known: for each input of the formula, its value if it is a constant, else None. A formula may be simpler if
                 some inputs are constants.
             op: the operation, which is `kind[0]` too.
@@ -270,8 +270,8 @@ class CodeBuilder(Code):
         sum or a gather.
 
         Args:
-            steps: the formula's steps, see `StraightLine`.
-            result: the result's index among the inputs and steps, see `StraightLine`.
+            steps: the formula's steps, see `text.formula.StraightLine`.
+            result: the result's index among the inputs and steps, which are counted one after the other.
             samples: for each input, whether it depends on the row.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
                 differ only in such operands have the same opcode.
