@@ -86,22 +86,22 @@ class Lanes:
         return self.select(condition, self.constant(1.0), self.constant(0.0))
 
     def any(self, condition: str) -> str:
-        """Return an i1 that is true if the mask `condition` is set in at least one lane."""
+        """Return a boolean (i1) that is true if the mask `condition` is set in at least one lane."""
         if self.scalar:
             return condition
         bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
         return self.f.op(f"icmp ne i{self.count} {bits}, 0")
 
     def add(self, a: str, b: str) -> str:
-        """Return a + b."""
+        """Write an addition of vectors, and return the name of a + b."""
         return self.f.op(f"fadd {self.type} {a}, {b}")
 
     def multiply(self, a: str, b: str) -> str:
-        """Return a * b."""
+        """Write a multiplication of vectors, and return the name of a * b."""
         return self.f.op(f"fmul {self.type} {a}, {b}")
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
-        """Return a * b + total. If the opcode is "sum" or the machine has no FMA, the product is rounded."""
+        """Return the name of a * b + total. The product is rounded if the opcode is "sum" or the machine has no FMA."""
         if opcode != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
