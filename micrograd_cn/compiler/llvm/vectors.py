@@ -108,12 +108,12 @@ class Vector:
         return x.where("ogt", high, high, x)
 
     def any_outside(self, low: float, high: float) -> str:
-        """Return an i1 that is true if at least one lane is below `low`, above `high`, or nan."""
+        """Return a boolean (i1) that is true if at least one lane is below `low`, above `high`, or nan."""
         mask = self.lanes.mask
         return self.lanes.any(self.lanes.f.op(f"or {mask} {self.compare('ult', low)}, {self.compare('ogt', high)}"))
 
     def rarely(self, condition: str, values: Sequence[Vector], others: Callable[[], Sequence[Vector]]) -> list[Vector]:
-        """Return `values`, or, if the i1 `condition` holds, the vectors that `others` returns.
+        """Return the vectors that `others` returns if the boolean (i1) `condition` holds, and `values` otherwise.
 
         The instructions that `others` writes are in a branch that is marked as rarely taken.
         """
