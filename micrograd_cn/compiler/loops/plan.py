@@ -36,7 +36,7 @@ class Plan:
 
     Attributes:
         places: the places of all values. Its `scalar`, `vector` and `offset` are attributes of the plan too.
-        stages: the stages of each phase.
+        stages: a dict from each phase to its stages, in order.
         row_at: where the inputs of a row are stored, one after the other: the place of the first input among the
             scalars, or if rows are in lanes, the index of the first input's vector in a block.
         blocks: the count of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
