@@ -106,8 +106,8 @@ class Schedule:
     def mean_group_size(self) -> float:
         """Return the mean count of instructions with the same opcode in a level; 0 if samples are in lanes.
 
-        In a level with fewer than MIN_GROUPED_LEVEL instructions, each instruction counts as the only one with its
-        opcode.
+        Instructions of one level do not depend on each other. In a level with fewer than MIN_GROUPED_LEVEL
+        instructions, each instruction counts as the only one with its opcode.
         """
         steps = groups = 0
         for layer in chain(*self.layers.values()):
