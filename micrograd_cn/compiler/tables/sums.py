@@ -131,7 +131,7 @@ def matrix(machine: Machine, opcode: str) -> Function:
 def tile(m: int) -> KernelWriter:
     """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
 
-    One call computes the sums for all blocks of a panel.
+    The sums of a tile are computed together, in vector registers. One call computes the sums for all blocks of a panel.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
@@ -198,7 +198,8 @@ def outer(machine: Machine, opcode: str) -> Function:
 
     A sample is a value that depends on the row of the batch, and a total is a sum over these rows. Each outer product
     multiplies a list of left factors, one for each row of the matrix, by a list of right factors, one for each column.
-    "Rows" and "columns" below are those of the matrix.
+    "Rows" and "columns" below are those of the matrix. A tile is a part of the matrix that is computed in vector
+    registers.
 
     The kernel's table, with offsets in bytes: the count of outer products, the count of rows, the count of columns
     rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full tile, and
@@ -232,6 +233,7 @@ def outer(machine: Machine, opcode: str) -> Function:
 def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
     """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of the matrix of totals.
 
+    A total is a sum over the rows of a batch, and a tile is a part of the matrix that is computed in vector registers.
     A pair is the list of left factors and the list of right factors of one outer product. The function for a tile has a
     loop over pairs and a loop over blocks. If `pairs_innermost` is set, the inner loop is the one over pairs, which is
     faster if there are more pairs than blocks.
