@@ -72,8 +72,8 @@ class Drivers:
     """Write the drivers for blocks of `lanes` lanes as LLVM IR.
 
     The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
-    `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and the three
-    addresses of the program's memory.
+    `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and `%s`, `%w` and
+    `%a`, the addresses of the program's memory.
     """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
@@ -340,7 +340,7 @@ class Drivers:
 
         The last block may have lanes without a row. They have the seed 0, and add nothing to a total. But 0 * inf is
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
-        are computed again, one row at a time: the row is in all lanes, and each lane has an equal share of the seed.
+        are computed again, one row at a time: this row is in all lanes, and each lane has an equal share of the seed.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")
