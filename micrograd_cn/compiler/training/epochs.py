@@ -219,8 +219,8 @@ def train(
 def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
     """Add the losses of some steps to the mean losses of the epochs that the steps belong to.
 
-    `losses` has the mean loss of each epoch that has begun. The last epoch may be unfinished: its entry then has only
-    the sum over the rows of the steps that were taken, divided by n. `of_steps` has the losses of further steps,
+    `losses` has the mean loss of each epoch that has begun. The last epoch may be unfinished: its entry is then the sum
+    of the losses of those rows that were used already, divided by n. `of_steps` has the losses of further steps,
     beginning with the step with index `first` of an epoch. An epoch has n rows, and each batch has `batch` rows, except
     that the last batch of an epoch may have fewer.
 
