@@ -142,7 +142,7 @@ class PackedState:
         return states
 
     def __reduce__(self) -> Any:
-        """Make copies and pickles hold the state as dicts, without the layout, which would bring the nodes along."""
+        """Make copies and pickles hold the state as dicts, without the layout, which refers to the nodes."""
         return partial, (copy_states, self())
 
 
