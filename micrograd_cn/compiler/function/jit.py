@@ -137,12 +137,13 @@ def compile(  # noqa: A001 -- the field's name
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
-      recording changes in variables and collections is put back. It is an error if the two recordings differ. This is
-      not noticed in the code of other packages, in objects that the function reaches only in a way that its code does
-      not show (such as `getattr` with a computed name), beyond the first 8 items of a collection, or if both recordings
-      happen to be the same, as with a count of calls that only matters in the tenth call. Nor is it noticed what
-      another thread reads of a parameter, or what code reads of attributes that begin with an underscore. The label of
-      a recorded argument is its name, and the text of a recorded value has no number.
+      recording changes in variables and collections is put back. It is an error if the two recordings differ. That a
+      function does something else in each call is not noticed if this happens in the code of other packages, in objects
+      that the function reaches only in a way that its code does not show (such as `getattr` with a computed name),
+      beyond the first 8 items of a collection, or if both recordings happen to be the same, as with a count of calls
+      that only matters in the tenth call. Nor is it noticed what another thread reads of a parameter, or what code
+      reads of attributes that begin with an underscore. The label of a recorded argument is its name, and the text of a
+      recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -164,9 +165,9 @@ def compile(  # noqa: A001 -- the field's name
     takes at most about 85 microseconds for each node on a core of 2022. The first program of a process takes about 20
     ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one program, runs
     several times as fast as threaded code. Native code takes the place of threaded code once the threaded code has run
-    for about as long as it takes to make native code, or if `fit` is going to run for as long. A graph stays threaded
-    if its native code would take more than a few seconds to make. Threaded and native code give the same bits. A
-    program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory for the
+    for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A graph stays
+    threaded if its native code would take more than a few seconds to make. Threaded and native code give the same bits.
+    A program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory for the
     optimiser's state. Both a program and `fit` need about a megabyte more for the rows that are computed at a time.
 
     Args:
@@ -297,7 +298,7 @@ class Recording:
 
     @functools.cached_property
     def branch(self) -> Program:
-        """The program, which checks the guards for all rows if there are guards."""
+        """A program that computes the outputs and, if there are guards, checks them for all rows."""
         return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
 
     def leaves(self) -> set[Value]:
@@ -725,8 +726,8 @@ class CompiledFunction:
     def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
-        The places where the function finds its parameters are remembered. If one of them has changed, or if a parameter
-        is not found, the function is recorded again, and compared with its program.
+        The variables and collections in which the function finds its parameters are remembered. If one of them has
+        changed, or if a parameter is not found, the function is recorded again, and compared with its program.
         """
         if self._places and self._places[0] == len(self._programs) and not self._places[1].have_moved():
             return
