@@ -74,7 +74,7 @@ class Arrays:
         return self.places.scalar[i] % ARRAY_SPAN
 
     def add_loop(self, count: int, lines: list[str]) -> None:
-        """Write a loop over `i` from 0 to count - 1 with the body `lines`; if `count` is 1, write only the body."""
+        """Write a C loop over `i` from 0 to count - 1 with the body `lines`; if `count` is 1, write only the body."""
         self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
 
     def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
@@ -232,7 +232,7 @@ def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) ->
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return contiguous places, from `first` on, in as many rows and columns as `rows` has."""
+    """Return the integers from `first` on, which are contiguous places, in as many rows and columns as `rows` has."""
     return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 
