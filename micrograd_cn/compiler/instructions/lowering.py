@@ -130,7 +130,7 @@ recorded with it, so it would get none there; record the graph again, and write 
 
 
 def _selected(node: Value, slot: int) -> bool:
-    """Return whether the operation that made `node` selects the operand in `slot`, by the present data of the nodes."""
+    """Return whether the operation that made `node` selects the operand in `slot`, by its operands' present data."""
     assert node.op
     return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
 
