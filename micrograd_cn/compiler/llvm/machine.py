@@ -61,8 +61,8 @@ class Machine:
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
         library: the writer of elementary functions of vectors.
         kernels: a dict from names to the kernels that are compiled.
-        written_kernels: the kernels that programs have asked for. A key is the function that writes the kernel, and the
-            opcode that is passed to this function.
+        written_kernels: a dict of the kernels that programs have asked for. A key is the function that writes the
+            kernel, and the opcode that is passed to this function.
         addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
             quickly, and the second has optimised ones, so the pair can be indexed with a bool, whether optimised
             kernels are wanted.
@@ -104,7 +104,7 @@ class Machine:
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
-        """Return the text of a module with these functions, and with declarations of the functions that they call."""
+        """Return the text of an LLVM module with these functions, and with declarations of those that they call."""
         declared: dict[str, str] = {}
         for f in functions:
             for name, (type_, operands) in f.called.items():
@@ -161,7 +161,7 @@ class Machine:
 
         Args:
             kernels: for each kernel's name, the function that writes the kernel.
-            fast: whether to compile optimised versions, which takes longer.
+            fast: whether to compile optimised versions of the kernels, which takes longer.
             op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
         """
         with _lock:
