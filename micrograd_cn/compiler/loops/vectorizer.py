@@ -78,7 +78,7 @@ class Vectorizer:
         return candidate.order
 
     def _candidates(self, opcode: str, numbers: Iterable[int]) -> list[_Candidate]:
-        """Return candidates for the instructions with these numbers, all of the same opcode, sorted by `order`."""
+        """Return a `_Candidate` for each of some instructions, which have the same opcode, sorted by `order`."""
         operands, preferred = self._code.operands, self._preferred
         sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather
@@ -190,7 +190,7 @@ class Vectorizer:
                 yield Map(START, [i for _, i, _ in found[:whole]])
 
     def _place_constants_contiguously(self, numbers: Sequence[int]) -> None:
-        """If instructions differ only in one constant operand, place these constants contiguously.
+        """If instructions differ only in one constant operand, place these constants contiguously in memory.
 
         A map of the instructions can then load the constants as SIMD vectors.
         """
