@@ -87,7 +87,7 @@ def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
-    """Return the results `numbers` as a numpy array if the samples are in numpy arrays and all results have one shape.
+    """Return the results `numbers` as a numpy array if samples are in numpy arrays and all results have the same shape.
 
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
@@ -162,9 +162,8 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
     """Return an argument that is nested as `treedef` says; the inverse of `treedef_of`.
 
-    The leaves of the argument come from the iterator `numbers`.
-
-    They may be anything in the place of numbers, for example `Value`s.
+    The leaves of the argument come from the iterator `numbers`. They may be anything in the place of numbers, for
+    example `Value`s.
 
     >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
     ['a', ('b', 'c')]
