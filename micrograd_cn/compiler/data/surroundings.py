@@ -27,7 +27,7 @@ PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
 LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are looked at
 MAX_ITEMS = 200  # a collection with more items is not looked into
-MAX_ALIKE = 8  # code is looked for in the first this many items of a collection, since all are usually alike
+MAX_ALIKE = 8  # only so many items of a collection are searched for code, since items are usually alike
 # Modules whose functions may return something else in each call, and the names of these functions; None for all names
 CHANGING: dict[str, set[str] | None] = {
     "random": None,
@@ -192,7 +192,7 @@ class ReachableCode:
         """Visit those attributes of a module or class whose names are among `names`, the names in a function's code."""
         module = x.__name__ if isinstance(x, ModuleType) else x.__module__
         if isinstance(x, type) and module in DRAWING:
-            self.may_change = True  # to make a layer draws its weights
+            self.may_change = True  # a new layer draws its weights from a generator of random numbers
         changing = CHANGING.get(module, set())
         self.may_change |= changing is None or not changing.isdisjoint(names)
         if _is_users(getattr(sys.modules.get(module), "__file__", None) or "<frozen"):
