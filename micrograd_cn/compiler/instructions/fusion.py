@@ -27,7 +27,7 @@ from .code import (
 
 MAX_INPUTS = 10  # operands of a fused instruction, at most
 MAX_COST = 50  # machine instructions in a fused instruction, at most
-MIN_OCCURRENCES = 32  # as many equal trees are worth a kernel; to compile it for fewer takes longer than it saves
+MIN_OCCURRENCES = 32  # at least so many equal trees are worth a kernel; to compile it for fewer takes too long
 NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
