@@ -200,7 +200,7 @@ class Plan:
             if isinstance(stage, Gathers):
                 for i in self.reads(stage):
                     self.places.ensure(i)
-        made: set[int] = set()  # the values that the straight lines before this stage compute
+        made: set[int] = set()  # the values that straight-line code before this stage computes
         for stage in stages:
             if isinstance(stage, StraightLine):
                 for i in made.intersection(self.reads(stage)):
