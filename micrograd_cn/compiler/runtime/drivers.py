@@ -34,9 +34,9 @@ FIELDS = (
     "width", "row_at", "seed_at",  # how many numbers a row has; where these, and the gradient's seed, are in a block
     "block", "panel",  # how many bytes a block has, how many blocks a panel
     "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
-    "stored",  # whether the stages of the samples store the outputs, at %a
-    "count", "totals_at",  # how many totals there are, and where their means are in %s
-    "gradients",  # how many contiguous runs the gradients form in %s
+    "stored",  # whether the stages of phase SAMPLE store the outputs, from the address %a on
+    "count", "totals_at",  # how many totals there are, and where their means are among the scalars
+    "gradients",  # how many contiguous runs the gradients form among the scalars
     "gradient_table",  # for each run its offset, the index of its first gradient, and its length
     "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
