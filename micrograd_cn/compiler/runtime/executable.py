@@ -15,7 +15,6 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from functools import partial
 from itertools import chain
 from math import inf
@@ -171,10 +170,10 @@ def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
 
 
 def _contiguous_runs(places: Sequence[int]) -> list[int]:
-    """Find out which doubles follow each other in memory; `places` has the offset of each double in bytes.
+    """Return a list of the runs of doubles that follow each other in memory.
 
-    The list has three integers for each run of such doubles: the offset of the first, the index in `places` of the
-    first, and their count.
+    `places` has the offset of each double in bytes. The list has three integers for each run of such doubles: the
+    offset of the first, the index in `places` of the first, and their count.
 
     >>> _contiguous_runs([80, 88, 96, 40, 48]), _contiguous_runs([])
     ([80, 0, 3, 40, 3, 2], [])
@@ -424,10 +423,10 @@ class CompiledGraph:
 
     @property
     def lowering(self) -> Lowering:
-        """Return the graph, lowered to instructions. This is done when they are first needed."""
+        """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""
 
         def make() -> Lowering:
-            graph = copy(self.graph)  # lowering adds instructions to its code, and an exception may end it half-way
+            graph = copied(self.graph)  # lowering adds instructions to its code, and an exception may end it half-way
             graph.code = self.graph.code.copy()
             return Lowering(graph)
 
@@ -435,7 +434,7 @@ class CompiledGraph:
 
     @property
     def _differentiated(self) -> Lowering:
-        """Return the graph and its gradient, lowered to instructions. This is done when they are first needed."""
+        """Return the graph and its gradient, lowered to instructions when these are first needed."""
 
         def make() -> Lowering:
             lowering = copied_lowering(self.lowering)
@@ -548,7 +547,10 @@ class CompiledGraph:
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return `write(lowering)`. A lowering that has no gradient yet is a copy, which `write` may differentiate."""
+        """Return `write(lowering)`, the result of a function of the graph's instructions.
+
+        If the instructions do not include the gradient, `write` gets a copy, which it may differentiate.
+        """
         lowering: Lowering = self._cache.get("differentiated") or copied_lowering(self.lowering)
         return without_collector(partial(write, lowering))
 
