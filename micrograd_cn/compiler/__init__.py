@@ -19,40 +19,42 @@ a function passes through these folders and modules:
 
 Each of these words has one meaning in this package:
 
-    sample         the arguments of one call row            the numbers in the arguments of one sample, one after the
-    other structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers bucket
-    samples with the same structure and the same static arguments, as rows recording      the graph of one call, with a
-    guard for each comparison of values that the call made guard          a comparison that must have its recorded
-    outcome for each sample that the recording is used for program        a recorded graph, compiled phase          when
-    an instruction is computed: once for a batch, once for each row, or after all rows of a batch straight line
-    straight-line code: instructions that are computed one after the other, without a loop map            instructions
-    of one opcode, which a loop computes as vectors stage          a part of a phase: a straight line, a map, sums of
-    many products, or gathers place          where a value is in memory: the index of a scalar, or of a vector in a
-    block lane the position of a row in vectors that hold the values of several rows block          memory for as many
-    rows as there are lanes: a vector for each value that depends on the row panel          several blocks; each stage
-    is computed for all of them before the next stage total          a sum over the rows of a batch, from which
-    gradients of parameters are computed gather         an instruction that loads one of its operands, by an index that
-    is known at run time scatter        totals to one of which each row adds a value, by an index: the gradient of a
-    gather kernel         a machine-code function that all programs share; it reads in a table where its operands are
+    sample         the arguments of one call
+    row            the numbers in the arguments of one sample, one after the other
+    structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers
+    bucket         samples with the same structure and the same static arguments, as rows
+    recording      the graph of one call, with a guard for each comparison of values that the call made
+    guard          a comparison that must have its recorded outcome for each sample that the recording is used for
+    program        a recorded graph, compiled
+    phase          when an instruction is computed: once for a batch, once for each row, or after all rows of a batch
+    straight line  straight-line code: instructions that are computed one after the other, without a loop
+    map            instructions of one opcode, which a loop computes as vectors
+    stage          a part of a phase: a straight line, a map, sums of many products, or gathers
+    place          where a value is in memory: the index of a scalar, or of a vector in a block
+    lane           the position of a row in vectors that hold the values of several rows
+    block          memory for as many rows as there are lanes: a vector for each value that depends on the row
+    panel          several blocks; each stage is computed for all of them before the next stage
+    total          a sum over the rows of a batch, from which gradients of parameters are computed
+    gather         an instruction that loads one of its operands, by an index that is known at run time
+    scatter        totals to one of which each row adds a value, by an index: the gradient of a gather
+    kernel         a machine-code function that all programs share; it reads in a table where its operands are
     threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
-    driver         a kernel that loops over rows, batches or epochs tier           how a program runs: as threaded code,
-    or as native code, which is faster but takes longer to make
+    driver         a kernel that loops over rows, batches or epochs
+    tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make
 
-    Two of these words are also used for matrices. The class `Structure` has the positions of those entries of a
-    Jacobian or Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row
-    of a sample, and neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders
-    `instructions`, `loops`, `tables` and `llvm`, a value that depends on the row is called a sample, too, and any other
-    value a scalar.
+Two of these words are also used for matrices. The class `Structure` has the positions of those entries of a Jacobian or
+Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row of a sample, and
+neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders `instructions`, `loops`,
+`tables` and `llvm`, a value that depends on the row is called a sample, too, and any other value a scalar.
 
-    A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction,
-    by
+A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction, by
 `CodeBuilder.apply` and `Code.emit`. If it is a term of a sum, it becomes one of the pairs of `Code.dot` instead.
 `loops.schedule.Schedule` collects the sums of many products. Sums with the same right factors are computed as a matrix
 times a vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their
-operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight lines, with places from
+operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight-line code, with places from
 `loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
-`tables.maps`, and `tables.threaded` or `native` prints the straight lines between them. All of these write machine code
-with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications.
+`tables.maps`, and `tables.threaded` or `native` prints the straight-line code between them. All of these write machine
+code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications.
 `runtime.executable.CompiledGraph` chooses the tier.
 
 To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
