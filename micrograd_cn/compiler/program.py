@@ -393,9 +393,9 @@ class Runnable:
     def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
         """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
-        A bucket has samples with the same structure as rows of numbers. `rows` has the indices of the rows to check,
-        and `name`, such as "row" or "sample", is what messages call them. It is no error if the output is not nan
-        because a `where` does not choose the result of such a `take`.
+        A bucket has samples whose arguments are nested in the same way, as rows of numbers. `rows` has the indices of
+        the rows to check, and `name`, such as "row" or "sample", is what messages call them. It is no error if the
+        output is not nan because a `where` does not choose the result of such a `take`.
 
         Raises:
             IndexError: an index is out of range, or is no integer.
@@ -426,8 +426,8 @@ class Runnable:
         """Compare the outputs and their derivatives with those of the Python function that was recorded.
 
         The engine computes the function's derivatives with respect to all inputs and parameters. The program computes
-        its own: `gradient` those with respect to inputs, and `backward` those with respect to parameters or, if there
-        are several outputs, `jacobian` both. Inside `no_grad()`, only outputs are compared.
+        those with respect to inputs by `gradient`, and those with respect to parameters as in `backward`. If it has
+        several outputs, it computes both by `jacobian`. Inside `no_grad()`, only outputs are compared.
 
         Args:
             rows: as for `forward`; a few are enough.
