@@ -187,7 +187,7 @@ class Program(Runnable):
             rows: as for `forward`.
             wrt: as for `gradient`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
-                a numpy array if `rows` is one.
+                a numpy array if `rows` is a numpy array.
             threads: as for `forward`.
             out: as for `gradient`.
 
@@ -225,7 +225,7 @@ class Program(Runnable):
             lower: whether to return only the lower triangle, including the diagonal.
             wrt: as for `gradient`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
-                a numpy array if `rows` is one.
+                a numpy array if `rows` is a numpy array.
             threads: as for `forward`.
             out: as for `gradient`.
 
@@ -398,7 +398,7 @@ class Program(Runnable):
 
 
 def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
-    """Return derivatives with respect to leaves, where those with respect to captured values are passed on to leaves.
+    """Return derivatives with respect to leaves. Those with respect to captured values are passed on to other leaves.
 
     `derivatives` is a dict from leaves to the derivatives with respect to them, and so is the result. A
     `CapturedValue` stands for a value that was computed before the call, from other leaves.
