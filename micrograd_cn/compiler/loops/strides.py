@@ -24,7 +24,7 @@ def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] 
     """Split items into runs in which each operand has a constant stride from item to item.
 
     An item is, for example, an instruction. Runs are found from the first item to the last, each as long as possible.
-    For each run, the range of its items' indices is yielded.
+    The range of the items' indices is yielded for each run.
 
     Args:
         places: for each item, the places of its operands.
