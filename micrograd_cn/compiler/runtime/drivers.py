@@ -246,7 +246,7 @@ class Drivers:
     def _output(self, f: Function, table: str, block: str, index: str) -> str:
         """Write code for the address of output number `index` in the block at the address `block`.
 
-        `table` is the address of the table of the outputs' offsets.
+        `table` is the address of a table with the offset of each output in a block, in bytes.
         """
         return f.at(block, f.word(table, index), BYTE)
 
@@ -417,8 +417,8 @@ class Drivers:
         `CompiledUpdate`. `%p` is the address of this program's header. `%us` is the address of its scalars, which begin
         with the learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in
         each lane. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
-        parameters are at `%gradients`, and their new data are copied to `%s`. `%rate` is the address of this step's
-        learning rate, or `%us` if the rate does not change.
+        parameters are at the address `%gradients`, and their new data are copied to `%s`, the address of the trained
+        program's parameters. `%rate` is the address of this step's learning rate, or `%us` if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
