@@ -19,9 +19,9 @@ from .sums import KERNEL_ARGUMENTS, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers that have an index in each lane, which holds one row of a batch.
+    """Write the kernel of gathers that have an index in each lane of a vector, the index for one row of a batch.
 
-    The operands of a gather are samples or scalars.
+    The operands of a gather are samples, which depend on the row, or scalars.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of gathers. The gathers of a
     group have the same index, and the same count of operands. Then, for each group: the offset of the index, the count
