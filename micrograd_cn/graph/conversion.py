@@ -26,7 +26,7 @@ OTHER_NAMES = {
 }
 
 
-def refusal(conversion: str, caller: FrameType) -> TypeError:
+def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeError:
     """Return the error for a conversion of a `Value` to a plain number.
 
     Args:
@@ -34,6 +34,8 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
         caller: the stack frame in which the conversion happens. The message names the function that was called there,
             such as math.exp, as the source code writes it. If the frame belongs to numpy, the message names the
             function of numpy that the user called. If the frame belongs to this package, it names `conversion`.
+        recorded: whether the `Value` belongs to a function that is being compiled. The data are then those of one
+            sample, so the message does not propose to read them.
 
     >>> import math
     >>> from micrograd_cn import Value
@@ -47,6 +49,15 @@ def refusal(conversion: str, caller: FrameType) -> TypeError:
     instead = ""
     if library and (name in OTHER_NAMES or name in OPS):
         instead = f"{OTHER_NAMES.get(name) or f'micrograd_cn.{name}({_operands(OPS[name].arity)})'}, or "
+    if recorded:
+        operation = instead.removesuffix(", or ")
+        return TypeError(
+            f"{called}() of a Value would be the same number for every sample; write "
+            + (
+                operation
+                or "take(xs, x) for xs[int(x)], where(condition, a, b) for a choice, or compile(f, static=...)"
+            )
+        )
     return TypeError(
         f"{called}() of a Value would lose its graph; write {instead}x.data for the number" + " alone" * bool(instead)
     )

@@ -73,7 +73,7 @@ def _refuse_conversion(conversion: str) -> NoReturn:
     """
     from .conversion import refusal  # imported here, because correct programs do not need it
 
-    raise refusal(conversion, sys._getframe(2)) from None
+    raise refusal(conversion, sys._getframe(2), context.here().is_recorded) from None
 
 
 class Node(NumpyMethods):

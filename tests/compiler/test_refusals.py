@@ -265,3 +265,24 @@ def test_fit_still_trains_while_another_thread_records():
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (
+            lambda v: v[int(v[0])],
+            r"int\(\) of a Value would be the same number .*; write take\(xs, x\) for xs\[int\(x\)\]",
+        ),
+        (lambda v: v[0] * float(v[1]), r"float\(\) of a Value would be the same number for every sample"),
+        (
+            lambda v: v[0] * math.exp(v[1]),
+            r"math\.exp\(\) of a Value would be the same .*; write micrograd_cn\.exp",
+        ),
+    ],
+)
+def test_conversions_name_what_to_write_in_a_compiled_function(f, message):
+    """The message does not propose `x.data`, which a compiled function refuses too."""
+    with pytest.raises(TypeError, match=message) as caught:
+        compile(f)([1.0, 2.0])
+    assert ".data" not in str(caught.value)
