@@ -81,7 +81,7 @@ from .guards import (
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
     r"not '?(Value|Traced\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
-    r"|would lose its graph|there is no operation"
+    r"|of a Value would|there is no operation"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
