@@ -61,7 +61,10 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
 
 
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
-    """Return the method of an operator such as `-=`. Outside `no_grad()`, the method makes a new node."""
+    """Return the method for the in-place form of `op`, such as `-=` for `sub`.
+
+    Inside `no_grad()` the method changes the data of the `Value`. Elsewhere it makes a new node.
+    """
 
     def update(self: Value, other: Any) -> Any:
         if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):

@@ -156,7 +156,7 @@ class BoundCall:
         return _as_value(self.name, "the function returned", self.output)
 
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
-        """Return a list of the `Value`s in the output, and a function that nests a list of other items like the output.
+        """Return a list of the `Value`s in the output, and a function that nests other items in the same way.
 
         The function takes a list with as many items as there are `Value`s. A number in the output becomes a constant.
 

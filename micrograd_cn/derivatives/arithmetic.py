@@ -219,7 +219,7 @@ class DerivativeArithmetic:
     def _nonzero(
         self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
     ) -> list[tuple[Value, Derivative]]:
-        """Return those of the operands `xs` that are needed and whose partial is not zero, each with its derivative.
+        """Return the operands in `xs` that are needed and have a partial that is not zero, each with this partial.
 
         `partials` has a number, a node or None for each operand, and `needed` a bool.
         """

@@ -78,14 +78,16 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     """Eliminate the interior nodes of a linearised graph: change the edges `incoming` and `nonlinear` in place.
 
     Nodes are numbered: first the variables, then the interior nodes, then the outputs. Operands have lower numbers than
-    their users. The derivative on an edge is the sum of its terms.
+    their users. A derivative is a list of terms, which are added up. Each term is a `Derivative`: a coefficient, a
+    node, and a value in the finite field.
 
     Args:
         arithmetic: multiplies and adds the derivatives.
         incoming: for each node, the edges from its operands: a dict from an operand's number to the terms of the
             derivative. At the end only the outputs have edges, and these come from variables.
-        nonlinear: for each node v, the second derivatives of the output with respect to v and a node w, which may be v:
-            a dict from the number of w to the terms. At the end only the variables have entries.
+        nonlinear: for each node v, the second derivatives with respect to v and a node w, which may be v: a dict from
+            the number of w to the terms. They are those of the one output of a Hessian; for a Jacobian, the dicts are
+            empty. At the end only the variables have entries.
         interior: the numbers of the interior nodes.
 
     >>> from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic

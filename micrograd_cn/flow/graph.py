@@ -100,8 +100,8 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
 
     `rows` prints the operations that were added to it as JavaScript functions. The dict has these keys:
 
-    - `row`: the name of the operation's two functions in JavaScript. It is None if the operation cannot be written with
-      other operations, so there are no such functions.
+    - `row`: the name under which JavaScript has the operation's value and its partial derivatives. It is None if the
+      operation cannot be written with other operations, so JavaScript does not have them.
     - `symbol`: the sign or the name that a box shows.
     - `text`: how the page writes the operation, with a gap such as `{0}` for each operand. If there are more operands
       than MOST_OPERANDS, some are left out.

@@ -185,8 +185,8 @@ def _without(context: Context, owner: object) -> Context:
 def hook_other_threads(hooks: Hooks | None) -> None:
     """Install `hooks` for all threads and tasks that are in no `with` block such as `no_grad()`.
 
-    If such a thread or task enters a block later, the hooks stay installed in the block. They are called only while
-    some thread or task is in a block. None removes the hooks.
+    If such a thread or task enters a block later, the hooks stay installed in the block. The hooks are called only
+    while some thread or task, also another one, is in a block. None removes the hooks.
     """
     _outside.hooks = hooks
 

@@ -1,4 +1,4 @@
-"""`Opaque`, the operation of a node that no operation of this package explains. Its derivatives may be unknown."""
+"""`Opaque`, the operation for a node of other people's code if none of our operations computes the node's number."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Handwritten:
         self.root = self._nodes[id(root)][1]
 
     def of(self, theirs: object) -> Value | None:
-        """Return our node that stands for `theirs`, or None if there is none."""
+        """Return the `Value` that stands for `theirs`, a node of somebody's own engine, or None if there is none."""
         found = self._nodes.get(id(theirs))
         return found[1] if found else None
 

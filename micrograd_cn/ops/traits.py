@@ -51,8 +51,8 @@ class Smoothness(NamedTuple):
         domain: for each operand, the open interval on which the operation is smooth. An n-ary operation has a single
             interval, which holds for all operands.
         kink: a function of the operands that is zero at the kinks, poles and jumps inside the domain, and only there.
-        convention: a sentence that says which derivative is chosen where there is none, such as at a kink, or where the
-            formula for the derivative does not give its limit, such as at inf.
+        convention: a sentence that says which number is taken for the derivative at points without one, such as a kink,
+            and at points where the formula does not give the limit of the derivative, such as inf.
         rounding: a function `(y, *operands)` that returns the relative rounding error of the value y, then that of each
             partial derivative, in units of 1e-15. The final rounding of each of these numbers to a float is not
             counted. None stands for errors of 0.

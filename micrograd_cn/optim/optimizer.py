@@ -349,7 +349,7 @@ maximize=False>
 
 
 def _in_class(kind: type, name: str) -> Any:
-    """Return the attribute `name` of the class `kind` or of one of its bases, such as a property; None without one."""
+    """Return the attribute `name`, such as a property, that the class `kind` or a base has; None if there is none."""
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 

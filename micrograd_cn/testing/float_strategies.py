@@ -134,10 +134,10 @@ def reals(
 
 
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
-    """Return the interval in which numbers are drawn with all their digits, and not rounded to three.
+    """Return the interval in which numbers are drawn with all their digits.
 
-    The interval is near 0 or, if 0 is not possible, near the end of the domain or of the bounds that is nearest to 0.
-    The bounds are `first` and `last`.
+    Other numbers are rounded to three digits. The interval is near 0 if 0 is in the domain and between the bounds
+    `first` and `last`. Otherwise it is near the end of the domain, or the bound, that is nearest to 0.
     """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)

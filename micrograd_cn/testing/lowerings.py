@@ -310,7 +310,7 @@ def _complexity(xs: Point) -> tuple[int, bool, int]:
 
 
 def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
-    """Return how far rounding of intermediate results may change what the operation's row gives in `slot`.
+    """Return how far rounding of intermediate results may change the value or a partial derivative of the operation.
 
     Slot 0 is the value, and slot i + 1 is partial i. The result is 0.0 if the rounding is not known.
     """

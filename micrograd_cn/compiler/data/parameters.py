@@ -123,8 +123,9 @@ class Gradients(NamedTuple):
 def add_gradients(found: Iterable[Gradients]) -> None:
     """Add gradients to the `grad` of their parameters. If Ctrl-C interrupts this, no `grad` is changed.
 
-    The gradient of a captured value's leaf goes to the `backward()` of the captured value. Parameters that require no
-    gradient are left alone.
+    A `CapturedValue` stands for a value that was computed before the compiled function was called. Its gradient starts
+    the `backward()` of that value, and so reaches the leaves from which the value was computed. Parameters that require
+    no gradient are left alone.
 
     >>> w = Value(2)
     >>> add_gradients([Gradients([w, CapturedValue(w * 3)], [1.0, 10.0])]); w.grad

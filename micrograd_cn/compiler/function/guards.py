@@ -81,7 +81,7 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0, **options: Any) -> None:
-        """Refuse to compute gradients, since they would be those of the recorded sample, in all calls."""
+        """Refuse to compute gradients: each later call would use the gradients of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
@@ -174,7 +174,9 @@ class TracedInput(Traced):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise the error that `refusal` returns for a use of a value's number. It is raised again when the recording ends.
+    """Refuse code that reads the number of a value: raise the error that `refusal` returns.
+
+    If the code catches the error, it is raised again when the function has been recorded.
 
     The arguments are those of `refusal`.
     """
@@ -424,7 +426,7 @@ class OtherThreads(Hooks):
             hook_other_threads(self if self._recordings else None)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Let the recordings that have made one of `values` raise `error` when they end."""
+        """Store `error` in each recording that has made one of `values`. The recording raises it at its end."""
         for hooks in self._recordings:
             if any(hooks.has_made(x) for x in values):
                 hooks.remember(error)

@@ -908,9 +908,10 @@ class CompiledFunction:
         return {} if static else bound
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return the argument `wrt` for a method of `Program`.
+        """Return what to pass as `wrt` to a method of the recording's program.
 
-        For "parameters", this is a list if other programs of the function have further parameters.
+        For "parameters", it is a list of all parameters of the function if another of its programs, for another branch,
+        has parameters that this program does not have.
         """
         if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
             return self.parameters
@@ -1042,7 +1043,11 @@ class CompiledFunction:
         return found
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return each recording's compiled graph, with its rows. Raise ValueError if a graph has several outputs."""
+        """Return, for each recording, its compiled graph and the indices of the rows that it computes.
+
+        Raises:
+            ValueError: a graph has several outputs.
+        """
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]

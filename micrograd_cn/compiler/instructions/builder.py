@@ -72,9 +72,9 @@ class CodeBuilder(Code):
     Attributes:
         formulas: a dict with the formulas that were traced. A key has the operation, the kind of formula ("formula",
             "partials" or "contributions", see `_trace_formula`), and the bits of the inputs that are constants.
-        specializations: for each operation and kind of formula, how often a formula with constant inputs that was not
-            traced yet has been requested. The first MAX_SPECIALIZATIONS of these requests trace such a formula. Later
-            ones use the formula without constants.
+        specializations: for each operation and kind of formula, how many formulas with constant inputs have been
+            requested that were not in `formulas`. The first MAX_SPECIALIZATIONS of them are traced. Later requests get
+            the formula without constants.
     """
 
     def __init__(self) -> None:

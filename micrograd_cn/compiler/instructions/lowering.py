@@ -288,8 +288,8 @@ class Lowering:
     def _product_if_reached(self, node: Value, upstream: int, partial: int) -> int:
         """Append the product of a node's gradient and a partial derivative, or 0 if no gradient reaches the node.
 
-        If no gradient reaches the node, `upstream`, the instruction number of the node's gradient, is that of a 0. The
-        product of 0 and an infinite partial derivative would be nan.
+        `upstream` is the instruction number of the node's gradient. If no gradient reaches the node, this gradient is
+        0, and its product with an infinite partial derivative would be nan, so 0 is chosen instead.
         """
         product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
         return self.code.apply(ops.where, [self._reach_of(node), product, nothing])

@@ -59,7 +59,7 @@ class Machine:
             vectors: while an addition to one vector waits for an earlier addition, the processor adds to the other
             vector.
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
-        library: the writer of elementary functions of vectors.
+        library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.
         written_kernels: a dict of the kernels that programs have asked for. A key is the function that writes the
             kernel, and the opcode that is passed to this function.

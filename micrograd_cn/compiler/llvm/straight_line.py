@@ -75,12 +75,12 @@ class StraightLineWriter:
             self.define(i, self.computed[key])
 
     def sum(self, opcode: str, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
-        """Write LLVM code that computes a sum, and return the name of the sum.
+        """Write LLVM code that adds up products and single values, and return the name of the sum.
 
         Args:
             opcode: "sum" if each product is rounded before it is added, else "dot".
             pairs: for each product, the instruction numbers of its two factors.
-            terms: the instruction numbers of the terms.
+            terms: the instruction numbers of the values that are added without a factor.
         """
         total = ""
         for t in terms:

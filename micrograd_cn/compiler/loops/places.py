@@ -19,7 +19,11 @@ WORD = 8  # bytes
 
 
 class Places:
-    """The places of a schedule's values.
+    """The places in memory of a schedule's values.
+
+    A value that all rows share is a scalar, and its place is an index in the array of scalars. A value that depends on
+    the row is a vector with a lane for each row. Its place is the index of a vector in a block, the memory for as many
+    rows as there are lanes.
 
     Args:
         schedule: the instructions whose values are placed.

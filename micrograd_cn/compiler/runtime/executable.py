@@ -97,7 +97,7 @@ def driver_address(name: str, lanes: int, fast: bool) -> int:
 
 
 def padded_count(parameters: int) -> int:
-    """Return the count of parameters, rounded up to a multiple of `PARAMETER_ALIGNMENT`; 0 is rounded up, too."""
+    """Return the least positive multiple of `PARAMETER_ALIGNMENT` that is not less than the count of parameters."""
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 

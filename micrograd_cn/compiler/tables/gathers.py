@@ -98,9 +98,9 @@ def scatter_scalars(machine: Machine, opcode: str) -> Function:
 
 
 def _add_to(f: Function, totals: str, number: str, count: str, x: str) -> None:
-    """Write instructions that add `x` to the total with the index `number`, which is below `count`.
+    """Write instructions that add `x` to the total with the index `number`, if this index is less than `count`.
 
-    If `number` equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
+    If it equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
     """
     valid = f.op(f"icmp ne i64 {number}, {count}")
     place = f.at(totals, f.op(f"select i1 {valid}, i64 {number}, i64 0"))

@@ -99,9 +99,10 @@ def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a vector of samples, values that depend on the row.
+    """Write the kernel that multiplies a matrix of scalars by a vector of values that differ from sample to sample.
 
-    Each row of the matrix has the left factors of one sum.
+    Each row of the matrix has the left factors of one sum. The start code says what the sums start from, see
+    `start_code`.
 
     The kernel's table, with offsets in bytes: the count of products in each sum, the distance in bytes from one scalar
     of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the samples. Then, for

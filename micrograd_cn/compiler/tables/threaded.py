@@ -33,7 +33,9 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Add tables for straight-line code, as threaded code, to the other tables of a plan.
+    """Add to a plan's tables those by which its straight-line code runs as threaded code.
+
+    Such a table lists the kernels that compute the instructions, one after the other.
 
     Args:
         tables: the plan's tables, to which the new ones are added.

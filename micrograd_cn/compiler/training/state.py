@@ -252,7 +252,7 @@ class TrainingState:
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
     def _write_column(self, k: int, numbers: array[float]) -> None:
-        """Write `numbers`, which has a number for the place of each parameter, to column k of the blocks."""
+        """Write `numbers`, one for each parameter in the order of their places, to column k of the blocks."""
         for lane, column in enumerate(self._column_lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.lanes]
 

@@ -224,9 +224,10 @@ def _reaches_parameters(update: Any) -> bool:
 
 
 def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
-    """Return whether `line`, the formula of an optimiser's update, gives what the update gives for some numbers.
+    """Return whether the formula of an optimiser's update, `line`, gives the same results as the update itself.
 
-    An update can tell numbers from the terms that it was traced with, for example by `isinstance(p.grad, float)`.
+    Both are computed for a few example numbers. They differ if the update treats floats in another way than the terms
+    with which it was traced, for example because it asks `isinstance(p.grad, float)`.
     """
     for steps, data, gradient in ((1, 0.75, -0.5), (3, -1.25, 2.0), (1000, 3.0, 1e-3)):
         state = {key: 0.25 + 0.125 * k for k, key in enumerate(optimizer.state_names)}

@@ -1,4 +1,4 @@
-"""The texts of the page in English and Chinese, one file for each room.
+"""The texts of the page in English and Chinese, in one file for each of its rooms (tabs) and for what they share.
 
 page.py has the texts of the stepper, which every page shows. The playground adds playground.py (its title and tabs),
 expression.py, network.py and model.py (its three rooms) and lessons.py. errors.py has messages of Python exceptions.
