@@ -36,7 +36,7 @@ class Contribution(NamedTuple):
 
     @property
     def value(self) -> float:
-        """Return what the user adds to the operand's gradient: the local derivative times the upstream gradient, or 0."""
+        """Return what the user sends to the operand: the local derivative times the upstream gradient, or 0."""
         return self.product if self.flows else 0.0
 
     @property
