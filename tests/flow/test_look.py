@@ -159,3 +159,20 @@ def test_every_control_is_large_enough_for_a_finger(opened, width):
         page.evaluate(f"showRoom('{room}')")
         page.evaluate("document.querySelector('footer').classList.add('all')")
         assert page.evaluate(small) == [], room
+
+
+@pytest.mark.parametrize(
+    ("room", "charts"), [("board", "#plane, #losses, #charts canvas"), ("model", "#m_curve, #m_table")]
+)
+def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, opened):
+    """They are not stretched: not at first, and not when the window has changed."""
+    playing = opened(playground("en"), replays=False, viewport=window((1300, 900)))
+    page = playing.page
+    page.goto("about:blank")
+    page.goto(f"{playing.url}#room={room}")
+    playing.requests[:] = [playing.url]
+    right = f"""() => [...document.querySelectorAll("{charts}")].every(
+        ({{ width, height, clientWidth, clientHeight }}) => clientWidth > 50 && clientHeight > 0 && width === clientWidth && height === clientHeight)"""
+    for size in ((1300, 900), (1100, 800)):
+        page.set_viewport_size(window(size))
+        page.wait_for_function(right, timeout=5000)

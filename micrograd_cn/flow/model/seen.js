@@ -18,14 +18,21 @@ export function showModel() {
   byId("m_source").textContent = model.settings.words === "names" ? session.words.m_source : "";
   if (learner) {
     showReading();
-    drawModelLosses(byId("m_curve"), learner.losses, session.words);
-    drawEmbeddings(byId("m_table"), learner, model.cell, new Set(typedTokens().tokens));
+    drawCharts();
     byId("m_curve").setAttribute("aria-label", filled(session.words.curve, { root: "loss" }));
     byId("m_table").setAttribute("aria-label", session.words.m_table_label);
     tellCell();
   }
   tellModel();
 }
+
+function drawCharts() {
+  drawModelLosses(byId("m_curve"), model.learner.losses, session.words);
+  drawEmbeddings(byId("m_table"), model.learner, model.cell, new Set(typedTokens().tokens));
+}
+
+// A canvas that is not drawn again when its size changes is stretched.
+new ResizeObserver(([{ target }]) => model.learner && target.clientWidth && drawCharts()).observe(byId("m_curve"));
 
 export function tellModel() {
   const { learner, settings } = model, { words } = session;

@@ -15,6 +15,9 @@ export const LEAST_POINTS = 2; // With fewer points there is nothing to learn.
 
 export const wiring = new Wiring(byId("wires"), () => session.board.trainer && drawBoard(false));
 const charts = new Charts(byId("charts"));
+// The losses get another size when the text around them is filled in, or the window changes. A canvas that is not drawn
+// again is stretched.
+new ResizeObserver(([{ target }]) => session.board.trainer && target.clientWidth && drawBoard(true)).observe(byId("losses"));
 export const views = { output: null, survey: null }; // for the network of the present trainer
 
 // Show another trainer.
