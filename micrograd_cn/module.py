@@ -656,7 +656,7 @@ def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[st
 
 
 def _is_part_of(module: Module, x: object) -> bool:
-    """Return whether `x`, which is in `module` or is `module` itself, is no other module."""
+    """Return whether `x`, an object found in `module`, is `module` itself or an object that is no module."""
     return x is module or not isinstance(x, Module)
 
 
