@@ -51,7 +51,6 @@ class Graph:
         parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are no
             inputs, in the order in which the graph uses them first.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
-        code: a builder that has no instructions yet, but has traced the formulas of the operations.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
 
     Args:
@@ -80,12 +79,21 @@ class Graph:
         others = _in_order_of_use(interior, outputs, leaves.difference(inputs, first_parameters))
         self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
-        self.code = CodeBuilder()
-        kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
-        for op, count in kinds:
-            self.code.check(op, count)
-        self.has_gathers = any(op.lowerings.is_gather for op, _ in kinds)
+        self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
+        self._code: CodeBuilder | None = self._checked_code()
+        self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
         check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
+
+    def _checked_code(self) -> CodeBuilder:
+        code = CodeBuilder()
+        for op, count in self._kinds:
+            code.check(op, count)
+        return code
+
+    def take_code(self) -> CodeBuilder:
+        """Return a builder without instructions that has checked the graph's operations, for the caller alone."""
+        code, self._code = self._code, None
+        return code or self._checked_code()
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
@@ -139,7 +147,7 @@ class Lowering:
     """A recorded graph, lowered to instructions.
 
     Args:
-        graph: the recorded graph. The instructions are added to its `code`.
+        graph: the recorded graph, whose code the lowering takes and appends instructions to.
 
     Attributes:
         code: the instructions.
@@ -157,7 +165,7 @@ class Lowering:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
+        self.code, self.parameters, self._constants = graph.take_code(), graph.parameters, graph.constants
         self.width = len(graph.inputs)
         self.number_of: dict[Value, int] = {
             x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)

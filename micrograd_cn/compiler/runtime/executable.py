@@ -425,12 +425,7 @@ class CompiledGraph:
     def lowering(self) -> Lowering:
         """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""
 
-        def make() -> Lowering:
-            graph = copied(self.graph)  # lowering adds instructions to its code, and an exception may end it half-way
-            graph.code = self.graph.code.copy()
-            return Lowering(graph)
-
-        return self._make_once("lowering", make)
+        return self._make_once("lowering", lambda: Lowering(self.graph))
 
     @property
     def _differentiated(self) -> Lowering:
