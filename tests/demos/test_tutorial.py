@@ -393,6 +393,12 @@ def test_texts_are_each_in_their_language_and_in_step() -> None:
                 assert re.findall(pattern, zh.source, re.MULTILINE) == re.findall(pattern, en.source, re.MULTILINE)
 
 
+def test_no_formula_is_broken_across_lines() -> None:
+    """A line that begins with the minus of a formula would begin a list."""
+    for cell in (cell for pair in PAIRS for cell in pair if cell.cell_type == "markdown"):
+        assert not [line for line in cell.source.splitlines() if line.count("$") % 2], cell.source
+
+
 def prose(lang: str) -> str:
     return "\n\n".join(cell.source for cell in NOTEBOOKS[lang].cells if cell.cell_type == "markdown")
 
