@@ -7,10 +7,12 @@ formulas as JavaScript, and the compiler turns them into machine code.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from ..graph.operators import Operators
@@ -21,6 +23,8 @@ from ..ops.operation import Op
 __all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "remembered", "straight_line", "trace"]
 
 T = TypeVar("T")
+
+PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]
 
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
 
@@ -61,7 +65,8 @@ class Term(Operators):
     """A symbol that stands for an operand, or an operation applied to such symbols.
 
     Raises:
-        FormulaError: the term is compared or used as a condition, so the result would depend on the operand's number.
+        FormulaError: the term is compared, or used as a condition or as a key, so the result would depend on the
+            operand's number.
         TypeError: the term is converted to a number.
 
     >>> x = Term("x")
@@ -85,7 +90,14 @@ class Term(Operators):
         raise remembered(FormulaError(message))
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
-    __hash__ = object.__hash__
+
+    def __hash__(self) -> int:
+        """Refuse to be a key in code outside this package, which would look an operand's number up."""
+        if sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
+            return object.__hash__(self)
+        raise remembered(
+            FormulaError("a formula may not look an operand's number up in a dict or a set; use where() and equal()")
+        )
 
     def _convert(self, *_: object) -> NoReturn:
         raise remembered(TypeError("must be real number, not Term"))

@@ -703,6 +703,10 @@ REFUSED = {
     ),
     "a slot taken away": (changed(lambda self, p, state: state.clear()), r"state\['kept'\], which is no longer there;"),
     "a branch": (changed(lambda self, p, state: p.grad > 0.0 or None), "cannot compile the update of Own: "),
+    "a key": (
+        changed(lambda self, p, state: setattr(p, "data", p.data - {5: 0.01, 7: 3.0}.get(self.steps, 0.1) * p.grad)),
+        "cannot compile the update of Own: a formula may not look an operand's number up in a dict",
+    ),
     "its state": (
         changed(lambda self, p, state: self.state[0]),
         "not written in the table's operations on p.data, p.g",

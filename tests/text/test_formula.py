@@ -20,6 +20,15 @@ def test_a_comparison_is_refused(compare):
             compare(a, b)
 
 
+@pytest.mark.parametrize(
+    "look_up", [lambda x: {0.0: 1.0, 1.0: 5.0}.get(x, 0.0) + 0.0 * x, lambda x: 2.0 * x if x in {1.0, 2.0} else x]
+)
+def test_an_operand_that_is_looked_up_is_refused(look_up):
+    """A dict finds the operand's number, but it would never find the symbol that stands for the number."""
+    with pytest.raises(FormulaError, match=r"'own': a formula may not look an operand's number up .* use where\(\)"):
+        expand(mc.Op("own", look_up, (None,)), X)
+
+
 def test_a_condition_is_refused_by_the_name_of_its_row():
     with pytest.raises(FormulaError, match=r"^the operation 'tanh': a formula may not branch"):
         trace(lambda x: 1.0 if x else 0.0, X, of=mc.tanh)
