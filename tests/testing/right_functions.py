@@ -275,7 +275,7 @@ def in_torch() -> dict[str, Right]:
         torch.abs,
     ):
         found[f.__name__] = Right(f, (x,))
-    for f in (torch.sin, torch.sinc, torch.exp, torch.sinh):
+    for f in (torch.sin, torch.exp, torch.sinh):
         found[f.__name__] = Right(f, (x,), None, long)
     for f in (torch.log, torch.sqrt, torch.rsqrt, torch.lgamma, torch.digamma):
         found[f.__name__] = Right(f, (x,), None, POSITIVE)
