@@ -7,6 +7,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.instructions.code import FORMULAS
+from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.engine import record
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.text.formula import Term
@@ -135,3 +137,25 @@ def test_an_own_row_may_have_any_intrinsic(code):
     row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), lowerings=Lowerings(machine="llvm.floor"))
     x = Value(2.0)
     assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]
+
+
+def test_own_operations_that_differ_in_numbers_share_machine_code():
+    """A formula's numbers are operands of its opcode, so that new ones cost no memory that is never freed.
+
+    The opcodes and kernels of a process are kept as long as it runs.
+    """
+    w, kept = Value(2.0), []
+    for k in range(6):
+        c = 3.25 + k
+        inner = Op("inner", lambda x, c=c: mc.sin(x) * (c + 0.5) + c, (lambda y, x, c=c: mc.cos(x) * (c + 0.5),))
+        row = Op(
+            "scaled",
+            lambda x, c=c, inner=inner: mc.exp(x / c) + inner(x - c),
+            (lambda y, x, c=c: mc.exp(x / c) / c + mc.cos(x - c) * (c + 0.5),),
+        )
+        f = compile(lambda x, row=row: row(x * w) * w)
+        assert_like_eager(lambda x, row=row: row(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
+        f.backward([(1.0,)] * 20)
+        assert f(0.5) == pytest.approx((row(Value(0.5) * w) * w).data, rel=1e-14)
+        kept.append((len(FORMULAS), len(machine().kernels), len(machine()._compiled)))
+    assert kept[1:] == kept[:1] * 5

@@ -188,8 +188,10 @@ class CodeBuilder(Code):
         except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind[1]}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
+        # Opcodes are never freed, and a user may define an operation again and again, each time with other numbers.
+        fixed = steps if _is_of_the_table(op) else []
         self._inline_constants[id(found)] = {
-            repr(x) for _, xs in steps for x in xs if isinstance(x, float)
+            repr(x) for _, xs in fixed for x in xs if isinstance(x, float)
         } | INLINE_CONSTANTS
         return found
 
@@ -301,7 +303,9 @@ class CodeBuilder(Code):
             instruction = source.instructions[i]
             place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
         opcode = register_formula(code, place[number])
-        direct = {*used} <= {*inputs} and not any(source.operands[i] for i in hoisted)
+        if not any(source.operands[i] for i in hoisted):
+            hoisted = []  # they are constants, and those that the opcode needs are in `used`
+        direct = {*used} <= {*inputs} and not hoisted
         return FormulaCall(opcode, used, hoisted, source, direct)
 
     def _expand_steps(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
@@ -342,6 +346,10 @@ def _check_opcode(op: Op, count: int) -> None:
         )
 
 
+def _is_of_the_table(op: Op) -> bool:
+    return OPS.get(op.name) is op
+
+
 _of_the_table: dict[Any, StraightLine] = {}
 
 
@@ -351,7 +359,7 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
     A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
     traced for each program, since the functions of this operation may depend on variables that change.
     """
-    if OPS.get(op.name) is not op:
+    if not _is_of_the_table(op):
         return _trace_formula(key[0][1], known, op)
     key_of_functions = key, op.partials, op.lowerings
     if (found := _of_the_table.get(key_of_functions)) is None:
