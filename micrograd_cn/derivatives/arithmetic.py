@@ -66,9 +66,9 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # Nodes that are 0 if an operation such as `where` did not select an operand. If a node is the product of such a
-        # node and a factor of a sum of products, its item in the dict is that node and that factor; otherwise None.
-        self._selections: dict[Value, tuple[Value, Value] | None] = {}
+        # Nodes that are 0 where an operation did not select an operand. For each of them, the dict has nodes of which
+        # one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
+        self._selections: dict[Value, list[Value]] = {}
 
     def from_node(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
@@ -112,28 +112,26 @@ class DerivativeArithmetic:
         return coefficient, node, element
 
     def _product(self, x: Value, y: Any, in_sum: bool = False) -> Value:
-        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf.
-
-        If `in_sum` is true, return x * y in any case.
-        """
+        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
         if x not in self._selections:
-            if y not in self._selections:
+            if not isinstance(y, Value) or y not in self._selections:
                 product: Value = x * y
                 return product
             x, y = y, x
+        if isinstance(y, Value) and y in self._selections:
+            inner = ops.where(self._selected(y), x * y, 0.0)
+            self._selections[inner] = self._selections[y]
+            product = ops.where(self._selected(x), inner, 0.0)
+            self._selections[product] = [ops.where(self._selected(x), self._selected(y), 0.0)]
+            return product
         if in_sum:
             product = x * y
-            self._selections[product] = x, y
-            return product
-        if factors := self._selections[x]:
-            selection, factor = factors
-            return self._product(selection, factor * y)
-        if x.op and x.op.lowerings.machine == SELECT:
+        elif x.op and x.op.lowerings.machine == SELECT:
             condition, *choices = x.operands
             product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
         else:
-            product = ops.where(x, x * y, 0.0)
-        self._selections[product] = None
+            product = ops.where(self._selected(x), x * y, 0.0)
+        self._selections[product] = self._selections[x]
         return product
 
     def _choice(self, x: Any, y: Any) -> Any:
@@ -142,6 +140,14 @@ class DerivativeArithmetic:
             return self._product(x, y)
         number = x._data if isinstance(x, Value) else x
         return 0.0 if number == 0.0 else y if number == 1.0 else number * y
+
+    def _selected(self, x: Value) -> Value:
+        """Return a node that is not 0 if the operand was selected for which `x` is in `_selections`, and 0 if not."""
+        first, *more = self._selections[x]
+        for one in more:
+            first = ops.where(first, 1.0, one)
+        self._selections[x] = [first]
+        return first
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
         """Return the sum of the derivatives `terms`, or None if it is zero whatever numbers the leaves have."""
@@ -172,7 +178,8 @@ class DerivativeArithmetic:
             added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
         if self._selections and not bias and self._selections.keys() >= coefficients.keys():
-            self._selections[total] = None
+            reaches = dict.fromkeys([one for x in coefficients if x is not None for one in self._selections[x]])
+            self._selections[total] = [*reaches]
         return 1.0, total, element
 
     def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
@@ -213,7 +220,7 @@ class DerivativeArithmetic:
         if node.op.selects:
             for slot, partial in enumerate(partials):
                 if isinstance(partial, Value) and node.op.may_leave_out(slot):
-                    self._selections.setdefault(partial, None)
+                    self._selections.setdefault(partial, [partial])
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(

@@ -1,0 +1,64 @@
+"""Symbolic derivatives choose as `backward` does where selections meet: products, sums and derivatives of them."""
+
+import math
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, functional
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+
+
+def largest_of_both(x):
+    n = mc.where(mc.less(0.0, x), mc.sqrt(x), x)
+    return mc.maximum(n, -n)
+
+
+def larger_multiple(x):
+    n = mc.where(mc.less(0.0, x), mc.sqrt(x), 0.0)
+    return mc.maximum(2.0 * n, n)
+
+
+def roots_of_what_is_not_selected(x):
+    return mc.sqrt(mc.maximum(mc.relu(x), 0.0)) + mc.sqrt(mc.maximum(mc.relu(x), -1.0))
+
+
+def two_conditions(x):
+    r = mc.relu(x)
+    return mc.sqrt(mc.where(mc.less(x, 1.0), r, x)) + mc.sqrt(mc.where(mc.less(x, 2.0), r, x))
+
+
+def polynomial(x):
+    n = mc.relu(x * x)
+    return n * n - 2.0 * n
+
+
+FUNCTIONS = [largest_of_both, larger_multiple, roots_of_what_is_not_selected, two_conditions, polynomial]
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+@pytest.mark.parametrize("x", [-1.0, -0.5, 0.0, 0.25, 1.0, 3.0])
+def test_selections_of_selections_have_the_derivatives_of_backward(f, x):
+    """A node that is not selected is left out, even if another selection, or an infinite derivative, multiplies it."""
+    leaf = Value(x)
+    f(leaf).backward()
+    found = [
+        functional.sparse_jacobian(f)(x).values,
+        *compile(f).gradient([(x,)]),
+        *compile(f).jacobian([(x,)], dense=True)[0],
+    ]
+    for slopes in found:
+        assert math.isclose(sum(slopes), leaf.grad, rel_tol=1e-12) or (leaf.grad == slopes[0] == math.inf), slopes
+
+
+@pytest.mark.parametrize("x", [-2.0, -1.0, 1.0, 1.5])
+def test_a_selection_that_is_0_by_chance_keeps_its_derivatives(x):
+    """At 1 the derivative of x**4 - 2 * x**2 is 0, and that is no reason to leave out what it is multiplied by."""
+    leaf = Value(x)
+    program = compile(polynomial(leaf), [leaf])
+    second, third = 12.0 * x * x - 4.0, 24.0 * x
+    assert program.derivative("gradient").program.jacobian([[x]], dense=True)[0][0] == pytest.approx([second])
+    assert program.derivative("hessian").program.jacobian([[x]], dense=True)[0][0] == pytest.approx([third])
+    [slope] = functional.sparse_jacobian(polynomial)(leaf).values
+    slope.backward()
+    assert leaf.grad == pytest.approx(second)
