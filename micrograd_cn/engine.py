@@ -69,11 +69,12 @@ class Value(Node):
         y = op.evaluate(*inputs)
         hooks = context.here().hooks
         if context.suppresses_recording(op, xs, y):
-            return (hooks and hooks.suppressed(op, xs)) or constant(y)
+            node: Value | None = hooks.suppressed(op, xs) if hooks else None
+            return Value._constant_result(y) if node is None else node
         if not any(needed):
             if hooks:
                 hooks.made_constant(xs)
-            return constant(y)
+            return Value._constant_result(y)
         return Value._made_by(op, y, xs, op.needed_partials(y, inputs, needed))
 
     @staticmethod
@@ -167,7 +168,9 @@ class Value(Node):
         3.0
         """
         hooks = context.here().hooks
-        node: Value = (hooks and hooks.detached(self)) or constant(self._data)
+        node: Value | None = hooks.detached(self) if hooks else None
+        if node is None:
+            node = constant(self._data)
         node.label = self.label
         return node
 

@@ -96,7 +96,8 @@ class Handwritten:
         label = getattr(theirs, "label", "")
         label = label if isinstance(label, str) else ""
         if kept:
-            operands: list[Operand] = [self.of(x) or number(x) for x in kept]
+            known = [self.of(x) for x in kept]
+            operands: list[Operand] = [number(x) if node is None else node for x, node in zip(kept, known, strict=True)]
             ordered = not isinstance(_kept_as(theirs)[1], (set, frozenset))
             text, claimed = getattr(theirs, "_op", None), _partials_of(theirs, len(kept)) if ordered else None
             text = text if isinstance(text, str) and text else None if claimed else "?"

@@ -429,11 +429,34 @@ def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instea
     """Where Python or numpy refuses a computed `Value` as an int or a float, a note says what to write instead."""
     with pytest.raises((TypeError, IndexError)) as caught:
         compile(f)(1)
-    [note] = caught.value.__notes__
-    assert "write take(xs, index) for xs[index]" in note
+    text = " ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+    assert "write take(xs, index)" in text
     with pytest.raises(TypeError) as other:
         compile(lambda x: x + "1")(1)
     assert not hasattr(other.value, "__notes__")
+
+
+numbers = np.array([2.0, 2.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(numbers == x) * x,
+        lambda x: np.sum(x == numbers) * x,
+        lambda x: np.sum(numbers != x) * x,
+        lambda x: np.equal(numbers, x)[0] * x,
+        lambda x: np.not_equal(x, numbers)[0] * x,
+        lambda x: np.where(numbers == x, 1.0, 0.0)[0] * x,
+        lambda x: np.equal(x, 2.0) * x,
+        lambda x: x if x in numbers else 2.0 * x,
+        lambda x: np.sum(numbers == x * x) * x,
+    ],
+)
+def test_numpy_s_comparisons_for_equality_are_refused_as_python_s_are(f):
+    """numpy asks each element whether it equals the value: for a recorded value, no answer holds for every sample."""
+    with pytest.raises(TypeError, match=r"(x|mul\(...\)) as an operand of == would be the same number"):
+        compile(f)(2.0)
 
 
 def test_check_tells_what_no_guard_sees():

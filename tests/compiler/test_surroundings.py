@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.nn import MLP, Module
+from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
 
 DIFFERS = "does not do the same in each call: of two recordings for the same arguments"
@@ -47,6 +47,85 @@ class Holder:
 
     def of_items(self, x):
         return x * self.items.pop()
+
+
+class Forward(Module):
+    def __init__(self, state):
+        self.w, self.n, self.state = Value(1.5), 0, state
+
+    def forward(self, x):
+        return self.state(self, self.w * (x[0] if isinstance(x, list) else x))
+
+
+class Deeper(Forward):
+    pass
+
+
+def counted(self, x):
+    self.n += 1
+    return x * self.n
+
+
+def recurrent(self, x):
+    self.n = x + self.n
+    return self.n
+
+
+def noise(x):
+    return x * random.random()
+
+
+class Noisy(Layer):
+    def __call__(self, x):
+        return super().__call__(x) * random.random()
+
+
+def with_one_noisy_neuron():
+    model = MLP(1, [300, 1])
+    model.layers[0].neurons[250].activation = noise
+    return model
+
+
+def counting_activation():
+    n = 0
+
+    def activation(x):
+        nonlocal n
+        n += 1
+        return x * n
+
+    return activation
+
+
+def of_several_models(*models):
+    return lambda x: mc.sum([model([x]) for model in models])
+
+
+@mc.scope("noise")
+def in_a_scope(x):
+    return noise(x)
+
+
+@mc.scope("count")
+def counted_in_a_scope(x):
+    global calls
+    calls += 1
+    return x * calls
+
+
+@mc.no_grad()
+def without_gradient(x):
+    return noise(x)
+
+
+@mc.detect_anomaly()
+def watched(x):
+    return noise(x)
+
+
+derived = functional.grad(lambda x: x * noise(x))
+derived_with_value = functional.value_and_grad(lambda x: x * noise(x))
+second = functional.hessian(lambda x: x * noise(x))
 
 
 def of_global(x):
@@ -135,6 +214,24 @@ def to_random(generator):
         nested(of_variable()),
         nested(compile(of_variable())),
         functools.partial(lambda generator, x: x * generator.random(), random.Random(0)),
+        Forward(lambda self, x: noise(x)),
+        Forward(counted),
+        Forward(recurrent),
+        Deeper(counted),
+        of_several_models(Forward(lambda self, x: x), Forward(lambda self, x: noise(x))),
+        of_several_models(MLP(1, [2, 1], noise)),
+        of_several_models(MLP(1, [2, 1]), MLP(1, [2, 1], noise)),
+        of_several_models(MLP(1, [300, 1], counting_activation())),
+        of_several_models(with_one_noisy_neuron()),
+        of_several_models(Layer(1, 1, activation=noise)),
+        of_several_models(Noisy(1, 1)),
+        lambda x: in_a_scope(w * x),
+        lambda x: counted_in_a_scope(w * x),
+        lambda x: w * x + without_gradient(w * x),
+        lambda x: watched(w * x),
+        lambda x: derived(w * x),
+        lambda x: derived_with_value(w * x)[1],
+        lambda x: second(w * x),
     ],
 )
 def test_a_function_that_does_something_else_in_each_call_is_refused_in_its_first_call(f):
@@ -176,6 +273,33 @@ def test_types_of_other_objects_may_be_asked_for():
     """A function that uses type() for something else is compiled."""
     f = compile(lambda xs: mc.sum(xs) if type(xs) is list and type(w).__name__ == "Value" else w)
     assert f([1.0, 2.0]) == 3.0
+
+
+TWICE = []  # a function that appends to it is recorded twice
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: x * x.detach(),
+        lambda x, y: x * mc.no_grad()(lambda: x * y)(),
+        lambda x, y: x if x * x > y else -x,
+        lambda x, y: x if x * x >= y else -x,
+        lambda x, y: x if x * x < y else -x,
+        lambda x, y: x if w > x else y,
+        lambda x, y: x if w <= x else y,
+        lambda x, y: x if x * y > x and x < x * y else y,
+        lambda x, y: x if x == x * y else y,
+    ],
+)
+def test_a_function_that_does_the_same_in_each_call_is_accepted_although_it_is_recorded_twice(f):
+    """Both recordings note the same comparisons, whichever operand Python asks first, and detach the same values."""
+
+    def recorded_twice(x, y):
+        TWICE.append(1.0)
+        return f(x, y)
+
+    assert compile(recorded_twice)(1.5, 0.5) == f(Value(1.5), Value(0.5)).data
 
 
 def test_what_the_second_recording_changes_is_put_back():

@@ -387,3 +387,10 @@ def test_the_page_has_their_gradients():
     ours = json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', draw_flow(Value(2) * 3).html, re.DOTALL)[1])
     [tape], [graph] = ours["tapes"], ours["graphs"]
     assert len(tape["columns"]) == len(graph["nodes"]) + 2  # the other two are the product's partials
+
+
+def test_a_node_may_depend_on_a_step():
+    """A step has a derivative of 0, and its node may be an operand like any other node."""
+    y = Node(1.0, (Node(3.0),), "step")
+    found = read(Node(2.0, (y, y), "+"))
+    assert (found.data, found.op.name, found.parents[0].op.name) == (2.0, "add", "step")

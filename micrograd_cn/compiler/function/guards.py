@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
-from ...graph import context
+from ...graph import context, numpy_methods
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
 from ...ops.number import number_or_none
 from ...ops.operation import Op
@@ -32,6 +32,7 @@ READ_INSTEAD = (
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
+NUMPY_METHODS = numpy_methods.__file__  # numpy's functions call the methods of a `Value` from there
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
@@ -59,12 +60,23 @@ class Guard(NamedTuple):
         held: whether the comparison held for the recorded sample.
         location: the file and line of the comparison in the user's code.
         text: the comparison as text, for messages.
+        canonical: a text for comparisons of guards: that of b < a if the comparison was noted as a > b.
     """
 
     node: Value
     held: bool
     location: str
     text: str
+    canonical: str
+
+    @property
+    def outcome(self) -> tuple[bool, str, str]:
+        """Whether the comparison held, where it is, and what it compares. Guards of other recordings may be the same.
+
+        For a > b, Python calls the method of b if the class of b is a subclass of the class of a, so the same
+        comparison may be noted as b < a.
+        """
+        return self.held, self.location, self.canonical
 
 
 class Traced(Value):
@@ -92,13 +104,18 @@ class Traced(Value):
 
     def __eq__(self, other: object) -> bool:
         """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
-        if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
+        if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
+            return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
+        if self is other or not self._varies():
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
         if hooks := here().hooks:
             hooks.compared(self, "==", other, False)
         return False
+
+    def __index__(self) -> int:  # where no index is needed, as in numpy, callers catch this error
+        raise refusal(self, "an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
 
     def __repr__(self) -> str:
         """Return a text without the value's number, since this is the number for the recorded sample."""
@@ -145,9 +162,11 @@ class Traced(Value):
         """Return whether code outside this package uses a value whose number varies from sample to sample.
 
         This method is called by methods such as `__hash__`. If code of this package has called `__hash__`, return
-        False, since this package compares and hashes nodes, and not their numbers.
+        False, since this package compares and hashes nodes, and not their numbers. What numpy's functions do, they do
+        for the user, although they reach a `Value` through this package.
         """
-        if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+        caller = sys._getframe(2).f_code.co_filename
+        if caller.startswith(PACKAGE) and caller != NUMPY_METHODS:
             return False
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 
@@ -159,9 +178,6 @@ class TracedInput(Traced):
     """A value that stands for one number of an argument while a function is recorded."""
 
     __slots__ = ()
-
-    def __index__(self) -> int:  # where no index is needed, as in numpy, callers catch this error
-        raise refusal(self, "an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
 
     @property
     def data(self) -> float:
@@ -288,10 +304,14 @@ class RecordingHooks(Hooks):
                 if self._refusal:
                     raise self._refusal
                 for a, symbol, b, held, place in self._comparisons.values():
-                    op = next(op for op in OPS.values() if op.lowerings.array == MIRRORED.get(symbol, symbol))
+                    same = MIRRORED.get(symbol, symbol)
+                    op = next(op for op in OPS.values() if op.lowerings.array == same)
                     node = record(op, (b, a) if symbol in MIRRORED else (a, b))
                     if node.requires_grad:
-                        self.guards.append(Guard(node, held, place, f"{describe(a)} {symbol} {describe(b)}"))
+                        left, right = describe(a), describe(b)
+                        text = f"{left} {symbol} {right}"
+                        canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
+                        self.guards.append(Guard(node, held, place, text, canonical))
                 self._self_contained = not any(map(_reads_captured, self._nodes))
                 check_gradient_flow(self._nodes)
                 others = [x for x in (*inputs, *self._nodes) if not x.requires_grad]
@@ -330,7 +350,9 @@ class RecordingHooks(Hooks):
 
         `symbol` is the comparison's operator in Python, and `holds` its outcome.
         """
-        self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
+        key = (MIRRORED[symbol], id(b), id(a)) if symbol in MIRRORED else (symbol, id(a), id(b))
+        if key not in self._comparisons:
+            self._comparisons[key] = a, symbol, b, holds, user_location()
 
     def read(self, x: Value, how: str) -> None:
         """Refuse to let code read the number of `x` if `x` may have another number in the next call.

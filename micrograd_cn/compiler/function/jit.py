@@ -28,6 +28,7 @@ from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
 from ...ops.number import number
+from ...ops.table import equal
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -232,7 +233,7 @@ class Recording:
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
 
     Attributes:
-        outcomes: for each guard, whether its comparison held, the file and line of the comparison, and its text.
+        outcomes: the `outcome` of each guard: whether its comparison held, the file and line, and a text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
         output_count: how many numbers the function returned.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
@@ -280,7 +281,7 @@ class Recording:
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self._paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
-        self.outcomes = [guard[1:] for guard in self._guards]
+        self.outcomes = [guard.outcome for guard in self._guards]
 
     def compile(self, parameters: Sequence[Value]) -> None:
         """Make the programs that compute the guards and the outputs.
@@ -308,16 +309,18 @@ class Recording:
     def difference(self, other: Recording) -> str:
         """Return a text that says how this graph differs from that of another recording; "" if it does not.
 
-        Leaves that were made while the function was recorded count as the same if they have the same data.
+        Leaves that were made while the function was recorded count as the same if they have the same data. Comparisons
+        by == are left out, since plain `Value`s do not report them.
         """
-        if self.outcomes != other.outcomes:
+        ordered = [[guard for guard in made._guards if guard.node.op is not equal] for made in (self, other)]
+        if [guard.outcome for guard in ordered[0]] != [guard.outcome for guard in ordered[1]]:
             return "one of them makes other comparisons"
         if self._paths != other._paths:
             return f"one of them returns {', '.join(self._paths) or 'a number'}, the other {', '.join(other._paths)}"
         ours, theirs = [
             (traverse(*roots)[0], roots, {x: k for k, x in enumerate(recording._inputs)})
-            for recording in (self, other)
-            for roots in ([*recording._recorded, *[guard.node for guard in recording._guards]],)
+            for recording, guards in zip((self, other), ordered, strict=True)
+            for roots in ([*recording._recorded, *[guard.node for guard in guards]],)
         ]
         indices = [{node: i for i, node in enumerate(nodes)} | inputs for nodes, _, inputs in (ours, theirs)]
 
