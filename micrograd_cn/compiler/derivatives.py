@@ -351,7 +351,10 @@ class Program(Runnable):
             Mismatch: a derivative differs. The message begins with `title`.
         """
         ours = _with_leaves_of_captured(dict(zip((*arguments, *self.parameters), compiled, strict=True)))
-        variables = [x for x in ours if x.requires_grad]
+        leaves = traverse(y)[1]
+        # A leaf that the function makes itself, such as `Value(0.0)` before a loop, is another one in each call.
+        made = {x._data for x in leaves if x.requires_grad and x not in ours}
+        variables = [x for x in ours if x.requires_grad and (x in leaves or x._data not in made)]
         found = gradients(y, variables) if y.requires_grad else [0.0] * len(variables)
         largest = max((abs(g) for g in found if isfinite(g)), default=0.0)
         agree = close(rtol, atol + rtol * largest)

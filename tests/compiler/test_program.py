@@ -125,6 +125,23 @@ def test_check_follows_values_that_were_computed_before_the_call_to_their_leaves
         program.check([[4.0]], lambda x: before.detach() * x + 12.0 * (a - a.detach()))
 
 
+def test_check_knows_leaves_that_the_function_makes_itself():
+    """A `Value` that the function makes is another leaf in each call, and no reason for a mismatch."""
+    w = Value(2.0)
+
+    @compile
+    def f(xs):
+        total = Value(0.0)
+        for x in xs:
+            total = total + w * x * x
+        return total + mc.maximum(w, Value(1.0))
+
+    f.check([([1.0, 2.0],)])
+    x = Value(3.0)
+    with pytest.raises(Mismatch, match="with respect to the parameter"):
+        compile(w * x, [x]).check([[3.0]], lambda x: w.detach() * x + Value(0.0))
+
+
 def test_check_compares_numbers_of_any_kind_nearly():
     """`check` allows differences within `rtol` and `atol`, in numbers or `Value`s, and takes nan as equal to nan."""
     x = Value(1.0)
