@@ -21,6 +21,7 @@ from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodTyp
 from typing import Any, NamedTuple
 
 from ...engine import Value
+from ...module import Module
 
 PACKAGE_NAME = __name__.partition(".")[0]
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
@@ -97,7 +98,7 @@ def facts_of(code: CodeType) -> Facts:
 class ReachableCode:
     """The code that a function may run, except for code of this package, of Python and of installed packages.
 
-    Of several objects of a class, only the first that is found is looked at.
+    Of several objects of a class that is no `Module`, only the first that is found is looked at.
 
     Args:
         roots: the function, and other objects that it can reach.
@@ -117,6 +118,7 @@ class ReachableCode:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
+        self._kinds = set[type]()
         self._classes: list[tuple[str, Any]] = []  # the methods that have not been looked at
         self._waiting = [*roots]
         while self._waiting and len(self._seen) < MAX_OBJECTS:
@@ -131,6 +133,9 @@ class ReachableCode:
         if isinstance(x, (Value, *PLAIN)):
             return
         key = type(x) if type(x).__module__ not in ("builtins", "functools") else id(x)
+        if isinstance(x, Module):  # objects of a class may have different functions as attributes
+            activation = vars(x).get("_activation", x)
+            key = type(x), activation if isinstance(activation, str) else id(activation)
         if key in self._seen:
             return
         self._seen[key] = x
@@ -138,6 +143,8 @@ class ReachableCode:
             self.may_change |= x.__module__ in DRAWING
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
+            else:
+                self._waiting += _wrapped_by(x)
         elif isinstance(x, COLLECTIONS):
             items = x.values() if isinstance(x, dict) else x
             self._waiting += islice(items, MAX_ALIKE)
@@ -159,12 +166,18 @@ class ReachableCode:
                 self._visit_class(type(x))
             elif isinstance(held, dict) and "_f" in held:  # a compiled function
                 self._waiting.append(held["_f"])
+            elif isinstance(x, Module):
+                self._waiting += _unlike_parts(held.values())
 
     def _visit_class(self, kind: type) -> None:
+        if kind in self._kinds:
+            return
+        self._kinds.add(kind)
         for base in kind.__mro__:
             if _is_users(getattr(sys.modules.get(base.__module__), "__file__", None) or "<frozen"):
                 for name, part in vars(base).items():
-                    if name.startswith("__") and name not in SETUP:
+                    runs = name.startswith("__") or (name == "forward" and issubclass(kind, Module))
+                    if runs and name not in SETUP:
                         self._waiting.append(part)
                     elif name not in SETUP:
                         self._classes.append((name, part))
@@ -239,6 +252,8 @@ class Surroundings:
         if isinstance(x, FunctionType):
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
+            else:
+                self._waiting += _wrapped_by(x)
         elif isinstance(x, COLLECTIONS):
             if len(x) <= MAX_ITEMS:
                 self._visit_items(x)
@@ -253,6 +268,8 @@ class Surroundings:
             if isinstance(held, dict) and len(held) <= MAX_ITEMS:
                 self._parents[id(held)].append(x)
                 self._visit_items(held)
+                if isinstance(x, Module):  # a layer may have more neurons than `MAX_ITEMS`
+                    self._waiting += _unlike_parts(held.values())
             for kind in type(x).__mro__:
                 if _is_users(getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen"):
                     parts = [*vars(kind).values()]
@@ -379,6 +396,36 @@ def _content(holder: Any, name: Any) -> Any:
 
 def _cell_content(cell: CellType) -> Any:
     return _content(cell, "")
+
+
+def _wrapped_by(f: FunctionType) -> list[Any]:
+    """Return the functions that `f`, a function of some package, may call because it was made from them.
+
+    Examples are the results of `scope("a")(g)`, `no_grad()(g)` and `functional.grad(g)`, which call g.
+
+    >>> from micrograd_cn import no_grad
+    >>> def g(x):
+    ...     return x
+    >>> _wrapped_by(no_grad()(g)) == [g]
+    True
+    """
+    if "__wrapped__" in vars(f):
+        return [f.__wrapped__]  # type: ignore[attr-defined]
+    held = map(_cell_content, f.__closure__ or ())
+    return [x for x in held if callable(x) and not isinstance(x, (Value, type))]
+
+
+def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
+    """Return the objects in the attributes of a layer or a network, except the `Value`s.
+
+    Of the neurons of a layer that have the same activation function, only the first is in the result.
+    """
+    found: dict[Any, Any] = {}
+    for attribute in attributes:
+        for x in attribute if type(attribute) is list else (attribute,):
+            if not isinstance(x, (Value, *PLAIN)):
+                found.setdefault((type(x), id(getattr(x, "_activation", x))), x)
+    return [*found.values()]
 
 
 def _items(x: Any) -> list[Any]:
