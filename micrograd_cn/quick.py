@@ -8,12 +8,14 @@ first: `tests/test_quick.py` then fails until the twin here does the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat
 
 from . import ops
 from .engine import Value
 from .graph import context
+from .graph.node import refuse_array_update
 from .graph.operators import Operators
 from .ops.number import number, number_or_none
 from .ops.operation import Op
@@ -60,10 +62,21 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
     return node
 
 
+def _constant_result(y: float) -> Value:
+    node: Value = _new(Value)
+    node._data = y
+    node._grad = 0.0
+    node.op = node._a = node._b = node._db = node.group = None
+    node._da = 0.0
+    node.label = ""
+    node.requires_grad = False
+    return node
+
+
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
     """Return the method for the in-place form of `op`, such as `-=` for `sub`.
 
-    Inside `no_grad()` the method changes the data of the `Value`. Elsewhere it makes a new node.
+    Inside `no_grad()` the method changes the data of a leaf. Elsewhere it makes a new node.
     """
 
     def update(self: Value, other: Any) -> Any:
@@ -106,7 +119,7 @@ class Quick(Value):
         else:
             if context.active and (hooks := _here().hooks):
                 hooks.made_constant(xs)
-            return Value._constant(y)
+            return _constant_result(y)
         if op.arity is None:
             partials: Any = op.partials(y, *inputs)
             if type(partials) is tuple and len(partials) == len(inputs):
@@ -124,7 +137,7 @@ class Quick(Value):
         if True not in needed:
             if context.active and (hooks := _here().hooks):
                 hooks.made_constant(xs)
-            return Value._constant(y)
+            return _constant_result(y)
         partials = op.needed_partials(y, inputs, needed)
         return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))
 
@@ -292,6 +305,11 @@ class Quick(Value):
                 z = b._data
                 y = op.forward(x, z)
                 return _node(op, y, self, b, partials[0](y, x, z), partials[1](y, x, z))
+        if context.active and b is not None and (here := _here()).no_grad:
+            if self.op is None and self.requires_grad:
+                refuse_array_update(op, sys._getframe(2))
+            if not here.detect_anomaly and here.hooks is None:
+                return _constant_result(op.evaluate(self._data, b if type(b) is float else b._data))
         return Operators._binary(self, op, other)
 
     def _reflected(self, op: Op, other: Any) -> Any:
@@ -313,6 +331,7 @@ def install(twins: Mapping[str, Any] = QUICK) -> None:
 
     `install()` installs the quick functions, and `install(PLAIN)` puts the plain functions back.
     """
-    Quick.backward.__doc__ = PLAIN["backward"].__doc__  # for help()
+    for name in ("backward", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"):
+        QUICK[name].__doc__ = PLAIN[name].__doc__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -380,7 +381,7 @@ def test_a_node_of_one_or_two_operands_has_no_tuples(op, twins):
 def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_elsewhere(name, twins):
     with engine(twins):
         update, sign = getattr(operator, name), getattr(operator, name.replace("__i", "__"))
-        for other in (3.0, Value(3.0), Value(3.0).detach(), 3, np.float32(3)):
+        for other in (3.0, 3, np.float32(3)):
             for kind in (Value, Weight):
                 leaf = kind(2.0, "w")
                 made = update(leaf, other)
@@ -400,13 +401,64 @@ def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_e
                 )
                 with no_grad():
                     assert update(made, other) is not made  # only leaves are changed in place
-                    constant = leaf.detach()
-                    assert update(constant, other) is not constant
+                    result = sign(leaf, other)  # a constant, but not a leaf that the user has made
+                    assert not result.requires_grad
+                    assert update(result, other) is not result
+                    frozen = Value(2.0, requires_grad=False)
+                    assert update(frozen, other) is frozen
+                    assert (frozen.data, frozen.requires_grad) == (made.data, False)
                 assert made.data == expected.data
         with no_grad(), pytest.raises(TypeError, match="unsupported operand"):
             update(Value(2.0), "text")
         with no_grad(), detect_anomaly(), pytest.raises(FloatingPointError):
             update(Value(2.0), float("nan"))
+
+
+@BOTH
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_an_assignment_operator_with_a_value_or_an_array_is_refused_for_a_leaf_inside_no_grad(name, twins):
+    """`p -= 0.1 * g` means the leaf, and `act += w * x` a new value; so the user has to say which."""
+    with engine(twins):
+        update, sign = getattr(operator, name), getattr(operator, name.replace("__i", "__"))
+        for leaf in (Value(2.0), Weight(2.0), Value(2.0, requires_grad=False), Value(2.0).detach()):
+            for other in (Value(3.0), Weight(3.0), Value(3.0).detach(), leaf, np.array([3.0]), np.array([Value(3.0)])):
+                with no_grad(), pytest.raises(TypeError, match=r"inside no_grad.* to change the leaf"):
+                    update(leaf, other)
+            assert leaf.data == 2.0
+            with no_grad():
+                result = sign(leaf, 3.0)
+                assert update(result, leaf).data == sign(result, leaf).data
+                assert update(Value(2.0, (leaf,), "by hand"), leaf).data == sign(Value(2.0), leaf).data
+                assert leaf.data == 2.0
+
+
+@BOTH
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_an_assignment_operator_for_an_array_of_leaves_is_refused_inside_no_grad(name, twins):
+    """numpy would put constants in the place of the leaves, and nothing would train them any more."""
+    sign = getattr(mc, name[3:-2] if name != "__itruediv__" else "div").notation.symbol
+    update = f"W {sign}= other"
+    with engine(twins):
+        for other in (3.0, np.array([3.0, 3.0]), np.array([Value(3.0), Value(3.0)])):
+            leaves = [Value(2.0), Value(4.0)]
+            weights = np.array(leaves)
+            for source in (
+                update,
+                f"W[:1] {sign}= other[:1] if isinstance(other, np.ndarray) else other",
+                f"X.{update}",
+            ):
+                names = {"W": weights, "X": SimpleNamespace(W=weights), "other": other, "np": np}
+                with no_grad(), pytest.raises(TypeError, match=r"for w, g in zip\(W.flat, G.flat\)"):
+                    exec(source, names)
+                assert [*weights] == leaves
+            with no_grad():
+                weights = weights + other  # a new array
+                before = weights
+                exec(update, names := {"W": weights, "other": other})  # of results of operations
+                assert names["W"] is before
+            weights = np.array(leaves)
+            exec(update, names := {"W": weights, "other": other})
+            assert all(y.op for y in names["W"])  # outside no_grad() it is a graph
 
 
 class Loud(Value):
@@ -426,6 +478,13 @@ def test_an_assignment_operator_calls_an_operator_of_ones_own(twins):
         with no_grad():
             y += 2.0
         assert y.data == 3.0
+
+
+@BOTH
+def test_help_says_when_an_assignment_operator_changes_a_leaf(twins):
+    with engine(twins):
+        for name in IN_PLACE:
+            assert "no_grad()" in getattr(Value, name).__doc__
 
 
 def test_the_programs_know_the_operators():

@@ -305,6 +305,31 @@ def no_grad(*given: Any) -> Mode:
     ...     y = x * x
     >>> y.data, y.requires_grad
     (4.0, False)
+
+    As in PyTorch, `p -= 0.1 * p.grad` changes a leaf p in place, and so do `+=`, `*=`, `/=` and `**=` with a number. So
+    every name and list that has this leaf has the new number, also where a model reuses its weight: write
+    `h = h + 1.0`, not `h += 1.0`, in code that shall give the same outside `no_grad()`, where `h += 1.0` is a new node.
+    Constants that the user made, such as `Value(2, requires_grad=False)` and `x.detach()`, are changed too; results of
+    operations are not. With a `Value` or an array on the right, as in `p += 0.1 * q`, a leaf is not changed: an error
+    says what to write.
+
+    Outside `no_grad()`, `for p in parameters: p -= 0.1 * p.grad` changes no leaf and raises no error: as in micrograd,
+    `p` becomes the name of a new node. Write `p.data -= 0.1 * p.grad`, which works everywhere.
+
+    A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G` and the like raise an error
+    inside `no_grad()`. But `W[:] = 0.9 * W`, `np.subtract(W, G, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put
+    constants or floats in the place of the leaves, and numpy tells nobody: nothing trains them any more. Write
+    `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
+
+    >>> p = Value(2)
+    >>> with no_grad():
+    ...     p -= 0.5
+    >>> p.data, p.requires_grad
+    (1.5, True)
+    >>> with no_grad():  # doctest: +ELLIPSIS
+    ...     p -= x
+    Traceback (most recent call last):
+    TypeError: x -= y inside no_grad(), where x is a leaf and y a Value: write x = x - y for a new value, or ...
     """
     _refuse_function("no_grad", given)
     return Mode("no_grad")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import opcode
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from .. import ops
@@ -17,7 +19,7 @@ from .closures import Closure, sends_nothing
 from .groups import Group
 from .numpy_methods import NumpyMethods
 
-__all__ = ["Node", "assign_data"]
+__all__ = ["Node", "assign_data", "refuse_array_update"]
 
 
 def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
@@ -50,6 +52,30 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
         raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
 
     return refuse
+
+
+IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
+_BINARY_OP = opcode.opmap["BINARY_OP"]
+
+
+def refuse_array_update(op: Op, caller: FrameType) -> None:
+    """Raise an error if numpy computes `op` of a leaf for `W -= ...` inside `no_grad()`, where W is an array of leaves.
+
+    numpy would put the results into the array. They are constants, so nothing would train them any more. For a leaf
+    that is in no array, Python does not compute `op`: it calls `_changed_in_place`.
+
+    Args:
+        op: the operation whose first operand is a leaf.
+        caller: the frame of the code that applies the operation.
+    """
+    code, at = caller.f_code.co_code, caller.f_lasti
+    if code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP and context.here().no_grad:
+        sign = op.notation.symbol
+        raise TypeError(
+            f"W {sign}= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
+            f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
+            f"g), or W = W {sign} G for a new array"
+        )
 
 
 def _before_read(x: Any, how: str) -> None:
@@ -117,7 +143,8 @@ class Node(NumpyMethods):
     # Python's cyclic garbage collector visits all objects again and again, and never finds garbage in a graph. So a
     # node with one or two operands is one object, without tuples: _a and _b are the operands, _da and _db the partials.
     # With any other number of operands, _a is the tuple of operands and _b that of partials. A partial is None where
-    # no gradient flows.
+    # no gradient flows. A constant that an operation computed has no operands, and its _da is 0.0; that of a leaf is
+    # None.
     __slots__ = ("_a", "_b", "_da", "_data", "_db", "_grad", "group", "label", "op", "requires_grad")
 
     _data: float
@@ -175,7 +202,7 @@ class Node(NumpyMethods):
             if hooks := context.here().hooks:
                 hooks.made_by_hand(op, operands)
             if context.suppresses_recording(op, operands, self._data) or not any(x.requires_grad for x in operands):
-                self.requires_grad = False
+                self.requires_grad, self._da = False, 0.0
             else:
                 self.op, self._a, self._b = op, operands, None
                 self.group = context.here().scope
@@ -185,6 +212,13 @@ class Node(NumpyMethods):
         leaf = cls(x)
         leaf.requires_grad = False
         return leaf
+
+    @classmethod
+    def _constant_result(cls, y: float) -> Self:
+        """Return a constant for the result of an operation, which `+=` and the like never change in place."""
+        node = cls._constant(y)
+        node._da = 0.0
+        return node
 
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
@@ -276,31 +310,66 @@ class Node(NumpyMethods):
     def _changed_in_place(self, op: Op, other: Any) -> Any:
         """Set the data of a leaf to `op(self, other)` inside `no_grad()`, as PyTorch does, and return the leaf.
 
-        Everywhere else, return NotImplemented, and Python evaluates `x += y` as `x = x + y`.
+        Everywhere else, and for a result of an operation, return NotImplemented. Python then evaluates `x += y` as
+        `x = x + y`.
+
+        Raises:
+            TypeError: inside `no_grad()`, the node is a leaf and `other` is a `Value` or an array. The user may mean to
+                change the leaf, as in PyTorch, or to compute a new value, as outside `no_grad()`.
         """
-        if self.op is not None or not self.requires_grad or not context.active or not context.here().no_grad:
+        if not context.active or self.op is not None or self._da is not None or not context.here().no_grad:
             return NotImplemented
+        sign = op.notation.symbol
+        if isinstance(other, Node):
+            raise TypeError(
+                f"x {sign}= y inside no_grad(), where x is a leaf and y a Value: write x = x {sign} y for a new value, "
+                f"or x.data {sign}= y.data to change the leaf"
+            )
+        if getattr(other, "shape", None):
+            raise TypeError(
+                f"x {sign}= a inside no_grad(), where x is a leaf and a is an array: write x = x {sign} a for a new "
+                f"array, or x.data {sign}= a[i] to change the leaf"
+            )
         result: Any = self._binary(op, other)
         if result is NotImplemented:
             return NotImplemented
         self.data = result._data
         return self
 
+    def _binary(self, op: Op, other: Any) -> Any:
+        result = super()._binary(op, other)
+        if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
+            refuse_array_update(op, sys._getframe(2))
+        return result
+
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
 
         def __iadd__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x += y` is `x = x + y`.
+
+            So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
+            name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
+            """
             return self._changed_in_place(ops.add, other)
 
         def __isub__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x -= y` is `x = x - y`.
+
+            So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
+            name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
+            """
             return self._changed_in_place(ops.sub, other)
 
         def __imul__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x *= y` is `x = x * y`."""
             return self._changed_in_place(ops.mul, other)
 
         def __itruediv__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x /= y` is `x = x / y`."""
             return self._changed_in_place(ops.div, other)
 
         def __ipow__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x **= y` is `x = x**y`."""
             return self._changed_in_place(ops.pow, other)
 
     __lt__ = _comparison(float.__lt__, "<")
