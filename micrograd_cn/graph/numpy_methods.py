@@ -19,7 +19,11 @@ or as numbers:
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
 - `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about arrays of
   objects and does not say what to write.
-- A masked array times a `Value` is a masked array of floats. Write `np.array([x])` for the `Value` x.
+- `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was
+  an array of leaves, such as the parameters of a `Module`, the leaves are no longer in it, and nothing trains them or
+  what has replaced them. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
+
+A masked array beside a `Value`, as in `a * x`, is refused. Write `np.array([x])` for the `Value` x.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import ops
-from ..ops.number import number
+from ..ops.number import DATES, number
 from .operators import method
 from .unsupported import Unsupported
 
@@ -153,6 +157,24 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+class _Mask:
+    """The attribute `_mask` of a `Value`, which functions of masked arrays read from each operand. It raises an error.
+
+    Before that, they have read `_data`, a float here, and would go on without the graph. (Only an AttributeError would
+    let them go on.) A subclass of `Value` may have an attribute of this name.
+    """
+
+    __name__ = "_mask"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise TypeError(
+            "a masked array beside a Value x would lose the graph; write np.array([x]) for the Value, or fill the "
+            "array a, as in a.filled(0.0) * x"
+        )
+
+
 class NumpyMethods(Unsupported):
     """Mixin: methods that numpy's functions call on a `Value`, and on the elements of an array.
 
@@ -166,6 +188,8 @@ class NumpyMethods(Unsupported):
     """
 
     __slots__ = ()
+
+    _mask = _Mask()
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that numpy's functions take no Value
 
@@ -230,10 +254,16 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
     """Return an array of the results of numpy's function `ufunc`, about which `known` has the facts.
 
     `array` is one of the operands x and y; the other operand is a `Value`.
+
+    Raises:
+        TypeError: the array contains text, complex numbers, dates or other elements that are no real numbers.
     """
     np: Any = sys.modules["numpy"]
     if known.forward and array.dtype.hasobject:  # numpy calls the operators itself
         return ufunc(_boxed(x), _boxed(y))
+    kind = array.dtype.kind
+    if kind not in "biufO" and array.size and ufunc.__name__ not in ("equal", "not_equal"):
+        number(array.flat[0] if kind in DATES else array.item(0))  # raises an error: text and the like are no numbers
     elements = array.tolist() if array.ndim == 1 else array.ravel().tolist()
     if known.forward:
         results = map(getattr(y, known.reflected) if array is x else getattr(x, known.forward), elements)

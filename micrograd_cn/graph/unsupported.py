@@ -205,7 +205,8 @@ class Unsupported(Operators):
 
     def __dir__(self) -> Iterable[str]:
         """Return the names of the attributes for `dir(x)`, without those that only raise an error."""
-        return [name for name in super().__dir__() if name not in INSTEAD or hasattr(self, name)]
+        names = super().__dir__()
+        return [name for name in names if name != "_mask" and (name not in INSTEAD or hasattr(self, name))]
 
 
 for _name, _instead in INSTEAD.items():

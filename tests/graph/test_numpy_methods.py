@@ -215,3 +215,68 @@ def test_functions_that_numpy_composes_work_as_before():
     assert np.multiply.outer(xs[1], [1.0, 3.0])[1].data == 6.0
     assert type(np.add(np.ma.array([1.0, 2.0]), xs[1])) is np.ma.MaskedArray
     assert gradients(np.add(xs[1], 1.0, where=True), [xs[1]]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array(["1", "2"]), "got the str '1'"),
+        (np.array([b"1"]), "got the bytes b'1'"),
+        (np.array([[1j, 2]]), r"got the complex 1j; use its .real or .imag"),
+        (np.array([1, 2], "m8[s]"), r"for a number of seconds, write x / np.timedelta64\(1, 's'\)"),
+        (np.array(["2020-01-01"], "M8[D]"), "for a number of days, write"),
+        (np.array([(1.0, 2.0)], "f8, f8"), "got tuple"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ufunc", [np.add, np.subtract, np.multiply, np.divide, np.power, np.less, np.maximum, np.hypot]
+)
+def test_an_array_of_what_is_no_number_beside_a_value_is_refused(array, message, ufunc):
+    """Each element was NotImplemented, or True, which Python takes NotImplemented for."""
+    x = Value(2.0)
+    for operands in ((array, x), (x, array)):
+        with pytest.raises(TypeError, match=message):
+            ufunc(*operands)
+
+
+def test_an_empty_array_of_text_beside_a_value_gives_an_empty_array():
+    assert (np.array([], str) * Value(2.0)).shape == (Value(2.0) * np.array([], str)).shape == (0,)
+
+
+MASKED = np.ma.masked_invalid([1.0, math.nan, 3.0])
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        *(lambda x: MASKED + x, lambda x: x - MASKED, lambda x: MASKED * x, lambda x: x / MASKED, lambda x: MASKED**x),
+        *(lambda x: x > MASKED, lambda x: np.ma.exp(x), lambda x: np.ma.maximum(MASKED, x), lambda x: np.ma.array(x)),
+        *(lambda x: np.ma.where(MASKED > 1, x, MASKED), lambda x: MASKED.copy().__setitem__(0, x)),
+        lambda x: np.ma.array([x, x], mask=[False, True]) * x,
+    ],
+)
+def test_a_masked_array_beside_a_value_is_refused(apply):
+    """numpy.ma read the float `_data` of the `Value`, and no gradient flowed."""
+    with pytest.raises(
+        TypeError, match=r"a masked array beside a Value x would lose the graph; write np.array\(\[x\]\)"
+    ):
+        apply(Value(2.0))
+
+
+def test_a_masked_array_takes_values_in_arrays():
+    x = Value(2.0)
+    product = MASKED * np.array([x])
+    assert gradients(product[0] + product[2], [x]) == [4.0]
+    assert product[1] is np.ma.masked
+    assert np.ma.array([x, x], mask=[False, True]).sum().data == 2.0
+    assert (MASKED.filled(0.0) * x)[2].data == 6.0
+
+
+def test_a_subclass_may_have_an_attribute_of_the_name_that_masked_arrays_read():
+    class Masked(Value):
+        def __init__(self, x):
+            super().__init__(x)
+            self._mask = "mine"
+
+    assert Masked(2.0)._mask == "mine"
+    assert "_mask" not in dir(Value(2.0))
