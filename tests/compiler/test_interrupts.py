@@ -510,7 +510,15 @@ PROBLEMS = [
 ]
 # The functions whose lines are tried by default, because they change what later calls read
 CHANGING = {
-    Backward: ("_record_missing", "without_collector", "enter", "inline_compiled", "add_gradients"),
+    Backward: (
+        "_record_missing",
+        "_record_rows",
+        "_publish",
+        "without_collector",
+        "enter",
+        "inline_compiled",
+        "add_gradients",
+    ),
     Derivatives: ("_derive",),
     Graph: ("append", "differentiate", "ensure"),
     Native: ("link",),

@@ -15,7 +15,8 @@ from contextlib import suppress
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function import jit
 from micrograd_cn.compiler.threads.tasks import run_parallel
 from micrograd_cn.optim import SGD, cosine_lr, warmup
 
@@ -179,6 +180,87 @@ def test_threads_that_call_a_function_for_the_first_time_at_once_make_its_progra
     assert repr(f).count("operation") == 16
     f.fit([(1.0, 7), (-1.0, 7)], SGD([ws[7]], 0.1), 1)
     assert [w.data for w in ws] == [*range(1, 8), pytest.approx(7.9)]
+
+
+def elsewhere(f, *args):
+    """Call `f` in another thread, and return what it returns. The thread does not keep the process from ending."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(f(*args)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found, "the thread waits for ever, or has raised an error"
+    return found[0]
+
+
+def test_a_function_may_wait_for_a_thread_that_calls_it():
+    """A function that is recorded may wait for another thread that calls it with other arguments."""
+    w = Value(2.0)
+
+    @compile
+    def f(xs):
+        return xs[0] * w * (elsewhere(f, xs_of_thread) if len(xs) > 1 else 1.0)
+
+    xs_of_thread = [1.0]
+    assert elsewhere(f, [1.0, 2.0]) == 4.0
+    assert f([3.0, 2.0]) == 12.0
+    assert repr(f).count("operation") == 2
+
+
+def test_two_functions_may_wait_for_threads_that_call_the_other():
+    """Two threads may each record a function that waits for a thread that calls the other of the two functions."""
+    w, f_has_begun, g_has_begun = Value(2.0), threading.Event(), threading.Event()
+
+    @compile
+    def f(x):
+        f_has_begun.set()
+        g_has_begun.wait(5)
+        return x * w * elsewhere(g, [1.0])
+
+    @compile
+    def g(x):
+        if isinstance(x, list):
+            return x[0] * w
+        g_has_begun.set()
+        f_has_begun.wait(5)
+        return x * w * elsewhere(f, 1.0)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(f, 1.0), pool.submit(g, 1.0)]
+        assert [x.result() for x in found] == [4.0, 8.0]
+    assert (repr(f).count("operation"), repr(g).count("operation")) == (1, 2)
+    assert f.parameters == g.parameters == [w]
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_of_recordings_that_threads_make_at_the_same_time_equal_ones_are_dropped(monkeypatch, branches):
+    """If no thread waits for another, each records the function, and each recording is published once.
+
+    Without `branches`, a function still gets one program alone: the threads that take another branch get an error.
+    """
+    monkeypatch.setattr(jit, "MAX_SECONDS_OF_WAITING", 0)
+    all_record = threading.Event()
+    at_once = threading.Barrier(6, all_record.set, timeout=5)
+    w = Value(3.0)
+    captured = w * 2.0
+
+    @compile(branches=branches)
+    def f(x):
+        if not all_record.is_set():
+            at_once.wait()
+        return captured * w * x if x > 0 else -captured * w * x
+
+    def call(x):
+        try:
+            return f(x)
+        except GuardError:
+            return "another branch"
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(call, [1.0, -1.0] * 3))
+    assert repr(f).count("operation") == 1 + branches
+    assert len(f.parameters) == 2
+    assert found.count(18.0) == (6 if branches else 3)
+    assert branches or found.count("another branch") == 3
 
 
 FORKS = """

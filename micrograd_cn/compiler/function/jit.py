@@ -19,7 +19,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import copy_context
-from itertools import chain
+from itertools import chain, compress
 from math import isnan
 from types import FunctionType
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
@@ -85,6 +85,7 @@ PLAIN_NUMBER_ERRORS = (
     r"|of a Value would|there is no operation"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
+MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that records the same function
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -390,7 +391,8 @@ class CompiledFunction:
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
-        self._lock = ForkSafeLock()
+        self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
+        self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._places: tuple[int, Places] | None = None  # where the parameters are, and how many programs there were
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -999,10 +1001,19 @@ class CompiledFunction:
         for this row. It comes with None if there are no recordings for the bucket. `parameters` returns the address of
         the parameters' current values while `fit` trains them, or 0 if these are the data of the `Value`s.
         """
-        found: list[RecordingRows] = []
-        left: dict[int, Guard | None] | None = None
         known = tuple(self._recordings.get((bucket.static, bucket.treedef), ()))
         address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
+        return self._dispatch_among(known, bucket, rows, threads, address)
+
+    def _dispatch_among(
+        self, known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
+    ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
+        """Return what `_dispatch_known` returns, for the recordings in `known` instead of all recordings of the bucket.
+
+        `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
+        """
+        found: list[RecordingRows] = []
+        left: dict[int, Guard | None] | None = None
         for recording in known:
             left = {**recording.guards.broken(bucket.numbers, rows, threads, address)}
             if len(left) < len(rows):
@@ -1013,37 +1024,74 @@ class CompiledFunction:
         return found, dict.fromkeys(rows) if left is None else left
 
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows."""
-        with self._lock():  # if several threads need a recording, one makes it, and the others find it
-            found, left = self._dispatch_known(bucket, rows, threads)
-            known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
-            while left:
-                [first, guard], *_ = left.items()
-                made = self._record_repeatable(bucket, first)
-                if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                    found.append((alike[0], array("q", [first])))
-                    del left[first]  # near a tie, a program's rounding may give a comparison the other outcome
-                    continue
-                if guard and not self._branches:
-                    self._raise_guard_error(bucket, first, guard)
-                made.compile(self.parameters)
-                made.program.siblings = self._programs
-                publish: list[Callable[[], None]] = [
-                    functools.partial(setattr, self, "parameters", made.program.parameters),
-                    functools.partial(self._programs.append, made.program),
-                    functools.partial(known.append, made),
-                ]
-                any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt; each returns None
-                rows = array("q", left)
-                broken = made.guards.broken(bucket.numbers, rows, threads)
-                if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
-                    raise RuntimeError(
-                        f"{self._name} takes another branch for the sample that was just recorded; does it change a "
-                        "parameter?"
-                    )
-                found.append((made, _excluding(rows, broken)))
-                left = {**broken}
+        """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows.
+
+        If several threads need a recording, one of them makes it, and the others wait and find it. But no thread waits
+        for long, since the function that is recorded may itself wait for a thread that waits here. After that time,
+        several threads record the function at once, and all but the first of equal recordings are dropped.
+        """
+        turn = self._turn()
+        held: list[Callable[[], None]] = []
+        release = map(operator.call, held)
+        try:  # Ctrl-C cannot interrupt a single call into C
+            held.extend(compress([turn.release], map(turn.acquire, [True], [MAX_SECONDS_OF_WAITING])))
+            return self._record_rows(bucket, rows, threads)
+        finally:
+            any(release)
+
+    def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
+        """Return what `_record_missing` returns, while other threads may also record the function."""
+        known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
+        found: list[RecordingRows] = []
+        left: dict[int, Guard | None] = dict.fromkeys(rows)
+        tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
+        while left:
+            rows = array("q", left)
+            if others := known[tried:]:
+                more, left = self._dispatch_among(others, bucket, rows, threads)
+                found += more
+                tried += len(others)
+                continue
+            [first, guard], *_ = left.items()
+            made = self._record_repeatable(bucket, first)
+            if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
+                found.append((alike[0], array("q", [first])))
+                del left[first]  # near a tie, a program's rounding may give a comparison the other outcome
+                continue
+            if guard and not self._branches:
+                self._raise_guard_error(bucket, first, guard)
+            if not self._publish(made, known, tried):
+                continue
+            tried += 1
+            broken = made.guards.broken(bucket.numbers, rows, threads)
+            if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
+                raise RuntimeError(
+                    f"{self._name} takes another branch for the sample that was just recorded; does it change a "
+                    "parameter?"
+                )
+            found.append((made, _excluding(rows, broken)))
+            left = {**broken}
         return found
+
+    def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
+        """Compile a recording, and add it to `known`, the list of recordings for the same structure of arguments.
+
+        Return whether this was done. It is not done if the list has more than `count` recordings, since then another
+        thread has added some, which have to be tried first.
+        """
+        while len(known) == count:
+            parameters = self.parameters
+            made.compile(parameters)
+            made.program.siblings = self._programs
+            publish: list[Callable[[], None]] = [
+                functools.partial(setattr, self, "parameters", made.program.parameters),
+                functools.partial(self._programs.append, made.program),
+                functools.partial(known.append, made),
+            ]
+            with self._lock():
+                if self.parameters is parameters and len(known) == count:
+                    any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt
+        return made in known
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.
