@@ -1,10 +1,16 @@
 """A function that does something else in each call, or whose parameters are replaced, is told so."""
 
+import array
 import collections
+import dataclasses
 import functools
 import itertools
 import random
 import time
+from datetime import datetime
+from os import urandom
+from secrets import randbelow
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -128,6 +134,87 @@ derived_with_value = functional.value_and_grad(lambda x: x * noise(x))
 second = functional.hessian(lambda x: x * noise(x))
 
 
+class Slotted:
+    __slots__ = ("n",)
+
+    def __init__(self):
+        self.n = 0.0
+
+    def __call__(self, x):
+        self.n += 1.0
+        return x * self.n
+
+
+class Counting:
+    of_class_method = of_static_method = 0
+
+    @classmethod
+    def by_class(cls, x):
+        cls.of_class_method += 1
+        return x * cls.of_class_method
+
+    @staticmethod
+    def by_name(x):
+        Counting.of_static_method += 1
+        return x * Counting.of_static_method
+
+
+class Drawing:
+    def __init__(self):
+        self.x = random.random()
+
+
+@dataclasses.dataclass
+class DrawingField:
+    x: float = dataclasses.field(default_factory=random.random)
+
+
+class Step:
+    def __init__(self, f):
+        self.f = f
+
+    def __call__(self, x):
+        return self.f(x)
+
+
+class Steps:
+    def __init__(self, *fs):
+        self.steps = [Step(f) for f in fs]
+
+    def __call__(self, x):
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+def doubled(x):
+    return x * 2.0
+
+
+def noisy(x):
+    return x * random.random()
+
+
+def of_function(x):
+    of_function.calls += 1
+    return x * of_function.calls
+
+
+of_function.calls = 0
+
+
+def of_first_item(held):
+    def f(x):
+        held[0] += 1
+        return x * float(held[0])
+
+    return f
+
+
+now = datetime.now
+class_of = type
+
+
 def of_global(x):
     global calls
     calls += 1
@@ -214,6 +301,25 @@ def to_random(generator):
         nested(of_variable()),
         nested(compile(of_variable())),
         functools.partial(lambda generator, x: x * generator.random(), random.Random(0)),
+        to_random(random.SystemRandom()),
+        of_first_item([0.0] * 250),
+        of_first_item(dict.fromkeys(range(300), 0.0)),
+        of_first_item(np.zeros(2)),
+        of_first_item(np.zeros((2, 2), np.int32)[0]),
+        of_first_item(bytearray(1)),
+        of_first_item(array.array("d", [0.0])),
+        of_function,
+        Slotted(),
+        lambda x: Counting.by_class(x),
+        lambda x: Counting.by_name(x),
+        lambda x: x * randbelow(10**9),
+        lambda x: x * (uuid4().int % 10**9),
+        lambda x: x * int.from_bytes(urandom(4), "big"),
+        lambda x: x * now().microsecond,
+        lambda x: x * Drawing().x,
+        lambda x: x * DrawingField().x,
+        Steps(noisy, doubled),
+        Steps(doubled, noisy),
         Forward(lambda self, x: noise(x)),
         Forward(counted),
         Forward(recurrent),
@@ -240,6 +346,14 @@ def test_a_function_that_does_something_else_in_each_call_is_refused_in_its_firs
         compile(f)(3.0)
 
 
+def test_a_class_of_a_notebook_belongs_to_the_user():
+    """The module of a notebook's cells has no file, as the modules that are built into Python have none."""
+    names = {"__name__": "a_notebook", "random": random}
+    exec("class Noise:\n    def __call__(self, x): return x * random.random()", names)
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(names["Noise"]())(3.0)
+
+
 def test_a_branch_that_is_drawn_is_refused():
     """A function that takes a branch at random is refused, unless both recordings happen to take the same branch."""
     refused = 0
@@ -261,6 +375,7 @@ def test_a_branch_that_is_drawn_is_refused():
         lambda x: w * x if type(x * w) is Value else w,
         lambda x: w * x if type(x) is type(w) else w,
         lambda x: {Value: w}.get(type(x), 1.0) * x,
+        lambda x: w * x if class_of(x) is Value else w,
     ],
 )
 def test_a_function_that_asks_for_the_type_of_an_argument_is_refused(f):
@@ -321,6 +436,46 @@ def test_what_the_second_recording_changes_is_put_back():
     assert compile(f)(3.0) == 6.0
     assert (n, len(seen), table, len(marks), [*recent], holder.n) == (1, 2, {"a": 1, "b": 1}, 2, [1], 1)
     assert seen[1].data == holder.items[0].data == 3.0
+
+
+class Appending(list):
+    def extend(self, items):
+        super().extend([*items, "extended"])
+
+
+def test_the_second_recording_is_put_back_in_collections_that_update_in_their_own_way():
+    """A `Counter` adds up where a dict replaces, and an `OrderedDict` keeps the order of its keys itself."""
+    seen, found = collections.Counter(), Appending("a")
+    last = collections.OrderedDict(a=1, b=2)
+
+    def f(x):
+        seen.update("ab")
+        found.append("b")
+        last["c"] = last.pop("c", 0) + 1
+        return w * x
+
+    assert compile(f)(3.0) == 6.0
+    assert (seen, found, [*last.items()]) == ({"a": 1, "b": 1}, ["a", "b"], [("a", 1), ("b", 2), ("c", 1)])
+
+
+def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attributes():
+    """What a function adds to in its first call is added to once, wherever it is kept."""
+    grid, items, octets, slotted, p = np.zeros((2, 2)), array.array("d", [0.0]), bytearray(1), Slotted(), Value(2.0)
+
+    def f(x):
+        grid[1, 0] += 1.0
+        items[0] += 1.0
+        octets[0] += 1
+        slotted.n += 1.0
+        p.grad += 1.0
+        f.calls += 1
+        Counting.kept += 1
+        return p * x
+
+    f.calls = Counting.kept = 0
+    assert compile(f)(3.0) == 6.0
+    assert (grid.tolist(), items[0], octets[0]) == ([[0.0, 0.0], [1.0, 0.0]], 1.0, 1)
+    assert (slotted.n, p.grad, f.calls, Counting.kept) == (1.0, 1.0, 1, 1)
 
 
 def test_parameters_that_are_made_in_the_first_call_are_kept():

@@ -10,14 +10,24 @@ from __future__ import annotations
 import dis
 import random
 import sys
-from collections import defaultdict, deque
+from array import array
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from copy import copy
 from functools import lru_cache, partial
 from itertools import islice
 from operator import is_
 from pathlib import Path
-from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 
 from ...engine import Value
@@ -27,8 +37,10 @@ PACKAGE_NAME = __name__.partition(".")[0]
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
 LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are looked at
-MAX_ITEMS = 200  # a collection with more items is not looked into
+MAX_ITEMS = 200  # only so many items of a collection are looked into
 MAX_ALIKE = 8  # only so many items of a collection are searched for code, since items are usually alike
+MAX_OF_A_CLASS = 50  # only so many objects of a class are searched for code
+MAX_COMPARED = 10_000  # a collection of more items is not compared with what it was, nor an array of more numbers
 # Modules whose functions may return something else in each call, and the names of these functions; None for all names
 CHANGING: dict[str, set[str] | None] = {
     "random": None,
@@ -40,9 +52,12 @@ CHANGING: dict[str, set[str] | None] = {
     "time": None,
     "datetime": {"now", "utcnow", "today"},
     "os": {"urandom"},
+    "posix": {"urandom"},  # where os.urandom comes from
+    "nt": {"urandom"},
 }
 DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
 PLAIN = (float, int, str, bytes, type(None))
+NO_CODE = (Value, *PLAIN)  # objects that hold no code of the user's
 COLLECTIONS = (list, tuple, dict, set, deque)
 WRITING_OPCODES = {
     dis.opmap[name]
@@ -64,6 +79,10 @@ WRITING_NAMES = {
         "__setattr__",
     ),
 }
+METHODS = (FunctionType, staticmethod, classmethod, property)
+DESCRIPTORS = (*METHODS, MemberDescriptorType, GetSetDescriptorType)
+# Methods that make an object. A function that names the class may call them.
+MAKING = ("__init__", "__new__", "__post_init__")
 # Methods that a function does not call if it only uses an object that exists
 SETUP = {"__init__", "__new__", "__init_subclass__", "__setstate__", "__reduce__", "__copy__", "__deepcopy__"}
 
@@ -98,7 +117,7 @@ def facts_of(code: CodeType) -> Facts:
 class ReachableCode:
     """The code that a function may run, except for code of this package, of Python and of installed packages.
 
-    Of several objects of a class that is no `Module`, only the first that is found is looked at.
+    Of the objects of a class, only the first `MAX_OF_A_CLASS` that are found are looked at.
 
     Args:
         roots: the function, and other objects that it can reach.
@@ -118,7 +137,8 @@ class ReachableCode:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
-        self._kinds = set[type]()
+        self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
+        self._counts: dict[type, int] = {}  # how many objects of a class have been looked at
         self._classes: list[tuple[str, Any]] = []  # the methods that have not been looked at
         self._waiting = [*roots]
         while self._waiting and len(self._seen) < MAX_OBJECTS:
@@ -130,51 +150,79 @@ class ReachableCode:
                     self._waiting = [method for _, method in used]
 
     def _visit(self, x: Any) -> None:
-        if isinstance(x, (Value, *PLAIN)):
+        if isinstance(x, NO_CODE):
             return
-        key = type(x) if type(x).__module__ not in ("builtins", "functools") else id(x)
-        if isinstance(x, Module):  # objects of a class may have different functions as attributes
-            activation = vars(x).get("_activation", x)
-            key = type(x), activation if isinstance(activation, str) else id(activation)
+        key: Any = id(x)
+        kind = type(x)
+        if isinstance(x, COLLECTIONS):
+            if key not in self._seen:
+                self._seen[key] = x
+                items = x.values() if isinstance(x, dict) else x
+                self._waiting += [item for item in islice(items, MAX_ALIKE) if not isinstance(item, NO_CODE)]
+            return
+        if isinstance(x, Module) and isinstance(activation := vars(x).get("_activation"), str):
+            key = kind, activation  # neurons with the same activation function are alike
         if key in self._seen:
             return
+        module = kind.__module__
+        if module not in ("builtins", "functools"):
+            if isinstance(x, Module) and module.partition(".")[0] == PACKAGE_NAME:
+                self._seen[key] = x
+                self._waiting += _unlike_parts(vars(x).values())
+                return
+            count = self._counts[kind] = self._counts.get(kind, 0) + 1
+            if count > MAX_OF_A_CLASS:
+                return
         self._seen[key] = x
         if isinstance(x, FunctionType):
-            self.may_change |= x.__module__ in DRAWING
+            self.may_change |= x.__module__ in DRAWING or _is_changing(x.__module__, x.__name__)
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
-        elif isinstance(x, COLLECTIONS):
-            items = x.values() if isinstance(x, dict) else x
-            self._waiting += islice(items, MAX_ALIKE)
         elif isinstance(x, MethodType):
             self._waiting += [x.__func__, x.__self__]
         elif isinstance(x, partial):
             self._waiting += [x.func, *x.args, *x.keywords.values()]
         elif isinstance(x, BuiltinMethodType):
-            self.may_change |= x.__module__ in CHANGING or is_generator(x.__self__)
+            holder = x.__self__ if isinstance(x.__self__, type) else x  # datetime.now belongs to a class
+            self.asks_for_identity |= x is id  # under another name
+            self.may_change |= _is_changing(holder.__module__, x.__name__) or is_generator(x.__self__)
         elif is_generator(x):
             self.writes = True
+            self.may_change |= isinstance(x, random.SystemRandom)
         elif isinstance(x, (property, classmethod, staticmethod)):
             self._waiting += [getattr(x, "fget", None) or getattr(x, "__func__", None)]
-        elif not isinstance(x, (ModuleType, type)):
-            self.may_change |= hasattr(type(x), "__next__")  # next(x) returns something else in each call
+        elif isinstance(x, type):
+            self._visit_type(x)
+        elif not isinstance(x, ModuleType):
+            self.may_change |= hasattr(kind, "__next__")  # next(x) returns something else in each call
             held = getattr(x, "__dict__", None)
-            if type(x).__module__.partition(".")[0] != PACKAGE_NAME:
-                self._waiting += held.values() if isinstance(held, dict) and len(held) <= MAX_ITEMS else ()
-                self._visit_class(type(x))
+            if module.partition(".")[0] != PACKAGE_NAME:
+                if isinstance(held, dict) and len(held) <= MAX_ITEMS:
+                    self._waiting += [part for part in held.values() if not isinstance(part, NO_CODE)]
+                if kind not in self._kinds:
+                    self._visit_class(kind)
+                if slots := self._kinds[kind]:
+                    self._waiting += [_content(x, slot) for slot in slots]
             elif isinstance(held, dict) and "_f" in held:  # a compiled function
                 self._waiting.append(held["_f"])
-            elif isinstance(x, Module):
-                self._waiting += _unlike_parts(held.values())
+
+    def _visit_type(self, kind: type) -> None:
+        """Visit the code that makes an object of the class `kind`."""
+        self.asks_for_types |= kind is type  # under another name
+        self.may_change |= kind.__module__ in DRAWING  # a new layer draws its weights from a generator
+        for base in kind.__mro__[:-1]:
+            if is_users_module(base.__module__):
+                self._waiting += [vars(base)[name] for name in MAKING if name in vars(base)]
+                self._waiting += [
+                    field.default_factory for field in vars(base).get("__dataclass_fields__", {}).values()
+                ]
 
     def _visit_class(self, kind: type) -> None:
-        if kind in self._kinds:
-            return
-        self._kinds.add(kind)
-        for base in kind.__mro__:
-            if _is_users(getattr(sys.modules.get(base.__module__), "__file__", None) or "<frozen"):
+        self._kinds[kind] = _slots(kind)
+        for base in kind.__mro__[:-1]:
+            if is_users_module(base.__module__):
                 for name, part in vars(base).items():
                     runs = name.startswith("__") or (name == "forward" and issubclass(kind, Module))
                     if runs and name not in SETUP:
@@ -188,12 +236,14 @@ class ReachableCode:
         self._names |= names
         self.asks_for_identity |= "id" in names
         self.asks_for_types |= "type" in names or "__class__" in names
-        cells = [x for x in map(_cell_content, f.__closure__ or ()) if not isinstance(x, (Value, *PLAIN))]
-        for x in [*cells, *[f.__globals__[name] for name in names & f.__globals__.keys()]]:
+        cells = [x for x in map(_cell_content, f.__closure__ or ()) if not isinstance(x, NO_CODE)]
+        for x in [*cells, *[f.__globals__[name] for name in sorted(names & f.__globals__.keys())]]:
             if isinstance(x, (ModuleType, type)):
                 self._visit_namespace(x, names)
-            else:
+            if not isinstance(x, ModuleType):
                 self._waiting.append(x)
+        if f.__dict__:
+            self._waiting += f.__dict__.values()
         if not CHANGING.keys().isdisjoint(names):
             for name in names & CHANGING.keys() - f.__globals__.keys():
                 if name in sys.modules:  # the function may import it
@@ -204,18 +254,16 @@ class ReachableCode:
     def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
         """Visit those attributes of a module or class whose names are among `names`, the names in a function's code."""
         module = x.__name__ if isinstance(x, ModuleType) else x.__module__
-        if isinstance(x, type) and module in DRAWING:
-            self.may_change = True  # a new layer draws its weights from a generator of random numbers
         changing = CHANGING.get(module, set())
         self.may_change |= changing is None or not changing.isdisjoint(names)
-        if _is_users(getattr(sys.modules.get(module), "__file__", None) or "<frozen"):
+        if is_users_module(module):
             self._waiting += [vars(x)[name] for name in names & vars(x).keys()]
 
 
 class Surroundings:
     """The variables around some functions, and the objects that the functions can reach from them.
 
-    Functions of other packages are not looked into, nor are large collections.
+    Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -234,8 +282,11 @@ class Surroundings:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.leaves: list[Value] = []
-        self._variables: list[tuple[Any, str]] = []  # cells, the globals of modules, and classes; and names in them
+        # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
+        # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor.
+        self._variables: list[tuple[Any, Any]] = []
         self._collections: list[Any] = []
+        self._arrays: list[Any] = []
         self._generators: list[Any] = []
         self._parents: defaultdict[int, list[Any]] = defaultdict(list)  # by the id of an object, what holds it
         seen: dict[int, Any] = {}
@@ -254,26 +305,43 @@ class Surroundings:
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
+            held: Any = x.__dict__
+            self._parents[id(held)].append(x)
+            self._visit_items(held)
         elif isinstance(x, COLLECTIONS):
-            if len(x) <= MAX_ITEMS:
-                self._visit_items(x)
+            self._visit_items(x)
+        elif _is_array(x):
+            self._arrays.append(x)
         elif isinstance(x, MethodType):
             self._add(x, [x.__func__, x.__self__])
         elif isinstance(x, partial):
             self._add(x, [x.func, x.args, x.keywords])
         elif is_generator(x):
             self._generators.append(x)
-        elif not isinstance(x, (ModuleType, type, BuiltinMethodType)):
+        elif isinstance(x, type):
+            self._waiting += [kind for kind in x.__mro__[1:-1] if is_users_module(kind.__module__)]
+            if is_users_module(x.__module__):
+                self._visit_class(x)
+        elif not isinstance(x, (ModuleType, BuiltinMethodType)):
             held = getattr(x, "__dict__", None)
-            if isinstance(held, dict) and len(held) <= MAX_ITEMS:
+            if isinstance(held, dict):
                 self._parents[id(held)].append(x)
                 self._visit_items(held)
                 if isinstance(x, Module):  # a layer may have more neurons than `MAX_ITEMS`
                     self._waiting += _unlike_parts(held.values())
-            for kind in type(x).__mro__:
-                if _is_users(getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen"):
-                    parts = [*vars(kind).values()]
-                    self._waiting += [getattr(part, "fget", None) or getattr(part, "__func__", part) for part in parts]
+            kinds = [kind for kind in type(x).__mro__[:-1] if is_users_module(kind.__module__)]
+            self._waiting += kinds
+            for slot in _slots(type(x)) if kinds else ():
+                self._variables.append((x, slot))
+                self._add(x, [_content(x, slot)])
+
+    def _visit_class(self, kind: type) -> None:
+        for name, part in vars(kind).items():
+            if isinstance(part, METHODS):
+                self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
+            elif not name.startswith("__") and not isinstance(part, DESCRIPTORS):
+                self._variables.append((kind, name))
+                self._add(kind, [part])
 
     def _add(self, holder: Any, items: Iterable[Any]) -> None:
         for x in items:
@@ -286,58 +354,78 @@ class Surroundings:
                 self._waiting.append(x)
 
     def _visit_items(self, x: Any) -> None:
-        if not isinstance(x, tuple):
+        if not isinstance(x, tuple) and len(x) <= MAX_COMPARED:
             self._collections.append(x)
-        self._add(x, x.values() if isinstance(x, dict) else x)
+        self._add(x, islice(x.values() if isinstance(x, dict) else x, MAX_ITEMS))
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
-        variables: list[tuple[Any, str]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
+        variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
         variables += [(f.__globals__, name) for name in names & f.__globals__.keys()]
         for variable in variables:
             self._variables.append(variable)
             x = _content(*variable)
             self._add(variable[0], [x])
-            if isinstance(x, (ModuleType, type)):
-                module = x if isinstance(x, ModuleType) else sys.modules.get(x.__module__)
-                if _is_users(getattr(module, "__file__", None) or "<frozen"):
-                    for name in names & vars(x).keys():
-                        self._variables.append((x, name))
-                        self._add(x, [vars(x)[name]])
+            if isinstance(x, ModuleType) and is_users_module(x.__name__):
+                for name in names & vars(x).keys():
+                    self._variables.append((x, name))
+                    self._add(x, [vars(x)[name]])
         self._add(f, [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
 
     def state(self) -> list[list[Any]]:
         """Return what the variables and collections hold now, and the states of generators of random numbers."""
         variables = [_content(holder, name) for holder, name in self._variables]
-        return [[generator_state(x) for x in self._generators], variables, *map(_items, self._collections)]
+        gradients = [x.grad for x in self.leaves]
+        generators = [generator_state(x) for x in self._generators]
+        arrays = [x.tobytes() if hasattr(x, "tobytes") else bytes(x) for x in self._arrays]
+        return [generators, arrays, variables, gradients, *map(_items, self._collections)]
 
     def has_changed(self, state: list[list[Any]]) -> bool:
         """Return whether anything has changed since the method `state` returned the list `state`."""
         now = self.state()
-        return now[0] != state[0] or not all(map(_are_same, now[1:], state[1:]))
+        return now[:2] != state[:2] or not all(map(_are_same, now[2:], state[2:]))
 
     def restore(self, state: list[list[Any]]) -> None:
-        """Where a variable or collection has changed, put back what it held when the list `state` was returned."""
-        _, variables, *collections = state
+        """Where a variable or collection has changed, put back what it held when the list `state` was returned.
+
+        The methods of `dict`, `list`, `set` and `deque` put it back, since a subclass such as `Counter` may have an
+        `update` that does something else.
+        """
+        _, arrays, variables, gradients, *collections = state
+        for x, held in zip(self._arrays, arrays, strict=True):
+            if (x.tobytes() if hasattr(x, "tobytes") else x) != held:
+                _refill(x, held)
+        for x, grad in zip(self.leaves, gradients, strict=True):
+            if x.grad is not grad:
+                x.grad = grad
         for (holder, name), x in zip(self._variables, variables, strict=True):
             if _content(holder, name) is not x:
                 if isinstance(holder, CellType):
                     holder.cell_contents = x
                 elif isinstance(holder, dict):
                     holder[name] = x
+                elif isinstance(name, MemberDescriptorType):
+                    name.__set__(holder, x)
                 else:
                     setattr(holder, name, x)
         for collection, items in zip(self._collections, collections, strict=True):
             if _are_same(_items(collection), items):
                 continue
             if isinstance(collection, dict):
+                kind = OrderedDict if isinstance(collection, OrderedDict) else dict  # it keeps the order itself
                 keys, values = items[::2], items[1::2]
-                for key in [key for key, _ in [*collection.items()] if key not in keys]:
-                    del collection[key]
-                collection.update(zip(keys, values, strict=True))
+                for key in [key for key, _ in [*dict.items(collection)] if key not in keys]:
+                    kind.__delitem__(collection, key)
+                for key, x in zip(keys, values, strict=True):
+                    kind.__setitem__(collection, key, x)
+            elif isinstance(collection, set):
+                set.clear(collection)
+                set.update(collection, items)
+            elif isinstance(collection, list):
+                list.__setitem__(collection, slice(None), items)
             else:
-                collection.clear()
-                collection.update(items) if isinstance(collection, set) else collection.extend(items)
+                deque.clear(collection)
+                deque.extend(collection, items)
 
     def places_of(self, leaves: Iterable[Value]) -> Places:
         """Return the variables and collections through which the functions reach `leaves`."""
@@ -356,11 +444,11 @@ class Places:
 
     Args:
         variables: pairs of what has a variable, and the variable's name. It is a cell of a closure, the dict of a
-            module's globals, a module or a class.
+            module's globals, a module or a class; or it is an object, and the name is one of its slots, a descriptor.
         collections: collections.
     """
 
-    def __init__(self, variables: list[tuple[Any, str]], collections: list[Any]) -> None:
+    def __init__(self, variables: list[tuple[Any, Any]], collections: list[Any]) -> None:
         self._variables, self._collections = variables, collections
         self._held = [_content(*place) for place in variables]
         self._items = [copy(x) for x in collections]
@@ -386,6 +474,11 @@ def _content(holder: Any, name: Any) -> Any:
     """Return what the variable `name` of `holder` holds; None if it has no value."""
     if isinstance(holder, dict):
         return holder.get(name)
+    if isinstance(name, MemberDescriptorType):
+        try:
+            return name.__get__(holder)
+        except AttributeError:
+            return None
     if not isinstance(holder, CellType):
         return vars(holder).get(name)
     try:
@@ -423,7 +516,7 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     found: dict[Any, Any] = {}
     for attribute in attributes:
         for x in attribute if type(attribute) is list else (attribute,):
-            if not isinstance(x, (Value, *PLAIN)):
+            if not isinstance(x, NO_CODE):
                 found.setdefault((type(x), id(getattr(x, "_activation", x))), x)
     return [*found.values()]
 
@@ -431,9 +524,50 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
 def _items(x: Any) -> list[Any]:
     """Return the items of a collection. Those of a dict are its keys and values, without compiled methods."""
     if isinstance(x, dict):
-        items = [*x.items()]  # at once, since another thread may change the dict
+        items = [*dict.items(x)]  # at once, since another thread may change the dict
         return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
-    return [*x]
+    return [*list.__iter__(x)] if isinstance(x, list) else [*x]
+
+
+def _slots(kind: type) -> list[Any]:
+    """Return the descriptors of the slots that users' classes among the bases of `kind` define."""
+    bases = [base for base in kind.__mro__[:-1] if "__slots__" in vars(base) and is_users_module(base.__module__)]
+    return [part for base in bases for part in vars(base).values() if type(part) is MemberDescriptorType]
+
+
+def _is_array(x: Any) -> bool:
+    """Return whether `x` is a bytearray, or an array of plain numbers that Python or numpy made and that is not large.
+
+    An array that cannot be written to does not count.
+    """
+    if isinstance(x, (bytearray, array)):
+        return len(x) <= MAX_COMPARED
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and isinstance(x, numpy.ndarray)
+        and not x.dtype.hasobject
+        and x.flags.writeable
+        and x.size <= MAX_COMPARED
+    )
+
+
+def _refill(x: Any, content: bytes) -> None:
+    """Put the bytes `content` back into an array, from which they came."""
+    if isinstance(x, bytearray):
+        x[:] = content
+    elif isinstance(x, array):
+        held = array(x.typecode)
+        held.frombytes(content)
+        x[:] = held
+    else:
+        x[...] = sys.modules["numpy"].frombuffer(content, x.dtype).reshape(x.shape)
+
+
+def _is_changing(module: str | None, name: str) -> bool:
+    """Return whether a function of this name, which a module defines, may return something else in each call."""
+    names = CHANGING.get(module or "", ())
+    return names is None or name in names
 
 
 def _are_same(xs: list[Any], ys: list[Any]) -> bool:
@@ -445,13 +579,25 @@ def _is_users(file: str) -> bool:
     return not (file.startswith((PACKAGE, LIBRARY, "<frozen")) or "site-packages" in file or "dist-packages" in file)
 
 
+@lru_cache(1024)
+def is_users_module(name: str) -> bool:
+    """Return whether the module `name` belongs neither to Python, nor to an installed package, nor to this package.
+
+    A notebook and the interactive interpreter have no file.
+    """
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return _is_users(file) if file else name.partition(".")[0] not in sys.stdlib_module_names
+
+
 def is_generator(x: Any) -> bool:
     """Return whether `x` is a generator of random numbers."""
     return isinstance(x, random.Random) or type(x).__module__.startswith("numpy.random")
 
 
 def generator_state(x: Any) -> str:
-    """Return a text that says in which state a generator of random numbers is."""
+    """Return a text that says in which state a generator of random numbers is; "" if it has no state."""
+    if isinstance(x, random.SystemRandom):
+        return ""
     if isinstance(x, random.Random):
         return repr(x.getstate())
     if hasattr(x, "bit_generator"):
