@@ -1,8 +1,8 @@
 """Loss functions with PyTorch's names, for one sample or a batch; none of them overflows at large logits.
 
-A target or probability that is out of range raises an error. A compiled function checks only the sample with which it
-was recorded, and the samples that are passed to its method `check`. Its method `fit` also refuses class labels that are
-out of range in any sample; in other methods, they make the result nan.
+A target or probability that is out of range raises an error. In a compiled function, this error is raised for the
+sample with which the function is recorded, and by its methods `check` and `fit`, which name the sample. In its other
+methods, a sample with such a target or probability has the result nan.
 """
 
 from __future__ import annotations
@@ -181,12 +181,30 @@ def _elementwise(
                 convert = {0.0: "for labels 0 and 1, write 2 * t - 1", -1.0: "for labels -1 and 1, write (t + 1) / 2"}
                 write = f"; {convert[label]}" if label in convert else ""
                 raise ValueError(f"{name}: target{path} must be {allowed}, got {label}{write}")
+            if isinstance(t, Value) and t.requires_grad:  # it may be an input of a compiled program
+                t = _nan_unless(_is_allowed(t, allowed), t)
         terms.append(term(x, t))
     if not terms:
         raise ValueError(f"{name}: the batch is empty")
     if weight is not None:
         terms = [w * y for w, y in zip(_spread(name, "weight", weight, inputs), terms, strict=True)]
     return flatten(inputs)[1](terms) if reduction == "none" else _reduce(terms, reduction)
+
+
+def _is_allowed(t: Any, allowed: str) -> Any:
+    """Return an operation that is 1 if `t` is in the range `allowed`, "-1 or 1" or "from 0 to 1", and 0 otherwise."""
+    if allowed == "-1 or 1":
+        return ops.equal(ops.abs(t), 1.0)
+    return ops.less_equal(0.0, t * (1.0 - t))  # a product that is negative is not rounded to 0 here
+
+
+def _nan_unless(allowed: Any, t: Any) -> Any:
+    """Return an operation that is the target `t` if `allowed` is not 0, and nan otherwise.
+
+    So the loss of a sample and its derivatives are nan in compiled code if a target is not allowed. A compiled program
+    raises no errors for numbers that differ from those that were recorded.
+    """
+    return ops.where(allowed, t, math.nan)
 
 
 def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[float]:
@@ -281,7 +299,8 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
         reduction: "mean", "sum" or "none", as for `mse_loss`.
 
     Raises:
-        ValueError: as for `mse_loss`, or a target is neither -1 nor 1.
+        ValueError: as for `mse_loss`, or a target is neither -1 nor 1. (A compiled function gives nan instead, except
+            for its recorded sample; its methods `fit` and `check` raise the ValueError.)
 
     >>> hinge_loss([2, 0.5], [1, -1])
     0.75
@@ -312,7 +331,9 @@ def binary_cross_entropy(
             elements, not by the sum of the weights.
 
     Raises:
-        ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape.
+        ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape. (A
+            compiled function gives nan instead for a probability or target that is not allowed, except for its recorded
+            sample; its methods `fit` and `check` raise the ValueError.)
 
     >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
     0.3466
@@ -324,11 +345,23 @@ def binary_cross_entropy(
                 "binary_cross_entropy_with_logits"
             )
 
+    # Only at 0 or 1 does no gradient flow through a logarithm. So nan flows through it if p is out of range.
+    def log_of(p: Any) -> Any:
+        is_zero = ops.equal(p, 0.0)
+        return ops.where(is_zero, -100.0, ops.maximum(ops.log(ops.where(is_zero, 1.0, p)), -100.0))
+
+    def log_of_rest(p: Any) -> Any:
+        is_one = ops.equal(p, 1.0)
+        return ops.where(is_one, -100.0, ops.log1p(-ops.where(is_one, 0.0, p)))
+
     def term(p: Any, t: Any) -> Any:
-        inside, below_one = ops.less(0.0, p), ops.less(p, 1.0)
-        log_p = ops.where(inside, ops.maximum(ops.log(ops.where(inside, p, 1.0)), -100.0), -100.0)
-        log_q = ops.where(below_one, ops.log1p(-ops.where(below_one, p, 0.0)), -100.0)
-        return -(t * log_p + (1.0 - t) * log_q)
+        varies = isinstance(p, Value) and p.requires_grad
+        if not isinstance(t, Value) and t in (0.0, 1.0):
+            one = _nan_unless(_is_allowed(p, "from 0 to 1"), 1.0) if varies else 1.0
+            return -(one * (log_of(p) if t else log_of_rest(p)))
+        if varies:
+            t = _nan_unless(_is_allowed(p, "from 0 to 1"), t)
+        return -(t * log_of(p) + (1.0 - t) * log_of_rest(p))
 
     return _elementwise("binary_cross_entropy", term, input, target, reduction, "from 0 to 1", weight)
 
@@ -354,7 +387,9 @@ def binary_cross_entropy_with_logits(
             `input`, or that of its last axes, for example a number for each class.
 
     Raises:
-        ValueError: as for `mse_loss`; a target is not from 0 to 1; or `weight` or `pos_weight` has another shape.
+        ValueError: as for `mse_loss`; a target is not from 0 to 1; or `weight` or `pos_weight` has another shape. (A
+            compiled function gives nan instead for a target that is not allowed, except for its recorded sample; its
+            methods `fit` and `check` raise the ValueError.)
 
     >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1])
     500000.0

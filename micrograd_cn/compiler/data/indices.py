@@ -1,6 +1,6 @@
-"""Find rows in which an index of `take`, or a class label, is out of range, so `fit` can refuse them.
+"""Find rows in which an index of `take`, or a target of a loss, is out of range, so `fit` can refuse them.
 
-Such an index gives nan, and `fit` would train with it.
+Such a number gives nan, and `fit` would train with it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from math import isnan
 from typing import NamedTuple
 
-from ...engine import Value, record
+from ...engine import Value, constant, record
 from ...graph.context import recording
-from ..instructions.lowering import Graph
+from ..instructions.lowering import Graph, is_check, is_nan
 from .rows import Numbers
 
 
@@ -83,7 +83,8 @@ def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
     >>> out_of_range(Graph([take([1, 2], i)], [i]), [2.0])
     'an index or class is 2.0, but there are 2 to choose from, with the numbers 0 to 1'
     """
-    copies: dict[Value, Value] = dict(zip(graph.inputs, map(Value, numbers), strict=True))
+    copies: dict[Value, Value] = {x: constant(data) for x, data in graph.constants.items()}
+    copies |= dict(zip(graph.inputs, map(Value, numbers), strict=True))
     with recording():
         for node, op in graph.operations:
             copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
@@ -94,3 +95,24 @@ def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
                     between = f"the numbers 0 to {count - 1}"
                     return f"an index or class is {number}, but there are {count} to choose from, with {between}"
     return ""
+
+
+def is_refused(graph: Graph, numbers: Sequence[float]) -> bool:
+    """Return whether a loss in the graph refuses the row with these numbers: a `where` chooses the number nan.
+
+    >>> from micrograd_cn import less, where
+    >>> t = Value(0.5)
+    >>> graph = Graph([where(less(0, t), t, float("nan"))], [t])
+    >>> is_refused(graph, [0.5]), is_refused(graph, [-0.5])
+    (False, True)
+    """
+    copies: dict[Value, Value] = {x: constant(data) for x, data in graph.constants.items()}
+    copies |= dict(zip(graph.inputs, map(Value, numbers), strict=True))
+    with recording():
+        for node, op in graph.operations:
+            copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
+            if is_check((node, op)):
+                condition, *_ = copies[node].operands
+                if is_nan(node.operands[1 if getattr(condition, "_data", condition) else 2]):
+                    return True
+    return False

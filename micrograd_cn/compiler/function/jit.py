@@ -711,7 +711,7 @@ class CompiledFunction:
 
         return TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
 
-    def _call_where_nan(self, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
+    def _call_where_nan(self, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample") -> None:
         """Call the plain function with the first of some samples whose result is nan, since its error may say why.
 
         Raises:
@@ -721,11 +721,13 @@ class CompiledFunction:
         recording.program.outputs_of(bucket.numbers, rows, 1, results)
         for row, result in zip(rows, results, strict=True):
             if isnan(result):
+                        if recording.program.compiled.graph.has_checks:
+                            self._call_where_nan(recording, bucket, rows, "validation sample")
                 numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
                 try:
                     self._flat_function(bucket)(*map(Value, numbers))
                 except (IndexError, TypeError, ValueError) as error:
-                    raise type(error)(f"fit(): sample {bucket.samples[row]}: {error}") from error
+                    raise type(error)(f"fit(): {kind} {bucket.samples[row]}: {error}") from error
                 return
 
     def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:

@@ -31,6 +31,22 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
     return [*reversed(topological_order(*reversed(outputs))), *outputs]
 
 
+def is_check(operation: tuple[Value, Op]) -> bool:
+    """Return whether an operation of a graph is a `where` that chooses between an operand and nan.
+
+    >>> x = Value(1)
+    >>> is_check((x, ops.where)), [is_check((y, y.op)) for y in (ops.where(x, x, math.nan), ops.where(x, x, 0.0))]
+    (False, [True, False])
+    """
+    node, op = operation
+    return op.lowerings.machine == "select" and any(map(is_nan, node.operands))
+
+
+def is_nan(x: Any) -> bool:
+    """Return whether an operand is the number nan, and no node whose data are nan at the moment."""
+    return math.isnan(x._data) and not (x.op or x.requires_grad) if isinstance(x, Value) else math.isnan(x)
+
+
 class _Contributions(NamedTuple):
     """The summands of each node's gradient, which the backward pass collects.
 
@@ -52,6 +68,8 @@ class Graph:
             inputs, in the order in which the graph uses them first.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
+        has_checks: whether an operation is a `where` that chooses between a number and nan, as losses do to check their
+            targets.
 
     Args:
         outputs: the nodes whose values are computed.
@@ -82,6 +100,8 @@ class Graph:
         self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
         self._code: CodeBuilder | None = self._checked_code()
         self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
+        selects = any(op.lowerings.machine == "select" for op, _ in self._kinds)
+        self.has_checks = selects and any(map(is_check, self.operations))
         check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
 
     def _checked_code(self) -> CodeBuilder:

@@ -153,7 +153,7 @@ class TrainingRun:
         validate: a function that returns the mean loss of the validation data with the parameters' current data; None
             if there is no such data.
         explain_nan: a function that is called once a loss is nan, while the parameters still have their old data. It
-            raises an error if a sample has an index that is out of range.
+            raises an error if a sample has an index, or a target of a loss, that is out of range.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.
@@ -263,15 +263,16 @@ class TrainingRun:
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_checked_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Call `_take_steps`. If a loss is nan because an index is out of range, undo these steps and raise an error.
+        """Call `_take_steps`. If a loss is nan because of an index or a target, undo these steps and raise an error.
 
         Earlier steps are undone, too, if they were taken since results were last copied back to parameters and
         optimiser.
         """
         losses = self._take_steps(step, steps)
         explain = self._explain_nan
-        gathers = explain and any(program.graph.has_gathers for program, _ in self._runners)
-        if explain and gathers and any(map(isnan, losses)):
+        graphs = [program.graph for program, _ in self._runners] if explain else ()
+        checked = any(graph.has_gathers or graph.has_checks for graph in graphs)
+        if explain and checked and any(map(isnan, losses)):
             self._explain_nan = None
             try:
                 explain()
