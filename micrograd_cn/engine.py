@@ -97,7 +97,14 @@ class Value(Node):
         finished.reverse()
         return finished, leaves
 
-    def backward(self, gradient: SupportsFloat = 1.0, *, retain_graph: None = None, create_graph: None = None) -> None:
+    def backward(
+        self,
+        gradient: SupportsFloat = 1.0,
+        *,
+        retain_graph: None = None,
+        create_graph: None = None,
+        inputs: None = None,
+    ) -> None:
         """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
         The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0. If there is an error, or
@@ -105,7 +112,7 @@ class Value(Node):
 
         Args:
             gradient: the gradient of this value itself. All other gradients are multiplied by it.
-            retain_graph, create_graph: options of PyTorch. If you set one, an error says what to write instead.
+            retain_graph, create_graph, inputs: options of PyTorch. If you set one, an error says what to write instead.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
@@ -122,6 +129,8 @@ class Value(Node):
             raise TypeError("backward() takes no create_graph; write gradients(y, xs, create_graph=True)")
         if retain_graph is not None:
             raise TypeError("backward() takes no retain_graph; write backward(), which always keeps the graph")
+        if inputs is not None:
+            raise TypeError("backward() takes no inputs; write gradients(y, xs), which changes no grad")
         if not isinstance(self, Value):
             raise TypeError(f"backward() needs a Value, got {type(self).__name__}: the graph was lost on the way to it")
         if not self.requires_grad:

@@ -33,7 +33,9 @@ SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
 def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[False] = False) -> list[float]: ...
 @overload
 def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[True]) -> list[Value]: ...
-def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> list[float] | list[Value]:
+def gradients(
+    output: Value, inputs: Iterable[Value], create_graph: bool = False, *, retain_graph: None = None
+) -> list[float] | list[Value]:
     """Return d(output)/dx for each x of `inputs`, without changing any `grad`.
 
     Args:
@@ -43,9 +45,10 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             second `2 * x` in `y = (2 * x) ** 2; gradients(y, [2 * x])`, is a new node, on which `output` does not
             depend: give the node a name, and use it in both places.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
+        retain_graph: an option of PyTorch. If you set it, an error says that the graph is always kept.
 
     Raises:
-        TypeError: `output` or one of `inputs` is not a `Value`, or `create_graph` is not a bool.
+        TypeError: `output` or one of `inputs` is not a `Value`, `create_graph` is not a bool, or `retain_graph` is set.
         ValueError: one of `inputs` requires no gradient.
         RuntimeError: `create_graph` is True, and the data of a node was changed after the graph had been recorded.
         FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
@@ -69,6 +72,8 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             else "[x], or model.parameters()"
         )
         raise TypeError(f"gradients() takes a sequence of inputs, got {type(inputs).__name__}; write {write}")
+    if retain_graph is not None:
+        raise TypeError("gradients() takes no retain_graph; write gradients(y, xs), which always keeps the graph")
     if type(create_graph) is not bool:
         raise TypeError(
             f"gradients(): create_graph must be True or False, got {create_graph!r}; for a factor c of the output, "

@@ -179,9 +179,17 @@ class Quick(Value):
         finished.reverse()
         return finished, leaves
 
-    def backward(self, gradient: SupportsFloat = 1.0, *, retain_graph: None = None, create_graph: None = None) -> None:
-        if retain_graph is not None or create_graph is not None:
-            return _plain_backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+    def backward(
+        self,
+        gradient: SupportsFloat = 1.0,
+        *,
+        retain_graph: None = None,
+        create_graph: None = None,
+        inputs: None = None,
+    ) -> None:
+        if retain_graph is not None or create_graph is not None or inputs is not None:
+            options: dict[str, Any] = {"retain_graph": retain_graph, "create_graph": create_graph, "inputs": inputs}
+            return _plain_backward(self, gradient, **options)
         if (context.active and _here().in_mode) or not isinstance(self, Value) or not self.requires_grad:
             return _plain_backward(self, gradient)
         seed = number(gradient)
@@ -332,6 +340,6 @@ def install(twins: Mapping[str, Any] = QUICK) -> None:
     `install()` installs the quick functions, and `install(PLAIN)` puts the plain functions back.
     """
     for name in ("backward", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"):
-        QUICK[name].__doc__ = PLAIN[name].__doc__  # for help()
+        QUICK[name].__doc__, QUICK[name].__qualname__ = PLAIN[name].__doc__, PLAIN[name].__qualname__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

@@ -355,6 +355,7 @@ def test_a_value_is_true_whatever_its_number():
     [
         ("retain_graph", r"write backward\(\), which always keeps the graph"),
         ("create_graph", r"write gradients\(y, xs, "),
+        ("inputs", r"write gradients\(y, xs\), which changes no grad"),
     ],
 )
 def test_backward_refuses_an_option_of_pytorch_and_says_what_to_write(option, write):

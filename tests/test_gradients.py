@@ -226,3 +226,10 @@ def test_what_gradients_refuses_is_answered_with_what_to_write():
     for factor in (2.0, Value(1), 1, None):
         with pytest.raises(TypeError, match=r"create_graph must be True or False.*write gradients\(c \* y, xs\)"):
             gradients(z, [x], factor)
+
+
+def test_gradients_refuses_pytorchs_option_to_keep_the_graph():
+    x = Value(2)
+    for keep in (True, False):
+        with pytest.raises(TypeError, match=r"write gradients\(y, xs\), which always keeps the graph"):
+            gradients(x * x, [x], retain_graph=keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+from opcode import opname
 from pathlib import Path
 from types import FrameType
 
@@ -44,10 +45,19 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
     TypeError: math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for the number alone
     """
     caller = outside_numpy(caller)
-    called = conversion if caller.f_code.co_filename.startswith(PACKAGE) else called_in(caller) or conversion
-    library, _, name = called.rpartition(".")
+    inside_package = caller.f_code.co_filename.startswith(PACKAGE)
+    call = None if inside_package else _call_in(caller)
+    called = _name_of(call) or conversion
+    name = called.rpartition(".")[2]
+    if _stores_element(caller) and not inside_package:
+        alone = "" if recorded else ", or write x.data for the number alone"
+        return TypeError(
+            f"a Value in an array of numbers would lose its graph; make the array with dtype=object{alone}"
+        )
     instead = ""
-    if library and (name in OTHER_NAMES or name in OPS):
+    if name == "log" and call and len(call.args) == 2:
+        instead = "micrograd_cn.log(x) / micrograd_cn.log(y), or "
+    elif name in OTHER_NAMES or name in OPS:
         instead = f"{OTHER_NAMES.get(name) or f'micrograd_cn.{name}({_operands(OPS[name].arity)})'}, or "
     if recorded:
         operation = instead.removesuffix(", or ")
@@ -79,16 +89,30 @@ def called_in(frame: FrameType) -> str:
 
     Return "" if it calls no function by a name.
     """
+    return _name_of(_call_in(frame))
+
+
+def _name_of(call: ast.Call | None) -> str:
+    called = ast.unparse(call.func) if call else ""
+    return called if called.replace(".", "").isidentifier() else ""
+
+
+def _call_in(frame: FrameType) -> ast.Call | None:
+    """Return the call in the source code that `frame` is at; None if it is at something else, or has no source code."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):
-        return ""
+        return None
     text = [line.encode() for line in lines[first - 1 : last]]
     text[-1] = text[-1][:end]
     text[0] = text[0][start:]
     try:
         call = ast.parse(b"".join(text).decode(), mode="eval").body
     except (SyntaxError, ValueError):
-        return ""
-    called = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
-    return called if called.replace(".", "").isidentifier() else ""
+        return None
+    return call if isinstance(call, ast.Call) else None
+
+
+def _stores_element(frame: FrameType) -> bool:
+    """Return whether `frame` is at an assignment such as `a[0] = x`."""
+    return opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")

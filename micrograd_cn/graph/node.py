@@ -423,6 +423,13 @@ class Node(NumpyMethods):
         spelling: Callable[..., str] | None = self.op.notation.micrograd
         return spelling(*map(_number_in_name, self.operands)) if spelling else self.op.notation.symbol
 
+    @_op.setter
+    def _op(self, name: object) -> NoReturn:
+        raise AttributeError(
+            f"a Value cannot change its _op to {name!r}; write x.label = {name!r} to name a node in messages and "
+            'drawings, or give the name when the node is made, as in Value(data, (x,), "name")'
+        )
+
     @property
     def _backward(self) -> Callable[[], object]:
         """A function that sends this node's gradient to its operands, for micrograd's code, which calls or assigns it.
@@ -468,7 +475,7 @@ class Node(NumpyMethods):
     def __format__(self, spec: str) -> str:
         if spec:
             _before_read(self, "a formatted text")
-        return format(self._data, spec) if spec else repr(self)
+        return format(self._data, spec) if spec else str(self)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if self.op:
@@ -478,6 +485,9 @@ class Node(NumpyMethods):
             )
         _before_read(self, "a copy")
         return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols do not store slots
+
+
+Node.__init__.__qualname__ = "Value.__init__"  # for Python's messages about wrong arguments
 
 
 def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:

@@ -51,11 +51,17 @@ def _left_to_python(op: Op, other: Any) -> Any:
 
     Raise an error for a node of another engine, such as micrograd, whose class would take a `Value` for a number. Raise
     an error for a list too, because lists know nothing of `Value`s. `*` is an exception: there, Python asks the `Value`
-    how often to repeat the list, and the `Value` raises an error that says what to write.
+    how often to repeat the list, and the `Value` raises an error that says what to write. Text beside `*` is refused
+    here, because Python would ask how often to repeat it.
     """
     if message := mixed_engines(other):
         raise TypeError(message)
     sign, kind = op.notation.symbol, type(other).__name__
+    if sign == "*" and isinstance(other, (str, bytes, bytearray)):
+        raise TypeError(
+            f"there is no operation for * of a Value and a {kind}; write float(s) * x if the text s is a number, or "
+            "s * int(x.data) to repeat it"
+        )
     if type(other) in (list, tuple) and sign != "*":
         raise TypeError(f"there is no operation for {sign} of a Value and a {kind}; write [x {sign} a for a in xs]")
     return NotImplemented

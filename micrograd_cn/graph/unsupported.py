@@ -17,6 +17,7 @@ __all__ = ["INSTEAD", "Unsupported"]
 _ONE = "x itself, which is one number and has no axes"
 _HERE = "x itself, which is a float64 in main memory"
 _NUMBER = "x.data for the number"
+_KEPT = "state = {x: y}, whose keys are nodes, or class Weight(Value): pass, which has room for attributes"
 _NEW = "x * 1 for a new node of the same number, or Value(x.data) for a new leaf"
 
 # What to write instead of an attribute: code, in which x is the `Value`, y and z are numbers, and xs and ys are lists.
@@ -26,6 +27,7 @@ INSTEAD = {
     **dict.fromkeys(("cpu", "cuda", "to", "device", "double", "half", "astype", "type"), _HERE),
     **dict.fromkeys(("float", "int", "long"), _NUMBER),
     **dict.fromkeys(("clone", "copy"), _NEW),
+    **dict.fromkeys(("m", "v", "momentum", "velocity", "cache", "state"), _KEPT),
     "numpy": "np.array(x.data) for the number",
     "sum": "sum(xs) for a list",
     "mean": "mean(xs) for a list",

@@ -3,6 +3,7 @@
 import builtins
 import math
 import re
+from math import exp
 
 import numpy as np
 import pytest
@@ -13,6 +14,15 @@ from micrograd_cn.compiler import compile as compile_function
 
 def spread(*xs):
     return math.fsum(xs)
+
+
+def store(array):
+    """Return a function that assigns its argument to the first element of the array."""
+
+    def assign(x):
+        array[0] = x
+
+    return assign
 
 
 @pytest.mark.parametrize(
@@ -42,6 +52,18 @@ def spread(*xs):
             ),
             "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x)",
         ),
+        (
+            lambda x: exp(x),
+            "exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for the number",
+        ),
+        (lambda x: math.log(x), "write micrograd_cn.log(x), or x.data for the number alone"),
+        (lambda x: math.log(x, 2), "write micrograd_cn.log(x) / micrograd_cn.log(y), or x.data for the number alone"),
+        (lambda x: math.log(8, x), "write micrograd_cn.log(x) / micrograd_cn.log(y), or x.data for the number alone"),
+        (
+            store(np.zeros(3)),
+            "array of numbers would lose its graph; make the array with dtype=object, or write x.data",
+        ),
+        (store(np.zeros(3, int)), "array of numbers would lose its graph; make the array with dtype=object"),
         (lambda x: np.zeros(3).__setitem__(0, x), "float() of a Value would lose its graph; write x.data"),
         (lambda x: np.array([x], dtype=float), "np.array() of a Value would lose its graph; write x.data"),
         (lambda x: np.interp(x, [0, 1], [1, 2]), "of a Value would lose its graph; write x.data for the number"),
@@ -72,3 +94,15 @@ def test_a_recorded_function_refuses_a_conversion_in_its_own_words():
     with pytest.raises(TypeError, match=r"^float\(\) of a Value would be the same number for every sample") as caught:
         compile_function(lambda x: x * float(x))(2.0)
     assert "is recorded with Values" in caught.value.__notes__[0]
+
+
+def test_a_value_in_an_array_of_a_compiled_function_is_answered_without_the_number_alone():
+    """The number would be that of one sample."""
+
+    def f(x):
+        array = np.zeros(2)
+        array[0] = x
+        return array.sum()
+
+    with pytest.raises(TypeError, match=r"make the array with dtype=object$"):
+        compile_function(f)(2.0)

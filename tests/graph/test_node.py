@@ -306,14 +306,33 @@ class Passing(Value):
 
 
 def test_an_unknown_keyword_is_named():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'lable'"):
+    with pytest.raises(TypeError, match=r"^Value\.__init__\(\) got an unexpected keyword argument 'lable'"):
         Value(1, lable="x")
+    with pytest.raises(TypeError, match=r"^Value\.backward\(\) got an unexpected keyword argument 'grads'"):
+        Value(1).backward(grads=2)
+
+
+def test_a_formatted_text_is_that_of_the_subclass():
+    class Shown(Value):
+        def __str__(self):
+            return "shown"
+
+    x = Shown(2)
+    assert (f"{x}", f"{x!r}", f"{x:.1f}", f"{Value(2)}") == ("shown", repr(x), "2.0", "Value(data=2.0, grad=0.0)")
+
+
+def test_a_new_name_for_the_operation_of_a_node_is_refused_with_what_to_write():
+    for node in (Value(2), Value(2) * 3):
+        with pytest.raises(AttributeError, match=r"write x.label = 'times' to name a node"):
+            node._op = "times"
 
 
 def test_a_value_takes_no_other_attributes_but_a_subclass_does_and_a_dict_by_node():
     v = Value(1)
-    with pytest.raises(AttributeError, match="'Value' object has no attribute 'm'"):
+    with pytest.raises(AttributeError, match=r"'Value' object has no attribute 'm'; write .*keys are nodes"):
         v.m = 0
+    with pytest.raises(AttributeError, match=r"no attribute 'momentum'; write state = {x: y}"):
+        v.momentum = 0.0
     assert "a dict with the nodes as keys, or define a subclass" in " ".join(Value.__doc__.split())
     w = Weight(1)
     w.m = 0.5

@@ -198,3 +198,12 @@ def test_a_node_of_another_engine_is_no_number_even_if_it_converts_itself_to_one
 
     with pytest.raises(TypeError, match="Handwritten beside a Value of micrograd_cn: two engines are mixed"):
         Value(2.0) * Handwritten(3.0)
+
+
+def test_text_times_a_value_is_refused_as_text():
+    """Python asked how often to repeat the text, so the error was about a count."""
+    for product in (lambda text: Value(2) * text, lambda text: text * Value(2)):
+        for text, kind in (("2", "str"), (b"2", "bytes")):
+            write = re.escape(f"for * of a Value and a {kind}; write float(s) * x if the text s is a number")
+            with pytest.raises(TypeError, match=write):
+                product(text)
