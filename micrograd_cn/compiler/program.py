@@ -384,9 +384,13 @@ class Runnable:
                 validate = self._mean_loss(other.numbers, count, threads)
             if self.compiled.graph.has_gathers and isnan(validate()):
                 self.check_indices("validation row", other, other.samples)
+            if self.compiled.graph.has_checks and isnan(validate()):
+                self._raise_for_refused("validation row", other, other.samples)
 
         def explain_nan() -> None:
             self.check_indices("row", bucket, bucket.samples)
+            if self.compiled.graph.has_checks:
+                self._raise_for_refused("row", bucket, bucket.samples)
 
         return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
 
@@ -418,6 +422,23 @@ class Runnable:
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
+    def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
+        """Raise an error if a loss refuses a target or a probability in one of some rows. `name` is as in messages.
+
+        Raises:
+            ValueError: the output is nan in a row, and an operation chose nan there instead of a number.
+        """
+        outputs = array("d", bytes(8 * len(rows)))
+        self.outputs_of(bucket.numbers, array("q", rows), 1, outputs)
+        width = len(self.inputs)
+        for row, output in zip(rows, outputs, strict=True):
+            numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
+            if isnan(output) and is_refused(self.compiled.graph, numbers):
+                raise ValueError(
+                    f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "
+                    "allows, so the loss is nan"
+                )
+
     def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
         """Return a function that computes the mean output of the n rows whose numbers are in `data`."""
         return lambda: sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n
@@ -426,13 +447,9 @@ class Runnable:
         """Compare the outputs and their derivatives with those of the Python function that was recorded.
 
         The engine computes the function's derivatives with respect to all inputs and parameters. The program computes
-            if self.compiled.graph.has_checks and isnan(validate()):
-                self._raise_for_refused("validation row", other, other.samples)
         those with respect to inputs by `gradient`, and those with respect to parameters as in `backward`. If it has
         several outputs, it computes both by `jacobian`. Inside `no_grad()`, only outputs are compared.
 
-            if self.compiled.graph.has_checks:
-                self._raise_for_refused("row", bucket, bucket.samples)
         Args:
             rows: as for `forward`; a few are enough.
             f: a function that takes the numbers of a row as `Value` arguments, and returns the output: a `Value`, a
@@ -465,23 +482,6 @@ class Runnable:
 
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
-    def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise an error if a loss refuses a target or a probability in one of some rows. `name` is as in messages.
-
-        Raises:
-            ValueError: the output is nan in a row, and an operation chose nan there instead of a number.
-        """
-        outputs = array("d", bytes(8 * len(rows)))
-        self.outputs_of(bucket.numbers, array("q", rows), 1, outputs)
-        width = len(self.inputs)
-        for row, output in zip(rows, outputs, strict=True):
-            numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
-            if isnan(output) and is_refused(self.compiled.graph, numbers):
-                raise ValueError(
-                    f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "
-                    "allows, so the loss is nan"
-                )
-
     ) -> list[tuple[str, list[Value], list[Any]]]:
         """Compare the program's outputs for some rows with those of the function `f`.
 

@@ -701,6 +701,8 @@ class CompiledFunction:
                 for bucket in others:
                     for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                         recording.program.check_indices("validation sample", bucket, rows)
+                        if recording.program.compiled.graph.has_checks:
+                            self._call_where_nan(recording, bucket, rows, "validation sample")
 
         def explain_nan() -> None:
             for bucket in found:
@@ -721,8 +723,6 @@ class CompiledFunction:
         recording.program.outputs_of(bucket.numbers, rows, 1, results)
         for row, result in zip(rows, results, strict=True):
             if isnan(result):
-                        if recording.program.compiled.graph.has_checks:
-                            self._call_where_nan(recording, bucket, rows, "validation sample")
                 numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
                 try:
                     self._flat_function(bucket)(*map(Value, numbers))
