@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
-from itertools import chain, repeat
+from itertools import chain
 from math import isfinite
 from typing import Any, Literal, Self
 
@@ -16,7 +16,7 @@ from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse
 from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
-from .data.captured import CapturedValue
+from .data.captured import CapturedValue, with_leaves
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
@@ -420,15 +420,26 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
 
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
-    # Parameters are read at each call, so none is a constant, even if it has been frozen since it was recorded.
-    frozen = [p for p in (*program.parameters, *program.inputs) if not p.requires_grad]
-    freeze_again = map(setattr, frozen, repeat("requires_grad"), repeat(False))
-    try:
-        for p in frozen:
-            p.requires_grad = True
-        return without_collector(lambda: CompiledDerivative(_entries(program.outputs, kind, variables, lower), program))
-    finally:
-        any(freeze_again)  # a single call into C, which Ctrl-C cannot interrupt; each `setattr` returns None
+    """Return a derivative of a program. Parameters are read at each call, so none counts as a constant.
+
+    This also holds for a parameter that has been frozen since it was recorded. While the graph is differentiated, a
+    leaf that requires a gradient takes its place. The parameter stays frozen, since another thread may be training.
+    """
+    leaves = (*program.parameters, *program.inputs)
+    instead = {x: Value(x._data, x.label) for x in leaves if not x.requires_grad}
+    outputs, inner = with_leaves(program.outputs, instead), [instead.get(x, x) for x in variables]
+
+    def derive() -> CompiledDerivative:
+        found = _entries(outputs, kind, inner, lower)
+        nodes = [x for x in found.values if isinstance(x, Value)]
+        replaced = iter(with_leaves(nodes, {other: x for x, other in instead.items()}))
+        values = [next(replaced) if isinstance(x, Value) else x for x in found.values]
+        return CompiledDerivative(found._replace(values=values), program)
+
+    derivative = without_collector(derive)
+    if all(x.requires_grad or x in instead for x in leaves):
+        return derivative
+    return _derive(program, kind, variables, lower)  # another thread has frozen a parameter in the meantime
 
 
 def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile as compile_graph
 from micrograd_cn.compiler import scipy_functions
 from micrograd_cn.engine import constant
@@ -144,6 +144,29 @@ def test_parameters_are_read_at_each_call_whatever_became_of_them():
     assert program.gradient([row])[0] == pytest.approx(expected())
     assert program.hessian([row])[0] == pytest.approx([98.0, 14.0, 14.0, 2.0])
     assert program.derivative("hessian").program.parameters == program.parameters
+
+
+def test_what_is_frozen_stays_frozen_while_a_derivative_is_taken():
+    """A frozen parameter is a variable of derivatives, but no flag of it changes meanwhile, which threads would see."""
+    x, w, frozen, seen = Value(1.5), Value(0.5), Value(2.0, "frozen"), []
+
+    def slope(y, x):
+        seen.append(frozen.requires_grad)
+        return 3.0 * x * x
+
+    cube = Op("cube", lambda x: x * x * x, (slope,))
+    program = compile_graph(cube(x * frozen) + w * frozen * frozen + cube(frozen), [x])
+    row, wrt = [[3.0]], [x, w, frozen]
+    expected = [program.hessian(row, wrt=wrt), program.gradient(row, "parameters"), program.hessian(row)]
+    program = compile_graph(cube(x * frozen) + w * frozen * frozen + cube(frozen), [x])
+    frozen.requires_grad = False
+    seen.clear()
+    found = [program.hessian(row, wrt=wrt), program.gradient(row, "parameters"), program.hessian(row)]
+    assert found == expected
+    assert set(seen) == {False}
+    frozen.data = 3.0
+    assert program.hessian(row) == [[6.0 * 3.0 * 3.0**3]]
+    assert program.gradient(row, wrt=[frozen]) == [[3.0 * 9.0**2 * 3.0 + 2.0 * 0.5 * 3.0 + 27.0]]
 
 
 # Structures

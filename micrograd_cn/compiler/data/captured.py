@@ -7,7 +7,7 @@ gradient of the leaf is passed on to the captured value, whose own `backward()` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...engine import Value, traverse
@@ -97,7 +97,7 @@ def capture(
                         f"{describe(x)} was computed in another thread while the function was recorded, and would be "
                         "the same number in all calls; compute it in the thread that calls the function"
                     )
-                captured[x] = CapturedValue(x)
+                captured.setdefault(x, CapturedValue(x))  # another thread may have added one in the meantime
             return captured[x]
         return copies.get(x, x)
 
@@ -107,6 +107,27 @@ def capture(
             if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
                 copies[node] = _copy_with_operands(node, operands)
     return [replacement(root) for root in roots]
+
+
+def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[Value]:
+    """Copy a graph, with other leaves in the place of some of its leaves, and return the roots of the copy.
+
+    Nodes that depend on none of these leaves are not copied. `leaves` is a dict from leaves to those that replace them.
+
+    >>> w, x, other = Value(2), Value(3), Value(2)
+    >>> [z] = with_leaves([w * x], {w: other})
+    >>> z.parents == (other, x)
+    True
+    """
+    if not leaves:
+        return list(roots)
+    copies: dict[Any, Value] = {**leaves}
+    for node in evaluation_order(roots):
+        if node.op and node not in copies:
+            operands = tuple([copies.get(x, x) for x in node.operands])
+            if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
+                copies[node] = _copy_with_operands(node, operands)
+    return [copies.get(root, root) for root in roots]
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
