@@ -7,7 +7,7 @@ import pickle
 import random
 import re
 from array import array
-from collections import namedtuple
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from fractions import Fraction
 from functools import reduce
 from operator import mul
@@ -26,6 +26,7 @@ from micrograd_cn.optim import SGD, Adam, linear_lr
 from .common import branching, mixed, trained
 
 Point = namedtuple("Point", "x y")
+TWO = Value(2.0)
 
 
 def plain(x):
@@ -76,6 +77,63 @@ def test_arguments_are_numbers_in_any_nesting(arguments):
         found = compiled(*arguments)
         assert found["total"] == [pytest.approx(plain(expected["total"][0]))]
         assert found["one"] == (1.0, pytest.approx(plain(expected["one"][1])))
+
+
+class Added(list):
+    """A list whose sum with another is the list of the sums of their items."""
+
+    def __add__(self, other):
+        return Added(a + b for a, b in zip(self, other, strict=True))
+
+
+class Tenfold(dict):
+    def __getitem__(self, key):
+        return 10.0 * dict.__getitem__(self, key)
+
+
+class Shape(tuple):
+    __slots__ = ()
+
+
+class Scaled(Point):
+    """A namedtuple that changes its items when it is made."""
+
+    def __new__(cls, x, y):
+        return super().__new__(cls, 2.0 * x, y)
+
+    def product(self):
+        return self.x * self.y
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Added([1.0]), r"x: a Added, which may not work as a list does; write list\(x\)"),
+        (Tenfold(k=1.0), r"x: a Tenfold, which may not work as a dict does; write dict\(x\)"),
+        (Counter(a=1), r"x: a Counter, .* write dict\(x\)"),
+        ({"k": [1.0, Shape([1.0])]}, r"x\['k'\]\[1\]: a Shape, .* write tuple\(x\)"),
+    ],
+)
+def test_a_subclass_of_a_collection_is_refused(given, message):
+    """A plain list of `Value`s in its place would be added and read in another way."""
+    f = compile(lambda x: TWO)
+    with pytest.raises(TypeError, match=message):
+        f(given)
+    with pytest.raises(TypeError, match=f"sample 1: {message}"):
+        f.forward([([2.0],), (given,)])
+
+
+def test_collections_of_the_standard_library_stay_what_they_are():
+    """A namedtuple is not made anew by its own `__new__`, and an `OrderedDict` may be reordered."""
+    assert compile(lambda x: x.product() * TWO)(Scaled(2.0, 3.0)) == 24.0
+
+    def last(x):
+        x = x.copy()
+        x.move_to_end("a")
+        return [*x.values()][-1] * TWO
+
+    assert compile(last)(OrderedDict(a=2.0, b=3.0)) == 4.0
+    assert compile(lambda x: x["a"] * TWO)(defaultdict(list, a=2.0)) == 4.0
 
 
 def test_what_a_function_is_given_has_the_form_of_its_argument():

@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import types
 from collections import namedtuple
 from dataclasses import dataclass
 from decimal import Decimal
@@ -129,6 +130,64 @@ def test_an_object_that_has_changed_is_another_value(held, changed, wrap):
     changed(k)
     f(1.0, static)
     assert len(seen) == 2
+
+
+class Rate:
+    k = 2.0
+
+    def scaled(self, x):
+        return self.k * x
+
+
+class Doubled(Rate):
+    pass
+
+
+class Settings(enum.Enum):
+    FIRST = 1
+    SECOND = 2
+
+
+def rate():
+    pass
+
+
+instance, settings = Doubled(), types.ModuleType("settings")
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        *((x, x) for x in (rate, Rate, settings, Settings.FIRST, Settings)),
+        *((x, Rate) for x in (Doubled, instance, instance.scaled)),
+        (settings, Settings),
+    ],
+)
+def test_an_attribute_of_a_function_a_class_or_a_module_may_change(given, changed, monkeypatch):
+    """What a function reads from a static argument is read anew if it has changed, wherever the attribute is."""
+    monkeypatch.setattr(settings, "inner", Settings, raising=False)
+    seen = []
+
+    def f(x, g):
+        seen.append(changed.k)
+        return x * changed.k
+
+    compiled = compile(f, static=["g"])
+    for k in (2.0, 5.0, 2):
+        monkeypatch.setattr(changed, "k", k, raising=False)
+        assert compiled(1.0, given) == compiled(1.0, given) == k
+    assert [repr(k) for k in seen] == ["2.0", "5.0", "2"]
+
+
+def test_a_list_of_a_class_and_a_method_may_change(monkeypatch):
+    """An attribute of a class that changes in place is another value, and so is a method that is replaced."""
+    monkeypatch.setattr(Rate, "held", [2.0], raising=False)
+    f = compile(lambda x, g: g.scaled(x) * g.held[0], static=["g"])
+    assert f(1.0, instance) == 4.0
+    Rate.held[0] = 3.0
+    assert f(1.0, instance) == 6.0
+    monkeypatch.setattr(Rate, "scaled", lambda self, x: 10.0 * x)
+    assert f(1.0, instance) == 30.0
 
 
 def test_an_object_that_contains_itself_is_a_value():

@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 import sys
 from array import array
-from collections import deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from enum import property as enum_property
 from functools import partial
+from operator import is_
 from types import FunctionType, MethodType, ModuleType, NoneType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,13 +33,20 @@ from .arrays import (
     refuse_collection,
     shape_of,
 )
+from .surroundings import DESCRIPTORS, METHODS, is_users_module
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
 # the keys, and the treedefs of the values. A key that is no string is a `StaticValue`.
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
+NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
 MAX_COMPARED = 1000  # a collection inside a static value is compared item by item if it has at most this many items
+MAX_CLASSES = 100  # the keys of so many classes are kept
+BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that are compared by identity
+FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
+# For a class, its bases, those of them that are the user's, their attributes and the key for these
+_class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
 NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types of which two values are the same if they are equal
 
 
@@ -115,6 +124,8 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
     if kind in PYTHON_NUMBERS:
         numbers.append(number(x))
         return None
+    if kind not in NESTINGS and isinstance(x, (list, tuple, dict)):
+        refuse_subclass(x)
     if isinstance(x, (list, tuple)):
         kinds = {*map(type, x)}
         if kinds <= PYTHON_NUMBERS:
@@ -140,6 +151,18 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
         refuse_collection(x)
     numbers.append(number(x))
     return None
+
+
+def refuse_subclass(x: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
+    """Raise TypeError if `x` belongs to a subclass of list, tuple or dict that is no namedtuple.
+
+    Such a class may read its items or add two lists in its own way, which a plain list of `Value`s would not do.
+    """
+    kind = type(x)
+    if isinstance(x, tuple) and hasattr(kind, "_fields") and not getattr(x, "__dict__", None):
+        return
+    base = next(base for base in (list, tuple, dict) if isinstance(x, base)).__name__
+    raise TypeError(f"a {kind.__name__}, which may not work as a {base} does; write {base}(x) for it")
 
 
 def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
@@ -178,10 +201,9 @@ def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
     else:
         items = [unflatten(part, numbers) for part in (parts[0] if parts else inside)]
     if parts:
-        return dict(zip([key if type(key) is str else key.value for key in inside], items, strict=True))
-    if issubclass(kind, tuple):
-        return kind(*items) if hasattr(kind, "_fields") else tuple(items)
-    return items
+        made = zip([key if type(key) is str else key.value for key in inside], items, strict=True)
+        return OrderedDict(made) if kind is OrderedDict else dict(made)
+    return tuple.__new__(kind, items) if issubclass(kind, tuple) else items
 
 
 def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
@@ -243,10 +265,11 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
-    object has the attributes that the object has now. Numbers, texts, collections and arrays among them are in the key
-    by value, and so are objects with such attributes. The key is made at each call of a compiled function, so two
-    things are left out because they would take too long: attributes of a `Module` that are neither numbers nor texts,
-    and the contents of collections of more than `MAX_COMPARED` items inside an object.
+    object has the attributes that the object has now, and those of its class if the class is the user's. Numbers,
+    texts, collections and arrays among them are in the key by value, and so are objects with such attributes. The key
+    is made at each call of a compiled function, so two things are left out because they would take too long: attributes
+    of a `Module` that are neither numbers nor texts, and the contents of collections of more than `MAX_COMPARED` items
+    inside an object.
 
     `around` has the objects that contain `x`, so an object that contains itself has a key, too.
     """
@@ -266,8 +289,18 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
         return kind, tuple([(_identity(key, around), _identity(item, around)) for key, item in x.items()])
     if isinstance(x, (tuple, list, deque)):
         return kind, tuple([_identity(item, around) for item in x])
-    if isinstance(x, (Value, type, FunctionType, ModuleType, Enum)):
+    if isinstance(x, Value):
         return kind, x
+    if isinstance(x, FunctionType):
+        return (kind, x, _attributes_identity(vars(x), around)) if vars(x) else (kind, x)
+    if isinstance(x, (type, ModuleType)):
+        if isinstance(x, type):
+            return kind, x, _class_identity(x, around)
+        users = is_users_module(x.__name__)
+        return kind, x, _attributes_identity(vars(x), around) if users else ()
+    if isinstance(x, Enum):
+        held = [(name, _identity(part, around)) for name, part in vars(x).items() if name[0] != "_"]
+        return kind, x, tuple(held), _class_identity(kind, around)
     if hasattr(x, "tobytes") and hasattr(x, "tolist"):  # numpy's arrays and numbers, and array.array
         flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
         return (
@@ -278,14 +311,67 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
         )
     same: Any = x if isinstance(x, Hashable) else id(x)
     if isinstance(x, (MethodType, partial)):
-        inside = (x.__self__,) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
+        inside = (x.__self__, x.__func__) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
         return kind, same, _identity(inside, around)
     state = dict(attributes_of(x))
     if isinstance(x, Module):
-        state = {name: part for name, part in state.items() if type(part) in NAMED_BY_VALUE or type(part) is float}
+        state = {name: part for name, part in state.items() if _is_number_or_text(part)}
     elif not state:
-        return kind, same, repr(x)
-    return kind, same, tuple([(name, _identity(part, around)) for name, part in state.items()])
+        return kind, same, repr(x), _class_identity(kind, around)
+    held = [(name, _identity(part, around)) for name, part in state.items()]
+    return kind, same, tuple(held), _class_identity(kind, around)
+
+
+def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...]) -> Any:
+    """Return a key for the attributes of a function, a class or a module; see `_identity`.
+
+    A method is in the key, but its own attributes are not. Names that Python, `enum` and this package set are left out,
+    and so are the members of an `Enum`.
+    """
+    found: list[tuple[str, Any]] = []
+    for name, part in attributes.items():
+        if isinstance(part, BY_IDENTITY):
+            found.append((name, part))
+        elif not (name[:1] == name[-1:] == "_" or name.startswith("_compiled_") or type(part) is enum_property):
+            found.append((name, _identity(part, around)))
+    return tuple(found)
+
+
+def _class_identity(kind: type, around: tuple[Any, ...]) -> Any:
+    """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
+
+    The key is kept if all attributes are methods, numbers and texts, which cannot change: to look whether the class has
+    the same attributes takes less time than to make the key anew.
+    """
+    if not is_users_module(kind.__module__):
+        return ()
+    known = _class_identities.get(kind)
+    if known and known[0] is kind.__mro__:
+        parts = [part for base in known[1] for part in vars(base).values()]
+        if len(parts) == len(known[2]) and all(map(is_, parts, known[2])):
+            return known[3]
+    if any(kind is other for other in around[:-1]):
+        return ()
+    found: list[Any] = []
+    bases = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
+    for base in bases:
+        attributes: Mapping[str, Any] = vars(base)
+        if issubclass(kind, Module):
+            attributes = {name: part for name, part in attributes.items() if _is_number_or_text(part)}
+        elif issubclass(kind, Enum):
+            attributes = {name: part for name, part in attributes.items() if not isinstance(part, Enum)}
+        found.append(_attributes_identity(attributes, (*around, kind)))
+    key = tuple(found)
+    named = [(name, part) for base in bases for name, part in vars(base).items()]
+    if all(name[:1] == name[-1:] == "_" or isinstance(part, FIXED) or _is_number_or_text(part) for name, part in named):
+        if len(_class_identities) >= MAX_CLASSES:
+            _class_identities.clear()
+        _class_identities[kind] = kind.__mro__, bases, [part for _, part in named], key
+    return key
+
+
+def _is_number_or_text(x: Any) -> bool:
+    return type(x) in NAMED_BY_VALUE or type(x) is float
 
 
 def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
@@ -315,6 +401,11 @@ def first_invalid(arguments: dict[str, Any]) -> str:
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
     """
     for name, x in arguments.items():
+        for path, part in _nestings(x, name):
+            try:
+                refuse_subclass(part)
+            except TypeError as error:
+                return f"{path}: {error}"
         for path, part in flatten(x, name, arrays=False)[0]:
             try:
                 treedef_of(part, array("d"))
@@ -325,6 +416,15 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []
                 return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), message)
     return "unknown"
+
+
+def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path to each collection in an argument whose type is a subclass of list, tuple or dict, and it."""
+    if isinstance(x, (list, tuple, dict)):
+        if type(x) not in NESTINGS:
+            yield path, x
+        for key, item in [*x.items()] if isinstance(x, dict) else enumerate(x):
+            yield from _nestings(item, f"{path}[{key!r}]")
 
 
 def _may_be_option(x: Any) -> bool:
