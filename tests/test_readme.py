@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import micrograd.engine
 import micrograd.nn
+import numpy as np
 import pytest
 
 import micrograd_cn
@@ -268,6 +269,34 @@ def test_what_pytorchs_names_become_exists(lang):
             public = {name: getattr(micrograd_cn, name) for name in micrograd_cn.__all__}
             f = micrograd_cn.tanh
             eval(source, public | modules | {"x": x, "y": x * x, "f": f, "model": model})
+
+
+@both
+def test_changes_in_place_and_arrays_give_what_the_table_says(lang):
+    heading = {"en": "code in place or of arrays", "zh": "原地修改或数组的代码"}[lang]
+    public = {name: getattr(micrograd_cn, name) for name in micrograd_cn.__all__}
+    rows = table(TEXTS[f"demos.{lang}"], heading)
+    for source, _, result in rows:
+        names = {"x": Value(2), "g": Value(0.5), "w": np.array([Value(2), Value(2)]), "np": np}
+        assert outcome(code(source), public | names) == code(result)
+    assert len(rows) >= 9
+
+
+@both
+@pytest.mark.parametrize("row", range(8))
+def test_changes_in_place_give_in_pytorch_what_the_table_says(lang, row):
+    torch = pytest.importorskip("torch")
+    heading = {"en": "code in place or of arrays", "zh": "原地修改或数组的代码"}[lang]
+    source, result, _ = table(TEXTS[f"demos.{lang}"], heading)[row]
+    source = re.sub(r"w\[(.)\]\.grad", r"w.grad[\1].item()", code(source)).replace("x.grad", "x.grad.item()")
+    source = source.replace("w[0].requires_grad", "w.requires_grad").replace("x.data", "x.data.item()")
+    x, w = (torch.tensor(data, dtype=torch.float64, requires_grad=True) for data in (2.0, [2.0, 2.0]))
+
+    def maximum(a, b):
+        return torch.maximum(a, torch.tensor(b, dtype=torch.float64))
+
+    names = {"x": x, "g": torch.tensor(0.5), "w": w, "no_grad": torch.no_grad, "maximum": maximum}
+    assert outcome(source, {**names, "np": SimpleNamespace(maximum=maximum)}) == code(result)
 
 
 def test_every_convention_stands_in_both_languages():
