@@ -6,8 +6,9 @@ The programs for the Jacobian and the Hessian compute only the entries that can 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import Context
+from functools import cached_property
 from itertools import chain
 from math import isfinite
 from typing import Any, Literal, Self
@@ -16,7 +17,7 @@ from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse
 from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
-from .data.captured import CapturedValue, with_leaves
+from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
@@ -88,6 +89,8 @@ class CompiledDerivative:
         self._constants = array("d", values) if all(constants) else array("d")
         outputs = [constant(x) if isinstance(x, float) else x for x in values]
         self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
+        if self.program:
+            self.program.compiled.data.watch_as(of.compiled.data)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
         """Return the entries for n rows as one array, in which the entries of each row follow those of the row before.
@@ -382,7 +385,29 @@ class Program(Runnable):
                 what = "there twice" if x in found else "neither an input nor a parameter of the program"
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
             found[x] = None
+        self._check_captured(kind, found)
         return list(found)  # `wrt` may be an iterator, which is exhausted now
+
+    def _check_captured(self, kind: str, wrt: Container[Value]) -> None:
+        """Raise ValueError if a value was computed from a variable before the call, and the program uses the value.
+
+        A derivative with respect to the variable would leave out how the value depends on it. It is no error if the
+        value is among the variables, too.
+        """
+        for p in self._used_captured:
+            for x in traverse(p.original)[1]:
+                if x in wrt and p not in wrt:
+                    raise ValueError(
+                        f"{kind}(): the function uses {describe(p.original)}, which was computed from {describe(x)} "
+                        f"before it was called, so the derivative with respect to {describe(x)} would leave this out; "
+                        'compute it in the function, detach() it, or write wrt="parameters", in which it is a variable'
+                    )
+
+    @cached_property
+    def _used_captured(self) -> Sequence[CapturedValue]:
+        """The captured values that this program uses. Other programs of the same function may use further ones."""
+        leaves = traverse(*self.outputs)[1] if self.compiled.captured else ()
+        return [p for p in self.compiled.captured if p in leaves]
 
     def _evaluate(
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
@@ -390,6 +415,7 @@ class Program(Runnable):
         check_threads(kind, threads)
         derivative = self.derivative(kind, wrt, lower)
         data, n = self._read_rows(rows)
+        self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
         if dense:
@@ -427,7 +453,8 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
     """
     leaves = (*program.parameters, *program.inputs)
     instead = {x: Value(x._data, x.label) for x in leaves if not x.requires_grad}
-    outputs, inner = with_leaves(program.outputs, instead), [instead.get(x, x) for x in variables]
+    kept = with_kept_constants(program.outputs, program.compiled.graph.constants)
+    outputs, inner = with_leaves(kept, instead), [instead.get(x, x) for x in variables]
 
     def derive() -> CompiledDerivative:
         found = _entries(outputs, kind, inner, lower)

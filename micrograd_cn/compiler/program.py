@@ -6,7 +6,7 @@ import ctypes
 import math
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from math import isnan
 from typing import Any
 
@@ -17,8 +17,9 @@ from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
+from .data.captured import with_kept_constants
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
-from .data.parameters import Gradients, add_gradients
+from .data.parameters import Gradients, add_gradients, reached_nodes
 from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket
 from .llvm.machine import Memory
@@ -88,7 +89,9 @@ class Runnable:
         self.outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self.inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check_graph(self.outputs, self.inputs)
-        self.compiled = CompiledGraph(self.outputs, self.inputs, list(parameters))
+        first = list(parameters)
+        self.compiled = CompiledGraph(self.outputs, self.inputs, first)
+        self._first_parameters = len(first)
         self.parameters = self.compiled.graph.parameters
         self.row = RowRunner(self.compiled)
 
@@ -197,7 +200,7 @@ class Runnable:
             )
         executable = self.compiled.fastest_tier("forward", n)
         prepared = PreparedCall(self.compiled, executable, data, n, to, out, memoryview(out), self)
-        if not self.parameters:
+        if not (self.parameters or self.compiled.data.watched):
             return prepared.run
 
         def with_parameters() -> Any:
@@ -244,21 +247,60 @@ class Runnable:
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
 
+        A parameter that the program does not use keeps its `grad`, even if that is None.
+
         Args:
             rows: as for `forward`.
             threads: how many threads compute. Sums over the rows are rounded differently with another count of threads.
 
         Raises:
             TypeError: as for `forward`.
-            ValueError: as for `forward`; or there are no rows, or the program has several outputs.
+            ValueError: as for `forward`; or there are no rows, the program has several outputs, or a constant of the
+                program requires a gradient now.
             RuntimeError: the output is a constant.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
         check_threads("backward", threads)
         data, n = self._read_batch("backward", rows)
+        self.check_frozen("backward")
         loss, gradients = self.gradient_of(data, row_numbers(n), threads)
-        add_gradients([Gradients(self.parameters, gradients, captured=bool(self.compiled.captured))])
+        add_gradients([self.as_gradients(gradients)])
         return loss
+
+    def as_gradients(self, numbers: Sequence[float], weight: float = 1.0) -> Gradients:
+        """Return the derivatives `numbers` with respect to the parameters as `add_gradients` takes them."""
+        captured = (lambda: self._selected_nodes) if self.compiled.captured else None
+        return Gradients(self.parameters, numbers, weight, self._unreached, captured)
+
+    @cached_property
+    def _unreached(self) -> Sequence[int]:
+        """The indices of the parameters to which no gradient can flow, since only other programs use them."""
+        if not self._first_parameters:
+            return ()
+        reached = reached_nodes(self.outputs)
+        return [i for i, p in enumerate(self.parameters) if p not in reached]
+
+    @cached_property
+    def _selected_nodes(self) -> set[Value]:
+        """The nodes that get a gradient whatever operands are selected by operations such as `where`."""
+        return reached_nodes(self.outputs, unselected=False)
+
+    def check_frozen(self, name: str) -> None:
+        """Raise ValueError if a constant of the program requires a gradient now, which the program does not compute.
+
+        `name` is the method that needs the gradient.
+        """
+        for x in self._held_constants:
+            if x.requires_grad:
+                raise ValueError(
+                    f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
+                    "since it required none when the program was made; compile anew"
+                )
+
+    @cached_property
+    def _held_constants(self) -> Sequence[Value]:
+        """The constants that somebody may change."""
+        return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
         """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
@@ -408,7 +450,8 @@ class Runnable:
         width = len(self.inputs)
         found = rows_out_of_range(columns, bucket.numbers, width, rows)
         if computed and len(rows):
-            nodes = Runnable([*computed], self.inputs, self.parameters)
+            kept = with_kept_constants([*computed], self.compiled.graph.constants)
+            nodes = Runnable(kept, self.inputs, self.parameters)
             numbers = array("d", bytes(8 * len(computed) * len(rows)))
             nodes.outputs_of(bucket.numbers, array("q", rows), 1, numbers)
             places = dict(enumerate(computed.values()))

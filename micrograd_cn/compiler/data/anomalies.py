@@ -39,6 +39,7 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
         for row in index:
             numbers = data[row * width : (row + 1) * width]
             copies = {p: Value(p.data, p.label) for p in graph.parameters}
+            copies |= {x: Value(number, x.label, requires_grad=False) for x, number in graph.constants.items()}
             copies |= {x: Value(number, x.label) for x, number in zip(graph.inputs, numbers, strict=True)}
             try:
                 for node in nodes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...engine import Value, traverse
+from ...engine import Value, constant, traverse
 from ...graph.node import Node
 from ..instructions.lowering import evaluation_order
 
@@ -107,6 +107,32 @@ def capture(
             if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
                 copies[node] = _copy_with_operands(node, operands)
     return [replacement(root) for root in roots]
+
+
+def with_kept_constants(roots: Sequence[Value], constants: Mapping[Value, float]) -> list[Value]:
+    """Copy a graph, with new leaves in the place of constants that have changed, and return the roots of the copy.
+
+    A program keeps the data that its constants had when it was made. Nodes that depend on no constant that has changed
+    are not copied.
+
+    Args:
+        roots: the roots of the graph.
+        constants: a dict from the constants to the data that the new leaves get.
+
+    >>> x, c = Value(2), Value(3, requires_grad=False)
+    >>> y = x * c
+    >>> with_kept_constants([y], {c: 3.0}) == [y]
+    True
+    >>> [z] = with_kept_constants([y], {c: 5.0})
+    >>> z.parents[0] is x, z.parents[1].data
+    (True, 5.0)
+    """
+    changed = {
+        x: data
+        for x, data in constants.items()
+        if x.requires_grad or (x._data is not data and repr(x._data) != repr(data))
+    }
+    return with_leaves(roots, {x: constant(data) for x, data in changed.items()})
 
 
 def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[Value]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from sys import getrefcount
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
 from ...graph import context
+from ...ops.operation import Op
 from .captured import CapturedValue
 
 _lock = Lock()
@@ -22,6 +23,9 @@ class CachedData:
 
     The nodes are read again only if the `data` of any node at all has been assigned since the last call. Otherwise the
     same array object is returned.
+
+    Attributes:
+        watches: whether it is an error if constants have other data now; see `watch`.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -35,6 +39,7 @@ class CachedData:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
+        self.watches = False
         self._constants: list[Value] = []
         self._kept = b""
         self._cached = -1, array("d")  # the version when the data were read, and the data
@@ -51,14 +56,28 @@ class CachedData:
             self._cached = now, numbers
         return numbers
 
-    def watch(self, constants: Mapping[Value, float]) -> None:
+    def watch(self, constants: Mapping[Value, float], noted: Mapping[Value, float] | None = None) -> None:
         """Watch a program's constants: it is an error if one of them has other data when the nodes are read again.
 
-        `constants` is a dict from the constants to the data that the program keeps. Constants to which only a graph
-        refers are not watched, since nobody can change them.
+        Args:
+            constants: a dict from the constants of the program's graph to the data that the program keeps. Constants
+                to which only the graph refers are not watched, since nobody can change them.
+            noted: a dict from other constants to their data. They are no operands of the graph, but the graph would
+                not be the same if they had other data. All of them are watched.
         """
-        self._constants = _held_elsewhere(constants)
-        self._kept = array("d", [constants[x] for x in self._constants]).tobytes()
+        self.watches = True
+        kept = {x: constants[x] for x in held_elsewhere(constants)} | dict(noted or {})
+        self._constants = [*kept]
+        self._kept = array("d", kept.values()).tobytes()
+
+    def watch_as(self, other: CachedData) -> None:
+        """Watch the constants that `other` watches."""
+        self.watches, self._constants, self._kept = other.watches, other._constants, other._kept
+
+    @property
+    def watched(self) -> dict[Value, float]:
+        """A dict from the constants that are watched to the data that the program keeps."""
+        return dict(zip(self._constants, array("d", self._kept), strict=True))
 
     def check_constants(self) -> None:
         """Raise ValueError if a constant that is watched has other data now than those that the program keeps.
@@ -70,21 +89,25 @@ class CachedData:
         >>> data()
         Traceback (most recent call last):
         ValueError: c is a constant of the program, since it required no gradient when the program was made, and was \
-1.0 then; now it is 2.0, so compile anew
+1.0 then; now it is 2.0, so compile anew, or make it an argument of the function
         """
         if self._constants and array("d", [x._data for x in self._constants]).tobytes() != self._kept:
             for x, number in zip(self._constants, array("d", self._kept), strict=True):
                 if repr(x._data) != repr(number):
                     raise ValueError(
                         f"{x.label or 'a Value'} is a constant of the program, since it required no gradient when the "
-                        f"program was made, and was {number} then; now it is {x._data}, so compile anew"
+                        f"program was made, and was {number} then; now it is {x._data}, so compile anew, "
+                        "or make it an argument of the function"
                     )
 
 
-def _held_elsewhere(constants: Mapping[Value, float]) -> list[Value]:
-    """Return those constants to which something refers besides `constants` and one operand of a graph."""
+def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[Value]:
+    """Return those constants to which something refers besides the dict `constants`.
+
+    If `in_graph` is true, each constant is an operand of a graph, and one reference of the graph does not count either.
+    """
     operand = Value(0.0)
-    graph = ((operand,), {operand: 0.0})
+    graph = ((operand,) if in_graph else (), {operand: 0.0})
     del operand
     [fewest] = [getrefcount(x) for x in graph[1]]
     return [x for x in constants if getrefcount(x) > fewest]
@@ -111,29 +134,70 @@ class Gradients(NamedTuple):
         parameters: the parameters.
         numbers: the derivative with respect to each parameter.
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
-        captured: whether there are captured values among the parameters.
+        unreached: the indices of the parameters to which no gradient can flow, since the program does not use them.
+        captured: if there are captured values among the parameters, a function without arguments. It returns the nodes
+            that get a gradient whatever the operations of the program select, such as those between which `where`
+            chooses.
     """
 
     parameters: Sequence[Value]
     numbers: Sequence[float]
     weight: float = 1.0
-    captured: bool = True
+    unreached: Sequence[int] = ()
+    captured: Callable[[], Collection[Value]] | None = None
+
+
+def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Value]:
+    """Return the nodes to which a gradient can flow from `outputs`.
+
+    If `unselected` is false, no gradient flows to an operand that an operation such as `where` may leave unselected.
+
+    >>> from micrograd_cn import less, where
+    >>> x, y, z = Value(1), Value(2), Value(3)
+    >>> node = where(less(x, 0), y, z) + y
+    >>> reached_nodes([node]) >= {y, z}, {x, z}.isdisjoint(reached_nodes([node], unselected=False))
+    (True, True)
+    """
+    waiting = [*outputs]
+    found = set(waiting)
+    blocks: dict[Op, bool] = {}  # whether an operation passes no gradient to some of its operands
+    for node in waiting:
+        if not (op := node.op):
+            continue
+        operands: Iterable[Any] = node.operands
+        if op not in blocks:
+            blocks[op] = not all(map(op.propagates_gradient_to, range(op.arity or 1)))
+            blocks[op] |= op.lowerings.is_gather or (op.selects and not unselected)
+        if blocks[op]:
+            operands = [
+                x
+                for slot, x in enumerate(operands)
+                if op.propagates_gradient_to(slot) and (unselected or not op.may_leave_out(slot))
+            ]
+        for x in operands:
+            if isinstance(x, Value) and x not in found:
+                found.add(x)
+                waiting.append(x)
+    return found
 
 
 def add_gradients(found: Iterable[Gradients]) -> None:
     """Add gradients to the `grad` of their parameters. If Ctrl-C interrupts this, no `grad` is changed.
 
     A `CapturedValue` stands for a value that was computed before the compiled function was called. Its gradient starts
-    the `backward()` of that value, and so reaches the leaves from which the value was computed. Parameters that require
-    no gradient are left alone.
+    the `backward()` of that value, and so reaches the leaves from which the value was computed. A gradient of 0 starts
+    it only if no operation can have left the value unselected: 0 times an infinite derivative would be nan. Parameters
+    that require no gradient, or that no gradient reaches, are left alone; their `grad` may be None.
 
-    >>> w = Value(2)
-    >>> add_gradients([Gradients([w, CapturedValue(w * 3)], [1.0, 10.0])]); w.grad
-    31.0
+    >>> w, v = Value(2), Value(3)
+    >>> c = CapturedValue(w * 3)
+    >>> v.grad = None
+    >>> add_gradients([Gradients([w, c, v], [1.0, 10.0, 0.0], unreached=[2], captured=lambda: {c})]); w.grad, v.grad
+    (31.0, None)
     """
     changed: list[tuple[Iterable[Value], list[float]]] = []  # nodes, with the gradients that they had before
     try:
-        for parameters, gradients, weight, captured in found:
+        for parameters, gradients, weight, unreached, captured in found:
             if weight != 1.0:
                 gradients = [weight * gradient for gradient in gradients]
             before = [p._grad for p in parameters]
@@ -141,10 +205,15 @@ def add_gradients(found: Iterable[Gradients]) -> None:
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if p.requires_grad:  # it may have been frozen since the program was made
                     p._grad = (grad or 0.0) + gradient
-            for p, grad, gradient in zip(parameters, before, gradients, strict=True) if captured else ():
+            for i in unreached:
+                parameters[i]._grad = before[i]
+            if not captured:
+                continue
+            left = {parameters[i] for i in unreached}
+            for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if type(p) is CapturedValue:
                     p._grad = grad
-                    if p.original.requires_grad:
+                    if p.original.requires_grad and p not in left and (gradient or p in captured()):
                         leaves = [*traverse(p.original)[1]]
                         changed.append((leaves, [leaf._grad for leaf in leaves]))
                         p.original.backward(gradient)

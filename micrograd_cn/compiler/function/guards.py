@@ -24,6 +24,7 @@ from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
+from ..data.parameters import held_elsewhere
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 
@@ -344,6 +345,16 @@ class RecordingHooks(Hooks):
         nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self.made_elsewhere)
         checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
         return nodes[: len(outputs)], checks
+
+    def noted_constants(self) -> dict[Value, float]:
+        """Return a dict from the constants whose numbers the function has used, to their data.
+
+        The function has read the number of such a constant, has compared it with other constants, or has computed
+        another constant from it, so the constant need not be an operand of the recorded graph. Constants that the
+        function made itself are left out.
+        """
+        self._comparisons = {}  # which refer to constants, too
+        return {x: x._data for x in held_elsewhere(self._constants, in_graph=False) if x.op is None}
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Remember a comparison of `a` and `b`. It becomes a guard when the recording ends.

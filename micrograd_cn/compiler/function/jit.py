@@ -282,6 +282,7 @@ class Recording:
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self._paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
+        self._constants = recorded.noted_constants()
         self.outcomes = [guard.outcome for guard in self._guards]
 
     def compile(self, parameters: Sequence[Value]) -> None:
@@ -294,9 +295,14 @@ class Recording:
         if self.guards.program:
             parameters = self.guards.program.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
-        for program in (self.guards.program, self.program):
-            if program:
-                program.compiled.data.watch(program.compiled.graph.constants)
+        made = [program for program in (self.guards.program, self.program) if program]
+        operands = {x for program in made for x in program.compiled.graph.constants}
+        # Operands are left out, since `watch` counts the references to them
+        noted = self._constants = {x: data for x, data in self._constants.items() if x not in operands}
+        del operands
+        for program in made:
+            program.compiled.data.watch(program.compiled.graph.constants, noted)
+            noted = program.compiled.data.watched  # `fit` checks only the last program
 
     @functools.cached_property
     def branch(self) -> Program:
@@ -307,11 +313,15 @@ class Recording:
         """Return the leaves of the recorded graph, guards included."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1]
 
-    def difference(self, other: Recording) -> str:
+    def difference(self, other: Recording, known: Container[Value] = ()) -> str:
         """Return a text that says how this graph differs from that of another recording; "" if it does not.
 
         Leaves that were made while the function was recorded count as the same if they have the same data. Comparisons
         by == are left out, since plain `Value`s do not report them.
+
+        Args:
+            other: the other recording.
+            known: leaves that were not made while the function was recorded.
         """
         ordered = [[guard for guard in made._guards if guard.node.op is not equal] for made in (self, other)]
         if [guard.outcome for guard in ordered[0]] != [guard.outcome for guard in ordered[1]]:
@@ -332,6 +342,8 @@ class Recording:
                 i, j = indices[0].get(a), indices[1].get(b)
                 if i is not None or j is not None:
                     return i == j and (a.op is None) == (b.op is None)
+                if a in known or b in known:
+                    return False
                 return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
             return type(a) is type(b) and repr(a) == repr(b)
 
@@ -340,7 +352,10 @@ class Recording:
                 return f"one of them has {describe(a)}, where the other has {describe(b)}"
             for x, y in zip(a.operands, b.operands, strict=True):
                 if not same(x, y):
-                    return f"an operand of {describe(a)} is {_shown(x)} in one of them, and {_shown(y)} in the other"
+                    shown, other_shown = _shown(x), _shown(y)
+                    if shown == other_shown:
+                        return f"an operand of {describe(a)} is {shown}, but not the same Value in both of them"
+                    return f"an operand of {describe(a)} is {shown} in one of them, and {other_shown} in the other"
         if len(ours[0]) != len(theirs[0]):
             return f"one of them has {len(ours[0])} operations, the other {len(theirs[0])}"
         for x, y in zip(ours[1], theirs[1], strict=True):
@@ -599,6 +614,8 @@ class CompiledFunction:
     def backward(self, samples: Any, threads: int = 1) -> float:
         """Return the mean result over the samples, and add the gradient of this mean to every parameter's `grad`.
 
+        As in the plain function, a parameter that is not used for these samples keeps its `grad`, even if that is None.
+
         Args:
             samples: a tuple with a list or an array for each argument, or a list with a tuple of arguments for each
                 sample; `compile` has a table. Arrays are read in a fraction of the time that a list takes.
@@ -606,7 +623,8 @@ class CompiledFunction:
 
         Raises:
             TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
-            ValueError: there are no samples, or the function returns more than one number.
+            ValueError: there are no samples, or the function returns more than one number; or a constant of the
+                function's program has other data now, or requires a gradient now.
             RuntimeError: the result is a constant for all samples.
             GuardError: as for a call.
         """
@@ -620,11 +638,13 @@ class CompiledFunction:
                 parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[Gradients]()
+        for program in {program for program, *_ in parts}:
+            program.check_frozen("backward")
         for program, bucket, rows in parts:  # a program whose output is a constant has gradient 0
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
             weight = len(rows) / n
             total += weight * loss
-            sums.append(Gradients(program.parameters, gradients, weight, bool(program.compiled.captured)))
+            sums.append(program.as_gradients(gradients, weight))
         add_gradients(sums)  # only now, when nothing can fail any more
         return total
 
@@ -738,14 +758,18 @@ class CompiledFunction:
         """
         if self._places and self._places[0] == len(self._programs) and not self._places[1].have_moved():
             return
-        around = Surroundings((self._f, *[x.value for static, _ in self._recordings for _, x in static]))
+        roots = (self._f, *[x.value for static, _ in self._recordings for _, x in static])
+        around = Surroundings(roots)
         used = {p for p in self.parameters if not isinstance(p, CapturedValue)}
         constants = [x for program in self._programs for x in program.compiled.graph.constants]
+        constants += [x for program in self._programs for x in program.compiled.data.watched]
         if (self._places and self._places[0] == len(self._programs)) or not used.issubset(around.leaves):
             for bucket in buckets:
                 for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]:
                     again = self._record(bucket, rows[0], plain=True)
-                    if difference := recording.difference(again):
+                    # What the function makes and stores is in one of the two sets alone
+                    held = {*around.leaves}.intersection(Surroundings(roots).leaves)
+                    if difference := recording.difference(again, held):
                         raise ValueError(
                             f"fit(): {self._name} is not what it was when its program was made: {difference}; compile "
                             "it anew after a parameter has been replaced"
@@ -1134,16 +1158,16 @@ class CompiledFunction:
         roots = (self._f, *[x.value for _, x in bucket.static])
         code = ReachableCode(roots)
         twice, around = code.may_change or code.asks_for_types, None
-        if code.writes and not twice:
+        if code.writes or twice:
             around = Surroundings(roots)
-            before = around.state()
+            before, held = around.state(), {*around.leaves}
         made = self._record(bucket, row)
-        if twice or (around and around.has_changed(before)):
+        if around and (twice or around.has_changed(before)):
             around = Surroundings(roots)
             after = around.state()
             cause: Exception | None = None
             try:
-                difference = made.difference(self._record(bucket, row, plain=True))
+                difference = made.difference(self._record(bucket, row, plain=True), held)
             except Exception as error:
                 cause, difference = error, f"one of them raises {type(error).__name__}: {error}"
             finally:

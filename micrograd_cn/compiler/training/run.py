@@ -245,12 +245,18 @@ class TrainingRun:
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
         if self._state is None:
-            self._state = TrainingState(self._options, parameters)
+            self._check_constants()
+            self._state = TrainingState(self._options, parameters, self._check_constants)
             if self._only_program:  # otherwise programs that are not made yet may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.data))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
+
+    def _check_constants(self) -> None:
+        """Raise ValueError if a constant of a program has other data now; a callback may have changed it."""
+        for program, _ in self._runners:
+            program.data.check_constants()
 
     def _kernels_are_fast(self) -> bool:
         return any(runner.executable.tables.fast for runner in self._runners.values())

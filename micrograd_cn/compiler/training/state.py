@@ -51,10 +51,10 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     uses a value that was computed from the parameter before the program was recorded (see `CapturedValue`).
     """
     check_captured(optimizer.parameters, compiled.captured)
-    constants = compiled.graph.constants
+    constants, watched = compiled.graph.constants, compiled.data.watched
     compiled.data.check_constants()
-    for i, p in enumerate(optimizer.parameters if constants else ()):
-        if p.requires_grad and p in constants:
+    for i, p in enumerate(optimizer.parameters if constants or watched else ()):
+        if p.requires_grad and (p in constants or p in watched):
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
                 "gradient when the program was made; compile anew"
@@ -195,6 +195,8 @@ class TrainingState:
     Args:
         options: how to train.
         parameters: the parameters that the programs read.
+        check_constants: a function that raises an error if constants of the programs have other data now. It is called
+            after the schedule, which may change them.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
@@ -208,7 +210,13 @@ class TrainingState:
             "fit".
     """
 
-    def __init__(self, options: TrainingOptions, parameters: Sequence[Value]) -> None:
+    def __init__(
+        self,
+        options: TrainingOptions,
+        parameters: Sequence[Value],
+        check_constants: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._check_constants = check_constants
         self.optimizer, self.schedule = options.optimizer, options.schedule
         self.parameters = parameters
         optimizer = options.optimizer
@@ -294,8 +302,8 @@ class TrainingState:
             fast: whether to use the driver that is compiled for speed.
 
         Raises:
-            ValueError: the schedule returns a number that is not a learning rate, or the norm of gradients to be
-                clipped is inf or nan. All steps before the failing step have been taken.
+            ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
+                of gradients to be clipped is inf or nan. All steps before the failing step have been taken.
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
         """
         order, words, starts = batches
@@ -315,7 +323,10 @@ class TrainingState:
         rates, done = array("d"), int(self.scalars.data[1])
         try:
             for step in range(done, done + steps):
-                rates.append(_learning_rate(self.schedule, step))
+                rate = _learning_rate(self.schedule, step)
+                if context.data_changed:
+                    self._check_constants()
+                rates.append(rate)
         finally:  # if the schedule raises, the steps before that are taken, as in a loop in Python
             if rates:
                 take(len(rates), rates)
@@ -339,6 +350,8 @@ class TrainingState:
         """
         lr, steps = self.scalars.data[:2]
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])
+        if self.schedule and context.data_changed:
+            self._check_constants()
         header, *rest = self._update_arguments
         if clips := self._clip_operands:
             driver("clip")(gradients, *clips)
