@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import math
 import os
@@ -10,10 +11,11 @@ import stat
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, MemberDescriptorType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
@@ -35,6 +37,7 @@ class Module:
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
     a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. Parameters
     are looked for in each model object and not in its class, so it is an error if an attribute of the class has one.
+    If a module inside this one overrides `parameters`, this method of its own says which parameters it has.
 
     A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
@@ -73,21 +76,52 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
 
+        If a module inside this one overrides `parameters` or `named_parameters`, its own method says which parameters
+        it has, as in micrograd.
+
         Raises:
-            TypeError: parameters are in a set, and nowhere else in the model.
+            TypeError: parameters are in a set, and nowhere else in the model; or an attribute of a class is a
+                parameter; or a weight of a `Neuron` is a number, or is computed from leaves that nothing would train.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
+        yield from self._find_parameters()
+
+    def _find_parameters(self) -> list[tuple[str, Value]]:
+        """Return what `named_parameters` yields."""
+        found: list[tuple[str, Value]] = []
         seen: set[int] = set()
         sets: list[tuple[str, Any]] = []
-        for path, x in _walk(self, lambda x: id(x) not in seen):
+        modules: list[tuple[str, Module]] = []
+        computed = False
+        asked: set[int] = set()
+
+        def descends(x: object) -> bool:
+            if id(x) in seen:
+                return False
+            if isinstance(x, Module) and x is not self and _lists_its_parameters(x):
+                asked.add(id(x))
+                return False
+            return True
+
+        for path, x in _walk(self, descends):
             if (known := id(x)) not in seen:
                 seen.add(known)
                 if isinstance(x, Value):
                     if x.op is None:
-                        yield path, x
+                        found.append((path, x))
+                    else:
+                        computed = True
+                elif isinstance(x, Module):
+                    if known not in asked:
+                        modules.append((path, x))
+                        continue
+                    for name, p in _listed_parameters(x):
+                        if id(p) not in seen:
+                            seen.add(id(p))
+                            found.append((f"{path}.{name}", p))
                 elif isinstance(x, (set, frozenset)):
                     sets.append((path, x))
         for path, x in sets:
@@ -96,6 +130,25 @@ class Module:
                     f"{type(self).__name__}.{path} is a set with parameters, and a set has no order; keep them in "
                     "a list, a tuple or a dict"
                 )
+        in_class: dict[type, list[tuple[str, Value]]] = {}
+        for path, module in modules:
+            cls = type(module)
+            if cls not in in_class:
+                in_class[cls] = _parameters_in_class(cls)
+            for name, held in in_class[cls]:
+                if vars(module).get(name, held) is held:
+                    raise TypeError(_in_class(cls, name, name))
+            module._check_parameters(path, seen, computed)
+        return found
+
+    def _check_parameters(self, path: str, found: set[int], computed: bool) -> None:
+        """Raise an error if an attribute that must have parameters has none; `Neuron` overrides this method.
+
+        Args:
+            path: the path of this module in the model whose parameters are listed.
+            found: the ids of all objects that were found in this model.
+            computed: whether computed values are among them.
+        """
 
     def parameters(self) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
@@ -104,6 +157,9 @@ class Module:
         >>> len(MLP(2, [3, 1]).parameters())
         13
         """
+        overridden = type(self).named_parameters is not Module.named_parameters or "named_parameters" in vars(self)
+        if not overridden and (quickly := _usual_parameters(self)) is not None:
+            return quickly
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self, set_to_none: bool = False) -> None:
@@ -160,13 +216,15 @@ class Module:
 
         Raises:
             ValueError: two entries of this module have the same name.
+            TypeError: an attribute is a computed value that should have been a parameter, so the state would lack it.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
         {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
         """
-        state = {}
-        for name, entry in self.entries().items():
+        state, entries = {}, self.entries()
+        _refuse_unsaved(self, entries)
+        for name, entry in entries.items():
             leaves, unflatten = flatten(_as_lists(entry))
             state[name] = unflatten([leaf.data for _, leaf in leaves])
         return state
@@ -233,6 +291,7 @@ class Module:
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: two entries of this module have the same name.
+            TypeError: an attribute is a computed value that should have been a parameter.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -307,6 +366,27 @@ class Module:
             waiting += [(depth + 1, path, part, around) for path, part in parts if module.expands_in_repr][::-1]
         count = len(self.parameters())
         return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that a module has no such attributes
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _INSTEAD:
+                raise AttributeError(f"{type(self).__name__} has no {name}; {_INSTEAD[name]}", name=name, obj=self)
+            return object.__getattribute__(self, name)  # raises the usual error, or that of a property
+
+
+_NO_MODES = "a model has no modes and computes the same in training and afterwards; leave the call out"
+_NO_DEVICES = "all numbers are floats of the CPU; leave the call out"
+# What users of PyTorch look for, and what to do instead.
+_INSTEAD = {
+    **dict.fromkeys(("train", "eval"), _NO_MODES),
+    **dict.fromkeys(("to", "cpu", "cuda", "double", "float", "half"), _NO_DEVICES),
+    **dict.fromkeys(("modules", "children", "named_modules", "named_children"), "read its attributes, or print it"),
+    "requires_grad_": "write for p in model.parameters(): p.requires_grad = False",
+    "register_parameter": "assign a Value to an attribute, as in self.w = Value(0.5)",
+    "register_buffer": "assign a number to an attribute, as in self.count = 0",
+    "add_module": "assign the module to an attribute",
+}
 
 
 def _written_float(text: str) -> float:
@@ -399,30 +479,133 @@ def _names_its_parameters(cls: type[Module]) -> bool:
     return cls.parameters is not Module.parameters or cls.named_parameters is not Module.named_parameters
 
 
-def _refuse_class_attributes(cls: type[Module]) -> None:
-    """Raise TypeError if an attribute of the class contains a `Value` to train: parameters are not found there.
+def _usual_parameters(model: Module) -> list[Value] | None:
+    """Return the parameters of a model in which nothing is unusual; otherwise None, and `named_parameters` finds them.
 
-    An annotated attribute is allowed: it may be the default of a dataclass, which `__init__` assigns to the model.
+    It is usual for a model to consist of modules, lists and leaves. This function is faster, because it makes no paths.
+    """
+    found: dict[Value, None] = {}
+    modules: list[Module] = []
+    entered: set[int] = set()
+    waiting: list[Any] = [model]
+    while waiting:
+        x = waiting.pop()
+        cls = type(x)
+        if cls is Value:
+            if x.op is not None:
+                return None
+            found[x] = None
+        elif cls is list:
+            if _ONLY_VALUES.issuperset(map(type, x)):
+                for p in x:
+                    if p.op is not None:
+                        return None
+                    found[p] = None
+            elif id(x) not in entered:
+                entered.add(id(x))
+                waiting += x[::-1]
+        else:
+            members = _members[cls] if cls in _members else _members_of(cls)
+            if members is None:
+                continue
+            if members is not _of_module or (x is not model and _lists_its_parameters(x)):
+                return None
+            if id(x) not in entered:
+                entered.add(id(x))
+                modules.append(x)
+                waiting += [item for _, item in _of_module(x)][::-1]
+    try:
+        for module in modules:
+            module._check_parameters("", entered, computed=False)
+    except TypeError:  # `named_parameters` raises it with the path
+        return None
+    classes = {type(module) for module in modules}
+    return None if any(map(_parameters_in_class, classes)) else list(found)
+
+
+def _lists_its_parameters(x: Module) -> bool:
+    """Return whether the module `x` has a method `parameters` or `named_parameters` of its own."""
+    return _names_its_parameters(type(x)) or callable(vars(x).get("parameters"))
+
+
+# The ids of the modules whose own method `parameters` is running. Two such modules may refer to each other.
+_asked: ContextVar[frozenset[int]] = ContextVar("micrograd_cn_asked", default=frozenset())
+
+
+def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
+    """Return what the own method `parameters` of `module` lists, each parameter with its path in `module`.
+
+    Raises:
+        TypeError: the method returns something other than `Value`s.
+    """
+    asked = _asked.get()
+    if id(module) in asked:  # the caller is this module's own method, which will list these parameters
+        return []
+    token = _asked.set(asked | {id(module)})
+    try:
+        if type(module).named_parameters is not Module.named_parameters and "parameters" not in vars(module):
+            return list(module.named_parameters())
+        listed = list(module.parameters())
+    finally:
+        _asked.reset(token)
+    for p in listed:
+        if not isinstance(p, Value):
+            raise TypeError(f"{type(module).__name__}.parameters() must return Values, got {type(p).__name__} {p!r}")
+    paths = {id(x): path for path, x in _walk(module, lambda _: True) if isinstance(x, Value)}
+    return [(paths.get(id(p), f"parameters.{i}"), p) for i, p in enumerate(listed)]
+
+
+def _in_class(cls: type, name: str, path: str) -> str:
+    """Return the message for a parameter at `path`, in the attribute `name` of a class."""
+    return (
+        f"{cls.__name__}.{path} is an attribute of the class, where no parameters are looked for, and all instances "
+        f"would share it; assign self.{name} in __init__ (in a dataclass, write field(default_factory=lambda: "
+        "Value(x))), or write a number, or Value(x, requires_grad=False), for a constant"
+    )
+
+
+def _attributes_of(cls: type) -> dict[str, Any]:
+    """Return the attributes of a user's class and of its bases, except for those of the classes of this package."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base is not object and not _is_of_this_package(base):
+            found.update(vars(base))
+    return found
+
+
+def _refuse_class_attributes(cls: type[Module]) -> None:
+    """Raise TypeError if an attribute of the class or of its bases contains a `Value` to train.
+
+    Parameters are looked for in the model object alone. An attribute that was set after the class had been made, and
+    the default of a dataclass, are found by `named_parameters`.
     """
     if _names_its_parameters(cls):
         return
-    for name, held in vars(cls).items():
-        for path, x in () if name.startswith("__") else _walk(held, lambda _: True):
-            if isinstance(x, Value) and x.requires_grad and not _is_annotated(cls, name):
-                full = f"{name}.{path}".removesuffix(".")
-                raise TypeError(
-                    f"{cls.__name__}.{full} is an attribute of the class, where no parameters are looked for; assign "
-                    f"self.{name} in __init__, or write a number, or Value(x, requires_grad=False), for a constant"
-                )
+    own = vars(cls)
+    for name, held in _attributes_of(cls).items():
+        descends = _descends_always if name in own else _is_builtin_or_module
+        for path, x in () if name.startswith("__") else _walk(held, descends):
+            if isinstance(x, Value) and x.requires_grad:
+                raise TypeError(_in_class(cls, name, f"{name}.{path}".removesuffix(".")))
 
 
-def _is_annotated(cls: type, name: str) -> bool:
-    import inspect  # imported here, because correct programs do not need it
+def _descends_always(x: object) -> bool:
+    return True
 
-    try:
-        return name in inspect.get_annotations(cls)
-    except NameError:  # from Python 3.14 on, an annotation may name what does not exist yet
-        return True
+
+def _is_builtin_or_module(x: object) -> bool:
+    return isinstance(x, (list, tuple, dict, Module))
+
+
+def _parameters_in_class(cls: type[Module]) -> list[tuple[str, Value]]:
+    """Return the attributes of a user's class, and of its bases, that are parameters, each with its name.
+
+    Containers are not searched: a class may have a list of all its instances.
+    """
+    if _is_of_this_package(cls) or _names_its_parameters(cls):
+        return []
+    held = _attributes_of(cls).items()
+    return [(name, x) for name, x in held if isinstance(x, Value) and x.op is None and x.requires_grad]
 
 
 def _check_after(init: Callable[..., None]) -> Callable[..., None]:
@@ -447,31 +630,80 @@ def _refuse_untrainable(model: Module) -> None:
         return
     inside = _walk(model, lambda x: x is model or not isinstance(x, Module))  # modules inside have been checked
     computed = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is not None and x.requires_grad]
-    if not computed or not hasattr(sys, "getrefcount"):
+    for path, x in with_unheld_leaves(computed):
+        assert x.op
+        raise TypeError(
+            f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
+            "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
+            ".detach() after it"
+        )
+
+
+def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
+    """Raise TypeError if `model` has a computed value that was meant to be a parameter: `entries` lack its number.
+
+    This is so if nothing but graphs refers to the leaves of the value, as after `m.w = m.w - 0.1 * m.w.grad`.
+    """
+    if not _may_hold_computed(model, in_modules=True):
         return
+    saved = {id(x) for entry in entries.values() for _, x in flatten(_as_lists(entry))[0]}
+    seen: set[int] = set()
+    computed = []
+    for path, x in _walk(model, lambda x: id(x) not in seen):
+        if id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
+            computed.append((path, x))
+        seen.add(id(x))
+    computed = [(path, x) for path, x in computed if saved.isdisjoint(map(id, traverse(x)[1]))]
+    for path, x in with_unheld_leaves(computed, in_any_graph=True):
+        assert x.op
+        name, attribute = f"{type(model).__name__}.{path}", path.rpartition(".")[2]
+        raise TypeError(
+            f"{name} is computed ({x.op.name}), so it is no parameter, and the state would lack it; to train a "
+            f"parameter, change its number, as in model.{attribute}.data -= lr * model.{attribute}.grad; for a result "
+            "that the model keeps, write .detach() after it"
+        )
+
+
+def with_unheld_leaves(computed: list[tuple[str, Value]], in_any_graph: bool = False) -> list[tuple[str, Value]]:
+    """Return those of the computed values `computed` to whose leaves nothing but their graph refers.
+
+    If `in_any_graph` is true, references from other graphs, such as that of an old loss, do not count either. To find
+    them takes the time to look at all objects of the program.
+
+    >>> x = Value(2)
+    >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]
+    ['lost']
+    """
+    if not computed or not hasattr(sys, "getrefcount"):
+        return []
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves
-    uses = Counter([id(x) for node in order for x in node.operands])
+    if in_any_graph:
+        uses = Counter([id(x) for node in _users(held) for x in node.operands])
+    else:
+        uses = Counter([id(x) for node in order for x in node.operands])
     # How many references a leaf has if only this function refers to it; this depends on the version of Python.
     base = _reference_counts([Value(0.0)])[0]
     counts = _reference_counts(held)
     reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
-    for path, x in computed:
-        if reachable.isdisjoint(map(id, traverse(x)[1])):
-            assert x.op
-            raise TypeError(
-                f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
-                "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
-                ".detach() after it"
-            )
+    if len(reachable) == len(held):
+        return []
+    return [(path, x) for path, x in computed if reachable.isdisjoint(map(id, traverse(x)[1]))]
+
+
+def _users(leaves: list[Value]) -> list[Value]:
+    """Return all nodes that have one of `leaves` as an operand."""
+    referrers = gc.get_referrers(*leaves)
+    around = gc.get_referrers(*[x for x in referrers if type(x) is tuple])  # a node may keep operands in a tuple
+    return list({x: None for x in [*referrers, *around] if isinstance(x, Value)})
 
 
 _ONLY_VALUES = {Value}
 
 
-def _may_hold_computed(model: Module) -> bool:
-    """Return whether `model` contains a computed value, not counting the modules inside it.
+def _may_hold_computed(model: Module, in_modules: bool = False) -> bool:
+    """Return whether `model` contains a computed value, counting the modules inside it only if `in_modules` is true.
 
     This is faster than a search with `_walk`.
     """
@@ -496,7 +728,7 @@ def _may_hold_computed(model: Module) -> bool:
                 entered.add(id(x))
                 if isinstance(x, Value) and x.op is not None:
                     return True
-                if x is model or not isinstance(x, Module):
+                if in_modules or x is model or not isinstance(x, Module):
                     waiting.append([item for _, item in members(x)])
     return False
 
@@ -548,6 +780,11 @@ def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:
     return found
 
 
+def _of_module_with_items(x: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the items of a module whose class is also a list, tuple, deque or dict, and then its attributes."""
+    return [*(_of_mapping(x) if isinstance(x, dict) else enumerate([*x])), *_of_module(x)]
+
+
 def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
     """Return the attributes of an object that is neither a module nor a container.
 
@@ -581,7 +818,7 @@ def _members_of(cls: type) -> Members | None:
     if issubclass(cls, (Value, set, frozenset)):
         found = _of_leaf
     elif issubclass(cls, Module):
-        found = _of_module
+        found = _of_module_with_items if issubclass(cls, (list, tuple, dict, deque)) else _of_module
     elif issubclass(cls, (dict, MappingProxyType)):
         found = _of_mapping
     elif issubclass(cls, (list, tuple)):
@@ -649,6 +886,10 @@ def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[st
                     objects.add(id(x))
                 inside = members(x) if descends(x) else ()
                 yield path, x
+                if type(x) is list and inside and _ONLY_VALUES.issuperset(map(type, x)):  # for speed
+                    for i, leaf in enumerate(x):
+                        yield f"{path}.{i}" if path else f"{i}", leaf
+                    continue
                 levels.append((f"{path}." if path else "", around | {id(x)}, iter(inside)))
                 break
         else:
@@ -674,6 +915,8 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
     """
     if isinstance(x, Value):
         return x.op is None
+    if isinstance(x, Module):  # its class may also be a list
+        return False
     if isinstance(x, (list, tuple, deque)) and not getattr(x, "__dict__", None):
         items: Any = x
     elif _is_array(x) and x.dtype == object:

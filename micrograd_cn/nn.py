@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import init, ops
 from .derivatives.tree import flatten, is_array
-from .engine import Number, Value, constant
+from .engine import Number, Value, constant, traverse
 from .graph import context
 from .graph.groups import Group
 from .graph.operators import method
+from .graph.subclasses import OVERRIDING
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Absent, Module, _as_lists
+from .module import Absent, Module, _as_lists, _names_its_parameters, with_unheld_leaves
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.registry import OPS
@@ -55,7 +56,22 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         elif activation.lower() in ("softmax", "log_softmax"):
             write = "; softmax needs all outputs of a layer, so write softmax(model(x))"
         raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
+    own, built_in = getattr(Value, op.name, None), vars(ops).get(op.name) is op
+    if built_in and callable(own):
+        return cast(Callable[[Value], Value], own)  # the user may have replaced Value.relu, as code for micrograd does
     return cast(Callable[[Value], Value], method(op))
+
+
+def _checked_nonlin(nonlin: Any) -> bool:
+    """Return `nonlin` as a bool.
+
+    Raises:
+        TypeError: it is not a bool, for example because it is the name of an activation function.
+    """
+    if isinstance(nonlin, str) or callable(nonlin) or nonlin not in (False, True):
+        name = repr(nonlin) if isinstance(nonlin, str) else getattr(nonlin, "__name__", "f")
+        raise TypeError(f"nonlin must be a bool, got {nonlin!r}; write activation={name}")
+    return bool(nonlin)
 
 
 def _size(name: str, size: int) -> int:
@@ -131,10 +147,26 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
     Raises:
         TypeError: a weight or the bias is not a `Value`. The message names it by `path` and then, for example, "w[0]".
     """
-    for name, p in [*((f"w[{i}]", p) for i, p in enumerate(neuron.w)), ("b", neuron.b)]:
+    for name, p in _named_weights(neuron):
         if not isinstance(p, Value):
-            data = 0.0 if p is None else p
-            raise TypeError(f"{path}{name} is {p!r}, which is no parameter; write {path}{name}.data = {data!r}")
+            raise TypeError(_no_parameter(f"{path}{name}", p))
+
+
+def _named_weights(neuron: Any) -> list[tuple[str, Any]]:
+    """Return the weights and the bias of `neuron` with their names, such as "w[0]" and "b"."""
+    return [*((f"w[{i}]", p) for i, p in enumerate(neuron.w)), ("b", neuron.b)]
+
+
+def _no_parameter(name: str, p: object) -> str:
+    """Return the message for the weight or bias `name` of a neuron that is `p`, which is no `Value`."""
+    data = 0.0 if p is None else p
+    return (
+        f"{name} is {p!r}, which is no parameter; write {name}.data = {data!r}, or, for a constant that is not "
+        f"trained, {name}.requires_grad = False too"
+    )
+
+
+_ONLY_VALUES = {Value}
 
 
 def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
@@ -186,12 +218,26 @@ class Neuron(Module):
     """
 
     expands_in_repr = False
+    if not TYPE_CHECKING:
+        weight = Absent("the weights are the list w; write neuron.w[0].data = ... for a number")
+        bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
+        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
 
     # Defaults for a subclass whose __init__ sets w and b itself and does not call this one, as in code for micrograd.
     nonlin: bool = True
     group: Group | None = None
     _activation: Activation = "relu"
     _apply: Callable[[Value], Value] = staticmethod(_activation_function(_activation))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        call = cls.__call__
+        calls_super = call is Neuron.__call__ or "super" in getattr(getattr(call, "__code__", None), "co_names", ())
+        if "activation" in vars(cls) and calls_super:
+            raise TypeError(
+                f"class {cls.__name__} defines activation, which Neuron.__call__ would not apply; write "
+                "super().__init__(nin, activation=f) in __init__, or define __call__(self, x)"
+            )
 
     def __init__(
         self,
@@ -202,9 +248,7 @@ class Neuron(Module):
         seed: int | Generator | None = None,
         nout: int = 1,
     ) -> None:
-        if isinstance(nonlin, str) or callable(nonlin) or nonlin not in (False, True):
-            name = repr(nonlin) if isinstance(nonlin, str) else getattr(nonlin, "__name__", "f")
-            raise TypeError(f"nonlin must be a bool, got {nonlin!r}; write activation={name}")
+        _checked_nonlin(nonlin)
         weight, rng = initialiser(init), generator(seed)
         self.w = [Value(weight(rng, nin, nout), f"w{i}") for i in range(_size("nin", nin))]
         self.b = Value(0, "b")
@@ -212,7 +256,7 @@ class Neuron(Module):
         for p in (*self.w, self.b):
             p.group = self.group
         self.nonlin = nonlin
-        self.activation = activation
+        self._apply, self._activation = _activation_function(activation), activation
 
     @property
     def activation(self) -> Activation:
@@ -229,15 +273,54 @@ class Neuron(Module):
         group = self.group
         if context.active and (scope := context.here().scope):
             group = group.inside(scope) if group else scope
-        linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
+        if OVERRIDING and not OVERRIDING.isdisjoint(map(type, (*self.w, *inputs, self.b))):
+            linear = sum([w * x for w, x in zip(self.w, inputs, strict=True)], self.b)  # as micrograd does
+        else:
+            linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
-        if self.nonlin:
+        nonlin = self.nonlin
+        if nonlin is True or (nonlin and _checked_nonlin(nonlin)):
             linear = self._apply(linear)
             try:
                 linear.group = group
             except AttributeError:  # lambda x: max(0, x), for example, returns 0
                 linear = _constant_output(linear)
         return linear
+
+    def _check_parameters(self, path: str, found: set[int], computed: bool) -> None:
+        """Raise TypeError if a weight or the bias is a number, or is computed from leaves that nothing would train.
+
+        Nothing but the graph refers to such leaves, as after `n.w = [w * 0.5 for w in n.w]`; or they are former weights
+        of this neuron that are not in the model. A weight that was computed from other leaves, such as the parameters
+        of another model, is allowed, and is no parameter.
+        """
+        w, b = getattr(self, "w", None), getattr(self, "b", None)
+        if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:
+            return
+        if not _has_weights(self) or _names_its_parameters(type(self)):
+            return
+        prefix = f"{path}." if path else ""
+        made: list[tuple[str, Value]] = []
+        for name, p in _named_weights(self):
+            if isinstance(p, Value):
+                if p.op is not None and p.requires_grad:
+                    made.append((f"{prefix}{name}", p))
+            elif type(self).__call__ is Neuron.__call__:
+                raise TypeError(_no_parameter(f"{prefix}{name}", p))
+        leaves = traverse(*[p for _, p in made])[1]
+        former = made if any(self._is_former(x, found) for x in leaves) else []
+        former = [(name, p) for name, p in former if any(self._is_former(x, found) for x in traverse(p)[1])]
+        del leaves  # the next function counts the references to them
+        for name, p in [*former, *with_unheld_leaves(made)]:
+            assert p.op
+            raise TypeError(
+                f"{name} is computed ({p.op.name}), so it is no parameter and would not be trained; change its number, "
+                "as in w.data *= 0.5, or assign a new leaf, as in Value(w.data * 0.5)"
+            )
+
+    def _is_former(self, leaf: Value, found: set[int]) -> bool:
+        """Return whether `leaf` was a weight of this neuron, and is not among the objects `found` in the model."""
+        return self.group is not None and leaf.group is self.group and id(leaf) not in found
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: held for name, held in vars(self).items() if name != "_apply"}
@@ -309,6 +392,9 @@ class Layer(Module):
     if not TYPE_CHECKING:
         activation = Absent("each neuron has its own; write for n in layer.neurons: n.activation = ...")
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
+        weight = Absent("write layer.neurons[j].w[i].data = ..., or layer.load_state_dict for all weights and biases")
+        bias = Absent("write layer.neurons[j].b.data = ..., or layer.load_state_dict for all weights and biases")
+        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
 
     def __init__(
         self,
@@ -394,6 +480,7 @@ class MLP(Module):
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer"
         )
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
+        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -798,15 +799,217 @@ def test_a_parameter_of_a_class_is_refused():
 
 
 def test_constants_and_defaults_of_a_class_are_no_matter():
-    """A class may have constants, and a dataclass may have a `Value` as a default."""
+    """A class may have constants, a list of its instances, and, as a dataclass, a function that makes a default."""
 
     @dataclass(eq=False)
     class Line(Module):
-        start: Value = Value(1)  # noqa: RUF009 -- all lines share it
+        start: Value = field(default_factory=lambda: Value(1))
         zero = Value(0, requires_grad=False)
         names = ("a", "b")
+        lines = []  # noqa: RUF012 -- it is meant to be shared
 
+    Line.lines += [Line(), Line()]
+    Line.last = Value(2) * 3
     assert [p.data for p in Line().parameters()] == [1.0]
+
+
+def in_class(annotation, held):
+    """Return a function that makes a class of modules with an annotated attribute."""
+    return lambda: type("Net", (Module,), {"w": held(), "__annotations__": {"w": annotation}})
+
+
+def with_mixin():
+    class Mixin:
+        w = [Value(1)]  # noqa: RUF012 -- the mistake
+
+    return type("Net", (Mixin, Module), {})
+
+
+def set_later():
+    net = type("Net", (Module,), {})
+    net.w = Value(1)
+    return Keeper([net()]).parameters()
+
+
+def default_of_a_field():
+    @dataclass(eq=False)
+    class Net(Module):
+        w: Value = field(default=Value(0))
+
+    return Net().parameters()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        in_class(Value, lambda: Value(1)),
+        in_class(ClassVar[Value], lambda: Value(1)),
+        in_class(list, lambda: [Value(1)]),
+        in_class(Neuron, lambda: Neuron(2)),
+        with_mixin,
+        set_later,
+        default_of_a_field,
+    ],
+)
+def test_a_parameter_of_a_class_is_refused_however_it_got_there(make):
+    """Annotated attributes, those of other bases, those that were set later, and shared defaults are refused too."""
+    with pytest.raises(TypeError, match=r"^Net\.w.* is an attribute of the class.*assign self\.w in.*default_factory"):
+        make()
+
+
+def test_an_attribute_of_the_object_hides_that_of_the_class():
+    net = type("Net", (Module,), {})
+    net.w = Value(1)
+    model = net()
+    model.w = Value(2)
+    assert data(model) == [2.0]
+
+
+class Trained(Module):
+    """A model that users train by assignments, as in `model.w = model.w - lr * model.w.grad`."""
+
+    def __init__(self):
+        self.w, self.held = Value(1), []
+
+    def step(self):
+        loss = (self.w * 2 - 1) ** 2
+        loss.backward()
+        self.w = self.w - 0.1 * self.w.grad
+        return loss
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_model_whose_parameters_have_become_computed_is_not_saved_without_them(inside, tmp_path):
+    """The state would lack them. It does not matter that an old loss refers to the first parameter."""
+    model = Trained()
+    losses = [model.step(), model.step()]
+    assert losses[1].data < losses[0].data
+    outer = Keeper([Value(1), model]) if inside else model
+    path = r"Keeper\.held\.1\.w" if inside else r"Trained\.w"
+    for call in (outer.state_dict, lambda: outer.save(tmp_path / "m")):
+        with pytest.raises(TypeError, match=rf"^{path} is computed \(sub\).*write|as in model\.w\.data -= lr"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_a_model_keeps_do_not_prevent_saving():
+    x, model, layer = Value(3), Trained(), Holder([])
+    model.held = [model.w * x, (Value(2) * model.w).exp()]
+    layer.held = [x.tanh()]
+    assert model.state_dict() == {"w": 1.0}
+    assert layer.state_dict() == {}
+
+
+class Sequence(Module, list):
+    """A module that is a list of its parts."""
+
+    def __call__(self, x):
+        for part in self:
+            x = part(x)
+        return x
+
+
+class Named(Module, dict):
+    """A module that is a dict of its parts."""
+
+
+def test_the_items_of_a_module_that_is_a_list_or_dict_are_found(tmp_path):
+    model = Sequence([Layer(1, 2, seed=0), Layer(2, 1, seed=0)])
+    model.scale = Value(2)
+    assert len(model.parameters()) == 8
+    assert [*model.state_dict()] == ["0.weight", "0.bias", "1.weight", "1.bias", "scale"]
+    assert [*Sequence([Value(1), Value(2)]).state_dict()] == ["0", "1"]
+    assert [name for name, _ in Named(a=Value(1), b=Neuron(1)).named_parameters()] == ["a", "b.w.0", "b.b"]
+    assert repr(model).count("Layer") == 2
+    model.save(tmp_path / "m.json")
+    model(1.0 * Value(2)).backward()
+    model.zero_grad()
+    assert {p.grad for p in model.parameters()} == {0.0}
+
+
+class Bound(Neuron):
+    """A neuron whose bias is not trained, as code for micrograd says."""
+
+    def parameters(self):
+        return self.w
+
+
+class Chosen(Module):
+    """A module that names its parameters by an iterator, of which one is in no attribute."""
+
+    def __init__(self, extra):
+        self.w, self.fixed, self.extra = Value(1), Value(2), lambda: extra
+
+    def parameters(self):
+        yield from (self.w, self.extra())
+
+
+def test_a_module_inside_another_says_what_its_parameters_are():
+    """As in micrograd, an inner module that overrides `parameters` is asked, and its other leaves are not trained."""
+    model = MLP(1, [2, 1])
+    for layer in model.layers:
+        layer.neurons = [Bound(len(n.w)) for n in layer.neurons]
+    assert len(model.parameters()) == 4
+    assert [name for name, _ in model.named_parameters()][-1] == "layers.1.neurons.0.w.1"
+    assert len(model.state_dict()["layers.0.bias"]) == 2
+    frozen = MLP(1, [2, 1])
+    frozen.layers[0].parameters = list
+    assert len(frozen.parameters()) == 3
+    frozen([1.0]).backward()
+    before = [n.w[0].data for n in frozen.layers[0].neurons]
+    SGD(frozen.parameters(), lr=0.5).step()
+    assert [n.w[0].data for n in frozen.layers[0].neurons] == before
+    extra = Value(5)
+    found = Keeper([Chosen(extra)]).named_parameters()
+    assert [(name, p.data) for name, p in found] == [("held.0.w", 1.0), ("held.0.parameters.1", 5.0)]
+
+
+def test_modules_that_list_their_parameters_may_refer_to_each_other():
+    class Friend(Module):
+        def __init__(self, x):
+            self.w, self.other = Value(x), None
+
+        def parameters(self):
+            return super().parameters()
+
+    first, second = Friend(1), Friend(2)
+    first.other, second.other = second, first
+    assert data(first) == [1.0, 2.0]
+    assert data(Keeper([first, second])) == [1.0, 2.0]
+
+
+def test_what_a_module_lists_must_be_values():
+    inner = Keeper([])
+    inner.parameters = lambda: [1.0]
+    with pytest.raises(TypeError, match=r"^Keeper\.parameters\(\) must return Values, got float 1\.0"):
+        Keeper([inner]).parameters()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("train", "leave the call out"),
+        ("to", "floats of the CPU"),
+        ("modules", "print it"),
+        ("requires_grad_", r"write for p in model\.parameters\(\): p\.requires_grad = False"),
+    ],
+)
+def test_a_method_of_pytorch_that_does_not_exist_says_what_to_do(name, write):
+    with pytest.raises(AttributeError, match=f"^Block has no {name}; .*{write}"):
+        getattr(Block(), name)
+    assert not hasattr(Block(), name)
+    assert getattr(type("Own", (Block,), {name: lambda self: 1})(), name)() == 1
+
+
+def test_other_missing_attributes_have_the_usual_errors():
+    class Net(Module):
+        @property
+        def size(self):
+            return self.missing
+
+    for name in ("missing", "size"):
+        with pytest.raises(AttributeError, match=r"^'Net' object has no attribute 'missing'$"):
+            getattr(Net(), name)
 
 
 def test_a_module_sets_gradients_to_none_as_in_pytorch():

@@ -573,3 +573,138 @@ def test_a_layer_of_a_users_own_class_may_have_an_activation():
 
     for layer in (Own(), copy.deepcopy(Own()), pickle.loads(pickle.dumps(Layer(1, 1)))):
         assert (layer.activation is mc.tanh) if isinstance(layer, Own) else not hasattr(layer, "activation")
+
+
+def halve(neuron):
+    neuron.w = [w * 0.5 for w in neuron.w]
+
+
+def shift(neuron):
+    neuron.b = neuron.b + 1
+
+
+def double_first(neuron):
+    neuron.w[0] *= 2
+
+
+@pytest.mark.parametrize(("change", "name"), [(halve, r"w\[0\]"), (shift, "b"), (double_first, r"w\[0\]")])
+@pytest.mark.parametrize("used", [False, True])
+def test_a_weight_that_was_replaced_by_a_computed_value_is_refused(change, name, used, tmp_path):
+    """It is no parameter, so it would not be trained. Earlier outputs that refer to the old weight do not matter."""
+    model, neuron, own = MLP(2, [2, 1], seed=0), Neuron(2, seed=0), ByHand(2)
+    kept = [model([1, 2]), neuron([1, 2])] if used else []
+    change(model.layers[1].neurons[0])
+    change(neuron)
+    change(own)
+    for part, path in ((model, r"neurons\.0\."), (neuron, "^"), (own, "^")):
+        for call in (part.parameters, part.zero_grad, lambda part=part: part.save(tmp_path / "m.json")):
+            with pytest.raises(TypeError, match=rf"{path}{name} is computed \((mul|add)\), so it is no parameter"):
+                call()
+    assert len(kept) == 2 * used
+
+
+def test_a_weight_may_be_computed_from_the_parameters_of_another_model():
+    """The parameters of a hypernetwork, or those with which an inner loop began, are trained where they are held."""
+    hyper, target = MLP(1, [3], seed=0), Neuron(2)
+    *target.w, target.b = hyper([1.0])
+    assert target.parameters() == []
+    both = layer_of(target)
+    both.hyper = hyper
+    assert len(both.parameters()) == len(hyper.parameters())
+    start = Neuron(2, seed=0)
+    fast = copy.deepcopy(start)
+    fast.w = [w - 0.1 * w for w in start.w]
+    assert fast.parameters() == [fast.b]
+
+
+@pytest.mark.parametrize(("held", "text"), [([1.0, 2.0], r"w\[0\] is 1\.0"), ((Value(1), 3), r"w\[1\] is 3")])
+def test_numbers_in_the_place_of_weights_are_refused_where_parameters_are_listed(held, text):
+    model = MLP(2, [1])
+    model.layers[0].neurons[0].w = held
+    with pytest.raises(TypeError, match=rf"^layers\.0\.neurons\.0\.{text}, which is no parameter; write .*\.data = "):
+        model.parameters()
+    own = Other(2)
+    own.w, own.b = [1.0], None
+    assert len(layer_of(own).parameters()) == 2  # another class may use the names
+
+
+class Times(Value):
+    """A subclass of `Value` that counts products, and makes each of them one more."""
+
+    products = 0
+
+    def __mul__(self, other):
+        Times.products += 1
+        return super().__mul__(other) + 1.0
+
+
+def test_a_neuron_calls_the_operators_that_a_subclass_of_value_overrides():
+    neuron = Neuron(2, nonlin=False)
+    neuron.w, neuron.b = [Times(2), Times(3)], Value(1)
+    before = Times.products
+    y = neuron([1.0, 2.0])
+    y.backward()
+    assert (y.data, Times.products - before) == (2 + 1 + 6 + 1 + 1, 2)
+    assert [p.grad for p in neuron.parameters()] == [1.0, 2.0, 1.0]
+    plain = Neuron(1, nonlin=False, init="zeros")
+    assert plain([1.0]).op is mc.dot
+
+
+def test_an_activation_is_the_method_of_value_that_the_user_has_replaced(monkeypatch):
+    monkeypatch.setattr(Value, "relu", lambda x: x * 0.5)
+    neuron = Neuron(1, init="zeros")
+    neuron.b.data = -4.0
+    assert neuron([0.0]).data == -2.0
+
+
+def test_a_subclass_of_neuron_whose_activation_would_be_ignored_is_refused():
+    for held in (lambda self, x: x.tanh(), "tanh", mc.tanh):
+        for methods in ({}, {"__call__": lambda self, x: super().__call__(x)}):
+            with pytest.raises(TypeError, match=r"^class Own defines activation, .*write super\(\)\.__init__"):
+                type("Own", (Neuron,), {"activation": held, **methods})
+
+    class Own(Neuron):
+        def activation(self, x):
+            return x.tanh()
+
+        def __call__(self, x):
+            return self.activation(self.w[0] * x + self.b)
+
+    own = Own(1)
+    own.w[0].data = 2.0
+    assert own(0.5).data == math.tanh(1.0)
+
+
+def test_an_activation_that_is_assigned_to_nonlin_is_refused_when_the_neuron_is_called():
+    neuron = Neuron(1)
+    neuron.nonlin = "tanh"
+    with pytest.raises(TypeError, match=r"^nonlin must be a bool, got 'tanh'; write activation='tanh'$"):
+        neuron([1.0])
+    neuron.nonlin = np.True_
+    assert neuron([1.0]).op is mc.relu
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "write"),
+    [
+        (Layer(1, 1), "weight", r"layer\.neurons\[j\]\.w\[i\]\.data = "),
+        (Layer(1, 1), "bias", r"layer\.neurons\[j\]\.b\.data = "),
+        (Neuron(1), "weight", r"neuron\.w\[0\]\.data = "),
+        (Neuron(1), "bias", r"neuron\.b\.data = "),
+        (MLP(1, [1]), "forward", r"write super\(\)\.__call__\(x\)"),
+        (Layer(1, 1), "forward", r"write super\(\)\.__call__\(x\)"),
+    ],
+)
+def test_attributes_of_pytorch_are_not_set_and_then_ignored(part, name, write):
+    with pytest.raises(AttributeError, match=f"^{type(part).__name__} has no {name}; .*{write}"):
+        setattr(part, name, None)
+    assert not hasattr(part, name)
+
+
+def test_super_forward_is_answered_with_what_to_write():
+    class Own(MLP):
+        def forward(self, x):
+            return super().forward(x)
+
+    with pytest.raises(AttributeError, match=r"^Own has no forward; write super\(\)\.__call__\(x\)"):
+        Own(1, [1])([1.0])

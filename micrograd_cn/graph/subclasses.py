@@ -14,13 +14,17 @@ from .. import ops
 from ..ops.number import number_or_none
 from .operators import Operators
 
-__all__ = ["adapt"]
+__all__ = ["OVERRIDING", "adapt"]
 
 PRIMITIVES = ("__add__", "__mul__", "__neg__", "__pow__")
 INTERNAL = {
     "data": "operations read the number directly; check or change a number before you assign it",
     "grad": "backward reads and writes the number directly; read x.grad after backward(), in a function of your own",
 }
+
+
+# All classes of users that override one of these operators. `Neuron` asks whether there are any, which takes no time.
+OVERRIDING: set[type] = set()
 
 
 class Derived:
@@ -102,6 +106,7 @@ def adapt(cls: Any, base: Any) -> None:
             "__hash__ = Value.__hash__ to the class"
         )
     if any(getattr(cls, name) is not getattr(base, name) for name in PRIMITIVES):
+        OVERRIDING.add(cls)
         for name, derived in vars(Derived).items():
             if callable(derived) and getattr(cls, name) is getattr(base, name):
                 setattr(cls, name, derived)
