@@ -7,17 +7,20 @@ import re
 import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeAlias
 
+from .. import ops
 from ..derivatives.tree import flatten
 from ..engine import Value, traverse
 from ..module import Module
+from ..ops import table
 from ..ops.operation import Op
 from .instructions.builder import CodeBuilder
 from .instructions.lowering import DETACH, evaluation_order
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-BUILTINS = ("abs",)  # Python's own functions that accept both numbers and arrays
+NUMERIC = ("abs",)  # functions that accept both numbers and arrays
 DEFINE_WHERE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
 DEFINE_ARRAY = """\
 def array(x):  # torch's functions take no plain numbers
@@ -41,6 +44,23 @@ elif xp.__name__.startswith("jax"):
 else:
     def relu(x):
         return where(x < 0.0, 0.0, x)"""
+DEFINE_ABS = """\
+if xp.__name__.startswith("jax"):
+    from jax.lax import stop_gradient
+    def absolute(x):  # its derivative at 0 is 0
+        return where(x < 0.0, -x, where(0.0 < x, x, stop_gradient(abs(x))))
+else:
+    absolute = abs"""
+DEFINE_HYPOT = """\
+if xp.__name__.startswith("jax"):
+    from jax.lax import stop_gradient
+    def hypot(a, b):  # the derivatives of xp.hypot are wrong where abs(a) == abs(b)
+        larger = stop_gradient(where(abs(a) < abs(b), abs(b), abs(a)))
+        scale = where((0.0 < larger) & (larger < xp.inf), larger, 1.0)
+        infinite = (abs(a) == xp.inf) | (abs(b) == xp.inf)
+        return where(infinite, xp.inf, scale * xp.sqrt((a / scale) ** 2 + (b / scale) ** 2))
+else:
+    hypot = xp.hypot"""
 DEFINE_EXTREME = """\
 if xp.__name__.startswith("jax"):
     def {name}(a, b):  # xp.{name} passes 0 times the gradient, which may be inf, to the other operand
@@ -51,12 +71,49 @@ else:
     def {name}(a, b):
         return b if b {sign} a or b != b else a"""
 DEFINITIONS = {
+    "absolute": DEFINE_ABS,
     "erf": DEFINE_SPECIAL.format(name="erf"),
     "erfc": DEFINE_SPECIAL.format(name="erfc"),
+    "hypot": DEFINE_HYPOT,
     "relu": DEFINE_RELU,
     "maximum": DEFINE_EXTREME.format(name="maximum", sign=">"),
     "minimum": DEFINE_EXTREME.format(name="minimum", sign="<"),
 }
+
+
+def _without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
+    """Compute logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
+
+    At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is chosen, so the
+    formula has the derivatives of one branch, in which all other terms are exponentials. The term of the number that is
+    chosen is 1, which log1p adds.
+    """
+    top, first = xs[0], [1.0]  # `first`: whether x is larger than all numbers before it
+    for x in xs[1:]:
+        first.append(ops.less(top, x))
+        top = ops.where(first[-1], x, ops.where(ops.less_equal(x, top), top, top + x))  # nan if x or top is nan
+    shift = ops.where(ops.equal(top, inf), 0.0, ops.where(ops.equal(top, -inf), 0.0, top))  # inf - inf would be nan
+    others = []
+    for x, larger in zip(xs, first, strict=True):
+        term = ops.exp(ops.where(ops.equal(x, top), x - shift, x - top))
+        others.append(ops.where(ops.equal(x, top), ops.where(larger, 0.0, term), term))
+    return (top if less_x is None else top - less_x) + ops.log1p(ops.sum(others))
+
+
+def _elu(x: Any, alpha: Any) -> Any:
+    """Compute elu(x, alpha) without an overflow for large x, whose derivative, inf, would be multiplied by 0."""
+    return ops.where(ops.less(0.0, x), x, alpha * ops.expm1(ops.where(ops.less(0.0, x), 0.0, x)))
+
+
+# What is printed instead of the formulas in the table, which are for values alone.
+PRINTED_AS = {
+    ops.elu: Op("elu", _elu, ops.elu.partials),
+    ops.logsumexp: Op("logsumexp", lambda *xs: _without_ties(xs), ops.logsumexp.partials),
+    table.log_sum_above: Op("above", lambda x, *xs: _without_ties(xs, x), table.log_sum_above.partials),
+}
+
+# The table's operations without a kink, also those that only its derivatives are written with.
+SMOOTH = {op for op in vars(table).values() if isinstance(op, Op) and op.smoothness.kink is None}
 
 
 @dataclass(frozen=True)
@@ -126,7 +183,7 @@ class PythonWriter:
             self.lines.append(text)
         return self.name_of[expression]
 
-    def apply(self, op: Op, names: Sequence[Name]) -> Name:
+    def apply(self, op: Op, names: Sequence[Name], inside_smooth: bool = False) -> Name:
         """Write an operation; return the name of its result, or the result itself if all operands are constants.
 
         The result of a comparison is a `Condition`.
@@ -134,6 +191,8 @@ class PythonWriter:
         Args:
             op: the operation.
             names: the operands, as names, constants or comparisons.
+            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink. There,
+                abs(x) must have the derivative 1 at x = 0, since the formula's other choices are those for positive x.
 
         Raises:
             ValueError: the operation is `detach()`.
@@ -148,10 +207,12 @@ class PythonWriter:
             return self.assign(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
         if not op.notation.precedence and not op.lowerings.array:
             known = [name if isinstance(name, float) else None for name in names]
-            steps, [result] = self.code.formula((op, "formula"), known, op)
+            printed = PRINTED_AS.get(op, op)
+            steps, [result] = self.code.formula((printed, "formula"), known, printed)
             known_so_far = list(names)
             for row, used in steps:
-                known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
+                operands = [known_so_far[x] if isinstance(x, int) else x for x in used]
+                known_so_far.append(self.apply(row, operands, op in SMOOTH))
             return known_so_far[result] if isinstance(result, int) else result
         if op.lowerings.array == "where":
             condition, a, b = names
@@ -163,7 +224,10 @@ class PythonWriter:
             return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
         if op.notation.precedence:
             return self.assign(op.text(*texts), names)
-        if op.lowerings.array not in BUILTINS:
+        if op is ops.abs and inside_smooth:
+            negative = Condition(f"{texts[0]} < 0.0", self.origins_of(names))
+            return self.choice(negative, self.apply(ops.neg, names), *names)
+        if op.lowerings.array not in NUMERIC:
             texts = [self.array(name) for name in names]
         return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
 
@@ -214,8 +278,8 @@ class PythonWriter:
 
         If the libraries have different names for it, or do not all have it, a definition is added to `helpers`.
         """
-        if name in BUILTINS:
-            return name
+        if name == "abs":
+            name = "absolute"
         if name in DEFINITIONS:
             if "where(" in DEFINITIONS[name]:
                 self.helpers["where"] = DEFINE_WHERE

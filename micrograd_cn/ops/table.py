@@ -279,7 +279,7 @@ elu: Op = define(Op(
 softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
     "Return log(1 + e**x), a smooth relu, without overflow.\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
-    lowerings=Lowerings(formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x)))),
+    lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x) + log1p(exp(-abs(x)))),
 ))
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + _normal_moment(x),),
@@ -454,7 +454,9 @@ def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
     return _weight_of_two(v, a - b), _weight_of_two(w, b - a)
 
 
-# Formulas by which other languages compute the operations' values: see `Lowerings.formula`.
+# Formulas by which other languages compute the operations' values: see `Lowerings.formula`. If an operation without a
+# kink uses abs(x), the formula's other choices at x = 0 are those for positive x, because the Python that the compiler
+# prints is differentiated by other libraries. So the derivatives there are those of the branch for positive x.
 
 
 def _take_formula(index: Any, xs: Sequence[Any]) -> Any:

@@ -3,12 +3,13 @@
 import math
 import random
 from itertools import pairwise, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import OPS, Value, gradients
+from micrograd_cn import OPS, Value, gradients, losses
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.engine import constant, record
@@ -125,6 +126,80 @@ def test_gradients_of_libraries_are_the_table_s_at_kinks_and_of_what_was_not_sel
         assert found == pytest.approx(leaf.grad, rel=1e-13, nan_ok=True), x
 
 
+SMOOTH = {
+    "softplus": (lambda x: mc.softplus(x), [(0.0,), (-0.0,), (2.0,), (-800.0,), (800.0,)]),
+    "sigmoid": (lambda x: mc.sigmoid(x), [(0.0,), (-0.0,), (2.0,), (-800.0,), (800.0,)]),
+    "silu": (lambda x: mc.silu(x), [(0.0,), (-0.0,), (2.0,), (-800.0,), (800.0,)]),
+    "sech": (lambda x: mc.sech(x), [(0.0,), (-0.0,), (2.0,)]),
+    "elu": (lambda x: mc.elu(x), [(0.0,), (-2.0,), (800.0,)]),
+    "a derivative": (lambda x: gradients(mc.silu(x), [x], create_graph=True)[0], [(0.0,), (-2.0,), (2.0,)]),
+    "logits": (losses.binary_cross_entropy_with_logits, [(0.0, 1.0), (0.0, 0.0), (0.0, 0.25), (-2.0, 1.0)]),
+    "logsumexp": (lambda *xs: mc.logsumexp(xs), [(0.0,) * 4, (0.0, 1.0, 1.0, 1.0), (1.0, 0.0, 1.0, 1.0), (2.0, 1.0)]),
+    "softmax": (lambda *xs: mc.softmax(xs)[1], [(0.0,) * 4, (0.0, 1.0, 1.0, 1.0), (1.0, 0.0, 1.0, 1.0)]),
+    "classes": (lambda *xs: losses.cross_entropy(xs, 1), [(0.0,) * 3, (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (2.0, 0.5)]),
+    "hypot": (mc.hypot, [(1.0, 1.0), (-1.0, 1.0), (3.0, 4.0), (0.0, 2.0), (1e200, 1e200), (1.0, 1e-9)]),
+    "abs, which has the derivative 0 at 0": (mc.abs, [(0.0,), (-0.0,), (-2.0,)]),
+}
+SMOOTH_POINTS = [pytest.param(f, point, id=f"{name} at {point}") for name, (f, ps) in SMOOTH.items() for point in ps]
+
+
+def derivatives_of(f, point):
+    """Return the gradient and the Hessian of a function at a point, as the engine computes them."""
+    xs = [*map(Value, point)]
+    first = gradients(f(*xs), xs, create_graph=True)
+    return [g.data for g in first], [gradients(g, xs) if g.requires_grad else [0.0] * len(xs) for g in first]
+
+
+@pytest.mark.parametrize(("f", "point"), SMOOTH_POINTS)
+def test_the_source_of_a_smooth_function_has_its_derivatives_where_the_source_branches(f, point):
+    """At 0 and at ties, where the printed formulas choose a branch, the branch has the derivatives of the function.
+
+    The engine itself takes the place of the library: it differentiates the formulas that are printed.
+    """
+    xs = [Value(0.5 + 0.1 * k) for k in range(len(point))]
+    printed = python(compile(f(*xs), xs))
+    library = SimpleNamespace(__name__="engine", **{name: op for name, op in OPS.items() if name != "where"})
+
+    def rerun(*xs):
+        return printed(library, [], xs)
+
+    for found, expected in zip(derivatives_of(rerun, point), derivatives_of(f, point), strict=True):
+        assert np.asarray(found) == pytest.approx(np.asarray(expected), rel=1e-9, abs=1e-12)
+    assert rerun(*map(Value, point)).data == pytest.approx(f(*map(Value, point)).data, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize(("f", "point"), SMOOTH_POINTS)
+def test_gradients_of_libraries_are_right_where_the_source_of_a_smooth_function_branches(name, f, point):
+    """torch's and jax's first and second derivatives of the source are the engine's, at 0 and at ties, too."""
+    xp, array_of = engine(name)
+    xs = [Value(0.5 + 0.1 * k) for k in range(len(point))]
+    printed = python(compile(f(*xs), xs))
+    if name == "torch":
+        ys = [array_of(x).requires_grad_() for x in point]
+        first = xp.autograd.grad(printed(xp, [], ys), ys, create_graph=True)
+        rows = [xp.autograd.grad(g, ys, retain_graph=True, allow_unused=True) for g in first if g.requires_grad]
+        second = [[0.0 if x is None else x.item() for x in row] for row in rows]
+        first = [g.item() for g in first]
+    else:
+        jax = pytest.importorskip("jax")
+        first = jax.grad(lambda xs: printed(xp, [], xs))([*map(array_of, point)])
+        second = jax.hessian(lambda xs: printed(xp, [], xs))(array_of(point))
+    for found, expected in zip((first, second), derivatives_of(f, point), strict=True):
+        assert np.asarray(found) == pytest.approx(np.asarray(expected), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["numpy", "math"])
+def test_logsumexp_prints_special_values(name):
+    """The Python source of logsumexp has the engine's values for infinities and nan."""
+    xs = [Value(0.1), Value(0.2), Value(0.3)]
+    printed = python(compile(mc.logsumexp(xs), xs))
+    for point in product([-math.inf, -1.0, 800.0, math.inf, math.nan], repeat=3):
+        with np.errstate(invalid="ignore"):
+            found = printed(np, [], [*map(np.asarray, point)]) if name == "numpy" else printed(math, [], point)
+        assert float(found) == pytest.approx(mc.logsumexp(point), nan_ok=True), point
+
+
 @pytest.mark.parametrize("name", ["numpy", "math"])
 def test_operations_that_select_print_special_values(name):
     """In the Python source, relu, maximum and minimum have the engine's values for infinities, nan and signed zeros."""
@@ -221,7 +296,7 @@ def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
     ]
     for count in (1, 9, 10, 18, 19, 20, 39, 60):
         ws, xs = [Value(0.1) for _ in range(count)], [Value(0.5) for _ in range(count)]
-        for graph in (mc.dot(ws, xs), mc.hypot(mc.sum(xs), 2.0) * mc.sum(ws)):
+        for graph in (mc.dot(ws, xs), mc.atan2(mc.sum(xs), 2.0) * mc.sum(ws)):
             program = compile(graph, xs)
             lines = program.source("python").splitlines()
             assert max(map(len, lines)) <= 105
