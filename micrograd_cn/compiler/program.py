@@ -21,7 +21,7 @@ from .data.captured import with_kept_constants
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.parameters import Gradients, add_gradients, reached_nodes
 from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
-from .data.samples import Bucket
+from .data.samples import Bucket, copy_numbers
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
@@ -341,7 +341,8 @@ class Runnable:
         Gradients of parameters that the optimiser does not have are left alone.
 
         Args:
-            rows: the samples to train on, as for `forward`.
+            rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
+                place, `fit` does not notice.
             optimizer: an optimiser of `optim`, or of a class of your own whose method `update` is written in the
                 operations of `micrograd_cn.ops`. All options of the optimiser but the learning rate keep the values
                 that they have at the time of the call.
@@ -412,6 +413,8 @@ class Runnable:
         bucket = Bucket(())
         bucket.numbers, n = self._read_batch("fit", rows)
         bucket.samples = range(n)
+        if callback:
+            copy_numbers([bucket])
 
         def parameter_free(_: Bucket) -> Any:
             return [(self.compiled, row_numbers(n))]
@@ -423,6 +426,8 @@ class Runnable:
                 other = Bucket(())
                 other.numbers, count = self._read_batch("fit", validation)
                 other.samples = range(count)
+                if callback:
+                    copy_numbers([other])
                 validate = self._mean_loss(other.numbers, count, threads)
             if self.compiled.graph.has_gathers and isnan(validate()):
                 self.check_indices("validation row", other, other.samples)

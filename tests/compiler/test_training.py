@@ -742,6 +742,34 @@ def test_options_may_be_others_in_each_call(kind):
     assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_callback_that_changes_the_samples_in_place_changes_nothing(whole):
+    """`fit` trains on the numbers of its call and validates with them, whether or not it could read them in place."""
+
+    def fitted(factor, pair):
+        w = Value(0.5)
+        xs, ys, held_out = np.array([[1.0], [2.0]]), np.ones((2, 1)), np.array([[3.0]])
+
+        def change(*_):
+            for a in (xs, ys, held_out):
+                a *= factor
+
+        loss = (lambda x, y: (w * x[0] - y[0]) ** 2) if pair else (lambda x: (w * x[0] - 1.0) ** 2)
+        f = compile(loss)
+        if whole:
+            f, samples, others = f.program([1.0], [1.0]) if pair else f.program([1.0]), xs, held_out
+            if pair:
+                xs = samples = np.hstack([xs, ys])
+                held_out = others = np.array([[3.0, 1.0]])
+        else:
+            samples, others = ((xs, ys), (held_out, ys[:1].copy())) if pair else (xs, held_out)
+        losses = f.fit(samples, SGD([w], 0.05), 4, callback=change, validation=others)
+        return w.data, [*losses], losses.validation
+
+    for pair in (False, True):
+        assert fitted(1.5, pair) == fitted(1.0, pair)
+
+
 KINDS = [kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer)]
 
 

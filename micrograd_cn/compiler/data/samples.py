@@ -95,6 +95,12 @@ def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
 
+def copy_numbers(buckets: Iterable[Bucket]) -> None:
+    """Copy the numbers of buckets, which may be in an array of the user's, so no code of the user's can change them."""
+    for bucket in buckets:
+        bucket.numbers = array("d", memoryview(bucket.numbers).tobytes())
+
+
 def numpy_like(samples: Any, numbers: Any) -> Any:
     """Return the results `numbers` as a numpy array if samples are in numpy arrays and all results have the same shape.
 

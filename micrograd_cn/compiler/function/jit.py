@@ -40,6 +40,7 @@ from ..data.samples import (
     bucket_columns,
     bucket_samples,
     columns_of,
+    copy_numbers,
     first_invalid,
     leaf_paths,
     numpy_like,
@@ -102,11 +103,12 @@ def compile(  # noqa: A001 -- the field's name
     """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
     A function is recorded when it is called with arguments of a new structure, such as a list of another length. The
-    arguments may be any nesting of lists, tuples, dicts and arrays. While the function is recorded, `Value`s are in the
-    place of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library.
-    Other `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that
-    require no gradient while the function is recorded are constants: the program keeps the data that they have at that
-    time, and a later call raises an error if they have other data by then.
+    arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list, tuple and
+    dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in the place
+    of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library. Other
+    `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that require
+    no gradient while the function is recorded are constants: the program keeps the data that they have at that time,
+    and a later call raises an error if they have other data by then.
 
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
     argument, and a list has an entry for each sample. For a function of x and y:
@@ -139,11 +141,14 @@ def compile(  # noqa: A001 -- the field's name
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
-      recording changes in variables and collections is put back. It is an error if the two recordings differ. That a
-      function does something else in each call is not noticed if this happens in the code of other packages, in objects
-      that the function reaches only in a way that its code does not show (such as `getattr` with a computed name),
-      beyond the first 8 items of a collection, or if both recordings happen to be the same, as with a count of calls
-      that only matters in the tenth call. Nor is it noticed what another thread reads of a parameter, or what code
+      recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
+      an iterator stays taken. It is an error if the two recordings differ. That a function does something else in each
+      call is not noticed if this happens in the code of other packages, in objects that the function reaches only in a
+      way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond
+      the first 8 items of a collection or the first 50 objects of a class, in a collection or an array of more than
+      10000 items, in an array of another library than numpy, in a global variable or an attribute of a class that the
+      function makes, or if both recordings happen to be the same, as with a count of calls that only matters in the
+      tenth call. Nor is it noticed what another thread reads of a parameter, or what code
       reads of attributes that begin with an underscore. The label of a recorded argument is its name, and the text of a
       recorded value has no number.
 
@@ -179,9 +184,10 @@ def compile(  # noqa: A001 -- the field's name
             leaves that require a gradient are parameters; constants keep the data that they have now.
         static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
             numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
-            but that have other types or signs, such as 1, True and 1.0, are different values, and so is an object whose
-            attributes have changed since an earlier call. Two things are not compared: attributes of a `Module` that
-            are neither numbers nor texts, and collections of more than 1000 items inside an object.
+            but that have other types or signs, such as 1, True and 1.0, are different values, and so is an object, a
+            function, a class or a module whose attributes have changed since an earlier call. Two things are not
+            compared: attributes of a `Module` that are neither numbers nor texts, and collections of more than 1000
+            items inside an object.
         branches: whether to record the function again for samples that take another branch.
 
     Returns:
@@ -676,7 +682,7 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
-                of the list.
+                of the list. `fit` reads them once: if the callback changes an array in place, `fit` does not notice.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
             clip_grad_norm, callback, patience: as for `Program.fit`.
             validation: samples, as for `backward`; see `Program.fit`.
@@ -687,6 +693,8 @@ class CompiledFunction:
                 the program was made, or is made by the function itself.
         """
         found = self._buckets("fit", samples)
+        if callback:
+            copy_numbers(found)
         if self._programs:
             self._check_parameters_are_in_place(found, optimizer)
         options = TrainingOptions(
@@ -715,6 +723,8 @@ class CompiledFunction:
         if validation is not None:
             with naming_validation():
                 others = self._buckets("fit", validation)
+                if callback:
+                    copy_numbers(others)
                 validate = self._mean_loss(others, threads)
                 loss = validate()  # so samples that the function cannot take are refused before the first step
             if isnan(loss):
