@@ -148,9 +148,9 @@ def compile(  # noqa: A001 -- the field's name
       the first 8 items of a collection or the first 50 objects of a class, in a collection or an array of more than
       10000 items, in an array of another library than numpy, in a global variable or an attribute of a class that the
       function makes, or if both recordings happen to be the same, as with a count of calls that only matters in the
-      tenth call. Nor is it noticed what another thread reads of a parameter, or what code
-      reads of attributes that begin with an underscore. The label of a recorded argument is its name, and the text of a
-      recorded value has no number.
+      tenth call. Nor is it noticed what another thread reads of a parameter, or what code reads of attributes that
+      begin with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
+      number.
 
     Results are those of the eager engine, except for rounding:
 
