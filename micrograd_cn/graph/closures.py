@@ -1,7 +1,10 @@
 """The operation of a node that is made as in micrograd: `out = Value(t, (x,), "tanh"); out._backward = closure`.
 
 The closure reads `out.grad` and adds to the gradients of the operands. `backward()` calls the closure, as micrograd
-does, so the closure may use `out.grad` in any way, for example clip it. Pictures, and other code that reads local
+does, so the closure may use `out.grad` in any way, for example clip it. What the closure leaves in the gradient of an
+operand is always added to what other nodes have sent there. So a closure that assigns, as in
+`x.grad = 2 * x.data * out.grad`, where micrograd needs `+=`, gives the right gradient here, even if x is used twice,
+whereas in micrograd it deletes what had been added before. Pictures, and other code that reads local
 derivatives, get what the closure adds to an operand's gradient, divided by `out.grad`.
 """
 

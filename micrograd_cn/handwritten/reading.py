@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..engine import Value, record
+from ..engine import Value, record, topological_order
+from ..graph.closures import Closure
 from ..graph.context import recording
 from ..ops.number import number
+from .opaque import Opaque
 from .recognition import Operand, Rows, explained, unit_of
 
-__all__ = ["GraphNode", "Handwritten", "is_handwritten"]
+__all__ = ["GraphNode", "Handwritten", "is_handwritten", "without_closures"]
 
 # The attributes in which micrograd, our tutorial and microgpt keep a node's operands and local derivatives.
 OPERANDS = ("_prev", "parents", "_children")
@@ -109,6 +111,50 @@ class Handwritten:
             node = Value(data, label)
         node.grad = _number(theirs, "grad")
         return node
+
+
+def without_closures(root: Value) -> Value:
+    """Return a copy of the graph of `root` in which nodes with a `_backward` of their own have a known operation.
+
+    The local derivatives of such a node come from the user's function, which is to be checked. So the node gets the
+    operation that its name means and that computes its data from its operands, or `Opaque` if there is none. All other
+    nodes keep their operation and local derivatives, and all nodes keep data, label and gradient. If the graph has no
+    node of this kind, `root` itself is returned.
+
+    >>> x = Value(3)
+    >>> y = Value(6, (x,), "neg")
+    >>> without_closures(y).op, without_closures(x) is x
+    (<operation neg>, True)
+    """
+    order = topological_order(root)
+    if not any(isinstance(node.op, Closure) for node in order):
+        return root
+    rows, unit, copies = Rows(), 2.0**-52, dict[Value, Value]()
+
+    def copy_of(x: Any) -> Any:
+        if isinstance(x, Value) and x not in copies:
+            copies[x] = Value(x.data, x.label, requires_grad=x.requires_grad)
+            copies[x].grad = x.grad
+        return copies[x] if isinstance(x, Value) else x
+
+    with recording():
+        for node in reversed(order):
+            operands = [copy_of(x) for x in node.operands]
+            assert node.op
+            if isinstance(node.op, Closure):
+                symbol = node.op.notation.symbol or "?"
+                op, chosen = explained(rows, symbol, node.data, operands, False, None, unit)
+                if isinstance(op, Opaque):  # a constant may be in the name, like the 2 of "**2", and an operand as well
+                    variables = [x for x in operands if x.requires_grad]
+                    again = explained(rows, symbol, node.data, variables, False, None, unit)
+                    op, chosen = (op, chosen) if isinstance(again[0], Opaque) else again
+                copy = record(op, chosen)
+                copy.data = node.data
+            else:
+                copy = Value._made_by(node.op, node.data, operands, node._partials)
+            copy.label, copy.grad = node.label, node.grad
+            copies[node] = copy
+    return copies[root]
 
 
 def operands_of(node: Any) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from ..engine import Value
 from ..text.words import WORDS
 from .causes import Cause, likeliest
 from .comparison import Comparison, Contribution
-from .reading import GraphNode, Handwritten, is_handwritten
+from .reading import GraphNode, Handwritten, is_handwritten, without_closures
 
 __all__ = ["compare_gradients", "difference", "not_compared"]
 
@@ -26,7 +26,8 @@ def compare_gradients(root: GraphNode) -> None:
     `_children` for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
 
     Args:
-        root: the node on which `backward()` was called. It may also be a `Value` of this package.
+        root: the node on which `backward()` was called. It may also be a `Value` of this package: a node that was made
+            with a `_backward` of its own is compared with the operation that its name means.
 
     Raises:
         AssertionError: a gradient is wrong. The message names the first node with a wrong gradient, going back from the
@@ -52,7 +53,7 @@ def compare_gradients(root: GraphNode) -> None:
       likely cause: only 1 of 2 contributions is there; it is assigned with = where += is needed
     """
     if isinstance(root, Value):
-        comparison = Comparison(root, 2.0**-52)
+        comparison = Comparison(without_closures(root), 2.0**-52)
     elif is_handwritten(root):
         read = Handwritten(root)
         comparison = Comparison(read.root, read.unit)

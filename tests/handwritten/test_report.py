@@ -499,3 +499,59 @@ def test_a_product_with_inf_below_what_was_not_selected_is_named():
     assert "likely cause: inf × 0 is nan; no gradient reached h = sqrt(x), so add nothing" in found
     x.grad = 0.0
     assert message(y) == ""
+
+
+def own_tanh(x, slope, name="tanh"):
+    """Return a `Value` that is made by hand as in micrograd, whose `_backward` has the local derivative `slope(t)`."""
+    t = math.tanh(x.data)
+    out = Value(t, (x,), name, "out")
+
+    def backward():
+        x.grad += slope(t) * out.grad
+
+    out._backward = backward
+    return out
+
+
+def test_a_wrong_closure_of_our_value_is_found():
+    """A `_backward` that the user has written for our `Value` is compared with the operation that its name means."""
+    x, w = Value(0.5, "x"), Value(3.0, "w")
+    y = own_tanh(w * x, lambda t: 1 - t) * 2 + x.exp()
+    y.backward()
+    with pytest.raises(AssertionError, match=r"(?s)that of w \* x .*likely cause: a wrong local derivative of 'tanh'"):
+        compare_gradients(y)
+    right = own_tanh(w * x, lambda t: 1 - t * t) * 2 + x.exp()
+    w.grad = x.grad = 0.0
+    right.backward()
+    w.data = 7.0  # local derivatives are those of the forward pass, as everywhere
+    compare_gradients(right)
+
+
+def test_a_closure_of_an_unknown_name_is_not_compared():
+    x = Value(0.5, "x")
+    y = own_tanh(x, lambda t: 1 - t, name="own") * 2
+    y.backward()
+    with pytest.raises(AssertionError, match=r"no gradient differs, but not all .*\n.*own\(x\).*: unknown operation"):
+        compare_gradients(y)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_a_closure_that_replaces_that_of_an_operator_is_compared(factor):
+    x = Value(3.0, "x")
+    square, product = x**2, x * x
+    for y, slope in (
+        (square, lambda: factor * x.data * square.grad),
+        (product, lambda: factor * x.data * product.grad),
+    ):
+        x.grad = 0.0
+
+        def backward(slope=slope):
+            x.grad += slope()
+
+        y._backward = backward
+        y.backward()
+        if factor == 2.0:
+            compare_gradients(y)
+        else:
+            with pytest.raises(AssertionError, match="is that of the leaf x = 3\n  it is 9, and should be 6"):
+                compare_gradients(y)
