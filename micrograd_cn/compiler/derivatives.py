@@ -166,7 +166,8 @@ class Program(Runnable):
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
             ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
-                neither an input nor a parameter, or contains something twice.
+                neither an input nor a parameter, or contains something twice, or contains a parameter from which a
+                value was computed before the function was called, if the function uses this value.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
