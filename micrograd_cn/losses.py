@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import ops
-from .derivatives.tree import flatten
+from .derivatives.tree import flatten, is_array
 from .engine import Value
 from .module import shape_in_words
-from .ops.number import number, number_or_none, numbers_in
+from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
 from .ops.table import log_sum_above
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
 
 REDUCTIONS = ("mean", "sum", "none")
 ONE_HOT = "[target.index(1) for target in targets]"
+SINGLE_LOGITS = "; for a batch with one logit for each sample, use binary_cross_entropy_with_logits"
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
@@ -60,15 +61,15 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     for what, given in (("inputs", inputs), ("targets", targets)):
         if not isinstance(given, dict):  # inputs and targets may be dicts with the same keys
             _refuse_unordered(name, what, given)
-    left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
+    left, right = _leaves(name, inputs), _leaves(name, targets)
     paths = [path for path, _ in left], [path for path, _ in right]
     if len(left) != len(right):
-        _check_numbers(name, left, right)
+        _check_numbers(name, (("input", left), ("target", right)))
         shapes = shape_in_words(_as_lists(inputs)), shape_in_words(_as_lists(targets))
         nested = f": the inputs are {shapes[0]}, the targets {shapes[1]}" if " x " in "".join(shapes) else ""
         raise ValueError(f"{name}: {_count(left, 'input')} but {_count(right, 'target')}{nested}")
     if paths[0] != paths[1]:
-        _check_numbers(name, left, right)
+        _check_numbers(name, (("input", left), ("target", right)))
         how = _deeper("inputs", "x", inputs, *paths) or _deeper("targets", "t", targets, *paths[::-1])
         counts = f"{_count(left, 'input')} and {_count(right, 'target')}"
         raise ValueError(f"{name}: {counts}, but {how or 'they are nested in different ways'}")
@@ -78,13 +79,16 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
             for (path, x), (_, t) in zip(left, right, strict=True)
         ]
     except TypeError:
-        _check_numbers(name, left, right)
+        _check_numbers(name, (("input", left), ("target", right)))
         raise
 
 
-def _check_numbers(name: str, inputs: list[tuple[str, Any]], targets: list[tuple[str, Any]]) -> None:
-    """Raise TypeError if one of `inputs` or `targets`, which are given with their paths, is no number."""
-    for what, leaves in (("input", inputs), ("target", targets)):
+def _check_numbers(name: str, found: Iterable[tuple[str, list[tuple[str, Any]]]]) -> None:
+    """Raise TypeError if there is no number at one of some paths.
+
+    `found` has pairs of a word for the message, such as "input", and a list of paths and what stands there.
+    """
+    for what, leaves in found:
         for path, x in leaves:
             try:
                 x if isinstance(x, Value) else number(x)
@@ -131,7 +135,7 @@ def _refuse_unordered(name: str, what: str, given: Any) -> None:
     """Raise TypeError if `given` has items but is no list, tuple or array of numbers; the message calls it `what`."""
     if type(given) is list:
         return
-    if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)):
+    if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)) or is_table(given):
         try:
             numbers_in(given)
         except TypeError as error:
@@ -142,6 +146,27 @@ def _refuse_unordered(name: str, what: str, given: Any) -> None:
 
 def _as_lists(tree: Any) -> Any:
     return tree.tolist() if hasattr(tree, "tolist") else tree
+
+
+def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
+    """Return the numbers and `Value`s in `tree` with their paths, as `flatten` does.
+
+    Raises:
+        TypeError: an array in `tree` belongs to another engine and requires a gradient. Its numbers would lose their
+            graph. The message begins with `name`, the loss function.
+    """
+    leaves = flatten(tree, arrays=False)[0]
+    kinds = {type(x): x for _, x in leaves}  # so the loop below is skipped if there are no arrays
+    if any(is_array(x) for kind, x in kinds.items() if kind not in (float, Value)):
+        for _, x in leaves:
+            _refuse_other_engine(name, x)
+        leaves = flatten(_as_lists(tree))[0]
+    return leaves
+
+
+def _refuse_other_engine(name: str, x: Any) -> None:
+    if hasattr(x, "requires_grad") and not isinstance(x, Value) and (message := mixed_engines(x)):
+        raise TypeError(f"{name}: {message}")
 
 
 def _elementwise(
@@ -207,16 +232,20 @@ def _nan_unless(allowed: Any, t: Any) -> Any:
     return ops.where(allowed, t, math.nan)
 
 
-def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[float]:
-    """Return a list with a number from `weight` for each number in `inputs`, as if numpy broadcast `weight` to them.
+def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[Any]:
+    """Return a list with an item of `weight` for each number in `inputs`, as if numpy broadcast `weight` to them.
 
-    `weight` is one number, which all inputs get, or has the shape of `inputs` or of their last axes. Messages begin
-    with `name`, the loss function, and call the weight `option`.
+    `weight` is one number or `Value`, which all inputs get, or has the shape of `inputs` or of their last axes.
+    Messages begin with `name`, the loss function, and call the weight `option`.
 
     >>> _spread("loss", "weight", [1, 2], [[0.5, 0.5], [0.5, 0.5]])
     [1.0, 2.0, 1.0, 2.0]
     """
-    numbers = {path: number(w) for path, w in flatten(_as_lists(weight))[0]}
+    if not isinstance(weight, dict):  # as for dicts of inputs
+        _refuse_unordered(name, option, weight)
+    leaves = _leaves(name, weight)
+    _check_numbers(name, ((option, leaves),))
+    numbers = {path: w if isinstance(w, Value) else number(w) for path, w in leaves}
     axes = max([path.count("[") for path in numbers], default=0)
     paths = [[f"[{index}" for index in path.split("[")[1:]] for path, _ in flatten(_as_lists(inputs))[0]]
     ends = ["".join(path[-axes:] if axes else []) for path in paths]
@@ -326,9 +355,9 @@ def binary_cross_entropy(
         input: probabilities, numbers or `Value`s, in nested sequences as for `mse_loss`.
         target: numbers or `Value`s from 0 to 1, in the shape of `input`.
         reduction: "mean", "sum" or "none", as for `mse_loss`.
-        weight: a factor for each element's loss, in the shape of `input`, or in the shape of its last axes, which numpy
-            would broadcast; or one number for all. The mean is the sum of the weighted losses divided by the count of
-            elements, not by the sum of the weights.
+        weight: a factor for each element's loss, a number or `Value`, in the shape of `input`, or in the shape of its
+            last axes, which numpy would broadcast; or one factor for all. The mean is the sum of the weighted losses
+            divided by the count of elements, not by the sum of the weights.
 
     Raises:
         ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape. (A
@@ -445,8 +474,25 @@ def _class_options(
     if isinstance(label_smoothing, (bool, str)) or not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"{name}: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
     if not (weight is None or isinstance(_as_lists(weight), (list, tuple))):
-        raise TypeError(f"{name}: weight must have a number for each class, got {weight!r}")
-    weights = None if weight is None else [number(w) for w in _as_lists(weight)]
+        write = ""
+        if isinstance(weight, Mapping):
+            write = "; write [weight[c] for c in range(n)] for n classes"
+        elif isinstance(weight, str):
+            write = "; for weights that balance n classes, write [len(y) / (n * y.count(c)) for c in range(n)]"
+        raise TypeError(f"{name}: weight must have a number for each class, got {weight!r}{write}")
+    weights = None
+    if weight is not None:
+        _refuse_other_engine(name, weight)
+        for i, w in enumerate(weights := [*_as_lists(weight)]):
+            if isinstance(w, Value):
+                raise TypeError(
+                    f'{name}: weight[{i}] must be a number, got a Value; write reduction="none", and multiply the '
+                    "losses by Values"
+                )
+            try:
+                weights[i] = number(w)
+            except TypeError as error:
+                raise TypeError(f"{name}: weight[{i}]: {error}") from None
     return _ClassOptions(reduction, weights, ignore_index, float(label_smoothing))
 
 
@@ -465,6 +511,9 @@ def _classes(
     Raises:
         IndexError, TypeError, ValueError: as for `cross_entropy`.
     """
+    for given in (inputs, targets):
+        if type(given) is not list:
+            _refuse_other_engine(name, given)
     column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
     _refuse_unordered(name, "input", rows)
     _refuse_unordered(name, "target", targets)
@@ -559,7 +608,10 @@ def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: i
             return "" if batch else "; the input is one row of class scores, and a batch is a list of rows"
         if all(sorted(row) == [0.0] * (classes - 1) + [1.0] for row in rows):
             one_hot = "targets.argmax(-1)" if hasattr(given, "argmax") else "target.index(1)"
-            return f"; for one-hot targets, write {one_hot if not batch or hasattr(given, 'argmax') else ONE_HOT}"
+            write = one_hot if not batch or hasattr(given, "argmax") else ONE_HOT
+            return ("" if batch else SINGLE_LOGITS) + f"; for one-hot targets, write {write}"
+        if not batch and {0.0, 1.0}.issuperset(rows[0]):
+            return SINGLE_LOGITS
         of_row = "-dot(target, row)" if name == "nll_loss" else "dot(target, [logsumexp(row) - x for x in row])"
         return f"; for probabilities of the classes, write {of_row} for each row"
     if all(number_or_none(t) is not None and number(t).is_integer() for t in targets):
@@ -648,7 +700,9 @@ def cross_entropy(
         target: the index of the correct class, an integer, or a `Value` if it is an input of a compiled program. For a
             batch, a sequence with one target for each sample.
         reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all samples.
-        weight: a number for each class.
+        weight: a number for each class. It has no effect on the mean of one sample, because this mean is divided by the
+            sample's own weight. So in a loss of one sample, as in a function for `compile`, write reduction="sum", and
+            divide the mean that `fit` minimises by the mean weight if its size matters.
         ignore_index: samples with this target have the loss 0, and do not count in the mean. If all samples are
             ignored, reduction="sum" gives a 0 that `backward` accepts, and the logits get the gradient 0. None, the
             default, ignores no sample; PyTorch's default is -100. Use reduction="sum" in a compiled function of one
@@ -681,6 +735,8 @@ def nll_loss(
     ignore_index: int | None = None,
 ) -> Any:
     """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
+
+    As there, `weight` has no effect on the mean of one sample; write reduction="sum" in a loss of one sample.
 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5

@@ -416,3 +416,113 @@ def test_the_delta_of_huber_loss_may_be_trained():
     delta = Value(2)
     huber_loss([5.0], [0.0], delta=delta).backward()
     assert delta.grad == 3.0
+
+
+class Table:
+    """It has what is read of a DataFrame of pandas: its items are the labels of its columns."""
+
+    def __init__(self, rows):
+        self.rows, self.columns = rows, range(len(rows[0]))
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def to_numpy(self):
+        return np.array(self.rows)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda df: mse_loss([Value(1), Value(2)], df),
+        lambda df: mse_loss(df, [1, 2]),
+        lambda df: binary_cross_entropy_with_logits([1.0, 2.0], [1, 0], weight=df),
+        lambda df: cross_entropy(df, [0, 1]),
+        lambda df: cross_entropy([1.0, 2.0], df),
+        lambda df: cross_entropy([df, df], [0, 1]),
+    ],
+)
+def test_a_table_is_not_read_by_its_labels(call):
+    """A user who wrote list(df) would get the labels of the columns."""
+    with pytest.raises(TypeError, match=r"Table, which would give the labels.*; write df\.to_numpy\(\)") as caught:
+        call(Table([[5.0, 6.0], [7.0, 8.0]]))
+    assert "list(" not in str(caught.value)
+
+
+class Tensor(Table):
+    """It has what is read of a tensor of PyTorch that requires a gradient."""
+
+    requires_grad, grad_fn = True, None
+
+    def __init__(self, numbers):
+        self.numbers, self.shape = numbers, (len(numbers),)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def tolist(self):
+        return self.numbers
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: mse_loss(t, [0.0, 0.0]),
+        lambda t: mse_loss([Value(1), Value(2)], t),
+        lambda t: mse_loss([t], [[0.0, 0.0]]),
+        lambda t: mse_loss({"a": t}, {"a": [0.0, 0.0]}),
+        lambda t: binary_cross_entropy([0.5, 0.5], [1, 1], weight=t),
+        lambda t: cross_entropy(t, 1),
+        lambda t: cross_entropy([0.0, 1.0], 1, weight=t),
+        lambda t: nll_loss(t, 1),
+    ],
+)
+def test_an_array_of_another_engine_that_requires_a_gradient_is_refused(call):
+    """Its numbers would be read, and no gradient would reach it."""
+    with pytest.raises(TypeError, match=r"_loss|entropy: .*Tensor, which requires a gradient, .*; write t\.detach\(\)"):
+        call(Tensor([0.5, 1.0]))
+    without = Tensor([0.5, 1.0])
+    without.requires_grad = False
+    assert math.isfinite(call(without).data if isinstance(call(without), Value) else call(without))
+
+
+def test_factors_may_be_values():
+    """A compiled function may take a weight for each sample, and a weight may be learnt."""
+    w, x = Value(2.0), Value(0.5)
+    loss = binary_cross_entropy_with_logits([x, 1.0], [1, 0], weight=[w, 3], pos_weight=w)
+    loss.backward()
+    a, b = (binary_cross_entropy_with_logits(z, t) for z, t in ((0.5, 1), (1.0, 0)))
+    assert loss.data == pytest.approx((4 * a + 3 * b) / 2, rel=1e-15)
+    assert w.grad == pytest.approx(2 * a, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: cross_entropy([Value(1), Value(2)], [0, 1]),
+            "for a batch with one logit for each sample, use binary_c",
+        ),
+        (
+            lambda: cross_entropy([Value(1), 2, 3], [0, 1, 1]),
+            "for a batch with one logit for each sample, use binary_c",
+        ),
+        (lambda: cross_entropy([1, 2], 0, weight={0: 1.0}), r"got {0: 1.0}; write \[weight\[c\] for c in range\(n\)\]"),
+        (lambda: cross_entropy([1, 2], 0, weight="balanced"), r"got 'balanced'; .* write \[len\(y\) / \(n \* y.count"),
+        (
+            lambda: nll_loss([1, 2], 0, weight=[1, Value(2)]),
+            r"weight\[1\] must be a number, got a Value; write reduction",
+        ),
+        (lambda: nll_loss([1, 2], 0, weight=[1, "2"]), r"nll_loss: weight\[1\]: expected a real number, got the str"),
+        (
+            lambda: binary_cross_entropy(0.5, 1, weight="2"),
+            "binary_cross_entropy: weight: expected a real number, got the",
+        ),
+    ],
+)
+def test_what_is_no_target_or_weight_is_answered_with_what_to_write(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

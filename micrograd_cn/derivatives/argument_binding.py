@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, constant, topological_order, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
+from ..ops.number import is_table
 from .tree import arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
@@ -239,7 +240,7 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
     try:
         return Value(x.data if isinstance(x, Value) else x)
     except TypeError as error:
-        items = hasattr(x, "__iter__") and not isinstance(x, (str, bytes, bytearray))
+        items = hasattr(x, "__iter__") and not isinstance(x, (str, bytes, bytearray)) and not is_table(x)
         write = "a list, because a set has no order" if isinstance(x, (set, frozenset)) else "list(...)" * items
         if hasattr(x, "parameters"):
             write = "loss.backward(), or gradients(loss, model.parameters()), for the parameters of a model"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
-__all__ = ["DATES", "number", "number_or_none", "numbers_in"]
+__all__ = ["DATES", "is_table", "mixed_engines", "number", "number_or_none", "numbers_in"]
 
 # What to write instead of a date of numpy ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
 # float() would give a count of nanoseconds, or an error, depending on the unit.
@@ -41,6 +41,8 @@ def number(x: object) -> float:
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
         if not real and (message := mixed_engines(x)):
             raise TypeError(message)
+        if not real and is_table(x):
+            raise TypeError(f"expected a real number, got {type(x).__name__}; write df.to_numpy() for the rows of a df")
         if not real and not hasattr(x, "__float__"):
             instead = "; use one element at a time" * isinstance(x, (list, tuple))
             raise TypeError(f"expected a real number, got {type(x).__name__}{instead}")
@@ -60,7 +62,8 @@ def mixed_engines(x: object) -> str:
     if hasattr(x, "_prev") and hasattr(x, "data") and not hasattr(x, "_record"):
         where, instead = "", "import from micrograd_cn.engine and micrograd_cn.nn in every file"
     elif getattr(x, "requires_grad", False) and hasattr(x, "grad_fn"):
-        where, instead = ", which requires a gradient,", "write t.item() for the number of a tensor t"
+        instead = "write t.detach() for the numbers" if getattr(x, "shape", None) else "write t.item() for the number"
+        where, instead = ", which requires a gradient,", f"{instead} of a tensor t"
     else:
         return ""
     name = f"{type(x).__module__}.{type(x).__qualname__}"
@@ -68,6 +71,11 @@ def mixed_engines(x: object) -> str:
         f"{name}{where} beside a Value of micrograd_cn: two engines are mixed, and no gradient would flow from one to "
         f"the other; {instead}"
     )
+
+
+def is_table(x: object) -> bool:
+    """Return whether `x` is a table such as a DataFrame of pandas. Its items are the labels of its columns."""
+    return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 
 def number_or_none(x: object) -> float | None:
@@ -91,7 +99,8 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
 
     Raises:
         TypeError: `xs` is not iterable; or it is a dict or bytes, whose items are not the numbers that the user means;
-            or it is a set, whose items have no order, and `ordered` is true.
+            or it is a table such as a DataFrame, whose items are labels; or it is a set, whose items have no order,
+            and `ordered` is true.
 
     >>> numbers_in([1, 2]), numbers_in({1}, ordered=False)
     ((1, 2), (1,))
@@ -107,6 +116,11 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
             )
         if isinstance(xs, (bytes, bytearray)):
             raise TypeError(f"expected a list of numbers, got {kind}; write list(b) for the numbers of its bytes b")
+        if is_table(xs):
+            raise TypeError(
+                f"expected a list of numbers, got a {kind}, which would give the labels of its columns; write "
+                "df.to_numpy() for the rows of a df"
+            )
         if ordered and isinstance(xs, (set, frozenset)):
             raise TypeError(f"expected a list of numbers, got a {kind}, which has no order; write a list")
         if not hasattr(xs, "__iter__"):

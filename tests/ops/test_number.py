@@ -9,6 +9,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
+from micrograd_cn.functional import grad, vjp
+from micrograd_cn.nn import MLP, Layer, Neuron
 
 
 @pytest.mark.parametrize(
@@ -97,3 +99,28 @@ def test_one_number_in_place_of_a_list_is_answered_with_what_to_write(f):
             f(x)
     with pytest.raises(TypeError, match=r"expected a list of numbers, got NoneType None$"):
         f(None)
+
+
+class Table:
+    """It has what is read of a DataFrame of pandas: its items are the labels of its columns."""
+
+    columns = (0, 1)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __len__(self):
+        return 2
+
+    def to_numpy(self):
+        return np.array([[5.0, 6.0], [7.0, 8.0]])
+
+
+def test_a_table_is_not_read_by_the_labels_of_its_columns():
+    calls = [mc.sum, mc.mean, mc.logsumexp, mc.softmax, lambda df: mc.take(df, 0), lambda df: mc.take([df, df], 0)]
+    calls += [lambda df: mc.dot(df, [1.0, 2.0]), lambda df: mc.dot([1.0, 2.0], df), mc.tanh, Value]
+    calls += [MLP(2, [2, 1]), Layer(2, 1), Neuron(2), grad(lambda xs: xs[0]), lambda df: vjp(lambda xs: xs[0], df)]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"got a? ?Table.*; write df\.to_numpy\(\)") as caught:
+            call(Table())
+        assert "list(" not in str(caught.value)

@@ -278,7 +278,7 @@ class TrainingRun:
         explain = self._explain_nan
         graphs = [program.graph for program, _ in self._runners] if explain else ()
         checked = any(graph.has_gathers or graph.has_checks for graph in graphs)
-        if explain and checked and any(map(isnan, losses)):
+        if explain and checked and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
             self._explain_nan = None
             try:
                 explain()
