@@ -108,7 +108,7 @@ def compile(  # noqa: A001 -- the field's name
     of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library. Other
     `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that require
     no gradient while the function is recorded are constants: the program keeps the data that they have at that time,
-    and a later call raises an error if they have other data by then.
+    and a later call raises an error if they have other data by then. So does `backward` if they require a gradient by then.
 
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
     argument, and a list has an entry for each sample. For a function of x and y:
@@ -644,9 +644,8 @@ class CompiledFunction:
                 parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[Gradients]()
-        for program in {program for program, *_ in parts}:
-            program.check_frozen("backward")
         for program, bucket, rows in parts:  # a program whose output is a constant has gradient 0
+            program.check_frozen("backward")
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
             weight = len(rows) / n
             total += weight * loss
