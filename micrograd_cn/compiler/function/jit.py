@@ -108,7 +108,8 @@ def compile(  # noqa: A001 -- the field's name
     of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library. Other
     `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that require
     no gradient while the function is recorded are constants: the program keeps the data that they have at that time,
-    and a later call raises an error if they have other data by then. So does `backward` if they require a gradient by then.
+    and a later call raises an error if they have other data by then. So does `backward` if they require a
+    gradient by then.
 
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
     argument, and a list has an entry for each sample. For a function of x and y:
