@@ -7,7 +7,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.instructions.code import FORMULAS
+from micrograd_cn.compiler.instructions.code import FORMULAS, MAX_INLINED
 from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.engine import record
 from micrograd_cn.ops.traits import Lowerings
@@ -140,12 +140,12 @@ def test_an_own_row_may_have_any_intrinsic(code):
 
 
 def test_own_operations_that_differ_in_numbers_share_machine_code():
-    """A formula's numbers are operands of its opcode, so that new ones cost no memory that is never freed.
+    """After a few operations that differ in numbers alone, further ones need no new opcode and no new kernel.
 
     The opcodes and kernels of a process are kept as long as it runs.
     """
     w, kept = Value(2.0), []
-    for k in range(6):
+    for k in range(MAX_INLINED + 4):
         c = 3.25 + k
         inner = Op("inner", lambda x, c=c: mc.sin(x) * (c + 0.5) + c, (lambda y, x, c=c: mc.cos(x) * (c + 0.5),))
         row = Op(
@@ -158,4 +158,5 @@ def test_own_operations_that_differ_in_numbers_share_machine_code():
         f.backward([(1.0,)] * 20)
         assert f(0.5) == pytest.approx((row(Value(0.5) * w) * w).data, rel=1e-14)
         kept.append((len(FORMULAS), len(machine().kernels), len(machine()._compiled)))
-    assert kept[1:] == kept[:1] * 5
+    assert kept[0] < kept[MAX_INLINED]
+    assert kept[MAX_INLINED + 1 :] == kept[MAX_INLINED : MAX_INLINED + 1] * 3

@@ -30,6 +30,7 @@ from .code import (
     Code,
     bits,
     live,
+    may_inline,
     operands,
     register_formula,
     renumbered,
@@ -83,6 +84,7 @@ class CodeBuilder(Code):
         self.specializations: Counter[tuple[Op, str]] = Counter()
         self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
         self._inline_constants: dict[int, set[str]] = {}
+        self._of_users: set[int] = set()
         self._checked: set[tuple[Op, int]] = set()
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
@@ -188,11 +190,11 @@ class CodeBuilder(Code):
         except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind[1]}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        # Opcodes are never freed, and a user may define an operation again and again, each time with other numbers.
-        fixed = steps if _is_of_the_table(op) else []
         self._inline_constants[id(found)] = {
-            repr(x) for _, xs in fixed for x in xs if isinstance(x, float)
+            repr(x) for _, xs in steps for x in xs if isinstance(x, float)
         } | INLINE_CONSTANTS
+        if not _is_of_the_table(op):
+            self._of_users.add(id(found))
         return found
 
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
@@ -226,9 +228,8 @@ class CodeBuilder(Code):
         if result < len(xs):
             return xs[result]
         if (key := (id(formula), k, samples)) not in self._calls:
-            self._calls[key] = self._formula_call(
-                formula.steps, result, samples, self._inline_constants.get(id(formula), INLINE_CONSTANTS)
-            )
+            inline = self._inline_constants.get(id(formula), INLINE_CONSTANTS)
+            self._calls[key] = self._formula_call(formula.steps, result, samples, inline, id(formula) in self._of_users)
         if call := self._calls[key]:
             number = xs if call.direct else self._hoist(call, xs)
             used = [number[i] for i in call.operands] if number else []
@@ -264,7 +265,12 @@ class CodeBuilder(Code):
         return number
 
     def _formula_call(
-        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], inline: set[str]
+        self,
+        steps: list[tuple[Op, list[int | float]]],
+        result: int,
+        samples: tuple[bool, ...],
+        inline: set[str],
+        is_of_user: bool,
     ) -> FormulaCall | None:
         """Return how one instruction computes a formula's result, or None.
 
@@ -277,10 +283,14 @@ class CodeBuilder(Code):
             samples: for each input, whether it depends on the row.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
                 differ only in such operands have the same opcode.
+            is_of_user: whether the formula is that of a user's operation. Opcodes are never freed, and a user may
+                define an operation again and again, each time with other numbers. So if there are several opcodes
+                already that differ in nothing but constants, more constants are operands, see `may_inline`.
         """
         source = CodeBuilder()
         source.op_names, source.formulas = self.op_names, self.formulas
         source.specializations, source._inline_constants = self.specializations, self._inline_constants
+        source._of_users = self._of_users
         inputs = [
             source.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)
         ]
@@ -294,15 +304,12 @@ class CodeBuilder(Code):
         )
         if len(body) < 2 or loops or any(source.instructions[i][0] == GATHER for i in needed):
             return None
-        read = {j for i in body for j in source.operands[i]}
-        fixed = {i for i in read if repr(source.constant_value(i)) in inline}
-        used = sorted(read - fixed - set(body))
-        code = Code()
-        place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
-        for i in sorted(fixed.union(body)):
-            instruction = source.instructions[i]
-            place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
-        opcode = register_formula(code, place[number])
+        code, end, used = _as_formula(source, body, inline)
+        if is_of_user and inline > INLINE_CONSTANTS:
+            shared = _as_formula(source, body, INLINE_CONSTANTS)
+            if not may_inline((code, end), shared[:2]):
+                code, end, used = shared
+        opcode = register_formula(code, end)
         if not any(source.operands[i] for i in hoisted):
             hoisted = []  # they are constants, and those that the opcode needs are in `used`
         direct = {*used} <= {*inputs} and not hoisted
@@ -326,6 +333,25 @@ class CodeBuilder(Code):
         for op, used in steps:
             numbers.append(self.apply(op, [resolve(x) for x in used], expand))
         return [resolve(x) for x in results]
+
+
+def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
+    """Return instructions as a formula: its code, the number of its result there, and its operands in `source`.
+
+    Args:
+        source: the code that has the instructions.
+        body: the numbers of the instructions. The last one computes the result.
+        inline: the constants, as text, that become part of the formula. All other constants are operands.
+    """
+    read = {j for i in body for j in source.operands[i]}
+    fixed = {i for i in read if repr(source.constant_value(i)) in inline}
+    used = sorted(read - fixed - set(body))
+    code = Code()
+    place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
+    for i in sorted(fixed.union(body)):
+        instruction = source.instructions[i]
+        place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
+    return code, place[body[-1]], used
 
 
 def _check_opcode(op: Op, count: int) -> None:

@@ -50,6 +50,7 @@ COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "u
 ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a sum with at least as many may become a loop
 HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
+MAX_INLINED = 4  # at most so many opcodes of users' formulas differ in nothing but their constants
 MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products with 1, so the sum may become a loop
 
 
@@ -73,6 +74,7 @@ class Scatter:
 # the result in this code. All programs of the process share the dict, and the kernels of these opcodes.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
+_inlined: dict[str, set[str]] = {}  # see `may_inline`
 _naming = ForkSafeLock()
 
 
@@ -295,6 +297,23 @@ def register_formula(code: Code, result: int) -> str:
         opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
         FORMULAS.setdefault(opcode, (code, result))
     return opcode
+
+
+def may_inline(formula: tuple[Code, int], shared: tuple[Code, int]) -> bool:
+    """Return whether a formula may have its constants in its opcode: only MAX_INLINED formulas like it may.
+
+    Its code is a little shorter and faster than code with operands in the place of the constants.
+
+    Args:
+        formula: the code with constants, and the number of the result in it.
+        shared: the same for the code with operands in the place of the constants.
+    """
+    text = repr((formula[0].instructions, formula[1]))
+    with _naming():
+        known = _inlined.setdefault(repr((shared[0].instructions, shared[1])), set())
+        if len(known) < MAX_INLINED:
+            known.add(text)
+        return text in known
 
 
 @cache
