@@ -407,6 +407,9 @@ def test_an_assignment_operator_changes_a_leaf_inside_no_grad_and_makes_a_node_e
                     frozen = Value(2.0, requires_grad=False)
                     assert update(frozen, other) is frozen
                     assert (frozen.data, frozen.requires_grad) == (made.data, False)
+                    result.data, result.requires_grad = 2.0, True  # the user makes it a leaf
+                    assert update(result, other) is result
+                    assert result.data == made.data
                 assert made.data == expected.data
         with no_grad(), pytest.raises(TypeError, match=r"unsupported operand|no operation for"):
             update(Value(2.0), "text")

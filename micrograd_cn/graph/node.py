@@ -242,6 +242,11 @@ class Node(NumpyMethods):
         return node
 
     @property
+    def _is_constant_result(self) -> bool:
+        """Whether an operation computed this constant. It is a leaf again if the user has set `requires_grad`."""
+        return self.op is None and self._da is not None and not self.requires_grad
+
+    @property
     def data(self) -> float:
         """The number, a float."""
         if context.active:
@@ -317,7 +322,7 @@ class Node(NumpyMethods):
             TypeError: inside `no_grad()`, the node is a leaf and `other` is a `Value` or an array. The user may mean to
                 change the leaf, as in PyTorch, or to compute a new value, as outside `no_grad()`.
         """
-        if not context.active or self.op is not None or self._da is not None or not context.here().no_grad:
+        if not context.active or self.op is not None or self._is_constant_result or not context.here().no_grad:
             return NotImplemented
         sign = op.notation.symbol
         if isinstance(other, Node):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..engine import Value
 from ..module import Absent
@@ -67,6 +67,31 @@ def _instead_of(item: Any) -> str:
     return ""
 
 
+INSTEAD = {
+    "learning_rate": "write lr=...",
+    "beta1": "write betas=(beta1, beta2)",
+    "beta2": "write betas=(beta1, beta2)",
+    "beta_1": "write betas=(beta1, beta2)",
+    "beta_2": "write betas=(beta1, beta2)",
+    "epsilon": "write eps=...",
+    "decay": "write weight_decay=...",
+    "rho": "write alpha=...",
+    "params": "pass the parameters first, without a name",
+}
+
+
+def refuse_closure() -> NoReturn:
+    """Raise TypeError for a call of PyTorch's `optimizer.step(closure)`."""
+    raise TypeError("step() takes no closure; write optimizer.zero_grad(), loss.backward() and then optimizer.step()")
+
+
+def refuse_options(name: str, wrong: Iterable[str]) -> None:
+    """Raise TypeError if there are names of options in `wrong`, which the optimiser `name` does not have."""
+    for option in wrong:
+        write = f"; {INSTEAD[option]}" if option in INSTEAD else ""
+        raise TypeError(f"{name} has no option {option}{write}")
+
+
 class Optimizer:
     """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
 
@@ -93,8 +118,8 @@ class Optimizer:
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s.
-        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or `lr` is negative, inf or
-            nan.
+        ValueError: `parameters` is empty, contains a computed node, a computed constant or the same leaf twice, or `lr`
+            is negative, inf or nan.
 
     >>> from math import copysign
     >>> class Signs(Optimizer):
@@ -117,6 +142,13 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         self.parameters = list_of_parameters(type(self).__name__, parameters)
+        for i, p in enumerate(self.parameters):
+            if p._da is not None and p._is_constant_result:
+                raise ValueError(
+                    f"{type(self).__name__}: parameters[{i}], {p!r}, is a constant that an operation computed, not a "
+                    "leaf; write Value(x) with the number x that it begins with, and p.data = x to change "
+                    "a parameter later"
+                )
         count = len(set(self.parameters))
         if count < len(self.parameters):
             i, p = next((i, p) for i, p in enumerate(self.parameters) if p in self.parameters[:i])
@@ -184,14 +216,20 @@ maximize=False>
 
         A subclass defines how.
         """
-        raise NotImplementedError
+        name = type(self).__name__
+        raise NotImplementedError(
+            f"define update(self, p, state) in the class {name}, such as p.data -= self.lr * p.grad"
+        )
 
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:
         """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`.
+
+        Args:
+            closure: an option of PyTorch. If you set it, an error says what to write instead.
 
         Raises:
             ValueError: `parameters` has become longer or shorter, or `lr` negative, inf or nan.
-            TypeError: `lr` has become something that is not a number.
+            TypeError: `lr` has become something that is not a number, or `closure` is set.
 
         >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)
@@ -199,6 +237,8 @@ maximize=False>
         >>> optimizer.step(); optimizer.steps
         1
         """
+        if closure is not None:
+            refuse_closure()
         states = self.state
         self.check_parameter_count(len(states))
         if type(lr := self.lr) is not float or not 0.0 <= lr < inf:

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, no_grad
+from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm, step_lr
 
@@ -239,3 +240,19 @@ def test_a_subclass_may_have_an_attribute_of_such_a_name():
             self.learning_rate = learning_rate
 
     assert copy.deepcopy(Own([Value(1)], 0.25)).learning_rate == 0.25
+
+
+def test_constants_that_have_taken_the_place_of_parameters_are_refused():
+    """`W[:] = 0.9 * W` inside `no_grad()` puts constants into an array of parameters, which nothing would train."""
+    model = Module()
+    model.w = np.array([Value(1.0), Value(2.0)])
+    with no_grad():
+        model.w[:] = 0.9 * model.w
+    with pytest.raises(
+        ValueError, match=r"parameters\[0\], Value.* is a constant that an operation computed.*p.data = x"
+    ):
+        SGD(model.parameters(), lr=0.1)
+    for p in model.parameters():
+        p.requires_grad = True
+    assert SGD(model.parameters(), lr=0.1).parameters == model.parameters()
+    assert SGD([Value(1.0, requires_grad=False), Value(1.0).detach()], lr=0.1).parameters  # frozen, not computed
