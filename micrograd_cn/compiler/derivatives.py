@@ -158,8 +158,9 @@ class Program(Runnable):
 
         Args:
             rows: as for `forward`.
-            wrt: the variables to differentiate with respect to: "inputs", "parameters", or a list of `Value`s, each an
-                input or a parameter.
+            wrt: the variables to differentiate with respect to: "inputs"; "parameters", which are in the order of
+                `.parameters`; or a list of `Value`s, each an input or a parameter. For the order of a model's
+                parameters, write `wrt=model.parameters()`.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
@@ -189,7 +190,8 @@ class Program(Runnable):
 
         Args:
             rows: as for `forward`.
-            wrt: as for `gradient`.
+            wrt: as for `gradient`. "parameters" are in the order of `.parameters`; for the order of a model's
+                parameters, write `wrt=model.parameters()`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
                 a numpy array if `rows` is a numpy array.
             threads: as for `forward`.
@@ -227,7 +229,8 @@ class Program(Runnable):
         Args:
             rows: as for `forward`.
             lower: whether to return only the lower triangle, including the diagonal.
-            wrt: as for `gradient`.
+            wrt: as for `gradient`. "parameters" are in the order of `.parameters`; for the order of a model's
+                parameters, write `wrt=model.parameters()`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
                 a numpy array if `rows` is a numpy array.
             threads: as for `forward`.

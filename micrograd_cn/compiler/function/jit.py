@@ -554,7 +554,8 @@ class CompiledFunction:
         Args:
             samples: as for `backward`.
             wrt: the variables to differentiate with respect to: "inputs", which are the numbers of the arguments;
-                "parameters"; or a list of some of `.parameters`.
+                "parameters", which are in the order of `.parameters`, in which the function uses them first; or a list
+                of some of `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`.
             threads: as for `backward`.
             out: as for `forward`.
 
@@ -563,6 +564,10 @@ class CompiledFunction:
 
         >>> compile(lambda p, scale: scale * p[0] * p[1]).gradient([([2, 3], 1), ([5, 7], 10)])
         [[3.0, 2.0, 6.0], [70.0, 50.0, 35.0]]
+        >>> model = [Value(2.0), Value(3.0)]
+        >>> f = compile(lambda x: model[1] * x - model[0])
+        >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
+        ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
         return self._map_samples(
@@ -579,7 +584,9 @@ class CompiledFunction:
         """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
 
         `program(...).jacobian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
-        `threads` and `out` are as for `forward`, and the other arguments as for `Program.jacobian`.
+        `threads` and `out` are as for `forward`, and the other arguments as for `Program.jacobian`. The columns for
+        `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
+        `wrt=model.parameters()`.
 
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
@@ -602,7 +609,9 @@ class CompiledFunction:
         """Return the second derivatives of the result for every sample, as `Program.hessian` does.
 
         `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
-        `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`.
+        `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`. The rows and columns
+        for `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
+        `wrt=model.parameters()`.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
