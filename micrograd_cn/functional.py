@@ -283,11 +283,35 @@ def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Cal
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         with differentiation_level() as around:
-            call = BoundCall(name, f, positions, args, kwargs, around)
+            try:
+                call = BoundCall(name, f, positions, args, kwargs, around)
+            except (TypeError, ValueError) as error:
+                if message := _instead(name, f, {i: args[i] for i in positions if i < len(args)}):
+                    raise TypeError(f"{name}: {message}") from error
+                raise
             y = call.scalar()
             return call.as_result(y), call.gradient(y, many, only=True)
 
     return derived
+
+
+def _instead(name: str, f: Any, given: dict[int, Any]) -> str:
+    """Return what to write instead of a call that failed, or "" if nothing better is known than the error itself.
+
+    Args:
+        name: the function that the user called.
+        f: the function to differentiate.
+        given: the arguments to differentiate, by position.
+    """
+    if hasattr(f, "gradient") and hasattr(f, "fit"):
+        return f"the function is compiled; write f.gradient(samples), or {name}(g) of the function g without @compile"
+    for i, x in given.items():
+        kind = type(x).__name__
+        if hasattr(x, "__dataclass_fields__") and not hasattr(x, "__float__"):
+            return f"argument {i} is a {kind}, a dataclass; write a dict of numbers, dataclasses.asdict(x)"
+        if kind == "matrix":
+            return f"argument {i} is a numpy.matrix; write an array, numpy.asarray(x)"
+    return ""
 
 
 def _grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:

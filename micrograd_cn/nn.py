@@ -276,7 +276,11 @@ class Neuron(Module):
         if OVERRIDING and not OVERRIDING.isdisjoint(map(type, (*self.w, *inputs, self.b))):
             linear = sum([w * x for w, x in zip(self.w, inputs, strict=True)], self.b)  # as micrograd does
         else:
-            linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
+            try:
+                linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
+            except TypeError:
+                _check_parameters(self)  # the cause may be a weight or bias that is None
+                raise
         linear.group = group
         nonlin = self.nonlin
         if nonlin is True or (nonlin and _checked_nonlin(nonlin)):

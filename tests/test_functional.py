@@ -4,6 +4,7 @@ import math
 import random
 from array import array
 from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import combinations_with_replacement
@@ -736,3 +737,26 @@ def test_a_set_or_a_bool_is_no_argnums():
     for wrong in ({0, 1}, frozenset({0}), True):
         with pytest.raises(TypeError, match="argnums must be an int or a sequence of ints, got"):
             grad(lambda x, y: x * y, wrong)
+
+
+@dataclass
+class Point:
+    x: float
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # numpy's, for a matrix
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: grad(lambda p: p.x * 2.0)(Point(1.0)), "^grad: argument 0 is a Point, a dataclass; write a dict"),
+        (
+            lambda: grad(lambda m: m[0, 0])(np.matrix([[1.0, 2.0]])),
+            r"^grad: argument 0 is a numpy\.matrix; .*asarray\(",
+        ),
+        (lambda: grad(compiler.compile(lambda x: x * x))(2.0), r"^grad: the function is compiled; write f\.gradient\("),
+        (lambda: grad(lambda x, p: p + "a")(1.0, Point(1.0)), "unsupported operand"),
+    ],
+)
+def test_arguments_and_functions_that_have_no_gradient_are_answered_with_what_to_write(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

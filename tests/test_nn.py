@@ -708,3 +708,10 @@ def test_super_forward_is_answered_with_what_to_write():
 
     with pytest.raises(AttributeError, match=r"^Own has no forward; write super\(\)\.__call__\(x\)"):
         Own(1, [1])([1.0])
+
+
+def test_a_bias_that_is_none_is_answered_with_what_to_write():
+    neuron = Neuron(1)
+    neuron.b = None
+    with pytest.raises(TypeError, match=r"^b is None, which is no parameter; write b\.data = 0\.0, or.*requires_grad"):
+        neuron([1.0])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Never
 
 from ..engine import Value
 from ..ops import div, maximum, sqrt
-from .optimizer import Optimizer
+from .optimizer import Optimizer, refuse_options
 
 __all__ = ["Adam", "AdamW"]
 
@@ -56,7 +57,9 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **wrong: Never,
     ) -> None:
+        refuse_options(type(self).__name__, wrong)
         super().__init__(parameters, lr)
         try:
             first, second = betas
@@ -122,7 +125,9 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **wrong: Never,
     ) -> None:
+        refuse_options(type(self).__name__, wrong)
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:

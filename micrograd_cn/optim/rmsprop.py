@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Never
 
 from ..engine import Value
 from ..ops import div, sqrt
-from .optimizer import Optimizer
+from .optimizer import Optimizer, refuse_options
 
 __all__ = ["RMSprop"]
 
@@ -51,7 +52,9 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         *,
         maximize: bool = False,
+        **wrong: Never,
     ) -> None:
+        refuse_options(type(self).__name__, wrong)
         super().__init__(parameters, lr)
         self.alpha = self._below_1("alpha", alpha)
         self.eps = self._at_least_0("eps", eps)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
+from typing import Never
 
 from ..engine import Value
 from ..ops import less, where
-from .optimizer import Optimizer
+from .optimizer import Optimizer, refuse_closure, refuse_options
 
 __all__ = ["SGD"]
 
@@ -53,7 +54,9 @@ class SGD(Optimizer):
         *,
         dampening: float = 0.0,
         maximize: bool = False,
+        **wrong: Never,
     ) -> None:
+        refuse_options(type(self).__name__, wrong)
         super().__init__(parameters, lr)
         self.momentum = self._at_least_0("momentum", momentum)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)
@@ -65,8 +68,10 @@ class SGD(Optimizer):
         if nesterov and dampening:
             raise ValueError(f"SGD: nesterov needs a dampening of 0, got {dampening!r}")
 
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:
         """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`."""
+        if closure is not None:
+            refuse_closure()
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return

@@ -12,7 +12,7 @@ import pytest
 from micrograd_cn import Value, no_grad
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm, step_lr
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
 
 
 @pytest.mark.parametrize(
@@ -256,3 +256,32 @@ def test_constants_that_have_taken_the_place_of_parameters_are_refused():
         p.requires_grad = True
     assert SGD(model.parameters(), lr=0.1).parameters == model.parameters()
     assert SGD([Value(1.0, requires_grad=False), Value(1.0).detach()], lr=0.1).parameters  # frozen, not computed
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda p: SGD([p], learning_rate=0.1), TypeError, r"^SGD has no option learning_rate; write lr=\.\.\.$"),
+        (lambda p: Adam([p], beta1=0.9), TypeError, r"^Adam has no option beta1; write betas=\(beta1, beta2\)$"),
+        (lambda p: AdamW([p], epsilon=0.9), TypeError, r"^AdamW has no option epsilon; write eps=\.\.\.$"),
+        (lambda p: RMSprop([p], foo=1), TypeError, "^RMSprop has no option foo$"),
+        (
+            lambda p: SGD([p]).step(lambda: None),
+            TypeError,
+            r"takes no closure; write .*backward\(\) and then",
+        ),
+        (
+            lambda p: Adam([p]).step(lambda: None),
+            TypeError,
+            r"takes no closure; write .*backward\(\) and then",
+        ),
+        (
+            lambda p: type("Own", (Optimizer,), {})([p], lr=0.1).step(),
+            NotImplementedError,
+            r"^define update\(self, p, state\) in the class Own, such as p\.data -= self\.lr",
+        ),
+    ],
+)
+def test_what_other_libraries_write_is_answered_with_what_to_write(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call(Value(1.0))
