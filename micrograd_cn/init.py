@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 __all__ = [
     "constant",
@@ -25,6 +25,8 @@ __all__ = [
 class Generator(Protocol):
     """A random generator with these two methods, such as a `random.Random` or the module `random`.
 
+    A generator of numpy has a method `normal` instead of `gauss`, which is used in its place.
+
     >>> class Middle:
     ...     def uniform(self, a, b):
     ...         return (a + b) / 2
@@ -39,6 +41,12 @@ class Generator(Protocol):
 
     def gauss(self, mu: float, sigma: float) -> float:
         """Return a normally distributed number with mean `mu` and standard deviation `sigma`."""
+
+
+def _normal(rng: Any, deviation: float) -> float:
+    """Draw a number with mean 0 and this standard deviation from a generator of Python's or numpy's."""
+    draw = rng.gauss if hasattr(rng, "gauss") else rng.normal
+    return float(draw(0.0, deviation))
 
 
 Initialiser: TypeAlias = Callable[[Generator, int, int], float]
@@ -73,7 +81,7 @@ def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
     >>> xavier_normal(random.Random(0), 3, 3) == random.Random(0).gauss(0, math.sqrt(1 / 3))
     True
     """
-    return rng.gauss(0.0, math.sqrt(2.0 / (nin + nout)))
+    return _normal(rng, math.sqrt(2.0 / (nin + nout)))
 
 
 def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
@@ -96,7 +104,7 @@ def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
     >>> kaiming_normal(random.Random(0), 2, 3) == random.Random(0).gauss(0, 1)
     True
     """
-    return rng.gauss(0.0, math.sqrt(2.0 / nin))
+    return _normal(rng, math.sqrt(2.0 / nin))
 
 
 def zeros(rng: Generator, nin: int, nout: int) -> float:

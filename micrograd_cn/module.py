@@ -76,6 +76,10 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
 
+        The paths differ from the keys of `state_dict`, which are PyTorch's: "weight" and "bias" are no parts of them.
+        In a path, a weight of a `Neuron` is "w" with its index, and the bias is "b", so the example below shows how to
+        leave biases out.
+
         If a module inside this one overrides `parameters` or `named_parameters`, its own method says which parameters
         it has, as in micrograd.
 
@@ -86,6 +90,8 @@ class Module:
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
+        >>> [name for name, _ in Layer(2, 1).named_parameters() if not name.endswith("b")]
+        ['neurons.0.w.0', 'neurons.0.w.1']
         """
         yield from self._find_parameters()
 

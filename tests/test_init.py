@@ -66,3 +66,16 @@ def test_refused_initialisers_and_seeds():
         MLP(2, [1], init=3)
     with pytest.raises(TypeError, match=r"seed must be an int, a random.Random or None, got 'x'"):
         MLP(2, [1], seed="x")
+
+
+@pytest.mark.parametrize("name", ["xavier_normal", "kaiming_normal"])
+def test_a_generator_of_numpy_draws_normal_weights(name):
+    """Its method is called `normal`, not `gauss`."""
+    import numpy as np
+
+    for made in (np.random.default_rng, np.random.RandomState):
+        model, rng = MLP(3, [2], init=name, seed=made(5)), made(5)
+        deviation = math.sqrt(2 / 5) if name == "xavier_normal" else math.sqrt(2 / 3)
+        drawn = [p.data for p in model.parameters() if p.label != "b"]
+        assert drawn == [rng.normal(0.0, deviation) for _ in range(6)]
+        assert {type(x) for x in drawn} == {float}

@@ -84,6 +84,12 @@ def _before_read(x: Any, how: str) -> None:
         hooks.read(x, how)
 
 
+def _checked_bool(requires_grad: Any) -> bool:
+    if isinstance(requires_grad, str) or requires_grad not in (False, True):
+        raise TypeError(f"requires_grad must be True or False, got {requires_grad!r}")
+    return bool(requires_grad)
+
+
 def _number_in_name(x: Any) -> str:
     """Return the digits of an operand `x`, or "" if it is no constant. Micrograd's name for x**2, "**2", has them."""
     if isinstance(x, Node) and x.requires_grad:
@@ -127,12 +133,14 @@ class Node(NumpyMethods):
             derivative, unless the operation computes all its partials together, as `sum` and `logsumexp` do.
         label: the name.
         requires_grad: False for a constant, such as the 2 in `x * 2` or a detached value. A constant gets no gradient,
-            and backward does no work for it.
+            and backward does no work for it. Assign True or False. For speed, nobody checks what is assigned, and a
+            text such as "False" counts as true.
         group: the part of a network or the `scope` that the node belongs to, which pictures draw as a box; None if it
             belongs to none.
 
     Raises:
-        TypeError: `data` is not a real number, `label` or `_op` is not a str, or an operand is not a `Value`.
+        TypeError: `data` is not a real number, `label` or `_op` is not a str, `requires_grad` is not a bool, or an
+            operand is not a `Value`.
 
     >>> from micrograd_cn import Value
     >>> node = Value(3, "x") * 2
@@ -174,7 +182,7 @@ class Node(NumpyMethods):
         self.op = None
         self._a = self._b = self._da = self._db = None
         self.group = None
-        self.requires_grad = requires_grad
+        self.requires_grad = requires_grad if requires_grad is True else _checked_bool(requires_grad)
         if isinstance(_children, str) and isinstance(label, str) and _op == "":
             self.label = _children or label
         else:

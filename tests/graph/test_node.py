@@ -362,3 +362,11 @@ def test_a_constant_is_made_by_pytorchs_keyword():
     assert (constant.requires_grad, leaf.requires_grad) == (False, True)
     (leaf * constant).backward()
     assert (leaf.grad, constant.grad) == (3.0, 0.0)
+
+
+@pytest.mark.parametrize("wrong", ["False", "", None, 2, 0.5])
+def test_requires_grad_is_a_bool(wrong):
+    """A text such as "False" would count as true."""
+    with pytest.raises(TypeError, match=r"requires_grad must be True or False, got "):
+        Value(1, requires_grad=wrong)
+    assert [Value(1, requires_grad=x).requires_grad for x in (True, False, np.bool_(False))] == [True, False, False]
