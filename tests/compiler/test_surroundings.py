@@ -460,10 +460,13 @@ def test_the_second_recording_is_put_back_in_collections_that_update_in_their_ow
 
 def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attributes():
     """What a function adds to in its first call is added to once, wherever it is kept."""
+    masked, moments = np.ma.masked_array([1.0, 2.0], [False, True]), np.array(["2020-01-01"], "M8[s]")
     grid, items, octets, slotted, p = np.zeros((2, 2)), array.array("d", [0.0]), bytearray(1), Slotted(), Value(2.0)
 
     def f(x):
         grid[1, 0] += 1.0
+        masked[0] = masked[0] + 1.0
+        moments[0] += 1
         items[0] += 1.0
         octets[0] += 1
         slotted.n += 1.0
@@ -475,6 +478,7 @@ def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attribut
     f.calls = Counting.kept = 0
     assert compile(f)(3.0) == 6.0
     assert (grid.tolist(), items[0], octets[0]) == ([[0.0, 0.0], [1.0, 0.0]], 1.0, 1)
+    assert (masked.tolist(), masked.data.tolist(), str(moments[0])) == ([2.0, None], [2.0, 2.0], "2020-01-01T00:00:01")
     assert (slotted.n, p.grad, f.calls, Counting.kept) == (1.0, 1.0, 1, 1)
 
 

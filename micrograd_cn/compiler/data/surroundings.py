@@ -311,7 +311,7 @@ class Surroundings:
         elif isinstance(x, COLLECTIONS):
             self._visit_items(x)
         elif _is_array(x):
-            self._arrays.append(x)
+            self._arrays.append(x.view(sys.modules["numpy"].ndarray) if hasattr(x, "view") else x)  # without a mask
         elif isinstance(x, MethodType):
             self._add(x, [x.__func__, x.__self__])
         elif isinstance(x, partial):
