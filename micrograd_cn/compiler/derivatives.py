@@ -308,7 +308,7 @@ class Program(Runnable):
             variables = variables or self._variables(kind, wrt)
             if kind not in ("gradient", "jacobian", "hessian"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
-            if kind != "jacobian" and not any(program.has_gradient for program in self.siblings):
+            if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings)):
                 self._check_gradient(kind)
             with _derive_lock():
                 found = self._derivatives.get(key)
@@ -380,6 +380,8 @@ class Program(Runnable):
             return list(self.inputs if wrt == "inputs" else self.parameters)
         if isinstance(wrt, Value):
             raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
+        if not isinstance(wrt, Iterable):
+            raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", or a list of Values, got {wrt!r}')
         known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):

@@ -797,3 +797,126 @@ def test_an_array_without_an_axis_that_a_function_returns_is_a_number(f):
     compiled = compile(f)
     assert compiled(2.0) == 6.0
     assert compiled.gradient([(2.0,)]) == [[3.0]]
+
+
+# What users write at first
+
+
+class Heat:
+    """A callable object whose attributes have the names of methods and attributes of a compiled function."""
+
+    def __init__(self):
+        self.source, self.parameters, self.note = 1.0, "its own", "kept"
+
+    def __call__(self, x):
+        return 2.0 * x + self.source
+
+
+def test_attributes_of_the_function_do_not_replace_methods_of_the_compiled_function():
+    """The compiled function has the function's attributes, except those that have the name of one of its own."""
+
+    def square(x):
+        return x * x
+
+    square.gradient, square.note = (lambda x: "the function's"), "kept"
+    f, heat = compile(square), compile(Heat())
+    assert (f.gradient([(3.0,)]), f.note, f.__wrapped__) == ([[6.0]], "kept", square)
+    assert (heat(1.0), heat.parameters, heat.note) == (3.0, [], "kept")
+    assert heat.source("python").startswith("def f(")
+    assert compile(mc.tanh).forward([(0.5,), (1.0,)]) == [math.tanh(0.5), math.tanh(1.0)]
+
+
+def test_check_takes_a_branch_that_returns_a_plain_number():
+    f = compile(lambda x: x * x if x > 0 else 0.0, branches=True)
+    f.check([(2.0,), (-2.0,)])
+
+
+@pytest.mark.parametrize("name", ["gradient", "hessian"])
+def test_derivatives_of_several_results_are_refused_with_what_to_compile_instead(name):
+    f = compile(lambda x, y: [x * y, x + y])
+    with pytest.raises(ValueError, match=rf"{name}\(\) needs one output, but the program has a list of 2; compile a"):
+        getattr(f, name)([(1.0, 2.0)])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: f.gradient([(1.0,)], wrt=Value(1.0)), r"gradient\(\): wrt is a list of Values; write \[x\] for one"),
+        (lambda f: f.jacobian([(1.0,)], wrt=None), r'jacobian\(\): wrt must be "inputs", "parameters", or a list'),
+        (lambda f: f.program(1.0).hessian([[1.0]], wrt=None), r'hessian\(\): wrt must be "inputs", "parameters", or a'),
+        (
+            lambda f: compile(plain, static=1),
+            r"static= must be a name or a list of names of arguments",
+        ),
+    ],
+)
+def test_an_option_that_is_no_list_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(compile(lambda x: x * x))
+
+
+class Slope:
+    def __init__(self, w):
+        self.w = Value(w)
+
+    @compile
+    def at(self, x):
+        return self.w * x
+
+
+def test_a_method_may_be_called_through_its_class():
+    """`Slope.at(line, x)` is `line.at(x)`, as for plain methods."""
+    line = Slope(3.0)
+    assert (Slope.at(line, 2.0), Slope.at(line, x=4.0), line.at.parameters) == (6.0, 12.0, [line.w])
+    with pytest.raises(TypeError, match="expected a real number"):
+        Slope.at("line", 2.0)
+
+
+def notes_of(call):
+    """Return the message of the error that a call raises, and the error's notes, in one text."""
+    with pytest.raises((TypeError, IndexError)) as caught:
+        call()
+    return " ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(lambda x: x % 3.0, lambda x: 2.0 * x // 2.0, lambda x: divmod(x, 2.0)[1], lambda x: np.floor(x)),
+        *(lambda x: np.round(2.0 * x), lambda x: math.floor(x), lambda x: round(x), lambda x: float(f"{x:.3f}")),
+        *(lambda x: float("%.3f" % x), lambda x: float("%d" % (2.0 * x))),  # noqa: UP031 -- the old way is the case
+    ],
+)
+def test_a_compiled_function_that_needs_a_number_is_told_what_works_there(f):
+    """Advice to read `.data` comes with a note that says what to write where `.data` cannot be read."""
+    text = notes_of(lambda: compile(f)(1.5))
+    assert "take(xs, index)" in text or "where(less" in text
+    assert ".data" not in text or 'static=["x"]' in text
+
+
+def test_one_vector_without_an_axis_for_samples_is_told_what_to_write():
+    f = compile(lambda v: v[0] * v[1])
+    for samples in (np.array([1.0, 2.0]), ([1.0, 2.0],)):
+        assert "[(x,)] for the one vector x" in notes_of(lambda samples=samples: f.forward(samples))
+    assert "write [(x,) for x in samples] if each x is a vector" in notes_of(lambda: f.forward([[1.0, 2.0]]))
+    assert f.forward([([1.0, 2.0],)]) == [2.0]
+
+
+def test_arguments_that_are_passed_by_name_are_told_which_function_to_compile():
+    f = compile(lambda x, *, s: x * s)
+    for samples in ([(1.0, 2.0)], ([1.0], [2.0]), [{"x": 1.0, "s": 2.0}], [(1.0,)]):
+        text = notes_of(lambda samples=samples: f.forward(samples))
+        assert "s, which is passed by name, so write compile(lambda x, s: f(x, s=s))" in text
+
+
+def test_arrays_of_numbers_are_told_the_type_that_holds_values():
+    table = np.array([1.0, 2.0])
+    for call in (lambda x: np.array([x, 1.0], dtype=float)[0], lambda x: np.array([x]).astype(float)[0]):
+        assert "dtype=object" in notes_of(lambda call=call: compile(call)(1.0))
+    assert "write take(xs, index)" in notes_of(lambda: compile(lambda i: table[i])(1.0))
+
+
+def test_linspace_may_end_at_an_argument():
+    """numpy asks whether the step of `linspace` is 0, which changes no result."""
+    f = compile(lambda end: np.linspace(0.0, end, 5))
+    assert [f(1.0), f(0.0), f(-2.0)] == [pytest.approx(np.linspace(0.0, end, 5)) for end in (1.0, 0.0, -2.0)]

@@ -112,3 +112,8 @@ def test_a_constant_is_refused_where_a_gradient_is_needed():
     for method in (None, "CG", "dogleg"):
         with pytest.raises(RuntimeError, match="has no gradient"):
             scipy_functions(fixed, method=method)
+
+
+def test_a_plain_function_is_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r"compiled function, got bowl; write scipy_functions\(compile\(f\), ...\)"):
+        scipy_functions(bowl)

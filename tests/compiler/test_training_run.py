@@ -159,3 +159,23 @@ def test_kernels_are_upgraded_only_while_training_goes_on(left):
     runner.upgrade(0.5, left)
     assert runner.executable.seconds == 1.5
     assert asked == [max(1.5, left)] * bool(left)
+
+
+class Halving(SGD):
+    """SGD with a learning rate that is computed when it is read."""
+
+    @property
+    def lr(self):
+        return 0.1 * 0.5 ** vars(self).get("steps", 0)
+
+    @lr.setter
+    def lr(self, given):
+        pass
+
+
+def test_a_learning_rate_that_is_computed_when_it_is_read_is_refused():
+    """`fit` reads the learning rate once for many steps, so a rate that may change between steps is refused."""
+    w = Value(10.0)
+    with pytest.raises(TypeError, match=r"Halving, whose lr is computed when it is read; write fit\(..., schedule=f"):
+        compile(lambda x: (w - x) ** 2).fit(([0.0],), Halving([w]), epochs=3)
+    assert w.data == 10.0

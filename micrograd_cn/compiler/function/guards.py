@@ -166,9 +166,12 @@ class Traced(Value):
         False, since this package compares and hashes nodes, and not their numbers. What numpy's functions do, they do
         for the user, although they reach a `Value` through this package.
         """
-        caller = sys._getframe(2).f_code.co_filename
-        if caller.startswith(PACKAGE) and caller != NUMPY_METHODS:
+        caller = sys._getframe(2)
+        path = caller.f_code.co_filename
+        if path.startswith(PACKAGE) and path != NUMPY_METHODS:
             return False
+        if caller.f_code.co_name == "linspace" and caller.f_globals.get("__name__", "").startswith("numpy."):
+            return False  # it asks whether the step is 0, and computes the same numbers in either case
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:

@@ -82,11 +82,22 @@ from .guards import (
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
-    r"not '?(Value|Traced\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
-    r"|of a Value would|there is no operation"
+    r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int"
+    r"|no callable|of a Value would|there is no operation"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that records the same function
+FURTHER_ADVICE = {
+    r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
+    'compile(f, static=["x"]) for a program for each value of x',
+    r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
+}
+# The errors of Python for a number in the place of a list
+NO_COLLECTION = r"'(TracedInput|Traced|Value)' object is not (subscriptable|iterable)|'(TracedInput|Traced)' has no len"
+VECTOR_INSTEAD = (
+    "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
+    "sample in each row, or as [(x,)] for the one vector x"
+)
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -278,8 +289,12 @@ class Recording:
             # of `record` ends only when the exception is dropped.
             result = without_collector(functools.partial(copy_context().run, record))
         except (TypeError, IndexError) as error:
-            if re.search(PLAIN_NUMBER_ERRORS, str(error)):
-                error.add_note(f"{name} is recorded with Values in its arguments' place; {WRITE_INSTEAD}")
+            if re.search(NO_COLLECTION, str(error)):
+                error.add_note(f"a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}")
+            elif re.search(PLAIN_NUMBER_ERRORS, str(error)):
+                also = [text for found, text in FURTHER_ADVICE.items() if re.search(found, str(error))]
+                advice = "; ".join([WRITE_INSTEAD, *also])
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
             raise
         leaves, self.rebuild = flatten(result)
         if not leaves:
@@ -398,11 +413,14 @@ class CompiledFunction:
     """
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str] = (), branches: bool = False) -> None:
-        functools.update_wrapper(self, f)
+        for name, attribute in getattr(f, "__dict__", {}).items():
+            if not hasattr(CompiledFunction, name):  # a method of this class stays what it is
+                vars(self)[name] = attribute
+        functools.update_wrapper(self, f, updated=())
         self._f, self._branches = f, branches
         self._name = getattr(f, "__name__", type(f).__name__)
         self._signature = inspect.signature(f)
-        self._static = (static,) if isinstance(static, str) else tuple(static)
+        self._static = _names(static)
         for argument in self._static:
             if argument not in self._signature.parameters:
                 raise ValueError(f"static={argument!r} is not an argument of {self._name}{self._signature}")
@@ -419,12 +437,13 @@ class CompiledFunction:
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
+        self._owner: type | None = None  # the class of which this is a method
 
     # Attributes of classes, copies and pickles
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Remember the name of the attribute under which a class has this function."""
-        self._attribute = name
+        """Remember the class of which this is a method, and the name of its attribute."""
+        self._attribute, self._owner = name, owner
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
         """Return this function as a method of `instance`, compiled for this instance alone: it has its own parameters.
@@ -507,7 +526,12 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        bucket = self._bucket_of(args, kwargs)
+        try:
+            bucket = self._bucket_of(args, kwargs)
+        except TypeError:
+            if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
+                return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
+            raise
         if not (context.active and context.here().detect_anomaly):
             for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
                 if recording.guards.hold(bucket.numbers):
@@ -569,7 +593,7 @@ class CompiledFunction:
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
-        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        wrt = _variables("gradient", wrt)
         return self._map_samples(
             "gradient",
             samples,
@@ -591,7 +615,7 @@ class CompiledFunction:
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
-        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        wrt = _variables("jacobian", wrt)
         return self._map_samples(
             "jacobian", samples, threads, out,
             lambda recording, rows, to: recording.program.jacobian(rows, self._wrt(wrt, recording), dense, threads, to),
@@ -616,7 +640,7 @@ class CompiledFunction:
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
-        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        wrt = _variables("hessian", wrt)
         return self._map_samples(
             "hessian",
             samples,
@@ -945,6 +969,8 @@ class CompiledFunction:
         try:
             bound = self._signature.bind(*columns).arguments
         except TypeError as error:
+            if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()):
+                raise TypeError(f"{error}{self._arguments_instead()}") from error
             if len(columns) == 1:
                 raise TypeError(
                     f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns"
@@ -1014,10 +1040,27 @@ class CompiledFunction:
         except TypeError as error:
             raise TypeError(
                 f"sample {i} does not have the arguments of {self._name}{self._signature}: {error}"
+                f"{self._arguments_instead()}"
             ) from None
+
+    def _arguments_instead(self) -> str:
+        """Return what to write where samples have the wrong number of arguments, as the end of a message, or ""."""
+        parameters = self._signature.parameters.values()
+        if by_name := [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]:
+            names = ", ".join(self._signature.parameters)
+            given = ", ".join([f"{p.name}={p.name}" if p.name in by_name else p.name for p in parameters])
+            return (
+                f"; no sample can have {by_name[0]}, which is passed by name, so write "
+                f"compile(lambda {names}: f({given}))"
+            )
+        if len(parameters) == 1 and not self._static:
+            return "; write [(x,) for x in samples] if each x is a vector"
+        return ""
 
     def _sample_instead(self, sample: Any) -> str:
         """Return what to write instead of samples that are not tuples of arguments, such as `sample`."""
+        if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self._signature.parameters.values()):
+            return self._arguments_instead().removeprefix("; ")
         wanted = [name for name in self._signature.parameters if name not in self._static]
         if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
             return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
@@ -1213,7 +1256,8 @@ class CompiledFunction:
             numbers = iter(values)
             with inline_compiled():
                 result = self._call(bucket, {name: unflatten(part, numbers) for name, part in bucket.treedef})
-            return result if isinstance(result, Value) else [x for _, x in flatten(result)[0]]
+            leaves = flatten(result)[0]
+            return leaves[0][1] if leaves and not leaves[0][0] else [x for _, x in leaves]
 
         return flat
 
@@ -1222,11 +1266,33 @@ class CompiledFunction:
 
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:
-            raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several")
+            columns = [argument for argument, part in recording.treedef if part == (list, 1)]
+            write = f"; for an array {columns[0]} of shape (n, 1), pass {columns[0]}.ravel()" if columns else ""
+            raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several{write}")
 
     def _check_gradient(self, name: str, programs: Iterable[Program]) -> None:
         if not any(program.has_gradient for program in programs):
             raise RuntimeError(f"{name}() of {self._name}, which is a constant for these samples: it has no gradient")
+
+
+def _variables(kind: str, wrt: Any) -> Any:
+    """Return `wrt`, the argument of the method `kind`, as a text or a list, since it is read more than once."""
+    if isinstance(wrt, str):
+        return wrt
+    if isinstance(wrt, Value):
+        raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
+    if not isinstance(wrt, Iterable):
+        raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", or a list of Values, got {wrt!r}')
+    return list(wrt)
+
+
+def _names(static: Any) -> tuple[str, ...]:
+    """Return the names of the static arguments, which may be one name."""
+    if isinstance(static, str):
+        return (static,)
+    if not isinstance(static, Iterable):
+        raise TypeError(f'static= must be a name or a list of names of arguments, such as ["x"], got {static!r}')
+    return tuple(static)
 
 
 def _excluding(rows: array[int], some: Container[int]) -> array[int]:

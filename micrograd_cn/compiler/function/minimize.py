@@ -37,7 +37,7 @@ def scipy_functions(
 
     Raises:
         ImportError: scipy is not installed.
-        TypeError: the function does not take one argument.
+        TypeError: `program` is neither a program nor a compiled function, or the function does not take one argument.
         ValueError: the program has several outputs. For a function, this is raised when it is first called.
         RuntimeError: the output is a constant, which has no gradient, and the method needs a gradient.
 
@@ -77,8 +77,14 @@ def scipy_functions(
         check(program, "the program has a list of outputs")
         if "jac" in names:
             program.derivative("hessian" if "hess" in names else "gradient")  # raises now if there is none
-    else:
+    elif isinstance(program, CompiledFunction):
         _check_one_argument(program)
+    else:
+        what = getattr(program, "__name__", type(program).__name__)
+        raise TypeError(
+            f"scipy_functions() needs a program or a compiled function, got {what}; write "
+            "scipy_functions(compile(f), ...)"
+        )
 
     def at(x: Any) -> tuple[Program, Any]:
         vector = np.array(x, float, ndmin=1)

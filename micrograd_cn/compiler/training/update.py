@@ -169,6 +169,12 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     for _ in range(2):
         traced: Any = copy.copy(optimizer)
         traced.lr, traced.steps = lr, steps
+        for attribute, term in (("lr", lr), ("steps", steps)):
+            if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
+                raise TypeError(
+                    f"cannot compile the update of {name}, whose {attribute} is computed when it is read; write "
+                    f"fit(..., schedule=f) with a function f(epoch) for the learning rate, or {instead}"
+                )
         traced.parameters = traced.state = traced.skipped = (
             None  # so the update cannot depend on them; its code is used for other optimisers, too
         )
