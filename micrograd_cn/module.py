@@ -231,8 +231,7 @@ class Module:
         state, entries = {}, self.entries()
         _refuse_unsaved(self, entries)
         for name, entry in entries.items():
-            leaves, unflatten = flatten(_as_lists(entry))
-            state[name] = unflatten([leaf.data for _, leaf in leaves])
+            state[name] = _data_of(entry)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
@@ -652,7 +651,7 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
     """
     if not _may_hold_computed(model, in_modules=True):
         return
-    saved = {id(x) for entry in entries.values() for _, x in flatten(_as_lists(entry))[0]}
+    saved = {id(x) for entry in entries.values() for x in leaves_of(entry)}
     seen: set[int] = set()
     computed = []
     for path, x in _walk(model, lambda x: id(x) not in seen):
@@ -866,6 +865,23 @@ def _as_lists(entry: Any) -> Any:
     if isinstance(entry, (list, deque)):
         return [_as_lists(x) for x in entry]
     return tuple([_as_lists(x) for x in entry]) if type(entry) is tuple else entry
+
+
+def _data_of(entry: Any) -> Any:
+    """Return `entry`, an entry of a module's `entries`, with the data of each leaf in its place."""
+    if isinstance(entry, Value):
+        return entry.data
+    if type(entry) is list:
+        return [_data_of(x) for x in entry]
+    leaves, unflatten = flatten(_as_lists(entry))
+    return unflatten([leaf.data for _, leaf in leaves])
+
+
+def leaves_of(entry: Any) -> list[Value]:
+    """Return the leaves of `entry`, an entry of a module's `entries`."""
+    if type(entry) is list:
+        return entry if _ONLY_VALUES.issuperset(map(type, entry)) else [p for x in entry for p in leaves_of(x)]
+    return [x for _, x in flatten(_as_lists(entry))[0]]
 
 
 def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Never, TypeAlias, cast
 
 from . import init, ops
-from .derivatives.tree import flatten, is_array
+from .derivatives.tree import is_array
 from .engine import Number, Value, constant, traverse
 from .graph import context
 from .graph.groups import Group
 from .graph.operators import method
 from .graph.subclasses import OVERRIDING
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Absent, Module, _as_lists, _names_its_parameters, with_unheld_leaves
+from .module import Absent, Module, _names_its_parameters, leaves_of, with_unheld_leaves
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.registry import OPS
@@ -60,6 +60,23 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     if built_in and callable(own):
         return cast(Callable[[Value], Value], own)  # the user may have replaced Value.relu, as code for micrograd does
     return cast(Callable[[Value], Value], method(op))
+
+
+def _refuse_options(name: str, wrong: Iterable[str]) -> None:
+    """Raise TypeError if there are names of options in `wrong`, which the class `name` does not have."""
+    for option in wrong:
+        write = "; for none, write n.b.requires_grad = False for each neuron n, whose bias is 0" * (option == "bias")
+        raise TypeError(f"{name} has no option {option}{write}")
+
+
+def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:
+    """Raise TypeError if `cls` has an attribute for the activation that no method reads: they are those of `base`."""
+    for name in ("activation", "nonlin"):
+        if name in vars(cls) and cls.__init__ is base.__init__ and cls.__call__ is base.__call__:
+            raise TypeError(
+                f"class {cls.__name__} defines {name}, which {base.__name__} would not apply; write an __init__ that "
+                f"calls super().__init__ and then sets n.{name} of each neuron n"
+            )
 
 
 def _checked_nonlin(nonlin: Any) -> bool:
@@ -177,9 +194,11 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a parameter that a subclass added has the name of an entry.
     """
-    known = {id(x) for entry in entries.values() for _, x in flatten(_as_lists(entry))[0]}
+    known = {id(x) for entry in entries.values() for x in leaves_of(entry)}
     parts = [(name, x) for name, x in vars(module).items() if isinstance(x, Module)]
     around = {name for name, x in parts if known.intersection(map(id, x.parameters()))}  # x refers back to `module`
+    if not parts and known.issuperset(map(id, module.parameters())):
+        return entries
     found = [(path, p) for path, p in module.named_parameters() if path.partition(".")[0] not in around]
     others = {path: p for path, p in found if id(p) not in known}
     if twice := entries.keys() & others.keys():
@@ -247,7 +266,9 @@ class Neuron(Module):
         init: str | Initialiser = "uniform",
         seed: int | Generator | None = None,
         nout: int = 1,
+        **wrong: Never,
     ) -> None:
+        _refuse_options("Neuron", wrong)
         _checked_nonlin(nonlin)
         weight, rng = initialiser(init), generator(seed)
         self.w = [Value(weight(rng, nin, nout), f"w{i}") for i in range(_size("nin", nin))]
@@ -400,6 +421,10 @@ class Layer(Module):
         bias = Absent("write layer.neurons[j].b.data = ..., or layer.load_state_dict for all weights and biases")
         forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _refuse_ignored_attributes(cls, Layer)
+
     def __init__(
         self,
         nin: int,
@@ -408,7 +433,9 @@ class Layer(Module):
         activation: Activation = "relu",
         init: str | Initialiser = "uniform",
         seed: int | Generator | None = None,
+        **wrong: Never,
     ) -> None:
+        _refuse_options("Layer", wrong)
         rng = generator(seed)
         self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
         self.group = Group("layer")
@@ -486,6 +513,10 @@ class MLP(Module):
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
         forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _refuse_ignored_attributes(cls, MLP)
+
     def __init__(
         self,
         nin: int,
@@ -493,7 +524,9 @@ class MLP(Module):
         activation: Activation = "relu",
         init: str | Initialiser = "uniform",
         seed: int | Generator | None = None,
+        **wrong: Never,
     ) -> None:
+        _refuse_options("MLP", wrong)
         if not hasattr(nouts, "__iter__") or isinstance(nouts, (str, Mapping, set, frozenset)):
             write = f"; write [{nouts}]" if hasattr(nouts, "__index__") else ""
             write = f" {nouts}, which has no order" if isinstance(nouts, (set, frozenset)) else f" {nouts!r}{write}"

@@ -715,3 +715,26 @@ def test_a_bias_that_is_none_is_answered_with_what_to_write():
     neuron.b = None
     with pytest.raises(TypeError, match=r"^b is None, which is no parameter; write b\.data = 0\.0, or.*requires_grad"):
         neuron([1.0])
+
+
+@pytest.mark.parametrize("kind", [partial(Neuron, 2), partial(Layer, 2, 1), partial(MLP, 2, [1])])
+def test_options_of_other_libraries_are_answered_with_what_to_write(kind):
+    with pytest.raises(TypeError, match=r"^\w+ has no option bias; for none, write n\.b\.requires_grad = False"):
+        kind(bias=False)
+    with pytest.raises(TypeError, match=r"^\w+ has no option dtype$"):
+        kind(dtype=float)
+
+
+@pytest.mark.parametrize("kind", [Layer, MLP])
+@pytest.mark.parametrize(("name", "held"), [("activation", "tanh"), ("nonlin", False)])
+def test_an_activation_in_the_class_of_a_layer_is_refused_if_nothing_reads_it(kind, name, held):
+    with pytest.raises(TypeError, match=rf"^class Own defines {name}, which {kind.__name__} would not apply; write"):
+        type("Own", (kind,), {name: held})
+
+    class Used(Layer):
+        activation = "tanh"
+
+        def __init__(self):
+            super().__init__(1, 1, activation=self.activation, init="zeros")
+
+    assert Used().neurons[0].activation == "tanh"
