@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from . import ops
 from .derivatives.tree import flatten, is_array
 from .engine import Value
+from .graph.context import here
 from .module import shape_in_words
 from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
 from .ops.table import log_sum_above
@@ -115,6 +116,8 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
     if deep == [f"{path}[0]" for path in flat]:
         depth = flat[0].count("[")
         write = "" if depth > 1 else _without_level(what, letter, given) if depth else f"{what}[0]"
+        if not depth and here().is_recorded:  # rows of an array of shape (n, 1) are lists
+            write += f", or pass {what}.ravel() to the compiled function"
     elif deep == [f"[0]{path}" for path in flat]:
         write = f"{what}[0]"
     else:

@@ -295,6 +295,11 @@ maximize=False>
 
     def check_parameter_count(self, count: int) -> None:
         """Raise ValueError unless there are still `count` parameters, as many as when this optimiser was made."""
+        if count == 0 and self.parameters:
+            raise ValueError(
+                f"the list `state` of {type(self).__name__} is empty, although it has an item for each parameter at "
+                "first; to begin anew, make another optimizer"
+            )
         if count != len(self.parameters):
             raise ValueError(
                 f"{type(self).__name__} was made for {count} parameter{'s' * (count != 1)} and has "

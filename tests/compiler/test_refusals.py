@@ -14,6 +14,7 @@ import pytest
 from micrograd_cn import Op, Value, exp, functional, no_grad
 from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.losses import mse_loss
 from micrograd_cn.optim import SGD, Optimizer
 
 w = Value(2.0, "w")
@@ -286,3 +287,17 @@ def test_conversions_name_what_to_write_in_a_compiled_function(f, message):
     with pytest.raises(TypeError, match=message) as caught:
         compile(f)([1.0, 2.0])
     assert ".data" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "write"),
+    [
+        (lambda y, t: mse_loss(y, t), r"write targets\[0\], or pass targets.ravel\(\) to the compiled function"),
+        (lambda y, t: [y - x for x in t], r"if t is an array of shape \(n, 1\), pass t.ravel\(\)$"),
+    ],
+)
+def test_targets_in_an_array_with_one_column_are_answered_with_what_to_write(loss, write):
+    """Each row of such an array is a list of one number."""
+    rows, w = [([1.0, 2.0], [3.0])] * 4, Value(1.0)
+    with pytest.raises(ValueError, match=write):
+        compile(lambda x, t: loss(w * x[0] + x[1], t)).fit(rows, SGD([w], 0.1), 1)

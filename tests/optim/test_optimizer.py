@@ -285,3 +285,14 @@ def test_constants_that_have_taken_the_place_of_parameters_are_refused():
 def test_what_other_libraries_write_is_answered_with_what_to_write(call, exception, message):
     with pytest.raises(exception, match=message):
         call(Value(1.0))
+
+
+def test_state_that_was_cleared_is_refused_by_its_name():
+    """An optimiser has an item of state for each parameter, so an empty list cannot mean a new beginning."""
+    p = Value(1.0)
+    optimizer = Adam([p])
+    optimizer.state.clear()
+    p.grad = 1.0
+    with pytest.raises(ValueError, match=r"the list `state` of Adam is empty.*; to begin anew, make another optimizer"):
+        optimizer.step()
+    assert p.data == 1.0

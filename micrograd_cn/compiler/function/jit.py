@@ -1266,8 +1266,9 @@ class CompiledFunction:
 
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:
-            columns = [argument for argument, part in recording.treedef if part == (list, 1)]
-            write = f"; for an array {columns[0]} of shape (n, 1), pass {columns[0]}.ravel()" if columns else ""
+            labels = [x.label for x in recording.program.inputs]
+            columns = [x[:-3] for x in labels if x[-3:] == "[0]" and f"{x[:-3]}[1]" not in labels]
+            write = f"; if {columns[0]} is an array of shape (n, 1), pass {columns[0]}.ravel()" if columns else ""
             raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several{write}")
 
     def _check_gradient(self, name: str, programs: Iterable[Program]) -> None:
