@@ -214,6 +214,11 @@ def _name_of_part(x: Any) -> str:
 class Neuron(Module):
     """A neuron: it computes activation(w . x + b) of `nin` inputs, or w . x + b if `nonlin` is false.
 
+    The sum of products is one node, made by `dot`. If a weight or an input is of a subclass of `Value` that overrides
+    operators, the neuron calls these operators instead, as micrograd does. An operator that a user has replaced in
+    `Value` itself is not called. If a user has replaced a method such as `Value.relu`, the neurons that are made
+    afterwards call it.
+
     The bias b is 0 at first. By default, the module `random` draws the weights w from uniform(-1, 1). After the same
     `random.seed`, micrograd draws the same weights.
 

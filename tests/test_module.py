@@ -887,7 +887,7 @@ def test_a_model_whose_parameters_have_become_computed_is_not_saved_without_them
     outer = Keeper([Value(1), model]) if inside else model
     path = r"Keeper\.held\.1\.w" if inside else r"Trained\.w"
     for call in (outer.state_dict, lambda: outer.save(tmp_path / "m")):
-        with pytest.raises(TypeError, match=rf"^{path} is computed \(sub\).*write|as in model\.w\.data -= lr"):
+        with pytest.raises(TypeError, match=rf"^{path} is computed \(sub\).*as in model\.w\.data -= lr"):
             call()
     assert list(tmp_path.iterdir()) == []
 
