@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
-from ..engine import Value
+from ..engine import Value, constant
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, SELECT, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 
@@ -69,6 +69,7 @@ class DerivativeArithmetic:
         # Nodes that are 0 where an operation did not select an operand. For each of them, the dict has nodes of which
         # one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
         self._selections: dict[Value, list[Value]] = {}
+        self._zero = constant(0.0)  # shared, since to make a constant for each node takes time
 
     def from_node(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
@@ -119,10 +120,10 @@ class DerivativeArithmetic:
                 return product
             x, y = y, x
         if isinstance(y, Value) and y in self._selections:
-            inner = ops.where(self._selected(y), x * y, 0.0)
+            inner = ops.where(self._selected(y), x * y, self._zero)
             self._selections[inner] = self._selections[y]
-            product = ops.where(self._selected(x), inner, 0.0)
-            self._selections[product] = [ops.where(self._selected(x), self._selected(y), 0.0)]
+            product = ops.where(self._selected(x), inner, self._zero)
+            self._selections[product] = [ops.where(self._selected(x), self._selected(y), self._zero)]
             return product
         if in_sum:
             product = x * y
@@ -130,7 +131,7 @@ class DerivativeArithmetic:
             condition, *choices = x.operands
             product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
         else:
-            product = ops.where(self._selected(x), x * y, 0.0)
+            product = ops.where(self._selected(x), x * y, self._zero)
         self._selections[product] = self._selections[x]
         return product
 
@@ -139,7 +140,7 @@ class DerivativeArithmetic:
         if isinstance(x, Value) and x.requires_grad:
             return self._product(x, y)
         number = x._data if isinstance(x, Value) else x
-        return 0.0 if number == 0.0 else y if number == 1.0 else number * y
+        return self._zero if number == 0.0 else y if number == 1.0 else number * y
 
     def _selected(self, x: Value) -> Value:
         """Return a node that is not 0 if the operand was selected for which `x` is in `_selections`, and 0 if not."""
