@@ -2,6 +2,7 @@
 
 import array
 import collections
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -127,6 +128,32 @@ def without_gradient(x):
 @mc.detect_anomaly()
 def watched(x):
     return noise(x)
+
+
+@contextlib.contextmanager
+def counting():
+    global calls
+    calls += 1
+    yield
+
+
+@counting()
+def in_a_block(x):
+    return x * calls
+
+
+class Counting(contextlib.ContextDecorator):
+    def __enter__(self):
+        global calls
+        calls += 1
+
+    def __exit__(self, *error):
+        pass
+
+
+@Counting()
+def in_a_block_of_a_class(x):
+    return x * calls
 
 
 derived = functional.grad(lambda x: x * noise(x))
@@ -335,6 +362,8 @@ def to_random(generator):
         lambda x: counted_in_a_scope(w * x),
         lambda x: w * x + without_gradient(w * x),
         lambda x: watched(w * x),
+        lambda x: in_a_block(w * x),
+        lambda x: in_a_block_of_a_class(w * x),
         lambda x: derived(w * x),
         lambda x: derived_with_value(w * x)[1],
         lambda x: second(w * x),

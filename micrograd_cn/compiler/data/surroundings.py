@@ -494,17 +494,17 @@ def _cell_content(cell: CellType) -> Any:
 def _wrapped_by(f: FunctionType) -> list[Any]:
     """Return the functions that `f`, a function of some package, may call because it was made from them.
 
-    Examples are the results of `scope("a")(g)`, `no_grad()(g)` and `functional.grad(g)`, which call g.
+    Examples are the results of `scope("a")(g)`, `no_grad()(g)` and `functional.grad(g)`, which call g. The function
+    that a decorator of `contextlib` was made from is among them.
 
     >>> from micrograd_cn import no_grad
     >>> def g(x):
     ...     return x
-    >>> _wrapped_by(no_grad()(g)) == [g]
+    >>> g in _wrapped_by(no_grad()(g))
     True
     """
-    if "__wrapped__" in vars(f):
-        return [f.__wrapped__]  # type: ignore[attr-defined]
-    held = map(_cell_content, f.__closure__ or ())
+    held = [vars(f).get("__wrapped__"), *map(_cell_content, f.__closure__ or ())]
+    held = [getattr(x, "func", x) if type(x).__module__ == "contextlib" else x for x in held]
     return [x for x in held if callable(x) and not isinstance(x, (Value, type))]
 
 
