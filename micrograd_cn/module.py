@@ -144,10 +144,10 @@ class Module:
             for name, held in in_class[cls]:
                 if vars(module).get(name, held) is held:
                     raise TypeError(_in_class(cls, name, name))
-            module._check_parameters(path, seen, computed)
+            module._refuse_untrained(path, seen, computed)
         return found
 
-    def _check_parameters(self, path: str, found: set[int], computed: bool) -> None:
+    def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Raise an error if an attribute that must have parameters has none; `Neuron` overrides this method.
 
         Args:
@@ -521,7 +521,7 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                 waiting += [item for _, item in _of_module(x)][::-1]
     try:
         for module in modules:
-            module._check_parameters("", entered, computed=False)
+            module._refuse_untrained("", entered, computed=False)
     except TypeError:  # `named_parameters` raises it with the path
         return None
     classes = {type(module) for module in modules}

@@ -164,6 +164,8 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
     Raises:
         TypeError: a weight or the bias is not a `Value`. The message names it by `path` and then, for example, "w[0]".
     """
+    if type(neuron.b) is Value and _ONLY_VALUES.issuperset(map(type, neuron.w)):  # for speed
+        return
     for name, p in _named_weights(neuron):
         if not isinstance(p, Value):
             raise TypeError(_no_parameter(f"{path}{name}", p))
@@ -317,7 +319,7 @@ class Neuron(Module):
                 linear = _constant_output(linear)
         return linear
 
-    def _check_parameters(self, path: str, found: set[int], computed: bool) -> None:
+    def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Raise TypeError if a weight or the bias is a number, or is computed from leaves that nothing would train.
 
         Nothing but the graph refers to such leaves, as after `n.w = [w * 0.5 for w in n.w]`; or they are former weights

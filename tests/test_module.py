@@ -1020,3 +1020,15 @@ def test_a_module_sets_gradients_to_none_as_in_pytorch():
     assert {p.grad for p in model.parameters()} == {None}
     model.zero_grad()
     assert {p.grad for p in model.parameters()} == {0.0}
+
+
+def test_parameters_are_in_the_order_of_their_names():
+    """`parameters` does not make the names, and finds the same leaves once each in the same order."""
+    shared = MLP(2, [2, 2, 1])
+    shared.layers[1] = shared.layers[0]
+    inner = Layer(1, 2)
+    looped = Keeper([inner, Value(1), [inner, [Value(2), inner.neurons[0].b]], inner.neurons[1].w])
+    looped.again = looped
+    for model in (MLP(2, [3, 1]), shared, looped, Block(), Keeper({"a": inner, "b": [Value(1)]})):
+        assert model.parameters() == [p for _, p in model.named_parameters()]
+        assert len(set(model.parameters())) == len(model.parameters()) > 0
