@@ -204,12 +204,12 @@ def _elementwise(
     pairs, terms = _pairs(name, inputs, targets), []
     for path, x, t in pairs:
         if allowed:
-            label = t._data if isinstance(t, Value) else t
+            label, varies = (t._data, t.requires_grad) if isinstance(t, Value) else (t, False)
             if not (label in (-1.0, 1.0) if allowed == "-1 or 1" else 0.0 <= label <= 1.0):
                 convert = {0.0: "for labels 0 and 1, write 2 * t - 1", -1.0: "for labels -1 and 1, write (t + 1) / 2"}
                 write = f"; {convert[label]}" if label in convert else ""
                 raise ValueError(f"{name}: target{path} must be {allowed}, got {label}{write}")
-            if isinstance(t, Value) and t.requires_grad:  # it may be an input of a compiled program
+            if varies:  # it may be an input of a compiled program
                 t = _nan_unless(_is_allowed(t, allowed), t)
         terms.append(term(x, t))
     if not terms:

@@ -160,8 +160,6 @@ class ReachableCode:
                 items = x.values() if isinstance(x, dict) else x
                 self._waiting += [item for item in islice(items, MAX_ALIKE) if not isinstance(item, NO_CODE)]
             return
-        if isinstance(x, Module) and isinstance(activation := vars(x).get("_activation"), str):
-            key = kind, activation  # neurons with the same activation function are alike
         if key in self._seen:
             return
         module = kind.__module__
@@ -509,15 +507,20 @@ def _wrapped_by(f: FunctionType) -> list[Any]:
 
 
 def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
-    """Return the objects in the attributes of a layer or a network, except the `Value`s.
+    """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
 
-    Of the neurons of a layer that have the same activation function, only the first is in the result.
+    Of the neurons of a layer that have the same activation function, only one is in the result. Neurons of this
+    package whose activation function has a name are left out.
     """
     found: dict[Any, Any] = {}
     for attribute in attributes:
         for x in attribute if type(attribute) is list else (attribute,):
-            if not isinstance(x, NO_CODE):
-                found.setdefault((type(x), id(getattr(x, "_activation", x))), x)
+            if isinstance(x, Module):
+                kind, activation = type(x), x.__dict__.get("_activation", x)
+                if type(activation) is not str or kind.__module__.partition(".")[0] != PACKAGE_NAME:
+                    found[kind, id(activation)] = x
+            elif callable(x):
+                found[id(x)] = x
     return [*found.values()]
 
 
