@@ -7,10 +7,9 @@ import re
 import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from functools import cache
 from typing import Any, TypeAlias
 
-from .. import ops
 from ..derivatives.tree import flatten
 from ..engine import Value, traverse
 from ..module import Module
@@ -81,36 +80,11 @@ DEFINITIONS = {
 }
 
 
-def _without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
-    """Compute logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
+@cache
+def _differentiable(op: Op) -> Op:
+    """Return the operation whose formula is printed: other libraries differentiate the text."""
+    return Op(op.name, op.lowerings.differentiable, op.partials) if op.lowerings.differentiable else op
 
-    At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is chosen, so the
-    formula has the derivatives of one branch, in which all other terms are exponentials. The term of the number that is
-    chosen is 1, which log1p adds.
-    """
-    top, first = xs[0], [1.0]  # `first`: whether x is larger than all numbers before it
-    for x in xs[1:]:
-        first.append(ops.less(top, x))
-        top = ops.where(first[-1], x, ops.where(ops.less_equal(x, top), top, top + x))  # nan if x or top is nan
-    shift = ops.where(ops.equal(top, inf), 0.0, ops.where(ops.equal(top, -inf), 0.0, top))  # inf - inf would be nan
-    others = []
-    for x, larger in zip(xs, first, strict=True):
-        term = ops.exp(ops.where(ops.equal(x, top), x - shift, x - top))
-        others.append(ops.where(ops.equal(x, top), ops.where(larger, 0.0, term), term))
-    return (top if less_x is None else top - less_x) + ops.log1p(ops.sum(others))
-
-
-def _elu(x: Any, alpha: Any) -> Any:
-    """Compute elu(x, alpha) without an overflow for large x, whose derivative, inf, would be multiplied by 0."""
-    return ops.where(ops.less(0.0, x), x, alpha * ops.expm1(ops.where(ops.less(0.0, x), 0.0, x)))
-
-
-# What is printed instead of the formulas in the table, which are for values alone.
-PRINTED_AS = {
-    ops.elu: Op("elu", _elu, ops.elu.partials),
-    ops.logsumexp: Op("logsumexp", lambda *xs: _without_ties(xs), ops.logsumexp.partials),
-    table.log_sum_above: Op("above", lambda x, *xs: _without_ties(xs, x), table.log_sum_above.partials),
-}
 
 # The table's operations without a kink, also those that only its derivatives are written with.
 SMOOTH = {op for op in vars(table).values() if isinstance(op, Op) and op.smoothness.kink is None}
@@ -191,8 +165,8 @@ class PythonWriter:
         Args:
             op: the operation.
             names: the operands, as names, constants or comparisons.
-            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink. There,
-                abs(x) must have the derivative 1 at x = 0, since the formula's other choices are those for positive x.
+            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink, so the
+                formula is printed that other libraries may differentiate, instead of the library's function.
 
         Raises:
             ValueError: the operation is `detach()`.
@@ -205,9 +179,10 @@ class PythonWriter:
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*[self.text(name) for name in names])
             return self.assign(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
-        if not op.notation.precedence and not op.lowerings.array:
+        in_branches = inside_smooth and op.lowerings.differentiable is not None
+        if in_branches or not (op.notation.precedence or op.lowerings.array):
             known = [name if isinstance(name, float) else None for name in names]
-            printed = PRINTED_AS.get(op, op)
+            printed = _differentiable(op)
             steps, [result] = self.code.formula((printed, "formula"), known, printed)
             known_so_far = list(names)
             for row, used in steps:
@@ -224,9 +199,6 @@ class PythonWriter:
             return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
         if op.notation.precedence:
             return self.assign(op.text(*texts), names)
-        if op is ops.abs and inside_smooth:
-            negative = Condition(f"{texts[0]} < 0.0", self.origins_of(names))
-            return self.choice(negative, self.apply(ops.neg, names), *names)
         if op.lowerings.array not in NUMERIC:
             texts = [self.array(name) for name in names]
         return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)

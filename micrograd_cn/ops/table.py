@@ -123,7 +123,9 @@ abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Return the absolute value |x|.\n\n>>> abs(-2)\n2.0",
     smoothness=Smoothness(kink=lambda x: x, convention="abs'(0) = 0, abs'(nan) = 0"),
-    lowerings=Lowerings(javascript="Math.abs", machine="llvm.fabs", array="abs"),
+    lowerings=Lowerings(
+        differentiable=lambda x: where(less(x, 0.0), -x, x), javascript="Math.abs", machine="llvm.fabs", array="abs",
+    ),
 ))
 
 # Exponentials, logarithms and roots.
@@ -274,7 +276,10 @@ elu: Op = define(Op(
         convention="elu'(0) = alpha, elu''(0) = alpha",
         rounding=lambda y, x, alpha: (0.0, rounding.subnormal(ieee.exp(x)), 0.0),
     ),
-    lowerings=Lowerings(formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x))),
+    lowerings=Lowerings(
+        formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x)),
+        differentiable=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(_below_zero(x))),  # does not overflow
+    ),
 ))
 softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
@@ -398,7 +403,11 @@ logsumexp: Op = define(Op(
     smoothness=Smoothness(
         convention="all derivatives are nan where the result is infinite", rounding=rounding.logsumexp
     ),
-    lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
+    lowerings=Lowerings(
+        formula=lambda *xs: _logsumexp_formula(xs),
+        differentiable=lambda *xs: _logsumexp_without_ties(xs),
+        javascript="logsumexp",
+    ),
 ))
 take: _Take = define(_Take(
     "take", ieee.take, Selection(_contributions_of_take, lambda index, *xs: _weights_of_take(len(xs), index)), TAKE,
@@ -485,6 +494,25 @@ def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
     return (top if less_x is None else top - less_x) + log1p(sum(others))
 
 
+def _logsumexp_without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
+    """Compute logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
+
+    At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is chosen, so the
+    formula has the derivatives of one branch, in which all other terms are exponentials. The term of the number that is
+    chosen is 1, which log1p adds.
+    """
+    top, first = xs[0], [1.0]  # `first`: whether x is larger than all numbers before it
+    for x in xs[1:]:
+        first.append(less(top, x))
+        top = where(first[-1], x, where(less_equal(x, top), top, top + x))  # nan if x or top is nan
+    shift = where(equal(top, inf), 0.0, where(equal(top, -inf), 0.0, top))  # inf - inf would be nan
+    others = []
+    for x, larger in zip(xs, first, strict=True):
+        term = exp(where(equal(x, top), x - shift, x - top))
+        others.append(where(equal(x, top), where(larger, 0.0, term), term))
+    return (top if less_x is None else top - less_x) + log1p(sum(others))
+
+
 # A term of the sum in logsumexp, in most cases e = exp(x - top). For the first x that equals `top` it is 0, because
 # log1p adds that term. For any further x that equals `top` it is 1, because exp(x - top) would be nan if `top` is inf.
 # `before` is the largest of the x before this one.
@@ -515,7 +543,10 @@ log_sum_above: Op = Op(
     lambda y, x, *xs: (-1.0, *_logsumexp_partials(y, xs)),
     arities=range(2, sys.maxsize),
     notation=Notation(text=lambda x, *xs: f"({_text_of_list('logsumexp', xs)} - {x})"),
-    lowerings=Lowerings(formula=lambda x, *xs: _logsumexp_formula(xs, x)),
+    lowerings=Lowerings(
+        formula=lambda x, *xs: _logsumexp_formula(xs, x),
+        differentiable=lambda x, *xs: _logsumexp_without_ties(xs, x),
+    ),
 )
 
 

@@ -79,6 +79,11 @@ class Guard(NamedTuple):
         """
         return self.held, self.location, self.canonical
 
+    @property
+    def is_equality(self) -> bool:
+        """Whether the comparison is ==."""
+        return self.node.op is not None and self.node.op.lowerings.array == "=="
+
 
 class Traced(Value):
     """A value that is computed while a function is recorded. Python code can neither read nor copy its number.

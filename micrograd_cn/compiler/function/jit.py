@@ -28,7 +28,6 @@ from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
 from ...ops.number import number
-from ...ops.table import equal
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -345,7 +344,7 @@ class Recording:
             other: the other recording.
             known: leaves that were not made while the function was recorded.
         """
-        ordered = [[guard for guard in made._guards if guard.node.op is not equal] for made in (self, other)]
+        ordered = [[guard for guard in made._guards if not guard.is_equality] for made in (self, other)]
         if [guard.outcome for guard in ordered[0]] != [guard.outcome for guard in ordered[1]]:
             return "one of them makes other comparisons"
         if self._paths != other._paths:
