@@ -74,7 +74,8 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     ("options", "message"),
     [
         ({"formula": lambda x: None}, "odd.*TypeError in its formula"),
-        ({"formula": lambda x: {1.0: 2.0}[x]}, "odd.*KeyError in its formula"),
+        ({"formula": lambda x: {1.0: 2.0}[x]}, "odd.*may not look an operand's number up in a dict"),
+        ({"formula": lambda x: [][0]}, "odd.*IndexError in its formula"),
         ({"machine": "fadd"}, "odd.*has 1 operands, but its lowerings.machine='fadd' takes 2"),
         ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*a comparison is"),
         ({"machine": "fcmp"}, "odd.*a comparison is"),
