@@ -125,6 +125,14 @@ def test_check_follows_values_that_were_computed_before_the_call_to_their_leaves
         program.check([[4.0]], lambda x: before.detach() * x + 12.0 * (a - a.detach()))
 
 
+def test_check_allows_what_rounding_does_beside_a_large_derivative():
+    w, v, x = Value(2.0), Value(1.0), Value(1.0)
+    program = compile((1e6 * w + v) * x, [x])
+    program.check([[1.0]], lambda x: (1e6 * w + (1.0 + 1e-5) * v) * x)
+    with pytest.raises(Mismatch, match="with respect to the parameter"):
+        program.check([[1.0]], lambda x: (1e6 * w + v + 1e-2 * (v - v.detach())) * x)
+
+
 def test_check_knows_leaves_that_the_function_makes_itself():
     """A `Value` that the function makes is another leaf in each call, and no reason for a mismatch."""
     w = Value(2.0)
