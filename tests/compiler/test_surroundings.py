@@ -495,7 +495,7 @@ def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attribut
     def f(x):
         grid[1, 0] += 1.0
         masked[0] = masked[0] + 1.0
-        moments[0] += 1
+        moments[0] += np.timedelta64(1, "s")
         items[0] += 1.0
         octets[0] += 1
         slotted.n += 1.0

@@ -186,7 +186,6 @@ def test_an_error_names_code_for_scipys_functions_too(name):
         (lambda x: np.divmod(x, 2), r"write math.floor\(x.data / y.data\) and x - y \* math.floor"),
         (lambda x: np.matmul(x, np.ones(2)), r"write dot\(xs, ys\) for lists"),
         (lambda x: np.ones(2) @ x, r"write dot\(xs, ys\) for lists"),
-        (lambda x: np.fix(x), r"np.fix\(\) of a Value: there is no operation for it; write x.data for the number"),
         (lambda x: np.interp(x, [0, 1], [1, 2]), r"np.interp\(\) of a Value would lose its graph"),
         (lambda x: np.gradient(np.array([x, x])), r"np.gradient\(\) of a Value would lose its graph"),
         (lambda x: np.logaddexp.reduce(x), r"logaddexp\(\) of a Value: there is no operation for it; write logsumexp"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
+from operator import attrgetter
 from sys import getrefcount
 from threading import Lock
 from typing import Any, NamedTuple
@@ -181,6 +182,9 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
     return found
 
 
+_grad_of = attrgetter("_grad")
+
+
 def add_gradients(found: Iterable[Gradients]) -> None:
     """Add gradients to the `grad` of their parameters. If Ctrl-C interrupts this, no `grad` is changed.
 
@@ -199,8 +203,8 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     try:
         for parameters, gradients, weight, unreached, captured in found:
             if weight != 1.0:
-                gradients = [weight * gradient for gradient in gradients]
-            before = [p._grad for p in parameters]
+                gradients = [*map(weight.__mul__, gradients)]
+            before = [*map(_grad_of, parameters)]
             changed.append((parameters, before))
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if p.requires_grad:  # it may have been frozen since the program was made
