@@ -213,13 +213,13 @@ def add_gradients(found: Iterable[Gradients]) -> None:
                 parameters[i]._grad = before[i]
             if not captured:
                 continue
-            left = {parameters[i] for i in unreached}
+            left = {*map(parameters.__getitem__, unreached)}
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if type(p) is CapturedValue:
                     p._grad = grad
                     if p.original.requires_grad and p not in left and (gradient or p in captured()):
                         leaves = [*traverse(p.original)[1]]
-                        changed.append((leaves, [leaf._grad for leaf in leaves]))
+                        changed.append((leaves, [*map(_grad_of, leaves)]))
                         p.original.backward(gradient)
     except BaseException:
         for nodes, grads in reversed(changed):
