@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
-from operator import attrgetter
 from sys import getrefcount
 from threading import Lock
 from typing import Any, NamedTuple
@@ -182,7 +181,10 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
     return found
 
 
-_grad_of = attrgetter("_grad")
+def _grads(nodes: Iterable[Value]) -> list[float]:
+    # In a function of its own: in CPython 3.13, an exception that a trace function raised in a comprehension skipped the
+    # `except` block around it.
+    return [node._grad for node in nodes]
 
 
 def add_gradients(found: Iterable[Gradients]) -> None:
@@ -204,7 +206,7 @@ def add_gradients(found: Iterable[Gradients]) -> None:
         for parameters, gradients, weight, unreached, captured in found:
             if weight != 1.0:
                 gradients = [*map(weight.__mul__, gradients)]
-            before = [*map(_grad_of, parameters)]
+            before = _grads(parameters)
             changed.append((parameters, before))
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if p.requires_grad:  # it may have been frozen since the program was made
@@ -219,7 +221,7 @@ def add_gradients(found: Iterable[Gradients]) -> None:
                     p._grad = grad
                     if p.original.requires_grad and p not in left and (gradient or p in captured()):
                         leaves = [*traverse(p.original)[1]]
-                        changed.append((leaves, [*map(_grad_of, leaves)]))
+                        changed.append((leaves, _grads(leaves)))
                         p.original.backward(gradient)
     except BaseException:
         for nodes, grads in reversed(changed):
