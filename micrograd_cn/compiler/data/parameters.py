@@ -182,8 +182,8 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
 
 
 def _grads(nodes: Iterable[Value]) -> list[float]:
-    # In a function of its own: in CPython 3.13, an exception that a trace function raised in a comprehension skipped the
-    # `except` block around it.
+    # In a function of its own: in CPython 3.13, an exception that a trace function raised in a comprehension skipped
+    # the `except` block around it.
     return [node._grad for node in nodes]
 
 
