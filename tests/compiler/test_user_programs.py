@@ -4,7 +4,10 @@ from collections import Counter
 
 import pytest
 
-from .user_programs import Different, compare, main
+from micrograd_cn.ops import ieee
+from micrograd_cn.ops.number import number
+
+from .user_programs import Different, compare, crashed, main
 
 
 @pytest.mark.parametrize("seed", range(0, 80, 10))
@@ -32,3 +35,11 @@ def test_the_comparison_notices_wrong_numbers(monkeypatch):
     monkeypatch.setattr(CompiledFunction, "__call__", lambda self, *args, **kw: plain(self, *args, **kw) * 1.001)
     with pytest.raises(Different, match="def make"):
         sum(map(compare, range(10)), Counter())
+
+
+def test_a_refusal_is_told_from_a_crash():
+    """An error that the package raises is a refusal, and one that Python raises in a line of the package is a crash."""
+    for f, expected in ((lambda: number("1"), False), (lambda: ieee.relu("1"), True), (lambda: 1 + "1", False)):
+        with pytest.raises(TypeError) as caught:
+            f()
+        assert crashed(caught.value) is expected

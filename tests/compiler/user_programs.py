@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import dis
 import math
 import random
 import sys
@@ -441,18 +442,25 @@ class Comparison:
         Args:
             before: called with a function that uses the compiled program; it may interrupt the function.
         """
+        rows = [sample(self.signature, numbers) for numbers in self.samples]
+        eager = [self._eager(numbers) for numbers in self.samples]
         for branches in (True, False):
             self._values(branches, before)
-            self._backward(branches, before)
-            self._gradient(branches)
-            self._fit(branches, before)
+            if None not in rows and None not in eager:
+                self._backward(branches, rows, eager, before)
+                self._gradient(branches, rows, eager)
+                self._fit(branches, rows, before)
 
     def _attempt(self, kind: str, f: Callable[[], Any]) -> Any:
         """Return f(), or None if it is refused by an error that the package raises for a program that it cannot run."""
         self.counts[kind] += 1
         try:
             return f()
-        except (TypeError, ValueError, AssertionError, IndexError, RuntimeError, ZeroDivisionError):
+        except (TypeError, ValueError, AssertionError, IndexError, RuntimeError, ZeroDivisionError) as error:
+            if crashed(error):
+                raise Different(f"{kind}: {type(error).__name__}: {error}, which the package did not raise") from error
+            if "does not do the same in each call" in str(error):  # which every drawn program does
+                raise Different(f"{kind}: {error}") from error
             self.counts[f"{kind} refused"] += 1
             return None
 
@@ -486,14 +494,7 @@ class Comparison:
                 raise Different(f"a call, branches={branches}: {found}, where the function raises an error")
             self._differ("a call", branches, [number(found)], expected[:1])
 
-    def _batch(self) -> tuple[list[Any], list[Any]]:
-        rows = [sample(self.signature, numbers) for numbers in self.samples]
-        return rows, [self._eager(numbers) for numbers in self.samples]
-
-    def _backward(self, branches: bool, before: Any) -> None:
-        rows, eager = self._batch()
-        if None in rows or None in eager:
-            return
+    def _backward(self, branches: bool, rows: list[Any], eager: list[Any], before: Any) -> None:
         f, w = self.make()
         program = compile(f, branches=branches)
         if before:
@@ -507,10 +508,7 @@ class Comparison:
         expected = [sum(e[0] for e in eager) / n, *(sum(g) / n for g in zip(*(e[1] for e in eager), strict=True))]
         self._differ("backward", branches, [loss, *(p.grad for p in w)], expected)
 
-    def _gradient(self, branches: bool) -> None:
-        rows, eager = self._batch()
-        if None in rows or None in eager:
-            return
+    def _gradient(self, branches: bool, rows: list[Any], eager: list[Any]) -> None:
         f, _ = self.make()
         program = compile(f, branches=branches)
         found = self._attempt("gradient", lambda: program.gradient(rows))
@@ -520,10 +518,7 @@ class Comparison:
         for row, e in zip(found, eager, strict=True):
             self._differ("gradient", branches, flat(row), e[2][:used])
 
-    def _fit(self, branches: bool, before: Any) -> None:
-        rows, eager = self._batch()
-        if None in rows or None in eager:
-            return
+    def _fit(self, branches: bool, rows: list[Any], before: Any) -> None:
         f, w = self.make()
         program = compile(f, branches=branches)
         if before:
@@ -542,6 +537,17 @@ class Comparison:
                 optimizer.step()
                 optimizer.zero_grad()
         self._differ("fit", branches, [p.data for p in w], [p.data for p in u])
+
+
+def crashed(error: BaseException) -> bool:
+    """Return whether an error comes from a line of the package that does not say `raise`, so it is no refusal."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    assert last
+    code = last.tb_frame.f_code
+    [opcode] = [step.opname for step in dis.get_instructions(code) if step.offset == last.tb_lasti]
+    return code.co_filename.startswith(PACKAGE) and opcode not in ("RAISE_VARARGS", "RERAISE")
 
 
 def flat(x: Any) -> list[float]:
