@@ -811,3 +811,18 @@ def test_the_first_steps_say_nothing_about_the_time_that_is_left():
     assert len(reported) == 12
     assert reported[0] == 0.0 == reported[-1]
     assert all(left > 0.0 for left in reported[1:-1])
+
+
+def test_an_update_that_raises_for_numbers_is_refused():
+    """The loop in Python raises the error, so `fit` must not train with the formula that was traced."""
+
+    class Picky(SGD):
+        def update(self, p, state):
+            if isinstance(p.grad, float):
+                raise KeyError("no floats")
+            p.data = p.data - self.lr * p.grad
+
+    w, x = Value(1.0), Value(2.0)
+    with pytest.raises(TypeError, match="which is not the same for numbers"):
+        compile(w * x, [x]).fit([[1.0]], Picky([w], lr=0.1), 1)
+    assert w.data == 1.0

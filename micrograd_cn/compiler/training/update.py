@@ -245,8 +245,10 @@ def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
             plain.update(p, state)
             for op, operands in line.steps:
                 values.append(op.forward(*[x if isinstance(x, float) else values[x] for x in operands]))
-        except Exception:  # such as a logarithm of a negative number, which the loop in Python would meet too
+        except ArithmeticError:  # such as a division by 0, which the loop in Python would meet too
             continue
+        except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
+            return False
         results = [x if isinstance(x, float) else values[x] for x in line.results]
         for ours, theirs in zip(results, [p.data, *[state[key] for key in optimizer.state_names]], strict=True):
             if not math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12) and (ours == ours or theirs == theirs):
