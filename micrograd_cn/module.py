@@ -60,7 +60,7 @@ class Module:
             cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
         _refuse_class_attributes(cls)
         if "__init__" in vars(cls) and not _is_of_this_package(cls):
-            cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.

@@ -109,11 +109,6 @@ class Context:
         """Whether the installed hooks record the computation of this thread or task; see `Hooks.owns_nodes`."""
         return self.hooks is not None and self.hooks.owns_nodes
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Context) and all(getattr(self, x) == getattr(other, x) for x in self.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]  # `hook_other_threads` changes a context
-
 
 _outside = Context()  # the context of all threads and tasks that are in no block
 _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=_outside)

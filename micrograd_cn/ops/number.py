@@ -35,8 +35,9 @@ def number(x: object) -> float:
         real = isinstance(x, numbers.Real)
         if not real and isinstance(x, numbers.Complex):
             raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
-        if (kind := getattr(getattr(x, "dtype", None), "kind", "")) in DATES:
-            raise TypeError(f"expected a real number, got the {x.dtype} {x}; {DATES[kind]}")  # type: ignore[attr-defined]
+        dtype = getattr(x, "dtype", None)
+        if (kind := getattr(dtype, "kind", "")) in DATES:
+            raise TypeError(f"expected a real number, got the {dtype} {x}; {DATES[kind]}")
         if not real and hasattr(x, "_record"):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
         if not real and (message := mixed_engines(x)):

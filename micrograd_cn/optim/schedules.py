@@ -25,7 +25,7 @@ class _Schedule:
 
 
 @dataclass(frozen=True)
-class cosine_lr(_Schedule):  # noqa: N801 -- users call it like a function
+class cosine_lr(_Schedule):
     """A schedule that falls along half a cosine, from `lr` at step 0 to `lr_min` at step `steps`, and then stays there.
 
     rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to step `steps` it
@@ -63,7 +63,7 @@ class cosine_lr(_Schedule):  # noqa: N801 -- users call it like a function
 
 
 @dataclass(frozen=True)
-class step_lr(_Schedule):  # noqa: N801
+class step_lr(_Schedule):
     """A schedule that begins with `lr` and multiplies the rate by `gamma` after every `step_size` steps.
 
     rate(t) = lr * gamma ** (t // step_size). It is the same as PyTorch's StepLR.
@@ -97,7 +97,7 @@ class step_lr(_Schedule):  # noqa: N801
 
 
 @dataclass(frozen=True)
-class linear_lr(_Schedule):  # noqa: N801
+class linear_lr(_Schedule):
     """A schedule whose rate goes evenly from `lr` at step 0 to `lr_end` at step `steps`, and then stays at `lr_end`.
 
     rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
@@ -132,7 +132,7 @@ class linear_lr(_Schedule):  # noqa: N801
 
 
 @dataclass(frozen=True)
-class warmup(_Schedule):  # noqa: N801
+class warmup(_Schedule):
     """A schedule that rises for `steps` steps to the first learning rate of another schedule, which then takes over.
 
     rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, and

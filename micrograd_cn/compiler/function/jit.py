@@ -1229,7 +1229,7 @@ class CompiledFunction:
             cause: Exception | None = None
             try:
                 difference = made.difference(self._record(bucket, row, plain=True), held)
-            except Exception as error:
+            except Exception as error:  # whatever the function raises, since the first recording raised nothing
                 cause, difference = error, f"one of them raises {type(error).__name__}: {error}"
             finally:
                 around.restore(after)
