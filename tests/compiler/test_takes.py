@@ -15,6 +15,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.losses import cross_entropy, nll_loss
+from micrograd_cn.ops.operation import Selection
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import SGD
 
@@ -215,6 +216,21 @@ def test_a_number_as_index_costs_nothing():
     text = compile([mc.take(ws, 5) * x[1] + mc.take([x[1], *x] * 3, 2) * mc.take([1.0] * 9, 3)], x).source("c")
     assert not re.search(r"f_index|\?", text.partition("*/")[2])
     assert math.isnan(compile(mc.take(x * 3, 9) + x[0], x).forward([[1.0, 1.0, 1.0]])[0])
+
+
+def test_a_gather_of_ones_own_may_pass_a_part_of_the_gradient(code):
+    """A user's own operation that loads an operand by an index may pass half of the gradient to it."""
+    half = Op(
+        "half",
+        lambda index, *xs: dict(enumerate(xs)).get(index, nan),
+        Selection(
+            lambda g, index, *xs: (None, *[mc.where(mc.equal(index, float(k)), 0.5 * g, 0.0) for k in range(len(xs))]),
+            lambda index, *xs: (None, *[0.5 if index == k else None for k in range(len(xs))]),
+        ),
+        arities=range(2, 99),
+        lowerings=Lowerings(is_gather=True),
+    )
+    assert_like_eager(lambda i, a, b: half(i, *ws[:7]) * a, inputs(), ws[:7], rows_of(7))
 
 
 def test_an_operation_of_ones_own_may_choose(code):

@@ -193,7 +193,7 @@ class CodeBuilder(Code):
         self._inline_constants[id(found)] = {
             repr(x) for _, xs in steps for x in xs if isinstance(x, float)
         } | INLINE_CONSTANTS
-        if not _is_of_the_table(op):
+        if not is_of_the_table(op):
             self._of_users.add(id(found))
         return found
 
@@ -372,7 +372,8 @@ def _check_opcode(op: Op, count: int) -> None:
         )
 
 
-def _is_of_the_table(op: Op) -> bool:
+def is_of_the_table(op: Op) -> bool:
+    """Return whether `op` is an operation of the package's table, and not a user's own."""
     return OPS.get(op.name) is op
 
 
@@ -385,7 +386,7 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
     A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
     traced for each program, since the functions of this operation may depend on variables that change.
     """
-    if not _is_of_the_table(op):
+    if not is_of_the_table(op):
         return _trace_formula(key[0][1], known, op)
     key_of_functions = key, op.partials, op.lowerings
     if (found := _of_the_table.get(key_of_functions)) is None:

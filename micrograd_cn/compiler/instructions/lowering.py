@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
-from .builder import CodeBuilder
+from .builder import CodeBuilder, is_of_the_table
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
 MOST_SELECTED = 4  # a `take` from at most so many operands has a select for each gradient, and no `Scatter`
@@ -292,7 +292,7 @@ class Lowering:
         parents, number_of, certain = node.operands, self.number_of, node in self._certain
         xs = self._numbers(parents)
         left_out = [op.selects and op.may_leave_out(slot) for slot in range(len(parents))]
-        if op.lowerings.is_gather and op.selects and self._scatter(node, upstream, terms):
+        if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, terms):
             return
         chosen = self.code.contributions(op, upstream, xs) if op.selects else []
         partials = chosen if op.selects and all(left_out) else self.code.partials(op, number_of[node], xs)
@@ -322,19 +322,23 @@ class Lowering:
         product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
         return self.code.apply(ops.where, [self._reach_of(node), product, nothing])
 
-    def _scatter(self, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
+    def _scatter(self, op: Op, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
         """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
 
         Args:
+            op: the operation of the node. A user's own gather is left alone, since it may pass only a part of the
+                gradient to the operand that it loads.
             node: the node of the `take`.
             upstream: the instruction number of the node's gradient.
             terms: the summands of all gradients, to which this method adds the totals.
 
         Returns:
-            whether it has done so. Nothing is scattered if there are at most MOST_SELECTED operands, if the index does
-            not depend on the row, or if an operand does.
+            whether it has done so. Nothing is scattered if the operation is not of the table, if there are at most
+            MOST_SELECTED operands, if the index does not depend on the row, or if an operand does.
         """
         index, *xs = node.parents
+        if not is_of_the_table(op):
+            return False
         if len(xs) <= MOST_SELECTED or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
             return False
         key = tuple(xs)
