@@ -36,9 +36,11 @@ FILES = {
     "zh": "README.zh-CN.md",
     "demos.en": "demos/README.md",
     "demos.zh": "demos/README.zh-CN.md",
+    "tour.en": "demos/TOUR.md",
+    "tour.zh": "demos/TOUR.zh-CN.md",
 }
 TEXTS = {name: (ROOT / path).read_text("utf-8") for name, path in FILES.items()}
-PAIRS = [("en", "zh"), ("demos.en", "demos.zh")]
+PAIRS = [("en", "zh"), ("demos.en", "demos.zh"), ("tour.en", "tour.zh")]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 MICROGPT = {"en": ("about 1.5 s", "4 times"), "zh": ("约 1.5 秒", "4 倍")}
 CHINESE_NAMES = {  # the names of contenders and tasks in the Chinese tables
@@ -90,8 +92,8 @@ def figures(lang: str) -> list[Table]:
 
 
 def spans(text: str) -> list[str]:
-    """Return the texts between backticks."""
-    return re.findall(r"`([^`]+)`", text)
+    """Return the texts between backticks, on one line each."""
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
 
 
 def code(cell: str) -> str:
@@ -132,9 +134,12 @@ def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
 
 def test_the_code_runs_and_gives_what_its_comments_say_in_both_languages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    texts = zip(*(blocks(TEXTS[lang], "python") for lang in ("en", "zh")), strict=True)
-    assert sum(run(each, names) for each in texts) >= 10
+    compared = 0
+    for english, chinese in (("en", "zh"), ("tour.en", "tour.zh")):
+        names: dict[str, object] = {}  # each page stands alone
+        texts = zip(*(blocks(TEXTS[name], "python") for name in (english, chinese)), strict=True)
+        compared += sum(run(each, names) for each in texts)
+    assert compared >= 12
     assert {path.name for path in tmp_path.iterdir()} >= {"neuron.svg", "xor.json", "flow.html"}
     names["test_bump"]()  # type: ignore[operator]
     assert not any(blocks(TEXTS[f"demos.{lang}"], "python") for lang in ("en", "zh"))
@@ -179,7 +184,7 @@ def test_both_languages_have_the_same_code_but_for_remarks(english, chinese):
 
 @both
 def test_the_first_screen_says_what_this_is_for_whom_and_shows_a_picture_and_commands(lang):
-    head, *_ = re.split(r"^## ", TEXTS[lang], maxsplit=1, flags=re.MULTILINE)
+    head, who, *_ = re.split(r"^## ", TEXTS[lang], maxsplit=2, flags=re.MULTILINE)
     assert re.findall(r"^!\[.*\]\((.*)\)$", head, re.MULTILINE) == [f"demos/pictures/neuron.{lang}.svg"]
     before, [code], (minute, _) = head.partition("```python")[0], blocks(head, "python"), blocks(head, "sh")
     assert "backward()" in code
@@ -187,7 +192,8 @@ def test_the_first_screen_says_what_this_is_for_whom_and_shows_a_picture_and_com
     title, _, what_it_is = before.strip().split("\n\n")  # a single paragraph before the code says what this is
     assert title == "# micrograd_cn"
     assert what_it_is.endswith((".", "。"))
-    bullets = re.findall(r"^- (?:.|\n  )*", head, re.MULTILINE)
+    bullets = re.findall(r"^- (?:.|\n  )*", who, re.MULTILINE)
+    assert len(bullets) == 4
     assert all(re.search(r"\]\(", bullet) for bullet in bullets), "each kind of reader needs a link"
     assert f"tutorial.{lang}.ipynb" in bullets[0]
     time, times = MICROGPT[lang]
@@ -214,7 +220,7 @@ def test_the_first_commands_write_a_page_and_print_the_chain_rule(tmp_path, monk
 
 @both
 def test_the_command_line_prints_what_is_shown(lang, capsys):
-    [block] = blocks(TEXTS[lang], "console")
+    [block] = blocks(TEXTS[f"tour.{lang}"], "console")
     command, _, output = block.partition("\n")
     found = re.fullmatch(r'\$ python -m micrograd_cn "(.*?)" (.*?)( --lang zh)?', command)
     assert found
@@ -324,8 +330,8 @@ def test_what_operations_pass_to_operands_that_they_do_not_select(lang):
 
 @both
 def test_the_number_of_operations_is_the_tables(lang):
-    """The README says how many operations `OPS` has."""
-    assert f"{len(OPS)} {'operations' if lang == 'en' else '种运算'}" in TEXTS[lang]
+    """The tour says how many operations `OPS` has."""
+    assert f"{len(OPS)} {'operations' if lang == 'en' else '种运算'}" in TEXTS[f"tour.{lang}"]
 
 
 def in_chinese(cell: str) -> str:
@@ -365,7 +371,7 @@ def test_the_short_table_of_figures_is_taken_from_the_long_ones(lang):
         assert any({ours, theirs, times} <= cells for cells in measured)
         assert code(name) in names
     assert any(float(times) < 1 for *_, times, _ in rows)  # the table says where this library is slower
-    [sparse] = re.findall(r"^- .*CasADi[^|]*?1,120 µs", TEXTS[lang], re.MULTILINE)
+    [sparse] = re.findall(r"^- .*CasADi[^|]*?1,120 µs", TEXTS[f"tour.{lang}"], re.MULTILINE)
     assert any(set(re.findall(r"[\d.,]*\d µs", sparse)) <= cells for cells in measured)
 
 
@@ -377,10 +383,10 @@ CHAPTER = ["ops/operation.py", "graph/operators.py", "graph/node.py", "engine.py
 
 @both
 def test_the_map_shows_the_chapter_and_every_folder_of_the_package(lang):
-    """The README lists the six files to read in their order, and all folders of the package."""
-    read = table(TEXTS[lang], *{"en": ("file", "what it shows"), "zh": ("文件", "讲什么")}[lang])
+    """The tour lists the six files to read in their order, and all folders of the package."""
+    read = table(TEXTS[f"tour.{lang}"], *{"en": ("file", "what it shows"), "zh": ("文件", "讲什么")}[lang])
     assert [re.findall(r"\[([\w/]+\.py)\]", file) for file, _ in read] == [[name] for name in CHAPTER]
-    rooms = table(TEXTS[lang], *{"en": ("folder", "what is in it"), "zh": ("文件夹", "内容")}[lang])
+    rooms = table(TEXTS[f"tour.{lang}"], *{"en": ("folder", "what is in it"), "zh": ("文件夹", "内容")}[lang])
     named = [folder for folders, _ in rooms for folder in re.findall(r"\[(\w+)/\]", folders)]
     assert sorted(named) == sorted(path.parent.name for path in (ROOT / "micrograd_cn").glob("*/__init__.py"))
 
@@ -433,8 +439,8 @@ def test_every_relative_link_and_picture_exists(name):
 
 @each_pair
 def test_the_two_languages_link_to_each_other_and_to_the_same_things(english, chinese):
-    for name, other in ((english, "README.zh-CN.md"), (chinese, "README.md")):
-        assert f"({other})" in TEXTS[name].partition("\n## ")[0]
+    for name, other in ((english, chinese), (chinese, english)):
+        assert f"({Path(FILES[other]).name})" in TEXTS[name].partition("\n## ")[0]
     assert sorted(places(english)) == sorted(places(chinese))
 
 
@@ -447,7 +453,7 @@ def test_what_there_is_in_both_languages_is_linked_in_the_readers_own(name):
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", TEXTS[name])
     assert pictures
     assert all(f".{mine}." in picture for picture in pictures)
-    assert "README.zh-CN.md#" in TEXTS[name] if name == "zh" else "README.zh-CN.md#" not in TEXTS[name]
+    assert ("README.zh-CN.md#" in TEXTS[name]) == (name in ("zh", "tour.zh"))
 
 
 @each_pair
@@ -463,7 +469,7 @@ def test_both_languages_name_the_same_things_in_the_same_shape(english, chinese)
 
 
 def test_a_command_of_the_chinese_texts_that_has_a_language_speaks_chinese():
-    for name in ("zh", "demos.zh"):
+    for name in ("zh", "demos.zh", "tour.zh"):
         commands = re.findall(r"`((?:\S* && )?python (?:demos/\w+\.py|-m micrograd_cn)[^`]*)`", TEXTS[name])
         commands += [line.split("  #")[0] for block in blocks(TEXTS[name], "sh") for line in block.splitlines()]
         commands = [command for command in commands if re.search(r"demos/\w+\.py|-m micrograd_cn ", command)]
@@ -493,6 +499,12 @@ def test_the_commands_stand_alone_on_their_lines(lang):
     for end in ("-e .", "demos/digits.py" + " --lang zh" * (lang == "zh"), "pytest"):
         found = re.findall(rf"^python -m venv \.venv && .*{re.escape(end)}$", TEXTS[lang], re.MULTILINE)
         assert len(found) == 1
+
+
+@both
+def test_the_first_page_is_short(lang):
+    """A reader sees the whole README in a few minutes; the rest is in the tour and in the demos' README."""
+    assert len(TEXTS[lang].splitlines()) <= 160
 
 
 @both
