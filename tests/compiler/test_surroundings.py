@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -383,6 +384,18 @@ def test_a_class_of_a_notebook_belongs_to_the_user():
         compile(names["Noise"]())(3.0)
 
 
+def test_a_function_that_returns_what_its_first_call_computed_is_refused():
+    """In plain Python, each call returns the value of the first."""
+    seen = []
+
+    def f(x):
+        seen.append(x * w)
+        return seen[0] * 1.0
+
+    with pytest.raises(TypeError, match=DIFFERS + r".*one of them uses mul\(...\), computed before the call"):
+        compile(f)(3.0)
+
+
 def test_a_branch_that_is_drawn_is_refused():
     """A function that takes a branch at random is refused, unless both recordings happen to take the same branch."""
     refused = 0
@@ -636,11 +649,103 @@ def test_fit_notices_that_a_parameter_was_replaced(way, fits):
     for _ in range(fits):
         f.fit(samples, optimizer, 1)
     way(model)
-    if fits == 0 and way is Replaced.swapped:  # nobody has looked where they were
-        return
     with pytest.raises(ValueError, match=r"is not what it was when its program was made: .* compile it anew"):
         f.fit(samples, optimizer, 1)
     assert line(model).fit(samples, Adam(model.parameters(), 0.1), 1)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3])
+@pytest.mark.parametrize("fits", [0, 1, 2, 3])
+@pytest.mark.parametrize("data", [0.0, 3.0])
+def test_fit_notices_that_parameters_were_swapped(calls, fits, data):
+    """That holds whether the function was called before, trained before, or both, and if the two have equal data."""
+    model = SimpleNamespace(w=Value(0.0, "w"), b=Value(data, "b"))
+    f, optimizer = compile(lambda x, y: (model.w * x + model.b - y) ** 2), SGD([model.w, model.b], 0.0)
+    for _ in range(calls):
+        f(1.0, 2.0)
+    for _ in range(fits):
+        f.fit(samples, optimizer, 1)
+    model.w, model.b = model.b, model.w
+    if not calls + fits:
+        f.fit(samples, optimizer, 1)
+        return
+    with pytest.raises(ValueError, match=r"an operand of .* is [bw] in one of them, and [bw] in the other"):
+        f.fit(samples, optimizer, 1)
+    model.w, model.b = model.b, model.w
+    f.fit(samples, optimizer, 1)
+
+
+@pytest.mark.parametrize("fits", [0, 1, 2, 3])
+def test_fit_notices_that_parameters_of_another_program_were_swapped(fits):
+    """Each structure of arguments, and each branch, has a program, and `fit` may need one that it has never used."""
+    model = SimpleNamespace(w=Value(1.0, "w"), b=Value(3.0, "b"))
+
+    def loss(xs, y):
+        return (model.w * xs[0] + model.b - y) ** 2 if xs[0] > 0 else (model.w * xs[0] - model.b - y) ** 2
+
+    f, optimizer = compile(loss, branches=True), SGD([model.w, model.b], 0.0)
+    f([1.0], 2.0), f([-1.0], 2.0), f([1.0, 0.0], 2.0)
+    for _ in range(fits):
+        f.fit([([1.0], 2.0)], optimizer, 1)
+    model.w, model.b = model.b, model.w
+    for sample in (([-1.0], 2.0), ([1.0, 0.0], 2.0)):
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            f.fit([sample], optimizer, 1)
+    new = compile(loss, branches=True)
+    new([-1.0], 2.0)
+    new.fit([([1.0], 2.0)], optimizer, 1, validation=[([-1.0], 2.0)])
+    model.w, model.b = model.b, model.w
+    fresh = ([1.0, 2.0, 3.0], 2.0)  # of a structure that has no program yet
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        new.fit([fresh], optimizer, 1, validation=[([-1.0], 2.0)])
+    new.fit([fresh], optimizer, 1)
+
+
+@pytest.mark.parametrize("fits", [0, 1, 2, 3])
+def test_fit_notices_that_a_value_was_computed_again(fits):
+    """The program has the value that was computed before the function was called."""
+    scale, held = Value(2.0, requires_grad=False), Value(3.0)
+    c = held * scale
+    f, optimizer = compile(lambda x: (c * w * x - 1.0) ** 2), SGD([w], 0.0)
+    f(1.0)
+    for _ in range(fits):
+        f.fit([(1.0,)], optimizer, 1)
+    held.data = 4.0
+    f.fit([(1.0,)], optimizer, 1)  # as in plain Python, c keeps its number
+    c = held * scale
+    with pytest.raises(
+        ValueError, match=r"one of them uses mul\(...\), computed before the call, and the other another"
+    ):
+        f.fit([(1.0,)], optimizer, 1)
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_fit_puts_back_what_a_comparison_of_recordings_changes(calls):
+    """The function is recorded once more, but nobody notices."""
+    seen, held = [], SimpleNamespace(count=0)
+
+    def loss(x):
+        seen.append("called")
+        held.count += 1
+        return (w * x - 1.0) ** 2
+
+    f = compile(loss)
+    for _ in range(calls):
+        f(1.0)
+    before = [*seen], held.count
+    for _ in range(3):
+        f.fit([(1.0,)], SGD([w], 0.0), 1)
+    assert (seen, held.count) == before
+
+
+def test_fit_says_what_a_function_raises_that_worked_before():
+    """A function that cannot be called any more has no program that could be trained."""
+    held = {"w": w}
+    f = compile(lambda x: (held["w"] * x - 1.0) ** 2)
+    f(1.0)
+    del held["w"]
+    with pytest.raises(ValueError, match=r"<lambda> is not what it was .*, since it raises KeyError now: 'w'"):
+        f.fit([(1.0,)], SGD([w], 0.0), 1)
 
 
 def test_fit_notices_that_a_model_was_made_anew():
@@ -673,7 +778,10 @@ def test_a_parameter_that_the_function_makes_is_not_trained():
     f(1.0)
     with pytest.raises(ValueError, match=r"makes parameters\[[01]\] of the optimizer, Value.*, anew in each call"):
         f.fit([(1.0,)], SGD(f.parameters, 0.1), 1)
-    f.fit([(1.0,)], SGD([w], 0.0), 1)
+    for _ in range(3):
+        f.fit([(1.0,)], SGD([w], 0.0), 1)
+        with pytest.raises(ValueError, match=r"makes parameters\[[01]\] of the optimizer, Value.*, anew in each call"):
+            f.fit([(1.0,)], SGD(f.parameters, 0.1), 1)
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -303,6 +303,7 @@ class Recording:
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self._paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
+        self._captured = captured
         self._constants = recorded.noted_constants()
         self.outcomes = [guard.outcome for guard in self._guards]
 
@@ -331,8 +332,15 @@ class Recording:
         return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
 
     def leaves(self) -> set[Value]:
-        """Return the leaves of the recorded graph, guards included."""
-        return traverse(*self._recorded, *[guard.node for guard in self._guards])[1]
+        """Return the leaves of the recorded graph, guards included, except for the inputs."""
+        return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
+
+    def _captured_values(self) -> set[CapturedValue]:
+        """Return the leaves that stand for values which were computed before the function was called."""
+        if not self._captured:
+            return set()
+        leaves = traverse(*self._outputs, *[guard.node for guard in self._guards])[1]
+        return {x for x in leaves if isinstance(x, CapturedValue)}
 
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
         """Return a text that says how this graph differs from that of another recording; "" if it does not.
@@ -344,6 +352,9 @@ class Recording:
             other: the other recording.
             known: leaves that were not made while the function was recorded.
         """
+        for captured in self._captured_values() ^ other._captured_values():
+            original = describe(captured.original)
+            return f"one of them uses {original}, computed before the call, and the other another Value"
         ordered = [[guard for guard in made._guards if not guard.is_equality] for made in (self, other)]
         if [guard.outcome for guard in ordered[0]] != [guard.outcome for guard in ordered[1]]:
             return "one of them makes other comparisons"
@@ -432,7 +443,10 @@ class CompiledFunction:
         self._captured: dict[Value, CapturedValue] = {}
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
-        self._places: tuple[int, Places] | None = None  # where the parameters are, and how many programs there were
+        self._has_fitted = False  # whether `fit` has been called
+        self._places: Places | None = None  # where the function finds its parameters
+        self._in_place: set[Recording] = set()  # the recordings that `fit` has compared since these places are known
+        self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
@@ -727,16 +741,24 @@ class CompiledFunction:
         found = self._buckets("fit", samples)
         if callback:
             copy_numbers(found)
-        if self._programs:
-            self._check_parameters_are_in_place(found, optimizer)
-        options = TrainingOptions(
-            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
-            clip_grad_norm, callback, patience,
-        )  # fmt: skip
+        others: list[Bucket] = []
+        if validation is not None:
+            with naming_validation():
+                others = self._buckets("fit", validation)
+            if callback:
+                copy_numbers(others)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
                     check_trainable(optimizer, program.compiled)
+                    program.compiled.data.check_constants()
+        if self._programs:
+            self._check_parameters_are_in_place([*found, *others], optimizer)
+        self._has_fitted = True
+        options = TrainingOptions(
+            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
+            clip_grad_norm, callback, patience,
+        )  # fmt: skip
         if len(found) == 1:  # every program can be checked before the first step
             groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
@@ -754,9 +776,6 @@ class CompiledFunction:
         validate = None
         if validation is not None:
             with naming_validation():
-                others = self._buckets("fit", validation)
-                if callback:
-                    copy_numbers(others)
                 validate = self._mean_loss(others, threads)
                 loss = validate()  # so samples that the function cannot take are refused before the first step
             if isnan(loss):
@@ -795,35 +814,94 @@ class CompiledFunction:
     def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
-        The variables and collections in which the function finds its parameters are remembered. If one of them has
-        changed, or if a parameter is not found, the function is recorded again, and compared with its program.
+        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the variables
+        and collections in which the function finds its parameters are remembered, and a recording is not compared again
+        until one of them has changed.
+
+        Args:
+            buckets: the samples. Recordings for other samples are not compared.
+            optimizer: the optimiser.
         """
-        if self._places and self._places[0] == len(self._programs) and not self._places[1].have_moved():
-            return
-        roots = (self._f, *[x.value for static, _ in self._recordings for _, x in static])
-        around = Surroundings(roots)
-        used = {p for p in self.parameters if not isinstance(p, CapturedValue)}
-        constants = [x for program in self._programs for x in program.compiled.graph.constants]
-        constants += [x for program in self._programs for x in program.compiled.data.watched]
-        if (self._places and self._places[0] == len(self._programs)) or not used.issubset(around.leaves):
-            for bucket in buckets:
-                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]:
-                    again = self._record(bucket, rows[0], plain=True)
-                    # What the function makes and stores is in one of the two sets alone
-                    held = {*around.leaves}.intersection(Surroundings(roots).leaves)
-                    if difference := recording.difference(again, held):
-                        raise ValueError(
-                            f"fit(): {self._name} is not what it was when its program was made: {difference}; compile "
-                            "it anew after a parameter has been replaced"
-                        )
-                    made_inside = recording.leaves() - again.leaves()
-                    for i, p in enumerate(optimizer.parameters):
-                        if p in made_inside:
-                            raise ValueError(
-                                f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each "
-                                "call, so training would not change it; make it outside of the function"
-                            )
-        self._places = len(self._programs), around.places_of([*used, *constants])
+        if self._places and self._places.have_moved():
+            self._places = None
+            self._in_place.clear()
+        found = []
+        if len(self._in_place) < len(self._programs):
+            found = [
+                (bucket, recording, rows[0])
+                for bucket in buckets
+                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+                if recording not in self._in_place
+            ]
+        for bucket, recording, row in found:
+            self._compare_with_new_recording(bucket, recording, row)
+        for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
+            if p in self._made_inside:
+                raise ValueError(
+                    f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
+                    "training would not change it; make it outside of the function"
+                )
+        if found and self._has_fitted:
+            used = [p.original if isinstance(p, CapturedValue) else p for p in self.parameters]
+            constants = [x for program in self._programs for x in program.compiled.graph.constants]
+            constants += [x for program in self._programs for x in program.compiled.data.watched]
+            self._places = Surroundings(self._roots()).places_of([*used, *constants])
+            self._in_place.update([recording for _, recording, _ in found])
+
+    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int) -> None:
+        """Record the function again for a row of a bucket, and compare the new recording with `recording`.
+
+        What the function changes in variables, collections, arrays and gradients is put back.
+
+        Raises:
+            ValueError: the two recordings differ.
+        """
+        again, _ = self._recorded_and_restored(bucket, row)
+        leaves, others = recording.leaves(), again.leaves()
+        known = leaves & others
+        if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
+            again, held = self._recorded_and_restored(bucket, row, find_held=True)
+            known |= held
+        if difference := recording.difference(again, known):
+            raise ValueError(
+                f"fit(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
+                "after a parameter, or a number that it reads, has been replaced"
+            )
+        self._made_inside |= leaves - others
+
+    def _recorded_and_restored(self, bucket: Bucket, row: int, find_held: bool = False) -> tuple[Recording, set[Value]]:
+        """Return a new recording for a row of a bucket, and put back what the function has changed meanwhile.
+
+        Args:
+            bucket: the bucket.
+            row: the index of the row.
+            find_held: whether to find the leaves that the function can reach both before and after the recording. The
+                second result is the set of these leaves; without `find_held` it is empty.
+
+        Raises:
+            ValueError: the function raises an error.
+        """
+        roots = self._roots()
+        around = Surroundings(roots) if find_held or ReachableCode(roots).writes else None
+        before = around.state() if around else []
+        held = set[Value]()
+        try:
+            made = self._record(bucket, row, plain=True)
+            if around and find_held:
+                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
+        except Exception as error:  # whatever the function raises
+            raise ValueError(
+                f"fit(): {self._name} is not what it was when its program was made, since it raises "
+                f"{type(error).__name__} now: {error}"
+            ) from error
+        finally:
+            if around:
+                around.restore(before)
+        return made, held
+
+    def _roots(self) -> tuple[Any, ...]:
+        """Return the function and the values of its static arguments, through which it finds its parameters."""
+        return (self._f, *[x.value for static, _ in self._recordings for _, x in static])
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets."""
