@@ -19,6 +19,7 @@ from ..gradients import gradients
 from ..graph import context
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
+from .instructions.builder import is_of_the_table
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
 from .threads.forks import ForkSafeLock
@@ -457,6 +458,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
     This also holds for a parameter that has been frozen since it was recorded. While the graph is differentiated, a
     leaf that requires a gradient takes its place. The parameter stays frozen, since another thread may be training.
     """
+    _check_partials_are_repeatable(program)
     leaves = (*program.parameters, *program.inputs)
     instead = {x: Value(x._data, x.label) for x in leaves if not x.requires_grad}
     kept = with_kept_constants(program.outputs, program.compiled.graph.constants)
@@ -473,6 +475,19 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
     if all(x.requires_grad or x in instead for x in leaves):
         return derivative
     return _derive(program, kind, variables, lower)  # another thread has frozen a parameter in the meantime
+
+
+def _check_partials_are_repeatable(program: Program) -> None:
+    """Raise TypeError if a partial of a user's operation is another number in each call for the same operands."""
+    nodes = {op: node for node, op in program.compiled.graph.operations if not is_of_the_table(op)}
+    for op, node in nodes.items():
+        numbers = [x._data for x in node.parents]
+        first, second = (op.local_derivatives(node._data, *numbers) for _ in range(2))
+        if repr(first) != repr(second):
+            raise TypeError(
+                f"a partial of the operation {op.name!r} is something else in each call: {first}, then {second}; pass "
+                "what changes from call to call, such as a random number, as an operand"
+            )
 
 
 def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:

@@ -73,6 +73,8 @@ class Op(Row):
     Args:
         name: an identifier, unique in the table of operations, which `define` adds an `Op` to.
         forward: the function f from floats to a float. It must not raise an error for any floats, inf and nan included.
+            It must compute the same in each call. For random numbers, use an operand. `compile` refuses an operation
+            whose functions draw them.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
             no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
             the operand unselected, as max(x, 0) may leave x. If `partials` is one function instead of a tuple, the

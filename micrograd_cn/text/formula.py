@@ -19,6 +19,7 @@ from ..graph.operators import Operators
 from ..ops.checks import RowError
 from ..ops.number import number
 from ..ops.operation import Op
+from ..ops.registry import OPS
 
 __all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "remembered", "straight_line", "trace"]
 
@@ -116,16 +117,21 @@ class Term(Operators):
 def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of these.
 
+    The function of a user's operation is called twice, since it may draw random numbers or change a variable.
+
     Raises:
-        FormulaError: the function is not written with this package's operations alone. The message names `of`, the
-            operation that the function belongs to.
+        FormulaError: the function is not written with this package's operations alone, or two calls return different
+            formulas. The message names `of`, the operation that the function belongs to.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
     ['mul(sech(x), sech(x))']
     """
     try:
-        return call_with_terms(function, *operands)
+        found = call_with_terms(function, *operands)
+        if OPS.get(of.name) is not of:
+            _check_repeatable(operands, found, call_with_terms(function, *operands))
+        return found
     except FormulaError as error:
         raise FormulaError(f"the operation {of.name!r}: {error}") from None
     except RowError:
@@ -134,6 +140,24 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
         raise FormulaError(
             f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}"
         ) from error
+
+
+def _check_repeatable(operands: Sequence[Term | float], *found: Any) -> None:
+    """Raise FormulaError if two calls of a function have returned different formulas for `operands`."""
+    formulas = [x if isinstance(x, tuple) else (x,) for x in found]
+    if not all(isinstance(x, (Term, float, int)) for formula in formulas for x in formula):
+        return  # the caller refuses what is no formula
+    first, second = [
+        [text for op, used in steps for text in (op.name, *map(repr, used))] + [*map(repr, results)]
+        for steps, results in [straight_line(operands, formula) for formula in formulas]
+    ]
+    if first != second:
+        a, b = next(((a, b) for a, b in zip(first, second, strict=False) if a != b), ("", ""))
+        numbers = f", with {a} where the next call has {b}" if "." in a and "." in b else ""
+        raise FormulaError(
+            f"it computes something else in each call{numbers}; pass what changes from call to call, such as a random "
+            "number, as an operand"
+        )
 
 
 def expand(op: Op, *operands: Term | float) -> Any:

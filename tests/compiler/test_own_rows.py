@@ -1,7 +1,10 @@
 """User-defined operations compile to what the engine computes, and those that cannot are refused with a reason."""
 
+import itertools
 import math
+import random
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -9,7 +12,9 @@ from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions.code import FORMULAS, MAX_INLINED
 from micrograd_cn.compiler.llvm.machine import machine
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.engine import record
+from micrograd_cn.ops.operation import Selection
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.text.formula import Term
 
@@ -53,6 +58,55 @@ def test_an_own_formula_may_take_one_of_many(code):
     assert_like_eager(
         lambda x, i: record(row, (w * x, i)), [Value(1.0), Value(2.0)], [w], [[1.0, 0.0], [-2.0, 7.0], [0.5, 3.0]]
     )
+
+
+generator, calls = random.Random(0), itertools.count(1.0)
+CHANGING = {
+    "random": (lambda x: x + random.random(), lambda y, x: 1.0),
+    "a generator": (lambda x: x * generator.random(), lambda y, x: 1.0),
+    "numpy": (lambda x: x * np.random.rand(), lambda y, x: 1.0),
+    "a count": (lambda x: x * next(calls), lambda y, x: 1.0),
+    "longer": (lambda x: [x, x * x][int(next(calls)) % 2], lambda y, x: 1.0),
+    "a partial": (lambda x: x * x, lambda y, x: x * random.random()),
+    "a selection": (lambda x: x * 1.0, Selection(lambda g, x: g * random.random(), lambda x: random.random())),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_row_that_does_something_else_in_each_call_is_refused(name):
+    """A program would use the number of the first call again and again."""
+    forward, partial = CHANGING[name]
+    row, w, x = Op("changing", forward, (partial,)), Value(2.0), Value(3.0)
+    wrong = "in each call.*pass what changes from call to call, such as a random number, as an operand"
+    if partial.__class__ is Selection or name == "a partial":
+        f = compile(lambda x: row(w * x))
+        assert f(3.0) == row(6.0)
+        for derivative in (f.backward, f.gradient, lambda rows: f.gradient(rows, wrt="parameters")):
+            with pytest.raises(TypeError, match=wrong):
+                derivative([(3.0,)])
+        return
+    with pytest.raises(TypeError, match=r"the operation 'changing': it computes something else " + wrong):
+        compile(lambda x: row(w * x))(3.0)
+    with pytest.raises(TypeError, match=r"the operation 'changing': it computes something else " + wrong):
+        compile(row(w * x), [x])
+    if name == "longer":  # the second recording takes the same of the two
+        return
+    for number in (lambda x: w * x * row(2.0), lambda x: w * x + row(x) + row(3.0)):
+        with pytest.raises(TypeError, match="of two recordings for the same arguments, an operand of"):
+            compile(number)(3.0)
+
+
+def test_a_row_may_keep_what_it_has_computed():
+    """A formula that is the same in each call is no random one, whatever its function stores."""
+    held = {}
+
+    def forward(x):
+        held.setdefault("factor", math.sqrt(2.0))
+        return held["factor"] * x * (0.0 + math.nan) if held.get("broken") else held["factor"] * x
+
+    row, w = Op("kept", forward, (lambda y, x: math.sqrt(2.0),)), Value(3.0)
+    assert_like_eager(lambda x: row(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
+    assert compile(lambda x: row(w * x) + row(1.0)).backward([(1.0,)]) == 4.0 * math.sqrt(2.0)
 
 
 @pytest.mark.parametrize(
@@ -140,11 +194,13 @@ def test_an_own_row_may_have_any_intrinsic(code):
     assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]
 
 
-def test_own_operations_that_differ_in_numbers_share_machine_code():
+def test_own_operations_that_differ_in_numbers_share_machine_code(monkeypatch):
     """After a few operations that differ in numbers alone, further ones need no new opcode and no new kernel.
 
-    The opcodes and kernels of a process are kept as long as it runs.
+    The opcodes and kernels of a process are kept as long as it runs. Optimised kernels, which are compiled once a
+    program has run for long on a busy machine, would be counted, too.
     """
+    monkeypatch.setattr(executable, "SECONDS_BEFORE_FAST_KERNELS", math.inf)
     w, kept = Value(2.0), []
     for k in range(MAX_INLINED + 4):
         c = 3.25 + k

@@ -32,6 +32,8 @@ from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...module import Module
+from ...ops.operation import Op, Selection
+from ...ops.registry import OPS
 
 PACKAGE_NAME = __name__.partition(".")[0]
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
@@ -193,6 +195,8 @@ class ReachableCode:
             self._waiting += [getattr(x, "fget", None) or getattr(x, "__func__", None)]
         elif isinstance(x, type):
             self._visit_type(x)
+        elif isinstance(x, Op):
+            self._waiting += _functions_of(x)
         elif not isinstance(x, ModuleType):
             self.may_change |= hasattr(kind, "__next__")  # next(x) returns something else in each call
             held = getattr(x, "__dict__", None)
@@ -320,6 +324,8 @@ class Surroundings:
             self._waiting += [kind for kind in x.__mro__[1:-1] if is_users_module(kind.__module__)]
             if is_users_module(x.__module__):
                 self._visit_class(x)
+        elif isinstance(x, Op):
+            self._waiting += _functions_of(x)
         elif not isinstance(x, (ModuleType, BuiltinMethodType)):
             held = getattr(x, "__dict__", None)
             if isinstance(held, dict):
@@ -504,6 +510,20 @@ def _wrapped_by(f: FunctionType) -> list[Any]:
     held = [vars(f).get("__wrapped__"), *map(_cell_content, f.__closure__ or ())]
     held = [getattr(x, "func", x) if type(x).__module__ == "contextlib" else x for x in held]
     return [x for x in held if callable(x) and not isinstance(x, (Value, type))]
+
+
+def _functions_of(op: Op) -> list[Any]:
+    """Return the functions of a user's operation, which run when it is applied; [] for an operation of the table.
+
+    >>> square = Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,))
+    >>> _functions_of(square) == [square.forward, *square.partials]
+    True
+    """
+    if OPS.get(op.name) is op:
+        return []
+    partials = op.partials if isinstance(op.partials, tuple) else (op.partials,)
+    parts = [x for p in partials for x in ((p.contribution, p.weight) if isinstance(p, Selection) else (p,))]
+    return [x for x in (op.forward, op.signature, op.lowerings.formula, *parts) if x]
 
 
 def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
