@@ -476,6 +476,19 @@ def test_a_pull_knows_what_is_around_it():
     assert grad(lambda x: x * pull(1.0).tanh())(5.0) == math.tanh(12.0)
 
 
+class Decibel(float):
+    def __add__(self, other):
+        return Decibel(10.0 * math.log10(10.0 ** (self / 10.0) + 10.0 ** (other / 10.0)))
+
+
+def test_a_number_with_operators_of_its_own_is_refused():
+    """The function would be differentiated with other operators than those of its argument."""
+    for derivative in (grad, jacobian, hessian):
+        with pytest.raises(TypeError, match=r"argument 0\[0\] is a Decibel, whose __add__ .*; write float\(x\)"):
+            derivative(lambda x: x[0] + 1.0)([Decibel(3.0)])
+    assert grad(lambda x: x * x)(Fraction(3)) == grad(lambda x: x * x)(True) * 3.0 == 6.0
+
+
 def test_constants_among_the_arguments_are_differentiated_by():
     """`grad` differentiates by an argument that is a detached `Value`, and the result does not depend on its origin."""
     x = Value(3.0)

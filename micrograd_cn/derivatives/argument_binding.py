@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, constant, topological_order, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
-from ..ops.number import is_table
+from ..ops.number import is_table, own_operator
 from .tree import arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
@@ -237,6 +237,11 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
     if isinstance(x, Value) and x.requires_grad:
         variable: Value = x * 1.0  # a new node, since the same Value may reach the function by another argument too
         return variable
+    if type(x) is not float and isinstance(x, (float, int)) and (operator := own_operator(type(x))):
+        raise TypeError(
+            f"{name}: {path} is a {type(x).__name__}, whose {operator} a Value in its place would not have; write "
+            "float(x) for it"
+        )
     try:
         return Value(x.data if isinstance(x, Value) else x)
     except TypeError as error:

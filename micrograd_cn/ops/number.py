@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import inf
+from types import FunctionType
 from typing import Any
 
-__all__ = ["DATES", "is_table", "mixed_engines", "number", "number_or_none", "numbers_in"]
+__all__ = ["DATES", "is_table", "mixed_engines", "number", "number_or_none", "numbers_in", "own_operator"]
 
 # What to write instead of a date of numpy ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
 # float() would give a count of nanoseconds, or an error, depending on the unit.
@@ -14,6 +17,35 @@ DATES = {
     "M": "for a number of days, write (x - start) / np.timedelta64(1, 'D')",
     "m": "for a number of seconds, write x / np.timedelta64(1, 's')",
 }
+
+
+# The methods that Python's operators and conversions call, in which a subclass of float may compute something else
+OPERATORS = (
+    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__"),
+    *("__pow__", "__rpow__", "__neg__", "__pos__", "__abs__", "__lt__", "__le__", "__gt__", "__ge__", "__float__"),
+)
+
+
+@lru_cache(100)
+def own_operator(kind: type) -> str:
+    """Return the name of an operator that a class of numbers defines in Python code; "" if it defines none.
+
+    Operators that Python's own modules define, such as those of `Fraction`, do not count.
+
+    >>> import math
+    >>> class Decibel(float):
+    ...     def __add__(self, other):
+    ...         return Decibel(10 * math.log10(10 ** (self / 10) + 10 ** (other / 10)))
+    >>> own_operator(Decibel), own_operator(bool)
+    ('__add__', '')
+    """
+    methods = [(name, getattr(kind, name, None)) for name in OPERATORS]
+    own = [name for name, f in methods if isinstance(f, FunctionType) and not _is_pythons(f.__module__)]
+    return own[0] if own else ""
+
+
+def _is_pythons(module: str) -> bool:
+    return module != "__main__" and module.partition(".")[0] in sys.stdlib_module_names
 
 
 def number(x: object) -> float:

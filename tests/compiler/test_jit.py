@@ -1,6 +1,7 @@
 """Compiled functions take nested arguments, samples and training options, and follow branches or refuse them."""
 
 import copy
+import enum
 import inspect
 import math
 import pickle
@@ -8,6 +9,7 @@ import random
 import re
 from array import array
 from collections import Counter, OrderedDict, defaultdict, namedtuple
+from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from operator import mul
@@ -121,6 +123,69 @@ def test_a_subclass_of_a_collection_is_refused(given, message):
         f(given)
     with pytest.raises(TypeError, match=f"sample 1: {message}"):
         f.forward([([2.0],), (given,)])
+
+
+class Decibel(float):
+    """A level, which is added as a power."""
+
+    def __add__(self, other):
+        return Decibel(10.0 * math.log10(10.0 ** (self / 10.0) + 10.0 ** (other / 10.0)))
+
+
+class Modular(int):
+    def __rmul__(self, other):
+        return Modular(other * int(self) % 7)
+
+
+class Length:
+    def __init__(self, x):
+        self.x = x
+
+    def __float__(self):
+        return self.x
+
+    def __mul__(self, other):
+        return Length(2.0 * self.x * other)
+
+
+class Doubled(np.float64):
+    def __add__(self, other):
+        return 2.0 * float(self) + float(other)
+
+
+class Saturated(np.ndarray):
+    def __add__(self, other):
+        return np.minimum(np.asarray(self) + other, 1.0)
+
+
+@pytest.mark.parametrize("given", [Decibel(3.0), Modular(3), Length(3.0), Doubled(3.0), np.ones(2).view(Saturated)])
+def test_a_number_with_operators_of_its_own_is_refused(given):
+    """A `Value` in its place has other operators, so the program would compute something else than the function."""
+    f = compile(lambda x: TWO)
+    message = rf"a {type(given).__name__}, whose __\w+__ an? .* in its place would not have; write \w+"
+    with pytest.raises(TypeError, match=f"x: {message}"):
+        f(given)
+    with pytest.raises(TypeError, match=rf"x\['k'\]\[0\]: {message}"):
+        f({"k": [given]})
+    with pytest.raises(TypeError, match=f"sample 1: x: {message}"):
+        f.forward([(2.0,), (given,)])
+
+
+class Named(float):
+    """A number with a unit that changes no operator."""
+
+    unit = "m"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@pytest.mark.parametrize("given", [Named(3.0), Level.HIGH, Fraction(3), Decimal(3), np.float32(3), np.int8(3)])
+def test_a_number_of_another_class_is_read_as_a_float(given):
+    """Its operators are those of float, or of Python's own modules or numpy."""
+    f = compile(lambda x: 2.0 * x + TWO)
+    assert f(given) == f([given][0]) == f.forward([(given,)])[0] == 8.0
 
 
 def test_collections_of_the_standard_library_stay_what_they_are():

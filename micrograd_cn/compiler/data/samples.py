@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ...derivatives.tree import flatten
 from ...engine import Value
 from ...module import Module
-from ...ops.number import number
+from ...ops.number import number, own_operator
 from .arrays import (
     Numbers,
     flat_doubles,
@@ -149,14 +149,29 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
             definition = array_def(x, shape)
             numbers.extend(flat_doubles(x))
             return definition
+        if kind.__module__ != "numpy":
+            _refuse_own_operators(kind)
         numbers.append(number_without_axes(x))
         return None
     if hasattr(x, "tolist") and hasattr(x, "__len__"):  # array.array
         return treedef_of(x.tolist(), numbers)
     if not hasattr(x, "__float__"):
         refuse_collection(x)
+    if kind is not bool:
+        _refuse_own_operators(kind)
     numbers.append(number(x))
     return None
+
+
+def _refuse_own_operators(kind: type) -> None:
+    """Raise TypeError if `kind` is a class of numbers whose operators are the user's, which a `Value` would not have.
+
+    Numbers of other packages that are no subclasses of float or int, such as those of mpmath, are read as floats.
+    """
+    if (issubclass(kind, (float, int)) or is_users_module(kind.__module__)) and (operator := own_operator(kind)):
+        raise TypeError(
+            f"a {kind.__name__}, whose {operator} a Value in its place would not have; write float(x) for it"
+        )
 
 
 def refuse_subclass(x: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
@@ -185,6 +200,10 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
             raise TypeError("an np.matrix, whose * is the product of matrices; write np.asarray(x), and @ for *")
         if hasattr(x, "iloc"):
             raise TypeError(f"a {kind.__name__}, which code may read by its labels; write x.to_numpy()")
+        if is_users_module(kind.__module__) and (operator := own_operator(kind)):
+            raise TypeError(
+                f"a {kind.__name__}, whose {operator} an array in its place would not have; write np.asarray(x) for it"
+            )
     return ArrayDef(shape, hasattr(x, "__array__"))
 
 
