@@ -23,6 +23,10 @@ except ImportError as error:
     message = "micrograd_cn.compiler needs llvmlite: pip install llvmlite, or from a clone pip install -e '.[native]'"
     raise ImportError(message) from error
 
+# LLVM's level of code generation for the functions of one program. At level 1, they run no faster (straight-line code
+# leaves it nothing to improve) and take twice as long to compile. Kernels are loops, which level 1 makes three times as
+# fast.
+PROGRAM_LEVEL = 0
 SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
 _llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
@@ -137,7 +141,9 @@ class Machine:
         for f in functions:
             self.check(f, op_names or {})
             self.compile_kernels(f.kernels | self._vector_functions(f), fast=True)
-        return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
+        return Compiled(
+            self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), PROGRAM_LEVEL, op_names or {}
+        )
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
         """Raise TypeError if the LLVM function `f` calls a C function that the process does not have.

@@ -41,7 +41,7 @@ from . import drivers
 
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
-SECONDS_BEFORE_NATIVE = 1.5e-4
+SECONDS_BEFORE_NATIVE = 5e-5
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
