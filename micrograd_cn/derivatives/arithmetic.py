@@ -11,6 +11,7 @@ whatever numbers the leaves have. A coefficient cannot show this, because it is 
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Container, Iterable, Sequence
@@ -69,6 +70,7 @@ class DerivativeArithmetic:
         # Nodes that are 0 where an operation did not select an operand. For each of them, the dict has nodes of which
         # one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
         self._selections: dict[Value, list[Value]] = {}
+        self._any_selected: dict[tuple[Value, ...], Value] = {}  # the results of `_selected` for several selections
         self._zero = constant(0.0)  # shared, since to make a constant for each node takes time
 
     def from_node(self, x: Value) -> Derivative | None:
@@ -144,11 +146,12 @@ class DerivativeArithmetic:
 
     def _selected(self, x: Value) -> Value:
         """Return a node that is not 0 if the operand was selected for which `x` is in `_selections`, and 0 if not."""
-        first, *more = self._selections[x]
-        for one in more:
-            first = ops.where(first, 1.0, one)
-        self._selections[x] = [first]
-        return first
+        selections = tuple(self._selections[x])
+        if len(selections) > 1:
+            if selections not in self._any_selected:  # the units of a layer, for example, share theirs
+                self._any_selected[selections] = functools.reduce(lambda a, b: ops.where(a, 1.0, b), selections)
+            self._selections[x] = [self._any_selected[selections]]
+        return self._selections[x][0]
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
         """Return the sum of the derivatives `terms`, or None if it is zero whatever numbers the leaves have."""
