@@ -233,7 +233,7 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> li
     """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
-        reach.spread(x, node, edge)
+        reach.spread(x, [(node, edge)])
         _, partial, selection = edge
         if reach.is_certain(x) and not selection:
             found.append((partial, tangents[x]))

@@ -128,10 +128,10 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
             in_sum = node.op is not None and node.op.lowerings.summands is not None
             # A node that no gradient reaches sends nothing, so inf and nan in its local derivatives are no anomaly.
             with _unchecked() if check and not reach.finds(node) else nullcontext():
-                for x, edge in symbolic_edges(node, relevant):
+                edges = symbolic_edges(node, relevant)
+                reach.spread(node, edges)
+                for x, edge in edges:
                     _, partial, selection = edge
-                    if x.op:  # a leaf sends nothing on
-                        reach.spread(node, x, edge)
                     if selection is None and (certain or (in_sum and isinstance(partial, Value))):
                         terms[x].append(_product(upstream, partial))
                     elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
@@ -218,8 +218,7 @@ class Reach:
     >>> z = ops.where(0.0, y, x)
     >>> reach = Reach([z])
     >>> for node in (z, y):
-    ...     for operand, edge in symbolic_edges(node, {x, y}):
-    ...         reach.spread(node, operand, edge)
+    ...     reach.spread(node, symbolic_edges(node, {x, y}))
     >>> reach.of(z), reach.of(y)
     (1.0, 0.0)
     """
@@ -229,15 +228,23 @@ class Reach:
         self._sources: dict[Value, list[tuple[Value, SymbolicEdge]]] = {}
         self._found: dict[Value, Any] = {}
 
-    def spread(self, source: Value, target: Value, edge: SymbolicEdge) -> None:
-        """Record that a gradient that reaches `source` also reaches `target`, along `edge`; see `symbolic_edges`.
+    def spread(self, source: Value, edges: Iterable[tuple[Value, SymbolicEdge]]) -> None:
+        """Record that a gradient that reaches `source` flows along `edges` to their targets; see `symbolic_edges`.
 
         Call this method for all edges that lead to a node before you call it for the edges that lead on from the node.
         """
-        if source in self._certain and edge[2] is None:
-            self._certain.add(target)
-        elif target not in self._certain:
-            self._sources.setdefault(target, []).append((source, edge))
+        certain, sources = self._certain, self._sources
+        from_certain = source in certain
+        for target, edge in edges:
+            if target.op is None:
+                continue  # a leaf sends nothing on
+            if from_certain and edge[2] is None:
+                certain.add(target)
+            elif target not in certain:
+                if target in sources:
+                    sources[target].append((source, edge))
+                else:
+                    sources[target] = [(source, edge)]
 
     def is_certain(self, node: Value) -> bool:
         """Return whether a gradient reaches `node` whichever operands the operations on the way select."""
