@@ -199,6 +199,8 @@ class Lowering:
             self._lower(node, op)
         self._output_nodes = graph.outputs
         self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
+        for x in (1.0, -0.0):  # these are all constants that schedules need, so forward schedules add no instruction
+            self.code.constant(x)
         self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
         self._propagates: dict[Op, list[bool]] = {}  # for each operand slot, whether a gradient flows to it

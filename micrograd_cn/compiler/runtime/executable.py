@@ -15,7 +15,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from math import inf
 from typing import Any, TypeVar
@@ -84,8 +84,15 @@ def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
     `lanes` is the count of rows in a block; it is 1 for a driver that computes rows one at a time. If `fast` is set,
     the driver is compiled with optimisations.
     """
+    return _driver(machine(), name, lanes, fast)
+
+
+@cache
+def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
     result, arguments = SIGNATURES[name]
-    address = driver_address(name, lanes, fast)
+    writer = drivers.Drivers(on, lanes)
+    called = writer.name[name]
+    address = on.address(called, writer.kernels()[called], fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
 
 
@@ -249,14 +256,10 @@ class Executable:
         unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
-        self._drivers: dict[tuple[str, bool], Any] = {}
         tables.link(fast=native)
 
     def _driver(self, name: str) -> Any:
-        key = name, self.tables.fast
-        if key not in self._drivers:
-            self._drivers[key] = driver(name, self.lanes, self.tables.fast)
-        return self._drivers[key]
+        return driver(name, self.lanes, self.tables.fast)
 
     def forward(
         self,
@@ -452,12 +455,10 @@ class CompiledGraph:
 
         def make() -> Tables:
             lowering = self._lowering_of(kind)
-            roots, totals = lowering.outputs, []
+            code, roots, totals = lowering.code, lowering.outputs, []
             if kind == "gradient":
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
-            code = lowering.code.copy()  # a schedule adds instructions, and an exception may end this half-way
-            for x in (1.0, -0.0):  # all constants that executables need, so they add no instruction
-                code.constant(x)
+                code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
             schedule = Schedule(code, roots, totals, batched)
             gather = schedule.threaded_only or (
                 schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
