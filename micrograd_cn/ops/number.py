@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from math import inf
 from types import FunctionType
 from typing import Any
@@ -26,7 +25,6 @@ OPERATORS = (
 )
 
 
-@lru_cache(100)
 def own_operator(kind: type) -> str:
     """Return the name of an operator that a class of numbers defines in Python code; "" if it defines none.
 
