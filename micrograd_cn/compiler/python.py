@@ -69,6 +69,13 @@ elif hasattr(xp, "{name}"):
 else:
     def {name}(a, b):
         return b if b {sign} a or b != b else a"""
+DEFINE_POWER = """\
+if xp.__name__.startswith("jax"):
+    def power(a, b):  # the derivatives of 0.0 ** 0.0 are nan
+        return where((a == 0.0) & (b == 0.0), 1.0, a) ** b
+else:
+    def power(a, b):
+        return a**b"""
 DEFINITIONS = {
     "absolute": DEFINE_ABS,
     "erf": DEFINE_SPECIAL.format(name="erf"),
@@ -77,6 +84,7 @@ DEFINITIONS = {
     "relu": DEFINE_RELU,
     "maximum": DEFINE_EXTREME.format(name="maximum", sign=">"),
     "minimum": DEFINE_EXTREME.format(name="minimum", sign="<"),
+    "power": DEFINE_POWER,
 }
 
 
@@ -197,6 +205,10 @@ class PythonWriter:
         texts = [self.text(name) for name in names]
         if op.lowerings.array in COMPARISONS:
             return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
+        if op is table.pow and names[1] == 1.0:
+            return names[0]
+        if op is table.pow and all(name == 0.0 for name in numbers):  # it may be 0 to the power 0
+            return self.assign(f"{self.function('power')}({', '.join(texts)})", names)
         if op.notation.precedence:
             return self.assign(op.text(*texts), names)
         if op.lowerings.array not in NUMERIC:

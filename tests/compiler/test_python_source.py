@@ -126,6 +126,50 @@ def test_gradients_of_libraries_are_the_table_s_at_kinks_and_of_what_was_not_sel
         assert found == pytest.approx(leaf.grad, rel=1e-13, nan_ok=True), x
 
 
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0, None])
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_gradients_of_powers_are_the_table_s_at_0(name, exponent):
+    """jax's derivative of 0.0 ** 0.0 is nan, and so is its second derivative of 0.0 ** 1.0."""
+    xp, array_of = engine(name)
+    a, b = Value(0.5), Value(2.0)
+    graph = a**b if exponent is None else a**exponent + b
+    printed = python(compile(graph, [a, b]))
+    for point in ((0.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 1.5), (0.5, -1.0)):
+        x, y = map(Value, point)
+        (x**y if exponent is None else x**exponent + y).backward()
+        if name == "torch":
+            leaves = [array_of(number).requires_grad_() for number in point]
+            printed(xp, [], leaves).backward()
+            found = [leaf.grad.item() for leaf in leaves]
+        else:
+            jax = pytest.importorskip("jax")
+            found = [*map(float, jax.grad(lambda xs: printed(xp, [], xs))([*map(array_of, point)]))]
+            if exponent == 1.0:
+                assert jax.hessian(lambda xs: printed(xp, [], xs))([*map(array_of, point)]) == [[0.0, 0.0]] * 2
+        assert found == pytest.approx([x.grad, y.grad], rel=1e-13), point
+
+
+@pytest.mark.parametrize(
+    ("f", "line"),
+    [
+        (lambda x, y: x**0.0 + y, "v0 = power(x0, 0.0)"),
+        (lambda x, y: x**y, "v0 = power(x0, x1)"),
+        (lambda x, y: 0.0**x + y, "v0 = power(0.0, x0)"),
+        (lambda x, y: x**1.0 + y, "v0 = x0 + x1"),
+        (lambda x, y: x**2.0 + y, "v0 = x0 ** 2.0"),
+        (lambda x, y: 2.0**x + y, "v0 = 2.0 ** x0"),
+    ],
+)
+def test_only_a_power_that_may_be_0_to_the_power_0_needs_a_definition(f, line):
+    """The definition differs from ** in jax's derivatives alone, so all libraries compute the same values."""
+    x, y = Value(2.0), Value(3.0)
+    program = compile(f(x, y), [x, y])
+    assert f"\n    {line}\n" in program.source("python")
+    for point in ((0.0, 0.0), (2.0, 0.0), (0.0, 2.0), (2.0, 3.0)):
+        expected = program.forward([point])[0]
+        assert python(program)(math, [], point) == python(program)(np, [], [*map(np.array, point)]) == expected
+
+
 SMOOTH = {
     "softplus": (lambda x: mc.softplus(x), [(0.0,), (-0.0,), (2.0,), (-800.0,), (800.0,)]),
     "sigmoid": (lambda x: mc.sigmoid(x), [(0.0,), (-0.0,), (2.0,), (-800.0,), (800.0,)]),
