@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 # The largest element of an array is about 10 to one of these powers.
-LARGEST_EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])
+LARGEST_EXPONENTS = (0, *[sign * k for k in (1, 2, 4, 6, 8, 16, 32, 64) for sign in (1, -1)])
+USUAL_SIZES = (0.1, 1.0, 10.0)  # of the largest element, as layers of a network meet them; other sizes are extreme
+EXTREME_IN = 5  # the arrays of one in so many examples are of extreme magnitude, all of the same
 SPAN = 1e3  # most magnitudes in an array differ by at most this factor, so rounding hides no element beside another
 # Up to this size, the elements of an array are drawn and shrunk one by one. For a larger array, a seed is drawn.
 MAX_DRAWN_SINGLY = 32
@@ -34,8 +36,9 @@ def points(
 ) -> SearchStrategy[Any]:
     """Return a Hypothesis strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
-    The arrays are of every magnitude, and some elements are 0.0 or -0.0. Most elements of one array are of similar
-    magnitude.
+    Most arrays have elements of up to 0.1, 1 or 10, as layers of a network meet them. In one of five examples of a
+    test, arrays are extreme: much larger, much smaller, or with elements of very different magnitudes. All arrays of an
+    example are extreme together, so rounding seldom hides one of them beside another. Some elements are 0.0 or -0.0.
 
     Args:
         shape: the shape of the arrays; () for a single number.
@@ -84,7 +87,18 @@ def points(
             return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
         return st.integers(0, sys.maxsize).map(lambda seed: _draw_large(np.random.default_rng(seed), size, window))
 
-    return st.sampled_from(windows).flatmap(drawn).map(array)  # type: ignore[no-any-return]
+    usual = [window for window in windows[:-1] if window[1][1] in USUAL_SIZES]
+    extreme = [window for window in windows if window not in usual]
+    # All arrays of an example draw the same number, which says whether they are extreme, and how.
+    kinds = st.shared(st.integers(0, EXTREME_IN * len(LARGEST_EXPONENTS) - 1), key="micrograd_cn.testing.points")
+
+    def of_kind(kind: int) -> Any:
+        k, rest = divmod(kind, EXTREME_IN)
+        if rest < EXTREME_IN - 1 and usual:
+            return st.sampled_from(usual).flatmap(drawn)
+        return drawn(extreme[k % len(extreme)])
+
+    return kinds.flatmap(of_kind).map(array)  # type: ignore[no-any-return]
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:

@@ -26,7 +26,8 @@ __tracebackhide__ = True
 FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
 LARGE_UPSTREAM = 2.0**10  # scales `u` to find a backward pass that clips gradients; half precision would overflow
 UNDERFLOW_FACTOR = 2.0**8  # scales `u` in half precision, where small terms of the gradient may be rounded to 0
-EQUAL_ULPS = 64.0  # gradients are equal if they differ by at most this many last bits of the largest in their array
+# Gradients are equal if they differ by at most this many last bits of the largest in their array, or by rtol times it.
+EQUAL_ULPS = 64.0
 NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is first called this far from the point, in case it keeps results
 COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
 MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstream gradient is not None
@@ -76,7 +77,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         d = problem.arguments.rounded(_random_signs(problem, random) * problem.scale)
         with np.errstate(all="ignore"):
             along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
-        if np.isfinite(along) and not abs(other - FACTOR * along) <= EQUAL_ULPS * problem.eps * abs(along) * u.size:
+        allowed = max(EQUAL_ULPS * problem.eps * u.size, problem.rtol) * abs(along)
+        if np.isfinite(along) and not abs(other - FACTOR * along) <= allowed:
             was = f"it gives {along:.6g}, and {other:.6g} for {FACTOR} times the tangents"
             raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
         return None
@@ -244,7 +246,7 @@ def _non_contiguous(w: Any) -> Any:
 def _first_difference(
     problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
 ) -> tuple[str, int] | None:
-    """Return the first element in which two gradients differ by more than rounding; None if there is no such element.
+    """Return the first element in which two gradients differ by more than the tolerance; None if there is none.
 
     The element is returned as a pair of the path of its array, such as "x['w']", and its index in the vector of all
     elements. Elements whose `expected` gradient is not finite are not compared.
@@ -267,7 +269,8 @@ def _first_difference(
         with np.errstate(all="ignore"):
             both = [b] if usual is expected else [b, usual[place]]
             size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
-            allowed = EQUAL_ULPS * problem.eps * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
+            share = max(EQUAL_ULPS * problem.eps, problem.rtol)
+            allowed = share * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():
             return path, place.start + int(np.argmax(other))

@@ -60,6 +60,15 @@ class DirectionalFunction:
         """The indices of the elements of x that are moved."""
         return np.flatnonzero(self.v != 0.0)  # quicker for booleans than for doubles
 
+    def known(self, t: float) -> float:
+        """Return φ(t) if it has been computed before; otherwise nan."""
+        return self._memo.get(t, math.nan)
+
+    @property
+    def outputs(self) -> Vector:
+        """The outputs of f at x."""
+        return self._y
+
     @property
     def rounding(self) -> float:
         """How far rounding of the outputs of f may change the value of this function φ.
@@ -78,6 +87,12 @@ class DirectionalFunction:
                 )
             self._rounding = math.hypot(0.5 * outputs.eps * of_outputs, self._rounding_floor) / math.fabs(self.divisor)
         return self._rounding
+
+    def raise_rounding(self, least: float) -> None:
+        """Let `rounding` be at least `least`, since f has been seen to be rounded that far."""
+        _ = self.rounding
+        assert self._rounding_floor is not None
+        self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
 
     @property
     def _argument_rounding(self) -> float:
@@ -114,6 +129,18 @@ class DirectionalFunction:
             for place in self.problem.outputs.slices()
         ]
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
+
+    def absorbed_part(self) -> tuple[float, float]:
+        """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
+
+        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change.
+        """
+        unchanged = (self.u != 0.0) & ~self.changed_outputs
+        if not unchanged.any():
+            return 0.0, 0.0
+        part = self.problem.derivative.slope(self.x, np.where(unchanged, self.u, 0.0), self.v)
+        rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
+        return part / self.divisor, rounding / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
         """Return how far this function may be off because f has intermediate results that are larger than its outputs.
@@ -204,8 +231,8 @@ class DirectionalFunction:
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         """For each array of the arguments, its elements at x, and the entries of v that move these elements.
 
-        Both are in the array's type. If few elements are moved, the entries of v are not needed, and the elements are
-        given twice.
+        Both are in the array's type. If few elements are moved, nobody reads the entries of v here, and the elements of
+        x are in their place.
         """
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)

@@ -88,9 +88,9 @@ def gradcheck(
 
     Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
-    must be linear in the upstream gradient, even in a large one, must not change the upstream gradient, and must give
-    the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in memory. In
-    PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs.
+    must be linear in the upstream gradient up to rtol, even in a large one, must not change the upstream gradient, and
+    must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in
+    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs.
 
     What `gradcheck` cannot see:
 
@@ -105,7 +105,9 @@ def gradcheck(
     - whether a difference is a mistake or comes from a feature of `f` that is narrower than the finest steps, such as
       the clamp of x / max(|x|, 1e-12) at 0;
     - whether a difference is a mistake or comes from a staircase that rounding makes of `f`, with treads wider than the
-      finest steps. An example is 1 + erf(x) at -5, where hardly a digit of the derivative is left.
+      finest steps. Examples are 1 + erf(x) at -5, and 1 - cos(x) at 1e-65, where no digit of the derivative is left;
+    - whether a step function with high steps, such as floor or a quantiser, has a gradient of 0 on purpose: it counts
+      as right.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,

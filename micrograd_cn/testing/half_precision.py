@@ -33,6 +33,19 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
     return comparison.agrees is not None
 
 
+def agrees_closely(comparison: Comparison, problem: Problem) -> bool:
+    """Return whether the two derivatives differ by no more than the last bit, though the numerical one is uncertain.
+
+    A wrong derivative would hardly be that close by chance. The numerical one must be known to half of its size. In
+    other types than float16 and bfloat16, the result is False.
+    """
+    analytic, e = comparison.analytic, comparison.numeric
+    if not (problem.half_precision and math.isfinite(analytic)):
+        return False
+    close = math.fabs(analytic - e.slope) <= problem.eps * max(math.fabs(analytic), math.fabs(e.slope))
+    return close and e.slope != 0.0 and e.error <= 0.5 * math.fabs(e.slope)
+
+
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
     """Return why rounding may make the derivative in `comparison` differ from the numerical one; "" for a mistake.
 

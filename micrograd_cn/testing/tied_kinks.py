@@ -16,7 +16,7 @@ from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
-TRIED_DIRECTIONS = 8  # how many directions are tried; at three equal numbers, half of all directions show the kink
+TRIED_DIRECTIONS = 16  # how many directions are tried; at three equal numbers, half of all directions show the kink
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:

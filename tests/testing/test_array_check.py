@@ -570,16 +570,26 @@ def stub(sampled, verdicts):
     [
         ([True, True, *["noisy"] * 6], [1, 2]),
         ([True, True, True, *["noisy"] * 3], [1, 2, 3]),
-        ([True, *["noisy"] * 9], [1, 2, 3, 4]),
+        ([True, *["noisy"] * 9], [1]),
+        (["noisy"] * 12, [1, 2, 3, 4]),
         ([None, "noisy", True, True, True, True], [1, 2, 3, 4]),
         ([None, None, None, None, None, True, True, True], [1, 2, 3, 4]),
     ],
 )
-def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions):
+def test_noisy_directions_are_left_out_if_one_of_four_tells(verdicts, directions):
     sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
     stub(sampled, verdicts)
     found = [title for title in titles(sampled.compare()) if title.startswith("direction")]
     assert found == [f"direction {k}" for k in directions]
+
+
+@pytest.mark.parametrize(("known", "directions"), [(1, 4), (2, 2)])
+def test_in_half_precision_two_of_four_must_tell(known, directions):
+    x = np.ones(40, np.float16)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), x, lambda x, g: g * np.ones(40, np.float16)), 0)
+    stub(sampled, [*[True] * known, *["noisy"] * 12])
+    found = [title for title in titles(sampled.compare()) if title.startswith("direction")]
+    assert len(found) == directions
 
 
 def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():

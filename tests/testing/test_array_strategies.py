@@ -6,6 +6,8 @@ from math import inf
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from micrograd_cn.testing import array_strategies, points
 from micrograd_cn.testing.array_strategies import (
@@ -18,7 +20,7 @@ from micrograd_cn.testing.array_strategies import (
     _spaced_out,
 )
 
-from .drawing import drawn_from
+from .drawing import QUICK, drawn_from
 
 FLOAT64, FLOAT16 = np.float64, np.float16
 
@@ -202,10 +204,47 @@ def test_arrays_are_of_their_shape_and_type(shape, dtype):
 
 def test_a_million_is_the_largest_number_unless_it_is_said_otherwise(monkeypatch):
     asked = []
-    monkeypatch.setattr(array_strategies, "_magnitude_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
+
+    def windows(low, high, tiny):
+        asked.append((low, high, tiny))
+        return _magnitude_windows(low, high, tiny)
+
+    monkeypatch.setattr(array_strategies, "_magnitude_windows", windows)
     points(2)
     points(2, "float16", min_value=-inf, max_value=7)
     assert asked == [(-1e6, 1e6, sys.float_info.min), (-65504.0, 7.0, 2.0**-14)]
+
+
+def largest(x):
+    return float(np.abs(x).max())
+
+
+def test_four_of_five_examples_are_of_magnitudes_that_layers_meet():
+    sizes = [largest(x) for x in single_draws(points(6), 300)]
+    usual = [size for size in sizes if 1e-4 < size <= 10.0]
+    assert 0.7 * len(sizes) < len(usual) < 0.95 * len(sizes)
+    assert any(size > 1e3 for size in sizes)
+    assert any(0.0 < size < 1e-14 for size in sizes)
+
+
+def test_the_arrays_of_an_example_are_extreme_together():
+    """A layer whose weights are about 1e-64 beside inputs of about 1 would only show how rounding absorbs them."""
+    for x, w in single_draws(st.tuples(points(6), points(6, "float64")), 300):
+        if 0.0 < largest(x) < 1e-14 and largest(w):
+            assert largest(w) < 1e-7
+    assert {largest(x) > 100.0 for x in single_draws(points(6, min_value=200.0), 20)} == {True}
+
+
+def single_draws(strategy, count):
+    found = []
+
+    @settings(QUICK, max_examples=count)
+    @given(strategy)
+    def draw(x):
+        found.append(x)
+
+    draw()
+    return found
 
 
 def test_elements_of_a_large_array_come_from_a_seed(monkeypatch):

@@ -22,8 +22,8 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def problem_of(f, *args, **named):
-    return Problem("check", f, args, named, None, None)
+def problem_of(f, *args, rtol=None, **named):
+    return Problem("check", f, args, named, rtol, None)
 
 
 def seeded():
@@ -234,10 +234,10 @@ def test_what_is_linear_may_be_off_by_64_last_bits_for_each_output(outputs, sign
     def jvp(x, t, bits):
         return t[0] * np.ones(outputs) * (1.0 + (sign * bits * 2.0**-51 if abs(t[0]) < 4.0 else 0.0))
 
-    def check(bits):
+    def check(bits, rtol=0.0):
         f = (lambda x: x[0] * np.ones(4)) if outputs == 4 else lambda x: x[0]
         problem = problem_of(
-            f, np.array([4.0]), jvp=lambda x, t: jvp(x, t, bits) if outputs == 4 else jvp(x, t, bits)[0]
+            f, np.array([4.0]), rtol=rtol, jvp=lambda x, t: jvp(x, t, bits) if outputs == 4 else jvp(x, t, bits)[0]
         )
         return check_contract(problem, seeded())
 
@@ -246,6 +246,9 @@ def test_what_is_linear_may_be_off_by_64_last_bits_for_each_output(outputs, sign
         GradientMismatch, match=r"jvp= is not linear in the tangents: it gives \S+, and \S+ for -0\.5 times"
     ):
         check(66.0 * outputs)
+    assert check(1.9e-6 * 2.0**51, rtol=None) is None, "or by the relative tolerance"
+    with pytest.raises(GradientMismatch, match="not linear"):
+        check(2.1e-6 * 2.0**51, rtol=None)
 
 
 def test_tangents_are_of_the_numbers_sizes():
@@ -346,7 +349,7 @@ def test_an_upstream_gradient_that_is_changed_where_it_is_contiguous_alone_is_se
 
 def test_gradients_are_the_same_up_to_64_last_bits_of_the_largest_of_their_array():
     x, w = np.zeros(3), np.zeros(4)
-    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, vjp=lambda x, w, g: (g + x, g + w))
+    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, rtol=0.0, vjp=lambda x, w, g: (g + x, g + w))
 
     def differs(change, at, expected, usual=None):
         expected = np.array(expected)
@@ -368,6 +371,19 @@ def test_gradients_are_the_same_up_to_64_last_bits_of_the_largest_of_their_array
     assert differs(0.0, 0, small) is None
     assert differs(1e-310, 1, [0.0] * 7) is None, "what no type holds to all its digits"
     assert differs(1e-300, 1, [0.0] * 7) == ("x0", 1)
+
+
+def test_linearity_is_asked_to_the_tolerance():
+    """The backward pass of a logcumsumexp multiplies by exponentials, and loses digits where these are large."""
+    x = np.array([1.5, 2.5])
+
+    def vjp(x, g, lost):
+        return g * (1.0 + np.where(np.abs(g) < 0.6, lost, 0.0))
+
+    gradcheck(lambda x: 1.0 * x, x, vjp=lambda x, g: vjp(x, g, 0.5e-6))
+    for lost, rtol in ((2e-6, None), (0.5e-6, 1e-7)):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: 1.0 * x, x, vjp=lambda x, g, lost=lost: vjp(x, g, lost), rtol=rtol)
 
 
 def test_what_is_not_finite_differs_from_nothing_and_hides_no_other_element():

@@ -11,7 +11,7 @@ from micrograd_cn.testing import half_precision
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.directional_comparison import (
     _compare_within_limit,
-    _rounding_elsewhere,
+    _rounding_nearby,
     can_tell_one_percent,
     compare_along,
 )
@@ -535,7 +535,7 @@ def test_a_derivative_of_what_does_not_depend_on_an_argument_is_wrong_in_few_cal
     f = Counted(lambda x: dtype(0.0) * x + dtype(5.0))
     comparison = compared(f, np.array([0.3], dtype), lambda x, g: g)
     assert comparison.agrees is False
-    assert len(f.points) <= 20
+    assert len(f.points) <= 24
 
 
 def test_what_is_off_in_float32_by_less_than_noise_in_the_finest_steps_takes_few_calls_too():
@@ -586,9 +586,9 @@ def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_tha
 def test_kinks_where_all_numbers_are_moved_are_no_rounding_and_what_cancels_is():
     x = np.where(np.arange(2000) == 5, -1.0, 0.0).astype(np.float32)
     kinks = phi_of(lambda x: np.maximum(x, 0).sum(), x, lambda x, g: g * (x < 0), v=np.eye(2000)[5])
-    assert _rounding_elsewhere(kinks, 1.0) == 0.0
+    assert _rounding_nearby(kinks, 1.0) == 0.0
     noise = phi_of(lambda x: (np.log(np.exp(x)) - x).sum(), x + np.float32(1.3), lambda x, g: 0.0 * g * x)
-    assert 1e-7 < _rounding_elsewhere(noise, 1e-7) < 1e-3
+    assert 1e-7 < _rounding_nearby(noise, 1e-7) < 1e-3
 
 
 def test_the_derivative_of_what_does_not_move_is_0():
@@ -917,7 +917,7 @@ def test_in_few_digits_an_interval_decides_unless_the_curve_hides_it():
     assert curved.agrees
     assert curved.note == ""
     f = Counted(lambda x: np.float16(x + 300.0))
-    noisy = compared(f, np.float16([0.0]), lambda x, g: g)
+    noisy = compared(f, np.float16([0.0]), lambda x, g: 1.005 * g)
     assert noisy.agrees is None
     assert noisy.noisy
     assert len(f.points) < 60, "after the interval nothing else is tried"

@@ -189,3 +189,18 @@ def test_of_many_bends_those_of_what_goes_up_are_seen_though_random_halves_of_th
     for direction in (v, -v):
         problem = Problem("check", f, (x,), {"vjp": lambda x, g: g * sign / 64.0}, None, None)
         assert has_tied_kink(DirectionalFunction(problem, np.ones(1), direction, problem.x))
+
+
+def test_medians_of_numbers_of_which_three_are_0_are_not_called_wrong():
+    """Most halves of a direction do not show such a kink, so many are tried."""
+    x = np.array([[0.0, 3.0, -0.0, -2.25, -0.0], [-3.0, 2.0, 1.31, 1.1, -1.77], [0.0, -7.9, -0.0, -1.0, -2.0]])
+
+    def vjp(x, u):
+        found = np.zeros_like(x)
+        found[np.arange(3), np.argsort(x, 1, kind="stable")[:, 2]] = u
+        return found
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        for seed in range(20):
+            gradcheck(lambda x: np.sort(x, 1)[:, 2], x, vjp=vjp, seed=seed)

@@ -1,0 +1,153 @@
+"""Tell what a function that is constant in small steps is: a step function such as floor, or a rounded function.
+
+Where 1 - cos(x) is computed near 0, it is a staircase: it stays the same in small steps, and then jumps by the last
+bit of 1. Its outputs are 0 there, so their own last bits do not show how far they are rounded. The height of a tread
+does. A step function such as floor looks alike, but it has few treads, and they are high.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .directional_function import DirectionalFunction
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+GROWTH = 2.0**8  # between the steps that look for the first change of the function
+BISECTIONS = 20  # after these, a jump is located up to a few thousandths of its distance
+FAR = 64.0  # steps reach this far, relative to the elements and to 1
+MANY_TREADS = 0.4  # of the fraction bits: the staircase that rounding makes has at least 2 to the power of this treads
+STEP_BITS = 0.4  # a step function jumps by at least 2 to the power of -this times the fraction bits, relatively
+LOW_STEP_BITS = 0.75  # the same if the jump is as high at much smaller arguments, where rounding would be finer
+LEAST_SUBNORMALS = 2.0**10  # times the smallest number of the type: numbers that are smaller than this are all rounded
+# Times the finest step: rounding alone changes an output between these steps, and a step function hardly does.
+NEXT_STEPS = 3.0, -5.0, 7.0, -11.0, 13.0, -17.0, 19.0, -23.0
+HALF_PRECISION_JUMP = 1.5  # times the last bit: the least jump of a step function in half precision
+
+
+class Tread(NamedTuple):
+    """The tread of a staircase around the point, along a direction.
+
+    Attributes:
+        width: the step after which the function first changes.
+        height: how far the function jumps there. It is small if the function begins to change continuously.
+        is_rounding: whether the function has so many treads that rounding may have made them.
+    """
+
+    width: float
+    height: float
+    is_rounding: bool
+
+
+def tread_of(phi: DirectionalFunction) -> Tread | None:
+    """Return the narrower of the two treads on both sides of the point; None if an output changes in the finest steps.
+
+    None is also returned if no output changes in large steps. The weighted sum of the outputs does not tell, since
+    their changes may cancel in it.
+    """
+    finest = phi.problem.steps.finest
+    if _total_change(phi, finest) != 0.0 or _total_change(phi, -finest) != 0.0:
+        return None
+    moved = phi.moved_elements
+    longest = float(np.max(np.abs(phi.v[moved]), initial=0.0))
+    if not longest:
+        return None
+    reach = FAR * max(1.0, 1.0 / longest, float(np.max(np.abs(phi.x[moved]))) / longest)
+    if not (_total_change(phi, reach) or _total_change(phi, -reach)):
+        return None
+    found = [tread for sign in (1.0, -1.0) if (tread := _tread_on(phi, sign, finest, reach))]
+    return min(found, default=None)
+
+
+def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float) -> Tread | None:
+    """Return the tread on the side of `sign`; None if no output changes in steps up to `reach`."""
+    still, changed = finest, finest
+    while _total_change(phi, sign * changed) == 0.0:
+        if changed >= reach:
+            return None
+        still, changed = changed, changed * GROWTH
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(still * changed)
+        if _total_change(phi, sign * middle) == 0.0:
+            still = middle
+        else:
+            changed = middle
+    height = _total_change(phi, sign * changed)
+    treads = 2.0 ** (MANY_TREADS * phi.problem.bits)
+    highest = max(_total_change(phi, sign * changed * treads**part) for part in (1.0, 0.5))
+    return Tread(changed, height, highest > 0.25 * treads * height)
+
+
+def _total_change(phi: DirectionalFunction, t: float) -> float:
+    """Return the sum of |u_j| times the change of output j between 0 and t, divided by the divisor of `phi`."""
+    return float(np.abs(phi.u).dot(_changes(phi, phi.x, phi.outputs, t * phi.v))) / math.fabs(phi.divisor)
+
+
+def is_step_function(phi: DirectionalFunction) -> bool:
+    """Return whether f is a step function along the direction of `phi`, with the point on a tread, so its slope is 0.
+
+    Outputs stay the same in the smallest steps (in half precision, at least half of those that change in large steps
+    do), or they jump at the point itself. Most of them jump by far more than rounding could explain. If an output
+    changes by less in the smallest steps, this takes two calls of f.
+    """
+    problem, half = phi.problem, phi.problem.half_precision
+    here, weighted = np.abs(phi.outputs), phi.u != 0.0
+    smallest = problem.eps * np.abs(phi.x) * np.sign(phi.v) if half else problem.steps.finest * phi.v
+    at_once = [_changes(phi, phi.x, phi.outputs, move) for move in (smallest, -smallest)]
+    moved_at_once = (at_once[0] != 0.0) | (at_once[1] != 0.0)
+    tall = 2.0 ** (-STEP_BITS * problem.bits) * here
+    if not half and (moved_at_once & weighted & (np.maximum(*at_once) < tall)).any():  # others jump at the point itself
+        return False
+    if not half:  # on each side of the point, a step function keeps its value; rounding alone changes it all the time
+        for part in NEXT_STEPS:
+            other = weighted & (_changes(phi, phi.x, phi.outputs, part * smallest) != at_once[int(part < 0.0)])
+            if 4 * np.count_nonzero(other) > np.count_nonzero(weighted):
+                return False
+    problem.lift_call_limit()
+    jumps, farthest = _first_jumps(phi, phi.x, phi.outputs)
+    jumps = np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
+    moving = weighted & (jumps > (0.0 if half else LEAST_SUBNORMALS) * problem.outputs.smallest_subnormal)
+    count = np.count_nonzero(moving)
+    if not count or (half and 2 * np.count_nonzero(~moved_at_once & moving) < count):
+        return False
+    if half:
+        return bool(2 * np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving) >= count)
+    for direction in (np.sign(phi.v), 8.0 * np.sign(phi.v)):  # rounding has many more treads than the steps have shown
+        farthest = np.maximum(farthest, _changes(phi, phi.x, phi.outputs, direction))
+    height = jumps / np.maximum(farthest, here, out=np.ones(here.size), where=moving)
+    if 2 * np.count_nonzero((height >= 2.0 ** -(STEP_BITS * problem.bits)) & moving) >= count:
+        return True
+    if 2 * np.count_nonzero((height >= 2.0 ** -(LOW_STEP_BITS * problem.bits)) & moving) < count:
+        return False
+    nearer = problem.arguments.rounded(phi.x / 16.0)  # rounding in a coarser type makes lower treads there
+    others, _ = _first_jumps(phi, nearer, problem.value(nearer))
+    return bool(2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count)
+
+
+def _first_jumps(phi: DirectionalFunction, x: Vector, here: Vector) -> tuple[Vector, Vector]:
+    """Return the first change and the largest change of each output, in growing steps from `x` to both sides in turn.
+
+    `here` has the outputs at `x`.
+    """
+    problem, half = phi.problem, phi.problem.half_precision
+    jumps, farthest = np.zeros(here.size), np.zeros(here.size)
+    first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0
+    for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else 2.0)).tolist()):
+        change = _changes(phi, x, here, (h if k % 2 else -h) * phi.v)
+        jumps = np.where(jumps == 0.0, change, jumps)
+        farthest = np.maximum(farthest, change)
+    return jumps, farthest
+
+
+def _changes(phi: DirectionalFunction, x: Vector, here: Vector, move: Vector) -> Vector:
+    """Return how far each output changes if `x` is moved by `move`; 0 for an output that is not finite there.
+
+    `here` has the outputs at `x`.
+    """
+    change: Vector = np.abs(phi.problem.value(phi.problem.arguments.rounded(x + move)) - here)
+    change[~np.isfinite(change)] = 0.0
+    return change

@@ -1,0 +1,262 @@
+"""Functions that stand still in small steps: a right derivative is never called wrong, and a wrong one is found."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
+from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.staircases import is_step_function, tread_of
+
+SEED = np.random.default_rng
+
+
+def phi_of(f, x, v=None, u=None):
+    x = np.asarray(x)
+    problem = Problem("check", f, (x,), {"vjp": lambda x, u: 0.0 * x}, None, None)
+    u = np.ones(problem.y.size) if u is None else np.array(u)
+    return DirectionalFunction(problem, u, np.ones(x.size) if v is None else np.array(v), problem.x)
+
+
+def none(x, u):
+    """Return a gradient of 0, which is right for step functions alone."""
+    return np.zeros_like(x)
+
+
+def passes(f, *args, **how):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PartlyCompared)
+        gradcheck(f, *args, **how)
+
+
+def is_not_called_wrong(f, *args, **how):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        try:
+            gradcheck(f, *args, **how)
+        except TooNoisy:
+            return
+
+
+# Rounding absorbs the changes.
+
+
+def test_what_rounding_absorbs_beside_1_is_not_wrong():
+    x = np.array([0, 0, -2.66e-65, 0, 0, -0.0, 0, 0, 5.08e-65, 0, -0.0, -7.06e-67])
+    passes(lambda x: 1 - np.cos(x), x, vjp=lambda x, u: u * np.sin(x))
+    cancelling = np.zeros(12)  # the outputs' changes cancel in some of their weighted sums
+    cancelling[[2, 9, 11]] = 1e-16, 3.25e-19, -9.66e-18
+    passes(lambda x: 1 - np.cos(x), cancelling, vjp=lambda x, u: u * np.sin(x))
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: 1 - np.cos(x), np.array([1e-9, 2e-9, -3e-9]), vjp=none)
+
+
+X = np.array([[-0.0, 0, 0, -2.3e-18], [-3.79e-17, -3.68e-17, 0, 0], [0, -7.84e-17, -3.65e-17, -8.63e-18]])
+W = np.array([[0, -2, 0.0925, -0.0], [-2.92, -0.0336, 4.14, 0.89]])
+
+
+@pytest.mark.parametrize("wrong", [1.0, 1.01])
+def test_outputs_that_absorb_their_changes_make_no_derivative_of_other_outputs_wrong(wrong):
+    def vjp(x, w, b, u):
+        return u @ w, wrong * (u.T @ x), u.sum(0)
+
+    def linear(x, w, b):
+        return x @ w.T + b
+
+    is_not_called_wrong(linear, X, W, np.array([-908.0, -0.0]), vjp=lambda x, w, b, u: (u @ w, u.T @ x, u.sum(0)))
+    if wrong > 1.0:
+        with pytest.raises(GradientMismatch, match="wrong for w"):
+            gradcheck(linear, 1e17 * X, W, np.array([-908.0, -0.0]), vjp=vjp)
+
+
+def test_an_output_that_absorbs_its_change_is_told_from_one_that_does_not_depend_on_the_argument():
+    def f(x):
+        return np.concatenate([x * 1e-20 + 1000.0, x])
+
+    x = np.array([0.3])
+    is_not_called_wrong(f, x, vjp=lambda x, u: u[:1] * 1e-20 + u[1:])
+    for wrong in (lambda x, u: u[:1] + u[1:], lambda x, u: u[:1] * 1e-20 + 1.5 * u[1:]):
+        with pytest.raises(GradientMismatch):
+            gradcheck(f, x, vjp=wrong)
+
+
+def test_a_batch_norm_of_constant_columns_is_rounded():
+    """The forward pass computes the mean in another way than the backward pass, and both are rounded."""
+
+    def scale(x):
+        return 1.0 / np.sqrt(((x - x.mean(0)) ** 2).mean(0) + 1e-5)
+
+    def forward(w, x):
+        return (x - (x * 0.2).sum(0)) * scale(x) * w
+
+    def vjp(w, x, u):
+        s, y = scale(x), (x - x.mean(0)) * scale(x)
+        of_y = u * w
+        return (u * y).sum(0), s * (of_y - of_y.mean(0) - y * (of_y * y).mean(0))
+
+    for w in ([1.0, 1.0, 1.0], [1.0, 0.7, 1.3]):
+        for size in (1 / 3, 0.1, 0.901):
+            is_not_called_wrong(forward, np.array(w), np.full((5, 3), size), vjp=vjp)
+    x = np.full((5, 3), 1 / 3)
+    with pytest.raises(GradientMismatch):
+        gradcheck(forward, np.ones(3), x, vjp=lambda w, x, u: tuple(part * [1.0, 1.0, 1.1] for part in vjp(w, x, u)))
+
+
+def test_a_softmax_that_is_saturated_is_rounded():
+    def loss(x):
+        return np.logaddexp.reduce(x) - x[1]
+
+    def gradient(x):
+        p = np.exp(x - np.logaddexp.reduce(x))
+        p[1] = -(p[0] + p[2] + p[3])
+        return p
+
+    is_not_called_wrong(loss, np.array([0.0, 669.0, 58.0, 0.0]), gradient=gradient)
+
+
+def test_treads_that_are_a_tenth_of_the_argument_wide():
+    """In float32, x - tanh(x) is rounded as x is, not as the result is."""
+    for seed in range(3):
+        x = (1e-3 * SEED(seed).normal(size=5)).astype("f")
+        is_not_called_wrong(lambda x: x - np.tanh(x), x, vjp=lambda x, u: u * np.tanh(x) ** 2)
+    x = SEED(0).normal(size=5).astype("f")
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x - np.tanh(x), x, vjp=lambda x, u: 1.05 * u * np.tanh(x) ** 2)
+
+
+# Treads.
+
+
+def test_a_tread_has_the_width_and_the_height_of_the_first_step():
+    tread = tread_of(phi_of(lambda x: 1.0 - np.cos(x), [1e-20], [1e-20]))
+    assert tread.width == pytest.approx(1.054e-8 / 1e-20, rel=0.01)
+    assert tread.height == 2.0**-53
+    assert tread.is_rounding
+    few = tread_of(phi_of(np.sign, [1.5]))
+    assert (few.height, few.is_rounding) == (2.0, False)
+    assert few.width == pytest.approx(1.5, rel=0.01)
+    assert tread_of(phi_of(np.tanh, [1.5])) is None
+    assert tread_of(phi_of(lambda x: 0.0 * x + 1.0, [1.5])) is None
+    masked = tread_of(phi_of(lambda x: np.maximum(x, 0.0), [-0.5]))
+    assert masked.height < 1e-3, "it begins to climb, and does not jump"
+    cancelling = tread_of(phi_of(lambda x: 1.0 - np.cos(x), [0.0, 0.0], u=[1.0, -1.0]))
+    assert cancelling.width < 2e-8, "though the weighted sum never changes"
+
+
+# Step functions.
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (np.floor, [1234.5]),
+        (np.floor, [159000.5, 3.0]),
+        (np.floor, np.float32([2700.5, 3.3])),
+        (np.floor, [-3.0, 372.0, 0.0, 1.5, 2.0, -1.0]),
+        (np.sign, np.float16([1.3, -0.4, 0.2, 0.9, -2.0])),
+        (np.round, 100.0 * SEED(0).normal(size=300)),
+        (np.round, (100.0 * SEED(0).normal(size=300)).astype("e")),
+        (lambda x: np.round(16 * x) / 16, 100.0 * SEED(1).normal(size=300)),
+        (lambda x: np.round(16 * x) / 16, SEED(1).normal(size=300).astype("f")),
+    ],
+)
+def test_the_gradient_of_a_step_function_is_0(f, x):
+    passes(f, np.array(x), vjp=none)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: x.astype("f").astype(float), [1.3, 2.0]),
+        (lambda x: x.astype("e").astype("f"), np.float32([1.3, 2.0])),
+        (lambda x: x.astype("e").astype("f"), SEED(0).normal(size=300).astype("f")),
+        (np.tanh, SEED(0).normal(size=300).astype("e")),
+        (lambda x: x * np.float16(1.5), SEED(0).normal(size=5).astype("e")),
+        (lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(), SEED(0).normal(size=4).astype("e")),
+        (lambda x: x + np.floor(x), SEED(0).normal(size=5)),
+    ],
+)
+def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, np.array(x), vjp=none)
+
+
+def test_a_step_function_is_told_in_two_calls_from_one_that_changes_in_the_smallest_steps():
+    phi = phi_of(np.tanh, [0.3])
+    before = phi.problem.calls
+    assert not is_step_function(phi)
+    assert phi.problem.calls - before == 2
+    assert is_step_function(phi_of(np.floor, [0.3]))
+    assert not is_step_function(phi_of(lambda x: 1e-315 * np.sin(x), [0.3])), "numbers without digits"
+    assert not is_step_function(phi_of(lambda x: 1.0 - np.cos(x), [1e-9])), "rounding makes steps of 1e-16"
+
+
+def test_what_is_nothing_but_rounding_is_no_step_function():
+    for seed in range(20):
+        phi = phi_of(lambda x: np.log(np.exp(x)) - x, SEED(seed).uniform(-0.45, 0.45, 12))
+        assert not is_step_function(phi)
+
+
+# Features beside the point.
+
+
+def test_kinks_nearer_than_the_finest_steps_are_no_mistakes():
+    """In 300 sorted numbers of float32, the next change of order is often nearer than the finest steps."""
+
+    def largest(x):
+        return np.sort(x)[150:][::-1]
+
+    def vjp(x, u):
+        found = np.zeros_like(x)
+        found[np.argsort(x)[150:][::-1]] = u
+        return found
+
+    for seed in range(6):
+        x = (1e-8 * SEED(seed).normal(size=300)).astype("f")
+        is_not_called_wrong(largest, x, vjp=vjp)
+        with pytest.raises(GradientMismatch):
+            gradcheck(largest, x, vjp=lambda x, u: 1.3 * vjp(x, u))
+
+
+N = np.float32([0.0336, 0.505, 1.6534, 2.01, 0.9319, 0.1524])
+D = np.float32([3.3085e-6, 3.9802, 5.1247e-7, 0.30183])
+
+
+def pade(x, n, d):
+    """Return a Padé activation, which has a kink where an entry of `d` is 0."""
+    top, bottom = sum(c * x**k for k, c in enumerate(n)), 1 + sum(abs(c * x ** (k + 1)) for k, c in enumerate(d))
+    return top / bottom
+
+
+def of_pade(x, n, d, u):
+    top, bottom = sum(c * x**k for k, c in enumerate(n)), 1 + sum(abs(c * x ** (k + 1)) for k, c in enumerate(d))
+    of_bottom = -u * top / bottom**2
+    slopes = sum((k + 1) * abs(c) * abs(x) ** k * np.sign(x) for k, c in enumerate(d))
+    of_x = u * sum(k * c * x ** (k - 1) for k, c in enumerate(n) if k) / bottom + of_bottom * slopes
+    of_d = [np.sign(c) * (of_bottom * abs(x) ** (k + 1)).sum() for k, c in enumerate(d)]
+    return of_x, np.float32([(u * x**k / bottom).sum() for k in range(6)]), np.float32(of_d)
+
+
+def test_steps_that_cross_a_kink_at_0_of_a_tiny_element_are_no_mistakes():
+    for seed in range(12):
+        x = (SEED(seed).random(256) * 2 - 0.7).astype("f")
+        is_not_called_wrong(pade, x, N, D, vjp=of_pade)
+    with pytest.raises(GradientMismatch):
+        gradcheck(pade, x, N, D, vjp=lambda *args: [1.05 * part for part in of_pade(*args)])
+
+
+def test_near_the_edge_of_the_domain_steps_are_shorter():
+    x, slope = 1.0 - 1e-12, -1.0 / math.sqrt(1.0 - (1.0 - 1e-12) ** 2)
+    passes(math.acos, x, gradient=lambda x: slope)
+    with pytest.raises((GradientMismatch, NothingCompared)):
+        gradcheck(math.acos, x, gradient=lambda x: 1.1 * slope)
+
+
+def test_in_half_precision_derivatives_that_agree_to_the_last_bit_are_not_warned_about():
+    x = np.float16([0.0])
+    passes(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: u)
+    with pytest.warns(PartlyCompared, match="too noisy to tell"):
+        gradcheck(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: np.float16(1.01) * u)
