@@ -713,8 +713,9 @@ def cross_entropy(
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
 
     Raises:
-        IndexError: a target is not the index of a class. (A compiled program gives nan instead of raising; its method
-            `check` raises the IndexError.)
+        IndexError: a target is not the index of a class. (A compiled function gives nan instead if it is called, or
+            by `forward`; its methods `backward`, `gradient`, `fit` and the like raise the IndexError, and name the
+            sample. A `Program` gives nan, too. Its derivatives are not nan, but those of logsumexp(input) alone.)
         TypeError: a target is neither an integer nor a `Value`, or an option has the wrong type.
         ValueError: there are more or fewer targets than samples, a sample's logits contain lists, or the batch is
             empty; an option is out of range; or the mean is not defined, because all targets are ignored or have the

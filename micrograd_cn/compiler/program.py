@@ -451,7 +451,7 @@ class Runnable:
         Raises:
             IndexError: an index is out of range, or is no integer.
         """
-        columns, computed = indices_of(self.compiled.graph)
+        columns, computed, _ = indices_of(self.compiled.graph)
         width = len(self.inputs)
         found = rows_out_of_range(columns, bucket.numbers, width, rows)
         if computed and len(rows):

@@ -74,6 +74,46 @@ def test_an_index_that_where_does_not_choose_may_be_out_of_range():
     assert f.fit([(1.0, 1.0), (1.0, 7.0)], SGD(w, lr=0.0), 1) == [pytest.approx(0.2)]
 
 
+CLASSES = {
+    "cross_entropy": cross_entropy,
+    "nll_loss": nll_loss,
+    "weighted": lambda row, t: cross_entropy(row, t, "sum", weight=[1, 2, 3]),
+    "smoothed": lambda row, t: cross_entropy(row, t, label_smoothing=0.1),
+    "ignoring": lambda row, t: cross_entropy(row, t, "sum", ignore_index=-100),
+    "batch": lambda row, t: cross_entropy([row, row], [1, t]),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_derivatives_for_a_class_that_does_not_exist_are_refused(name):
+    """The loss is nan, but its derivatives with respect to the scores would be those of another loss."""
+    w = Value(1.5)
+    f = compile(lambda x, t: CLASSES[name]([w * x, x, x * x], t))
+    good = [(1.0, 0), (2.0, 2)] + ([(2.0, -100)] if name == "ignoring" else [])
+    methods = (f.backward, f.gradient, f.jacobian, f.hessian, lambda samples: f.gradient(samples, wrt="parameters"))
+    for wrong in WRONG:
+        for method in methods:
+            for samples in ([*good, (1.0, wrong)], [(1.0, wrong)], [(1.0, wrong), *good] * 9):
+                with pytest.raises(
+                    IndexError, match=rf"\w+\(\): sample {samples.index((1.0, wrong))}: .* but the classes"
+                ):
+                    method(samples)
+        assert w.grad == 0.0
+        assert np.isnan(f(1.0, wrong))
+        assert np.isnan(f.forward([*good, (1.0, wrong)])).tolist() == [False] * len(good) + [True]
+    for method in methods:
+        assert np.isfinite(method(good)).all()
+
+
+def test_derivatives_of_an_index_that_does_not_exist_are_those_of_the_plain_function():
+    """The plain function raises nothing: `take` gives nan, and passes nothing on."""
+    v, w = Value(2.0), Value(3.0)
+    f = compile(lambda x, i: v * x + mc.take([w, x, v], i))
+    assert f.gradient([(1.0, 7.0)]) == [[2.0, 0.0]]
+    assert np.isnan(f.backward([(1.0, 7.0)]))
+    assert (v.grad, w.grad) == (1.0, 0.0)
+
+
 def test_a_loss_that_is_nan_for_another_reason_is_trained_with_as_in_a_loop():
     w = weights()
     f = compile(lambda x, y: mc.take(w, y) * mc.log(x))

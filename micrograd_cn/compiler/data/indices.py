@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isnan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ... import ops
 from ...engine import Value, constant, record
 from ...graph.context import recording
 from ..instructions.lowering import Graph, is_check, is_nan
@@ -22,32 +23,52 @@ class Indices(NamedTuple):
         columns: a dict from the positions of inputs in a row to counts. Such an input is an index that must be less
             than the count.
         computed: nodes that are computed from other nodes, each with such a count.
+        ignored: a dict from positions to numbers. The input at such a position is an index, unless it is this number,
+            which stands for another index. So `cross_entropy` uses its target if it has an `ignore_index`.
     """
 
     columns: dict[int, int]
     computed: dict[Value, int]
+    ignored: dict[int, float]
 
 
 def indices_of(graph: Graph) -> Indices:
     """Return the indices with which a graph takes one of several operands.
 
-    >>> from micrograd_cn import take
+    >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)
     >>> found = indices_of(Graph([take([x, 1, 2], i) + take([x, 1], i) + take([x, 1], 1 - i)], [x, i]))
     >>> found.columns, list(found.computed.values())
     ({1: 2}, [2])
+    >>> indices_of(Graph([take([x, 1], where(equal(i, -100), 0, i))], [x, i])).ignored
+    {1: -100.0}
     """
     places = {x: k for k, x in enumerate(graph.inputs)}
     columns: dict[int, int] = {}
     computed: dict[Value, int] = {}
+    ignored: dict[int, float] = {}
     for node, op in graph.operations:
         if op.lowerings.is_gather:
             index, count = node.operands[0], len(node.operands) - 1
+            other, number = _input_unless_ignored(index)
+            if other in places and number is not None:
+                ignored[places[other]] = number
+                columns[places[other]] = min(count, columns.get(places[other], count))
             if index in places:
                 columns[places[index]] = min(count, columns.get(places[index], count))
             elif isinstance(index, Value) and index.op:
                 computed[index] = min(count, computed.get(index, count))
-    return Indices(columns, computed)
+    return Indices(columns, computed, ignored)
+
+
+def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
+    """Return x and the number c if an index is where(equal(x, c), ..., x), otherwise the index and None."""
+    if isinstance(index, Value) and index.op is ops.where:
+        condition, _, x = index.operands
+        if isinstance(condition, Value) and condition.op is ops.equal and condition.operands[0] is x:
+            number = condition.operands[1]
+            return x, number if type(number) is float else None
+    return index, None
 
 
 def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:

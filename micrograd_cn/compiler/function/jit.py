@@ -31,6 +31,7 @@ from ...ops.number import number
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
+from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
@@ -330,6 +331,12 @@ class Recording:
     def branch(self) -> Program:
         """A program that computes the outputs and, if there are guards, checks them for all rows."""
         return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
+
+    @functools.cached_property
+    def indices(self) -> Indices:
+        """The indices with which the program takes one of several operands, such as the classes of `cross_entropy`."""
+        graph = self.program.compiled.graph
+        return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
     def leaves(self) -> set[Value]:
         """Return the leaves of the recorded graph, guards included, except for the inputs."""
@@ -711,12 +718,17 @@ class CompiledFunction:
         for bucket in found:
             for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 self._check_single("backward", recording)
-                parts.append((recording.program, bucket, rows))
-        self._check_gradient("backward", [program for program, *_ in parts])
+                parts.append((recording, bucket, rows))
+        self._check_gradient("backward", [recording.program for recording, *_ in parts])
         total, sums = 0.0, list[Gradients]()
-        for program, bucket, rows in parts:  # a program whose output is a constant has gradient 0
+        for recording, bucket, rows in parts:  # a program whose output is a constant has gradient 0
+            program = recording.program
             program.check_frozen("backward")
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
+            if isnan(loss):
+                self._refuse_missing_classes("backward", recording, bucket, rows)
+                if recording.indices.computed:
+                    self._call_where_nan("backward", recording, bucket, rows)
             weight = len(rows) / n
             total += weight * loss
             sums.append(program.as_gradients(gradients, weight))
@@ -806,33 +818,60 @@ class CompiledFunction:
                     for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                         recording.program.check_indices("validation sample", bucket, rows)
                         if recording.program.compiled.graph.has_checks:
-                            self._call_where_nan(recording, bucket, rows, "validation sample")
+                            self._call_where_nan("fit", recording, bucket, rows, "validation sample")
 
         def explain_nan() -> None:
             for bucket in found:
                 known, _ = self._dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
                 for recording, rows in known:
                     recording.program.check_indices("sample", bucket, rows)
-                    self._call_where_nan(recording, bucket, rows)
+                    self._call_where_nan("fit", recording, bucket, rows)
 
         return TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
 
-    def _call_where_nan(self, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample") -> None:
+    def _call_where_nan(
+        self, name: str, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample"
+    ) -> None:
         """Call the plain function with the first of some samples whose result is nan, since its error may say why.
 
         Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message names the sample.
+            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
+                the sample.
         """
         results = array("d", bytes(8 * len(rows)))
         recording.program.outputs_of(bucket.numbers, rows, 1, results)
         for row, result in zip(rows, results, strict=True):
             if isnan(result):
-                numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-                try:
-                    self._flat_function(bucket)(*map(Value, numbers))
-                except (IndexError, TypeError, ValueError) as error:
-                    raise type(error)(f"fit(): {kind} {bucket.samples[row]}: {error}") from error
-                return
+                return self._call_with_row(name, bucket, row, kind)
+
+    def _refuse_missing_classes(self, name: str, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
+        """Raise the plain function's IndexError if one of some rows has a class that `cross_entropy` does not have.
+
+        The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
+        since the plain function raises nothing: `take` gives nan. A class that is computed from an argument is not
+        looked at, unless it is only replaced where it is the `ignore_index`.
+
+        Raises:
+            IndexError, TypeError, ValueError: as for `_call_where_nan`.
+        """
+        columns, _, ignored = recording.indices
+        for place, count in columns.items():
+            first = bucket.numbers[rows[0] * bucket.width + place]
+            if len(rows) == 1 and 0.0 <= first < count and first.is_integer():  # a shortcut, for speed
+                continue
+            wrong = rows_out_of_range({place: count}, bucket.numbers, bucket.width, rows)
+            if place in ignored:
+                wrong = {row for row in wrong if bucket.numbers[row * bucket.width + place] != ignored[place]}
+            if wrong:
+                self._call_with_row(name, bucket, min(wrong))
+
+    def _call_with_row(self, name: str, bucket: Bucket, row: int, kind: str = "sample") -> None:
+        """Call the plain function with the numbers of a row, and name the sample in the message of its error."""
+        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
+        try:
+            self._flat_function(bucket)(*map(Value, numbers))
+        except (IndexError, TypeError, ValueError) as error:
+            raise type(error)(f"{name}(): {kind} {bucket.samples[row]}: {error}") from error
 
     def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
@@ -1108,6 +1147,10 @@ class CompiledFunction:
             for bucket in found
             for group in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
         ]
+        if name != "forward":  # which gives nan
+            for bucket, recording, rows in groups:
+                if recording.indices.columns:
+                    self._refuse_missing_classes(name, recording, bucket, rows)
         if len(groups) == 1:
             [(bucket, recording, rows)] = groups
             return compute(recording, numpy_like(samples, select_rows(bucket, rows)), out)
