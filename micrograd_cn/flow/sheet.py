@@ -74,6 +74,7 @@ def sheet(
         "lang": {"en": "en", "zh": "zh-CN"}[lang],
         "title": words[lang]["title"],
         "noscript": words[lang]["noscript"],
+        "description": html.escape(words[lang]["description"]),
         "script_hash": _hash(script),
         "style_hash": _hash(css),
         "css": css,

@@ -10,8 +10,8 @@ STORAGE = """{
   Object.defineProperty(window, "localStorage", { value: { setItem, getItem: key => kept[key] ?? null } });
 }"""
 
-# The reader has been here before, so the playground does not greet them with lessons.
-SEEN = "try { localStorage.setItem(`micrograd_cn.lessons ${location.pathname}`, 'seen'); } catch {}"
+# The reader has been here before, so the playground does not greet them.
+SEEN = "try { localStorage.setItem(`micrograd_cn.greeted ${location.pathname}`, 'yes'); } catch {}"
 
 
 class Opened:
@@ -67,7 +67,13 @@ class Opened:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def open_menu(self):
+        if not self.page.locator("#menu_items").is_visible():
+            self.page.locator("#menu").click()
+
     def click(self, word, lang="en"):
+        if word in ("copy_link", "copy_python", "present", "other_language", "dark", "help"):
+            self.open_menu()
         self.page.get_by_role("button", name=PAGE[lang][word], exact=True).click()
 
     @property

@@ -87,8 +87,8 @@ def test_tab_reaches_every_control_and_the_focus_is_visible(opened):
             break
         assert found[1:] == ["solid", "3px"], found
         reached.append(found[0])
-    expected = "copy_python language dark help graph zoom_out zoom_in zoom_fit leaf value change nudge learning_title "
-    expected += "nodes_frame edges_frame "
+    expected = "menu graph zoom_out zoom_in zoom_fit leaf value change nudge learning_title "
+    expected += "tables_title nodes_frame edges_frame "
     expected += "start node_back back play step node_step end again zero predict scrub speed"
     assert reached == expected.split()
 
@@ -97,6 +97,7 @@ def test_tab_reaches_every_control_and_the_focus_is_visible(opened):
 def test_buttons_have_accessible_names_in_both_languages(lang, opened):
     y, _ = example()
     page = opened(draw_flow(y, lang))
+    page.open_menu()
     for word in ("start", "node_back", "back", "play", "step", "node_step", "end", "again", "zero", "predict", "help"):
         assert page.page.get_by_role("button", name=PAGE[lang][word], exact=True).count() == 1
     for word in ("leaf", "value"):

@@ -271,7 +271,7 @@ def test_a_whole_layer_is_one_step(opened):
     seen = []
     while page.page.locator("#layer_step").is_enabled():
         before = position(page)
-        page.press("PageDown")
+        page.press("Shift+PageDown")
         after = position(page)
         units = page.page.evaluate(groups)
         assert len(set(units[before:after])) == 1
@@ -279,7 +279,7 @@ def test_a_whole_layer_is_one_step(opened):
         seen.append((before, after))
     assert len(seen) < position(page) / 2
     for before, _ in reversed(seen):
-        page.press("PageUp")
+        page.press("Shift+PageUp")
         assert position(page) == before
 
 

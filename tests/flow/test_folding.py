@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from micrograd_cn import Value, draw_flow, mean, scope, take, where
+from micrograd_cn import Value, draw_flow, mean, playground, scope, take, where
 from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
 
@@ -339,3 +339,19 @@ def test_a_part_that_closes_beside_a_wider_one_stays_where_its_title_was(opened)
         before = page.page.evaluate(place, name)
         page.page.evaluate(toggle, name)
         assert page.page.evaluate(place, name) == pytest.approx(before, abs=1e-6)
+
+
+def test_the_list_of_leaves_has_those_that_are_drawn_and_opens_at_once(opened):
+    page = opened(playground("en"), reduced_motion="reduce").page
+    page.locator("#tab_model").click()
+    page.locator("#m_width").select_option("32")
+    page.locator("#m_layers").select_option("2")
+    page.locator("#m_open_text").click()
+    assert page.evaluate("session.graph.nodes.filter(isEditable).length") > 10_000
+    assert page.locator("#leaf option").count() <= 2_000
+    page.locator("#return").click()
+    page.locator("#m_table").focus()
+    for key in ("ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert page.locator("#leaf option:checked").inner_text().startswith("wte.")
+    assert page.locator("#leaf option").count() <= 2_001

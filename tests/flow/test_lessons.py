@@ -44,22 +44,27 @@ def lesson(opened):
 
 
 @pytest.mark.browser
-def test_a_first_visit_shows_the_cards_and_a_second_does_not(opened):
-    page = opened(playground("en"), replays=False, new=True)
-    assert page.page.locator("#lesson_cards button").count() == len(NAMES)
-    assert page.page.locator("#lessons").is_visible()
-    page.page.locator("#lesson_cards button").nth(1).click()
+def test_a_card_opens_what_it_names_and_has_a_tick_when_it_was_seen(opened):
+    page = opened(playground("en"), replays=False)
+    page.page.locator("#open_lessons").click()
+    cards = page.page.locator("#lesson_cards button")
+    assert cards.count() == len(NAMES)
+    assert page.page.locator(".tick").count() == 0
+    cards.nth(1).click()
     assert not page.page.locator("#lessons").is_visible()
     assert page.page.locator("#lesson_title").inner_text() == "A dead ReLU"
+    assert page.page.evaluate("document.activeElement.id") == "lesson_next"
     assert "lesson=dead" in page.link
+    for _ in captions("dead", "en"):
+        page.press("n")
+    assert page.page.locator("#lesson_title").inner_text() == "Vanishing and exploding"  # the next one
     page.page.locator("#lesson_close").click()
     assert not page.page.locator("#lesson").is_visible()
-    assert "lesson" not in page.link
-    page.come_back()
-    assert not page.page.locator("#lessons").is_visible()
+    assert not re.search("[#&]lesson", page.link)
     page.page.locator("#open_lessons").click()
-    assert page.page.locator("#lessons").is_visible()
-    page.requests[:] = [page.url]
+    assert [cards.nth(i).locator(".tick").count() for i in range(3)] == [0, 1, 0]
+    page.page.mouse.click(3, 3)  # beside the dialog
+    assert not page.page.locator("#lessons").is_visible()
 
 
 @pytest.mark.browser
@@ -86,9 +91,10 @@ def test_a_link_opens_a_lesson_and_keys_go_through_it(name, lang, lesson):
             assert page.page.locator("#lesson_verdict").inner_text() == LESSONS[lang]["lesson_wrong"]
             choices.nth(right).click()
             assert page.page.locator("#lesson_verdict").inner_text() == LESSONS[lang]["lesson_right"]
-        page.press("n")
+        if at < len(texts):
+            page.press("n")
     assert asked == 1
-    page.press("p")
+    page.press("b")
     assert page.page.locator("#lesson_text").inner_text() == texts[-2]
     page.press("Escape")
     assert not page.page.locator("#lesson").is_visible()
@@ -129,7 +135,7 @@ def test_gradients_add(lesson):
 def test_a_dead_relu_comes_to_life(lesson):
     page = lesson("dead", 3)
     assert page.nodes()["v2"]["value"] == "-1"
-    assert [gradients(page)[name] for name in "wxb"] == [0, 0, 0]
+    assert [gradients(page)[name] for name in "wb"] == [0, 0]
     page.press("n")
     page.page.locator("#numbers input").nth(2).fill("-1.5")
     assert gradients(page)["w"] == 2
@@ -179,8 +185,22 @@ TRAINED = """(() => {
 })()"""
 
 
+BEST_LINE = """(() => {
+    const { points } = session.board.trainer, shares = [];
+    for (let k = 0; k < 360; k++) {
+        const [w1, w2] = [Math.cos(k * Math.PI / 180), Math.sin(k * Math.PI / 180)];
+        for (const { at } of points) {
+            const border = w1 * at[0] + w2 * at[1] - 1e-9;
+            const right = points.filter(({ at: [x, y], label }) => w1 * x + w2 * y > border === (label === 1)).length;
+            shares.push(right / points.length);
+        }
+    }
+    return Math.max(...shares);
+})()"""
+
+
 @pytest.mark.browser
-def test_four_lines_fence_a_circle_in(lesson):
+def test_three_lines_fence_a_circle_in(lesson):
     page = lesson("neuron", 3)
     assert page.page.evaluate("[wiring.pinned.l, wiring.pinned.j]") == [0, 0]
     page.press("n")
@@ -191,7 +211,8 @@ def test_four_lines_fence_a_circle_in(lesson):
 @pytest.mark.browser
 def test_one_line_is_not_enough_for_exclusive_or_and_four_are(lesson):
     page = lesson("xor", 3)
-    assert 0.5 < page.page.evaluate(TRAINED) < 0.8
+    assert 0.62 < page.page.evaluate(TRAINED) < 0.71  # about two thirds
+    assert 0.72 < page.page.evaluate(BEST_LINE) < 0.78  # about three quarters
     page.press("n")
     assert page.page.evaluate(TRAINED) > 0.97
 
@@ -199,6 +220,9 @@ def test_one_line_is_not_enough_for_exclusive_or_and_four_are(lesson):
 @pytest.mark.browser
 def test_attention_is_about_equal_before_training_and_is_not_afterwards(lesson):
     page = lesson("attention", 2)
+    assert set(page.page.locator("#m_attention td").all_inner_texts()) == {"?"}  # that is what it asks
+    page.page.locator("#lesson_choices button").nth(1).click()
+    assert all(text.endswith("%") for text in page.page.locator("#m_attention td").all_inner_texts())
     shares = page.page.evaluate("modelShares()")
     assert all(0.15 < share < 0.25 for head in shares for share in head)
     page.press("n")
@@ -209,3 +233,175 @@ def test_attention_is_about_equal_before_training_and_is_not_afterwards(lesson):
     assert page.page.locator("#origin_text").inner_text().endswith("after 1,000 training steps")
     most = max(max(head) for head in page.page.evaluate("modelShares()"))
     assert page.page.evaluate("session.numbers.data[session.graph.root]") == pytest.approx(most)
+
+
+RUNS = """([layers, seeds, steps]) => seeds.map(seed => {
+    const kinds = { activation: "tanh", initialiser: "xavier_uniform", optimizer: "Adam" };
+    const given = { ...kinds, layers, loss: "binary_cross_entropy_with_logits", rate: 0.03, batch: 16, seed };
+    const trainer = new Trainer(given, DATA.xor(new Random(seed), 200));
+    while (trainer.steps < steps) trainer.step();
+    return trainer.measured(trainer.points).right;
+})"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_so_many_of_sixty_runs_find_exclusive_or_as_the_lesson_says(lang, room):
+    """The lesson's numbers are those of an experiment, with the settings of the lesson and the seeds 0 to 59."""
+    right = {n: room.evaluate(RUNS, [[n], list(range(60)), 6000]).count(1) for n in (2, 3, 4)}
+    *_, last = captions("xor", lang)
+    assert right[2] == 0
+    assert ("two neurons none" if lang == "en" else "两个神经元一次也没有") in last.replace('"', "")
+    assert [int(number) for number in re.findall(r"\d+", last)] == [60, right[3], right[4]]
+
+
+@pytest.mark.browser
+def test_of_a_few_runs_some_with_three_neurons_and_none_with_two_find_exclusive_or(room):
+    defaults = room.evaluate("DEFAULTS")
+    assert [defaults[key] for key in ("optimizer", "rate", "batch", "count", "noise")] == [
+        "Adam",
+        "0.03",
+        "16",
+        "200",
+        "1",
+    ]
+    seeds = [0, 1, 2, 3, 4, 5]
+    two, three, four = (room.evaluate(RUNS, [[n], seeds, 3000]) for n in (2, 3, 4))
+    assert max(two) < 0.95
+    assert sum(x == 1 for x in three) < sum(x == 1 for x in four)
+    assert sum(x == 1 for x in four) >= 3
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_local_derivatives_of_ten_tanh_are_those_that_the_lesson_names(lang):
+    x = Value(1.0)
+    y, factors = 1.5 * x, []
+    for _ in range(10):
+        y = y.tanh()
+        factors.append(f"{y.partials[0]:.2f}")
+    assert re.findall(r"0\.\d\d", captions("vanishing", lang)[0]) == factors
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("name", "told"), [("dead", "× 0"), ("saturated", "× 6.092×10⁻⁸")])
+def test_a_question_does_not_show_its_answer(name, told, lesson):
+    page = lesson(name, 2)
+    labels = page.page.locator(".label .local")
+    assert set(labels.all_text_contents()) == {"× ?"}
+    assert told not in page.page.locator("main#stepping").inner_text()
+    assert not page.page.locator("#plot").is_visible()
+    page.page.locator("#lesson_choices button").nth(0).click()
+    assert told in labels.all_text_contents()
+
+
+@pytest.mark.browser
+def test_a_question_about_neurons_covers_their_pictures(lesson):
+    page = lesson("neuron", 2)
+    shown = "each => getComputedStyle(each).visibility === 'visible'"
+    seen = f"[...document.querySelectorAll('.unit canvas')].filter({shown}).length"
+    assert page.page.evaluate(seen) == 0
+    page.page.locator("#lesson_choices button").nth(0).click()
+    assert page.page.evaluate(seen) == 4
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("name", "about"), [("adding", "a"), ("dead", "w"), ("saturated", "w"), ("vanishing", "x")])
+def test_the_third_caption_ends_where_its_number_arrives(name, about, lesson):
+    page = lesson(name, 3)
+    assert page.page.locator("#narration").inner_text().startswith(f"{about}.grad")
+    assert page.page.evaluate("session.graph.nodes[receiver(session.graph, session.lastStep.moves[0])].name") == about
+    assert page.page.locator(f".node.active[data-name={about}]").count() == 1
+
+
+@pytest.mark.browser
+def test_a_lesson_plays_up_to_what_it_tells_and_pauses(opened):
+    page = opened(playground("en"), replays=False)
+    page.page.evaluate("showLesson('adding', 3)")
+    assert page.page.evaluate("session.chosen.timer !== null")
+    page.wait_for("session.chosen.timer === null")
+    assert gradients(page)["a"] == 4
+    assert page.page.evaluate("session.position < session.steps.length")
+
+
+@pytest.mark.browser
+def test_a_lesson_gives_back_what_was_typed_and_where_it_was(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.locator("#text").fill("my*own + work")
+    page.page.locator("#numbers input").nth(1).fill("7")
+    page.page.locator("#text").blur()
+    page.press("ArrowRight", "ArrowRight")
+    state = "[session.typed.text, [...session.typed.values], session.chosen.done, session.room, session.origin]"
+    before, nodes = page.page.evaluate(state), page.nodes()
+    for name in ("adding", "xor", "attention"):
+        page.page.evaluate(f"showLesson('{name}', 1)")
+        page.press("n")
+        page.page.locator("#lesson_close").click()
+        assert page.page.evaluate(state) == before
+        assert page.page.locator("#text").input_value() == "my*own + work"
+        assert page.nodes() == nodes
+        assert page.page.locator("#stepping").is_visible()
+
+
+@pytest.mark.browser
+def test_a_lesson_gives_back_a_trained_network_and_a_trained_model(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.locator("#tab_board").click()
+    page.page.locator("#b_layers").fill("3")
+    page.page.evaluate("for (let i = 0; i < 9; i++) session.board.trainer.step()")
+    page.page.locator("#tab_model").click()
+    page.page.locator("#m_width").select_option("8")
+    page.page.evaluate("for (let i = 0; i < 3; i++) model.learner.step()")
+    page.page.locator("#m_open_text").click()
+    page.press("ArrowRight", "ArrowRight")
+    state = """[session.room, session.origin, session.chosen.done, [...session.board.trainer.network.data],
+        session.board.trainer.steps, session.board.settings, model.learner.done, model.learner.losses, model.settings,
+        [...model.learner.program.data.subarray(0, model.learner.count)]]"""
+    before = page.page.evaluate(state)
+    for name in ("xor", "attention"):
+        page.page.evaluate(f"showLesson('{name}', 3)")
+        page.wait_for("session.board.trainer.steps > 0 && (session.lesson.name === 'xor' || model.learner.done > 0)")
+        page.page.locator("#lesson_close").click()
+        assert page.page.evaluate(state) == before
+        assert page.page.locator("#return").is_visible()
+    page.page.locator("#return").click()
+    page.page.locator("#m_step").click()
+    assert page.page.evaluate("model.learner.done") == 4
+
+
+@pytest.mark.browser
+def test_going_back_in_a_lesson_keeps_what_its_model_has_learned(lesson):
+    page = lesson("attention", 3)
+    page.wait_for("model.learner.done > 4")
+    page.press("b")
+    assert page.page.evaluate("model.learner.done") == 0  # the question is about a model before training
+    page.press("n")
+    assert page.page.evaluate("model.learner.done") > 4
+
+
+INSIDE = """id => {
+    const box = byId(id).getBoundingClientRect(), bars = [byId("narration"), document.querySelector("footer")];
+    const tops = bars.filter(bar => bar.checkVisibility()).map(bar => bar.getBoundingClientRect().top);
+    const below = Math.min(innerHeight, ...tops);
+    return box.height > 0 && box.top >= -1 && box.bottom <= (id.startsWith("lesson") ? below : innerHeight) + 1;
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("size", "lang"),
+    [((390, 844), "en"), ((360, 740), "zh"), pytest.param((360, 740), "en", marks=pytest.mark.slow)],
+)
+def test_on_a_phone_every_caption_and_what_it_is_about_are_in_view(size, lang, opened):
+    window = {"width": size[0], "height": size[1]}
+    page = opened(playground(lang), replays=False, viewport=window, reduced_motion="reduce")
+    for name in NAMES:
+        for at in range(1, len(captions(name, lang)) + 1):
+            page.page.evaluate(f"showLesson('{name}', {at})")
+            for part in ("lesson_text", "lesson_next", *(["lesson_choices"] if at == 2 else [])):
+                assert page.page.evaluate(INSIDE, part), (name, at, part)
+            top = page.page.evaluate(
+                "byId(LESSONS[session.lesson.name].subjects[session.lesson.at - 1]).getBoundingClientRect().top"
+            )
+            lower = page.page.evaluate("byId('lesson').getBoundingClientRect().bottom")
+            assert lower - 8 <= top < size[1] - 150, (name, at)

@@ -177,3 +177,46 @@ def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, open
     for size in ((1300, 900), (1100, 800)):
         page.set_viewport_size(window(size))
         page.wait_for_function(right, timeout=5000)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
+    page = opened(playground(lang), viewport={"width": width, "height": 740}, reduced_motion="reduce").page
+    page.evaluate("showLesson('adding', 1)")
+    page.evaluate("document.querySelector('footer').classList.remove('all')")
+    hidden = """selector => [...document.querySelectorAll(selector)].filter(each => {
+        if (!each.checkVisibility()) return false;
+        scrollTo(0, each.getBoundingClientRect().top + scrollY - innerHeight + 20); // it is under the lower bars
+        each.focus();
+        const box = each.getBoundingClientRect(), bars = ["footer", "#narration", "#lesson"];
+        return bars.map(bar => document.querySelector(bar)).some(bar => {
+            const { top, bottom } = bar.getBoundingClientRect();
+            return !bar.contains(each) && box.top >= top - 1 && box.bottom <= bottom + 1;
+        });
+    }).map(each => each.id || each.outerHTML.slice(0, 60))"""
+    assert page.evaluate(hidden, "aside :is(button, input, select, summary, [tabindex])") == []
+    page.evaluate("showRoom('board')")
+    assert page.evaluate(hidden, "#board :is(button:not(.unit), input, select, canvas[tabindex])") == []
+
+
+def test_with_forced_colours_what_is_chosen_looks_chosen(opened):
+    page = opened(playground("en"), forced_colors="active", reduced_motion="reduce").page
+    looks = "id => (s => [s.backgroundColor, s.color, s.borderBottomColor].join())(getComputedStyle(byId(id)))"
+    assert page.evaluate(looks, "tab_typing") != page.evaluate(looks, "tab_board")
+    page.locator("#predict").click()
+    assert page.evaluate(looks, "predict") != page.evaluate(looks, "again")
+    page.locator("#tab_model").click()
+    bars = "[...document.querySelectorAll('#m_chances button, #m_attention button')]"
+    found = page.evaluate(f"{bars}.map(each => getComputedStyle(each).backgroundImage)")
+    assert len(set(found)) > 10
+    assert all("gradient" in image for image in found)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+def test_a_small_graph_fills_the_stage(size, opened):
+    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
+    for name in ("neuron", "paths"):
+        page.locator("#example").select_option(name)
+        share = "Math.max(...viewport.size.map((size, i) => size * viewport.zoom / viewport.room[i]))"
+        assert page.evaluate(share) > 0.8, name

@@ -76,6 +76,7 @@ def test_in_a_frame_a_prediction_is_answered_and_help_closes(browser):
     inside.locator("#answer").fill("6")
     inside.locator("#answer").press("Enter")
     assert inside.locator("#progress").inner_text() == "step 1 of 3"
+    inside.locator("#menu").click()
     inside.locator("#help").click()
     assert inside.locator("dialog").is_visible()
     inside.get_by_role("button", name="Close").click()

@@ -307,3 +307,19 @@ def test_a_question_and_help_pause_the_page(opened):
     page.click("reveal")
     page.page.clock.run_for(10_000)
     assert not page.page.locator("#ask").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [("1/2", None), ("0.5", None), ("abc", "This is no number"), ("1/", "This is no number"), ("3", "Not yet")],
+)
+def test_an_answer_may_be_a_fraction_and_what_is_no_number_is_said(answer, told, opened):
+    page = opened(draw_flow(Value(1, "x") / 2, "en"))
+    page.click("predict")
+    page.click("step")
+    page.page.locator("#answer").fill(answer)
+    page.click("check")
+    if told is None:
+        assert position(page) == 1
+    else:
+        assert page.page.locator("#verdict").inner_text().startswith(told)

@@ -1,5 +1,6 @@
 """The playground trains with the library's weights, losses, optimisers and steps, and its room shows them."""
 
+import itertools
 import math
 import random
 
@@ -147,6 +148,7 @@ def test_what_opens_in_the_stepper_is_the_step_s_own_computation(room, samples):
 def board(opened):
     page = opened(playground("en"))
     page.page.get_by_role("tab", name="Network").click()
+    page.page.locator("#b_more summary").click()
     return page
 
 
@@ -342,7 +344,7 @@ TEXTS_OF = """draw => {
 @pytest.mark.parametrize(
     ("draws", "least", "losses"),
     [
-        ("drawLosses(byId('losses'), session.board.trainer, session.words)", "0", [0.5, 0.75, 0.25]),
+        ("drawLosses(byId('losses'), session.board.trainer, session.words)", "0.25", [0.5, 0.75, 0.25]),
         ("drawModelLosses(byId('m_curve'), [0.5, 0.75, 0.25], session.words)", "0.25", None),
     ],
 )
@@ -359,6 +361,8 @@ def test_the_axis_of_the_losses_has_its_two_ends_as_numbers(draws, least, losses
 def test_on_a_phone_a_finger_meets_each_neuron_and_every_choice_can_be_read(room, lang, opened):
     page = opened(playground(lang), viewport={"width": 360, "height": 800}).page
     page.evaluate(f"showRoom('{room}')")
+    page.locator("main:not([hidden]) .opens_sheet").click()
+    page.locator(".sheet.open summary").click()
     cut = """[...document.querySelectorAll("main:not([hidden]) form select")].filter(select => {
         const context = document.createElement("canvas").getContext("2d"), style = getComputedStyle(select);
         context.font = style.font;
@@ -375,9 +379,12 @@ def test_on_a_phone_a_finger_meets_each_neuron_and_every_choice_can_be_read(room
 def test_nothing_moves_when_something_is_wrong(width, opened):
     page = opened(playground("en"), viewport={"width": width, "height": 800})
     page.page.locator("#tab_board").click()
-    rooms = "[...document.querySelectorAll('#settings, #wires, #plane')]"
+    page.page.locator("#b_more summary").evaluate("each => each.click()")
+    rooms = "[...document.querySelectorAll('#wires, #plane')]"
     place = f"JSON.stringify({rooms}.map(e => [e.getBoundingClientRect().top + scrollY, e.offsetHeight]))"
     before = page.page.evaluate(place)
+    if width == 390:
+        page.page.locator("#b_sheet").click()
     page.page.locator("#b_layers").fill("17")
     assert page.page.locator("#warning").inner_text()
     assert page.page.evaluate(place) == before
@@ -465,7 +472,7 @@ def test_the_playground_speaks_both_languages(lang, opened):
     page.page.locator("#tab_board").click()
     english = page.page.locator("#board").inner_text()
     assert {word for word in ("b_rate", "reset") if NETWORK[lang][word] in english} == {"b_rate", "reset"}
-    page.page.locator("#language").click()
+    page.click("other_language", lang)
     other = {"en": "zh", "zh": "en"}[lang]
     assert NETWORK[other]["b_rate"] in page.page.locator("#board").inner_text()
     assert page.page.title() == PLAYGROUND[other]["title"]
@@ -490,3 +497,101 @@ def test_the_library_computes_a_single_step_alike(room):
     y = mean(terms)
     assert isinstance(y, Value)
     assert same(y.data, run["losses"][0], 1e-12)
+
+
+def test_a_run_of_hours_goes_on_and_stays_small(board):
+    """A hundred and thirty thousand steps, each drawn, as in 36 minutes of 60 steps a second."""
+    run = """(() => {
+        const { trainer } = session.board;
+        trainer.measured = () => ({ loss: 1 / (1 + trainer.steps), right: 1 }); // the time is that of the drawing
+        trainer.gradient = () => 1 / (1 + trainer.steps);
+        for (let i = 0; i < 130000; i++) {
+            trainer.step([0]);
+            trainer.take();
+        }
+        drawBoard(true);
+        const { steps, history, curve } = trainer;
+        return [steps, history.length, curve.length, curve[0].step, curve.at(-1).step];
+    })()"""
+    count, losses, points, first, last = board.page.evaluate(run)
+    assert (count, last) == (130_000, 130_000)
+    assert losses < 40_000
+    assert points <= 1_001
+    assert first < 1_000
+    assert inside(board, "trainer.history.length * trainer.each") > 120_000
+    steps_of = inside(board, "trainer.curve.map(each => each.step)")
+    gaps = [b - a for a, b in itertools.pairwise(steps_of)]
+    assert max(gaps) < 1_000  # the curve has points everywhere
+
+
+def test_the_mean_of_thinned_losses_is_that_of_all(room):
+    script = """() => {
+        const given = { layers: [2], activation: "tanh", initialiser: "zeros", loss: "mse_loss", optimizer: "SGD" };
+        const trainer = new Trainer({ ...given, rate: 0, batch: 1, seed: 0 }, DATA.xor(new Random(0), 4));
+        const count = 1 << 17;
+        for (let i = 0; i < count; i++) trainer.remember(i);
+        const { history, each } = trainer, mean = history.reduce((a, b) => a + b, 0) / history.length;
+        return [mean, (count - 1) / 2, history.length * each];
+    }"""
+    mean_of_means, expected, count = room.evaluate(script)
+    assert mean_of_means == expected
+    assert count == 1 << 17
+
+
+def test_lists_of_any_length_have_their_largest_member_and_their_norm(room):
+    script = """() => {
+        const many = new Array(400000).fill(0);
+        many[7] = 3;
+        many[399999] = -4;
+        return [largestOf(many), smallestOf(many), norm(many), norm([3, -4]), largestOf([], 0)];
+    }"""
+    assert room.evaluate(script) == [3, -4, 5, 5, 0]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_button_for_drawing_points_can_be_clicked(lang, opened):
+    page = opened(playground(lang), viewport={"width": 1280, "height": 800}).page
+    page.locator("#tab_board").click()
+    page.locator("#b_data").select_option("own")
+    page.locator("#plane").click(position={"x": 50, "y": 50})
+    page.locator("#class1").click()
+    page.locator("#plane").click(position={"x": 90, "y": 90})
+    assert page.evaluate("session.board.own.length") == 2
+    page.locator("#unpaint").click()
+    assert page.evaluate("session.board.own.length") == 1
+    page.locator("#clear").click()
+    assert page.evaluate("session.board.own.length") == 0
+
+
+def test_what_changes_many_times_a_second_is_not_read_aloud(board):
+    live = "['state', 'm_state'].map(id => byId(id).closest('output, [aria-live], [role=status]'))"
+    assert board.page.evaluate(live) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("draws", "values", "marks"),
+    [
+        (
+            "drawLosses(byId('losses'), session.board.trainer, session.words)",
+            [100, 10, 0.05],
+            {"0.05", "100", "1"},
+        ),
+        ("drawModelLosses(byId('m_curve'), [100, 10, 0.002], session.words)", None, {"0.002", "100", "1"}),
+    ],
+)
+def test_losses_have_a_logarithmic_axis(draws, values, marks, board):
+    if values:
+        board.page.evaluate(f"Object.assign(session.board.trainer, {{ history: {values}, curve: [] }})")
+    else:
+        board.page.locator("#tab_model").click()
+    told = {text for text, _ in board.page.evaluate(f"({TEXTS_OF})(() => {draws})")}
+    assert marks <= told
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_empty_chart_says_what_it_will_show(lang, opened):
+    page = opened(playground(lang)).page
+    page.locator("#tab_board").click()
+    draws = "drawLosses(byId('losses'), session.board.trainer, session.words)"
+    told = "".join(text for text, _ in page.evaluate(f"({TEXTS_OF})(() => {draws})"))
+    assert NETWORK[lang]["losses_later"].replace(" ", "") in told.replace(" ", "")

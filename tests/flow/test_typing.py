@@ -274,7 +274,7 @@ def test_an_error_has_lines_of_its_own_below_the_field(width, opened):
     fault = page.locator("#fault").bounding_box()
     assert fault["y"] >= (field := page.locator("#field").bounding_box())["y"] + field["height"]
     assert fault["y"] < field["y"] + field["height"] + 6
-    for below in ("#numbers", *(["#functions", "#example"] if width <= 980 else [])):
+    for below in ("#numbers", *(["#functions", "#example"] if width == 768 else [])):
         assert page.locator(below).bounding_box()["y"] >= fault["y"] + fault["height"]
 
 
@@ -286,7 +286,7 @@ def test_an_error_stands_below_its_column_and_the_last_graph_stays(typing):
     assert fault.startswith(" " * 11 + "^\nthe expression ends")
     assert typing.page.locator("#text").get_attribute("aria-invalid") == "true"
     assert "w1" in typing.nodes()
-    typing.page.locator("#language").click()
+    typing.click("other_language")
     assert "\n表达式不完整" in typing.page.locator("#fault").inner_text()
     write(typing, "tanh(w*x))")
     assert typing.page.locator("#fault").inner_text().startswith(" " * 9 + "^\n第 10 列：")
@@ -355,7 +355,9 @@ def test_a_hostile_link_does_no_harm(typing):
 
 def test_a_number_alone_has_no_gradient_and_says_so(typing):
     write(typing, "2*3")
-    assert typing.page.locator("#fault").inner_text() == "= 6. There is no variable, so there is no gradient."
+    assert typing.page.locator("#fault").inner_text() == (
+        "= 6. There is no variable, so there is no gradient. The graph is that of the expression before."
+    )
 
 
 def test_the_examples_are_chosen_from_a_list(typing):
@@ -466,3 +468,48 @@ def test_learning_one_step_writes_what_it_does_and_a_dead_relu_learns_nothing(ty
     assert "stops here" in typing.page.locator("#graph").text_content()
     typing.page.locator("#learn").click()
     assert "nothing is learnt" in typing.page.locator("#learned").inner_text()
+
+
+@pytest.mark.parametrize(("text", "result"), [("1/0", "= inf"), ("2 + 3", "= 5"), ("tahn(x)", ""), ("x +", "")])
+def test_no_result_is_that_of_the_expression_before(text, result, typing):
+    write(typing, "a*3")
+    assert typing.page.locator("#result").inner_text() == "= 6"
+    write(typing, text)
+    assert typing.page.locator("#result").inner_text() == result
+    opacity = "getComputedStyle(byId('graph')).opacity"
+    assert float(typing.page.evaluate(opacity)) < 0.5
+    write(typing, "a*4")
+    assert typing.page.locator("#result").inner_text() == "= 8"
+    assert typing.page.evaluate(opacity) == "1"
+
+
+def test_full_width_digits_are_numbers(typing):
+    write(typing, "a*3")
+    typing.page.locator("#numbers input").fill("１２．５")
+    assert typing.nodes()["a"]["value"] == "12.5"
+
+
+@pytest.mark.parametrize(("x", "told"), [("1e-7", "×10⁻⁷"), ("2e30", "×10³⁰")])
+def test_powers_of_ten_are_written_as_such_and_read_back(x, told, typing):
+    write(typing, "a*1")
+    field = typing.page.locator("#numbers input")
+    field.fill(x)
+    assert told in typing.page.locator(".node[data-name=a]").text_content()
+    assert told in typing.page.locator("#result").inner_text()
+    shown = typing.page.evaluate(f"shown({x})")
+    field.fill(shown)
+    assert float(typing.nodes()["a"]["value"]) == float(x)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [360, 1000, 1280])
+def test_the_table_of_a_change_stays_in_its_panel(width, lang, opened):
+    page = opened(playground(lang), viewport={"width": width, "height": 900}, reduced_motion="reduce").page
+    page.locator("#text").fill("weight*x + tanh(weight*1000)*weight + exp(weight)")
+    page.evaluate("(() => { byId('change').value = 33; showWays(); })()")
+    assert page.locator("#ways tr").count() > 4
+    wide = "each => each.scrollWidth > each.clientWidth + 1"
+    assert page.evaluate(f"[...byId('ways').querySelectorAll('th, td')].filter({wide}).length") == 0
+    right = "[byId('ways'), document.querySelector('aside')].map(each => each.getBoundingClientRect().right)"
+    inner, outer = page.evaluate(right)
+    assert inner <= outer - 8

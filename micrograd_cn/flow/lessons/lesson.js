@@ -1,39 +1,78 @@
-// Show a lesson: its captions one after the other, the question, and the cards of all lessons.
+// Show a lesson: its captions one after the other, the question, and the cards of all lessons. A lesson sets up states of
+// its own, and when it closes, the reader has back what was there before.
 
 import { LESSONS } from "./lessons.js";
-import { remember } from "../playground/rooms.js";
+import { factsNow, isNarrow, keepRooms, remember, roomHooks, showRoom, situations, visiting } from "../playground/rooms.js";
+import { measureBars, reserve } from "../stepper/bars.js";
 import { byId, html } from "../stepper/elements.js";
 import { keep, recall } from "../stepper/kept.js";
+import { pause } from "../stepper/moving.js";
 import { session } from "../stepper/session.js";
+import { filled } from "../stepper/text.js";
 
 export const isLesson = name => Object.hasOwn(LESSONS, name ?? "");
 
+const NAMES = Object.keys(LESSONS);
+const answers = new Map(); // the reader's answer in each lesson
+
+reserve(byId("lesson"), "--above");
+
 // Show a caption of a lesson, and set up the state that it is about.
 export function showLesson(name, at = 1) {
-  session.lesson = { name, at, answer: null };
+  const last = session.lesson, work = last?.work ?? keepRooms();
+  at = Math.min(at, LESSONS[name].states.length);
+  pause();
+  if (last?.name !== name) {
+    answers.delete(name);
+    LESSONS[name].begins?.();
+  }
+  session.lesson = { name, at, work, start: {} };
+  if (at === LESSONS[name].states.length) keep(`lesson_${name}`, "done");
+  tellLesson(); // first, because the graph gets the room that the caption leaves
   LESSONS[name].states[at - 1]();
-  tellLesson();
-  byId("lesson_next").focus();
+  hideAnswer();
+  session.lesson.start = factsNow();
+  lookAtSubject();
+  byId("lesson_next").focus({ preventScroll: true });
   remember();
+}
+
+// Hide what the question asks, until it is answered.
+function hideAnswer() {
+  const { name, at } = session.lesson, { asks, hides = [] } = LESSONS[name];
+  session.choose({ hides: new Set(at === asks && !answers.has(name) ? hides : []) });
+}
+
+// Where the window scrolls, scroll to what the caption is about. It comes below the caption, which sticks to the top.
+function lookAtSubject() {
+  const { name, at } = session.lesson, subject = byId(LESSONS[name].subjects[at - 1]);
+  if (isNarrow()) {
+    measureBars();
+    subject.scrollIntoView({ block: "start" });
+  } else if (subject.closest("#model")) subject.scrollIntoView({ block: "nearest" });
 }
 
 function tellLesson() {
   byId("lesson").hidden = !session.lesson;
+  document.body.classList.toggle("learns", session.lesson !== null);
   if (!session.lesson) return;
-  const { words, lesson: { name, at, answer } } = session, { asks, right, states } = LESSONS[name];
+  const { words, lesson: { name, at } } = session, { asks, right, states } = LESSONS[name], answer = answers.get(name) ?? null;
+  const following = NAMES[NAMES.indexOf(name) + 1];
   byId("lesson_title").textContent = words[`lesson_${name}`];
   byId("lesson_at").textContent = `${at} / ${states.length}`;
   byId("lesson_text").textContent = words[`lesson_${name}_${at}`];
+  byId("lesson_text").scrollTop = 0;
   byId("lesson_back").disabled = at === 1;
-  byId("lesson_next").disabled = at === states.length;
+  byId("lesson_next_word").textContent = at < states.length ? words.lesson_next : following ? filled(words.lesson_following, { title: words[`lesson_${following}`] }) : words.lesson_all;
   byId("lesson_choices").replaceChildren(...(at !== asks ? [] : [1, 2, 3].map(i => {
     const button = html("button", { type: "button" }, words[`lesson_${name}_choice_${i}`]);
     if (answer !== null && i === right) button.className = "right";
     else if (i === answer) button.className = "wrong";
     button.addEventListener("click", () => {
-      session.lesson.answer = i;
+      answers.set(name, i);
       tellLesson();
-      byId("lesson_next").focus();
+      hideAnswer();
+      byId("lesson_next").focus({ preventScroll: true });
     });
     return button;
   })));
@@ -41,24 +80,35 @@ function tellLesson() {
   byId("lesson_verdict").classList.toggle("wrong", answer !== null && answer !== right);
 }
 
-function closeLesson() {
+// Close the lesson, and give the reader back what was there before it. Show the room `to`, or the one of before.
+export function closeLesson(to = null) {
+  const { work } = session.lesson;
+  pause();
   session.lesson = null;
   tellLesson();
+  session.choose({ hides: new Set() });
+  work();
+  if (to) showRoom(to);
   remember();
 }
 
-const turnBy = by => {
-  const { name, at } = session.lesson, to = at + by;
-  if (to >= 1 && to <= LESSONS[name].states.length) showLesson(name, to);
-};
+function turnBy(by) {
+  const { name, at } = session.lesson, to = at + by, last = LESSONS[name].states.length;
+  if (to >= 1 && to <= last) return showLesson(name, to);
+  if (to < 1) return;
+  const following = NAMES[NAMES.indexOf(name) + 1];
+  if (following) visiting(() => showLesson(following));
+  else offerLessons();
+}
 
 function fillCards() {
   const { words } = session;
-  byId("lesson_cards").replaceChildren(...Object.keys(LESSONS).map(name => {
-    const card = html("button", { type: "button" }, html("b", {}, words[`lesson_${name}`]), html("span", {}, words[`lesson_${name}_about`]));
+  byId("lesson_cards").replaceChildren(...NAMES.map(name => {
+    const seen = recall(`lesson_${name}`, ["done"]) ? html("span", { class: "tick", role: "img", "aria-label": words.lesson_seen }, "✓") : "";
+    const card = html("button", { type: "button" }, html("b", {}, words[`lesson_${name}`], seen), html("span", {}, words[`lesson_${name}_about`]));
     card.addEventListener("click", () => {
       byId("lessons").close();
-      showLesson(name);
+      visiting(() => showLesson(name));
     });
     return card;
   }));
@@ -69,21 +119,31 @@ export function offerLessons() {
   byId("lessons").showModal();
 }
 
-// Offer the lessons to a reader who comes for the first time, and not by a link.
-export function greet() {
-  if (location.hash.length < 2 && recall("lessons", ["seen"]) === null) offerLessons();
-}
-
-byId("lessons").addEventListener("close", () => keep("lessons", "seen"));
-byId("open_lessons").addEventListener("click", offerLessons);
-for (const [id, act] of Object.entries({ lesson_back: () => turnBy(-1), lesson_next: () => turnBy(1), lesson_close: closeLesson })) byId(id).addEventListener("click", act);
-document.addEventListener("keydown", event => {
-  if (!session.lesson || event.target.matches("input:not([type=range]), textarea, select") || document.querySelector("dialog[open]")) return;
-  const act = { n: () => turnBy(1), N: () => turnBy(1), p: () => turnBy(-1), P: () => turnBy(-1), Escape: closeLesson }[event.key];
-  if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  act();
+situations.push(() => {
+  const { lesson } = session;
+  return () => {
+    if (session.lesson && session.lesson.name !== lesson?.name) closeLesson();
+    if (lesson && (session.lesson?.name !== lesson.name || session.lesson.at !== lesson.at)) showLesson(lesson.name, lesson.at);
+  };
 });
+roomHooks.leaving = name => {
+  if (session.lesson && LESSONS[session.lesson.name].room !== name) closeLesson(name);
+};
+
+byId("open_lessons").addEventListener("click", offerLessons);
+const lessonCommands = { lesson_back: () => turnBy(-1), lesson_next: () => turnBy(1), lesson_close: () => visiting(() => closeLesson()) };
+for (const [id, act] of Object.entries(lessonCommands)) byId(id).addEventListener("click", act);
+
+// A clicker for talks has the keys PageDown and PageUp. It knows nothing of the focus, so these work in fields too.
+const LESSON_KEYS = { n: "lesson_next", N: "lesson_next", PageDown: "lesson_next", b: "lesson_back", B: "lesson_back", PageUp: "lesson_back", Escape: "lesson_close" };
+document.addEventListener("keydown", event => {
+  const command = LESSON_KEYS[event.key];
+  if (!session.lesson || !command || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input:not([type=range]), textarea, select") && !event.key.startsWith("Page")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  lessonCommands[command]();
+}, { capture: true });
 session.watch(({ changes }) => {
   if (!("lang" in changes)) return;
   tellLesson();

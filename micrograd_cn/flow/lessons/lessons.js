@@ -2,20 +2,31 @@
 // something to try.
 
 import { modelShares } from "../model/reading.js";
-import { finishModel, runModel, setUpModel } from "../model/room.js";
+import { runModel, setUpModel } from "../model/room.js";
 import { openAttention } from "../model/stepping.js";
 import { wiring } from "../playground/board.js";
 import { showRoom } from "../playground/rooms.js";
 import { runTraining, setUpTraining } from "../playground/training.js";
 import { setUpTyping } from "../playground/typing.js";
 import { byId } from "../stepper/elements.js";
+import { receiver } from "../stepper/graph.js";
+import { largestOf } from "../stepper/lists.js";
+import { still } from "../stepper/motion.js";
+import { playTo } from "../stepper/moving.js";
 import { session } from "../stepper/session.js";
 
-// Show an expression after its forward pass, or after its backward pass if it has `ended`.
-function expressionAt(text, values, ended) {
+// Show an expression after its forward pass. Then play its backward pass up to the last contribution to the node `to`,
+// or to the end if `to` is "end".
+function expressionAt(text, values, to = null) {
   showRoom("typing");
   setUpTyping(text, values);
-  session.choose({ done: ended ? Infinity : session.graph.order.length, actions: ["backward"], edits: new Map(), open: session.chosen.open });
+  const { graph } = session, pass = graph.order.length;
+  session.choose({ done: pass, actions: ["backward"], edits: new Map(), predict: false });
+  if (to === null) return;
+  const arrives = session.moves.findLastIndex(move => move.kind === "send" && graph.nodes[receiver(graph, move)].name === to);
+  const end = to === "end" ? session.moves.length : arrives + 1;
+  if (still()) session.choose({ done: end });
+  else playTo(end);
 }
 
 // Show a network before training, or start its training. The neuron `pinned` is selected.
@@ -26,65 +37,86 @@ function networkAt(settings, { runs = false, pinned = null } = {}) {
   if (runs) runTraining();
 }
 
-const atForward = (text, values) => () => expressionAt(text, values, false);
-const atEnd = (text, values) => () => expressionAt(text, values, true);
+const onExpression = (text, values, to) => () => expressionAt(text, values, to);
 const NESTED = Array.from({ length: 10 }).reduce(text => `tanh(${text})`, "w*x");
 const EIGHT = `${Array(8).fill("w").join("*")} * x`;
-const CIRCLES = { data: "circles", layers: "4", activation: "tanh" };
+const ADDED = ["a*b + a", { a: 2, b: 3 }];
+const DEAD = ["relu(w*x + b)", { w: 1, x: 2, b: -3 }];
+const DEEP = [NESTED, { w: 1.5, x: 1 }];
+const SATURATED = ["tanh(w*x + b)", { w: 4, x: 2, b: 1 }];
+const CIRCLES = { data: "circles", layers: "3", activation: "tanh", seed: "8" };
 const XOR = { data: "xor", activation: "tanh" };
 const NAME = { typed: "emma" };
 
-// The lessons by name: the caption that asks, the right choice (both counted from 1), and the states of all captions.
+const typingLesson = states => ({ room: "typing", subjects: states.map(() => "stage"), states });
+
+// The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader has
+// chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
 export const LESSONS = {
-  adding: {
-    asks: 2, right: 3,
-    states: [atForward("a*b + a", { a: 2, b: 3 }), atForward("a*b + a", { a: 2, b: 3 }), atEnd("a*b + a", { a: 2, b: 3 }), atForward("a*a*a", { a: 2 })],
-  },
-  dead: {
-    asks: 2, right: 2,
-    states: [atForward("relu(w*x + b)", { w: 1, x: 2, b: -3 }), atForward("relu(w*x + b)", { w: 1, x: 2, b: -3 }), atEnd("relu(w*x + b)", { w: 1, x: 2, b: -3 }), atEnd("relu(w*x + b)", { w: 1, x: 2, b: -3 })],
-  },
+  adding: { asks: 2, right: 3, ...typingLesson([onExpression(...ADDED), onExpression(...ADDED), onExpression(...ADDED, "a"), onExpression("a*a*a", { a: 2 })]) },
+  dead: { asks: 2, right: 2, hides: ["local"], ...typingLesson([onExpression(...DEAD), onExpression(...DEAD), onExpression(...DEAD, "w"), onExpression(...DEAD, "end")]) },
   vanishing: {
     asks: 2, right: 3,
-    states: [atForward(NESTED, { w: 1.5, x: 1 }), atForward(NESTED, { w: 1.5, x: 1 }), atEnd(NESTED, { w: 1.5, x: 1 }), atEnd(EIGHT, { w: 3, x: 1 }), atEnd(EIGHT, { w: 1, x: 1 })],
+    ...typingLesson([onExpression(...DEEP), onExpression(...DEEP), onExpression(...DEEP, "x"), onExpression(EIGHT, { w: 3, x: 1 }, "end"), onExpression(EIGHT, { w: 1, x: 1 }, "end")]),
   },
   saturated: {
-    asks: 2, right: 3,
-    states: [atForward("tanh(w*x + b)", { w: 4, x: 2, b: 1 }), atForward("tanh(w*x + b)", { w: 4, x: 2, b: 1 }), atEnd("tanh(w*x + b)", { w: 4, x: 2, b: 1 }), atEnd("tanh(w*x + b)", { w: 4, x: 2, b: 1 })],
+    asks: 2, right: 3, hides: ["local"],
+    ...typingLesson([onExpression(...SATURATED), onExpression(...SATURATED), onExpression(...SATURATED, "w"), onExpression(...SATURATED, "end")]),
   },
   neuron: {
-    asks: 2, right: 1,
-    states: [() => networkAt(CIRCLES), () => networkAt(CIRCLES), () => networkAt(CIRCLES, { pinned: { l: 0, j: 0 } }), () => networkAt(CIRCLES, { runs: true }), () => networkAt({ ...CIRCLES, layers: "2" })],
+    asks: 2, right: 1, hides: ["units"], room: "board", subjects: ["wires", "wires", "plane", "plane", "plane"],
+    states: [
+      () => networkAt(CIRCLES),
+      () => networkAt(CIRCLES),
+      () => networkAt(CIRCLES, { pinned: { l: 0, j: 0 } }),
+      () => networkAt(CIRCLES, { runs: true }),
+      () => networkAt({ ...CIRCLES, layers: "2" }),
+    ],
   },
   xor: {
-    asks: 2, right: 2,
-    states: [() => networkAt({ ...XOR, layers: "1" }), () => networkAt({ ...XOR, layers: "1" }), () => networkAt({ ...XOR, layers: "1" }, { runs: true }), () => networkAt({ ...XOR, layers: "4" }, { runs: true }), () => networkAt({ ...XOR, layers: "2" })],
+    asks: 2, right: 2, room: "board", subjects: ["plane", "plane", "plane", "plane", "plane"],
+    states: [
+      () => networkAt({ ...XOR, layers: "1" }),
+      () => networkAt({ ...XOR, layers: "1" }),
+      () => networkAt({ ...XOR, layers: "1" }, { runs: true }),
+      () => networkAt({ ...XOR, layers: "4" }, { runs: true }),
+      () => {
+        networkAt({ ...XOR, layers: "3" });
+        byId("b_more").open = true; // the seed is there
+      },
+    ],
   },
   attention: {
-    asks: 2, right: 2,
+    asks: 2, right: 2, hides: ["attention"], room: "model",
+    subjects: ["m_chances_title", "m_attention_title", "m_attention_title", "stage", "stage", "m_attention_title"],
+    begins: () => (pupil.learned = null),
     states: [
       () => modelAt({ typed: "e" }),
       () => modelAt(NAME),
       () => modelAt({ ...NAME, speed: "60" }, runModel),
       () => openShare(NAME),
-      () => modelAt({ typed: "anna" }, finishModel),
+      () => openShare(NAME),
+      () => modelAt({ typed: "anna" }, runModel),
     ],
   },
 };
 
-// Show the language model before training, or call `begins` to start or continue training.
+// The lesson has a model of its own. What it has learned stays when the reader goes back, and begins anew with the
+// lesson.
+const pupil = { learned: null };
+
+// Show the language model before training, or call `begins` to start or continue the training of the lesson's model.
 function modelAt(settings, begins) {
   showRoom("model");
-  setUpModel(settings, { keeps: Boolean(begins) });
-  begins?.();
-  byId("m_attention").scrollIntoView({ block: "nearest" });
+  if (!begins) return setUpModel(settings);
+  pupil.learned = setUpModel(settings, pupil.learned);
+  begins();
 }
 
-// Open the largest share of attention at the last letter in the stepper.
+// Open the largestOf share of attention at the last letter in the stepper.
 function openShare(settings) {
   showRoom("model");
-  setUpModel(settings, { keeps: true });
-  const shares = modelShares(), flat = shares.flat(), most = flat.indexOf(Math.max(...flat));
+  pupil.learned = setUpModel(settings, pupil.learned);
+  const shares = modelShares(), flat = shares.flat(), most = flat.indexOf(largestOf(flat));
   openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
-  if (innerWidth > 700) byId("zoom_fit").click(); // on a phone it would be too small to read
 }

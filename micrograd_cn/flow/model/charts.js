@@ -1,8 +1,7 @@
 // Draw the losses of the language model, and the table of its embeddings.
 
 import { colours, fitted } from "../playground/canvas.js";
-import { tellScale } from "../playground/charts.js";
-import { shown } from "../stepper/text.js";
+import { drawCurves } from "../playground/charts.js";
 
 // Some words are harder than others, so the mean of this many losses is drawn too.
 export const SMOOTHED = 50;
@@ -10,38 +9,18 @@ const CELL = { least: 14, most: 32, letter: 34 }; // pixels: the heights of a ro
 
 // Draw the losses of the steps as a thin line, and the mean of the last fifty.
 export function drawModelLosses(canvas, losses, words) {
-  const { context, width, height } = fitted(canvas), rim = 10;
-  context.clearRect(0, 0, width, height);
-  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), lines = [[], []];
+  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, canvas.clientWidth))), own = [], means = [];
   let added = 0;
   losses.forEach((loss, i) => {
     added += loss - (i >= SMOOTHED ? losses[i - SMOOTHED] : 0);
     if (i % every && i !== losses.length - 1) return;
-    lines[0].push([i, loss]);
-    lines[1].push([i, added / Math.min(i + 1, SMOOTHED)]);
+    own.push([i + 1, loss]);
+    means.push([i + 1, added / Math.min(i + 1, SMOOTHED)]);
   });
-  const values = lines.flat().map(([, x]) => x).filter(Number.isFinite);
-  if (!values.length) return;
-  const high = Math.max(...values), low = Math.min(...values), most = Math.max(1, losses.length - 1);
-  const left = tellScale(context, [low, high], [rim, height - rim]), wide = width - rim - left;
-  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
-  context.strokeRect(left, rim, wide, height - 2 * rim);
-  const place = ([i, x]) => [left + (i / most) * wide, height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim)];
-  const looks = [[colours.rim, 1, colours.quiet, words.loss_batch], [colours.plus, 2.2, colours.plus, words.m_mean]];
-  lines.forEach((points, k) => {
-    const [strokeStyle, lineWidth] = looks[k];
-    Object.assign(context, { strokeStyle, lineWidth });
-    context.beginPath();
-    for (const point of points) if (Number.isFinite(point[1])) context.lineTo(...place(point));
-    context.stroke();
-  });
-  Object.assign(context, { strokeStyle: colours.panel, font: "12px sans-serif", lineWidth: 4, textAlign: "right" });
-  lines.forEach((points, k) => {
-    const told = `${looks[k][3]} ${shown(points.at(-1)[1])}`;
-    context.fillStyle = looks[k][2];
-    context.strokeText(told, width - rim - 6, rim + 15 + 15 * k);
-    context.fillText(told, width - rim - 6, rim + 15 + 15 * k);
-  });
+  drawCurves(canvas, [
+    { points: own, colour: colours.rim, ink: colours.quiet, width: 1, name: words.loss_batch },
+    { points: means, colour: colours.plus, width: 2.2, name: words.m_mean },
+  ], losses.length, words);
 }
 
 // Draw a row for each token and a column for each number of its embedding. The letters of the tokens in `read` stand

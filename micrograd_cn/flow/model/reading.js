@@ -1,7 +1,9 @@
 // Show how the model reads what was typed: the tokens, the chances of the next token, and the attention of each head.
 
+import { drawArcs } from "./arcs.js";
 import { model } from "./settings.js";
 import { byId, html } from "../stepper/elements.js";
+import { largestOf } from "../stepper/lists.js";
 import { session } from "../stepper/session.js";
 import { exact, filled } from "../stepper/text.js";
 
@@ -34,25 +36,38 @@ export function showReading() {
     button.setAttribute("aria-pressed", i === at);
   });
   setText(byId("m_chances_title"), filled(session.words.m_chances, { text: read.map(letterOf).join("") }));
-  const most = chances.indexOf(Math.max(...chances));
-  fill(byId("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, i) => {
+  const order = [...chances.keys()].sort((a, b) => chances[b] - chances[a] || a - b); // the likeliest first
+  fill(byId("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, place) => {
+    const i = order[place];
+    button.dataset.token = i;
     setText(button.firstChild, letterOf(i));
     setText(button.lastChild, inPercent(chances[i]));
     button.style.setProperty("--share", chances[i].toFixed(3));
-    button.classList.toggle("most", i === most);
+    button.classList.toggle("most", place === 0);
   });
   setText(byId("m_attention_title"), filled(session.words.m_attention, { token: name }));
   const heads = attention.at(-1), table = byId("m_attention");
+  showHead(heads, read.map(letterOf));
   fill(table, heads.length + 1, () => html("tr"), (row, h) => {
     fill(row, read.length + 1, i => (h && i ? html("td", {}, html("button", { type: "button" })) : html("th", { scope: h ? "row" : "col" })), (cell, i) => {
       if (!h || !i) return setText(cell, h ? headName(h - 1) : i ? letterOf(read[i - 1]) : session.words.m_corner);
-      const share = heads[h - 1][i - 1], button = cell.firstChild;
-      setText(button, inPercent(share));
+      const hidden = session.chosen.hides.has("attention"), share = hidden ? 0 : heads[h - 1][i - 1], button = cell.firstChild;
+      setText(button, hidden ? "?" : inPercent(share));
       button.style.setProperty("--share", share.toFixed(3));
-      const label = filled(session.words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: inPercent(share) });
+      const label = filled(session.words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: hidden ? "?" : inPercent(share) });
       if (button.title !== label) for (const key of ["title", "aria-label"]) button.setAttribute(key, label);
     });
   });
+}
+
+// Show the shares of one head as arcs: of the head at the pointer, or else of the one that is the most decided.
+function showHead(heads, letters) {
+  const flat = heads.flat(), most = Math.floor(flat.indexOf(largestOf(flat)) / letters.length), head = model.head === null ? most : Math.min(model.head, heads.length - 1);
+  const hidden = session.chosen.hides.has("attention"), told = filled(session.words.m_reads, { head: headName(head), at: letters.at(-1) });
+  byId("m_reads").classList.toggle("asks", hidden);
+  setText(byId("m_arcs_told"), told);
+  byId("m_arcs").setAttribute("aria-label", hidden ? told : `${told} ${letters.map((letter, i) => `${letter} ${inPercent(heads[head][i])}`).join(session.words.comma)}`);
+  drawArcs(byId("m_arcs"), letters, hidden ? letters.map(() => 0) : heads[head]);
 }
 
 const inPercent = x => (Number.isFinite(x) ? `${x < 0.0995 && x >= 0.0005 ? (100 * x).toFixed(1) : Math.round(100 * x)}%` : exact(x));

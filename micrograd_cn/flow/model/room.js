@@ -10,6 +10,7 @@ import { openAttention, openChance, openEmbedding, openWord } from "./stepping.j
 import { Random } from "../playground/random.js";
 import { addRoom, isSeen, remember } from "../playground/rooms.js";
 import { byId, html } from "../stepper/elements.js";
+import { stoppable } from "../stepper/failure.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { parsed } from "../stepper/text.js";
@@ -32,7 +33,6 @@ function renewModel() {
   if (words.length && model.characters <= MOST_CHARACTERS) {
     const given = Object.fromEntries(["width", "heads", "layers", "block", "seed", "rate", "batch", "steps"].map(name => [name, number(name)]));
     model.learner = new Learner(words, given);
-    model.began = Object.fromEntries(["words", ...Object.keys(given)].map(name => [name, settings[name]]));
     model.rng = new Random(given.seed + 1);
     const first = [...model.learner.words[0]];
     if (![...settings.typed].every(c => model.learner.number.has(c))) settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
@@ -63,15 +63,9 @@ function modelTick(now) {
 }
 
 export function runModel() {
-  if (!model.learner || model.running) return;
-  if (model.learner.done >= model.learner.steps) renewModel();
+  if (!model.learner || model.running || model.learner.done >= model.learner.steps) return;
   model.running = requestAnimationFrame(modelTick);
   tellModel();
-}
-
-// Train the model to the end. If it is done, nothing happens.
-export function finishModel() {
-  if (model.learner.done < model.learner.steps) runModel();
 }
 
 // Stop training. A batch that has begun is finished first, so the page shows the result of a whole step.
@@ -81,18 +75,31 @@ function stopModel() {
   while (model.learner?.ready) model.learner.work();
 }
 
-// Use these settings, and the defaults of all others. Start again, unless `keeps` allows to go on with a model that has
-// the default settings.
-export function setUpModel(settings, { keeps }) {
+// Use these settings, and the defaults of all others. Go on with what a model has `learned`, or start with a new one.
+// Return what it has learned.
+export function setUpModel(settings, learned = null) {
+  stopModel();
   Object.assign(model.settings, MODEL_DEFAULTS, settings);
-  for (const name of Object.keys(MODEL_DEFAULTS)) if (byId(`m_${name}`)) byId(`m_${name}`).value = model.settings[name];
-  byId("m_text").value = model.settings.typed;
   model.at = null;
-  if (keeps && isUsual(model.learner)) showModel();
+  if (learned) Object.assign(model, learned);
   else renewModel();
+  showModelSettings();
+  showInvented();
+  showModel();
+  const { learner, known, characters, rng, invented } = model;
+  return { learner, known, characters, rng, invented };
 }
 
-const isUsual = learner => learner !== null && Object.entries(model.began).every(([name, value]) => MODEL_DEFAULTS[name] === value);
+function showModelSettings() {
+  for (const name of Object.keys(MODEL_DEFAULTS)) {
+    const field = byId(`m_${name}`);
+    if (!field) continue;
+    field.value = model.settings[name];
+    if (name in MODEL_CHOICES || ["rate", "seed"].includes(name)) field.setAttribute("aria-invalid", false);
+  }
+  byId("m_text").value = model.settings.typed;
+  byId("m_lines").value = model.lines;
+}
 
 function setModel(name, value) {
   model.settings[name] = value;
@@ -130,8 +137,15 @@ byId("m_tokens").addEventListener("click", event => {
 });
 byId("m_chances").addEventListener("click", event => {
   const button = event.target.closest("button");
-  if (button) openChance(numberAmong(button));
+  if (button) openChance(Number(button.dataset.token));
 });
+function lookAtHead(event) {
+  const row = event.target.closest("tr"), head = row ? numberAmong(row) - 1 : -1;
+  if (head < 0 || model.head === head) return;
+  model.head = head;
+  showModel();
+}
+for (const name of ["pointerover", "focusin"]) byId("m_attention").addEventListener(name, lookAtHead);
 byId("m_attention").addEventListener("click", event => {
   const cell = event.target.closest("td");
   if (cell) openAttention(numberAmong(cell.parentElement) - 1, numberAmong(cell) - 1);
@@ -169,7 +183,6 @@ function fillModelFields() {
   }
   for (const name of [...Object.keys(MODEL_CHOICES), "rate", "seed"]) {
     const field = byId(`m_${name}`);
-    field.value = model.settings[name];
     field.addEventListener("input", () => {
       const right = fitsModel(name, field.value);
       field.setAttribute("aria-invalid", !right);
@@ -177,15 +190,13 @@ function fillModelFields() {
       else tellModel();
     });
   }
-  byId("m_temperature").value = model.settings.temperature;
-  byId("m_text").value = model.settings.typed;
-  byId("m_lines").value = model.lines;
+  showModelSettings();
 }
 
 document.addEventListener("keydown", event => {
-  if (!isSeen("model") || event.target.matches("button, [role=application]") && event.key !== "ArrowRight") return;
-  if (event.target.matches("input, select, textarea") || byId("helping").open) return;
-  const command = { " ": "m_run", ArrowRight: "m_step" }[event.key];
+  const command = { " ": "m_run", ArrowRight: "m_step", PageDown: "m_step" }[event.key], clicks = event.key === "PageDown"; // of a clicker
+  if (!isSeen("model") || event.target.matches("button, [role=application]") && event.key === " ") return;
+  if (event.target.matches("input, select, textarea") && !clicks || document.querySelector("dialog[open]")) return;
   if (!command || !model.learner || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   modelCommands[command]();
@@ -204,13 +215,31 @@ addRoom("model", {
     const { settings, lines } = model;
     return { room: "model", ...settings, ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}) };
   },
-  arrive(link) {
-    const { settings } = model;
-    for (const name of Object.keys(MODEL_DEFAULTS)) if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
-    model.lines = link.get("lines") ?? "";
+  keep() {
+    const { settings, lines, learner, known, characters, at, cell, rng, invented } = model;
+    const before = { lines, learner, known, characters, at, cell, rng, invented: [...invented] }, chosen = { ...settings };
+    return () => {
+      stopModel();
+      Object.assign(settings, chosen);
+      Object.assign(model, before);
+      showModelSettings();
+      showInvented();
+      showModel();
+    };
+  },
+  begin() {
     fillModelFields();
     renewModel();
   },
+  arrive(link) {
+    const { settings } = model;
+    Object.assign(settings, MODEL_DEFAULTS);
+    for (const name of Object.keys(MODEL_DEFAULTS)) if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
+    model.lines = link.get("lines") ?? "";
+    showModelSettings();
+    renewModel();
+  },
 });
+stoppable.push(stopModel);
 themed.push(() => isSeen("model") && showModel());
-session.watch(({ changes }) => "lang" in changes && isSeen("model") && showModel());
+session.watch(({ changes }) => ("lang" in changes || "hides" in changes) && isSeen("model") && showModel());

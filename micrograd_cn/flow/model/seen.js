@@ -38,7 +38,9 @@ export function tellModel() {
   const { learner, settings } = model, { words } = session;
   byId("m_run").textContent = model.running ? words.pause : words.play;
   byId("m_temperature_text").textContent = settings.temperature;
-  byId("m_state").textContent = learner ? progress(learner, words) : "";
+  const done = Boolean(learner) && learner.done >= learner.steps;
+  byId("m_state").textContent = learner ? progress(learner, words) + (done ? ` · ${words.m_done}` : "") : "";
+  for (const id of ["m_run", "m_step"]) byId(id).disabled = !learner || done;
   byId("m_warning").textContent = modelWarning(learner, words);
 }
 
@@ -55,7 +57,7 @@ function modelWarning(learner, words) {
   if (!known.size) return words.m_no_words;
   if (characters > MOST_CHARACTERS) return filled(words.m_many_characters, { count: characters, most: MOST_CHARACTERS });
   if (!Number.isFinite(learner.losses.at(-1) ?? 0)) return words.diverged;
-  if (learner.done >= learner.steps) return words.m_done;
+  if (learner.done >= learner.steps) return "";
   return settings.words === "own" && lines.length > MOST_IN_LINK ? filled(words.m_long_link, { most: MOST_IN_LINK }) : "";
 }
 

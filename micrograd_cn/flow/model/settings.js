@@ -27,10 +27,10 @@ export const model = (session.model = {
   settings: { ...MODEL_DEFAULTS },
   lines: "", // the reader's own words
   learner: null, // null if there are no words
-  began: {}, // the settings that the learner was made with
   known: new Set(), // the words that the model learns from
   characters: 0, // how many different characters the words have
   at: null, // the chosen position in what was typed, or null for the last one
+  head: null, // the head whose attention is drawn, or null for the one that is the most decided
   cell: null, // the selected number in the table of embeddings
   rng: null, // draws new words
   invented: [], // the new words, the latest one first

@@ -15,8 +15,8 @@ import { viewport } from "../stepper/viewport.js";
 function enterModel(made, told, node = made.graph.root) {
   const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
-  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") }));
-  session.choose({ open, anchor: null });
+  const origin = filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") });
+  stepThrough(made, origin, () => session.choose({ open, anchor: null }));
   if (node !== graph.root) chooseLeaf(node);
   viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
   viewport.touched = true; // otherwise the window would move back when it gets its size

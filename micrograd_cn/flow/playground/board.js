@@ -67,6 +67,7 @@ export function tellState() {
   const known = { ...told, accuracy: percent(all), held_loss: held ? shown(held.loss) : "–", held: percent(held) };
   byId("state").textContent = filled(words.board_state, known) + (held ? filled(words.board_held, known) : "");
   byId("painting").hidden = settings.data !== "own";
+  byId("plane_hint").hidden = settings.data === "own"; // it would leave no room for the buttons
   byId("losses").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
   const label = filled(words.plane_label, { number: chosenPoint + 1, count: points.length });
   byId("plane").setAttribute("aria-label", `${words.plane_hint} ${label}`);
@@ -97,4 +98,5 @@ function tellLens() {
 }
 
 themed.push(refresh);
+session.watch(() => byId("wires").classList.toggle("asks", session.chosen.hides.has("units")));
 session.watch(({ changes }) => "lang" in changes && session.board.trainer && drawBoard(true));

@@ -3,61 +3,96 @@
 import { colours, fitted } from "./canvas.js";
 import { layerName } from "./names.js";
 import { html } from "../stepper/elements.js";
+import { largestOf, smallestOf } from "../stepper/lists.js";
 import { filled, shown } from "../stepper/text.js";
 
 const BINS = 24;
 
 // Draw three losses: that of the mini-batches as a thin line, that of all samples, and that of the held-out samples
 // dashed.
-export function drawLosses(canvas, { history: losses, curve }, words) {
-  const { context, width, height } = fitted(canvas), rim = 10, most = Math.max(1, losses.length);
-  context.clearRect(0, 0, width, height);
-  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), batches = [];
+export function drawLosses(canvas, { history: losses, each = 1, curve }, words) {
+  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, canvas.clientWidth))), batches = [];
   for (let i = 0; i < losses.length; i += every) {
     let total = 0, count = 0;
     for (let k = i; k < Math.min(i + every, losses.length); k++, count++) total += losses[k];
-    batches.push([i + 1, total / count]);
+    batches.push([(i + 1) * each, total / count]);
   }
   const line = key => curve.filter(each => each[key]).map(each => [each.step, each[key].loss]);
-  const lines = [[batches, colours.rim, 1, [], words.loss_batch], [line("all"), colours.plus, 2.2, [], words.loss_all], [line("held"), colours.minus, 2.2, [5, 3], words.loss_held]];
-  for (const each of lines) each[0] = each[0].filter(([, x]) => Number.isFinite(x));
-  const values = lines.flatMap(([points]) => points.map(([, x]) => x));
-  if (!values.length) return;
-  const high = Math.max(...values) || 1, low = Math.min(0, ...values), top = tellLast(context, lines, width);
-  const left = tellScale(context, [low, high], [top, height - rim]), wide = width - rim - left;
+  drawCurves(canvas, [
+    { points: batches, colour: colours.rim, ink: colours.quiet, width: 1, name: words.loss_batch },
+    { points: line("all"), colour: colours.plus, width: 2.2, name: words.loss_all },
+    { points: line("held"), colour: colours.minus, width: 2.2, dash: [5, 3], name: words.loss_held },
+  ], Math.max(losses.length * each, curve.at(-1)?.step ?? 0), words);
+}
+
+// Draw curves of positive numbers over the steps of a run, on a logarithmic axis. Their names and last numbers are above
+// them. Before the first step, a text says what will be drawn.
+export function drawCurves(canvas, curves, steps, words) {
+  const { context, width, height } = fitted(canvas), rim = 10;
+  context.clearRect(0, 0, width, height);
+  const finite = curves.map(curve => ({ ...curve, points: curve.points.filter(([, x]) => Number.isFinite(x)) }));
+  const all = finite.flatMap(({ points }) => points.map(([, x]) => x)), above = all.filter(x => x > 0);
+  const top = tellLast(context, finite, width);
+  if (!steps || !above.length) return tellLater(context, words.losses_later, [width, height]);
+  // A loss of 0 has no logarithm, so it is drawn at the lower edge.
+  const high = largestOf(above), low = Math.max(smallestOf(above), high * 1e-9), ends = [low, Math.max(high, low * (1 + 1e-9))].map(Math.log10);
+  const up = x => height - rim - ((Math.log10(Math.max(x, low)) - ends[0]) / (ends[1] - ends[0])) * (height - rim - top);
+  const left = tellScale(context, [low, high], up, [width - rim, top]), wide = width - rim - left;
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(left, top, wide, height - rim - top);
-  lines.forEach(([points, strokeStyle, lineWidth, dash]) => {
-    Object.assign(context, { strokeStyle, lineWidth });
+  for (const { points, colour, width: lineWidth, dash = [] } of finite) {
+    Object.assign(context, { strokeStyle: colour, lineWidth });
     context.setLineDash(dash);
     context.beginPath();
-    for (const [i, x] of points) context.lineTo(left + (i / most) * wide, height - rim - ((x - low) / (high - low || 1)) * (height - rim - top));
+    for (const [step, x] of points) context.lineTo(left + (step / steps) * wide, up(x));
     context.stroke();
-  });
+  }
   context.setLineDash([]);
 }
 
-// Write the name and the last number of each line above the lines. Return the height where the lines may begin.
-function tellLast(context, lines, width) {
-  Object.assign(context, { font: "12px sans-serif", textAlign: "left" });
+// Write the name and the last number of each curve above the curves. Return the height where the curves may begin.
+function tellLast(context, curves, width) {
+  Object.assign(context, { font: "12px sans-serif", textAlign: "left", textBaseline: "alphabetic" });
   let x = 4, y = 14;
-  lines.forEach(([points, colour, , , name], k) => {
-    if (!points.length) return;
+  for (const { points, colour, ink = colour, name } of curves) {
+    if (!points.length) continue;
     const told = `${name} ${shown(points.at(-1)[1])}`, room = context.measureText(told).width;
     if (x > 4 && x + room > width) [x, y] = [4, y + 15];
-    context.fillStyle = k ? colour : colours.quiet;
+    context.fillStyle = ink;
     context.fillText(told, x, y);
     x += room + 12;
-  });
+  }
   return y + 6;
 }
 
-// Write the smallest and the largest number at an axis from `top` to `bottom`. Return where the lines may begin.
-export function tellScale(context, [low, high], [top, bottom]) {
-  const texts = [[shown(low), bottom], ...(high > low ? [[shown(high), top + 10]] : [])];
-  Object.assign(context, { font: "12px sans-serif", textAlign: "right", fillStyle: colours.quiet });
-  const room = 4 + Math.max(...texts.map(([text]) => context.measureText(text).width));
-  for (const [text, y] of texts) context.fillText(text, room, y);
+// Write in an empty chart what it will show, in lines that fit.
+function tellLater(context, text, [width, height]) {
+  Object.assign(context, { font: "13px sans-serif", textAlign: "center", fillStyle: colours.quiet });
+  const lines = [""];
+  for (const word of text.match(/[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s?/g)) {
+    if (context.measureText(lines.at(-1) + word).width > width - 24) lines.push("");
+    lines[lines.length - 1] += word;
+  }
+  lines.forEach((line, i) => context.fillText(line, width / 2, height / 2 + 8 + 17 * (i - (lines.length - 1) / 2)));
+}
+
+// Write the smallestOf number, the largestOf number, and the powers of ten between them, at their heights, with lines to the
+// right. Return where the curves may begin.
+function tellScale(context, [low, high], up, [right, top]) {
+  const marks = [low, ...(high > low ? [high] : [])].map(x => [shown(x), Math.max(up(x), top + 9)]);
+  for (let ten = Math.ceil(Math.log10(low)); 10 ** ten < high; ten++) {
+    if (marks.every(([, y]) => Math.abs(up(10 ** ten) - y) > 13)) marks.push([shown(10 ** ten), up(10 ** ten)]);
+  }
+  Object.assign(context, { font: "12px sans-serif", textAlign: "right", fillStyle: colours.quiet, strokeStyle: colours.line, lineWidth: 1 });
+  const room = 4 + Math.max(...marks.map(([text]) => context.measureText(text).width));
+  marks.forEach(([text, y], i) => {
+    context.fillText(text, room, i ? y + 4 : y);
+    if (i < 2) return;
+    context.beginPath();
+    context.moveTo(room + 5, y);
+    context.lineTo(right, y);
+    context.stroke();
+  });
   return room + 5;
 }
 
@@ -76,16 +111,16 @@ export class Charts {
     this.frame.replaceChildren(...this.layers.map(({ element }) => element));
   }
 
-  // A layer's gradient has vanished, for practical purposes, if it is ten thousand times smaller than the largest one.
+  // A layer's gradient has vanished, for practical purposes, if it is ten thousand times smaller than the largestOf one.
   update({ data, grad }, words) {
-    const sizes = this.layers.map(({ layer }) => rms(grad, layer)), largest = Math.max(...sizes);
+    const sizes = this.layers.map(({ layer }) => rms(grad, layer)), most = largestOf(sizes);
     this.layers.forEach(({ layer, title, parts }, l) => {
       title.textContent = layerName(this.network, l, words);
       [data, grad].forEach((numbers, k) => {
         histogram(parts[k].canvas, numbers.subarray(layer.first, layer.first + layer.nout * (layer.nin + 1)), k);
         parts[k].text.textContent = filled(k ? words.gradients_rms : words.weights_rms, { rms: shown(rms(numbers, layer)) });
       });
-      parts[1].text.classList.toggle("low", sizes[l] < 1e-4 * largest);
+      parts[1].text.classList.toggle("low", sizes[l] < 1e-4 * most);
     });
   }
 }

@@ -8,7 +8,7 @@ Object.assign(session, {
   lesson: null, // the lesson that is shown: its name, the number of the caption, the reader's answer
   origin: "", // says where the computation in the stepper comes from, if a room has opened it
   // the expression, the numbers of its variables, and its graph
-  typed: { text: "", values: new Map(), made: null, error: null },
+  typed: { text: "", values: new Map(), made: null, error: null, number: null },
   board: {
     settings: { ...DEFAULTS },
     own: [], // points that the reader has drawn

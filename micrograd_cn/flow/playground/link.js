@@ -2,17 +2,30 @@
 
 // Browsers refuse many changes of the address at once, so it changes after this many milliseconds without a change.
 const REST = 200;
-let resting = null;
+const linkWaits = { timer: null, facts: null };
 
 // Write what `facts` returns into the address, once nothing has changed for a while.
 export function writeLink(facts) {
-  clearTimeout(resting);
-  resting = setTimeout(() => {
-    const text = Object.entries(facts()).map(([key, x]) => `${encodeURIComponent(key)}=${encodeURIComponent(x)}`).join("&");
-    try {
-      history.replaceState(null, "", `#${text}`);
-    } catch { /* in a notebook's frame there is no address */ }
-  }, REST);
+  clearTimeout(linkWaits.timer);
+  linkWaits.facts = facts;
+  linkWaits.timer = setTimeout(flushLink, REST);
+}
+
+// Write the address at once if it waits to be written.
+export function flushLink() {
+  clearTimeout(linkWaits.timer);
+  const { facts } = linkWaits;
+  linkWaits.facts = null;
+  if (facts) inHistory("replaceState", history.state, addressOf(facts()));
+}
+
+const addressOf = facts => `#${Object.entries(facts).map(([key, x]) => `${encodeURIComponent(key)}=${encodeURIComponent(x)}`).join("&")}`;
+
+// Change the present entry of the browser's history, or add another one. In a notebook's frame there is no address.
+export function inHistory(method, state, address) {
+  try {
+    history[method](state, "", address);
+  } catch { /* not allowed here */ }
 }
 
 export function readLink() {

@@ -1,33 +1,53 @@
 // Start the playground: the room that the link names reads the link and is shown.
 
+import { greet } from "./hello.js";
 import { readLink } from "./link.js";
-import { remember, rooms, showRoom } from "./rooms.js";
-import { greet, isLesson, showLesson } from "../lessons/lesson.js";
+import { followHistory, remember, rooms, showRoom, showStep } from "./rooms.js";
+import { closeLesson, isLesson, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
+import { embed } from "../stepper/embed.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import "./chosen.js";
+import "../stepper/bars.js";
+import "../stepper/failure.js";
 import "../stepper/screen.js";
 import "../stepper/tape.js";
 import "../stepper/learn.js";
 import "../stepper/copy.js";
 import "../stepper/controls.js";
 import "./typing.js";
+import "./sheets.js";
 import "./training.js";
 import "./painting.js";
 import "../model/room.js";
 
-function arrive() {
-  const link = readLink(), lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
+// Show what a link says. Rooms that it does not name keep what they have.
+function arrive(link) {
+  const lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
+  if (session.lesson) closeLesson();
   if (Object.hasOwn(page.words, lang)) session.chosen.lang = lang;
-  for (const [name, each] of rooms) each.arrive(name === room ? link : new Map());
-  showRoom(room);
-  session.choose({}); // writes the words of the rooms
+  embed(link.has("embed"));
+  if (isLesson(link.get("lesson"))) {
+    session.choose({});
+    showLesson(link.get("lesson"), captionOf(link));
+    if (["text", "room"].some(key => link.has(key))) rooms.get(session.room).arrive(link);
+  } else {
+    rooms.get(room).arrive(link);
+    showRoom(room);
+    session.choose({}); // writes the words of the rooms
+  }
+  if (!byId("stepping").hidden) showStep(link);
   remember();
-  if (isLesson(link.get("lesson"))) showLesson(link.get("lesson"));
-  else greet();
 }
 
-arrive();
+function captionOf(link) {
+  const at = Number(link.get("at") ?? 1);
+  return Number.isInteger(at) && at >= 1 ? at : 1;
+}
+
+for (const room of rooms.values()) room.begin();
+arrive(readLink());
+followHistory(arrive);
+greet();
 byId("unable").remove();
-addEventListener("hashchange", () => location.reload());

@@ -1,20 +1,25 @@
-// The rooms of the playground: show one, go from it to the stepper and back, and write it into the link.
+// The rooms of the playground: show one, go from it to the stepper and back, and write it into the link. Rooms and what
+// they open are entries of the browser's history.
 
-import { writeLink } from "./link.js";
+import { flushLink, inHistory, readLink, writeLink } from "./link.js";
 import { byId } from "../stepper/elements.js";
+import { openedAtFirst } from "../stepper/fold.js";
 import { session } from "../stepper/session.js";
+import { viewport } from "../stepper/viewport.js";
 
-// The rooms by their names. A room has the id of its `panel`, `facts` for a link, and `arrive` to read a link.
-// `entered` and `left` are called when it is shown and when it is hidden. Its tab is the button with the id `tab_` and
-// the room's name.
+// The rooms by their names. A room has the id of its `panel`, `facts` for a link, `arrive` to read a link, and `keep`,
+// which returns a function that restores what the room has now. `entered` and `left` are called when it is shown and
+// when it is hidden. Its tab is the button with the id `tab_` and the room's name.
 export const rooms = new Map();
+
+export const roomHooks = { leaving: () => {} }; // `leaving` is called with the name of the room that a tab will show
 
 export function addRoom(name, room) {
   rooms.set(name, room);
-  byId(`tab_${name}`).addEventListener("click", () => {
+  byId(`tab_${name}`).addEventListener("click", () => visiting(() => {
+    roomHooks.leaving(name);
     showRoom(name);
-    remember();
-  });
+  }));
 }
 
 export function showRoom(name, origin = "") {
@@ -33,19 +38,108 @@ export function showRoom(name, origin = "") {
   if (!origin) rooms.get(name).entered?.();
 }
 
-// Open a computation of the present room in the stepper.
-export function stepThrough(made, origin) {
-  showRoom(session.room, origin);
-  session.open([made]);
+// Open a computation of the present room in the stepper. `prepare` chooses what is open in it.
+export function stepThrough(made, origin, prepare = () => {}) {
+  visiting(() => {
+    showRoom(session.room, origin);
+    session.open([made]);
+    prepare();
+  });
   byId("return").focus();
 }
 
 export const isSeen = room => session.room === room && !session.origin;
 
+// In a narrow window, the whole page scrolls, and bars stick to its edges.
+export const isNarrow = () => matchMedia("(max-width: 980px)").matches;
+
+// Return a function that gives the reader back what all rooms and the stepper have now.
+export function keepRooms() {
+  const { room, origin } = session, restores = [...rooms.values()].map(each => each.keep()), stepper = session.keep();
+  return () => {
+    for (const restore of restores) restore();
+    showRoom(room, origin);
+    if (origin || room === "typing") stepper();
+  };
+}
+
 export function remember() {
   writeLink(() => {
-    const { lesson, room, chosen: { lang } } = session;
-    return { ...(lesson ? { lesson: lesson.name } : rooms.get(room).facts()), lang };
+    const { lesson, chosen: { lang } } = session, own = factsNow(), given = lesson ? { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) } : {};
+    // A lesson sets up its own state, so a link to it has what the reader has changed alone.
+    const changed = Object.fromEntries(Object.entries(own).filter(([key, x]) => !lesson || key === "text" || lesson.start[key] !== x));
+    const same = lesson && Object.keys(changed).every(key => lesson.start[key] === changed[key]);
+    return { ...given, ...(same ? {} : changed), lang, ...(viewport.embedded ? { embed: 1 } : {}) };
+  });
+}
+
+// Return what a link says of the room and of the stepper.
+export function factsNow() {
+  return { ...rooms.get(session.room).facts(), ...(byId("stepping").hidden ? {} : stepperFacts()) };
+}
+
+// Return what the stepper shows, as far as it is not what it shows at first.
+function stepperFacts() {
+  const { graph, chosen: { done, actions, predict, open, hides } } = session, facts = {}, first = openedAtFirst(graph), { lesson } = session;
+  if (done !== graph.order.length || actions.length !== 1) facts.step = done;
+  if (actions.length !== 1) facts.passes = actions.map(action => action[0]).join("");
+  if (predict) facts.predict = 1;
+  if (hides.size && !lesson) facts.hide = [...hides].join(" ");
+  if (open.size !== first.size || [...open].some(group => !first.has(group))) facts.open = [...open].join(" ");
+  return facts;
+}
+
+// Show in the stepper what a link says.
+export function showStep(link) {
+  const number = text => (/^\d{1,7}$/.test(text ?? "") ? Number(text) : null), { graph } = session, changes = {};
+  if (/^[bz]{1,20}$/.test(link.get("passes") ?? "")) changes.actions = [...link.get("passes")].map(c => (c === "b" ? "backward" : "zero"));
+  if (number(link.get("step")) !== null) changes.done = number(link.get("step"));
+  if (link.get("predict") === "1") changes.predict = true;
+  if (link.has("hide")) changes.hides = new Set(link.get("hide").split(" ").filter(each => ["local", "grad"].includes(each)));
+  if (link.has("open")) changes.open = new Set(link.get("open").split(" ").map(number).filter(group => graph.groups[group]));
+  if (Object.keys(changes).length) session.choose(changes);
+}
+
+// What the page shows belongs to the present entry of the history. Each function of `situations` returns a function that
+// shows it again.
+export const situations = [() => {
+  const { room, origin } = session, stepper = session.keep();
+  return () => {
+    if (session.room === room && session.origin === origin && !origin) return;
+    showRoom(room, origin);
+    if (origin) stepper();
+  };
+}];
+const visits = { present: 0, latest: 0, kept: new Map() };
+
+const keepVisit = () => visits.kept.set(visits.present, situations.map(keepNow => keepNow()));
+
+// Change what is shown in such a way that the browser's Back takes it back.
+export function visiting(change) {
+  flushLink();
+  keepVisit();
+  change();
+  visits.present = ++visits.latest;
+  inHistory("pushState", { visit: visits.present }, location.hash || undefined);
+  remember();
+}
+
+// Begin to follow the browser's history. `arriveAt` shows what the address says.
+export function followHistory(arriveAt) {
+  visits.present = visits.latest = history.state?.visit ?? 0;
+  inHistory("replaceState", { visit: visits.present });
+  addEventListener("popstate", () => {
+    const address = location.hash, known = history.state?.visit ?? null;
+    keepVisit();
+    if (known !== null && visits.kept.has(known)) {
+      visits.present = known;
+      for (const restore of visits.kept.get(known)) restore();
+    } else {
+      visits.present = known ?? ++visits.latest;
+      inHistory("replaceState", { visit: visits.present }, address || undefined);
+      arriveAt(readLink());
+    }
+    remember();
   });
 }
 
@@ -60,7 +154,7 @@ byId("tabs").addEventListener("keydown", event => {
   tab.focus();
 });
 byId("return").addEventListener("click", () => {
-  showRoom(session.room);
+  visiting(() => showRoom(session.room));
   byId(rooms.get(session.room).panel).querySelector("button").focus();
 });
-session.watch(({ changes }) => "lang" in changes && remember());
+session.watch(({ changes }) => ["lang", "done", "open", "predict", "hides", "actions"].some(key => key in changes) && remember());

@@ -31,6 +31,9 @@ function lossOf(steps, output) {
   return [data.at(-1), back[0]];
 }
 
+const MOST_LOSSES = 1 << 15; // of batches that are kept
+const MOST_TAKEN = 1000; // points that the curve keeps
+
 export class Trainer {
   constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points, held = []) {
     Object.assign(this, { points, held, curve: [], rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
@@ -38,7 +41,8 @@ export class Trainer {
     this.rng = new Random(seed + 1);
     this.waiting = [];
     this.state = Array.from(this.network.data, () => null);
-    this.history = [];
+    this.history = []; // the loss of each batch, or of a long run the mean of `each` batches
+    Object.assign(this, { each: 1, added: 0, waits: 0, apart: 0 });
   }
 
   // Return the next samples. The order is shuffled again whenever all have been used.
@@ -66,15 +70,31 @@ export class Trainer {
       this.state[i] = state;
     }
     this.samples = samples;
-    this.history.push(loss);
+    this.remember(loss);
     return loss;
+  }
+
+  // Keep the loss of a batch. When there are too many, each two neighbours become their mean, so a run may take hours.
+  remember(loss) {
+    this.added += loss;
+    if (++this.waits < this.each) return;
+    this.history.push(this.added / this.each);
+    this.added = this.waits = 0;
+    if (this.history.length < MOST_LOSSES) return;
+    this.history = Array.from({ length: MOST_LOSSES / 2 }, (_, i) => (this.history[2 * i] + this.history[2 * i + 1]) / 2);
+    this.each *= 2;
   }
 
   // Record the loss and the accuracy on all samples and on the held-out samples, after the present step.
   take() {
     const now = { step: this.steps, all: this.measured(this.points), held: this.measured(this.held) };
-    if (this.curve.at(-1)?.step === this.steps) this.curve.pop();
+    const [before, last] = this.curve.slice(-2);
+    if (last ? last.step < before.step + this.apart || last.step === now.step : before?.step === now.step) this.curve.pop();
     this.curve.push(now);
+    if (this.curve.length > MOST_TAKEN) { // keep every second point, and the first and the last one
+      this.curve = this.curve.filter((_, i) => i % 2 === 0 || i === MOST_TAKEN);
+      this.apart = (2 * (now.step - this.curve[0].step)) / MOST_TAKEN;
+    }
     return now;
   }
 

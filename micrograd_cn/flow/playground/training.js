@@ -9,6 +9,7 @@ import { addRoom, isSeen, remember, stepThrough } from "./rooms.js";
 import { CHOICES, DEFAULTS, isSetting, isWritten, sizesOf } from "./settings.js";
 import { Trainer } from "./train.js";
 import { byId, html } from "../stepper/elements.js";
+import { stoppable } from "../stepper/failure.js";
 import { around } from "../stepper/fold.js";
 import { session } from "../stepper/session.js";
 import { filled, parsed } from "../stepper/text.js";
@@ -72,10 +73,9 @@ function takeOne(samples) {
 export function openSample(wanted) {
   stopTraining();
   const { words, board: { trainer, point: number } } = session, made = computationOf(trainer, [number]);
-  stepThrough(made, filled(words.origin_sample, { number: number + 1, step: trainer.steps }));
-  const group = made.graph.groups.findIndex(each => each.path === wanted);
+  const group = made.graph.groups.findIndex(each => each.path === wanted), told = filled(words.origin_sample, { number: number + 1, step: trainer.steps });
+  stepThrough(made, told, () => group >= 0 && session.choose({ open: new Set(around(made.graph, group)), anchor: null }));
   if (group < 0) return;
-  session.choose({ open: new Set(around(made.graph, group)), anchor: null });
   viewport.picture.root.querySelector(`.scope[data-key="g${group}"]`)?.classList.add("marked");
   const frame = session.shape.frames.find(each => each.group === group);
   if (frame) viewport.bring([frame]);
@@ -97,8 +97,17 @@ function set(name, value) {
 // Start again with these settings, and with the defaults of all others.
 export function setUpTraining(settings) {
   Object.assign(session.board.settings, DEFAULTS, settings);
-  for (const [name, value] of Object.entries(session.board.settings)) if (byId(`b_${name}`)) byId(`b_${name}`).value = value;
+  showSettings();
   renew();
+}
+
+function showSettings() {
+  for (const [name, value] of Object.entries(session.board.settings)) {
+    const field = byId(`b_${name}`);
+    if (!field) continue;
+    field.value = value;
+    field.setAttribute("aria-invalid", false);
+  }
 }
 
 function fillFields() {
@@ -142,9 +151,9 @@ const boardCommands = {
 for (const [id, command] of Object.entries(boardCommands)) byId(id).addEventListener("click", command);
 
 document.addEventListener("keydown", event => {
-  if (!isSeen("board") || event.target.matches("input, select, textarea, button, [role=application]") && event.key !== "ArrowRight") return;
-  if (event.target.matches("input, select, textarea") || byId("helping").open) return;
-  const command = { " ": "run", ArrowRight: "one_step" }[event.key];
+  const command = { " ": "run", ArrowRight: "one_step", PageDown: "one_step" }[event.key], clicks = event.key === "PageDown"; // of a clicker
+  if (!isSeen("board") || event.target.matches("button, [role=application]") && event.key === " ") return;
+  if (event.target.matches("input, select, textarea") && !clicks || document.querySelector("dialog[open]")) return;
   if (!command || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   boardCommands[command]();
@@ -161,14 +170,32 @@ addRoom("board", {
     const { settings, own } = session.board, written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
     return { room: "board", ...settings, ...(settings.data === "own" ? { own: own.map(written).join(";") } : {}) };
   },
+  keep() {
+    const { board } = session, { settings, own, trainer, point, paint } = board, before = { settings: { ...settings }, own: [...own], trainer, point, paint };
+    return () => {
+      stopTraining();
+      own.splice(0, own.length, ...before.own);
+      Object.assign(settings, before.settings);
+      Object.assign(board, { trainer, point, paint });
+      showSettings();
+      showTrainer();
+    };
+  },
+  begin() {
+    fillFields();
+    renew();
+  },
   arrive(link) {
     const { settings, own } = session.board;
+    Object.assign(settings, DEFAULTS);
+    own.length = 0;
     for (const name of Object.keys(DEFAULTS)) if (link.has(name) && isSetting(name, link.get(name))) settings[name] = link.get(name);
     for (const text of (link.get("own") ?? "").split(";").filter(Boolean)) {
       const [x, y, label] = text.split(",").map(Number);
       if (Number.isFinite(x) && Number.isFinite(y)) own.push(pointOf([x, y], label === 1 ? 1 : 0));
     }
-    fillFields();
+    showSettings();
     renew();
   },
 });
+stoppable.push(stopTraining);

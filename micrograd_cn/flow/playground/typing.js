@@ -14,7 +14,7 @@ import { exact, filled, parsed, shown } from "../stepper/text.js";
 // Read what was typed. If it has an error, the error is shown below its column, and the last graph stays.
 function readTyped(text, values = session.typed.values) {
   const { typed, words } = session;
-  Object.assign(typed, { text, error: null });
+  Object.assign(typed, { text, error: null, number: null });
   try {
     const made = readExpression(text, values);
     tellFault("");
@@ -23,7 +23,10 @@ function readTyped(text, values = session.typed.values) {
     if (made.graph) {
       typed.made = made;
       if (isSeen("typing")) session.open([made], true);
-    } else tellFault(filled(words.only_number, { value: exact(made.value) }));
+    } else {
+      typed.number = made.value;
+      tellFault(filled(words.only_number, { value: exact(made.value) }));
+    }
     showNumbers(made.values);
   } catch (error) {
     if (!(error instanceof ReadError)) throw error;
@@ -31,6 +34,7 @@ function readTyped(text, values = session.typed.values) {
     if (error.unfinished && document.activeElement === byId("text")) tellFault("", true);
     else showError();
   }
+  tellResult();
   remember();
 }
 
@@ -56,6 +60,14 @@ function tellFault(text, waits = false) {
   byId("result").classList.toggle("waits", waits || text !== "");
   byId("text").setAttribute("aria-invalid", false);
   if (byId("fault").textContent !== text) byId("fault").textContent = text;
+}
+
+// Show the number of the expression that was typed. While it has an error there is none, and the graph of the expression
+// before it is pale.
+function tellResult() {
+  const { typed, graph, numbers, origin } = session, { error, number } = typed;
+  byId("result").textContent = error ? "" : `= ${shown(number ?? numbers.data[graph.root])}`;
+  byId("stage").classList.toggle("stale", !origin && (error !== null || number !== null));
 }
 
 // Show a field for each variable. Dragging the name of the variable changes its number.
@@ -118,7 +130,7 @@ byId("example").addEventListener("change", () => {
 
 session.watch(({ changes }) => {
   const { typed, graph, numbers } = session;
-  byId("result").textContent = `= ${shown(numbers.data[graph.root])}`;
+  tellResult();
   if ("lang" in changes && byId("fault").textContent) showError();
   if (!typed.made || graph !== typed.made.graph) return;
   let changed = false;
@@ -141,14 +153,31 @@ addRoom("typing", {
     const { text, made, values } = session.typed;
     return { text, ...Object.fromEntries([...made?.values.keys() ?? []].map(name => [`=${name}`, exact(values.get(name))])) };
   },
-  arrive(link) {
+  keep() {
+    const { text, values, made, error, number } = session.typed, before = new Map(values);
+    return () => {
+      byId("text").value = text;
+      Object.assign(session.typed, { text, values: before, made, error, number });
+      tellFault("");
+      if (made) {
+        session.open([made]);
+        made.graph.nodes.forEach((node, i) => isEditable(node) && before.has(node.name) && session.chosen.edits.set(i, before.get(node.name)));
+        showNumbers(before.size ? new Map([...made.values.keys()].map(name => [name, before.get(name)])) : made.values);
+      }
+      if (number !== null || error) readTyped(text, before);
+    };
+  },
+  begin() {
     const option = (value, attributes, text = value) => html("option", { value, ...attributes }, text);
     const functions = Object.entries(page.grammar.functions).map(([name, { usage }]) => option(name, {}, usage));
     byId("functions").replaceChildren(option("", { "data-word": "functions" }), ...functions);
     byId("example").replaceChildren(option("", { "data-word": "choose" }), ...EXAMPLES.map(([name]) => option(name, { "data-word": `example_${name}` })));
-    const [, text, first] = EXAMPLES[0], given = link.get("text");
-    readTyped(text, new Map(Object.entries(first)));
-    byId("text").value = given ?? text;
+    const [, text, first] = EXAMPLES[0];
+    setUpTyping(text, first);
+  },
+  arrive(link) {
+    const given = link.get("text");
+    byId("text").value = given ?? session.typed.text;
     const values = [...link].filter(([key, x]) => key.startsWith("=") && parsed(x) !== null).map(([key, x]) => [key.slice(1), parsed(x)]);
     if (given !== undefined) readTyped(given, new Map(values));
   },

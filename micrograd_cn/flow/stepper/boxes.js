@@ -42,7 +42,7 @@ const wordOf = (key, words) => ({ count: words.node_count, norm: words.grad_norm
 
 // Return the texts of each row. A row is a title, a note, or a word with its number.
 export function boxLines(box, graph, facts, words, width) {
-  const number = x => (x === null ? "–" : shown(x));
+  const number = x => (x === null ? (facts.asked ? "?" : "–") : shown(x));
   if (box.bare) return [[number(facts.value)]];
   const numbers = { count: String(box.nodes.length), norm: number(facts.grad), data: number(facts.value), grad: number(facts.grad) };
   const lines = [[box.title], ...box.pairs.map(key => [wordOf(key, words), numbers[key]])];

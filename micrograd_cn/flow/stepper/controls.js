@@ -2,13 +2,13 @@
 
 import { byId } from "./elements.js";
 import { keep } from "./kept.js";
+import { openMenu } from "./menu.js";
 import {
   addAction, answered, backWhile, go, onWhile, pause, play, playAt, sameLayer, sameNode, stepOn,
 } from "./moving.js";
 import { closeAll, openAll } from "./opening.js";
-import { isRight } from "./question.js";
+import { answerOf, isRight } from "./question.js";
 import { session } from "./session.js";
-import { parsed } from "./text.js";
 import { switchTheme } from "./theme.js";
 import { viewport } from "./viewport.js";
 
@@ -31,6 +31,7 @@ const commands = {
   zoom_out: () => viewport.zoomBy(0.8),
   zoom_fit: () => viewport.fit(),
   dark: switchTheme,
+  present: presentOrNot,
   language: () => {
     const { lang, asking } = session.chosen;
     byId("verdict").textContent = "";
@@ -43,6 +44,12 @@ const commands = {
   },
   help: () => {
     pause();
+    openMenu(false);
+    const room = byId("stepping").hidden ? session.room : "";
+    byId("help_intro").dataset.word = room ? `help_${room}` : "help_intro";
+    byId("help_intro").textContent = session.words[byId("help_intro").dataset.word];
+    byId("stepper_keys").hidden = room !== "";
+    byId("room_keys").hidden = room === "";
     byId("helping").showModal();
   },
   reveal: answered,
@@ -51,9 +58,9 @@ for (const [id, command] of Object.entries(commands)) byId(id).addEventListener(
 
 byId("ask").addEventListener("submit", event => {
   event.preventDefault();
-  const step = session.steps[session.position], given = parsed(byId("answer").value);
+  const step = session.steps[session.position], given = answerOf(byId("answer").value);
   if (given !== null && isRight(given, session.viewAt(step.end), step)) answered();
-  else byId("verdict").textContent = session.words.wrong;
+  else byId("verdict").textContent = given === null ? session.words.no_answer : session.words.wrong;
 });
 byId("scrub").addEventListener("input", () => go(session.steps[Number(byId("scrub").value) - 1]?.end ?? 0));
 byId("speed").addEventListener("input", () => playAt(Number(byId("speed").value)));
@@ -61,8 +68,8 @@ byId("speed").addEventListener("input", () => playAt(Number(byId("speed").value)
 const shortcuts = {
   ArrowRight: "step",
   ArrowLeft: "back",
-  PageDown: "layer_step",
-  PageUp: "layer_back",
+  PageDown: "step", // as a clicker for talks has it
+  PageUp: "back",
   Home: "start",
   End: "end",
   " ": "play",
@@ -74,16 +81,38 @@ const shortcuts = {
   D: "dark",
   l: "language",
   L: "language",
+  p: "present",
+  P: "present",
   "?": "help",
 };
+const EVERYWHERE = ["language", "dark", "help", "present"]; // commands that every room has
+
+// Show the graph and its caption alone, in large letters, or everything again.
+function presentOrNot() {
+  const presents = document.documentElement.classList.toggle("presenting");
+  byId("present").setAttribute("aria-pressed", presents);
+  openMenu(false);
+  viewport.begin();
+}
 document.addEventListener("keydown", event => {
-  const at = event.target, command = shortcuts[event.key];
-  const scrolls = event.key.startsWith("Arrow") && at.closest(".table, [role=tablist], #charts");
-  const pressed = event.key === " " && at.matches("button, summary, [role=button]");
-  const taken = at.matches("input, select, textarea") || scrolls || pressed || byId("helping").open || byId("stepping").hidden;
-  const everywhere = ["language", "dark", "help"].includes(command) && !at.matches("input:not([type=range]), textarea");
-  if (!command || (taken && !(everywhere && !byId("helping").open)) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const { target: at, key } = event, command = shortcuts[key];
+  if (!command || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const types = at.matches("input:not([type=range]), textarea"), turnsPage = key.startsWith("Page");
+  if (EVERYWHERE.includes(command)) {
+    if (types) return;
+  } else {
+    const scrolls = key.startsWith("Arrow") && at.closest(".table, [role=tablist], #charts");
+    const presses = key === " " && at.matches("button, summary, [role=button]");
+    // A clicker knows nothing of the focus, so its keys step wherever the focus is.
+    const isField = at.matches("input, select, textarea") && !turnsPage;
+    if (scrolls || presses || isField || byId("stepping").hidden) return;
+  }
   event.preventDefault();
-  const whole = event.shiftKey && { step: "node_step", back: "node_back" }[command];
-  commands[whole || command]();
+  const [node, layer] = [{ step: "node_step", back: "node_back" }, { step: "layer_step", back: "layer_back" }];
+  commands[(event.shiftKey && (turnsPage ? layer : node)[command]) || command]();
 });
+
+// A click beside a dialog closes it.
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("click", event => event.target === dialog && dialog.close());
+}

@@ -1,10 +1,11 @@
 // The curve of the root's value over the steps of a training run.
 
 import { svg } from "./elements.js";
+import { largestOf, smallestOf } from "./lists.js";
 
 export function makeCurve(values, width = 640, height = 120) {
   const finite = values.filter(Number.isFinite);
-  const low = Math.min(...finite), span = Math.max(...finite) - low || 1, rim = 8;
+  const low = smallestOf(finite), span = largestOf(finite) - low || 1, rim = 8;
   const place = (value, i) => [
     rim + (i / Math.max(values.length - 1, 1)) * (width - 2 * rim),
     height - rim - ((value - low) / span) * (height - 2 * rim),

@@ -12,6 +12,8 @@ const MOST_WAYS = 8; // uses of a leaf that are listed
 // The graph is computed again for each use of the leaf, so the effect of a change is shown only up to this many nodes.
 const MOST_NUDGED = 2000;
 
+const MOST_LISTED = 2000; // leaves in the list; of a larger graph, it has those that are drawn
+
 const chosenLeaf = () => Number(byId("leaf").value);
 
 function say(text) {
@@ -20,6 +22,7 @@ function say(text) {
 
 export function chooseLeaf(i) {
   if (byId("leaf").value !== String(i)) forgetChange();
+  listLeaves(i);
   byId("leaf").value = i;
   if (document.activeElement === byId("value")) byId("value").blur();
   showLeaf();
@@ -101,12 +104,26 @@ function showWays() {
   );
 }
 
-session.watch(({ other, changes }) => {
-  if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // the message was about other numbers
-  if (other) {
-    const { nodes } = session.graph, leaves = [...nodes.keys()].filter(i => isEditable(nodes[i]));
-    byId("leaf").replaceChildren(...leaves.map(i => html("option", { value: i }, cleaned(nodes[i].name))));
+// List the leaves, and select the one that was selected. One leaf, `also`, is listed even if it is not drawn.
+function listLeaves(also = null) {
+  const { graph, shape } = session, { nodes } = graph, able = i => isEditable(nodes[i]);
+  let leaves = [...nodes.keys()].filter(able);
+  if (leaves.length > MOST_LISTED) {
+    const drawn = shape.boxes.filter(box => !box.folded).map(box => box.nodes[0]).filter(able);
+    leaves = [...new Set([...drawn.slice(0, MOST_LISTED), ...(also === null ? [] : [also])])].sort((a, b) => a - b);
   }
+  const field = byId("leaf"), before = field.value, listed = [...field.options].map(({ value }) => value);
+  if (graph === leavesOf && listed.join() === leaves.join()) return;
+  leavesOf = graph;
+  field.replaceChildren(...leaves.map(i => html("option", { value: i }, cleaned(nodes[i].name))));
+  if (leaves.includes(Number(before)) && before !== "") field.value = before;
+}
+let leavesOf = null; // the graph whose leaves are listed
+
+session.watch(({ other, anew, changes }) => {
+  if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // the message was about other numbers
+  if (other) byId("leaf").value = "";
+  if (anew) listLeaves(byId("leaf").value === "" ? null : chosenLeaf());
   showLeaf();
   showWays();
 });

@@ -1,7 +1,7 @@
 // Decide what is drawn of a graph: the boxes, the frames of the open parts, and the edges between boxes.
 
 import { MOST_CHILDREN, flowsTo } from "./graph.js";
-import { reversed } from "./lists.js";
+import { largestOf, reversed } from "./lists.js";
 import { page } from "./page.js";
 
 // Return the shape that the graph has if the groups in `open` are open. A box or frame has the same key in every shape.
@@ -65,7 +65,7 @@ function edgesOf({ graph, boxes, boxOf }) {
 // Return the groups that are open at first: all groups down to the greatest depth at which the picture is readable.
 export function openedAtFirst(graph) {
   const depth = group => (group < 0 ? 0 : 1 + depth(graph.groups[group].outer));
-  const depths = graph.groups.map((_, i) => depth(i)), deepest = Math.max(0, ...depths);
+  const depths = graph.groups.map((_, i) => depth(i)), deepest = largestOf(depths, 0);
   for (let level = deepest; level > 0; level--) {
     const open = new Set(depths.flatMap((d, i) => (d <= level ? [i] : [])));
     if (countBoxes(graph, open) > page.limits.boxes) continue;

@@ -214,7 +214,7 @@ function placeColumns(part, layers, vertical) {
     const width = ports ? rim + (vertical && i === 0 ? title : 0) : Math.max(wide, i % 2 ? 0 : 4);
     for (const each of layer) Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2 });
     const outer = i === 0 || i >= layers.length - 2;
-    if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : GAP.column;
+    if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : vertical ? GAP.narrow : GAP.column;
     x += width;
   });
   const all = layers.flat();

@@ -10,6 +10,7 @@ import { activeIn } from "./view.js";
 import { viewport } from "./viewport.js";
 
 const PAUSE = 1100; // milliseconds between steps while playing
+const MOST_PLAYED = 9000; // milliseconds that a part of a lesson plays
 
 export const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
 export const sameLayer = (a, b) => a && b && a.kind === b.kind && layerOf(a) === layerOf(b);
@@ -82,6 +83,18 @@ function playOn() {
   if (position < steps.length) stepOn();
   else if (snapshot + 1 < snapshots.length) session.choose({ snapshot: snapshot + 1, edits: new Map(), done: 0 });
   else pause();
+}
+
+// Play up to `end` moves, in not much more than some seconds, and then call `ended`.
+export function playTo(end, ended = () => {}) {
+  pause();
+  const first = session.position, steps = session.steps.filter(step => step.end <= end).length - first;
+  const wait = Math.min(PAUSE, MOST_PLAYED / Math.max(1, steps)) / session.chosen.speed;
+  session.choose({ timer: setInterval(() => {
+    if (session.chosen.done < end && session.position < session.steps.length) return stepOn();
+    pause();
+    ended();
+  }, wait) });
 }
 
 export function playAt(speed) {

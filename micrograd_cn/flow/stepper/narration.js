@@ -3,8 +3,9 @@
 import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { flowsTo, isLeaf, isNamed, receiver } from "./graph.js";
 import { called } from "./labels.js";
-import { partName } from "./parts.js";
-import { expressionOf, filled, filledApart, shown } from "./text.js";
+import { largestOf, smallestOf } from "./lists.js";
+import { nodeName, partName } from "./parts.js";
+import { expressionOf, filled, filledApart, marked, shown } from "./text.js";
 
 // Return the sentences about a step. If its number is `asked` for, the sentence has a "?" in its place and ends there.
 export function narration(view, step, next, words, { asked = false, fresh = false }) {
@@ -29,10 +30,10 @@ function forwardSentence(view, words, step, asked) {
   const { shape, graph, numbers } = view;
   if (shape.boxes[step.box].folded) return seenSentence(view, words, step.box);
   const node = graph.nodes[step.node];
-  const names = node.parents.map(i => (graph.nodes[i].gets || isNamed(graph.nodes[i]) ? called(graph.nodes[i].name) : shown(numbers.data[i])));
+  const names = node.parents.map(i => (graph.nodes[i].gets || isNamed(graph.nodes[i]) ? nodeName(graph, i, words) : shown(numbers.data[i])));
   const inNumbers = expressionOf(node.text, node.parents.map(i => shown(numbers.data[i])));
   const value = asked ? "?" : shown(numbers.data[step.node]);
-  const sides = [called(node.name), expressionOf(node.text, names), inNumbers];
+  const sides = [nodeName(graph, step.node, words), expressionOf(node.text, names), inNumbers];
   return filled(words.at_forward, { formula: sides.filter((side, i) => side !== value && side !== sides[i - 1]).join(" = "), value });
 }
 
@@ -45,9 +46,9 @@ function seenSentence({ shape, graph, numbers }, words, b) {
     if (source === b) for (const [node, slot] of slots) used.add(graph.nodes[node].parents[slot]);
   }
   const outputs = [...used].filter(i => own.has(i)).map(i => numbers.data[i]);
-  const value = i => `${called(graph.nodes[i].name)} = ${shown(numbers.data[i])}`;
+  const value = i => `${nodeName(graph, i, words)} = ${shown(numbers.data[i])}`;
   const texts = [...inputs.values()].map(each => (each.folded ? partName(graph, each.group, words) : value(each.nodes[0])));
-  const [least, most] = [Math.min(...outputs), Math.max(...outputs)].map(shown);
+  const [least, most] = [smallestOf(outputs), largestOf(outputs)].map(shown);
   const told = { part: partName(graph, box.group, words), inputs: enumerated(texts, words), value: shown(outputs[0]), count: outputs.length, least, most };
   return filledApart(texts.length ? (outputs.length === 1 ? words.at_part : words.at_part_several) : words.at_part_alone, told);
 }
@@ -59,7 +60,7 @@ function enumerated(texts, words, most = 6) {
 
 function seedSentence({ graph, state }, words, step, asked) {
   const template = state.passes > 1 ? words.at_seed_again : words.at_seed;
-  const name = called(graph.nodes[step.node].name);
+  const name = nodeName(graph, step.node, words);
   return filled(template, { name, value: asked ? "?" : shown(gradient(state, step.node)) });
 }
 
@@ -80,17 +81,19 @@ function foldedSentence({ shape, graph, state }, words, step) {
   return filledApart(words.at_send_part, told);
 }
 
+const signOf = x => (x > 0 ? "product plus" : x < 0 ? "product minus" : "product");
+
 function sendSentences(view, words, { moves: [move] }, asked) {
-  const { graph, numbers, state } = view, i = receiver(graph, move), name = called(graph.nodes[i].name);
+  const { graph, numbers, state } = view, i = receiver(graph, move), name = nodeName(graph, i, words);
   const nothing = whyNothing(view, move.node, move.slot), sender = graph.nodes[move.node];
   const sentence = filled(words[`narrate_${nothing ?? "edge"}`], {
     name,
-    node: called(sender.name),
+    node: nodeName(graph, move.node, words),
     op: sender.symbol,
     before: shown(earlierGradient(state, i)),
-    local: shown(numbers.partials[move.node][move.slot]),
-    upstream: shown(gradient(state, move.node)),
-    after: asked ? "?" : shown(gradient(state, i)),
+    local: marked("local", shown(numbers.partials[move.node][move.slot])),
+    upstream: marked("upstream", shown(gradient(state, move.node))),
+    after: asked ? "?" : marked(signOf(gradient(state, i)), shown(gradient(state, i))),
   });
   if (asked) return [sentence];
   const count = state.terms[i].length, total = graph.expected[i], leaf = isLeaf(graph.nodes[i]);

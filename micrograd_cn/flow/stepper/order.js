@@ -1,6 +1,6 @@
 // Order the members of each layer, and place them across the layer. layout.js does the rest.
 
-import { reversed } from "./lists.js";
+import { largestOf, reversed } from "./lists.js";
 
 const SWEEPS = 10;
 
@@ -38,7 +38,7 @@ function countCrossings(layers) {
       const next = each.links.filter(({ to }) => to.layer > each.layer).map(({ to }) => to.index);
       ends.push(...next.sort((a, b) => a - b));
     }
-    const seen = new Int32Array(Math.max(0, ...ends) + 2); // a Fenwick tree
+    const seen = new Int32Array(largestOf(ends, 0) + 2); // a Fenwick tree
     ends.forEach((end, i) => {
       count += i;
       for (let k = end + 1; k > 0; k -= k & -k) count -= seen[k];

@@ -33,6 +33,13 @@ function ownName(graph, group, words) {
   return outside && filledApart(words.part_of, { inner: alone, outer: outside });
 }
 
+// Return the name of a node as a sentence says it. Inside a part that the page has words for, it is the name in this
+// part: "share2" and not "t4:a.layer1.attention.head3.share2". The box that is meant glows.
+export function nodeName(graph, i, words) {
+  const { name, group } = graph.nodes[i], path = group < 0 ? "" : `${graph.groups[group].path}.`;
+  return called(path && name.startsWith(path) && ownName(graph, group, words) !== null ? name.slice(path.length) : name);
+}
+
 // Return the name of a box in a table. It says where a part is.
 export function calledIn({ graph, shape }, b, words) {
   const called = group => {

@@ -44,6 +44,8 @@ export class Picture {
     const bar = svg("g", { class: "bar", tabindex: 0, role: "button", "aria-expanded": "true" }, hit, sign, title);
     title.textContent = cleaned(titleOf(this.shape.graph, frame, words));
     bar.setAttribute("aria-label", filled(words.close_part, { part: title.textContent }));
+    const path = cleaned(frame.name), least = textWidth(`${title.textContent} ${path}`, "title") + 50;
+    if (path !== title.textContent && least < width) title.append(svg("tspan", { class: "path", dx: 8 }, path)); // Python counts from 0
     pressable(bar, () => this.acts.toggle(frame.group));
     const group = svg("g", { class: "scope", "data-name": frame.name, "data-key": frame.key }, rim, bar);
     return { group, key: frame.key, x, y };
@@ -99,7 +101,7 @@ export class Picture {
       if (isNew(this.edges[i], now)) updateEdge(this.edges[i], now);
     });
     view.boxes.forEach((facts, i) => {
-      const now = { ...facts, active: active.boxes.has(i), words };
+      const now = { ...facts, active: active.boxes.has(i), sends: active.sender === i, words };
       if (isNew(this.boxes[i], now)) updateBox(this.boxes[i], view.shape, i, now);
     });
     fitChanged();
@@ -131,11 +133,11 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
 
 // Return the two texts of an edge: the local derivative and the contribution. For several edges drawn as one, these are
 // the number of edges and the norm of their contributions.
-function edgeTexts({ size, partial, count, constant, stops, undefinedProduct }, words) {
+function edgeTexts({ size, partial, count, constant, stops, undefinedProduct, asked }, words) {
   if (constant) return ["", ""];
   if (count > 1) return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
   const sent = size === null ? "" : stops ? words.stops : undefinedProduct ? words.nothing : `${size > 0 ? "+" : ""}${shown(size)}`;
-  return [partial === null ? "" : `× ${shown(partial)}`, sent];
+  return [asked ? "× ?" : partial === null ? "" : `× ${shown(partial)}`, sent];
 }
 
 // The kinds of texts of these rows. All other rows have a word and its number.
@@ -143,7 +145,7 @@ const KINDS = { title: "title", note: "note", bare: "number" };
 
 function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   const { words, active } = facts, box = shape.boxes[i], sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
-  const look = [role, facts.state, sign, active && "active", (facts.still || !facts.began) && "still"].filter(Boolean).join(" ");
+  const look = [role, facts.state, sign, active && "active", facts.sends && "sends", (facts.still || !facts.began) && "still"].filter(Boolean).join(" ");
   group.setAttribute("class", look);
   group.setAttribute("data-value", facts.value === null ? "" : exact(facts.value));
   group.setAttribute("data-grad", facts.grad === null ? "" : exact(facts.grad));

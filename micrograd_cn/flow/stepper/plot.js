@@ -4,6 +4,7 @@ import { forward } from "../rows.js";
 import { svg } from "./elements.js";
 import { flowsTo } from "./graph.js";
 import { replacedAt } from "./lists.js";
+import { nodeName } from "./parts.js";
 import { expressionOf, filled, shown } from "./text.js";
 
 const PLOT = { width: 320, height: 170, rim: 12, samples: 160 };
@@ -54,7 +55,7 @@ export function drawPlot(root, view, step, words) {
   }
   lines.push(svg("circle", { cx: px, cy: py, r: 5 }));
   root.replaceChildren(...lines);
-  const names = node.parents.map(i => (view.graph.nodes[i].gets ? view.graph.nodes[i].name : shown(view.numbers.data[i])));
+  const names = node.parents.map(i => (view.graph.nodes[i].gets ? nodeName(view.graph, i, words) : shown(view.numbers.data[i])));
   const others = names.map((name, k) => (k === slot ? name : shown(xs[k])));
   const told = { formula: expressionOf(node.text, others), name: names[slot], x: shown(x), slope: shown(slope) };
   const text = filled(words.tangent, told);

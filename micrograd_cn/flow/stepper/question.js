@@ -2,7 +2,7 @@
 
 import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { receiver } from "./graph.js";
-import { shown } from "./text.js";
+import { parsed, rounded } from "./text.js";
 
 // Return the number that a step gives, or null if it gives no number or several.
 export function stepNumber({ shape, graph, numbers, state }, { kind, node, box, moves }) {
@@ -23,6 +23,12 @@ export function isRight(given, view, step) {
   return Math.abs(given - expected) <= tolerance;
 }
 
+// Return the number that the reader has answered with, or null. It may be a fraction, such as 1/2.
+export function answerOf(text) {
+  const parts = text.split("/").map(parsed);
+  return parts.length > 2 || parts.includes(null) ? null : parts.length === 2 ? parts[0] / parts[1] : parts[0];
+}
+
 // Return how much the rounding of the question's numbers may change the step's number, to first order.
 function leftOpen(view, { kind, node, moves: [move] }) {
   const { graph, numbers, state } = view;
@@ -33,6 +39,6 @@ function leftOpen(view, { kind, node, moves: [move] }) {
     factors = [[earlierGradient(state, receiver(graph, move)), 1]];
     if (!whyNothing(view, node, move.slot)) factors.push([local, upstream], [upstream, local]);
   }
-  const errors = factors.map(([x, derivative]) => Math.abs(derivative) * Math.abs(x - Number(shown(x))));
+  const errors = factors.map(([x, derivative]) => Math.abs(derivative) * Math.abs(x - Number(rounded(x))));
   return errors.filter(Number.isFinite).reduce((total, error) => total + error, 0);
 }

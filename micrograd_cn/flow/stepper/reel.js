@@ -1,11 +1,12 @@
 // Unpack the snapshots of one graph, which flow/columns.py has packed.
 
+import { largestOf } from "./lists.js";
 import { decoded } from "./page.js";
 
 export class Reel {
   constructor(graph, { columns: places, fixed, varying }) {
     const bytes = Uint8Array.from(atob(varying), c => c.charCodeAt(0)), doubles = new DataView(bytes.buffer);
-    const count = Math.max(0, ...places) + 1 - fixed.length;
+    const count = largestOf(places, 0) + 1 - fixed.length;
     Object.assign(this, { graph, places, fixed: fixed.map(decoded), doubles, count, taken: 0 });
   }
 

@@ -1,7 +1,7 @@
 // Show the stepper. Everything on the screen follows from the session.
 
 import { drag } from "./editing.js";
-import { byId } from "./elements.js";
+import { byId, html } from "./elements.js";
 import { settleIn } from "./motion.js";
 import { narration } from "./narration.js";
 import { toggle } from "./opening.js";
@@ -9,8 +9,8 @@ import { Picture } from "./picture.js";
 import { drawPlot } from "./plot.js";
 import { session } from "./session.js";
 import { fillTables } from "./table.js";
-import { filled } from "./text.js";
-import { activeIn } from "./view.js";
+import { filled, piecesOf } from "./text.js";
+import { activeIn, masked } from "./view.js";
 import { viewport } from "./viewport.js";
 
 // A box has room for its final gradient. In a run of more moves than this, gradients are not computed in advance.
@@ -52,10 +52,15 @@ function showAll() {
   translate(words);
   byId("language").lang = tags[lang === "zh" ? "en" : "zh"];
   byId("play").textContent = chosen.timer ? words.pause : words.play;
+  const seen = masked(view, chosen.hides), hidden = seen !== view;
   const told = asking ? narration(session.viewAt(steps[at].end), steps[at], steps[at + 1], words, { asked: true })
-    : narration(view, step, steps[at], words, { fresh: chosen.fresh });
+    : narration(view, step, steps[at], words, { fresh: chosen.fresh, asked: hidden && step?.kind === "send" });
   // A screen reader reads the narration aloud whenever it is set.
-  if (byId("narration").textContent !== told) byId("narration").textContent = told;
+  if (lastTold !== told) {
+    byId("narration").replaceChildren(...piecesOf(told).map(([look, text]) => (look ? html("span", { class: look }, text) : text)));
+    byId("narration").scrollTop = 0;
+    lastTold = told;
+  }
   byId("progress").textContent = filled(words.progress, { position: at, count: steps.length });
   byId("scrub").max = steps.length;
   byId("scrub").value = at;
@@ -67,11 +72,13 @@ function showAll() {
   byId("predict").setAttribute("aria-pressed", chosen.predict);
   byId("ask").hidden = !asking;
   viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
-  viewport.picture.update(view, words, active);
+  viewport.picture.update(seen, words, active);
   viewport.bring([...active.boxes].map(i => shape.boxes[i]));
-  drawPlot(byId("plot"), view, asking ? null : step, words);
-  fillTables(view, words);
+  drawPlot(byId("plot"), view, asking || hidden ? null : step, words);
+  fillTables(seen, words);
 }
+
+let lastTold = ""; // what the narration shows
 
 // Write all words of the page in the chosen language.
 function translate(words) {

@@ -18,6 +18,7 @@ class Session {
       open: new Set(), // the groups that are open
       anchor: null, // the key of the box or frame that keeps its place when a part opens or closes
       predict: false,
+      hides: new Set(), // what the reader does not see, because it is asked: "local", "grad", and what a room has
       asking: false, // whether the reader is asked for the number of the next step
       timer: null, // the timer while the page plays
       fresh: true, // whether the reader has not yet moved through this graph
@@ -61,6 +62,18 @@ class Session {
 
   tell(news) {
     for (const show of this.watchers) show(news);
+  }
+
+  // Return a function that shows again what the stepper shows now.
+  keep() {
+    const { snapshots, trail } = this, { lang, speed, timer, hides, ...chosen } = this.chosen;
+    return () => {
+      if (!snapshots.length) return;
+      Object.assign(this, { snapshots, graph: null });
+      this.choose({ ...chosen, timer: null });
+      this.choose({ open: chosen.open, done: chosen.done, fresh: chosen.fresh, asking: chosen.asking });
+      this.trail = trail;
+    };
   }
 
   // Open a graph, or the graphs of a training run, at the end of the forward pass. If it `stays`, open the graph at the

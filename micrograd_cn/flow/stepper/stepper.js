@@ -1,10 +1,13 @@
 // Start the page of draw_flow(): open the graphs that it was made with.
 
 import { byId } from "./elements.js";
+import { embed } from "./embed.js";
 import { makeGraph } from "./graph.js";
 import { page } from "./page.js";
 import { Reel } from "./reel.js";
 import { session } from "./session.js";
+import "./bars.js";
+import "./failure.js";
 import "./screen.js";
 import "./tape.js";
 import "./learn.js";
@@ -16,5 +19,6 @@ if (page.snapshots.length) {
   session.open(page.snapshots.map(i => reels[i].next()));
 }
 
+if (location.hash === "#embed") embed(true);
 byId("copy_link").hidden = true; // the address of this page keeps nothing
 byId("unable").remove();

@@ -1,7 +1,7 @@
 // Write numbers as texts, read texts as numbers, and fill gaps in texts.
 
 // Return a number in four digits, exactly as Python's format(x, ".4g") writes it.
-export function shown(x) {
+export function rounded(x) {
   if (!Number.isFinite(x)) return exact(x);
   if (x === 0) return "0";
   let [digits, exponent] = x.toExponential(3).split("e");
@@ -15,6 +15,11 @@ export function shown(x) {
   return `${Number(digits)}e${ten < 0 ? "-" : "+"}${String(Math.abs(ten)).padStart(2, "0")}`;
 }
 
+// Return a number in four digits, with a power of ten as people write it: 1.218×10⁻⁷.
+export const shown = x => rounded(x).replace(/e\+?(-?)0*(\d+)$/, (_, minus, digits) => `×10${minus && "⁻"}${[...digits].map(d => SUPERSCRIPTS[d]).join("")}`);
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
 // Return the shortest text that reads back as the same number. nan and inf are spelled as in Python.
 export function exact(x) {
   if (Number.isNaN(x)) return "nan";
@@ -22,9 +27,11 @@ export function exact(x) {
   return Object.is(x, -0) ? "-0" : String(x);
 }
 
-// Return the number that a text spells as in Python or JavaScript, or null if it spells no number.
+// Return the number that a text spells as in Python, in JavaScript or on this page, or null if it spells no number. Its
+// digits may have the full width that Chinese input methods type.
 export function parsed(text) {
-  const clean = text.trim().toLowerCase().replace(/[−–－]/g, "-");
+  const written = text.replace(/[×·*]\s*10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)$/, (_, raised) => `e${[...raised].map(c => (c === "⁻" ? "-" : SUPERSCRIPTS.indexOf(c))).join("")}`);
+  const clean = written.normalize("NFKC").trim().toLowerCase().replace(/[−–]/g, "-");
   const special = /^([+-]?)(inf(?:inity)?|nan)$/.exec(clean);
   if (special) return special[2] === "nan" ? NaN : special[1] === "-" ? -Infinity : Infinity;
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(clean) ? Number(clean) : null;
@@ -38,6 +45,17 @@ export function precise(x) {
 // Put the text of a negative number in parentheses, for a sum or another operator.
 export function bracketed(text) {
   return text.startsWith("-") ? `(${text})` : text;
+}
+
+// Mark a part of a text for the colour of a class. The marks are characters that no text has.
+export const marked = (look, text) => `\ue000${look}\ue001${text}\ue002`;
+
+// Return the pieces of a text with marks, each with its class, or with "" for plain text.
+export function piecesOf(text) {
+  return text.split(/(\ue000[^\ue002]*\ue002)/).filter(Boolean).map(piece => {
+    const [, look, inside] = /^\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002$/.exec(piece) ?? [];
+    return look === undefined ? ["", piece] : [look, inside];
+  });
 }
 
 // Fill the {gaps} of a template. They are filled all at once, so a value that contains braces does no harm.
@@ -59,7 +77,7 @@ export function filledApart(template, values) {
 export function expressionOf(template, operands) {
   return template.replace(/\{(\d+)\}/g, (_, slot, at) => {
     const text = operands[slot], before = template.slice(0, at).trimEnd().at(-1);
-    return before && "([,".includes(before) ? text : bracketed(text);
+    return before && "([,".includes(before) ? text : text.includes("×") && template !== "{0}" ? `(${text})` : bracketed(text);
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { gradient, hasGradient, replayed, whyNothing } from "./engine.js";
 import { isLeaf } from "./graph.js";
+import { norm } from "./lists.js";
 
 export function makeView(shape, numbers, moves, done) {
   const { graph } = shape, state = replayed(graph, numbers, moves, done);
@@ -28,9 +29,8 @@ function boxFacts({ graph, numbers, state }, box) {
   };
   if (box.folded) {
     const leaves = nodes.filter(i => isLeaf(graph.nodes[i]));
-    const norm = Math.hypot(...leaves.map(i => gradient(state, i)));
-    const known = leaves.some(i => hasGradient(graph, state, i));
-    return { ...facts, symbol: "", value: null, theirs: null, terms: [], grad: known ? norm : null };
+        const known = leaves.some(i => hasGradient(graph, state, i));
+    return { ...facts, symbol: "", value: null, theirs: null, terms: [], grad: known ? norm(leaves.map(i => gradient(state, i))) : null };
   }
   const [i] = box.nodes;
   return {
@@ -49,7 +49,7 @@ function edgeFacts(view, { source, target, slots, constant }) {
   const { shape, graph, numbers, state } = view, [[node, slot]] = slots, several = slots.length > 1;
   const nothing = several || constant ? null : whyNothing(view, node, slot);
   const sent = slots.map(([i, k]) => state.sent[graph.nodes[i].slots + k]).filter(sent => sent !== undefined);
-  const size = sent.length === 0 ? null : several ? Math.hypot(...sent) : sent[0];
+  const size = sent.length === 0 ? null : several ? norm(sent) : sent[0];
   return {
     source: shape.boxes[source].name,
     target: shape.boxes[target].name,
@@ -66,9 +66,23 @@ function edgeFacts(view, { source, target, slots, constant }) {
   };
 }
 
-// Return the boxes and edges that a step is about.
+// Return the view as the reader may see it: without local derivatives if it `hides` "local", and without gradients if it
+// hides "grad". Where a number would be, there is a question mark.
+export function masked(view, hides) {
+  const local = hides.has("local"), grad = hides.has("grad");
+  if (!local && !grad) return view;
+  const ofEdge = facts => ({
+    ...facts,
+    ...(local && !facts.constant ? { partial: null, nothing: null, asked: true } : {}),
+    ...(grad || local ? { size: null, upstream: null, sign: "", stops: false, undefinedProduct: false } : {}),
+  });
+  const ofBox = facts => ({ ...facts, ...(facts.constant ? {} : { grad: null, terms: [], theirs: null, asked: true }) });
+  return { ...view, edges: view.edges.map(ofEdge), boxes: grad ? view.boxes.map(ofBox) : view.boxes };
+}
+
+// Return the boxes and edges that a step is about, and the box that sends a contribution.
 export function activeIn(shape, step) {
-  const boxes = new Set(), edges = new Set();
+  const boxes = new Set(), edges = new Set(), sender = step?.kind === "send" ? step.box : -1;
   if (step) {
     if (step.kind !== "zero") boxes.add(step.box);
     const sends = step.kind === "send" ? step.moves : [];
@@ -80,5 +94,5 @@ export function activeIn(shape, step) {
       }
     });
   }
-  return { boxes, edges };
+  return { boxes, edges, sender };
 }

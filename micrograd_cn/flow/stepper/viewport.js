@@ -3,7 +3,7 @@
 import { byId, svg } from "./elements.js";
 import { still } from "./motion.js";
 
-const ZOOM = { least: 0.05, most: 2.5, first: 1.35, legible: 1 };
+const ZOOM = { least: 0.05, most: 2.5, first: 2.1, legible: 1 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 
 class Viewport {
@@ -121,6 +121,7 @@ class Viewport {
   }
 
   wheel(event) {
+    if (this.embedded && !event.ctrlKey) return; // the outer page scrolls
     event.preventDefault();
     const { left, top } = this.frame.getBoundingClientRect();
     if (event.ctrlKey || event.deltaMode === 1 || !event.deltaX && Math.abs(event.deltaY) >= 50) {
@@ -186,4 +187,6 @@ class Viewport {
 }
 
 export const viewport = new Viewport(byId("graph"), byId("zooming"));
+if (viewport.vertical) byId("tables").open = false; // they would be most of a phone's page
+addEventListener("beforeprint", () => (byId("tables").open = true));
 matchMedia("print").addEventListener("change", ({ matches }) => viewport.print(matches));

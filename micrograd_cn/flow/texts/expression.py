@@ -11,7 +11,8 @@ EXPRESSION = {
         "choose": "Example …",
         "functions": "Insert a function",
         "return_board": "← Back to training",
-        "only_number": "= {value}. There is no variable, so there is no gradient.",
+        "only_number": "= {value}. There is no variable, so there is no gradient. The graph is that of the expression "
+        "before.",
         "too_many_operands": "{found} may have at most {most} operands here",
         "example_neuron": "a neuron",
         "example_twice": "a + a",
@@ -32,7 +33,7 @@ EXPRESSION = {
         "choose": "例子…",
         "functions": "插入函数",
         "return_board": "← 回到训练",
-        "only_number": "= {value}。没有变量，也就没有梯度。",
+        "only_number": "= {value}。没有变量，也就没有梯度；下面仍是上一个表达式的图。",
         "too_many_operands": "{found} 在这里最多有 {most} 个操作数",
         "example_neuron": "一个神经元",
         "example_twice": "a + a",

@@ -8,11 +8,15 @@ captions are `lesson_dead_1`, `lesson_dead_2` and so on. One caption asks a ques
 LESSONS = {
     "en": {
         "lessons": "Lessons",
-        "lessons_title": "Lessons of one click",
-        "lessons_about": "Each sets something up, asks you for one prediction, and shows what happens.",
-        "lessons_none": "No thanks, I look around on my own",
+        "lessons_title": "Lessons",
+        "lessons_about": "Each sets something up, asks you for one prediction, and shows what happens. What you have "
+        "on the page comes back when you close the lesson.",
+        "lessons_none": "Close",
         "lesson_back": "Back",
         "lesson_next": "Next",
+        "lesson_following": "Next lesson: {title}",
+        "lesson_all": "All lessons",
+        "lesson_seen": "seen",
         "lesson_close": "Close",
         "lesson_right": "Right! Next shows why.",
         "lesson_wrong": "Not this one. Next shows why.",
@@ -44,13 +48,14 @@ LESSONS = {
         "how large is it then?",
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
-        "lesson_vanishing_1": "Ten tanh, each of which presses a number into −1 … 1, as in ten layers. Each has a "
-        "local derivative between 0 and 1.",
+        "lesson_vanishing_1": "Ten tanh, one inside the other, as in ten layers. Each squeezes a number into −1 … 1, "
+        "and each has a local derivative between 0 and 1. From the innermost to the outermost they are 0.18, 0.48, "
+        "0.62, 0.70, 0.75, 0.79, 0.81, 0.83, 0.85 and 0.86.",
         "lesson_vanishing_2": "The gradient of x is the product of all ten, times w = 1.5. About how large will it be?",
         "lesson_vanishing_choice_1": "about 1",
         "lesson_vanishing_choice_2": "about 0.2",
         "lesson_vanishing_choice_3": "about 0.02",
-        "lesson_vanishing_3": "It is 0.0168. From right to left each tanh has made the gradient smaller; after fifty "
+        "lesson_vanishing_3": "It is 0.0168. Each tanh, from right to left, has made the gradient smaller; after fifty "
         "it would be 0.0017. With a weight of 0.5 before each of the fifty, it would be 0.0000000000000007, and the "
         "first layers would not learn. That is a vanishing gradient.",
         "lesson_vanishing_4": "And the other way round: eight factors w = 3, each of which triples what comes back. "
@@ -72,60 +77,65 @@ LESSONS = {
         "the largest?",
         "lesson_neuron": "What one neuron sees",
         "lesson_neuron_about": "How straight lines become a round border.",
-        "lesson_neuron_1": "The network is to tell the inner points from the outer ones. It has four neurons between "
-        "input and output; each small picture shows what its neuron gives at every point of the plane.",
-        "lesson_neuron_2": "Each of the four computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
+        "lesson_neuron_1": "The network is to tell the inner points from the outer ones. It has three neurons between "
+        "input and output; each small picture shows its neuron's output at every point of the plane.",
+        "lesson_neuron_2": "Each of the three computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
         "and its orange?",
         "lesson_neuron_choice_1": "a straight line",
         "lesson_neuron_choice_2": "a circle",
         "lesson_neuron_choice_3": "any curve",
         "lesson_neuron_3": "A straight line: the border is where w₁·x₁ + w₂·x₂ + b is 0. The weights turn the line, "
-        "and b shifts it. You see the first neuron's large.",
-        "lesson_neuron_4": "Now it learns: the four lines move until they fence the inner points in, and the output "
-        "neuron adds them up. Point at a neuron to see its line large.",
-        "lesson_neuron_5": "Try it: here are two neurons only. Press Play: can two lines fence the points in? And "
-        "three? Change the hidden layers.",
+        "and b shifts it. The large picture is that of the first neuron.",
+        "lesson_neuron_4": "Now it learns: the three lines move until they form a triangle around the inner points, "
+        "and the output neuron adds them up. Point at a neuron to enlarge its picture.",
+        "lesson_neuron_5": "Try it: here are only two neurons. Press Play: can two lines fence the points in? And "
+        "what shape do eight give? Change the hidden layers.",
         "lesson_xor": "Exclusive or needs a hidden layer",
         "lesson_xor_about": "Four corners, which no single line divides.",
         "lesson_xor_1": "Opposite corners have the same colour: that is exclusive or. There is one hidden neuron, so "
-        "that all the network can draw is one straight line.",
+        "the network can only draw one straight line.",
         "lesson_xor_2": "How many of the points can it get right at best?",
         "lesson_xor_choice_1": "half of them",
         "lesson_xor_choice_2": "about three quarters",
         "lesson_xor_choice_3": "all of them",
-        "lesson_xor_3": "It is learning and comes to no more than about three quarters: a line cuts one corner off, "
-        "and of the other three one is always on the wrong side.",
+        "lesson_xor_3": "About three quarters, for the best line cuts one corner off, and one of the other three is "
+        "always on the wrong side. Training does not even find that line: it settles at about two thirds.",
         "lesson_xor_4": "With four hidden neurons it can: each draws a line of its own, and the output neuron "
         "combines them. Watch the share of right answers.",
-        "lesson_xor_5": "Try it: two lines are enough, but they must first be found. Press Play with two neurons, "
-        "and try other seeds: do all of them get there?",
+        "lesson_xor_5": "Try it: here are three neurons. In 60 runs with other seeds, 8 got every point right; with "
+        "four neurons 55 did, and with two neurons none. Press Play, and try other seeds, which are under More.",
         "lesson_attention": "What attention attends to",
         "lesson_attention_about": "How a small language model looks back at letters to guess the next.",
         "lesson_attention_1": "This model spells names, letter by letter. Each letter is a token, and so is •, which "
-        "stands at the beginning and the end. Below are the chances of the next token. It has learned nothing yet: it "
-        "guesses, and none is far ahead.",
-        "lesson_attention_2": "To guess, the model looks back at the tokens so far. Four readers, called heads, do it, "
-        "each in its own way: each takes from every token a share of what it tells, 100 % in all. That is attention. "
-        "How does a head share it out before any training?",
+        "marks the beginning and the end. Below are the chances of each next token, the likeliest first. The model has "
+        "learned nothing yet, so it guesses, and no token is far ahead.",
+        "lesson_attention_2": "To guess, the model looks back at the tokens so far. It has four readers, called heads. "
+        "Each head divides its attention among the tokens, 100 % in all. How does a head divide it before any "
+        "training?",
         "lesson_attention_choice_1": "all of it to the last letter",
         "lesson_attention_choice_2": "about equally",
         "lesson_attention_choice_3": "all of it to the first one",
         "lesson_attention_3": "About equally, as all numbers in the model are still small. Now it learns from 4,000 "
         "names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
-        "lesson_attention_4": "One share, opened; read it from left to right. The last token asks with a few numbers, "
-        "its query; every token answers with a few, its key. Multiplied and added up they give the fit; half of it is "
-        "the score, and exp turns all scores into shares. By its shares a head mixes what the tokens tell; from the "
-        "mixes of all heads the next token is guessed. A click opens a grey box; Step starts the way back.",
-        "lesson_attention_5": "Try it: type other beginnings, choose an earlier token, and find a head that looks "
+        "lesson_attention_4": "Here is the largest share, opened; read it from left to right. The last token asks with "
+        "four numbers, its query, and every token answers with four, its key. Query and key, multiplied and added up, "
+        "give the fit of a token.",
+        "lesson_attention_5": "Half of the fit is the score, and exp turns the scores into shares of 100 %. By its "
+        "shares, a head mixes what the tokens tell, and the model guesses the next token from what all heads have "
+        "read. A click opens a grey box; Step begins the backward pass.",
+        "lesson_attention_6": "Try it: type other beginnings, choose an earlier token, and find a head that looks "
         "mostly at the letter before, or at the beginning. Then click its share.",
     },
     "zh": {
         "lessons": "小课",
-        "lessons_title": "一键小课",
-        "lessons_about": "每一课先搭好场景，请你预测一次，再演示结果。",
-        "lessons_none": "不用了，我自己看看",
+        "lessons_title": "小课",
+        "lessons_about": "每一课先搭好场景，请你预测一次，再演示结果。关闭小课后，页面会恢复成你原来的样子。",
+        "lessons_none": "关闭",
         "lesson_back": "上一页",
         "lesson_next": "下一页",
+        "lesson_following": "下一课：{title}",
+        "lesson_all": "全部小课",
+        "lesson_seen": "已看过",
         "lesson_close": "关闭",
         "lesson_right": "答对了！下一页说明原因。",
         "lesson_wrong": "不对。原因见下一页。",
@@ -155,7 +165,8 @@ LESSONS = {
         "lesson_vanishing": "梯度消失与梯度爆炸",
         "lesson_vanishing_about": "一长串相乘会把梯度变成什么样。",
         "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。tanh 把任何数压到 −1 和 1 之间，它的局部导数在 0 "
-        "和 1 之间。",
+        "和 1 之间。从最里面到最外面，这十个局部导数依次是 0.18、0.48、0.62、0.70、0.75、0.79、0.81、0.83、0.85、"
+        "0.86。",
         "lesson_vanishing_2": "x 的梯度等于这十个局部导数的乘积，再乘以 w = 1.5。它大约是多少？",
         "lesson_vanishing_choice_1": "约 1",
         "lesson_vanishing_choice_2": "约 0.2",
@@ -178,17 +189,18 @@ LESSONS = {
         "lesson_saturated_4": "试一试：把上方的 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
         "lesson_neuron": "一个神经元能看到什么",
         "lesson_neuron_about": "直线怎样拼成圆形的边界。",
-        "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有四个神经元；每幅小图显示一个神经元在平面"
+        "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有三个神经元；每幅小图显示一个神经元在平面"
         "各处的输出。",
-        "lesson_neuron_2": "这四个神经元各自计算 tanh(w₁·x₁ + w₂·x₂ + b)。它的蓝色和橙色之间，分界是什么形状？",
+        "lesson_neuron_2": "这三个神经元各自计算 tanh(w₁·x₁ + w₂·x₂ + b)。它的蓝色和橙色之间，分界是什么形状？",
         "lesson_neuron_choice_1": "一条直线",
         "lesson_neuron_choice_2": "一个圆",
         "lesson_neuron_choice_3": "任意曲线",
-        "lesson_neuron_3": "一条直线：分界就是 w₁·x₁ + w₂·x₂ + b = 0 的地方。权重使直线转动，b 使直线平移。右边的大图"
+        "lesson_neuron_3": "一条直线：分界就是 w₁·x₁ + w₂·x₂ + b = 0 的地方。权重使直线转动，b 使直线平移。大图画的"
         "是第一个神经元。",
-        "lesson_neuron_4": "现在开始学习：四条直线不断移动，直到把内圈的点围起来，再由输出神经元加在一起。指向一个神"
-        "经元，可以放大查看它的直线。",
-        "lesson_neuron_5": "试一试：这里只有两个神经元。点“播放”：两条直线能把点围住吗？三条呢？可以改变“隐藏层”。",
+        "lesson_neuron_4": "现在开始学习：三条直线不断移动，直到围成一个三角形，把内圈的点围在里面，再由输出神经元加"
+        "在一起。指向一个神经元，可以放大查看。",
+        "lesson_neuron_5": "试一试：这里只有两个神经元。点“播放”：两条直线能把点围住吗？八条又会围成什么形状？可以改变"
+        "“隐藏层”。",
         "lesson_xor": "异或需要隐藏层",
         "lesson_xor_about": "四个角，一条直线分不开。",
         "lesson_xor_1": "对角的颜色相同，这就是异或。隐藏层只有一个神经元，整个网络只画得出一条直线。",
@@ -196,26 +208,27 @@ LESSONS = {
         "lesson_xor_choice_1": "一半",
         "lesson_xor_choice_2": "约四分之三",
         "lesson_xor_choice_3": "全部",
-        "lesson_xor_3": "它正在学习，准确率却超不过四分之三左右：一条直线只能切下一个角，其余三个角里总有一个落在错误"
-        "的一侧。",
+        "lesson_xor_3": "约四分之三：最好的直线只能切下一个角，其余三个角里总有一个落在错误的一侧。训练连这条直线也找不"
+        "到，准确率停在三分之二左右。",
         "lesson_xor_4": "有四个隐藏神经元就行了：每个画一条自己的直线，再由输出神经元组合起来。请看准确率。",
-        "lesson_xor_5": "试一试：两条直线就够了，但先得找到它们。用两个神经元点“播放”，再换几个随机种子：每次都能成功"
-        "吗？",
+        "lesson_xor_5": "试一试：这里有三个神经元。换不同的随机种子训练 60 次，有 8 次全部判对；四个神经元有 55 次，"
+        "两个神经元一次也没有。点“播放”，再换几个随机种子试试（在“更多”里）。",
         "lesson_attention": "注意力在注意什么",
         "lesson_attention_about": "一个小小的语言模型，怎样回头看前面的字母来猜下一个。",
         "lesson_attention_1": "这个模型逐个字母地拼写名字。每个字母是一个词元，• 也是，表示名字的开头和结尾。下面是下"
-        "一个词元的概率。它还什么都没学，只能乱猜：没有哪个明显领先。",
-        "lesson_attention_2": "为了猜，模型要回头看到此为止的词元。负责看的有四个“头”，各看各的：每个头从每个词元"
-        "取一份信息，各份合计 100%。这就是注意力。训练之前，一个头会怎样分配它？",
+        "一个词元的概率，从大到小排列。它还什么都没学，只能乱猜：没有哪个明显领先。",
+        "lesson_attention_2": "为了猜，模型要回头看到此为止的词元。负责看的有四个“头”，每个头把自己的注意力分给各个词"
+        "元，合计 100%。训练之前，一个头会怎样分配？",
         "lesson_attention_choice_1": "全给最后一个字母",
         "lesson_attention_choice_2": "大致平分",
         "lesson_attention_choice_3": "全给第一个",
         "lesson_attention_3": "大致平分，因为模型里的数都还很小。现在它开始从 4,000 个名字中学习：看四个头的份额怎样"
         "逐渐拉开，下一个字母的概率又怎样随之变化。",
-        "lesson_attention_4": "这是其中一份的计算，请从左往右看。最后一个词元用几个数提问，叫查询；每个词元用几个数应"
-        "答，叫键。两者对应相乘再相加，得到契合度 fit；它的一半是得分 score，exp 再把所有得分变成份额。头按份额把"
-        "各词元的信息混合起来，模型由各个头的结果去猜下一个词元。点击灰色方框可以展开；点“前进”，开始反向传播。",
-        "lesson_attention_5": "试一试：输入别的开头，选中前面的词元，找一个主要看前一个字母、或者主要看开头的头，再点"
+        "lesson_attention_4": "这是最大的一份注意力的计算，请从左往右看。最后一个词元用四个数提问，叫查询；每个词元用四"
+        "个数应答，叫键。查询和键对应相乘再相加，就是这个词元的契合度 fit。",
+        "lesson_attention_5": "契合度的一半是得分 score，exp 再把各个得分变成份额，合计 100%。头按份额把各词元的信息"
+        "混合起来，模型根据各个头读到的内容猜下一个词元。点击灰色方框可以展开；点“前进”，开始反向传播。",
+        "lesson_attention_6": "试一试：输入别的开头，选中前面的词元，找一个主要看前一个字母、或者主要看开头的头，再点"
         "击它的那份注意力。",
     },
 }

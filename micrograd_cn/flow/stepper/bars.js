@@ -1,0 +1,25 @@
+// Bars that stick to an edge of the window cover what scrolls under them. The browser is told how much they cover, so
+// what it scrolls to, such as the element with the focus, is beside them.
+
+import { byId } from "./elements.js";
+
+// Keep the height of a bar in a custom property as long as it sticks. The style sheet reserves it.
+export function reserve(bar, property) {
+  const tell = () => {
+    const sticks = getComputedStyle(bar).position === "sticky";
+    document.documentElement.style.setProperty(property, `${sticks ? bar.offsetHeight : 0}px`);
+  };
+  new ResizeObserver(tell).observe(bar);
+  addEventListener("resize", tell);
+  tells.push(tell);
+}
+
+const tells = [];
+
+// Measure the bars now. The observer does so a little later.
+export function measureBars() {
+  for (const tell of tells) tell();
+}
+
+reserve(document.querySelector("footer"), "--below");
+reserve(byId("narration"), "--told");

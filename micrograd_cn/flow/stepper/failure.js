@@ -1,0 +1,18 @@
+// When something fails, say so and stop what runs. Otherwise each frame would fail again, and nobody would know why the
+// numbers stand still.
+
+import { byId } from "./elements.js";
+import { pause } from "./moving.js";
+import { session } from "./session.js";
+
+export const stoppable = []; // functions that stop what runs
+
+function tellFailure(error) {
+  if (!byId("failure").hidden) return; // what stops may fail too
+  byId("failure").hidden = false;
+  byId("failure").textContent = `${session.words.failure} ${error?.message ?? error ?? ""}`;
+  for (const stop of [pause, ...stoppable]) stop();
+}
+
+addEventListener("error", event => tellFailure(event.error ?? event.message));
+addEventListener("unhandledrejection", event => tellFailure(event.reason));

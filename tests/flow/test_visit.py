@@ -1,0 +1,248 @@
+"""A first visit, the browser's history, links that carry what is shown, frames, talks, and failures."""
+
+import pytest
+
+from micrograd_cn import Value, draw_flow, playground
+
+from .pages import position
+
+pytestmark = pytest.mark.browser
+
+REDUCED = {"replays": False, "reduced_motion": "reduce"}
+
+
+def shown(page):
+    """Return the room, whether a computation is open in it, and how many moves are done."""
+    return page.page.evaluate("[session.room, session.origin !== '', session.chosen.done]")
+
+
+def load(page, link):
+    """Load the page by a link, as if it came from somewhere else."""
+    page.page.goto("about:blank")
+    page.page.goto(link if link.startswith("file:") else f"{page.url}#{link}")
+    page.requests[:] = [page.url]
+
+
+def test_on_a_first_visit_a_backward_pass_plays_by_itself_until_the_reader_does_something(opened):
+    page = opened(playground("en"), replays=False, new=True)
+    assert not page.page.locator("dialog[open]").count()
+    assert page.page.locator("#hello p").is_visible()
+    assert [page.page.locator(f"#{name}").is_visible() for name in ("watch", "first_lesson", "try_own")] == [True] * 3
+    page.wait_for("session.chosen.done === session.moves.length")
+    page.wait_for("session.chosen.done < session.moves.length")  # it begins anew
+    page.page.mouse.click(600, 500)
+    before = shown(page)
+    page.page.wait_for_timeout(1500)
+    assert shown(page) == before
+    page.page.locator("#watch").click()
+    page.wait_for("session.chosen.done === session.moves.length")
+    page.page.locator("#try_own").click()
+    assert page.page.evaluate("document.activeElement.id") == "text"
+    assert not page.page.locator("#hello").is_visible()
+    page.come_back()
+    assert not page.page.locator("#hello").is_visible()
+    page.requests[:] = [page.url]
+
+
+def test_who_wants_no_motion_gets_none(opened):
+    page = opened(playground("zh"), new=True, **REDUCED)
+    assert page.page.locator("#hello").is_visible()
+    before = shown(page)
+    page.page.wait_for_timeout(1300)
+    assert shown(page) == before
+    page.page.locator("#first_lesson").click()
+    assert page.page.locator("#lesson_title").inner_text() == "梯度要累加"
+
+
+def test_in_a_frame_nothing_greets_the_reader(browser):
+    page = browser.new_page()
+    page.set_content(playground("en")._repr_html_())
+    inside = page.frame_locator("iframe")
+    inside.locator("#end").click()
+    assert not inside.locator("#hello").is_visible()
+    assert inside.locator("dialog[open]").count() == 0
+    page.close()
+
+
+def test_back_and_forward_go_through_rooms_and_what_they_open(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#tab_board").click()
+    page.page.evaluate("for (let i = 0; i < 5; i++) session.board.trainer.step()")
+    page.page.locator("#open_sample").click()
+    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    opened_at = shown(page)
+    assert opened_at[:2] == ["board", True]
+    page.page.locator("#return").click()
+    page.page.locator("#tab_model").click()
+    seen = []
+    for _ in range(4):
+        page.page.go_back()
+        seen.append(shown(page)[:2])
+    assert seen == [["board", False], ["board", True], ["board", False], ["typing", False]]
+    page.page.go_forward()
+    assert page.page.evaluate("session.board.trainer.steps") == 5
+    page.page.go_forward()
+    assert shown(page) == opened_at  # at the same step
+    assert page.page.locator("#return").is_visible()
+    page.requests[:] = [page.url]
+
+
+def test_another_address_is_shown_without_loading_the_page_again(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.evaluate("window.mark = 1")
+    page.page.evaluate("location.hash = '#room=board&layers=3'")
+    page.wait_for("session.room === 'board'")
+    assert page.page.evaluate("[window.mark, session.board.settings.layers]") == [1, "3"]
+    page.page.evaluate("location.hash = '#text=p*q&%3Dp=4'")
+    page.wait_for("session.room === 'typing'")
+    assert page.page.evaluate("session.numbers.data[session.graph.root]") == 4 * -3
+    page.requests[:] = [page.url]
+
+
+def test_a_link_carries_the_step_the_parts_and_what_is_asked(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#text").fill("a*b + a")
+    page.page.locator("#text").blur()
+    page.press("ArrowRight", "ArrowRight")
+    page.page.locator("#predict").click()
+    page.page.locator("#again").click()
+    state = "[session.chosen.done, session.chosen.actions, session.chosen.predict, session.typed.text]"
+    link, before = page.link, page.page.evaluate(state)
+    assert before[:3] == [8, ["backward", "backward"], True]
+    load(page, link)
+    assert page.page.evaluate(state) == before
+    load(page, "text=a*b&step=4&hide=grad%20local")
+    assert page.nodes()["a"]["grad"] == ""
+    assert {edge["contribution"] for edge in page.edges()} == {""}
+    assert page.page.locator(".label .local").all_text_contents() == ["× ?", "× ?"]
+    assert page.page.locator("#narration").inner_text().endswith("?")
+
+
+@pytest.mark.parametrize(
+    "link", ["text=a*b&step=x&passes=q&open=9", "lesson=none", "lesson=adding&at=0", "room=none&step=-1", "at=3"]
+)
+def test_rubbish_in_a_link_is_passed_over(link, opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, link)
+    assert shown(page)[0] == "typing"
+    assert page.nodes()
+
+
+def test_a_link_of_a_lesson_has_its_caption_and_what_the_reader_has_changed(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "lesson=dead&at=4")
+    assert page.page.locator("#lesson_at").inner_text() == "4 / 4"
+    assert page.link.endswith("#lesson=dead&at=4&lang=en")
+    page.page.locator("#numbers input").nth(2).fill("-1.5")
+    link = page.link
+    load(page, link)
+    assert page.page.locator("#lesson_at").inner_text() == "4 / 4"
+    assert page.nodes()["b"]["value"] == "-1.5"
+
+
+def test_a_tab_leaves_a_lesson(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "lesson=adding")
+    page.page.locator("#tab_board").click()
+    assert not page.page.locator("#lesson").is_visible()
+    assert "#room=board" in page.link
+    page.page.go_back()
+    assert page.page.locator("#lesson_title").inner_text() == "Gradients add up"
+    page.requests[:] = [page.url]
+
+
+def test_back_in_a_lesson_keeps_the_answer(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "lesson=adding&at=2")
+    page.page.locator("#lesson_choices button").nth(0).click()
+    page.press("n", "b")
+    assert page.page.locator("#lesson_choices .right").count() == 1
+    assert page.page.locator("#lesson_verdict").inner_text() == "Not this one. Next shows why."
+
+
+def test_a_clicker_steps_wherever_the_focus_is(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.press("Home")
+    page.page.locator("#text").focus()
+    page.press("PageDown", "PageDown", "PageUp")
+    assert position(page) == 1
+    page.page.locator("#tab_board").click()
+    page.press("PageDown")
+    assert page.page.evaluate("session.board.trainer.steps") == 1
+    page.page.locator("#tab_typing").click()
+    load(page, "lesson=adding")
+    page.page.locator("#text").focus()
+    before = position(page)
+    page.press("PageDown")
+    assert (page.page.locator("#lesson_at").inner_text(), position(page)) == ("2 / 4", before)
+    page.press("PageUp")
+    assert page.page.locator("#lesson_at").inner_text() == "1 / 4"
+
+
+def test_a_clicker_moves_one_step_in_a_graph_with_layers_and_shift_a_layer(opened):
+    from micrograd_cn.nn import MLP
+
+    page = opened(draw_flow(MLP(2, [2, 1], seed=0)([1.0, 2.0]), "en"))
+    page.press("PageDown", "PageDown")
+    assert position(page) == 2
+    page.press("Home", "Shift+PageDown")
+    assert position(page) > 2
+
+
+def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
+    page = opened(playground("en"), viewport={"width": 1920, "height": 1080}, **REDUCED)
+    page.press("p")
+    visible = (
+        "['header', '#entry', 'aside', '#graph', '#narration'].map(e => document.querySelector(e).checkVisibility())"
+    )
+    assert page.page.evaluate(visible) == [False, False, False, True, True]
+    assert page.page.evaluate("parseFloat(getComputedStyle(byId('narration')).fontSize)") >= 40
+    assert page.page.evaluate("13.5 * viewport.zoom") >= 27
+    page.press("ArrowRight", "p")
+    assert page.page.evaluate(visible) == [True] * 5
+
+
+def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
+    page = opened(playground("en"), viewport={"width": 700, "height": 480}, **REDUCED)
+    load(page, "embed&text=a*b")
+    visible = (
+        "['header', '#entry', '#graph', '#narration', '#step'].map(e => document.querySelector(e).checkVisibility())"
+    )
+    assert page.page.evaluate(visible) == [False, False, True, True, True]
+    for name in ("graph", "narration", "step"):
+        box = page.page.locator(f"#{name}").bounding_box()
+        assert box["y"] >= 0, name
+        assert box["y"] + box["height"] <= 480, name
+    assert page.page.locator("#graph").bounding_box()["height"] > 200
+    zoom = page.page.evaluate("viewport.zoom")
+    scrolls = """modifier => byId("graph").dispatchEvent(
+        new WheelEvent("wheel", { deltaY: 100, cancelable: true, ctrlKey: modifier }))"""
+    assert page.page.evaluate(scrolls, False)  # the event goes on to the outer page
+    assert page.page.evaluate("viewport.zoom") == zoom
+    assert not page.page.evaluate(scrolls, True)
+    assert page.page.evaluate("viewport.zoom") != zoom
+    assert "embed" in page.link
+
+
+def test_a_failure_is_told_and_stops_what_runs(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#tab_board").click()
+    page.page.locator("#run").click()
+    page.wait_for("session.board.trainer.steps > 0")
+    page.page.evaluate("void (session.board.trainer.step = () => { throw new RangeError('too deep'); })")
+    page.page.locator("#failure").wait_for(state="visible")
+    assert "Load the page again" in page.page.locator("#failure").inner_text()
+    assert "too deep" in page.page.locator("#failure").inner_text()
+    assert page.page.evaluate("session.board.running") is None
+    assert page.errors == ["too deep"]  # once, and not in each frame
+    page.errors.clear()
+
+
+def test_a_shared_link_has_a_description_and_an_icon(opened):
+    for made, words in ((playground("zh"), "语言模型"), (draw_flow(Value(1, "x") * 2, "en"), "edge by edge")):
+        page = opened(made, **REDUCED).page
+        assert words in page.locator("meta[name=description]").get_attribute("content")
+        assert words in page.locator("meta[property='og:description']").get_attribute("content")
+        icon = page.locator("link[rel=icon]").get_attribute("href")
+        loads = "url => new Promise(done => { const i = new Image(); i.onload = () => done(i.width); i.src = url; })"
+        assert page.evaluate(loads, icon) > 0
