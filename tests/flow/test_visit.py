@@ -246,3 +246,33 @@ def test_a_shared_link_has_a_description_and_an_icon(opened):
         icon = page.locator("link[rel=icon]").get_attribute("href")
         loads = "url => new Promise(done => { const i = new Image(); i.onload = () => done(i.width); i.src = url; })"
         assert page.evaluate(loads, icon) > 0
+
+
+def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#tab_board").click()
+    page.page.locator("#b_layers").fill("4")
+    page.page.evaluate("(() => { for (let i = 0; i < 25; i++) session.board.trainer.step(); refresh(); })()")
+    page.page.locator("#plane").focus()
+    page.press("ArrowRight", "ArrowRight", "Enter")
+    page.press("ArrowRight", "ArrowRight")
+    state = (
+        "[session.origin, session.chosen.done, session.numbers.data, session.board.point, session.board.trainer.steps]"
+    )
+    before, link = page.page.evaluate(state), page.link
+    assert before[0] == "Sample 3 after 25 training steps"
+    load(page, link)
+    assert page.page.evaluate(state) == before
+    page.page.locator("#return").click()
+    page.page.locator("#one_sample").click()
+    assert "trained" not in page.link  # the number of steps does not tell these weights
+
+
+def test_back_leaves_a_page_that_a_link_has_opened_in_a_computation(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "lesson=attention&at=4")
+    assert page.page.locator("#return").is_visible()
+    page.page.go_back()
+    assert page.page.url == "about:blank"
+    page.page.go_forward()
+    page.requests[:] = [page.url]

@@ -2,7 +2,7 @@
 // its own, and when it closes, the reader has back what was there before.
 
 import { LESSONS } from "./lessons.js";
-import { factsNow, isNarrow, keepRooms, remember, roomHooks, showRoom, situations, visiting } from "../playground/rooms.js";
+import { factsNow, isNarrow, keepRooms, quietly, remember, roomHooks, showRoom, situations, visiting } from "../playground/rooms.js";
 import { measureBars, reserve } from "../stepper/bars.js";
 import { byId, html } from "../stepper/elements.js";
 import { keep, recall } from "../stepper/kept.js";
@@ -29,7 +29,7 @@ export function showLesson(name, at = 1) {
   session.lesson = { name, at, work, start: {} };
   if (at === LESSONS[name].states.length) keep(`lesson_${name}`, "done");
   tellLesson(); // first, because the graph gets the room that the caption leaves
-  LESSONS[name].states[at - 1]();
+  quietly(LESSONS[name].states[at - 1]);
   hideAnswer();
   session.lesson.start = factsNow();
   lookAtSubject();

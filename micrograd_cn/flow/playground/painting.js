@@ -19,7 +19,7 @@ function repaint(change) {
   remember();
   if (!board.trainer.history.length || !board.own.length) renew();
   else {
-    board.trainer.waiting = [];
+    Object.assign(board.trainer, { waiting: [], plain: false });
     board.point = Math.max(0, Math.min(board.point, board.own.length - 1));
     refresh();
   }

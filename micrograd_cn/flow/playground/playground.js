@@ -2,7 +2,7 @@
 
 import { greet } from "./hello.js";
 import { readLink } from "./link.js";
-import { followHistory, remember, rooms, showRoom, showStep } from "./rooms.js";
+import { followHistory, quietly, remember, rooms, showRoom, showStep } from "./rooms.js";
 import { closeLesson, isLesson, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
 import { embed } from "../stepper/embed.js";
@@ -23,7 +23,9 @@ import "./painting.js";
 import "../model/room.js";
 
 // Show what a link says. Rooms that it does not name keep what they have.
-function arrive(link) {
+const arrive = link => quietly(() => arriveBy(link));
+
+function arriveBy(link) {
   const lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
   if (session.lesson) closeLesson();
   if (Object.hasOwn(page.words, lang)) session.chosen.lang = lang;
@@ -33,9 +35,10 @@ function arrive(link) {
     showLesson(link.get("lesson"), captionOf(link));
     if (["text", "room"].some(key => link.has(key))) rooms.get(session.room).arrive(link);
   } else {
-    rooms.get(room).arrive(link);
+    const opens = rooms.get(room).arrive(link);
     showRoom(room);
     session.choose({}); // writes the words of the rooms
+    opens?.(); // a computation of the room
   }
   if (!byId("stepping").hidden) showStep(link);
   remember();

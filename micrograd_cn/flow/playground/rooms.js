@@ -7,9 +7,10 @@ import { openedAtFirst } from "../stepper/fold.js";
 import { session } from "../stepper/session.js";
 import { viewport } from "../stepper/viewport.js";
 
-// The rooms by their names. A room has the id of its `panel`, `facts` for a link, `arrive` to read a link, and `keep`,
-// which returns a function that restores what the room has now. `entered` and `left` are called when it is shown and
-// when it is hidden. Its tab is the button with the id `tab_` and the room's name.
+// The rooms by their names. A room has the id of its `panel`, and `facts` for a link. `begin` is called once, and
+// `arrive` reads a link; it may return a function that opens what the link says, once the room is shown. `keep` returns
+// a function that restores what the room has now. `entered` and `left` are called when it is shown and when it is hidden.
+// Its tab is the button with the id `tab_` and the room's name.
 export const rooms = new Map();
 
 export const roomHooks = { leaving: () => {} }; // `leaving` is called with the name of the room that a tab will show
@@ -78,14 +79,17 @@ export function factsNow() {
   return { ...rooms.get(session.room).facts(), ...(byId("stepping").hidden ? {} : stepperFacts()) };
 }
 
+const MOST_OPEN = 100; // open parts that a link lists
+
 // Return what the stepper shows, as far as it is not what it shows at first.
 function stepperFacts() {
-  const { graph, chosen: { done, actions, predict, open, hides } } = session, facts = {}, first = openedAtFirst(graph), { lesson } = session;
+  const { graph, chosen: { done, actions, predict, open, hides } } = session, facts = {}, first = (graph.openedAtFirst ??= openedAtFirst(graph)), { lesson } = session;
   if (done !== graph.order.length || actions.length !== 1) facts.step = done;
   if (actions.length !== 1) facts.passes = actions.map(action => action[0]).join("");
   if (predict) facts.predict = 1;
   if (hides.size && !lesson) facts.hide = [...hides].join(" ");
-  if (open.size !== first.size || [...open].some(group => !first.has(group))) facts.open = [...open].join(" ");
+  const differs = open.size !== first.size || [...open].some(group => !first.has(group));
+  if (differs && open.size <= MOST_OPEN) facts.open = [...open].join(" ");
   return facts;
 }
 
@@ -110,18 +114,30 @@ export const situations = [() => {
     if (origin) stepper();
   };
 }];
-const visits = { present: 0, latest: 0, kept: new Map() };
+const visits = { present: 0, latest: 0, kept: new Map(), quiet: false };
 
 const keepVisit = () => visits.kept.set(visits.present, situations.map(keepNow => keepNow()));
 
 // Change what is shown in such a way that the browser's Back takes it back.
 export function visiting(change) {
+  if (visits.quiet) return change();
   flushLink();
   keepVisit();
   change();
   visits.present = ++visits.latest;
   inHistory("pushState", { visit: visits.present }, location.hash || undefined);
   remember();
+}
+
+// Change what is shown without an entry of the history, as a link or a caption of a lesson does.
+export function quietly(change) {
+  const before = visits.quiet;
+  visits.quiet = true;
+  try {
+    change();
+  } finally {
+    visits.quiet = before;
+  }
 }
 
 // Begin to follow the browser's history. `arriveAt` shows what the address says.

@@ -43,6 +43,7 @@ export class Trainer {
     this.state = Array.from(this.network.data, () => null);
     this.history = []; // the loss of each batch, or of a long run the mean of `each` batches
     Object.assign(this, { each: 1, added: 0, waits: 0, apart: 0 });
+    this.plain = true; // whether every step took the next batch, so the number of steps tells the weights
   }
 
   // Return the next samples. The order is shuffled again whenever all have been used.
@@ -53,13 +54,16 @@ export class Trainer {
 
   // Return the next samples without using them up.
   peek(count) {
+    if (this.waiting.length < count) this.plain = false; // the order is shuffled early
     const samples = this.next(count);
     this.waiting.push(...reversed(samples));
     return samples;
   }
 
   // Take one step with the next batch, or with these samples.
-  step(samples = this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length)) {
+  step(given = null) {
+    const samples = given ?? this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length);
+    if (given) this.plain = false;
     const loss = this.gradient(samples);
     this.steps++;
     this.seen += samples.length;

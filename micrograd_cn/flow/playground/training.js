@@ -16,6 +16,7 @@ import { filled, parsed } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
 const HELD = 100; // held-out points
+const MOST_RETRAINED = 3000; // steps that a link makes again
 const BUDGET = 5; // milliseconds of training in one frame
 const pace = { stepped: 0, frame: 0, rest: 3 }; // the time of the last step, frames so far, further steps in this frame
 
@@ -69,9 +70,12 @@ function takeOne(samples) {
   refresh();
 }
 
+const inStepper = { sample: false }; // whether the stepper has the chosen sample, and not a batch
+
 // Open the loss of the chosen sample in the stepper, with the wanted part opened.
 export function openSample(wanted) {
   stopTraining();
+  inStepper.sample = true;
   const { words, board: { trainer, point: number } } = session, made = computationOf(trainer, [number]);
   const group = made.graph.groups.findIndex(each => each.path === wanted), told = filled(words.origin_sample, { number: number + 1, step: trainer.steps });
   stepThrough(made, told, () => group >= 0 && session.choose({ open: new Set(around(made.graph, group)), anchor: null }));
@@ -83,6 +87,7 @@ export function openSample(wanted) {
 
 function openBatch() {
   stopTraining();
+  inStepper.sample = false;
   const { words, board: { trainer, settings } } = session;
   const samples = trainer.peek(settings.batch === "0" ? trainer.points.length : Number(settings.batch));
   stepThrough(computationOf(trainer, samples), filled(words.origin_batch, { count: samples.length, step: trainer.steps }));
@@ -168,7 +173,11 @@ addRoom("board", {
   },
   facts() {
     const { settings, own } = session.board, written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
-    return { room: "board", ...settings, ...(settings.data === "own" ? { own: own.map(written).join(";") } : {}) };
+    const { trainer: { plain, steps, points }, point } = session.board, facts = { room: "board", ...settings };
+    if (settings.data === "own") facts.own = own.map(written).join(";");
+    if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
+    if (session.origin && session.graph.nodes.length && points.length && inStepper.sample) facts.sample = point + 1;
+    return facts;
   },
   keep() {
     const { board } = session, { settings, own, trainer, point, paint } = board, before = { settings: { ...settings }, own: [...own], trainer, point, paint };
@@ -196,6 +205,12 @@ addRoom("board", {
     }
     showSettings();
     renew();
+    const { trainer } = session.board, number = name => (/^\d{1,5}$/.test(link.get(name) ?? "") ? Number(link.get(name)) : 0);
+    if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < Math.min(number("trained"), MOST_RETRAINED); i++) trainer.step();
+    if (number("trained")) showTrainer();
+    if (number("sample") < 1 || number("sample") > trainer.points.length) return;
+    session.board.point = number("sample") - 1;
+    return () => openSample();
   },
 });
 stoppable.push(stopTraining);
