@@ -40,6 +40,8 @@ WRONG = {
     "3.2": "def expression(a, b):\n    return a * b + b",
     "3.3": "def expression(a, b):\n    return a + a + b",
     "3.4": "answer = 3",
+    "3.5": "def my_relu(a):\n    return Mine(max(0.0, a.data), (a,), (1.0,))",
+    "3.6": "def my_division(a, b):\n    return Mine(a.data / b.data, (a, b), (1 / b.data, a.data / b.data**2))",
     "4.1": "count, gradient = 2, 13",
     "4.2": "answer = 26",
     "5.1": "answer = -0.5",
@@ -59,12 +61,15 @@ WRONG = {
     "10.2": "answer = 1",
     "10.3": "answer = 1",
     "10.4": "answer = 200",
+    "10.5": "answer = 1.0",
     "11.1": "def combine(slopes, sizes):\n    return fmean(slopes)",
     "11.2": "v0, v1, c = 1, 1, 1",
+    "11.3": "def train_xor(parameters):\n    for p in parameters:\n        p.data = 0.0",
     "12.1": "def best_epoch(losses, patience):\n    return losses.index(min(losses))",
     "12.2": "answer = 0.5",
     "13.1": "answer = 20",
     "13.2": "answer = 0.04",
+    "13.3": "answer = 4",
     "14.1": "answer = 0",
     "14.2": "w0, b = 2, -1",
     "15.1": "def partial(y, x):\n    return -2 * x * y",
@@ -78,7 +83,16 @@ WRONG = {
 }
 ALSO_WRONG = {
     "3.1": ["def expression(a, b):\n    return 5"],
+    "2.2": ["def partials_of_division(a, b):\n    return -a / b**2, 1 / b"],
     "3.2": ["def expression(a, b):\n    return a * b * (a * b) + a * b"],
+    "3.5": ["def my_relu(a):\n    return a"],
+    "7.1": ["answer = -4", "answer = -2 / 3"],
+    "11.3": [
+        "def train_xor(parameters):\n    for _ in range(400):\n"
+        "        sum(((xor_output(parameters, *x) - t) ** 2 for x, t in zip(*XOR)), Mine(0.0)).backward()\n"
+        "        for p in parameters:\n            p.data = p.data - 0.1 * p.grad"
+    ],
+    "14.2": ["w0, b = -1, 1"],
     "7.2": ["def my_cross_entropy(logits, target):\n    return -math.log(math.exp(logits[target]))"],
     "7.3": [
         "def stable_cross_entropy(z, target):\n    m = max(x.data for x in z)\n"
@@ -94,17 +108,25 @@ ALSO_WRONG = {
     ],
 }
 ALSO_RIGHT: dict[str, str | list[str]] = {
-    "1.1": "import numpy\nanswer = numpy.array(-2)",
+    "1.1": ["import numpy\nanswer = numpy.array(4)", "from decimal import Decimal\nanswer = Decimal(4)"],
     "1.2": "import numpy\ndef slope_of_cube(x):\n    return numpy.array([3 * x * x])",
     "2.2": "def partials_of_division(a, b):\n    return [1 / b, -a * b**-2]",
     "3.1": "def expression(a, b):\n    return a + a",
+    "3.5": [
+        "def my_relu(a):\n    return a if a.data > 0 else Mine(0.0)",
+        "def my_relu(a):\n    return a * (a.data > 0)",
+    ],
+    "3.6": "def my_division(a, b):\n    return Mine(a.data / b.data, (a, b), (1 / b.data, -a.data / b.data**2))",
     "4.1": "import numpy\ncount, gradient = numpy.array([3, 13])",
     "5.1": "answer = 0.0",
     "5.2": "import numpy\nw1, w2, b = numpy.array([2, 2, -3])",
     "7.1": "from fractions import Fraction\nanswer = Fraction(-4, 3)",
     "7.2": "def my_cross_entropy(z, k):\n    return sum(x.exp() for x in z).log() - z[k]",
     "7.3": "from micrograd_cn import logsumexp\ndef stable_cross_entropy(z, k):\n    return logsumexp(z) - z[k]",
-    "8.2": "import numpy\ndef hand_back(weight, g):\n    return numpy.array(weight).T @ g",
+    "8.2": [
+        "import numpy\ndef hand_back(weight, g):\n    return numpy.array(weight).T @ g",
+        "def hand_back(weight, g):\n    return (sum(map(float.__mul__, column, g)) for column in zip(*weight))",
+    ],
     "8.3": "import numpy\nforward_walks, reverse_walks = numpy.int32(3), 1000.0",
     "9.1": [
         "import numpy\ndef delta_of_entropy(p, t):\n    return numpy.subtract(p, t)",
@@ -118,8 +140,13 @@ ALSO_RIGHT: dict[str, str | list[str]] = {
         "def combine(slopes, sizes):\n    a, b, c = slopes\n    k, m, n = sizes\n"
         "    return (a * k + b * m + c * n) / (k + m + n)",
     ],
+    "11.3": "def train_xor(parameters):\n    for _ in range(800):\n"
+    "        for p in parameters:\n            p.grad = 0.0\n"
+    "        for x, t in zip(*XOR):\n            ((xor_output(parameters, *x) + -t) ** 2).backward()\n"
+    "        for p in parameters:\n            p.data -= 0.1 * p.grad",
     "12.2": "answer = 0.6931",
     "14.1": "answer = {1, 0}",
+    "11.2": "import numpy\nv0, v1, c = numpy.array([-2.0, -2.0, 1.0])",
     "14.2": "import numpy\nw0, b = numpy.array([-3.0, 1.0])",
     "15.1": "def partial(y, x):\n    return -2 * x / (1 + x * x) ** 2",
     "16.1": "def four_and_one(a, b):\n    return a * a * a * a * b",
@@ -127,6 +154,13 @@ ALSO_RIGHT: dict[str, str | list[str]] = {
     "18.1": "import numpy\nanswer = numpy.array([1, 1, 2]) / 4",
     "18.2": "answer = 3.296",
 }
+
+
+FEW_DIGITS = {"7.1": ["-1.33", "-1.3"], "12.2": ["0.69"], "18.2": ["3.3", "3.29"]}
+NO_REMARK = {"11.3"}  # a training that does nothing leaves a network that answers, wrongly
+NOTHING = "Nothing arrived. Is a return missing, or is it a print?"
+TEXT = "This is text and not a number. Leave out the quotation marks."
+CLOSE = "Close. Write four digits, please."
 
 
 def tag(cell: Any, kind: str) -> str:
@@ -170,6 +204,58 @@ def test_any_right_form_of_an_answer_passes(given: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.split("\n")[:4] == ["✓", "✗ hint", "✗ hint", "?"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        (None, 2.0, NOTHING),
+        (lambda: [None, 1.0], [1.0, 1.0], NOTHING),
+        (lambda: None + 1, 2.0, NOTHING),
+        ("-2", -2.0, TEXT),
+        (lambda: "-2" + 1, -2.0, TEXT),  # type: ignore[operator]
+        (lambda: "-2" * 0.5, -2.0, TEXT),  # type: ignore[operator]
+        (-1.33, -4 / 3, CLOSE),
+        (-1.3, -4 / 3, CLOSE),
+        (3.29, math.log(27), CLOSE),
+        ([0.7, 3.0], [math.log(2), 3.0], CLOSE),
+        (52, 51.0, "hint"),
+        (0.0, 0.04, "hint"),
+        (-1.34, -4 / 3, "hint"),
+        (7.0, 8.0, "slip"),
+        ([1, 2], [2.0, 1.0], "hint"),
+    ],
+)
+def test_a_wrong_answer_gets_the_remark_that_fits_it(
+    answer: Any, expected: Any, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tools()
+    names["HINTS"] = {"0.1": "hint"}
+    names["SLIPS"] = {"0.1": [([7], "slip")]}
+    names["check"]("0.1", answer, expected)
+    assert capsys.readouterr().out.splitlines()[0] == f"✗ {words}"
+
+
+def test_a_stale_answer_is_told_from_a_wrong_one(capsys: pytest.CaptureFixture[str]) -> None:
+    names = tools()
+    names["HINTS"] = {"0.1": "first", "0.2": "second"}
+    for exercise, answer in [("0.1", 5), ("0.2", 5), ("0.2", 6), ("0.2", 6)]:
+        names["check"](exercise, answer, 7.0)
+    stale = "This still answers exercise 0.1. Run the cell of this exercise."
+    assert capsys.readouterr().out.splitlines() == ["✗ first", f"✗ {stale}", "✗ second", "✗ second"]
+
+
+def test_slips_are_wrong_answers_to_exercises_and_alike_in_both_languages() -> None:
+    english, chinese = (tools(lang)["SLIPS"] for lang in ("en", "zh"))
+    assert {n: [given for given, _ in slips] for n, slips in english.items()} == {
+        n: [given for given, _ in slips] for n, slips in chinese.items()
+    }
+    assert english.keys() <= WRONG.keys()
+    assert sum(map(len, english.values())) >= 40
+    for words in (words for slips in chinese.values() for _, words in slips):
+        assert CHINESE.search(words)
+        assert words.endswith("。")
+    assert all(words.endswith(".") for slips in english.values() for _, words in slips)
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_an_answer_that_fails_is_wrong_and_its_error_is_a_short_line(
     lang: str, capsys: pytest.CaptureFixture[str]
@@ -191,6 +277,17 @@ def test_plain_numbers_stand_on_either_side_of_the_readers_own_value() -> None:
     y = 2 * a * a + 1 + a * 4 + (1 + a)
     y.backward()
     assert (y.data, a.grad) == (35.0, 17.0)
+
+
+def odds(notebook: Any, number: str) -> list[str]:
+    """Return odd answers to an exercise: nothing, a text instead of a number, and too few digits."""
+    [gap] = [cell.source for cell in notebook.cells if tag(cell, "answer") == number]
+    if gap.startswith("def "):
+        return [re.sub(r"return .*", "pass", gap)]
+    found = [gap.replace("...", "None")]
+    if gap == "answer = ...":
+        found.append('answer = "2"')
+    return found + [f"answer = {digits}" for digits in FEW_DIGITS.get(number, [])]
 
 
 def wrongs(number: str) -> list[str]:
@@ -215,7 +312,7 @@ def unfolds(notebook: Any) -> dict[str, str]:
 
 
 def answered(notebook: Any) -> Any:
-    """Return the notebook with the answers of `wrongs` and `rights` to each exercise, and a check after each answer.
+    """Return the notebook with the answers of `odds`, `wrongs` and `rights`, and a check after each answer.
 
     At the end, all exercises have right answers and are checked once more, as by a reader who first runs everything.
     """
@@ -224,7 +321,7 @@ def answered(notebook: Any) -> Any:
     for cell in notebook.cells:
         number = tag(cell, "check")
         if number:
-            for answer in (*wrongs(number), *rights(notebook, number)):
+            for answer in (*odds(notebook, number), *wrongs(number), *rights(notebook, number)):
                 filled.cells += [nbformat.v4.new_code_cell(answer), copy.deepcopy(cell)]
             again += copy.deepcopy(filled.cells[-2:])
         elif not tag(cell, "answer"):
@@ -242,6 +339,13 @@ def twice(notebook: Any) -> Any:
     for i, cell in enumerate(doubled.cells):
         cell.id = f"cell-{i}"
     return doubled
+
+
+def main_line(notebook: Any) -> Any:
+    """Return the notebook without what may be skipped."""
+    short = copy.deepcopy(notebook)
+    short.cells = [cell for cell in short.cells if "deeper" not in cell.metadata.get("tags", [])]
+    return short
 
 
 def gone_back(notebook: Any) -> Any:
@@ -312,6 +416,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     here = tmp_path_factory.mktemp("tutorial")
     notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"])}
     notebooks |= {"twice": twice(NOTEBOOKS["en"]), "gone back": gone_back(NOTEBOOKS["zh"])}
+    notebooks["main line"] = main_line(NOTEBOOKS["zh"])
     return functools.cache(lambda name: execute(notebooks[name], here))
 
 
@@ -422,6 +527,32 @@ def test_every_section_starts_from_a_question_and_ends_with_exercises(lang: str)
         exercises = re.findall(r"^\*\*\w+ ([\d.]*\d)", section, re.MULTILINE)
         assert len(exercises) >= 2
         assert exercises == [f"{number}.{i}" for i in range(1, len(exercises) + 1)]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_main_line_takes_as_long_as_the_first_page_says_and_boxes_say_that_they_may_be_skipped(lang: str) -> None:
+    """The minutes of the table add up, and what may be skipped begins with a text that says so."""
+    first, *_ = NOTEBOOKS[lang].cells
+    mark = {"zh": "选读", "en": "Going deeper"}[lang]
+    [said] = re.findall({"zh": r"主线大约 (\d+) 分钟", "en": r"about (\d+) minutes"}[lang], first.source)
+    minutes = dict(re.findall(r"\]\(#(\w+)\) \| (\d+) ", first.source))
+    assert sum(map(int, minutes.values())) == int(said) == 90
+    optional: dict[str, set[bool]] = {}
+    for cell in NOTEBOOKS[lang].cells:
+        if anchor := re.match(r'<a id="(\w+)"', cell.source):
+            optional[anchor[1]] = set()
+        if optional:
+            optional[next(reversed(optional))].add("deeper" in cell.metadata.get("tags", []))
+    numbered = re.findall(r"\| \d+ \| \[[^|]*\]\(#(\w+)\)", first.source)
+    assert {n for n in numbered if optional[n] == {True}} == set(numbered) - minutes.keys()
+    skipped = False
+    for cell in NOTEBOOKS[lang].cells:
+        deeper = "deeper" in cell.metadata.get("tags", [])
+        if deeper and not skipped:
+            assert cell.cell_type == "markdown"
+            assert re.search(rf"^\*\*(练习|Exercise|{mark})", cell.source, re.MULTILINE), cell.source
+            assert mark in cell.source
+        skipped = deeper
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -630,11 +761,17 @@ def test_right_answers_are_told_from_wrong_ones_and_what_is_stored_is_what_a_run
 ) -> None:
     ran = [cell for cell in runs("answered").cells if cell.cell_type == "code"]
     shown = [texts(cell)["stdout"] for cell in ran if tag(cell, "check")]
-    waiting, hints = iter(shown), tools("zh")["HINTS"]
+    names = tools("zh")
+    waiting, hints, words = iter(shown), names["HINTS"], names["WORDS"]
     for number in WRONG:
+        told = [hints[number], *(slip for _, slip in names["SLIPS"].get(number, []))]
+        for odd in odds(NOTEBOOKS["zh"], number):
+            remark, *_ = next(waiting).splitlines()
+            fitting = TEXT if '"' in odd else NOTHING if "None" in odd or "pass" in odd else CLOSE
+            assert remark in (f"✗ {words[fitting]}", *(f"✗ {hints[n]}" for n in NO_REMARK if n == number)), odd
         for wrong in wrongs(number):
             hint, *error = next(waiting).splitlines()
-            assert hint == f"✗ {hints[number]}", wrong
+            assert hint in [f"✗ {remark}" for remark in told], wrong
             assert all(re.fullmatch(r"（运行这个答案时出错：\w+Error: .{1,100}）", line) for line in error), wrong
         for right in rights(NOTEBOOKS["zh"], number):
             assert next(waiting) == "✓\n", right
@@ -659,6 +796,16 @@ def test_cells_may_be_run_twice(runs: Callable[[str], Any]) -> None:
     for stored, first, second in zip(CODE["en"], ran[::2], ran[1::2], strict=True):
         up_to_date(stored, first)
         up_to_date(stored, second)
+
+
+@pytest.mark.slow
+def test_the_main_line_needs_nothing_that_may_be_skipped(runs: Callable[[str], Any]) -> None:
+    """Without the sections and paragraphs that may be skipped, every cell runs and shows what is stored."""
+    stored = {cell.source: cell for cell in CODE["zh"]}
+    ran = [cell for cell in runs("main line").cells if cell.cell_type == "code"]
+    assert 100 < len(ran) < len(stored)
+    for fresh in ran:
+        up_to_date(stored[fresh.source], fresh)
 
 
 @pytest.mark.slow
