@@ -30,6 +30,7 @@ __all__ = [
     "LIBRARIES",
     "MEANT",
     "NUMBER",
+    "PRODUCTS",
     "ParseError",
     "call_signature",
     "functions",
@@ -53,6 +54,9 @@ MEANT = {
     **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
     **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
 }
+# The dots that people write for a product: the middle dot, and the Greek one that looks the same. Unicode counts both
+# as letters of a name.
+PRODUCTS = "\u00b7\u0387"
 # Names by which other libraries are known, as in np.tanh(x).
 LIBRARIES = ("math", "np", "numpy", "torch", "F", "jnp", "jax", "tf", "micrograd_cn")
 # Names from other libraries, and the function that an error message suggests for each.
@@ -87,8 +91,8 @@ class ParseError(ValueError):
 def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     """Return the value of the expression `text`, recorded as a graph. `variables` gives the leaves by their names.
 
-    Operators have Python's precedence. The functions are this package's operations (`micrograd_cn.ops`) and `mean`. The
-    names pi, π, e, inf and nan are numbers, unless a variable has the same name. Numbers, and results that were
+    Operators have Python's precedence, and a·b is a product. The functions are this package's operations
+    (`micrograd_cn.ops`) and `mean`. The names pi, π, e, inf and nan are numbers, unless a variable has the same name. Numbers, and results that were
     computed from numbers alone, are constants.
 
     Raises:
@@ -156,9 +160,11 @@ def _tokens(text: str, signs: Iterable[str]) -> Iterator[_Token]:
             end = number.end()
             yield _Token("number", text[at:end], at)
         elif text[at].isidentifier():
-            while end < len(text) and f"_{text[end]}".isidentifier():
+            while end < len(text) and f"_{text[end]}".isidentifier() and text[end] not in PRODUCTS:
                 end += 1
             yield _Token("name", normal(text[at:end]), at)
+        elif text[at] in PRODUCTS:
+            yield _Token("sign", "*", at)
         elif not text[at].isspace():
             # The longest sign wins, so ** is not read as two *.
             end = max([end, *(at + len(sign) for sign in signs if text.startswith(sign, at))])
@@ -277,7 +283,7 @@ class _Reader:
     def name(self, token: _Token) -> bool:
         """Read a variable, the beginning of a call, or an argument's keyword. Return whether an operand must follow."""
         name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
-        if "·" in name:  # Unicode counts this sign as a letter of the name, but people type it for a product
+        if "·" in name:  # the normal form of a letter such as "ŀ" has this sign
             self.fail("parse_meant", _Token("sign", "·", token.column + name.index("·")), meant=MEANT["·"])
         if iskeyword(name):
             self.check_sign(token)

@@ -141,7 +141,7 @@ a²
 √a
 a⁻¹
 ½ * a
-a·b
+aŀb
 ２ * a
 a₁
 【a】
@@ -174,6 +174,8 @@ mean(xs=[a])
 leaky_relu(a, negative_slope=0.5)
 pi*a
 π*a
+a·b + a
+2·a·(b·b)
 inf*a
 2
 ｘ + 1

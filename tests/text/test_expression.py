@@ -46,6 +46,8 @@ def value(text, **numbers):
         ("maximum((x), 7)", 7.0),
         ("pi * e", math.pi * math.e),
         ("2 * π", 2 * math.pi),
+        ("2·π·3", 6 * math.pi),
+        ("2\u0387π", 2 * math.pi),
         ("-inf * x", -math.inf),
         ("10" + "0" * 400, math.inf),
         ("9**9**9", math.inf),
@@ -68,6 +70,7 @@ def test_a_variable_may_have_any_name():
     assert value("学习率 * ñ_1", 学习率=2, ñ_1=3) == 6.0
     assert value("pi + tanh(tanh) + e", pi=1, tanh=0, e=2) == 3.0
     assert value("π + math + np", π=1, math=2, np=3) == 6.0
+    assert value("ab·b + ab", ab=2, b=3) == 8.0  # a middle dot is a product, although Unicode counts it as a letter
     assert value("ｘ * x", x=3) == 9.0  # a full-width letter, which Python reads as this one, too
 
 
@@ -257,7 +260,7 @@ REFUSED = [
     ("∛x", 0, "write (...)**(1/3)"),
     ("½ * x", 0, "write (1/2)"),
     ("x ÷ 2", 2, "write /"),
-    ("x·x", 1, "write *"),
+    ("ŀx", 1, "write *"),
     ("x ⋅ 2", 2, "write *"),
     ("2 * ∞", 4, "write inf"),
     ("２ * x", 0, "write 2"),

@@ -82,7 +82,7 @@ class Reader {
   name(token) {
     const name = token.text, following = this.tokens[this.next], bracket = this.open.at(-1);
     const { functions, constants } = page.grammar;
-    const product = [...name].indexOf("·"); // to Unicode, this product sign is a part of the name
+    const product = [...name].indexOf("·"); // the normal form of a letter such as "ŀ" has this sign
     if (product >= 0) this.fail("parse_meant", { text: "·", column: token.column + product }, { meant: page.grammar.meant["·"] });
     if (page.keywords.includes(name)) {
       this.checkSign(token);

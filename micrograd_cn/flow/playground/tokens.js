@@ -4,7 +4,7 @@ import { page } from "../stepper/page.js";
 
 // A column counts characters. In a JavaScript text, some characters take two places.
 export function tokensOf(text) {
-  const { infix, prefix, number: pattern } = page.grammar, signs = Object.keys({ ...infix, ...prefix }), numeral = new RegExp(`^(?:${pattern})`);
+  const { infix, prefix, number: pattern, products } = page.grammar, signs = Object.keys({ ...infix, ...prefix }), numeral = new RegExp(`^(?:${pattern})`);
   const characters = [...text], found = [];
   let at = 0;
   while (at < characters.length) {
@@ -14,9 +14,10 @@ export function tokensOf(text) {
       end = at + number[0].length;
       found.push({ kind: "number", text: number[0], column: at });
     } else if (/^[\p{XID_Start}_]$/u.test(c)) {
-      while (end < characters.length && /^\p{XID_Continue}$/u.test(characters[end])) end++;
+      while (end < characters.length && /^\p{XID_Continue}$/u.test(characters[end]) && !products.includes(characters[end])) end++;
       found.push({ kind: "name", text: characters.slice(at, end).join("").normalize("NFKC"), column: at });
-    } else if (!/^[\s\x1c-\x1f\x85]$/.test(c)) {
+    } else if (products.includes(c)) found.push({ kind: "sign", text: "*", column: at });
+    else if (!/^[\s\x1c-\x1f\x85]$/.test(c)) {
       // The longest sign wins, so ** is not read as two *.
       for (const sign of signs) if (rest.startsWith(sign)) end = Math.max(end, at + sign.length);
       found.push({ kind: "sign", text: characters.slice(at, end).join(""), column: at });
