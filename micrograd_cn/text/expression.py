@@ -92,8 +92,8 @@ def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     """Return the value of the expression `text`, recorded as a graph. `variables` gives the leaves by their names.
 
     Operators have Python's precedence, and a·b is a product. The functions are this package's operations
-    (`micrograd_cn.ops`) and `mean`. The names pi, π, e, inf and nan are numbers, unless a variable has the same name. Numbers, and results that were
-    computed from numbers alone, are constants.
+    (`micrograd_cn.ops`) and `mean`. The names pi, π, e, inf and nan are numbers, unless a variable has the same name.
+    Numbers, and results that were computed from numbers alone, are constants.
 
     Raises:
         ParseError: the text is not a valid expression. The message is in the language `lang`.
