@@ -22,12 +22,10 @@ from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable
 from .instructions.builder import is_of_the_table
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
-from .threads.forks import ForkSafeLock
 from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
 Variables = Literal["inputs", "parameters"] | Iterable[Value]
-_derive_lock = ForkSafeLock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -311,10 +309,15 @@ class Program(Runnable):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings)):
                 self._check_gradient(kind)
-            with _derive_lock():
-                found = self._derivatives.get(key)
-                if found is None:  # in an empty context: the first caller may be inside `no_grad()`
-                    found = self._derivatives[key] = Context().run(_derive, self, kind, variables, lower)
+            wanted = variables
+
+            def derived() -> CompiledDerivative:
+                known = self._derivatives.get(key)
+                if known is None:  # in an empty context: the first caller may be inside `no_grad()`
+                    known = self._derivatives.setdefault(key, Context().run(_derive, self, kind, wanted, lower))
+                return known
+
+            return self.compiled.in_turn(derived)
         return found
 
     def check_named(

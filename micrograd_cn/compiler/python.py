@@ -205,9 +205,9 @@ class PythonWriter:
         texts = [self.text(name) for name in names]
         if op.lowerings.array in COMPARISONS:
             return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
-        if op is table.pow and names[1] == 1.0:
+        if op.lowerings.machine == "pow" and names[1] == 1.0:
             return names[0]
-        if op is table.pow and all(name == 0.0 for name in numbers):  # it may be 0 to the power 0
+        if op.lowerings.machine == "pow" and all(name == 0.0 for name in numbers):  # it may be 0 to the power 0
             return self.assign(f"{self.function('power')}({', '.join(texts)})", names)
         if op.notation.precedence:
             return self.assign(op.text(*texts), names)

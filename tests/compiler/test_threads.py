@@ -14,9 +14,9 @@ from contextlib import suppress
 
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function import jit
+from micrograd_cn.compiler.threads import forks
 from micrograd_cn.compiler.threads.tasks import run_parallel
 from micrograd_cn.optim import SGD, cosine_lr, warmup
 
@@ -237,7 +237,7 @@ def test_of_recordings_that_threads_make_at_the_same_time_equal_ones_are_dropped
 
     Without `branches`, a function still gets one program alone: the threads that take another branch get an error.
     """
-    monkeypatch.setattr(jit, "MAX_SECONDS_OF_WAITING", 0)
+    monkeypatch.setattr(forks, "MAX_SECONDS_OF_WAITING", 0)
     all_record = threading.Event()
     at_once = threading.Barrier(6, all_record.set, timeout=5)
     w = Value(3.0)
@@ -261,6 +261,70 @@ def test_of_recordings_that_threads_make_at_the_same_time_equal_ones_are_dropped
     assert len(f.parameters) == 2
     assert found.count(18.0) == (6 if branches else 3)
     assert branches or found.count("another branch") == 3
+
+
+def slope_by(call):
+    """Return an operation x * x whose derivative, when a program is made, calls `call` in another thread."""
+    return Op("square", lambda x: x * x, (lambda y, x: 2.0 * x if type(x) is float else elsewhere(call) * x,))
+
+
+def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_differentiates_another_function():
+    """While a program is differentiated, the user's code runs. It may need a derivative that another thread makes."""
+    cube = compile(lambda x: x * x * x)
+    square = slope_by(lambda: cube.gradient([(2.0,)])[0][0] / 6.0)
+    f = compile(lambda x: square(x) * 1.0)
+    assert elsewhere(f.gradient, [(3.0,)]) == [[6.0]]
+
+
+@pytest.mark.parametrize("of_graph", [False, True])
+def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_calls_its_program(of_graph):
+    """While a program is lowered, the user's code runs. It may need the result of this program."""
+    w, x = Value(1.0), Value(3.0)
+    square = slope_by(lambda: program.forward([[2.0]])[0] / 2.0)
+    f = compile(lambda x: square(x * w))
+    program = compile(square(x * w), [x]) if of_graph else f.program(3.0)
+    assert elsewhere(program.backward, [[3.0]]) == 9.0
+    assert w.grad == 18.0
+    assert elsewhere(f.gradient, [(3.0,)]) == [[6.0]]
+
+
+def test_threads_that_wait_for_each_other_s_derivatives_get_them():
+    """Two threads may each differentiate a program with an operation that needs the other's derivative."""
+    begun = [threading.Event(), threading.Event()]
+
+    def other_slope(k):
+        begun[k].set()
+        begun[1 - k].wait(5)
+        return elsewhere(lambda: plain[1 - k].gradient([(1.0,)])[0][0])
+
+    plain = [compile(lambda x: 2.0 * x) for _ in range(2)]
+    squares = [slope_by(lambda k=k: other_slope(k)) for k in range(2)]
+    functions = [compile(lambda x, square=square: square(x) * 1.0) for square in squares]
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(f.gradient, [(3.0,)]) for f in functions]
+        assert [x.result() for x in found] == [[[6.0]], [[6.0]]]
+
+
+def test_threads_that_differentiate_an_own_operation_at_once_get_the_same_derivatives(monkeypatch):
+    """If no thread waits for another, each makes the derivative, and the first of them is kept."""
+    monkeypatch.setattr(forks, "MAX_SECONDS_OF_WAITING", 0)
+    w = Value(2.0)
+    for _ in range(5):
+        at_once = threading.Barrier(6)
+
+        def slope(y, x, at_once=at_once):
+            if type(x) is not float:
+                with suppress(threading.BrokenBarrierError):
+                    at_once.wait(0.05)
+            return 2.0 * x
+
+        square = Op("square", lambda x: x * x, (slope,))
+        f = compile(lambda x, square=square: square(x * w) + x)
+        f(1.0)
+        calls = [lambda f=f: f.gradient([(3.0,)]), lambda f=f: f.backward([(3.0,)]), lambda f=f: f(3.0)] * 2
+        with ThreadPoolExecutor(6) as pool:
+            found = [*pool.map(lambda call: call(), calls)]
+        assert found == [[[25.0]], 39.0, 39.0] * 2
 
 
 FORKS = """

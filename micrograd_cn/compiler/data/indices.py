@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
-from ... import ops
 from ...engine import Value, constant, record
 from ...graph.context import recording
 from ..instructions.lowering import Graph, is_check, is_nan
@@ -63,9 +62,10 @@ def indices_of(graph: Graph) -> Indices:
 
 def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
     """Return x and the number c if an index is where(equal(x, c), ..., x), otherwise the index and None."""
-    if isinstance(index, Value) and index.op is ops.where:
+    if isinstance(index, Value) and index.op and index.op.lowerings.machine == "select":
         condition, _, x = index.operands
-        if isinstance(condition, Value) and condition.op is ops.equal and condition.operands[0] is x:
+        compared = condition.op.lowerings.array if isinstance(condition, Value) and condition.op else ""
+        if compared == "==" and condition.operands[0] is x:
             number = condition.operands[1]
             return x, number if type(number) is float else None
     return index, None

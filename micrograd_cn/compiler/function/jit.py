@@ -19,7 +19,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import copy_context
-from itertools import chain, compress
+from itertools import chain
 from math import isnan
 from types import FunctionType
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
@@ -86,7 +86,6 @@ PLAIN_NUMBER_ERRORS = (
     r"|no callable|of a Value would|there is no operation"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
-MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that records the same function
 FURTHER_ADVICE = {
     r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
     'compile(f, static=["x"]) for a program for each value of x',
@@ -1257,18 +1256,11 @@ class CompiledFunction:
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
         """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows.
 
-        If several threads need a recording, one of them makes it, and the others wait and find it. But no thread waits
-        for long, since the function that is recorded may itself wait for a thread that waits here. After that time,
-        several threads record the function at once, and all but the first of equal recordings are dropped.
+        If several threads need a recording, one of them makes it, and the others wait and find it. If a thread has
+        waited for long, several threads record the function at once, and all but the first of equal recordings are
+        dropped.
         """
-        turn = self._turn()
-        held: list[Callable[[], None]] = []
-        release = map(operator.call, held)
-        try:  # Ctrl-C cannot interrupt a single call into C
-            held.extend(compress([turn.release], map(turn.acquire, [True], [MAX_SECONDS_OF_WAITING])))
-            return self._record_rows(bucket, rows, threads)
-        finally:
-            any(release)
+        return self._turn.in_turn(functools.partial(self._record_rows, bucket, rows, threads))
 
     def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
         """Return what `_record_missing` returns, while other threads may also record the function."""

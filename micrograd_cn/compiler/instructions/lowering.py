@@ -68,6 +68,8 @@ class Graph:
             inputs, in the order in which the graph uses them first.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
+        runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or
+            differentiated.
         has_checks: whether an operation is a `where` that chooses between a number and nan, as losses do to check their
             targets.
 
@@ -98,7 +100,8 @@ class Graph:
         self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
-        self._code: CodeBuilder | None = self._checked_code()
+        self._code = self._checked_code()
+        self.runs_users_code = not all(is_of_the_table(op) for op, _ in self._kinds)
         self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
         selects = any(op.lowerings.machine == "select" for op, _ in self._kinds)
         self.has_checks = selects and any(map(is_check, self.operations))
@@ -112,7 +115,7 @@ class Graph:
 
     def take_code(self) -> CodeBuilder:
         """Return a builder without instructions that has checked the graph's operations, for the caller alone."""
-        code, self._code = self._code, None
+        code: CodeBuilder | None = vars(self).pop("_code", None)  # one call into C, so one thread alone gets it
         return code or self._checked_code()
 
 

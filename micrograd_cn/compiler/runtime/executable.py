@@ -418,6 +418,7 @@ class CompiledGraph:
         self.machine: Machine = machine()
         self._cache: dict[Any, Any] = {}
         self._lock = ForkSafeLock()
+        self._lowering_lock = ForkSafeLock()
         self._compiling = False  # whether a thread makes native code
         self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
         self.data = CachedData(self.graph.parameters)
@@ -427,8 +428,7 @@ class CompiledGraph:
     @property
     def lowering(self) -> Lowering:
         """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""
-
-        return self._make_once("lowering", lambda: Lowering(self.graph))
+        return self._lower_once("lowering", lambda: Lowering(self.graph))
 
     @property
     def _differentiated(self) -> Lowering:
@@ -439,7 +439,7 @@ class CompiledGraph:
             lowering.differentiate()
             return lowering
 
-        return self._make_once("differentiated", make)
+        return self._lower_once("differentiated", make)
 
     def _lowering_of(self, kind: str) -> Lowering:
         return self._differentiated if kind == "gradient" else self.lowering
@@ -467,7 +467,7 @@ class CompiledGraph:
             plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
             return Tables(plan, on)
 
-        return self._make_once((kind, batched), make)
+        return self._make_once(kind, (kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
@@ -479,7 +479,7 @@ class CompiledGraph:
             lowering = self._lowering_of(kind)
             return Executable(self.tables(kind, batched), lowering, kind, self.padded_parameters, native)
 
-        return self._make_once((kind, batched, native), make)
+        return self._make_once(kind, (kind, batched, native), make)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
@@ -554,8 +554,35 @@ class CompiledGraph:
         """Return native code for the gradient that computes rows one at a time, or in lanes, as `executable` does."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
-    def _make_once(self, key: Any, make: Callable[[], T]) -> T:
+    def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
+        """Return what `self._cache` has for `key`. If it has nothing, `make` makes it; this may run the user's code."""
+        found: Lowering | None = self._cache.get(key)
+        if found:
+            return found
+
+        def made() -> Lowering:
+            found: Lowering = self._cache.get(key) or self._cache.setdefault(key, without_collector(make))
+            return found
+
+        return self.in_turn(made)
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Return `work()`, which lowers or differentiates the graph. Threads do so one after the other.
+
+        If this runs the user's code, which may wait for another thread, threads do not wait for each other for long.
+        """
+        if self.graph.runs_users_code:
+            return self._lowering_lock.in_turn(work)
+        with self._lowering_lock():
+            return work()
+
+    def _make_once(self, kind: str, key: Any, make: Callable[[], T]) -> T:
+        """Return what `self._cache` has for `key`. If it has nothing, `make` makes it from the graph's instructions.
+
+        `kind` is as for `tables`.
+        """
         if key not in self._cache:
+            self._lowering_of(kind)  # before the lock is held, since this may run the user's code
             with self._lock():
                 if key not in self._cache:
                     self._cache[key] = without_collector(make)

@@ -6,10 +6,16 @@ locked in the child for ever, since the child does not have the thread that woul
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
+from collections.abc import Callable
+from itertools import compress
+from typing import TypeVar
 from weakref import WeakSet
 
+T = TypeVar("T")
+MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that may run code of the user's
 _locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
@@ -28,6 +34,24 @@ class ForkSafeLock:
     def __call__(self) -> threading.RLock:
         """Return the lock of this process, for a `with` block."""
         return self._lock
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Return `work()`, which may run code of the user's. If another thread does such work, wait for it first.
+
+        But no thread waits for long, since the user's code may itself wait for a thread that waits here. After that
+        time, several threads work at once.
+
+        >>> ForkSafeLock().in_turn(lambda: 2)
+        2
+        """
+        lock = self._lock
+        held: list[Callable[[], None]] = []
+        release = map(operator.call, held)
+        try:  # Ctrl-C cannot interrupt a single call into C
+            held.extend(compress([lock.release], map(lock.acquire, [True], [MAX_SECONDS_OF_WAITING])))
+            return work()
+        finally:
+            any(release)
 
     def renew(self) -> None:
         """Replace the lock by a new lock, which no thread holds."""

@@ -8,7 +8,6 @@ finish.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -40,13 +39,13 @@ def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
 
 
 @cache
-def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
+def _pool(count: int) -> SimpleQueue[Callable[[], object] | None]:
     """Return the queue of a pool of `count` threads, which run the functions that are put into the queue."""
-    queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+    queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
     def work() -> None:
-        while True:
-            queue.get()()
+        while task := queue.get():
+            task()
 
     try:
         for _ in range(count):
@@ -54,7 +53,7 @@ def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
         return queue
     except BaseException:  # nobody will use this queue, so the threads that have been started end
         for _ in range(count):
-            queue.put(sys.exit)
+            queue.put(None)
         raise
 
 
