@@ -726,6 +726,44 @@ def test_the_playground_is_linked_where_it_teaches(lang: str) -> None:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
+def test_one_network_is_drawn_with_its_values_its_walks_its_error_terms_and_its_updates(lang: str) -> None:
+    """Sections 6, 8, 9 and 10 draw the neurons of the network 2-3-2, with the numbers of a run by `Value`."""
+    from micrograd_cn import Value
+
+    drawn, section = {}, ""
+    for cell in NOTEBOOKS[lang].cells:
+        section = found[1] if (found := re.match(r'<a id="(\w+)"', cell.source)) else section
+        for output in cell.get("outputs", []):
+            picture = output.get("data", {}).get("image/svg+xml", "")
+            words = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+            if any(word.startswith("h[2]") for word in words):
+                drawn[section] = words
+    assert list(drawn) == ["layers", "backward", "hand", "descent"]
+
+    weights = [[[0.5, -0.4], [0.8, 0.2], [-0.6, 0.9]], [[1.0, -0.5, 0.3], [-0.7, 0.4, 0.6]]]
+    biases = [[0.1, 0.0, -0.2], [0.05, -0.1]]
+    w1, w2 = ([[Value(w) for w in row] for row in rows] for rows in weights)
+    b1, b2 = ([Value(b) for b in row] for row in biases)
+    x = [Value(1.0), Value(2.0)]
+    z1 = [sum((w * v for w, v in zip(row, x, strict=True)), b) for row, b in zip(w1, b1, strict=True)]
+    h = [z.tanh() for z in z1]
+    z2 = [sum((w * v for w, v in zip(row, h, strict=True)), b) for row, b in zip(w2, b2, strict=True)]
+    p = [z.sigmoid() for z in z2]
+    (sum((pk - tk) ** 2 for pk, tk in zip(p, [1.0, 0.0], strict=True)) / 2).backward()
+    values = [f"{name}[{i}] = {v.data:.3f}" for name, column in (("h", h), ("p", p)) for i, v in enumerate(column)]
+    assert {*values} <= {*drawn["layers"]} & {*drawn["hand"]}
+    assert {f"{v.grad:.3f}" for v in (*h, *p)} <= {*drawn["backward"]}
+    assert {f"δ = {z.grad:+.3f}" for z in (*z1, *z2)} <= {*drawn["hand"]}
+    assert {f"{-w.grad:+.2f}" for row in (*w1, *w2, b1, b2) for w in row} <= {*drawn["descent"]}
+
+    cells = {cell.id: cell for cell in NOTEBOOKS[lang].cells}
+    for text, picture in [("two-ways", drawn["backward"]), ("net-step", texts(cells["net-step-picture"])["stdout"])]:
+        stated = re.findall(r"\d\.\d{3}", cells[text].source)
+        assert len(stated) >= 2
+        assert set(stated) <= set(re.findall(r"\d\.\d{3}", " ".join(picture) if text == "two-ways" else picture))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_an_exercise_is_a_text_a_gap_and_a_check(lang: str) -> None:
     cells = NOTEBOOKS[lang].cells
     checks = [i for i, cell in enumerate(cells) if tag(cell, "check")]
