@@ -35,9 +35,12 @@ DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is 
 VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
 MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a correct analytic derivative may be
+BEYOND_NOISE = 10.0  # times the errors of both derivatives: no noise makes a mismatch that is larger
+COARSEST = 2.0**10  # times the least change of φ that was seen: how far φ may be rounded at most
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
 CHANGE_FACTOR = 2.0  # `ArrayTolerance.own_slope` is this times the slope of φ over the largest step
+FLAT_POWER = 0.4  # `ArrayTolerance.flat_slope` is eps to this power, times the slope of φ over the largest step
 MAX_TREADS = 4.0  # a mismatch that changes φ by at most so many treads, in the width of a tread, may be rounding
 EDGE_FACTOR = 2.0**-10  # steps are made smaller by this where the edge of the domain or a pole may be near
 ROUNDED_OFF = 2.0**-10  # times the last bit of the other derivatives: whoever computes these may lose one this small
@@ -74,7 +77,7 @@ def compare_along(
         The comparison, and the function of one number that was differentiated.
     """
     (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
-    if first.agrees and not first.noisy:
+    if first.agrees and not first.noisy and not _agrees_beside_steeper(first, phi):
         return first, phi
     moved = phi.moved_elements
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
@@ -88,7 +91,9 @@ def compare_along(
         # Many steps may be far too large.
         many = is_short or bool(np.count_nonzero(factors > 4.0) > 0.1 * factors.size)
         plain = other.max() > steps.max() and _is_clearly_wrong(first)
-        if (first.agrees is False and many and not plain) or (first.agrees is None and factors.max() > 2.0):
+        beside_steeper = bool(first.agrees) and _agrees_beside_steeper(first, phi)
+        unclear = (first.agrees is None or beside_steeper) and factors.max() > 2.0
+        if (first.agrees is False and many and not plain) or unclear:
             of_other = typical_slope * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
             along_other[moved] = np.sign(v[moved]) * other
@@ -97,7 +102,7 @@ def compare_along(
             hidden = problem.half_precision and is_short and again.agrees is None
             # Larger steps than a feature of f make a kink of it, so that one is no mistake.
             wrong = again.agrees is False and not again.note.startswith("kink")
-            if again.agrees or unseen or hidden or (first.agrees is None and wrong):
+            if again.agrees or unseen or hidden or (first.agrees is not False and wrong):
                 first, phi, of_first = again, along, of_other
     if first.agrees is None and first.note.startswith("a jump or a pole") and not problem.half_precision:
         nearer = _compare_within_limit(problem, title, u, EDGE_FACTOR * v, EDGE_FACTOR * typical_slope, x)
@@ -118,6 +123,17 @@ def compare_along(
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE_SHARE * gradient_norm:
         first = replace(first, agrees=True, note="negligible beside the other derivatives", noisy=False)
     return first, phi
+
+
+def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> bool:
+    """Return whether a derivative agrees only since f is far steeper in the largest steps than at the point.
+
+    At 0, x**4 is flat, but rounding of its derivative in steps of 1e9 hides one of 3. Shorter steps tell more.
+    """
+    problem = phi.problem
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    return not problem.half_precision and mismatch > tolerance.allowed_error(comparison.analytic, comparison.numeric)
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
@@ -293,15 +309,23 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
         )
     moved = change / first if math.isfinite(change) else 0.0
     if moved:  # the gradient may be wrong, or 0 at a stationary point: the change of the outputs bounds what is typical
-        typical_slope = max(min(typical_slope, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
+        beside = math.sqrt(problem.eps) * min(moved, near / last)
+        phi.typical_slope = typical_slope = min(typical_slope, 1e4 * moved)
+        typical_slope = max(typical_slope, beside)
     elif phi.analytic == 0.0 and math.isfinite(change) and not (half and phi.changed_outputs.any()):
         return _compare_unmoved(title, phi)
     if not half and _is_below_noise(phi, first, change):  # the costly stages would hardly tell more
         error = 4.0 * phi.rounding / first
         estimate = Estimate(_central_quotient(phi, first), error, error)
         return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
+    if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
+        nearer = problem.steps.first_steps[1]
+        beside = math.sqrt(problem.eps) * max(math.fabs(phi(nearer)), math.fabs(phi(-nearer))) / nearer
+        typical_slope = max(phi.typical_slope, min(beside or math.inf, typical_slope))
     rounded = phi.analytic_rounding
-    tolerance = ArrayTolerance(problem.rtol, problem.atol, typical_slope, rounded, CHANGE_FACTOR * moved or math.inf)
+    flat_slope = 0.0 if half else problem.eps**FLAT_POWER * moved
+    own_slope = CHANGE_FACTOR * moved or math.inf
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, typical_slope, rounded, own_slope, flat_slope)
     over = compare_interval_means(phi, title, tolerance) if half else None
     seen = over if half else _compare_quickly(phi, title, tolerance, typical_slope)
     if phi.analytic == 0.0 and not (seen and seen.agrees) and is_step_function(phi):
@@ -318,10 +342,11 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
         if claim.looks_wrong:
             mismatch = math.fabs(claim.analytic - claim.central.slope)
-            coarse = math.nan if half else phi.rounding_beside_largest
+            most = COARSEST * phi.finest_change
+            coarse = math.nan if half else min(phi.rounding_beside_largest, most)
             if not mismatch <= coarse:
                 problem.lift_call_limit(sure=not math.isfinite(phi.analytic))
-                coarse = math.nan if half else phi.intermediate_rounding()
+                coarse = math.nan if half else min(phi.intermediate_rounding(), most)
             if mismatch <= coarse:
                 return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
             claim = replace(claim)
@@ -351,7 +376,10 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
         ):
             rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents), most))
             tolerance = replace(tolerance, analytic_error=rounded)
-            comparison = at_the_point(rounding, tolerance)
+            before, comparison = comparison, at_the_point(rounding, tolerance)
+            mismatch = math.fabs(before.analytic - before.numeric.slope)
+            if before.agrees is False and not half and mismatch > BEYOND_NOISE * (rounded + 5.0 * before.numeric.error):
+                comparison = before
     if comparison.noisy and not half:
         over = compare_interval_means(phi, title, tolerance)
         comparison = comparison if over is None or over.agrees is None else over
@@ -410,8 +438,9 @@ def _compare_quickly(
     noisy = replace(
         tolerance, analytic_error=max(tolerance.analytic_error, _max_analytic_noise(phi, phi.rounding, typical_slope))
     )
+    most = COARSEST * phi.finest_change
     if not math.isfinite(mismatch) or mismatch <= max(
-        noisy.allowed_error(phi.analytic, e), phi.rounding_beside_largest
+        noisy.allowed_error(phi.analytic, e), min(phi.rounding_beside_largest, most)
     ):
         return None
     telling = mismatch * steps.finest > 40.0 * phi.rounding  # the finest steps show a mistake in spite of noise
@@ -419,7 +448,7 @@ def _compare_quickly(
     if not _stands_out(phi, e.slope, mismatch, small):
         return None
     phi.problem.lift_call_limit(sure=telling)
-    if not telling and mismatch <= phi.intermediate_rounding():
+    if not telling and mismatch <= min(phi.intermediate_rounding(), most):
         return None
     return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))
 

@@ -6,6 +6,7 @@ The point is x, the direction v says how far each element of x moves, and u has 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -35,6 +36,7 @@ class DirectionalFunction:
     Attributes:
         divisor: the number by which φ and its derivatives are divided; 1.0 unless `per_element` is set.
         analytic: the derivative that is checked, u · Df(x) v / divisor.
+        typical_slope: about how large derivatives along such directions are; a comparison sets it.
         changed_outputs: a mask of the outputs that have changed in a step. It grows with each step that is taken.
     """
 
@@ -49,6 +51,7 @@ class DirectionalFunction:
             self.analytic = self.analytic_along(v, x)
         else:
             self.analytic = dot(gradient[self.moved_elements], v[self.moved_elements]) / self.divisor
+        self.typical_slope = math.inf
         self.changed_outputs = np.zeros(self._y.size, bool)
         self._all_changed = False
         self._rounding: float | None = None
@@ -129,6 +132,15 @@ class DirectionalFunction:
             for place in self.problem.outputs.slices()
         ]
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
+
+    @property
+    def finest_change(self) -> float:
+        """The least difference of two values of this function that have been computed and differ; inf if none do.
+
+        A function that is rounded coarsely changes by nothing, or by as much as it is rounded.
+        """
+        values = sorted(filter(math.isfinite, self._memo.values()))
+        return min((b - a for a, b in itertools.pairwise(values) if b > a), default=math.inf)
 
     def absorbed_part(self) -> tuple[float, float]:
         """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.

@@ -29,6 +29,8 @@ class ArrayTolerance:
         analytic_error: the rounding error of the analytic derivative.
         own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it decides how
             exact the numerical derivative must be.
+        flat_slope: if the numerical derivative is 0 up to its error, it need not be more exact than for a derivative of
+            this size. At a stationary point, this is a small part of the slope of f in the largest steps.
     """
 
     rtol: float
@@ -36,6 +38,7 @@ class ArrayTolerance:
     typical_slope: float
     analytic_error: float
     own_slope: float = math.inf
+    flat_slope: float = 0.0
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
         """Return whether a comparison with the numerical derivative `e` would show an error of 1 %.
@@ -45,7 +48,12 @@ class ArrayTolerance:
             mismatch: how far the analytic derivative is from `e`, if it is about to be called right; else 0.0. Noise
                 and mismatch together must not hide an error of 1 %.
         """
-        telling = DETECTABLE_ERROR * max(math.fabs(e.slope), min(self.typical_slope, self.own_slope)) or ZERO_ERROR
+        if not math.isfinite(e.error + e.slope):
+            return False
+        size = max(math.fabs(e.slope), min(self.typical_slope, self.own_slope))
+        if math.fabs(e.slope) <= 5.0 * e.error:
+            size = max(size, self.flat_slope)
+        telling = DETECTABLE_ERROR * size or ZERO_ERROR
         return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
