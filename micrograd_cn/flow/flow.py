@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine import Value
 from ..handwritten import GraphNode, Handwritten, is_handwritten
-from ..text.words import WORDS, language
+from ..text.words import instead_of, language
 from .columns import packed
 from .graph import Graph
 from .javascript import Rows
@@ -65,8 +65,8 @@ class Tape:
         if handwritten:
             root = Handwritten(root).root
         if not isinstance(root, Value):
-            needed = WORDS[self.lang]["needed"] if hasattr(root, "data") else ""
-            raise TypeError(errors["not_a_value"].format(kind=type(root).__name__) + needed)
+            found = errors["not_a_value"].format(kind=type(root).__name__)
+            raise TypeError(found + instead_of(root, "draw_flow", self.lang))
         if not root.requires_grad:
             raise ValueError(errors["constant"].format(root=root))
         graph = Graph(root, handwritten)
