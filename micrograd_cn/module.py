@@ -253,7 +253,14 @@ class Module:
         ValueError: load_state_dict: 'bias' is missing
         """
         if not isinstance(state, Mapping):
-            raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}")
+            write = ""
+            if isinstance(state, (str, os.PathLike)):
+                write = f"; write model.load({os.fspath(state)!r}) for a file that save() wrote"
+            elif isinstance(state, Module):
+                write = "; write model.load_state_dict(other.state_dict())"
+            elif isinstance(state, (list, tuple)):
+                write = "; write for p, x in zip(model.parameters(), xs): p.data = x for a list xs of numbers"
+            raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}{write}")
         entries = self.entries()
         if strict:
             missing, unexpected = entries.keys() - state.keys(), state.keys() - entries.keys()
@@ -269,8 +276,11 @@ class Module:
                 try:
                     found = flatten_like(given, entry, name)
                 except ValueError as error:
-                    message = f"load_state_dict: {name!r} must be {shape_in_words(entry)}, got {shape_in_words(given)}"
-                    raise ValueError(message) from error
+                    wanted, got = shape_in_words(entry), shape_in_words(given)
+                    of_another = got.count(" x ") == wanted.count(" x ") and not (" 0" in got or "ragged" in got)
+                    of_another &= got.startswith("a list")
+                    write = "; make the model with the sizes of the model that the state is from" if of_another else ""
+                    raise ValueError(f"load_state_dict: {name!r} must be {wanted}, got {got}{write}") from error
                 for (path, x), (_, leaf) in zip(found, flatten(entry)[0], strict=True):
                     if isinstance(x, bool) or not hasattr(x, "__float__"):
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
@@ -282,7 +292,7 @@ class Module:
                         raise ValueError(f"load_state_dict: {path} is too large for a float")
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Write the dict that `state_dict` returns to the file `path` as JSON, exact to the last bit.
 
         The old file stays complete until the new one is complete, so a crash at any point leaves one of them. When
@@ -296,7 +306,7 @@ class Module:
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: two entries of this module have the same name.
-            TypeError: an attribute is a computed value that should have been a parameter.
+            TypeError: an attribute is a computed value that should have been a parameter, or there is no path.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -305,6 +315,7 @@ class Module:
         ...     json.loads(Path(f"{folder}/model.json").read_text())
         {'weight': [0.0], 'bias': 0.0}
         """
+        path = _checked_path("save", self, path)
         target = Path(os.path.realpath(path))
         old = target.stat() if target.exists() else None
         if old and not stat.S_ISREG(old.st_mode):
@@ -324,14 +335,14 @@ class Module:
             temporary.unlink(missing_ok=True)
             raise
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def load(self, path: str | os.PathLike[str] | None = None) -> None:
         """Set the data of the parameters to the numbers that `save` wrote. If the file is wrong, nothing is changed.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: the file is not JSON (it may be truncated), has an entry twice, or does not fit this module; see
                 `load_state_dict`.
-            TypeError: an entry contains something that is not a number.
+            TypeError: an entry contains something that is not a number, or there is no path.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -342,6 +353,7 @@ class Module:
         >>> model.state_dict() == trained.state_dict()
         True
         """
+        path = _checked_path("load", self, path)
         try:
             text = Path(path).read_text(encoding="utf-8")
             state = json.loads(text, parse_float=_written_float, object_pairs_hook=_unique_keys)
@@ -417,6 +429,26 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
     return found
+
+
+def _checked_path(name: str, model: Module, path: object) -> str | os.PathLike[str]:
+    """Return `path`, with which the method `name` of `model` was called: "save" or "load".
+
+    Raises:
+        TypeError: `path` is no path, or the method was called through the class, so `model` is no module.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"{name}() is a method of a model, which has to be made first, as in model = MLP(2, [8, 1]); then write "
+            f"model.{name}({model!r})"
+        )
+    if not isinstance(path, (str, os.PathLike)):
+        found = "" if path is None else f", got {type(path).__name__}"
+        write = (
+            f"; write model.{name}_state_dict(state) for a dict" if name == "load" and isinstance(path, Mapping) else ""
+        )
+        raise TypeError(f"{name}() takes the path of a file, as in model.{name}('model.json'){found}{write}")
+    return path
 
 
 def _restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Never, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias, cast
 
 from . import init, ops
 from .derivatives.tree import is_array
@@ -104,6 +104,13 @@ def _size(name: str, size: int) -> int:
 
 class _CheckedInputs(tuple[Value, ...]):
     """Inputs that a layer has checked, so its neurons need not check them again."""
+
+
+def _refuse_several(owner: Module, *inputs: Any) -> NoReturn:
+    """Raise an error for a call of `owner`, a neuron, layer or network, with several arguments instead of a list."""
+    names = [x.label or "x" if isinstance(x, Value) else repr(x) for x in inputs]
+    write = "" if any(hasattr(x, "__len__") for x in inputs) else f"; write model([{', '.join(names)}])"
+    raise TypeError(f"{type(owner).__name__} takes one list of inputs, got {len(inputs)} arguments{write}")
 
 
 def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
@@ -295,8 +302,10 @@ class Neuron(Module):
     def activation(self, activation: Activation) -> None:
         self._apply, self._activation = _activation_function(activation), activation
 
-    def __call__(self, x: Inputs) -> Value:
+    def __call__(self, x: Inputs, *others: Never) -> Value:
         """Return the neuron's output for the inputs `x`."""
+        if others:
+            _refuse_several(self, x, *others)
         inputs = x if type(x) is _CheckedInputs and len(x) == len(self.w) else _checked_inputs(self, len(self.w), x)
         group = self.group
         if context.active and (scope := context.here().scope):
@@ -450,11 +459,13 @@ class Layer(Module):
             assert neuron.group
             neuron.group.join(self.group, f"neurons.{j}")
 
-    def __call__(self, x: Inputs) -> Any:
+    def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the neurons' outputs, or the output itself if the layer has only one neuron.
 
         The type depends on the number of neurons, so it is Any to a type checker.
         """
+        if others:
+            _refuse_several(self, x, *others)
         weights = getattr(self.neurons[0], "w", None)  # a neuron of another class need not have a list of this name
         inputs = _checked_inputs(self, len(weights), x) if isinstance(weights, list) else x
         outputs = [neuron(inputs) for neuron in self.neurons]
@@ -548,11 +559,13 @@ class MLP(Module):
         for i, layer in enumerate(self.layers):
             layer.group.join(None, f"layers.{i}")
 
-    def __call__(self, x: Inputs) -> Any:
+    def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the last layer's outputs, or the output itself if that layer has only one neuron.
 
         The type depends on the number of neurons, so it is Any to a type checker.
         """
+        if others:
+            _refuse_several(self, x, *others)
         outputs: Any = x
         first: Any = self.layers[0]
         if type(first).__call__ is Layer.__call__ and isinstance(getattr(first.neurons[0], "w", None), list):

@@ -94,6 +94,11 @@ MISTAKES = [
         r"'layers.0.weight' must be a list of 3 x 2, got a list of 2 x 2",
     ),
     (lambda s: s["layers.0.weight"][1].pop(), ValueError, "'layers.0.weight' must be .*, got a list of 3 x ragged"),
+    (
+        lambda s: s.update({"layers.0.weight": [[0.0] * 5] * 3}),
+        ValueError,
+        "got a list of 3 x 5; make the model with the sizes of the model that the state is from",
+    ),
     (lambda s: s.update({"layers.1.bias": 0.5}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
     (lambda s: s.update({"layers.1.bias": []}), ValueError, "'layers.1.bias' must be a list of 1, got a list of 0$"),
     (lambda s: s.update({"layers.1.bias": [[1.0], 2.0]}), ValueError, "must be a list of 1, got a list of 2 x ragged"),
@@ -1032,3 +1037,39 @@ def test_parameters_are_in_the_order_of_their_names():
     for model in (MLP(2, [3, 1]), shared, looped, Block(), Keeper({"a": inner, "b": [Value(1)]})):
         assert model.parameters() == [p for _, p in model.named_parameters()]
         assert len(set(model.parameters())) == len(model.parameters()) > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.load_state_dict("m.json"), r"takes a dict, got str; write model.load\('m.json'\) for a file that"),
+        (lambda m: m.load_state_dict(Path("m.json")), r"Path; write model.load\('m.json'\) for a file that save"),
+        (lambda m: m.load_state_dict(m), r"got MLP; write model.load_state_dict\(other.state_dict\(\)\)"),
+        (lambda m: m.load_state_dict(m.parameters()), r"got list; write for p, x in zip\(model.parameters\(\), xs\)"),
+        (lambda m: MLP.load("m.json"), r"^load\(\) is a method of a model, .*then write model.load\('m.json'\)"),
+        (lambda m: MLP.save("m.json"), r"^save\(\) is a method of a model, .*then write model.save\('m.json'\)"),
+        (lambda m: m.load(), r"^load\(\) takes the path of a file, as in model.load\('model.json'\)$"),
+        (lambda m: m.save(), r"^save\(\) takes the path of a file, as in model.save\('model.json'\)$"),
+        (lambda m: m.load({}), r"load\(\) takes the path of a file.*got dict; write model.load_state_dict\(state\)"),
+        (lambda m: m(1, 2), r"^MLP takes one list of inputs, got 2 arguments; write model\(\[1, 2\]\)$"),
+        (lambda m: m(Value(1, "a"), Value(2)), r"got 2 arguments; write model\(\[a, x\]\)$"),
+        (lambda m: m([1, 2], [3, 4]), r"^MLP takes one list of inputs, got 2 arguments$"),
+        (lambda m: m.layers[0](1, 2, 3), r"^Layer takes one list of inputs, got 3 arguments; write model"),
+        (lambda m: m.layers[0].neurons[0](1, 2), r"^Neuron takes one list of inputs, got 2 arguments; write"),
+    ],
+)
+def test_calls_that_miss_a_model_a_path_or_a_list_are_answered_with_what_to_write(call, message):
+    """No file is made, and the parameters stay as they are."""
+    model = MLP(2, [2, 1], seed=0)
+    before = model.state_dict()
+    with pytest.raises(TypeError, match=message):
+        call(model)
+    assert model.state_dict() == before
+    assert not Path("m.json").exists()
+
+
+def test_a_method_may_be_called_through_the_class_with_a_model(tmp_path):
+    model, other = MLP(2, [2, 1], seed=0), MLP(2, [2, 1], seed=1)
+    MLP.save(model, tmp_path / "m.json")
+    MLP.load(other, tmp_path / "m.json")
+    assert other.state_dict() == model.state_dict()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..ops.operation import Op
 from . import anomaly
@@ -264,8 +264,7 @@ class Mode:
     [(False, True)]
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def __enter__(self) -> None:
         enter(self, **{self.name: True})
@@ -277,6 +276,16 @@ class Mode:
         from .stepwise import run_inside  # imported here, because importing `inspect` takes longer than all the rest
 
         return run_inside(self, function)
+
+
+class _WithBrackets(type):
+    """The class of the classes `no_grad` and `detect_anomaly`. It says what to write for `with no_grad:`."""
+
+    def __enter__(cls) -> NoReturn:
+        raise TypeError(f"write with {cls.__name__}(): for a block, with brackets")
+
+    def __exit__(cls, *_: object) -> None:
+        """Do nothing: a `with` statement looks for this method before it calls `__enter__`."""
 
 
 def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
@@ -291,7 +300,7 @@ def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
         raise TypeError(f"{name}() takes no arguments; write @{name}() before a function, with brackets")
 
 
-def no_grad(*given: Any) -> Mode:
+class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     """Record no graph inside the `with` block or decorated function: results of operations are constants.
 
     >>> from micrograd_cn import Value
@@ -326,11 +335,13 @@ def no_grad(*given: Any) -> Mode:
     Traceback (most recent call last):
     TypeError: x -= y inside no_grad(), where x is a leaf and y a Value: write x = x - y for a new value, or ...
     """
-    _refuse_function("no_grad", given)
-    return Mode("no_grad")
+
+    def __init__(self, *given: Any) -> None:
+        _refuse_function("no_grad", given)
+        self.name = "no_grad"
 
 
-def detect_anomaly(*given: Any) -> Mode:
+class detect_anomaly(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     """Raise an error at the first value or gradient that is inf or nan inside the `with` block or decorated function.
 
     Raises:
@@ -342,8 +353,10 @@ def detect_anomaly(*given: Any) -> Mode:
     Traceback (most recent call last):
     FloatingPointError: log(x=0.0) gave -inf
     """
-    _refuse_function("detect_anomaly", given)
-    return Mode("detect_anomaly")
+
+    def __init__(self, *given: Any) -> None:
+        _refuse_function("detect_anomaly", given)
+        self.name = "detect_anomaly"
 
 
 @contextmanager

@@ -27,6 +27,12 @@ OTHER_NAMES = {
 }
 
 
+# Functions and methods of numpy that make an array, whose elements a dtype converts to numbers.
+ARRAYS = {"array", "asarray", "asanyarray", "ascontiguousarray", "fromiter", "full", "full_like", "astype"}
+# What to write in a function that is compiled, instead of functions that have no operation of the same name.
+RECORDED = {"int": "take(xs, x) for xs[int(x)]", "float": "x itself, since a Value needs no float()"}
+
+
 def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeError:
     """Return the error for a conversion of a `Value` to a plain number.
 
@@ -54,6 +60,12 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
         return TypeError(
             f"a Value in an array of numbers would lose its graph; make the array with dtype=object{alone}"
         )
+    if not inside_package and _method_of(call) in ARRAYS:
+        numbers = "" if recorded else ", or [x.data for x in xs] for the numbers alone"
+        return TypeError(
+            f"{called if call and called != conversion else 'astype'}() of Values would lose their graph; write "
+            f"np.array(xs), without a dtype, for an array of Values{numbers}"
+        )
     instead = ""
     if name == "log" and call and len(call.args) == 2:
         instead = "micrograd_cn.log(x) / micrograd_cn.log(y), or "
@@ -65,7 +77,8 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
             f"{called}() of a Value would be the same number for every sample; write "
             + (
                 operation
-                or "take(xs, x) for xs[int(x)], where(condition, a, b) for a choice, or compile(f, static=...)"
+                or f"{RECORDED.get(name, 'where(condition, a, b) for a choice')}, or compile(f, static=...) for a "
+                "program for each number"
             )
         )
     return TypeError(
@@ -90,6 +103,14 @@ def called_in(frame: FrameType) -> str:
     Return "" if it calls no function by a name.
     """
     return _name_of(_call_in(frame))
+
+
+def _method_of(call: ast.Call | None) -> str:
+    """Return the last part of the name of the function that is called, such as "astype" in `f(x).astype(float)`."""
+    function = call.func if call else None
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
 
 
 def _name_of(call: ast.Call | None) -> str:

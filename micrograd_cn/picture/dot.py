@@ -10,7 +10,7 @@ from ..engine import Value
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..ops import ieee
-from ..text.words import WORDS, language
+from ..text.words import WORDS, instead_of, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
 from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, no_label, pair, title
 from .colours import DOUBT, INK, NEGATIVE, PAPER, PARAMETER, PARAMETER_RIM, PART, POSITIVE, QUIET, RIM, ZERO
@@ -86,8 +86,8 @@ def draw_dot(
     if handwritten:
         root = handwritten.root
     if not isinstance(root, Value):
-        needed = words["needed"] if hasattr(root, "data") else ""
-        raise TypeError(words["not_a_value"].format(kind=type(root).__name__) + needed)
+        found = words["not_a_value"].format(kind=type(root).__name__)
+        raise TypeError(found + instead_of(root, "draw_dot", lang))
     if rankdir not in ("LR", "TB"):
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", *FOLDS, None):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["WORDS", "language"]
+__all__ = ["WORDS", "instead_of", "language"]
 
 WORDS = {
     "en": {
@@ -32,6 +32,9 @@ WORDS = {
         "legend_unknown": "dotted, × ?: the local derivative is not known",
         "not_a_value": "draw_dot() takes a Value, got {kind}",
         "needed": "; a node of your own class needs `data`, `grad`, `_prev` (its operands) and `_op` (such as '+')",
+        "needed_model": "; write {call}(model(x)) for the graph of what a model computes from x",
+        "needed_one": "; write {call}(xs[0]) for one of several, or {call}(sum(xs)) for the graph of all",
+        "needed_graph": "; a number has no graph, so compute it from Values",
         "opaque_unknown": "unknown operation",
         "opaque_value": "but {shown}",
         "opaque_order": "order of operands unknown",
@@ -134,6 +137,9 @@ functions: {functions}
         "legend_unknown": "点线和 × ?：局部导数未知",
         "not_a_value": "draw_dot() 需要一个 Value，得到的是 {kind}",
         "needed": "；自己写的类的节点需要有 `data`、`grad`、`_prev`（操作数）和 `_op`（例如 '+'）",
+        "needed_model": "；要画模型由 x 算出的结果的图，请写 {call}(model(x))",
+        "needed_one": "；要画其中一个，请写 {call}(xs[0])；要画全部，请写 {call}(sum(xs))",
+        "needed_graph": "；数没有计算图，请用 Value 来计算",
         "opaque_unknown": "未知的运算",
         "opaque_value": "但是 {shown}",
         "opaque_order": "操作数的顺序不明",
@@ -216,6 +222,22 @@ functions: {functions}
 """,
     },
 }
+
+
+def instead_of(root: object, call: str, lang: str) -> str:
+    """Return the end of a message about `root`, which `call` was given and cannot draw: what to write instead.
+
+    >>> instead_of([1.0], "draw_dot", "en")
+    '; write draw_dot(xs[0]) for one of several, or draw_dot(sum(xs)) for the graph of all'
+    """
+    words = WORDS[lang]
+    if hasattr(root, "parameters") and callable(root):
+        return words["needed_model"].format(call=call)
+    if hasattr(root, "__len__") and not isinstance(root, str):
+        return words["needed_one"].format(call=call)
+    if hasattr(root, "__float__"):
+        return words["needed_graph"]
+    return words["needed"] if hasattr(root, "data") else ""
 
 
 def language(lang: str | None) -> str:

@@ -9,6 +9,7 @@ import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from micrograd_cn import Op, Value, exp, functional, no_grad
@@ -275,7 +276,13 @@ def test_fit_still_trains_while_another_thread_records():
             lambda v: v[int(v[0])],
             r"int\(\) of a Value would be the same number .*; write take\(xs, x\) for xs\[int\(x\)\]",
         ),
-        (lambda v: v[0] * float(v[1]), r"float\(\) of a Value would be the same number for every sample"),
+        (
+            lambda v: v[0] * float(v[1]),
+            r"float\(\) of a Value would be the same number for every sample; write x itself, since a Value needs no",
+        ),
+        (lambda v: np.array(v, dtype=float).sum(), r"np.array\(\) of Values .*; write np.array\(xs\), without a dtype"),
+        (lambda v: np.array(v).astype(float).sum(), r"astype\(\) of Values .*; write np.array\(xs\), without a dtype"),
+        (lambda v: np.full(2, v[0], float).sum(), r"np.full\(\) of Values .*; write np.array\(xs\), without a dtype"),
         (
             lambda v: v[0] * math.exp(v[1]),
             r"math\.exp\(\) of a Value would be the same .*; write micrograd_cn\.exp",
@@ -287,6 +294,15 @@ def test_conversions_name_what_to_write_in_a_compiled_function(f, message):
     with pytest.raises(TypeError, match=message) as caught:
         compile(f)([1.0, 2.0])
     assert ".data" not in str(caught.value)
+
+
+def test_an_attribute_whose_cure_reads_the_data_is_answered_with_another_cure():
+    """In a compiled function, .data would be the number of the recorded sample."""
+    for f in (lambda x: x.numpy(), lambda x: x * x.floor() if hasattr(x, "floor") else x.isnan()):
+        with pytest.raises(AttributeError) as caught:
+            compile(f)(1.5)
+        [note] = caught.value.__notes__
+        assert "a number that is read by .data would be the same for every sample: write where(condition, a, b)" in note
 
 
 @pytest.mark.parametrize(

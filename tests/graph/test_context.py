@@ -294,6 +294,8 @@ def test_hooks_may_give_the_results_that_would_be_constants_and_the_objects_that
 
 @pytest.mark.parametrize("mode", [no_grad, detect_anomaly])
 def test_a_mode_without_brackets_is_refused(mode):
+    with pytest.raises(TypeError, match=rf"write with {mode.__name__}\(\): for a block, with brackets"), mode:
+        pass
     with pytest.raises(TypeError, match=rf"write @{mode.__name__}\(\) before a function, with brackets"):
 
         @mode

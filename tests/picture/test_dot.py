@@ -3,10 +3,11 @@
 import random
 import re
 
+import numpy as np
 import pytest
 
-from micrograd_cn import Value, draw_dot, where
-from micrograd_cn.nn import MLP, Module
+from micrograd_cn import Value, draw_dot, draw_flow, where
+from micrograd_cn.nn import MLP, Module, Neuron
 from micrograd_cn.optim import clip_grad_norm
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 from micrograd_cn.text.words import WORDS
@@ -65,6 +66,25 @@ def test_the_same_graph_gives_the_same_bytes():
 
     assert picture().source == picture().source
     assert picture().pipe() == picture().pipe()
+
+
+INSTEAD = {
+    "MLP; write draw(model(x)) for the graph of what a model computes from x": MLP(2, [1]),
+    "Neuron; write draw(model(x)) for the graph of what a model computes from x": Neuron(2),
+    "list; write draw(xs[0]) for one of several, or draw(sum(xs)) for the graph of all": [Value(1.0)],
+    "ndarray; write draw(xs[0]) for one of several, or draw(sum(xs)) for the graph of all": np.array([Value(1.0)]),
+    "float; a number has no graph, so compute it from Values": 1.0,
+    "str": "x",
+}
+
+
+@pytest.mark.parametrize("message", INSTEAD)
+@pytest.mark.parametrize("draw", [draw_dot, draw_flow])
+def test_what_is_no_value_is_answered_with_what_to_write(draw, message):
+    with pytest.raises(TypeError, match=f"got {re.escape(message.replace('draw', draw.__name__))}$"):
+        draw(INSTEAD[message], lang="en")
+    with pytest.raises(TypeError, match=f"得到的是 {message.partition(';')[0]}(；.*|$)"):
+        draw(INSTEAD[message], lang="zh")
 
 
 def test_refused_arguments():

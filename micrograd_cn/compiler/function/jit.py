@@ -83,7 +83,7 @@ from .guards import (
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
     r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int"
-    r"|no callable|of a Value would|there is no operation"
+    r"|no callable|of a Value would|there is no operation|has no attribute .*; write .*\.data"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 FURTHER_ADVICE = {
@@ -287,7 +287,7 @@ class Recording:
             # In a copy of the context, which ends however the call ends. If Ctrl-C interrupts `contextlib`, the block
             # of `record` ends only when the exception is dropped.
             result = without_collector(functools.partial(copy_context().run, record))
-        except (TypeError, IndexError) as error:
+        except (TypeError, IndexError, AttributeError) as error:
             if re.search(NO_COLLECTION, str(error)):
                 error.add_note(f"a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}")
             elif re.search(PLAIN_NUMBER_ERRORS, str(error)):
