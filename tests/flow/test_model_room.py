@@ -270,3 +270,31 @@ def test_the_parts_of_the_model_have_names_in_words(lang, told, model):
     page.evaluate("openAttention(1, 1)")
     assert page.evaluate(NAMED, "t2:m.layer1.attention.head2") == [told]
     assert page.evaluate(NAMED, "layer1.wq") == ["layer1.wq"]
+
+
+def test_the_arcs_of_attention_are_as_wide_as_its_shares(model):
+    page = model()
+    for _ in range(20):
+        page.page.locator("#m_step").click()
+    page.page.locator("#m_text").fill("anna")
+    arcs = "[...document.querySelectorAll('#m_arcs path')].map(arc => parseFloat(arc.getAttribute('stroke-width')))"
+    shares = page.page.evaluate("modelShares()")
+    most = max(range(len(shares)), key=lambda head: max(shares[head]))
+    for head in (most, 0, 3):
+        if head != most:
+            page.page.locator("#m_attention tr").nth(head + 1).locator("button").first.focus()
+        widths, told = page.page.evaluate(arcs), page.page.locator("#m_arcs_told").inner_text()
+        assert told == f"What head {head + 1} reads at 'a':"
+        assert widths == [pytest.approx(0.6 + 11 * share, abs=0.01) for share in shares[head]]
+    letters = page.page.locator("#m_arcs text").all_text_contents()
+    assert letters == ["•", "a", "n", "n", "a"]
+    told = page.page.locator("#m_arcs").get_attribute("aria-label")
+    assert told.startswith("What head 4 reads at 'a': • ")
+
+
+def test_a_number_deep_in_the_model_has_a_short_name_in_sentences(model):
+    page = model()
+    page.page.locator("#m_attention button").first.click()
+    told = page.page.locator("#narration").inner_text()
+    assert told.startswith("Forward: share0 = exp(log_share0) = ")
+    assert page.page.locator("#plot + figcaption").inner_text().startswith("exp(log_share0), as log_share0 varies.")

@@ -3,6 +3,8 @@
 import pytest
 
 from micrograd_cn import Value, draw_flow, playground
+from micrograd_cn.flow.texts import PAGE
+from micrograd_cn.nn import MLP
 
 from .pages import position
 
@@ -180,8 +182,6 @@ def test_a_clicker_steps_wherever_the_focus_is(opened):
 
 
 def test_a_clicker_moves_one_step_in_a_graph_with_layers_and_shift_a_layer(opened):
-    from micrograd_cn.nn import MLP
-
     page = opened(draw_flow(MLP(2, [2, 1], seed=0)([1.0, 2.0]), "en"))
     page.press("PageDown", "PageDown")
     assert position(page) == 2
@@ -276,3 +276,23 @@ def test_back_leaves_a_page_that_a_link_has_opened_in_a_computation(opened):
     assert page.page.url == "about:blank"
     page.page.go_forward()
     page.requests[:] = [page.url]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_help_is_that_of_the_room(lang, opened):
+    page = opened(playground(lang), **REDUCED)
+    told = set()
+    for room, steps in (("typing", True), ("board", False), ("model", False), ("typing", True)):
+        page.page.locator(f"#tab_{room}").click()
+        page.press("?")
+        told.add(page.page.locator("#help_intro").inner_text())
+        keys = page.page.locator("#helping dl").inner_text()
+        assert (PAGE[lang]["key_step"] in keys, PAGE[lang]["key_train"] in keys) == (steps, not steps)
+        page.press("Escape")
+    assert len(told) == 3
+
+
+def test_a_layer_has_the_number_of_textbooks_and_python_s_name(opened):
+    page = opened(draw_flow(MLP(2, [2, 1], seed=0)([1.0, 2.0]), "en"))
+    assert page.page.locator(".scope .title").first.text_content() == "layer 1layers.0"
+    assert page.page.locator(".scope .path").first.text_content() == "layers.0"
