@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import sys
@@ -34,6 +35,9 @@ class Derivative(Protocol):
 
 BackwardPass: TypeAlias = Callable[[Any, Any], Vector]  # (arguments, upstream gradient) -> gradient
 Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a point; names a changed argument
+# Records a graph at the arguments, calls f at other arguments, and runs backward through the graph twice. It takes the
+# arguments, the other arguments and the upstream gradient.
+BackwardTwice: TypeAlias = Callable[[Any, Any, Any], tuple[Vector, Vector]]
 
 
 class ReverseMode:
@@ -46,6 +50,7 @@ class ReverseMode:
         run: becomes the attribute `backward_pass`.
         graph: becomes the attribute `differentiable_outputs`.
         changed: becomes the attribute `changed`.
+        twice: becomes the attribute `backward_twice`.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -56,6 +61,8 @@ class ReverseMode:
         changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
             names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
             compares the arguments before and after the backward pass.
+        backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
+            backward passes through the graph (see `BackwardTwice`). It is None if the derivative is not PyTorch's.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class ReverseMode:
         run: BackwardPass | None = None,
         graph: Callable[[Any], list[int]] | None = None,
         changed: Changed | None = None,
+        twice: BackwardTwice | None = None,
     ) -> None:
         self._pullback, self.backward_pass, self.differentiable_outputs, self.changed = (
             cached_by_identity(pullback),
@@ -71,6 +79,7 @@ class ReverseMode:
             graph,
             changed,
         )
+        self.backward_twice = twice
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return Df(x)ᵀ u, the gradient of the weighted sum u · f at the point x."""
@@ -147,7 +156,9 @@ def derivative_of(
             found = outputs.variables(f(*args))
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
-        return _reverse_mode(run, arguments, outputs, graph if in_torch else None)
+        if in_torch:
+            return _reverse_mode(run, arguments, outputs, graph, _torch_backward_twice(f, arguments, outputs))
+        return _reverse_mode(run, arguments, outputs)
     [(name, user_derivative)] = derivatives.items()
     several = len(arguments.template) > 1
     what = f"{name}="
@@ -244,13 +255,17 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _reverse_mode(
-    run: BackwardPass, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None
+    run: BackwardPass,
+    arguments: Packed,
+    outputs: Packed,
+    graph: Callable[[Any], list[int]] | None = None,
+    twice: BackwardTwice | None = None,
 ) -> ReverseMode:
     """Return a `ReverseMode` that unpacks its vectors into structures of arrays for the backward pass `run`.
 
-    `graph` becomes the attribute `ReverseMode.differentiable_outputs`.
+    `graph` becomes the attribute `ReverseMode.differentiable_outputs`, and `twice` becomes `backward_twice`.
     """
-    return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph)
+    return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph, twice=twice)
 
 
 def _plain_number(x: Any) -> Any:
@@ -274,7 +289,6 @@ def _record_in_torch(
 
 def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     """Return a function that computes the gradient of `f` by PyTorch's backward pass (see `BackwardPass`)."""
-    torch = sys.modules["torch"]
 
     def run(args: Any, upstream: Any) -> Vector:
         results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
@@ -285,9 +299,30 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
                 "gradcheck: the result does not depend on the tensors through PyTorch's operations, so there is no "
                 "backward pass to check; does f use .detach(), .item(), .numpy() or no_grad()? Otherwise give gradient="
             )
-        found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
-        zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-        return concatenated([to_doubles(g.detach().to_dense()).reshape(-1) for g in zeros])
+        return _torch_gradient(results, inputs, [w.detach() for w in weights])
+
+    return run
+
+
+def _torch_gradient(results: Any, inputs: Any, weights: Any, retain_graph: bool = False) -> Vector:
+    """Return, as a vector, the gradient that PyTorch computes of the weighted sum of `results` by `inputs`."""
+    torch = sys.modules["torch"]
+    found = torch.autograd.grad(results, inputs, weights, allow_unused=True, retain_graph=retain_graph)
+    zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
+    return concatenated([to_doubles(g.detach().to_dense()).reshape(-1) for g in zeros])
+
+
+def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardTwice:
+    """Return a function that runs PyTorch's backward pass of `f` twice through one graph (see `BackwardTwice`)."""
+
+    def run(args: Any, elsewhere: Any, upstream: Any) -> tuple[Vector, Vector]:
+        results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
+        if not results:
+            raise ValueError("no result depends on the tensors")
+        with contextlib.suppress(Exception):  # f may not be defined there
+            f(*elsewhere)
+        first, second = (_torch_gradient(results, inputs, [w.clone() for w in weights], True) for _ in range(2))
+        return first, second
 
     return run
 

@@ -38,6 +38,7 @@ __tracebackhide__ = True
 
 DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared if not all derivatives are
 MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
+HIDDEN_SHARE = 2.0**-4  # an array of the result that changes by less than this part of the largest is compared alone
 MAX_EVEN_SIZE = 1000  # up to this count of elements, some directions move half of the elements against the gradient
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
 CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by more than this shows the mistake well
@@ -259,7 +260,13 @@ class SampledCheck:
         needed = 0.5 * len(comparisons) if problem.half_precision else 1.0
         if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
-        u = self._next_cotangent()  # the same cotangent for all arrays and elements, so one gradient is enough
+        hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
+        of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []
+        comparisons += [comparison for comparison, _ in of_outputs if not comparison.noisy]
+        found += of_outputs
+        # The same cotangent serves for all arrays and elements, so one gradient is enough.
+        wrong_outputs = [phi.u for comparison, phi in of_outputs if comparison.agrees is False]
+        u = wrong_outputs[0] if wrong_outputs else self._next_cotangent()
         g = problem.derivative.gradient(problem.x, u)
         gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
         groups = self._groups(g) if several else []
@@ -350,6 +357,39 @@ class SampledCheck:
         if comparison.agrees:
             comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
         return comparison, phi
+
+    def _hidden_outputs(self) -> list[tuple[str, Vector]]:
+        """Return a name and weights for each array of the result that hides behind a larger array.
+
+        The weights are 0 for all other arrays. An array hides if a sum of all outputs hardly depends on its part. This
+        is tried with one backward pass for each array, but for at most `MAX_GROUPS` arrays.
+        """
+        problem = self._problem
+        places = [one for one in problem.outputs.leaf_slices() if problem.finite_outputs[one[1]].any()]
+        if not 1 < len(places) <= MAX_GROUPS:
+            return []
+        u = self._next_cotangent()
+        sizes, found = [], []
+        for path, place in places:
+            alone = np.zeros(u.size)
+            alone[place] = u[place]
+            found.append((path, alone))
+            sizes.append(self._steepness(alone))
+        return [one for one, size in zip(found, sizes, strict=True) if size < HIDDEN_SHARE * max(sizes)]
+
+    def _steepness(self, u: Vector) -> float:
+        """Return about how far u · f, the sum of the outputs with the weights `u`, changes over the largest steps."""
+        problem = self._problem
+        g = problem.derivative.gradient(problem.x, u)
+        if g is not None:
+            return norm(g, problem.scale)
+        return math.fabs(problem.derivative.slope(problem.x, u, self._random_direction(None, 0.0)))
+
+    def _compare_output(self, path: str, u: Vector) -> Compared:
+        """Compare along a direction the sum of the outputs of one array of the result, whose weights are `u`."""
+        comparison, phi = self._compare_along(f"direction of {path}", 1.0, u=u)
+        array, *others = [path for path, _ in self._arrays]
+        return replace(comparison, argument="" if others else array), phi
 
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return a name and a mask for each array or, if there are many arrays, for each group of them.

@@ -175,7 +175,9 @@ def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
 def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """Check that the gradient at the problem's point is the same as before the function was called at other points.
 
-    It would not be the same if each call of the function stored a result that the backward pass uses later.
+    It would not be the same if each call of the function stored a result that the backward pass uses later. In PyTorch,
+    the function is called elsewhere between a forward pass and its backward pass. Then the backward pass runs a second
+    time through the same graph, and must give the same gradient again: it must not change what the forward pass saved.
 
     Args:
         problem: the function and its derivative.
@@ -183,15 +185,31 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
         before: the gradient for `u` before the function was called at other points.
 
     Raises:
-        GradientMismatch: the gradient at the point has changed.
+        GradientMismatch: the gradient at the point has changed, or the second backward pass gives another gradient.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
-    problem.value(problem.arguments.rounded(problem.x + NEARBY_DISTANCE * problem.scale))
-    if at := _first_difference(problem, derivative.gradient(problem.x, u.copy()), before):
+    other = problem.arguments.rounded(problem.x + NEARBY_DISTANCE * problem.scale)
+    after = again = None
+    if derivative.backward_twice is not None:
+        args, elsewhere = problem.arguments.unpack(problem.x), problem.arguments.unpack(other)
+        # PyTorch itself raises an error where f changes what it has saved, or frees the graph.
+        with contextlib.suppress(Exception):
+            after, again = derivative.backward_twice(args, elsewhere, problem.outputs.unpack(u))
+    if after is None:
+        problem.value(other)
+        after = derivative.gradient(problem.x, u.copy())
+    if at := _first_difference(problem, after, before):
         name = problem.arguments.element_name(at[1])
         raise _contract_failure(
             problem, f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
+        )
+    if again is not None and (at := _first_difference(problem, again, after)):
+        raise _contract_failure(
+            problem,
+            f"a second backward pass through the same graph gives another gradient: {_derivative_by(problem, at[1])} "
+            f"is {again[at[1]]:.6g}, and was {after[at[1]]:.6g}. Does the backward pass change what f saved for it? "
+            "Let it compute with a copy",
         )
 
 

@@ -77,7 +77,8 @@ def gradcheck(
     arrays, two directions move all arrays, and each array has a direction that moves it alone, so no array hides behind
     another; if there are more than 12 arrays, some share such a direction. Derivatives with respect to eight single
     elements are compared, too. Among them is the element for which derivative times size is largest. If the derivative
-    along a direction disagrees, bisection finds an element whose derivative is far off, and it is compared as well.
+    along a direction disagrees, bisection finds an element whose derivative is far off, and it is compared as well. An
+    array of the result that changes far less than the others has a direction in which only its outputs are added up.
 
     As long as nothing looks wrong, `f` is called at most 300 times, however many elements there are. Each comparison
     has a share of these calls, and a derivative whose share does not suffice for a verdict counts as not compared. In
@@ -90,7 +91,8 @@ def gradcheck(
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
     must be linear in the upstream gradient up to rtol, even in a large one, must not change the upstream gradient, and
     must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in
-    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs.
+    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs. There, it
+    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
 
     What `gradcheck` cannot see:
 

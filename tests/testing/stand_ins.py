@@ -95,7 +95,19 @@ def elementwise(value, *partials, once=False):
     return f
 
 
-def _grad(results, inputs, weights, allow_unused, create_graph=False):
+class Saved:
+    """A derivative that a forward pass saved: `read` returns it, and a backward pass calls it."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, read):
+        self._read = read
+
+    def __rmul__(self, weight):
+        return weight * self._read()
+
+
+def _grad(results, inputs, weights, allow_unused, create_graph=False, retain_graph=False):
     """Return the gradients; their graphs lead to the weights alone, as those of what is linear do."""
     assert allow_unused
     assert all(result.requires_grad for result in results)

@@ -1,11 +1,15 @@
 """Mistakes that hide where a numerical derivative is hard to compute: beside large numbers, near poles and kinks."""
 
+import sys
 import warnings
 
 import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
+
+from . import stand_ins
+from .stand_ins import Saved, Tensor, elementwise
 
 
 def passes(f, *args, **how):
@@ -69,3 +73,92 @@ def test_a_wrong_sign_is_found_near_a_pole(x):
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(np.arctanh, x, vjp=lambda x, u: -u / (1 - x * x))
     assert "too noisy" not in str(caught.value)
+
+
+# An array of the result beside one that is far larger.
+
+Z = np.linspace(0.1, 1.0, 20)
+
+
+def beside_large(z):
+    return 1e11 * z, np.sin(z)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.01])
+@pytest.mark.parametrize("kind", ["d", "f"])
+def test_an_array_of_the_result_does_not_hide_behind_a_larger_one(factor, kind):
+    def vjp(z, u, factor):
+        return (1e11 * u[0] + factor * np.cos(z) * u[1]).astype(kind)
+
+    z = Z.astype(kind)
+    passes(beside_large, z, vjp=lambda z, u: vjp(z, u, 1.0))
+    with pytest.raises(GradientMismatch, match=r"WRONG +df\[1\]\[\d+\]/dz\[\d+\]"):
+        gradcheck(beside_large, z, vjp=lambda z, u: vjp(z, u, factor))
+
+
+def test_an_array_of_the_result_does_not_hide_from_a_jvp_nor_beside_several_arguments():
+    passes(beside_large, Z, jvp=lambda z, t: (1e11 * t, np.cos(z) * t))
+    with pytest.raises(GradientMismatch):
+        gradcheck(beside_large, Z, jvp=lambda z, t: (1e11 * t, 1.01 * np.cos(z) * t))
+
+    def f(z, w):
+        return {"energy": 1e11 * z, "angle": np.sin(z * w)}
+
+    def vjp(z, w, u, factor=1.0):
+        of_angle = np.cos(z * w) * u["angle"]
+        return 1e11 * u["energy"] + w * of_angle, factor * z * of_angle
+
+    passes(f, Z, Z[::-1], vjp=vjp)
+    with pytest.raises(GradientMismatch, match="wrong for w, right for z"):
+        gradcheck(f, Z, Z[::-1], vjp=lambda z, w, u: vjp(z, w, u, 1.01))
+
+
+# A backward pass that changes, or does not find, what its forward pass saved.
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_a_backward_pass_does_not_change_what_was_saved(monkeypatch, n):
+    monkeypatch.setitem(sys.modules, "torch", stand_ins.torch)
+    x = Tensor(np.linspace(-1.0, 1.0, n))
+    changed = []
+
+    def halved(x):
+        saved = np.exp(x)
+
+        def read():
+            found = saved.copy()
+            np.multiply(saved, 0.5, out=saved)
+            changed.append(saved)
+            return found
+
+        return Saved(read)
+
+    gradcheck(elementwise(np.exp, lambda x: Saved(lambda: np.exp(x))), x)
+    with pytest.raises(GradientMismatch, match="a second backward pass through the same graph gives another gradient"):
+        gradcheck(elementwise(np.exp, halved), x)
+    assert changed
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_a_result_that_is_kept_outside_the_graph_is_that_of_another_call(monkeypatch, n):
+    monkeypatch.setitem(sys.modules, "torch", stand_ins.torch)
+    x = Tensor(np.linspace(-1.0, 1.0, n))
+    kept = {}
+
+    def value(x):
+        kept["e"] = np.exp(x)
+        return kept["e"]
+
+    with pytest.raises(GradientMismatch, match="changes after calls of f elsewhere: does f store a result"):
+        gradcheck(elementwise(value, lambda x: Saved(lambda: kept["e"])), x)
+
+
+def test_a_backward_pass_that_cannot_run_twice_is_right(monkeypatch):
+    """PyTorch's own error tells that a graph is gone."""
+    monkeypatch.setitem(sys.modules, "torch", stand_ins.torch)
+
+    def once(x):
+        saved = [np.exp(x)]
+        return Saved(lambda: saved.pop())
+
+    gradcheck(elementwise(np.exp, once), Tensor(np.linspace(-1.0, 1.0, 3)))
