@@ -225,3 +225,17 @@ def test_a_small_graph_fills_the_stage(size, opened):
         page.evaluate(EXAMPLE, name)
         share = "Math.max(...viewport.size.map((size, i) => size * viewport.zoom / viewport.room[i]))"
         assert page.evaluate(share) > 0.8, name
+
+
+def test_a_button_in_a_bar_takes_the_focus_without_moving_the_page(opened):
+    page = opened(playground("en"), viewport={"width": 390, "height": 844}, reduced_motion="reduce").page
+    page.evaluate("showLesson('adding', 2)")
+    for place in (0, 300):
+        moved = """place => ["#lesson_next", "#step", "#more", "#lesson_back", "#play"].map(name => {
+            scrollTo(0, place);
+            const before = scrollY;
+            document.activeElement.blur();
+            document.querySelector(name).focus();
+            return scrollY - before;
+        })"""
+        assert page.evaluate(moved, place) == [0] * 5
