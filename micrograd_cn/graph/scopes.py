@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 
 from . import context
 from .groups import Group
@@ -11,8 +11,7 @@ from .groups import Group
 __all__ = ["scope"]
 
 
-@contextmanager
-def scope(name: str) -> Iterator[Group]:
+def scope(name: str) -> _GeneratorContextManager[Group]:
     """Put the nodes that are recorded inside the `with` block or decorated function into one box of a picture.
 
     Scopes may be nested, and layers may be called inside them. Each time a block is entered there is a new box, even if
@@ -31,6 +30,11 @@ def scope(name: str) -> Iterator[Group]:
     """
     if not isinstance(name, str):
         raise TypeError(f'a scope\'s name must be a str, as in scope("attention"), got {name!r}')
+    return _block(name)
+
+
+@contextmanager
+def _block(name: str) -> Iterator[Group]:
     group = Group(name, context.here().scope, scope=True)
     context.enter(group, scope=group)
     try:

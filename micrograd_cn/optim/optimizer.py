@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
@@ -440,7 +441,12 @@ def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: 
     dict `what`.
     """
     if not isinstance(given, Mapping):
-        raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")
+        write = ""
+        if isinstance(given, Optimizer):
+            write = "; write optimizer.load_state_dict(other.state_dict())"
+        elif isinstance(given, (str, os.PathLike)):
+            write = "; write json.loads(Path(path).read_text()) for a file that has json.dumps(other.state_dict())"
+        raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}{write}")
     for kind, keys in (
         ("missing", expected - given.keys() - {*optional}),
         ("unexpected", given.keys() - expected),

@@ -32,7 +32,7 @@ WORDS = {
         "legend_unknown": "dotted, × ?: the local derivative is not known",
         "not_a_value": "draw_dot() takes a Value, got {kind}",
         "needed": "; a node of your own class needs `data`, `grad`, `_prev` (its operands) and `_op` (such as '+')",
-        "needed_model": "; write {call}(model(x)) for the graph of what a model computes from x",
+        "needed_model": "; write {call}({f}(x)) for the graph of what {f} computes from x",
         "needed_one": "; write {call}(xs[0]) for one of several, or {call}(sum(xs)) for the graph of all",
         "needed_graph": "; a number has no graph, so compute it from Values",
         "opaque_unknown": "unknown operation",
@@ -137,7 +137,7 @@ functions: {functions}
         "legend_unknown": "点线和 × ?：局部导数未知",
         "not_a_value": "draw_dot() 需要一个 Value，得到的是 {kind}",
         "needed": "；自己写的类的节点需要有 `data`、`grad`、`_prev`（操作数）和 `_op`（例如 '+'）",
-        "needed_model": "；要画模型由 x 算出的结果的图，请写 {call}(model(x))",
+        "needed_model": "；要画 {f} 由 x 算出的结果的图，请写 {call}({f}(x))",
         "needed_one": "；要画其中一个，请写 {call}(xs[0])；要画全部，请写 {call}(sum(xs))",
         "needed_graph": "；数没有计算图，请用 Value 来计算",
         "opaque_unknown": "未知的运算",
@@ -231,9 +231,9 @@ def instead_of(root: object, call: str, lang: str) -> str:
     '; write draw_dot(xs[0]) for one of several, or draw_dot(sum(xs)) for the graph of all'
     """
     words = WORDS[lang]
-    if hasattr(root, "parameters") and callable(root):
-        return words["needed_model"].format(call=call)
-    if hasattr(root, "__len__") and not isinstance(root, str):
+    if callable(root) and not isinstance(root, type):
+        return words["needed_model"].format(call=call, f="model" if hasattr(root, "parameters") else "f")
+    if hasattr(root, "__len__") and not isinstance(root, str) and getattr(root, "shape", None) != ():
         return words["needed_one"].format(call=call)
     if hasattr(root, "__float__"):
         return words["needed_graph"]

@@ -40,6 +40,8 @@ def test_a_scope_ends_with_an_exception_and_holds_beside_modes():
     assert not context.active
     with scope("a"), no_grad():
         assert not (Value(1) * 2).requires_grad
+    with pytest.raises(TypeError, match='as in scope\\("attention"\\), got <function'):
+        scope(lambda x: x)  # a decorator without brackets would return the function that it has decorated
     with pytest.raises(TypeError, match='as in scope\\("attention"\\), got 3'), scope(3):
         pass
 

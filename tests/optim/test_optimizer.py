@@ -1,6 +1,7 @@
 """All optimisers check their parameters, and save, load and copy their state. A wrong state changes nothing."""
 
 import copy
+import json
 import math
 import pickle
 from fractions import Fraction
@@ -296,3 +297,18 @@ def test_state_that_was_cleared_is_refused_by_its_name():
     with pytest.raises(ValueError, match=r"the list `state` of Adam is empty.*; to begin anew, make another optimizer"):
         optimizer.step()
     assert p.data == 1.0
+
+
+def test_a_state_that_is_no_dict_is_answered_with_what_to_write(tmp_path):
+    """An optimiser has no `load`, so a path is read as JSON, which is exact."""
+    optimizer, other = (Adam([Value(1.0)], 0.1) for _ in range(2))
+    with pytest.raises(TypeError, match=r"got Adam; write optimizer.load_state_dict\(other.state_dict\(\)\)"):
+        optimizer.load_state_dict(other)
+    path = tmp_path / "o.json"
+    with pytest.raises(TypeError, match=r"got \w+Path; write json.loads\(Path\(path\).read_text\(\)\) for a file"):
+        optimizer.load_state_dict(path)
+    other.parameters[0].grad = 0.3
+    other.step()
+    path.write_text(json.dumps(other.state_dict()))
+    optimizer.load_state_dict(json.loads(path.read_text()))
+    assert optimizer.state_dict() == other.state_dict()

@@ -69,8 +69,9 @@ def test_the_same_graph_gives_the_same_bytes():
 
 
 INSTEAD = {
-    "MLP; write draw(model(x)) for the graph of what a model computes from x": MLP(2, [1]),
-    "Neuron; write draw(model(x)) for the graph of what a model computes from x": Neuron(2),
+    "MLP; write draw(model(x)) for the graph of what model computes from x": MLP(2, [1]),
+    "Neuron; write draw(model(x)) for the graph of what model computes from x": Neuron(2),
+    "function; write draw(f(x)) for the graph of what f computes from x": lambda x: x * 2,
     "list; write draw(xs[0]) for one of several, or draw(sum(xs)) for the graph of all": [Value(1.0)],
     "ndarray; write draw(xs[0]) for one of several, or draw(sum(xs)) for the graph of all": np.array([Value(1.0)]),
     "float; a number has no graph, so compute it from Values": 1.0,
