@@ -8,7 +8,7 @@ import { invent, lookAtCell, showInvented, showModel, tellModel } from "./seen.j
 import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
 import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
 import { Random } from "../playground/random.js";
-import { addRoom, isSeen, remember } from "../playground/rooms.js";
+import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
 import { byId, html } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
 import { page } from "../stepper/page.js";
@@ -194,10 +194,8 @@ function fillModelFields() {
 }
 
 document.addEventListener("keydown", event => {
-  const command = { " ": "m_run", ArrowRight: "m_step", PageDown: "m_step" }[event.key], clicks = event.key === "PageDown"; // of a clicker
-  if (!isSeen("model") || event.target.matches("button, [role=application]") && event.key === " ") return;
-  if (event.target.matches("input, select, textarea") && !clicks || document.querySelector("dialog[open]")) return;
-  if (!command || !model.learner || event.ctrlKey || event.metaKey || event.altKey) return;
+  const command = { " ": "m_run", ArrowRight: "m_step", PageDown: "m_step" }[event.key];
+  if (!command || !model.learner || !isSeen("model") || isTaken(event)) return;
   event.preventDefault();
   modelCommands[command]();
 });

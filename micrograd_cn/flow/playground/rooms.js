@@ -51,6 +51,14 @@ export function stepThrough(made, origin, prepare = () => {}) {
 
 export const isSeen = room => session.room === room && !session.origin;
 
+// Return whether a key is meant for what has the focus, or for a dialog, and not for a room. A clicker for talks has
+// PageDown and PageUp; it knows nothing of the focus.
+export function isTaken({ key, target, ctrlKey, metaKey, altKey }) {
+  if (ctrlKey || metaKey || altKey || document.querySelector("dialog[open]")) return true;
+  if (key.startsWith("Page")) return false;
+  return target.matches("input, select, textarea") || (key === " " && target.matches("button, summary, [role=application]"));
+}
+
 // In a narrow window, the whole page scrolls, and bars stick to its edges.
 export const isNarrow = () => matchMedia("(max-width: 980px)").matches;
 

@@ -5,7 +5,7 @@ import { computationOf } from "./computation.js";
 import { DATA, pointOf } from "./data.js";
 import { GRID } from "./plane.js";
 import { Random } from "./random.js";
-import { addRoom, isSeen, remember, stepThrough } from "./rooms.js";
+import { addRoom, isSeen, isTaken, remember, stepThrough } from "./rooms.js";
 import { CHOICES, DEFAULTS, isSetting, isWritten, sizesOf } from "./settings.js";
 import { Trainer } from "./train.js";
 import { byId, html } from "../stepper/elements.js";
@@ -156,10 +156,8 @@ const boardCommands = {
 for (const [id, command] of Object.entries(boardCommands)) byId(id).addEventListener("click", command);
 
 document.addEventListener("keydown", event => {
-  const command = { " ": "run", ArrowRight: "one_step", PageDown: "one_step" }[event.key], clicks = event.key === "PageDown"; // of a clicker
-  if (!isSeen("board") || event.target.matches("button, [role=application]") && event.key === " ") return;
-  if (event.target.matches("input, select, textarea") && !clicks || document.querySelector("dialog[open]")) return;
-  if (!command || event.ctrlKey || event.metaKey || event.altKey) return;
+  const command = { " ": "run", ArrowRight: "one_step", PageDown: "one_step" }[event.key];
+  if (!command || !isSeen("board") || isTaken(event)) return;
   event.preventDefault();
   boardCommands[command]();
 });

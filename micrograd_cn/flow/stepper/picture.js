@@ -18,7 +18,7 @@ export class Picture {
   constructor(shape, words, acts, view, vertical) {
     Object.assign(this, { shape, acts, vertical });
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
-    const numbers = (box, key) => (key === "sum" ? (facts.get(box).terms.length <= 3 ? [sumText(facts.get(box).terms, Infinity)] : []) : key === "count" || facts.get(box)[key === "data" ? "value" : "grad"] === null ? [] : [shown(facts.get(box)[key === "data" ? "value" : "grad"])]);
+    const numbers = (box, key) => numbersAtEnd(facts.get(box), key);
     for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, vertical);
     for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
     // The label of several edges that are drawn as one is wide and says little.
@@ -106,6 +106,16 @@ export class Picture {
     });
     fitChanged();
   }
+}
+
+const MOST_SUMMED = 3; // terms of a gradient for which a box has room
+
+// Return the texts that a row of a box will have at the end, so the box is made wide enough for them.
+function numbersAtEnd({ terms, value, grad }, key) {
+  if (key === "count") return [];
+  if (key === "sum") return terms.length <= MOST_SUMMED ? [sumText(terms, Infinity)] : [];
+  const number = key === "data" ? value : grad;
+  return number === null ? [] : [shown(number)];
 }
 
 // Remember the facts that an element shows, and return whether they have changed. In a large graph, few do in one step.

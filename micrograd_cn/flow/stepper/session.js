@@ -81,11 +81,11 @@ class Session {
   open(recorded, stays = false) {
     const { chosen, graph, moves } = this;
     clearInterval(chosen.timer);
-    const pass = recorded[0].graph.order.length, before = stays && graph ? [chosen.done, graph.order.length, moves.length] : null;
-    const done = !before ? pass : before[0] === before[2] ? Infinity : before[0] > before[1] ? before[0] - before[1] + pass : before[0] === before[1] ? pass : before[0];
+    const pass = recorded[0].graph.order.length, kept = stays && graph !== null;
+    const done = kept ? samePoint(chosen.done, { pass: graph.order.length, all: moves.length }, pass) : pass;
     this.snapshots = recorded;
     this.graph = null;
-    this.choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done, timer: null, fresh: !before });
+    this.choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done, timer: null, fresh: !kept });
   }
 
   choose(changes) {
@@ -118,6 +118,13 @@ class Session {
     this.trail.push(this.numbers.data[this.graph.root]);
     this.choose({ edits });
   }
+}
+
+// Return how many moves are done of a run whose forward pass has `pass` moves, at the same point as after `done` moves
+// of the run `before`: at the end, as far into the backward pass, or as far into the forward pass.
+function samePoint(done, before, pass) {
+  if (done === before.all) return Infinity;
+  return done >= before.pass ? done - before.pass + pass : done;
 }
 
 export const session = new Session();
