@@ -138,6 +138,8 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
       operand, or "" if several edges are drawn as one. `data-contribution` is the contribution, or the norm of several.
     - `#narration`: its text says what happens in the step.
 
+    Add `#embed` to the address of the page for a compact page in a frame of another one.
+
     Args:
         root: the value to differentiate: a `Value`, a node of a class of your own, or a `Tape` of a training run.
         lang: the language that the page starts in, "en" or "zh". For None, the page of a `Tape` starts in the language

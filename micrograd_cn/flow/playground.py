@@ -93,8 +93,9 @@ def playground(lang: str | None = None) -> Playground:
 
     The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it, and a
     notebook shows it in a frame. The page computes with this package's operations, the losses of `losses` and the
-    optimisers of `optim`, printed as JavaScript. The address of the page contains what you chose in it, so a link to
-    this address opens the page with the same choices.
+    optimisers of `optim`, printed as JavaScript. The address of the page contains what you chose in it and the step, so
+    a link to this address opens the page as it was. Add `&embed` for a compact page in a frame, and `&hide=grad` or
+    `&hide=local` to hide the gradients or the local derivatives.
 
     ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 
