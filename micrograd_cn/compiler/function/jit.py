@@ -709,6 +709,7 @@ class CompiledFunction:
                 function's program has other data now, or requires a gradient now.
             RuntimeError: the result is a constant for all samples.
             GuardError: as for a call.
+            IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
         """
         check_threads("backward", threads)
         found = self._buckets("backward", samples)
@@ -760,6 +761,10 @@ class CompiledFunction:
         sample before was, where a comparison depends on a parameter, and where several threads compute samples that are
         nested in several ways.
 
+        If the function was called before, `fit` records it again for a sample and compares the two recordings, since
+        the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
+        that it reads may be another one. Later calls of `fit` do so only if parameters have been replaced or swapped.
+
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
                 of the list. `fit` reads them once: if the callback changes an array in place, `fit` does not notice.
@@ -769,8 +774,9 @@ class CompiledFunction:
 
         Raises:
             TypeError, GuardError: as for `backward` and `Program.fit`.
-            ValueError: as for `backward` and `Program.fit`; or a parameter has been replaced by another `Value` since
-                the program was made, or is made by the function itself.
+            ValueError: as for `backward` and `Program.fit`; or the function is not what it was when its program was
+                made, because a parameter has been replaced by another `Value`; or a parameter is made by the function
+                itself.
         """
         found = self._buckets("fit", samples)
         if callback:
@@ -884,8 +890,8 @@ class CompiledFunction:
             optimizer: the optimiser.
         """
         if self._places and self._places.have_moved():
+            self._in_place.clear()  # first, since Ctrl-C may come between two lines
             self._places = None
-            self._in_place.clear()
         found = []
         if len(self._in_place) < len(self._programs):
             found = [
