@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeGuard
 
 from .instructions.code import SAMPLE
@@ -18,6 +19,7 @@ from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
+from .threads.background import give_way
 
 MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; kernels compute longer maps
 HALF_CACHE_LINE = 4  # doubles in half a cache line
@@ -91,7 +93,8 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
         in_memory.update(schedule.roots)
     for number, part in enumerate(listed):
         if not part.kernel_call:
-            part.stored = in_memory | {i for i, reader in reader_of.items() if reader != number}
+            computed = chain(*[stage.numbers for stage in part.stages])
+            part.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
     return found
 
 
@@ -185,6 +188,7 @@ class PartWriter(StraightLineWriter):
         For a long sum, whose products a loop adds later, the code only stores the value that the sum starts from.
         """
         for i in numbers:
+            give_way()
             if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))
             else:

@@ -5,7 +5,7 @@ import os
 import llvmlite.binding as llvm
 import pytest
 
-from .common import KINDS, code_of
+from .common import KINDS, code_of, settings
 
 # test_machine.py starts pytest with this variable. It holds the features of a processor that has fewer than this one.
 FEATURES = "MICROGRAD_CN_TEST_FEATURES"
@@ -29,4 +29,14 @@ def processor():
             features = llvm.FeatureMap(dict.fromkeys(os.environ[FEATURES].split(), True))
             patch.setattr(llvm, "get_host_cpu_name", lambda: "")
             patch.setattr(llvm, "get_host_cpu_features", lambda: features)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_at_once():
+    """Make native code in the call that decides to make it, so tests know when it is there.
+
+    The tests in test_background.py make it in the background, as users do.
+    """
+    with settings({"runtime.executable.COMPILE_IN_BACKGROUND": False}):
         yield

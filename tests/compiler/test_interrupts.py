@@ -328,7 +328,7 @@ class Kernels(Graph):
     """A program for a machine for which no kernel is compiled yet."""
 
     def __init__(self):
-        machine_module._machine.cache_clear()
+        machine_module._machine = None
         super().__init__()
 
     def first(self):
@@ -595,7 +595,7 @@ def like_a_user(tmp_path, monkeypatch):
     gc.unfreeze()
     with settings({"runtime.executable.MANY_OBJECTS": 0}):  # so few objects, too, are moved to the oldest generation
         yield
-    machine_module._machine.cache_clear()
+    machine_module._machine = None
     if frozen:
         gc.freeze()
 

@@ -9,7 +9,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from . import builtin
@@ -221,15 +221,16 @@ class Machine:
         return self.addresses[fast][name]
 
 
-@cache
-def _machine() -> Machine:
-    return Machine()
+_machine: Machine | None = None
 
 
 def machine() -> Machine:
     """Return the machine that runs this process. All programs and threads of the process share the object."""
-    with _lock:
-        return _machine()
+    global _machine
+    if _machine is None:  # once it is made, nobody needs the lock, which a thread holds while LLVM compiles
+        with _lock:
+            _machine = _machine or Machine()
+    return _machine
 
 
 class Compiled:

@@ -35,6 +35,7 @@ from ..loops.stages import Call, StraightLine
 from ..native import parts_of, write_part
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
+from ..threads.background import BackgroundWork
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
@@ -42,6 +43,8 @@ from . import drivers
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
+# Native code and optimised kernels are made in a thread of their own, so no call has to wait for them.
+COMPILE_IN_BACKGROUND = True
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
@@ -208,6 +211,7 @@ class Executable:
 
     Attributes:
         plan: the plan that is computed.
+        kind: "forward" or "gradient", as in the arguments.
         native: whether the code is native code.
         lanes: how many rows a block has; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
@@ -219,7 +223,7 @@ class Executable:
     """
 
     def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
-        self.tables, self.native = tables, native
+        self.tables, self.kind, self.native = tables, kind, native
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
@@ -257,6 +261,11 @@ class Executable:
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         tables.link(fast=native)
+
+    def compile_fast_kernels(self) -> None:
+        """Compile the optimised versions of the kernels and of the driver that this code needs."""
+        self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
+        driver(self.kind, self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
         return driver(name, self.lanes, self.tables.fast)
@@ -419,7 +428,8 @@ class CompiledGraph:
         self._cache: dict[Any, Any] = {}
         self._lock = ForkSafeLock()
         self._lowering_lock = ForkSafeLock()
-        self._compiling = False  # whether a thread makes native code
+        self._background: dict[Any, BackgroundWork] = {}
+        self._at_once: set[Any] = set()  # the keys of work that is being done, but not in the background
         self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
@@ -484,8 +494,8 @@ class CompiledGraph:
     def select_tier(self, kind: str, rows: int) -> Executable:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
 
-        Once the threaded code has run for long enough, native code is compiled and returned, unless it would be too
-        large. `kind` is as for `tables`.
+        Once the threaded code has run for long enough, a background thread begins to make native code, unless it would
+        be too large. `kind` is as for `tables`.
         """
         batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._cache.get((kind, batched, True))
@@ -493,13 +503,40 @@ class CompiledGraph:
             return found
         found = self.get(kind, batched, native=False)
         self.upgrade_kernels(found, found.seconds)
-        if self.should_compile(found, found.seconds) and not self._compiling:
-            try:  # meanwhile other threads go on with threaded code
-                self._compiling = True
-                return self.get(kind, batched, native=True)
-            finally:
-                self._compiling = False
+        if self.should_compile(found, found.seconds):
+            return self.native_when_made(kind, batched) or found
         return found
+
+    def native_when_made(self, kind: str, batched: bool) -> Executable | None:
+        """Return native code if it exists. Otherwise begin to make it in the background, and return None.
+
+        If COMPILE_IN_BACKGROUND is not set, make it at once. `kind` and `batched` are as for `tables`.
+        """
+        self._do_in_background((kind, batched), partial(self.get, kind, batched, True))
+        found: Executable | None = self._cache.get((kind, batched, True))
+        return found
+
+    def _do_in_background(self, key: Any, work: Callable[[], object]) -> None:
+        """Begin work of this key unless it was begun before. If it has raised an error since, raise the error here."""
+        if key in self._at_once:  # another thread does this work; this one goes on with threaded code
+            return
+        begun = self._background.get(key)
+        if begun is None:
+            try:
+                if COMPILE_IN_BACKGROUND:
+                    self._background[key] = BackgroundWork(work)
+                    return
+            except RuntimeError:  # the system, or the end of the process, allows no new thread
+                pass
+            try:
+                self._at_once.add(key)
+                work()
+            finally:
+                self._at_once.discard(key)
+        elif begun.done:
+            self._background.pop(key, None)  # so that a child process, which does not have the thread, begins anew
+            if begun.error:
+                raise begun.error
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
         """Compile and return the fastest code for this many rows, without waiting until threaded code has run for long.
@@ -515,11 +552,21 @@ class CompiledGraph:
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling."""
+        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling.
+
+        They are compiled in the background, unless `seconds` is infinite.
+        """
         tables = executable.tables
-        if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
-            with self._lock():
-                tables.link(fast=True)
+        if tables.fast:
+            return
+        slow = self.machine.count_slow(tables.kernels)
+        if seconds > SECONDS_BEFORE_FAST_KERNELS * slow:
+            if slow and seconds < inf:
+                self._do_in_background(("kernels", executable), executable.compile_fast_kernels)
+                slow = self.machine.count_slow(tables.kernels)
+            if not slow or seconds == inf:
+                with self._lock():
+                    tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether native code is worth making for an executable of threaded code that runs for `seconds`."""
@@ -549,10 +596,6 @@ class CompiledGraph:
         """
         lowering: Lowering = self._cache.get("differentiated") or copied_lowering(self.lowering)
         return without_collector(partial(write, lowering))
-
-    def native_gradient(self, executable: Executable) -> Executable:
-        """Return native code for the gradient that computes rows one at a time, or in lanes, as `executable` does."""
-        return self.get("gradient", executable.lanes > 1, native=True)
 
     def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
         """Return what `self._cache` has for `key`. If it has nothing, `make` makes it; this may run the user's code."""

@@ -97,9 +97,9 @@ class GradientRunner:
             self.compiled.upgrade_kernels(self.executable, seconds)
         if left and self.compiled.should_compile(self.executable, seconds):
             worse, thread_buffers = self.executable, self.thread_buffers
-            better = self.compiled.native_gradient(worse)
-            self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
-            _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
+            if better := self.compiled.native_when_made("gradient", worse.lanes > 1):
+                self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
+                _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def release(self) -> None:
         """Give the buffers back to the executable."""

@@ -1,0 +1,175 @@
+"""Native code is made in the background. Calls go on meanwhile, and a fork, an exit or an error does no harm."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.threads import background
+
+from .common import OPTIMISERS, everything, is_native, loop, problem, settings
+
+AT_ONCE = {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def in_background():
+    with settings({"runtime.executable.COMPILE_IN_BACKGROUND": True}):
+        yield
+
+
+def until(condition):
+    """Wait until `condition()` holds, at most a minute."""
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(1e-3)
+    assert condition()
+
+
+def held_back(monkeypatch, program):
+    """Make the background thread of a program wait for the event that is returned before it makes native code."""
+    get, may_go_on = program.compiled.get, threading.Event()
+
+    def slow(kind, batched, native):
+        if native:
+            assert may_go_on.wait(60)
+        return get(kind, batched, native)
+
+    monkeypatch.setattr(program.compiled, "get", slow)
+    return may_go_on
+
+
+def small():
+    x, w = Value(2.0), Value(3.0)
+    return compile(mc.tanh(w * x), [x]), [[0.5], [1.5], [-2.0]]
+
+
+def test_calls_go_on_while_native_code_is_made(monkeypatch):
+    """No call waits for native code. Once it is there, the next call runs it, and gives the same bits."""
+    program, rows = small()
+    expected = program.forward(rows)
+    may_go_on = held_back(monkeypatch, program)
+    with settings(AT_ONCE):
+        for _ in range(3):
+            assert program.forward(rows) == expected
+            assert not is_native(program)
+        may_go_on.set()
+        until(lambda: program.forward(rows) == expected and is_native(program))
+    assert program.forward(rows) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 37])
+def test_training_goes_on_while_native_code_is_made(rows):
+    """`fit` trains with threaded code while native code is made, and changes to it between two steps."""
+    (ours, program, data, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    told = []
+
+    def progress(losses):
+        told.append(is_native(program))
+        if len(told) == 40:  # the last of these steps are surely native
+            until(lambda: not any(t.name.startswith("micrograd_cn native") for t in threading.enumerate()))
+
+    with settings(AT_ONCE | {"training.epochs.POLL_SECONDS": 0.0}):
+        program.fit(data, mine, 60, batch_size=rows, progress=progress)
+    assert not told[0]
+    assert told[-1]
+    loop(other, data, yours, 60, rows)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_an_error_of_the_background_is_raised_by_a_later_call(monkeypatch):
+    """What goes wrong in the background is told, and the threaded code still gives its numbers afterwards."""
+    program, rows = small()
+    expected = program.forward(rows)
+    get = program.compiled.get
+
+    def failing(kind, batched, native):
+        if native:
+            raise MemoryError("too little memory for native code")
+        return get(kind, batched, native)
+
+    monkeypatch.setattr(program.compiled, "get", failing)
+    with settings(AT_ONCE):
+        assert program.forward(rows) == expected
+        until(lambda: all(work.done for work in program.compiled._background.values()))
+        with pytest.raises(MemoryError, match="too little memory"):
+            program.forward(rows)
+    assert program.forward(rows) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_process_makes_native_code_itself(monkeypatch):
+    """A child that was forked while its parent made native code has no such thread, so it begins one of its own."""
+    program, rows = small()
+    expected = program.forward(rows)
+    may_go_on = held_back(monkeypatch, program)
+    with settings(AT_ONCE):
+        assert program.forward(rows) == expected
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork while there are threads
+            child = os.fork()
+        if not child:
+            signal.alarm(60)
+            monkeypatch.undo()
+            try:
+                until(lambda: program.forward(rows) == expected and is_native(program))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        may_go_on.set()
+        assert os.waitpid(child, 0)[1] == 0
+        until(lambda: program.forward(rows) == expected and is_native(program))
+
+
+def test_a_process_may_end_while_native_code_is_made():
+    """Python waits at its exit for the thread that is inside LLVM, and ends without an error."""
+    code = (
+        "from micrograd_cn import Value\n"
+        "from micrograd_cn.compiler import compile\n"
+        "from micrograd_cn.compiler.runtime import executable\n"
+        "executable.SECONDS_BEFORE_NATIVE = 0.0\n"
+        "def f(x):\n"
+        "    for k in range(150):\n"
+        "        x = (x * 0.9).tanh().relu()\n"
+        "    return x\n"
+        "g = compile(f)\n"
+        "assert g(2.0) == g(2.0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_without_threads_native_code_is_made_at_once(monkeypatch):
+    """Where no thread can be started, the call itself makes native code."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    program, rows = small()
+    expected = program.forward(rows)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with settings(AT_ONCE):
+        assert program.forward(rows) == expected
+    assert is_native(program)
+
+
+def test_background_work_gives_way_to_others(monkeypatch):
+    """A background thread sleeps again and again while it works, and `give_way` does nothing in other threads."""
+    slept = []
+    monkeypatch.setattr(background.time, "sleep", lambda seconds: slept.append(threading.current_thread().name))
+    monkeypatch.setattr(background, "SECONDS_AT_A_TIME", -1.0)
+    background.give_way()
+    assert slept == []
+    work = background.BackgroundWork(lambda: [background.give_way() for _ in range(3)])
+    work._thread.join()
+    assert len(slept) == 3
+    assert {*slept} == {"micrograd_cn native code"}
