@@ -436,7 +436,7 @@ FAULTS = {
 def apart(monkeypatch):
     """Compile kernels and updates anew for each test, so they contain its fault, and restore the old ones later."""
     real, fresh = machine(), Machine()
-    monkeypatch.setattr(machines, "_machine", lambda: fresh)
+    monkeypatch.setattr(machines, "_machine", fresh)
     monkeypatch.setattr(update, "_cache", {})
     yield
     for prefix, addresses in zip((KERNEL_PREFIX, FAST_KERNEL_PREFIX), real.addresses, strict=True):
