@@ -140,6 +140,12 @@ def test_a_link_of_a_lesson_has_its_caption_and_what_the_reader_has_changed(open
     load(page, link)
     assert page.page.locator("#lesson_at").inner_text() == "4 / 4"
     assert page.nodes()["b"]["value"] == "-1.5"
+    load(page, "lesson=xor&at=5")
+    page.page.locator("#b_layers").fill("5")
+    load(page, page.link)
+    settings = page.page.evaluate("session.board.settings")
+    assert [settings[key] for key in ("data", "layers", "rate")] == ["xor", "5", "0.03"]
+    assert page.page.locator("#lesson_at").inner_text() == "5 / 5"
 
 
 def test_a_tab_leaves_a_lesson(opened):
@@ -226,6 +232,8 @@ def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
 
 def test_a_failure_is_told_and_stops_what_runs(opened):
     page = opened(playground("en"), **REDUCED)
+    page.page.evaluate("void dispatchEvent(new ErrorEvent('error', { message: 'ResizeObserver loop' }))")
+    assert not page.page.locator("#failure").is_visible()
     page.page.locator("#tab_board").click()
     page.page.locator("#run").click()
     page.wait_for("session.board.trainer.steps > 0")

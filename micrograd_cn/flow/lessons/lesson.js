@@ -26,12 +26,12 @@ export function showLesson(name, at = 1) {
     answers.delete(name);
     LESSONS[name].begins?.();
   }
-  session.lesson = { name, at, work, start: {} };
+  session.lesson = { name, at, work, start: "" };
   if (at === LESSONS[name].states.length) keep(`lesson_${name}`, "done");
   tellLesson(); // first, because the graph gets the room that the caption leaves
   quietly(LESSONS[name].states[at - 1]);
   hideAnswer();
-  session.lesson.start = factsNow();
+  session.lesson.start = JSON.stringify(factsNow());
   lookAtSubject();
   byId("lesson_next").focus({ preventScroll: true });
   remember();
@@ -119,7 +119,7 @@ export function offerLessons() {
   byId("lessons").showModal();
 }
 
-situations.push(() => {
+situations.unshift(() => { // first, because a lesson that closes gives the rooms back
   const { lesson } = session;
   return () => {
     if (session.lesson && session.lesson.name !== lesson?.name) closeLesson();

@@ -75,10 +75,9 @@ export function keepRooms() {
 export function remember() {
   writeLink(() => {
     const { lesson, chosen: { lang } } = session, own = factsNow(), given = lesson ? { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) } : {};
-    // A lesson sets up its own state, so a link to it has what the reader has changed alone.
-    const changed = Object.fromEntries(Object.entries(own).filter(([key, x]) => !lesson || key === "text" || lesson.start[key] !== x));
-    const same = lesson && Object.keys(changed).every(key => lesson.start[key] === changed[key]);
-    return { ...given, ...(same ? {} : changed), lang, ...(viewport.embedded ? { embed: 1 } : {}) };
+    // A lesson sets up its own state, so a link to it says no more until the reader has changed something.
+    const changed = !lesson || JSON.stringify(own) !== lesson.start;
+    return { ...given, ...(changed ? own : {}), lang, ...(viewport.embedded ? { embed: 1 } : {}) };
   });
 }
 
@@ -124,7 +123,13 @@ export const situations = [() => {
 }];
 const visits = { present: 0, latest: 0, kept: new Map(), quiet: false };
 
-const keepVisit = () => visits.kept.set(visits.present, situations.map(keepNow => keepNow()));
+const MOST_VISITS = 30; // entries of the history that are kept as they were; older ones are shown by their address
+
+function keepVisit() {
+  visits.kept.delete(visits.present); // the latest one is the last in the map
+  visits.kept.set(visits.present, situations.map(keepNow => keepNow()));
+  if (visits.kept.size > MOST_VISITS) visits.kept.delete(visits.kept.keys().next().value);
+}
 
 // Change what is shown in such a way that the browser's Back takes it back.
 export function visiting(change) {

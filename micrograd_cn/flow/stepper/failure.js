@@ -14,5 +14,6 @@ function tellFailure(error) {
   for (const stop of [pause, ...stoppable]) stop();
 }
 
-addEventListener("error", event => tellFailure(event.error ?? event.message));
+// A browser also reports a loop of observers of sizes, which is no error of the page and has none.
+addEventListener("error", event => event.error && tellFailure(event.error));
 addEventListener("unhandledrejection", event => tellFailure(event.reason));
