@@ -1,0 +1,167 @@
+"""Fetch what runs in the browser, and lay it into the site: Pyodide, Graphviz, the editor, and Python wheels.
+
+npm and pip fetch the versions that package-lock.json and wheels.txt name, and refuse a file whose hash is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "micrograd_cn"
+FETCHED = HERE.parent / "out"  # where npm and pip put what they fetch
+PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+SCRIPTS = {"cells.js": "iife", "editor.js": "esm", "search.js": "iife", "gradient.js": "iife", "worker.js": "esm"}
+FIRST = ("graphviz",)  # the wheels that Python needs from the start
+LATER = {"hypothesis": ("sortedcontainers", "hypothesis"), "latex2mathml": ("latex2mathml",)}  # by the first import
+IN_PYTHON = ("__init__.py", "cells.py", "dependencies.py", "formulas.py")  # the files of this folder that run there
+TIME = (2020, 1, 1, 0, 0, 0)  # of files in the archive, so that the same files make the same archive
+PATIENCE = 600  # seconds for npm or pip
+
+
+class Missing(Exception):
+    """What the site needs cannot be had here; the message says what, and how to get it."""
+
+
+def fetched_from_npm() -> Path:
+    """Return the folder node_modules with the packages of package-lock.json, installed if it is not there.
+
+    Raises:
+        Missing: there is no npm, or it fails.
+    """
+    lock = (HERE / "package-lock.json").read_bytes()
+    folder = FETCHED / f"npm-{hashlib.sha256(lock).hexdigest()[:12]}"
+    if (folder / "done").exists():
+        return folder / "node_modules"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Missing("npm (Debian: apt-get install npm)")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    called(command, folder, "the packages that npm fetches")
+    (folder / "done").touch()
+    return folder / "node_modules"
+
+
+def fetched_wheels() -> dict[str, Path]:
+    """Return the wheels of wheels.txt by the names of their packages.
+
+    Raises:
+        Missing: pip fails.
+    """
+    wanted = (HERE / "wheels.txt").read_bytes()
+    folder = FETCHED / f"wheels-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    if not (folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary=:all:", "--platform=any", "--python-version=3.14", "--require-hashes"]
+        called([*command, "--dest", str(folder), "--requirement", str(HERE / "wheels.txt")], folder, "wheels from pip")
+        (folder / "done").touch()
+    return {path.name.partition("-")[0]: path for path in sorted(folder.glob("*.whl"))}
+
+
+def called(command: list[str], folder: Path, what: str) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Missing(f"{what}: {error}") from error
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise Missing(f"{what}: {lines[-1] if lines else 'no message'}")
+
+
+def lay_into(out: Path) -> dict[str, Any]:
+    """Write what runs in the browser into the site, and return what its scripts have to know of it.
+
+    Raises:
+        Missing: npm or pip cannot fetch it.
+    """
+    modules, wheels = fetched_from_npm(), fetched_wheels()
+    (out / "pyodide").mkdir(parents=True, exist_ok=True)
+    for name in PYODIDE:
+        shutil.copy(modules / "pyodide" / name, out / "pyodide" / name)
+    shutil.copy(modules / "@viz-js/viz/dist/viz.js", out / "viz.js")
+    for name, form in SCRIPTS.items():
+        bundled(modules, name, form, out / name)
+    for name in ("frame.html", "editor.css"):
+        shutil.copy(HERE / name, out)
+    (out / "wheels").mkdir(exist_ok=True)
+    for path in wheels.values():
+        shutil.copy(path, out / "wheels")
+    write_package(out / "python.zip")
+    names = {name: f"wheels/{path.name}" for name, path in wheels.items()}
+    first = [names[name] for name in FIRST]
+    later = {module: [names[name] for name in needed] for module, needed in LATER.items()}
+    large = [*(out / "pyodide" / name for name in ("pyodide.asm.wasm", "python_stdlib.zip")), out / "python.zip"]
+    version = json.loads((modules / "pyodide/package.json").read_text("utf-8"))["version"]
+    [cdn] = re.findall(r"https://[\w.]+/pyodide/v\$", (modules / "pyodide/pyodide.mjs").read_text("utf-8"))
+    return {
+        "sizes": {path.name: path.stat().st_size for path in large},
+        "wheels": {"first": first, "later": later},
+        "cdn": f"{cdn[:-1]}{version}/full/",
+        "elsewhere": ["numpy", "matplotlib", "scipy", "PIL"],
+        "licences": licences(modules, wheels),
+    }
+
+
+def bundled(modules: Path, name: str, form: str, out: Path) -> None:
+    """Write a script, with what it imports, as one file.
+
+    Raises:
+        Missing: esbuild fails, as for a processor that it has no program for.
+    """
+    programs = [*modules.glob("@esbuild/*/bin/esbuild"), *modules.glob("@esbuild/*/esbuild.exe")]
+    if not programs:
+        raise Missing("esbuild for this processor")
+    command = [str(programs[0]), str(HERE / name), "--bundle", "--minify", f"--format={form}", f"--outfile={out}"]
+    command += [
+        "--log-level=error",
+        "--target=es2022",
+        "--external:./viz.js",
+        "--charset=utf8",
+        "--legal-comments=none",
+    ]
+    called(["env", f"NODE_PATH={modules}", *command], HERE, f"esbuild of {name}")
+
+
+def write_package(path: Path) -> None:
+    """Write an archive with the package, and with those files of this folder that run in the browser's Python."""
+    files = {file: file.relative_to(PACKAGE.parent) for file in sorted(PACKAGE.rglob("*")) if file.is_file()}
+    files |= {HERE / name: Path("website") / name for name in IN_PYTHON}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for file, name in files.items():
+            if "__pycache__" not in name.parts:
+                archive.writestr(zipfile.ZipInfo(name.as_posix(), TIME), file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def licences(modules: Path, wheels: dict[str, Path]) -> list[tuple[str, str, str, str]]:
+    """Return the name, version, licence and licence's text of each package whose code is in the site."""
+    found = []
+    for path in sorted(modules.glob("**/package.json")):
+        facts = json.loads(path.read_text("utf-8"))
+        name = facts.get("name", "")
+        if path.parent != modules / name or "version" not in facts or name in NOT_IN_THE_SITE or "esbuild" in name:
+            continue
+        texts = [file.read_text("utf-8") for file in sorted(path.parent.glob("LICEN[SC]E*"))]
+        found.append((name, facts["version"], str(facts.get("license", "")), "\n".join(texts)))
+    for name, path in wheels.items():
+        with zipfile.ZipFile(path) as archive:
+            [metadata] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+            head = archive.read(metadata).decode().partition("\n\n")[0]
+            said = re.search(r"^License(?:-Expression)?: (.*)$", head, re.MULTILINE)
+            texts = [archive.read(each).decode() for each in archive.namelist() if re.search(r"/LICEN[SC]E", each)]
+        found.append((name, path.name.split("-")[1], said[1] if said else "", "\n".join(texts)))
+    return found
+
+
+NOT_IN_THE_SITE = ("ws", "@types/emscripten")  # Pyodide needs these in Node alone

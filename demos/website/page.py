@@ -1,0 +1,83 @@
+"""The frame of a page of the site: its head, its policy, its links to style and scripts."""
+
+from __future__ import annotations
+
+import html
+import json
+from string import Template
+from typing import Any
+
+# Scripts and styles are files of the site, and pages load nothing from elsewhere. Python runs in a worker, which has no
+# page around it; pages themselves need neither `eval` nor WebAssembly.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "worker-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'"
+)
+PAGE = Template("""<!doctype html>
+<html lang="$lang">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>$title</title>
+<meta name="description" content="$description">
+<meta property="og:type" content="website">
+<meta property="og:title" content="$title">
+<meta property="og:description" content="$description">
+<meta property="og:image" content="$address$preview">
+<link rel="icon" type="image/svg+xml" href="icon.svg">
+<link rel="stylesheet" href="site.css">
+$scripts</head>
+<body$kind>
+$body
+</body>
+</html>
+""")
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M9 16H23" stroke="#0072b2" stroke-width="4"/>'
+    '<path d="M5 16l9-7v14z" fill="#0072b2"/>'
+    '<circle cx="25" cy="16" r="6" fill="#f5b800" stroke="#1a1c1f" stroke-width="2"/></svg>\n'
+)
+# Browsers set the style of single elements while somebody types in an editor, and report it where that is forbidden.
+EDITED = POLICY.replace("style-src 'self'; ", "style-src 'self'; style-src-attr 'unsafe-inline'; ")
+LANGUAGES = {"en": "en", "zh": "zh-CN"}
+
+
+def page(
+    short: str,
+    title: str,
+    body: str,
+    *,
+    description: str,
+    address: str = "",
+    scripts: tuple[str, ...] = (),
+    data: dict[str, Any] | None = None,
+    kind: str = "",
+) -> str:
+    """Return the text of a page.
+
+    Args:
+        short: the language, "en" or "zh".
+        title: what stands in the tab.
+        body: the page in HTML.
+        description: one or two sentences, for search engines and for whoever gets a link.
+        address: the site's own address with a slash at its end, for the preview picture; "" if it has none.
+        scripts: names of scripts.
+        data: what a script of the page reads as JSON.
+        kind: the body's class.
+    """
+    if data is not None:
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+        body += f'\n<script type="application/json" id="cells_data">{text}</script>'
+    return PAGE.substitute(
+        lang=LANGUAGES[short],
+        policy=EDITED if data is not None else POLICY,
+        title=html.escape(title),
+        description=html.escape(description),
+        address=html.escape(address),
+        preview=f"preview.{short}.png",
+        scripts="".join(f'<script src="{name}" defer></script>\n' for name in scripts),
+        kind=f' class="{kind}"' * bool(kind),
+        body=body,
+    )

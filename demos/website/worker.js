@@ -1,0 +1,121 @@
+// Python, in a worker of the page: it loads Pyodide, Graphviz and the package, and runs cells.
+
+const PLACE = "/home/pyodide/lib"; // as in cells.py
+
+let python, cells, loading;
+
+const tell = message => postMessage(message);
+
+// Count what is fetched. A response is passed on as it comes.
+function countFetches(sizes) {
+  const real = self.fetch.bind(self), total = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+  let loaded = 0;
+  self.fetch = async (target, options) => {
+    const response = await real(target, options), name = String(target.url ?? target).split("/").at(-1);
+    if (!response.ok || !response.body || !(name in sizes)) return response;
+    const counter = new TransformStream({
+      transform(chunk, passed) {
+        loaded += chunk.byteLength;
+        tell({ what: "loading", share: Math.min(1, loaded / total) });
+        passed.enqueue(chunk);
+      },
+    });
+    return new Response(response.body.pipeThrough(counter), response);
+  };
+}
+
+async function start({ base, sizes, wheels, cdn, notebook, interrupt }) {
+  countFetches(sizes);
+  const at = name => new URL(name, base).href;
+  const fetched = name => fetch(at(name)).then(response => {
+    if (!response.ok) throw new Error(`${response.status} ${name}`);
+    return response;
+  });
+  const archives = Promise.all(["python.zip", ...wheels.first].map(name => fetched(name).then(it => it.arrayBuffer())));
+  const [{ loadPyodide }, { instance }, given] = await Promise.all([
+    import(at("pyodide/pyodide.mjs")),
+    import(at("viz.js")),
+    notebook ? fetched(notebook).then(it => it.text()) : "[]",
+  ]);
+  const [made, viz, contents] = await Promise.all([
+    loadPyodide({ indexURL: at("pyodide/"), packageBaseUrl: cdn, stdin: () => null }),
+    instance(),
+    archives,
+  ]);
+  python = made;
+  python.FS.mkdirTree(PLACE);
+  for (const content of contents) python.unpackArchive(new Uint8Array(content), "zip", { extractDir: PLACE });
+  python.runPython(`import sys; sys.path.insert(0, "${PLACE}")`);
+  if (interrupt) python.setInterruptBuffer(interrupt);
+  const draw = (source, engine, format) => {
+    const { status, output, errors } = viz.render(source, { engine, format });
+    return JSON.stringify({ output: output ?? "", error: status === "success" ? "" : errors.map(it => it.message).join("\n") });
+  };
+  // Fetch a wheel at once, while Python waits: a worker may.
+  const wheel = name => {
+    const request = new XMLHttpRequest();
+    request.open("GET", at(name), false);
+    request.responseType = "arraybuffer";
+    request.send();
+    return request.status === 200 ? new Uint8Array(request.response) : undefined;
+  };
+  const { Cells } = python.pyimport("website.cells");
+  const lock = JSON.stringify(await packagesByImport(at));
+  cells = Cells(message => tell(JSON.parse(message)), draw, wheel, JSON.stringify(wheels.later), lock, given);
+  tell({ what: "ready" });
+}
+
+// Pyodide's packages, by the names that code imports.
+async function packagesByImport(at) {
+  const { packages } = await fetch(at("pyodide/pyodide-lock.json")).then(it => it.json());
+  const found = Object.entries(packages).flatMap(([key, { imports }]) => imports.map(name => [name, key]));
+  return Object.fromEntries(found);
+}
+
+// Load what a cell needs from Pyodide's host, which may be out of reach.
+async function load(source, cell) {
+  const names = JSON.parse(cells.needs(source));
+  if (!names.length) return;
+  tell({ what: "fetching", cell, names });
+  try {
+    await python.loadPackage(names, { messageCallback: () => {}, errorCallback: () => {} });
+  } catch {
+    // it says nothing that the line below does not say
+  }
+  if (JSON.parse(cells.needs(source)).length) tell({ what: "unreachable", cell, names });
+  else cells.fetched();
+}
+
+async function run({ targets, sources }) {
+  const plan = JSON.parse(cells.plan(JSON.stringify(targets), JSON.stringify(sources)));
+  for (const [index, { cell, source, title, lacks }] of plan.entries()) {
+    const began = performance.now();
+    tell({ what: "start", cell, index, count: plan.length });
+    if (lacks) {
+      tell({ what: "lacking", cell });
+      continue;
+    }
+    await load(source, cell);
+    const ok = cells.run(source, cell, title);
+    tell({ what: "done", cell, ok, time: performance.now() - began });
+    if (!ok) {
+      for (const { cell: skipped } of plan.slice(index + 1)) tell({ what: "skipped", cell: skipped, because: cell });
+      break;
+    }
+  }
+}
+
+self.addEventListener("message", async ({ data }) => {
+  try {
+    if (data.what === "start") {
+      loading = start(data);
+      await loading;
+    } else {
+      await loading;
+      await run(data);
+      tell({ what: "idle" });
+    }
+  } catch (error) {
+    tell({ what: "failed", text: String(error.message ?? error).slice(-2000) });
+  }
+});

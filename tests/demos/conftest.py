@@ -1,0 +1,85 @@
+"""Fixtures for the tests of the site: the site itself, a browser, and a server that serves the site."""
+
+import functools
+import http.server
+import os
+import runpy
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
+
+
+@pytest.fixture(scope="session")
+def made() -> Any:
+    """Give the names that the script demos/site.py defines."""
+    pytest.importorskip("pdoc")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "demos")
+        yield runpy.run_path(str(ROOT / "demos/site.py"), run_name="site_of_the_project")
+
+
+@pytest.fixture(scope="session")
+def written(made: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Give the folder of the site, and what is missing here for cells that run."""
+    out = tmp_path_factory.mktemp("site")
+    return out, made["write"](out)
+
+
+@pytest.fixture(scope="session")
+def site(written: tuple[Path, list[str]]) -> Path:
+    """Give the folder of the site."""
+    return written[0]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium and not REQUIRED:
+        pytest.skip("there is no Chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serve files as `python -m http.server` does, without telling it to the terminal."""
+
+    isolated = False
+
+    def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
+
+    def end_headers(self) -> None:
+        if self.isolated:
+            self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
+class Isolated(Handler):
+    """A server that isolates its pages from others, so they may share memory with their workers."""
+
+    isolated = True
+
+
+@pytest.fixture(scope="module", params=[Handler], ids=["a plain server"])
+def address(request: pytest.FixtureRequest, written: tuple[Path, list[str]]) -> Iterator[str]:
+    """Give the address of a server of the site. Skip where cells cannot run, with the reason."""
+    folder, missing = written
+    if missing:
+        pytest.skip(f"cells do not run here: {missing}")
+    handler = functools.partial(request.param, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
