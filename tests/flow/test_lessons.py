@@ -405,3 +405,16 @@ def test_on_a_phone_every_caption_and_what_it_is_about_are_in_view(size, lang, o
             )
             lower = page.page.evaluate("byId('lesson').getBoundingClientRect().bottom")
             assert lower - 8 <= top < size[1] - 150, (name, at)
+
+
+@pytest.mark.browser
+def test_the_graph_of_attention_can_be_read_beside_its_caption(lesson):
+    page = lesson("attention", 4)
+    sizes = """[...document.querySelectorAll("#graph text")].filter(text => text.textContent)
+        .map(text => parseFloat(getComputedStyle(text).fontSize) * viewport.zoom)"""
+    assert min(page.page.evaluate(sizes)) >= 12
+    assert page.page.locator("#lesson_text").bounding_box()["height"] < 80
+    box = page.page.locator(".node.active").first.bounding_box()
+    stage = page.page.locator("#graph").bounding_box()
+    assert stage["x"] <= box["x"]
+    assert box["x"] + box["width"] <= stage["x"] + stage["width"]

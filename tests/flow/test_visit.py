@@ -304,3 +304,12 @@ def test_a_layer_has_the_number_of_textbooks_and_python_s_name(opened):
     page = opened(draw_flow(MLP(2, [2, 1], seed=0)([1.0, 2.0]), "en"))
     assert page.page.locator(".scope .title").first.text_content() == "layer 1layers.0"
     assert page.page.locator(".scope .path").first.text_content() == "layers.0"
+
+
+def test_in_a_notebook_the_wheel_scrolls_the_notebook(browser):
+    page = browser.new_page()
+    page.set_content(draw_flow(Value(2, "x") * 3, "en")._repr_html_() + "<p>" + "<br>" * 200)
+    page.frame_locator("iframe").locator("#graph").hover()
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("scrollY > 200")
+    page.close()

@@ -1,4 +1,8 @@
 // A multi-layer perceptron and its gradients in flat arrays. The parameters are in the order of the library.
+//
+// Its backward pass is written out for speed, and takes values and slopes of activations from the rows of the table.
+// tests/flow/test_training.py proves that its weights are the library's, and that its gradients are those of the graph
+// that computation.js records.
 
 import { Random } from "./random.js";
 import { forward, partials } from "../rows.js";

@@ -121,7 +121,7 @@ class Viewport {
   }
 
   wheel(event) {
-    if (this.embedded && !event.ctrlKey) return; // the outer page scrolls
+    if ((this.embedded || window.top !== window) && !event.ctrlKey && !event.metaKey) return; // the outer page scrolls
     event.preventDefault();
     const { left, top } = this.frame.getBoundingClientRect();
     if (event.ctrlKey || event.deltaMode === 1 || !event.deltaX && Math.abs(event.deltaY) >= 50) {

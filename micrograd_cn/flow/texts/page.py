@@ -143,7 +143,8 @@ PAGE = {
         "key_page": "one step forward or back, wherever the focus is, as a clicker for talks sends them",
         "key_layer": "a whole layer or part forward or back",
         "key_present": "the graph and its caption alone, in large letters; P again ends it",
-        "key_zoom": "zoom in, out, and to fit; the wheel or a pinch zooms too, dragging moves the graph",
+        "key_zoom": "zoom in, out, and to fit; the wheel (in a frame, with Ctrl) or a pinch zooms too, and dragging "
+        "moves the graph",
         "key_open": "open or close the part that has the focus, as a click does",
         "key_start": "the start, with a single backward()",
         "key_end": "the end",
@@ -288,7 +289,7 @@ PAGE = {
         "key_page": "前进或后退一步，不论焦点在哪里；翻页笔发送的就是这两个键",
         "key_layer": "前进或后退一整层（或一个部分）",
         "key_present": "只显示计算图和说明，字号放大；再按 P 退出",
-        "key_zoom": "放大、缩小、适合窗口；滚轮或双指捏合也可缩放，拖动可移动",
+        "key_zoom": "放大、缩小、适合窗口；滚轮（嵌在其他网页里时需按住 Ctrl）或双指捏合也可缩放，拖动可移动",
         "key_open": "展开或折叠选中的部分，与点击相同",
         "key_start": "回到开头，只保留一次 backward()",
         "key_end": "到结尾",
