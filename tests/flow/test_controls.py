@@ -351,3 +351,11 @@ def test_it_prints_the_graph_and_the_tables_without_the_controls(opened):
     for selector in ("#graph", ".table"):
         fits = "found => found.every(e => e.scrollWidth <= e.clientWidth)"
         assert page.page.locator(selector).evaluate_all(fits), selector
+
+
+def test_a_letter_typed_into_a_list_chooses_in_it(opened):
+    page = opened(playground("en"), replays=False)
+    page.page.locator("#functions").focus()
+    page.press("l", "d", "p")
+    assert page.page.locator("html").get_attribute("lang") == "en"
+    assert page.page.evaluate("document.documentElement.classList.contains('presenting')") is False

@@ -97,7 +97,7 @@ function presentOrNot() {
 document.addEventListener("keydown", event => {
   const { target: at, key } = event, command = shortcuts[key];
   if (!command || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const types = at.matches("input:not([type=range]), textarea"), turnsPage = key.startsWith("Page");
+  const types = at.matches("input:not([type=range]), textarea, select"), turnsPage = key.startsWith("Page");
   if (EVERYWHERE.includes(command)) {
     if (types) return;
   } else {
