@@ -198,8 +198,7 @@ class Unsupported(Operators):
         Traceback (most recent call last):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
-        partials = self.op and self.op.partials
-        if partials and type(partials) is tuple and not any(partials):
+        if self.op and self.op.is_step:
             raise TypeError(
                 f"{self.op.name}(...) gives a Value, which is true whatever its number; write x < y, or "
                 "where(condition, a, b)"

@@ -235,6 +235,16 @@ class Op(Row):
         functions = self.partials if isinstance(self.partials, tuple) else (self.partials,)
         return Selection in map(type, functions)
 
+    @property
+    def is_step(self) -> bool:
+        """Whether the result is a step of the operands, like a comparison, so no gradient flows to any of them.
+
+        >>> from micrograd_cn import less, mul
+        >>> less.is_step, mul.is_step
+        (True, False)
+        """
+        return isinstance(self.partials, tuple) and bool(self.partials) and not any(self.partials)
+
     def may_leave_out(self, slot: int) -> bool:
         """Return whether the operation may leave the operand at index `slot` unselected (its partial is a `Selection`).
 

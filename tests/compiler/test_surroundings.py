@@ -396,6 +396,23 @@ def test_a_function_that_returns_what_its_first_call_computed_is_refused():
         compile(f)(3.0)
 
 
+@pytest.mark.parametrize("stop", [lambda x: x.detach(), mc.no_grad()(lambda x: 2.0 * x)])
+def test_what_is_detached_may_be_a_condition_in_both_recordings(stop):
+    """In plain Python it is a constant `Value`, which is true as any other."""
+    held = SimpleNamespace()
+
+    def f(x):
+        held.last = stop(w)
+        try:
+            return w * x if held.last else x
+        except TypeError:
+            return x * x
+
+    assert compile(f)(3.0) == 3.0 * w.data
+    f(Value(3.0))
+    compile(lambda x: mc.sum([1.0 * x, len([*filter(None, [stop(w), 0.0])])])).check([(3.0,)])
+
+
 def test_a_branch_that_is_drawn_is_refused():
     """A function that takes a branch at random is refused, unless both recordings happen to take the same branch."""
     refused = 0

@@ -14,7 +14,15 @@ from .builder import CodeBuilder, is_of_the_table
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
 MOST_SELECTED = 4  # a `take` from at most so many operands has a select for each gradient, and no `Scatter`
-DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
+
+
+class _Detach(Op):
+    """The operation of `detach()` in a compiled function: the identity, to whose operand no gradient flows."""
+
+    is_step = False
+
+
+DETACH = _Detach("detach", lambda x: x, (None,))
 
 
 def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
