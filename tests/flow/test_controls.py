@@ -359,3 +359,17 @@ def test_a_letter_typed_into_a_list_chooses_in_it(opened):
     page.press("l", "d", "p")
     assert page.page.locator("html").get_attribute("lang") == "en"
     assert page.page.evaluate("document.documentElement.classList.contains('presenting')") is False
+
+
+def test_escape_closes_the_menu_before_the_lesson(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.evaluate("showLesson('adding', 1)")
+    page.page.locator("#menu").click()
+    page.press("Escape")
+    assert not page.page.locator("#menu_items").is_visible()
+    assert page.page.locator("#lesson").is_visible()
+    page.press("Escape")
+    assert not page.page.locator("#lesson").is_visible()
+    page.page.locator("#menu").click()
+    page.page.mouse.click(400, 400)
+    assert not page.page.locator("#menu_items").is_visible()

@@ -140,6 +140,7 @@ document.addEventListener("keydown", event => {
   const command = LESSON_KEYS[event.key];
   if (!session.lesson || !command || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target.matches("input:not([type=range]), textarea, select") && !event.key.startsWith("Page")) return;
+  if (event.key === "Escape" && document.querySelector(':is(#menu, .opens_sheet)[aria-expanded="true"]')) return; // they close
   event.preventDefault();
   event.stopImmediatePropagation();
   lessonCommands[command]();
