@@ -49,9 +49,10 @@ LESSONS = {
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
         "lesson_vanishing_1": "Ten tanh, one inside the other, as in ten layers. Each squeezes a number into −1 … 1, "
-        "and each has a local derivative between 0 and 1. From the innermost to the outermost they are 0.18, 0.48, "
-        "0.62, 0.70, 0.75, 0.79, 0.81, 0.83, 0.85 and 0.86.",
-        "lesson_vanishing_2": "The gradient of x is the product of all ten, times w = 1.5. About how large will it be?",
+        "and each has a local derivative between 0 and 1.",
+        "lesson_vanishing_2": "From the innermost tanh to the outermost, the local derivatives are 0.18, 0.48, 0.62, "
+        "0.70, 0.75, 0.79, 0.81, 0.83, 0.85 and 0.86. The gradient of x is their product, times w = 1.5. About how "
+        "large will it be?",
         "lesson_vanishing_choice_1": "about 1",
         "lesson_vanishing_choice_2": "about 0.2",
         "lesson_vanishing_choice_3": "about 0.02",
@@ -165,9 +166,9 @@ LESSONS = {
         "lesson_vanishing": "梯度消失与梯度爆炸",
         "lesson_vanishing_about": "一长串相乘会把梯度变成什么样。",
         "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。tanh 把任何数压到 −1 和 1 之间，它的局部导数在 0 "
-        "和 1 之间。从最里面到最外面，这十个局部导数依次是 0.18、0.48、0.62、0.70、0.75、0.79、0.81、0.83、0.85、"
-        "0.86。",
-        "lesson_vanishing_2": "x 的梯度等于这十个局部导数的乘积，再乘以 w = 1.5。它大约是多少？",
+        "和 1 之间。",
+        "lesson_vanishing_2": "从最里面到最外面，这十个局部导数依次是 0.18、0.48、0.62、0.70、0.75、0.79、0.81、0.83、"
+        "0.85、0.86。x 的梯度等于它们的乘积，再乘以 w = 1.5。它大约是多少？",
         "lesson_vanishing_choice_1": "约 1",
         "lesson_vanishing_choice_2": "约 0.2",
         "lesson_vanishing_choice_3": "约 0.02",
