@@ -100,9 +100,11 @@ def compare_along(
             again, along = _compare_within_limit(problem, title, u, along_other, of_other, x)
             unseen = not phi.changed_outputs.any() and along.changed_outputs.any()
             hidden = problem.half_precision and is_short and again.agrees is None
-            # Larger steps than a feature of f make a kink of it, so that one is no mistake.
-            wrong = again.agrees is False and not again.note.startswith("kink")
-            if again.agrees or unseen or hidden or (first.agrees is not False and wrong):
+            # Larger steps than a feature of f make a kink of it, so that one is no mistake; nor does it excuse one.
+            kink = again.note.startswith("kink")
+            wrong = again.agrees is False and not kink
+            right = again.agrees and not (kink and other.max() > steps.max() and first.agrees is False)
+            if right or unseen or hidden or (first.agrees is not False and wrong):
                 first, phi, of_first = again, along, of_other
     if first.agrees is None and first.note.startswith("a jump or a pole") and not problem.half_precision:
         nearer = _compare_within_limit(problem, title, u, EDGE_FACTOR * v, EDGE_FACTOR * typical_slope, x)
@@ -364,8 +366,10 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
     if comparison.agrees and not comparison.note:
         return comparison
     rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
-    if change == 0.0 and phi.changes_far_away():  # rounding hides all change near the point
-        rounding = max(rounding, first * math.fabs(phi.analytic))
+    if change == 0.0 and phi.changes_far_away():  # near the point, rounding hides all change, or a mask does
+        around = None if half else tread_of(phi)
+        if not (around and around.is_mask):
+            rounding = max(rounding, around.height if around else first * math.fabs(phi.analytic))
     comparison = at_the_point(rounding, tolerance)
     if comparison.agrees is not True and math.isfinite(phi.analytic):
         most = math.inf if half else _max_analytic_noise(phi, rounding, typical_slope)

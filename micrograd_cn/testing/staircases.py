@@ -19,6 +19,7 @@ __tracebackhide__ = True
 
 GROWTH = 2.0**8  # between the steps that look for the first change of the function
 BISECTIONS = 20  # after these, a jump is located up to a few thousandths of its distance
+CONTINUOUS = 1e-2  # a function that changes less than this, relative to twice as far away, does not jump
 FAR = 64.0  # steps reach this far, relative to the elements and to 1
 MANY_TREADS = 0.4  # of the fraction bits: the staircase that rounding makes has at least 2 to the power of this treads
 STEP_BITS = 0.4  # a step function jumps by at least 2 to the power of -this times the fraction bits, relatively
@@ -36,11 +37,13 @@ class Tread(NamedTuple):
         width: the step after which the function first changes.
         height: how far the function jumps there. It is small if the function begins to change continuously.
         is_rounding: whether the function has so many treads that rounding may have made them.
+        is_mask: whether the function does not jump there, but begins to change continuously, as relu does at 0.
     """
 
     width: float
     height: float
     is_rounding: bool
+    is_mask: bool = False
 
 
 def tread_of(phi: DirectionalFunction) -> Tread | None:
@@ -79,7 +82,8 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     height = _total_change(phi, sign * changed)
     treads = 2.0 ** (MANY_TREADS * phi.problem.bits)
     highest = max(_total_change(phi, sign * changed * treads**part) for part in (1.0, 0.5))
-    return Tread(changed, height, highest > 0.25 * treads * height)
+    is_mask = height < CONTINUOUS * max(_total_change(phi, sign * changed * part) for part in (1.5, 3.0))
+    return Tread(changed, height, highest > 0.25 * treads * height, is_mask)
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
+from micrograd_cn.testing import GradientMismatch, PartlyCompared, TooNoisy, gradcheck
 
 from . import stand_ins
 from .stand_ins import Saved, Tensor, elementwise
@@ -73,6 +73,45 @@ def test_a_wrong_sign_is_found_near_a_pole(x):
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(np.arctanh, x, vjp=lambda x, u: -u / (1 - x * x))
     assert "too noisy" not in str(caught.value)
+
+
+# Masks that the backward pass forgets.
+
+
+def relu(x):
+    return np.maximum(x, 0.0)
+
+
+MASKED = [
+    *[(relu, [x], lambda x: x > 0.0) for x in (-0.25, -0.5, -1.0, -5.0, -70.0, -1e4, -1e-5)],
+    *[(lambda x: np.clip(x, -1.0, 1.0), [x], lambda x: abs(x) < 1.0) for x in (3.0, -3.0, 1.5)],
+    (lambda x: np.clip(x, 0.0, 6.0), [8.0], lambda x: (x > 0.0) & (x < 6.0)),
+    *[(relu, np.random.default_rng(seed).normal(size=4), lambda x: x > 0.0) for seed in range(8)],
+]
+
+
+@pytest.mark.parametrize("kind", ["d", "f"])
+@pytest.mark.parametrize(("f", "x", "mask"), MASKED)
+def test_a_forgotten_mask_is_no_rounding(f, x, mask, kind):
+    x = np.array(x, kind)
+    passes(f, x, vjp=lambda x, u: u * mask(x))
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(f, x, vjp=lambda x, u: u)
+    assert "too noisy" not in str(caught.value)
+
+
+def test_a_huge_gradient_in_a_flat_part_is_wrong():
+    def f(x):
+        return np.arctanh(np.clip(x, -1 + 1e-15, 1 - 1e-15))
+
+    passes(f, np.array([1.2]), vjp=lambda x, u: 0.0 * u)
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, np.array([1.2]), vjp=lambda x, u: 5e14 * u)
+
+
+def test_the_rounding_that_is_told_is_the_height_of_a_step():
+    with pytest.raises(TooNoisy, match="values are rounded by 1e-16"):
+        gradcheck(lambda x: 1 + np.tanh(x), np.array([-25.0]), vjp=lambda x, u: u * 4 * np.exp(2 * x))
 
 
 # An array of the result beside one that is far larger.
