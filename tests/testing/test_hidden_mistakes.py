@@ -63,6 +63,24 @@ def test_the_gradient_at_a_stationary_point_is_right():
             passes(f, np.array(x), vjp=lambda x, u, df=df: u * df(x))
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        [[16100, -880000, 0, 8700], [1000000, -2270, 30000, 19200], [-1570, 0, 11200, -0.0]],
+        [[0, 3200, 18100, 1320], [0, -0.0, -2140, 73400], [-290000, 0, 0, 46300]],
+    ],
+)
+def test_kinks_at_0_beside_large_elements_are_no_mistakes(x):
+    for slope in (0.0, 0.1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PartlyCompared)
+            gradcheck(
+                lambda x, slope=slope: np.where(x > 0.0, x, slope * x),
+                np.array(x, float),
+                vjp=lambda x, u, slope=slope: u * np.where(x > 0.0, 1.0, slope),
+            )
+
+
 # Near poles, where float32 has few digits.
 
 
