@@ -5,8 +5,9 @@ from a disk: `demos/out/site/index.html`, or index.html in the folder that --out
 as they were run, one page for each section, with formulas as MathML. pdoc makes the reference from the docstrings.
 It needs `'.[site]'`.
 
-Where npm is installed, a reader can also edit and run the notebooks' cells: Python runs in their browser. For this, pages
-have to come from a server, such as `python -m http.server` in the site's folder. The folder website/ has what it takes.
+Where npm is installed, a reader can also edit and run the notebooks' cells: Python runs in their browser. For this,
+pages have to come from a server, such as `python -m http.server` in the site's folder. The folder website/ has what it
+takes.
 """
 
 import argparse
@@ -29,8 +30,10 @@ from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
 from shared.language import add_language_option, set_language_from_arguments, text
 from website.notebook import Exported, exported, first_words, read, relinked, sections
+from website.own_gradient import own_gradient
 from website.packages import Missing, lay_into
-from website.page import ICON, page
+from website.page import ICON, POLICY, page
+from website.search import field, names_of_modules, script, texts_of_page
 from website.texts import CELLS, TEXTS
 
 HERE = Path(__file__).parent
@@ -54,6 +57,7 @@ STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
 <p class="lead">$lead</p>
+$search
 <h2>$rooms</h2>
 <nav class="rooms" aria-label="$rooms">
 $pictures
@@ -69,8 +73,32 @@ $cards
 <pre><code>$command_test</code></pre>""")
 
 
-def start_page(short: str, pages: Iterable[str]) -> str:
-    """Return the start page: the playground's rooms as pictures, and a card for each page that exists."""
+class Runs:
+    """What pages need so that their cells run.
+
+    Args:
+        facts: what `packages.lay_into` has written into the site, or None if cells do not run.
+    """
+
+    def __init__(self, facts: dict[str, Any] | None) -> None:
+        self.facts = facts
+
+    def of(self, name: str, short: str, more: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the data for the scripts of a page of the notebook `name`."""
+        if self.facts is None:
+            return None
+        facts = {key: self.facts[key] for key in ("sizes", "wheels", "cdn", "elsewhere")}
+        return facts | {"name": name, "notebook": f"{name}.cells.json", "words": CELLS[short]} | more
+
+    def cells_of(self, name: str, made: Exported) -> dict[str, str]:
+        """Return the file with the code of a notebook's cells, which the browser's Python reads."""
+        if self.facts is None:
+            return {}
+        return {f"{name}.cells.json": json.dumps(made.code, ensure_ascii=False, separators=(",", ":"))}
+
+
+def start_page(short: str, pages: Iterable[str], runs: Runs) -> str:
+    """Return the start page: the playground's rooms as pictures, a search, and a card for each page that exists."""
     words = TEXTS[short]
     pictures = [
         f'<a class="room" href="playground.{short}.html{where}"><img src="room_{room}.{short}.png" alt="" width="960" '
@@ -80,9 +108,12 @@ def start_page(short: str, pages: Iterable[str]) -> str:
     links = {
         "play": f"flow.{short}.html",
         "tutorial": f"tutorial.{short}.html",
+        "own": f"gradient.{short}.html",
         "check": f"check.{short}.html",
+        "teacher": f"teacher.{short}.html",
         "reference": "reference.html",
         "operations": "operations.html",
+        "licences": "licences.html",
     }
     cards = [
         f'<a class="card" href="{link}"><b>{words[name]}</b>{words[f"{name}_text"]}</a>'
@@ -92,8 +123,25 @@ def start_page(short: str, pages: Iterable[str]) -> str:
     other_lang = {"en": "zh-CN", "zh": "en"}[short]
     commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS[short].items()}
     lists = {"pictures": "\n".join(pictures), "cards": "\n".join(cards)}
+    lists["search"] = field(words) if runs.facts else ""
     body = START.substitute(words | commands | lists, short=short, other_lang=other_lang)
-    return page(short, words["title"], f"<main>\n{body}\n</main>", description=words["lead"])
+    data = {"lang": short, "words": CELLS[short]} if runs.facts else None
+    scripts = ("search.js",) if data else ()
+    body = f"<main>\n{body}\n</main>"
+    return page(short, words["title"], body, description=words["lead"], scripts=scripts, data=data)
+
+
+def licences(facts: dict[str, Any]) -> str:
+    """Return a page with the licences of what runs in the browser."""
+    rows = []
+    for name, version, licence, full in facts["licences"]:
+        details = f"<details><summary>{html.escape(licence)}</summary><pre>{html.escape(full)}</pre></details>"
+        told = details if full else f"<p>{html.escape(licence)}</p>"
+        rows.append(f'<section class="row"><h2>{html.escape(name)} {html.escape(version)}</h2>{told}</section>')
+    words = TEXTS["en"]
+    policy = f"<p>The pages' policy: <code>{html.escape(POLICY)}</code></p>"
+    body = [BACK, f"<h1>{words['licences']}</h1>", f"<p>{words['licences_text']}</p>", *rows, policy]
+    return page("en", words["licences"], "\n".join(["<main>", *body, "</main>"]), description=words["licences_text"])
 
 
 def operations() -> str:
@@ -139,32 +187,8 @@ def _embedded(source: re.Match[str]) -> str:
     return f'src="data:image/png;base64,{base64.b64encode((HERE / source[1]).read_bytes()).decode()}"'
 
 
-class Runs:
-    """What pages need so that their cells run.
-
-    Args:
-        facts: what `packages.lay_into` has written into the site, or None if cells do not run.
-    """
-
-    def __init__(self, facts: dict[str, Any] | None) -> None:
-        self.facts = facts
-
-    def of(self, name: str, short: str, more: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the data for the scripts of a page of the notebook `name`."""
-        if self.facts is None:
-            return None
-        facts = {key: self.facts[key] for key in ("sizes", "wheels", "cdn", "elsewhere")}
-        return facts | {"name": name, "notebook": f"{name}.cells.json", "words": CELLS[short]} | more
-
-    def cells_of(self, name: str, made: Exported) -> dict[str, str]:
-        """Return the file with the code of a notebook's cells, which the browser's Python reads."""
-        if self.facts is None:
-            return {}
-        return {f"{name}.cells.json": json.dumps(made.code, ensure_ascii=False, separators=(",", ":"))}
-
-
 def tutorial(short: str, runs: Runs) -> dict[str, str]:
-    """Return the files of a tutorial by their names, from a notebook that was run.
+    """Return the files of a tutorial by their names, from a notebook that was run: its pages, and what they need.
 
     Each anchor, `<a id="name"></a>`, begins a page. The first page is the text before the first anchor, and links to
     all others. Each page links to the one before it and to the one after it.
@@ -184,25 +208,31 @@ def tutorial(short: str, runs: Runs) -> dict[str, str]:
         cells = relinked("".join(made.cells[i] for i in pages[at]), name, pages)
         facts = {"exercises": {page: numbers for page, numbers in exercises.items() if numbers}} if at == first else {}
         files[at] = notebook_page(short, titles[at], cells, links, runs.of(name, short, facts))
+    if runs.facts:
+        texts = [t for at in names for t in texts_of_page(at, titles[at], (made.cells[i] for i in pages[at]))]
+        files[f"search.{short}.js"] = script([*texts, *names_of_modules(MODULES)])
     return files
 
 
-def check_notebook(short: str, runs: Runs) -> dict[str, str]:
-    """Return the files of the notebook of gradient checks: a page with a link to the start page, and what it runs."""
-    name = f"check.{short}"
+def whole_notebook(kind: str, short: str, runs: Runs) -> dict[str, str]:
+    """Return the files of a notebook on one page: the page, with a link to the start page, and what it runs."""
+    name = f"{kind}.{short}"
     made = exported(read(HERE / f"{name}.ipynb"), name, short)
     links = [f'<a href="{STARTS[short]}">{TEXTS[short]["back"]}</a>']
-    body = notebook_page(short, TEXTS[short]["check"], "".join(made.cells), links, runs.of(name, short, {}))
+    body = notebook_page(short, TEXTS[short][kind], "".join(made.cells), links, runs.of(name, short, {}))
     return made.files | runs.cells_of(name, made) | {f"{name}.html": body}
 
 
 def notebook_page(short: str, title: str, cells: str, links: list[str], data: dict[str, Any] | None) -> str:
     """Return a page of a notebook, with links to other pages above and below its cells."""
-    nav = f'<nav class="pages">{"".join(links)}</nav>'
+    if "<h1" not in cells:
+        cells = re.sub(r"<h2(.*?)</h2>", r"<h1\1</h1>", cells, count=1, flags=re.DOTALL)
+    labels = (TEXTS[short]["pages"], TEXTS[short]["pages_again"])
+    above, below = (f'<nav class="pages" aria-label="{label}">{"".join(links)}</nav>' for label in labels)
     return page(
         short,
         f"{title} · micrograd_cn",
-        f"{nav}\n<main>\n{cells}</main>\n{nav}",
+        f"{above}\n<main>\n{cells}</main>\n{below}",
         description=first_words(cells) or title,
         scripts=("cells.js",) if data else (),
         data=data,
@@ -228,16 +258,21 @@ def write(out: Path) -> list[str]:
             shutil.copy(HERE / f"pictures/room_{room}.{short}.png", out)
         playground(lang=short).save(out / f"playground.{short}.html")
         shutil.copy(HERE / f"pictures/room_network.{short}.png", out / f"preview.{short}.png")
-        for name, content in (tutorial(short, runs) | check_notebook(short, runs)).items():
+        wholes = whole_notebook("check", short, runs) | whole_notebook("teacher", short, runs)
+        for name, content in (tutorial(short, runs) | wholes).items():
             (out / name).write_text(content, "utf-8")
+        own = own_gradient(short, STARTS[short], TEXTS[short], runs.facts, CELLS[short])
+        (out / f"gradient.{short}.html").write_text(own, "utf-8")
     (out / "benchmarks").mkdir(exist_ok=True)
     shutil.copy(HERE / "benchmarks/backward_passes.py", out / "benchmarks")
     reference(out / "api")
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")
+    if runs.facts:
+        (out / "licences.html").write_text(licences(runs.facts), "utf-8")
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
     for short, name in STARTS.items():
-        (out / name).write_text(start_page(short, pages), "utf-8")
+        (out / name).write_text(start_page(short, pages, runs), "utf-8")
     return missing
 
 

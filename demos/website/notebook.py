@@ -50,9 +50,9 @@ def exported(notebook: Any, name: str, short: str) -> Exported:
     lacking = dict(zip((cell.id for cell in code), missing_here(facts, needed_cells(facts)), strict=True))
     numbers = {cell.id: number for number, cell in enumerate(code, 1)}
     render, files, cells = markdown(), dict[str, str](), []
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            cells.append(f'<div class="text">{_tidied(render(cell.source))}</div>\n')
+            cells.append(f'<div class="text" id="text-{number}">{_tidied(render(cell.source))}</div>\n')
         elif cell.cell_type == "code":
             shown = "".join(_output(output, f"flow.{name}.{cell.id}", short, files) for output in cell.outputs)
             cells.append(_code_cell(cell, numbers[cell.id], lacking[cell.id], shown, short))

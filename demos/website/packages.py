@@ -22,7 +22,13 @@ PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.
 SCRIPTS = {"cells.js": "iife", "editor.js": "esm", "search.js": "iife", "gradient.js": "iife", "worker.js": "esm"}
 FIRST = ("graphviz",)  # the wheels that Python needs from the start
 LATER = {"hypothesis": ("sortedcontainers", "hypothesis"), "latex2mathml": ("latex2mathml",)}  # by the first import
-IN_PYTHON = ("__init__.py", "cells.py", "dependencies.py", "formulas.py")  # the files of this folder that run there
+IN_PYTHON = (
+    "__init__.py",
+    "cells.py",
+    "dependencies.py",
+    "formulas.py",
+    "verdict.py",
+)  # the files of this folder that run there
 TIME = (2020, 1, 1, 0, 0, 0)  # of files in the archive, so that the same files make the same archive
 PATIENCE = 600  # seconds for npm or pip
 

@@ -460,3 +460,91 @@ def test_without_npm_the_site_is_written_and_says_what_is_missing(
         assert "cells.js" not in page.read_text("utf-8")
     text = (tmp_path / "site/tutorial.en.derive.html").read_text("utf-8")
     assert 'class="lacking" hidden' in text, "what a browser lacks is of no interest here"
+
+
+@pytest.mark.parametrize(
+    ("short", "verdicts"),
+    [
+        ("en", ["The gradient is wrong.", "The gradient agrees with numerical derivatives."]),
+        ("zh", ["梯度有错。", "梯度与数值导数一致。"]),
+    ],
+)
+def test_check_my_gradient_gives_a_verdict(opened: Any, short: str, verdicts: list[str]) -> None:
+    tab = opened(f"gradient.{short}.html")
+    for example, verdict in enumerate(verdicts):
+        tab.page.locator("#example").select_option(str(example))
+        tab.page.locator("#check").click()
+        tab.page.locator("#said", has_text=verdict).wait_for()
+        assert ("WRONG  df/dx0" in tab.page.locator("#verdict").inner_text()) == (example == 0)
+    tab.page.locator("#gradient").fill("def gradient(w, x, b):\n    return 1")
+    tab.page.locator("#gradient").press("Control+Enter")
+    tab.page.locator("#verdict", has_text="gradient returns one number; f has 3 arguments").wait_for()
+    tab.page.locator("#function").fill("import numpy as np\ndef f(x): return np.sum(x)")
+    tab.page.locator("#check").click()
+    tab.page.locator("#verdict", has_text="numpy").wait_for()
+    said = {"en": "numpy cannot be reached: it comes from another host", "zh": "取不到 numpy，它在另一个网站上"}[short]
+    assert said in tab.page.locator("#verdict").inner_text()
+
+
+def test_a_gradient_of_arrays_is_checked_as_by_gradcheck(made: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    numpy = pytest.importorskip("numpy")
+    check = __import__("sys").modules["website.own_gradient"]
+    verdict = __import__("importlib").import_module("website.verdict").check_my_gradient
+    assert made["own_gradient"] is check.own_gradient
+    for name, right in (("softmax", False), ("cubes", True)):
+        names: dict[str, Any] = {"__name__": "pasted"}
+        f, gradient, point = check.EXAMPLES[name]
+        exec(f"{f}\n{gradient}\npoint = ({point},)", names)
+        assert isinstance(names["point"][0], numpy.ndarray)
+        verdict(names["f"], names["gradient"], *names["point"])
+        assert (capsys.readouterr().out == "✓\n") == right
+
+
+def test_the_search_finds_sections_and_names_in_both_languages(site: Path, browser: Any, address: str) -> None:
+    page = browser.new_page()
+    queries = {"index.html": ("chain rule", "gradcheck"), "index.zh.html": ("链式法则", "gradcheck")}
+    for name, (idea, function) in queries.items():
+        page.goto((site / name).as_uri())  # from a disk, too
+        results = page.locator("#found li")
+        page.locator("#find").fill(idea)
+        results.first.wait_for()
+        href = str(results.first.locator("a").get_attribute("href"))
+        assert re.match(r"tutorial\.(en|zh)\.graph\.html#text-\d+", href)
+        page.locator("#find").fill(function)
+        page.locator('#found a[href="api/micrograd_cn/testing.html#gradcheck"]').wait_for()
+        page.locator("#find").fill("qqqqqq")
+        results.first.wait_for(state="detached")
+    page.goto((site / href).as_uri().replace("%23", "#"))
+    assert page.evaluate("document.querySelector(location.hash).textContent").count("链式法则")
+    page.close()
+
+
+def test_all_that_runs_in_the_browser_has_its_licence_on_a_page(site: Path, address: str) -> None:
+    text = (site / "licences.html").read_text("utf-8")
+    for name in ("pyodide", "@viz-js/viz", "@codemirror/view", "minisearch", "hypothesis", "graphviz"):
+        assert re.search(rf"<h2>{name} \d[\w.]*</h2>", text), name
+    assert text.count("MPL-2.0") >= 2
+    for start in ("index.html", "index.zh.html"):
+        assert 'href="licences.html"' in (site / start).read_text("utf-8")
+
+
+def test_axe_finds_nothing_on_pages_with_cells(opened: Any, request: pytest.FixtureRequest) -> None:
+    script = axe_script(request)
+    for name, scheme in (("tutorial.en.graph.html", "light"), ("gradient.zh.html", "dark"), ("index.html", "dark")):
+        tab = opened(name, color_scheme=scheme)
+        if name.startswith("tutorial"):
+            first = str(tab.page.locator(".cell").first.get_attribute("data-cell"))
+            tab.write(first, "1 / 0")
+            tab.run(first)
+        assert tab.errors == []
+        tab.page.evaluate(script)
+        found = tab.page.evaluate("axe.run(document, { resultTypes: ['violations'] }).then(it => it.violations)")
+        tab.errors.clear()  # axe itself adds a style, which the page's policy forbids
+        assert not [(each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found], name
+
+
+def axe_script(request: pytest.FixtureRequest) -> str:
+    """Return axe-core's script, which npm fetches."""
+    from tests.flow.test_axe import axe
+
+    return str(axe.__wrapped__(request))
