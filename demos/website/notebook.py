@@ -52,7 +52,9 @@ def exported(notebook: Any, name: str, short: str) -> Exported:
     render, files, cells = markdown(), dict[str, str](), []
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            cells.append(f'<div class="text" id="text-{number}">{_tidied(render(cell.source))}</div>\n')
+            text = _tidied(render(cell.source))
+            box = f'<div class="deeper">{text}</div>' if _may_be_skipped(cell) else text
+            cells.append(f'<div class="text" id="text-{number}">{box}</div>\n')
         elif cell.cell_type == "code":
             shown = "".join(_output(output, f"flow.{name}.{cell.id}", short, files) for output in cell.outputs)
             cells.append(_code_cell(cell, numbers[cell.id], lacking[cell.id], shown, short))
@@ -67,6 +69,10 @@ def tagged(cell: Any, kind: str) -> str:
     return tags[0] if tags else ""
 
 
+def _may_be_skipped(cell: Any) -> bool:
+    return "deeper" in cell.metadata.get("tags", [])
+
+
 def _code_cell(cell: Any, number: int, lacking: set[str], shown: str, short: str) -> str:
     words = TEXTS[short]
     check, hidden = tagged(cell, "check"), "hide-input" in cell.metadata.get("tags", [])
@@ -77,8 +83,9 @@ def _code_cell(cell: Any, number: int, lacking: set[str], shown: str, short: str
         source += f'<p class="lacking" hidden>{said}</p>'
     if hidden:
         source = f'<details class="hidden_code"><summary>{words["code"]}</summary>{source}</details>'
+    kind = "cell deeper" if _may_be_skipped(cell) else "cell"
     return (
-        f'<section class="cell" data-cell="{cell.id}" data-number="{number}"{facts}>{source}'
+        f'<section class="{kind}" data-cell="{cell.id}" data-number="{number}"{facts}>{source}'
         f'<div class="output">{shown}</div></section>\n'
     )
 

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+import nbformat
 import pytest
 
 pytest.importorskip("pdoc")
 pytestmark = pytest.mark.browser  # it runs with the other tests that open pages
 ROOT = Path(__file__).parents[2]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
-CHECKS = ("check.en.html", "check.zh.html")
+NOTEBOOKS = ("check.en.html", "check.zh.html", "teacher.en.html", "teacher.zh.html")
 PICTURED = ("draw_flow", "playground")
 
 
 def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
-    assert {path.name for path in site.glob("*.html")} >= {*PAGES, *CHECKS, "operations.html", "reference.html"}
+    assert {path.name for path in site.glob("*.html")} >= {*PAGES, *NOTEBOOKS, "operations.html", "reference.html"}
     for name in made["MODULES"]:
         assert (site / "api" / f"{name.replace('.', '/')}.html").exists(), name
     for short, lang in (("en", "en"), ("zh", "zh-CN")):
@@ -53,6 +54,14 @@ def test_a_tutorial_is_a_page_a_section_with_the_one_before_and_the_next(site: P
     assert {re.sub(r"^\d+\W+", "", title) for [title] in in_order[1:]} == set(listed)
     for text in pages.values():
         assert not re.search(r'<a href="#\w+"', text), "a link to a section leads to its page"
+
+
+@pytest.mark.parametrize("short", ["en", "zh"])
+def test_what_may_be_skipped_is_marked_in_the_tutorial(site: Path, short: str) -> None:
+    notebook = nbformat.read(ROOT / f"demos/tutorial.{short}.ipynb", as_version=4)
+    skipped = [cell for cell in notebook.cells if "deeper" in cell.metadata.get("tags", [])]
+    text = "".join(tutorial(site, short).values())
+    assert len(re.findall(r'class="(?:cell )?deeper"', text)) == len(skipped) > 100
 
 
 @pytest.mark.parametrize("short", ["en", "zh"])
@@ -153,6 +162,7 @@ def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, brow
             "index.zh.html",
             "tutorial.zh.html",
             "check.zh.html",
+            "teacher.zh.html",
             "reference.html",
             "operations.html",
         ]
