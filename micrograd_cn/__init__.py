@@ -19,10 +19,10 @@ from .engine import Value
 from .gradients import gradients
 from .graph.context import detect_anomaly, no_grad
 from .graph.scopes import scope
-from .sequences import *  # noqa: F403 -- six operations, with types for lists of Values and numbers
+from .sequences import *  # noqa: F403 -- seven functions, with types for lists of Values and numbers
 
 # isort: split
-from .ops import *  # type: ignore[assignment,no-redef]  # noqa: F403 -- all operations, these six too, the same objects
+from .ops import *  # type: ignore[assignment,no-redef]  # noqa: F403 -- all operations, these seven too, the same objects
 
 for _path in [*__path__]:  # noqa: F405 -- pickles of version 0.2 name modules that have moved since
     __path__.append(f"{_path}/moved")  # noqa: F405

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 from .engine import Number, Value
 from .ops import Op
 
-__all__ = ["dot", "logsumexp", "mean", "softmax", "sum", "take"]
+__all__ = ["dot", "log_softmax", "logsumexp", "mean", "softmax", "sum", "take"]
 
 if TYPE_CHECKING:
 
@@ -48,5 +48,12 @@ if TYPE_CHECKING:
     def softmax(xs: Iterable[Any]) -> list[Any]:
         """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence."""
 
+    @overload
+    def log_softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def log_softmax(xs: Iterable[Number]) -> list[Value]: ...
+    def log_softmax(xs: Iterable[Any]) -> list[Any]:
+        """Return x_i - logsumexp(xs) for each element of a sequence."""
+
 else:
-    from .ops import dot, logsumexp, mean, softmax, sum, take
+    from .ops import dot, log_softmax, logsumexp, mean, softmax, sum, take

@@ -45,10 +45,10 @@ ROOMS = (
 )
 # The order of the modules and folders inside a folder.
 INSIDE = {
-    "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
+    "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "special", "rounding", "table", "linear"),
     "graph": (
         *("operators", "unsupported", "conversion", "numpy_methods", "subclasses", "groups", "anomaly", "stepwise"),
-        *("context", "scopes", "closures", "node"),
+        *("context", "scopes", "closures", "node", "value_arrays"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

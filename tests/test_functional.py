@@ -37,6 +37,7 @@ from .ops.references import REFERENCES
 # Each operation up to order 5
 
 POINTS = {"log1p": [(-0.5,), (2.0,)], "asin": [(0.3,), (-0.6,)], "acos": [(0.3,), (-0.6,)], "where": [(1.0, 0.3, 0.7)]}
+POINTS |= {"erfinv": [(0.3,), (-0.8,)], "clip": [(0.3, 0.1, 0.7), (-0.4, 0.1, 0.7), (1.5, 0.1, 0.7), (0.3, 0.7, 0.1)]}
 POINTS["take"] = [(0.0, -0.8, 0.5), (2.0, 1.1, -0.4, 0.6)]
 ANYWHERE = {
     1: [(0.7,), (1.9,)],

@@ -25,7 +25,7 @@ from .runtime.executable import without_collector
 from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
-Variables = Literal["inputs", "parameters"] | Iterable[Value]
+Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -157,7 +157,8 @@ class Program(Runnable):
 
         Args:
             rows: as for `forward`.
-            wrt: the variables to differentiate with respect to: "inputs"; "parameters", which are in the order of
+            wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
+                names; "parameters", which are in the order of
                 `.parameters`; or a list of `Value`s, each an input or a parameter. For the order of a model's
                 parameters, write `wrt=model.parameters()`.
             threads: as for `forward`.
@@ -379,13 +380,16 @@ class Program(Runnable):
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
         if isinstance(wrt, str):
-            if wrt not in ("inputs", "parameters"):
-                raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
-            return list(self.inputs if wrt == "inputs" else self.parameters)
+            if wrt in ("inputs", "parameters"):
+                return list(self.inputs if wrt == "inputs" else self.parameters)
+            wrt = [wrt]
         if isinstance(wrt, Value):
             raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
         if not isinstance(wrt, Iterable):
             raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", or a list of Values, got {wrt!r}')
+        wrt = [*wrt]  # it may be an iterator
+        if wrt and all(isinstance(x, str) for x in wrt):
+            wrt = [x for name in wrt for x in self._inputs_of(kind, name)]
         known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
@@ -396,7 +400,18 @@ class Program(Runnable):
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
             found[x] = None
         self._check_captured(kind, found)
-        return list(found)  # `wrt` may be an iterator, which is exhausted now
+        return list(found)
+
+    def _inputs_of(self, kind: str, name: str) -> list[Value]:
+        """Return the inputs that stand for the numbers in an argument, by its name."""
+        names = dict.fromkeys([x.label.partition("[")[0] for x in self.inputs])
+        if name not in names:
+            known = " or ".join(map(repr, filter(None, names))) or "no input has a label"
+            raise ValueError(
+                f'{kind}(): wrt must be "inputs", "parameters", the name of an argument ({known}), or some of their '
+                f"Values, got {name!r}"
+            )
+        return [x for x in self.inputs if x.label.partition("[")[0] == name]
 
     def _check_captured(self, kind: str, wrt: Container[Value]) -> None:
         """Raise ValueError if a value was computed from a variable before the call, and the program uses the value.

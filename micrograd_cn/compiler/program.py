@@ -592,9 +592,10 @@ class Runnable:
         and keeps no state. The comment at its top shows how to call it. For special operands, such as 0, inf and nan,
         the results are those of the operations in `micrograd_cn.ops`. At ordinary points, the value and the partial
         derivatives of an operation are within 4 ulps (units in the last place) of the engine's. With the precision
-        "float" they are within 8 ulps of a float. For `erf`, `erfc` and `gelu` the bound is 32 ulps, since a factor of
-        their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp`
-        and the derivatives of `silu` and `gelu`, the bounds are in ulps of the largest term.
+        "float" they are within 8 ulps of a float. For `erf`, `erfc`, `erfinv` and `gelu` the bound is 32 ulps, since a
+        factor of their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`,
+        `logsumexp`, `logaddexp`, `lgamma` and `digamma` of negative numbers, and the derivatives of `silu` and `gelu`,
+        the bounds are in ulps of the largest term.
 
         Args:
             language: "llvm", "python" or "c".

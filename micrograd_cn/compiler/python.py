@@ -32,6 +32,23 @@ elif xp.__name__.startswith("jax"):
 else:
     from math import {name} as of_one
     {name} = xp.vectorize(of_one, otypes=[float])"""
+# Functions that Python's module math and perhaps numpy lack. In the last branch is the formula of the operation.
+DEFINE_BY_FORMULA = """\
+{known}
+else:
+    def {name}({operands}):
+{lines}"""
+SPECIAL_FUNCTION = """\
+if hasattr(xp, "is_tensor"):  # torch
+    {name} = xp.{name}
+elif xp.__name__.startswith("jax"):
+    from jax.scipy.special import {jax}"""
+BY_FORMULA = {
+    "erfinv": SPECIAL_FUNCTION.format(name="erfinv", jax="erfinv"),
+    "lgamma": SPECIAL_FUNCTION.format(name="lgamma", jax="gammaln as lgamma"),
+    "digamma": SPECIAL_FUNCTION.format(name="digamma", jax="digamma"),
+    "logaddexp": 'if hasattr(xp, "logaddexp"):\n    logaddexp = xp.logaddexp',
+}
 # At kinks, too, these functions have the gradients of `micrograd_cn.ops`: 0 at relu(0), half for each operand at a tie.
 DEFINE_RELU = """\
 if hasattr(xp, "relu"):  # torch
@@ -189,14 +206,7 @@ class PythonWriter:
             return self.assign(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
         in_branches = inside_smooth and op.lowerings.differentiable is not None
         if in_branches or not (op.notation.precedence or op.lowerings.array):
-            known = [name if isinstance(name, float) else None for name in names]
-            printed = _differentiable(op)
-            steps, [result] = self.code.formula((printed, "formula"), known, printed)
-            known_so_far = list(names)
-            for row, used in steps:
-                operands = [known_so_far[x] if isinstance(x, int) else x for x in used]
-                known_so_far.append(self.apply(row, operands, op in SMOOTH))
-            return known_so_far[result] if isinstance(result, int) else result
+            return self._formula(op, _differentiable(op), names)
         if op.lowerings.array == "where":
             condition, a, b = names
             if isinstance(condition, float):
@@ -213,7 +223,39 @@ class PythonWriter:
             return self.assign(op.text(*texts), names)
         if op.lowerings.array not in NUMERIC:
             texts = [self.array(name) for name in names]
+        if op.lowerings.array in BY_FORMULA:
+            self._define_by_formula(op, len(names))
+            return self.assign(f"{op.lowerings.array}({', '.join(texts)})", names)
         return self.assign(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
+
+    def _formula(self, op: Op, printed: Op, names: Sequence[Name]) -> Name:
+        """Write the steps of an operation's formula, and return the name of the result.
+
+        Args:
+            op: the operation.
+            printed: the operation whose formula is written, see `_differentiable`.
+            names: the operands, as names, constants or comparisons.
+        """
+        known = [name if isinstance(name, float) else None for name in names]
+        steps, [result] = self.code.formula((printed, "formula"), known, printed)
+        known_so_far = list(names)
+        for row, used in steps:
+            operands = [known_so_far[x] if isinstance(x, int) else x for x in used]
+            known_so_far.append(self.apply(row, operands, op in SMOOTH))
+        return known_so_far[result] if isinstance(result, int) else result
+
+    def _define_by_formula(self, op: Op, count: int) -> None:
+        """Add the definition of a function that not all libraries have to `helpers`. The others get the formula."""
+        name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
+        if name in self.helpers:
+            return
+        inside = PythonWriter(operands)
+        result = inside.text(inside._formula(op, op, operands))
+        self.helpers |= inside.helpers
+        lines = textwrap.indent("\n".join([*inside.lines, f"return {result}"]), 8 * " ")
+        self.helpers[name] = DEFINE_BY_FORMULA.format(
+            name=name, known=BY_FORMULA[name], operands=", ".join(operands), lines=lines
+        )
 
     def text(self, name: Name) -> str:
         """Return the Python text of a value as a number. A comparison becomes 1.0 or 0.0."""

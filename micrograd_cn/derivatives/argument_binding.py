@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, constant, topological_order, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
-from ..ops.number import is_table, own_operator
+from ..ops.number import is_of_numpy, is_table, own_operator
 from .tree import arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
@@ -261,7 +261,7 @@ def _as_value(name: str, what: str, y: Any) -> Value:
     """
     if isinstance(y, Value):
         return y
-    if type(y).__module__ == "numpy" and not is_array(y):  # a numpy scalar, or an array without an axis
+    if is_of_numpy(y) and not is_array(y):  # a numpy scalar, or an array without an axis
         return _as_value(name, what, y.item())
     if isinstance(y, Real) and not isinstance(y, bool):  # a bool is a comparison that was returned by mistake
         return constant(y)

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ops.number import is_of_numpy
+
 __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 
 
@@ -79,25 +81,30 @@ def arrays_to_lists(tree: Any) -> Any:
 
 
 def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]:
-    if type(tree).__module__ != "numpy":
+    if not is_of_numpy(tree):
         return flatten(tree.tolist(), path)
     places = itertools.product(*map(range, tree.shape))
     names = [path + "".join([f"[{i}]" for i in place]) for place in places]
-    return list(zip(names, tree.reshape(-1).tolist(), strict=True)), lambda leaves: _array(tree.shape, leaves)
+    return list(zip(names, tree.reshape(-1).tolist(), strict=True)), lambda leaves: _array(
+        tree.shape, leaves, type(tree)
+    )
 
 
-def _array(shape: tuple[int, ...], leaves: Sequence[Any]) -> Any:
-    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists; `flatten` says when."""
+def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
+    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists; `flatten` says when.
+
+    If the leaves are objects, the array belongs to the class `kind`.
+    """
     import numpy as np  # it is installed, since it made the array that was flattened
 
     if all(isinstance(x, (float, int)) for x in leaves):
         return np.array(leaves, dtype=np.float64).reshape(shape)
     if len({x.shape if isinstance(x, np.ndarray) else None for x in leaves} | {None}) == 2 and is_array(leaves[0]):
         return np.stack(leaves).reshape(shape + leaves[0].shape)
-    made = np.empty(len(leaves), dtype=object)
+    made: Any = np.empty(len(leaves), dtype=object)
     for i, x in enumerate(leaves):
         made[i] = x
-    made = made.reshape(shape)
+    made = made.reshape(shape).view(kind)
     return made.tolist() if any(isinstance(x, (list, tuple, dict, np.ndarray)) for x in leaves) else made
 
 

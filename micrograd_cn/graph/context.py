@@ -68,6 +68,10 @@ class Hooks:
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is a `Closure`."""
 
+    def made_condition(self, x: Any) -> Any:
+        """Called when a comparison of arrays has given the node `x`, which is 0 or 1. Return the node to use."""
+        return x
+
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
         """Called when an operation is recorded; return an empty object of the class `kind`, which becomes the node.
 

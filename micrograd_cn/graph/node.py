@@ -43,7 +43,7 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a method for Python's operator `sign`, such as "%", for which there is no operation.
+    """Return a method for Python's operator `sign`, such as "//", for which there is no operation.
 
     The method raises an error that says to write `instead`.
     """
@@ -381,6 +381,10 @@ class Node(NumpyMethods):
             """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x /= y` is `x = x / y`."""
             return self._changed_in_place(ops.div, other)
 
+        def __imod__(self, other: Any) -> Any:
+            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x %= y` is `x = x % y`."""
+            return self._changed_in_place(ops.remainder, other)
+
         def __ipow__(self, other: Any) -> Any:
             """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x **= y` is `x = x**y`."""
             return self._changed_in_place(ops.pow, other)
@@ -391,8 +395,7 @@ class Node(NumpyMethods):
     __ge__ = _comparison(float.__ge__, ">=")
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
-        __mod__ = __rmod__ = _no_operator("%", "x - y * math.floor(x.data / y.data), without .data for a number")
-        __floordiv__ = __rfloordiv__ = _no_operator("//", "math.floor(x.data / y.data), without .data for a number")
+        __floordiv__ = __rfloordiv__ = _no_operator("//", "floor(x / y), whose derivative is 0")
         __and__ = __rand__ = _no_operator("&", "a * b, which is 1 if both conditions are")
         __or__ = __ror__ = _no_operator("|", "maximum(a, b), which is 1 if one of the conditions is")
         __invert__ = _no_operator("~", "1 - a, which is 1 if the condition a is 0")

@@ -9,11 +9,12 @@ If an argument is a `Value` itself, as in `np.maximum(x, 0)`, numpy calls `__arr
 the operation, or raises an error, which says what to write.
 
 For the following functions of arrays, numpy calls no method of `Value`, because it treats the elements as any objects,
-or as numbers:
+or as numbers. (A compiled function gets arrays of another class, for which most of these functions are operations; see
+`value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
   `max` does, and return one of them. At a tie, this element gets the whole gradient, and a nan may be lost. To apply
-  the operation `maximum` to each pair of elements of a and b, write `np.frompyfunc(maximum, 2, 1)(a, b)`.
+  the operation `maximum` to each pair of elements of a and b, write `maximum(a, b)`.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
   does `np.where` in its condition. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
@@ -44,8 +45,6 @@ from .unsupported import Unsupported
 
 __all__ = ["NumpyMethods"]
 
-FLOOR, TRUNC = "x - y * math.floor(x.data / y.data)", "x - y * math.trunc(x.data / y.data)"
-WITHOUT = ", without .data for a number"
 # What to write instead of a function without an operation: code, and after a comma what to know about the code. The
 # names are those that numpy and scipy.special give to their functions.
 INSTEAD = {
@@ -60,8 +59,6 @@ INSTEAD = {
     "arccosh": "(x + (x * x - 1).sqrt()).log()",
     "arctanh": "(x.log1p() - (-x).log1p()) / 2",
     "rint": "round(x.data), whose derivative is 0",
-    "floor": "math.floor(x.data), whose derivative is 0",
-    "ceil": "math.ceil(x.data), whose derivative is 0",
     "trunc": "math.trunc(x.data), whose derivative is 0",
     "modf": "math.modf(x.data)",
     "frexp": "math.frexp(x.data)",
@@ -71,14 +68,17 @@ INSTEAD = {
     "erf": "x.erf()",
     "erfc": "x.erfc()",
     "log_expit": "-(-x).softplus()",
-    "logaddexp": "logsumexp([x, y])",
-    "logaddexp2": "logsumexp([x * math.log(2), y * math.log(2)]) / math.log(2)",
+    "erfinv": "x.erfinv()",
+    "gammaln": "x.lgamma()",
+    "psi": "x.digamma()",
+    "logaddexp2": "logaddexp(x * math.log(2), y * math.log(2)) / math.log(2)",
     "heaviside": "x.step(), which is 0 at 0",
     "float_power": "x ** y",
     "fmax": "maximum(x, y), which is nan if x or y is",
     "fmin": "minimum(x, y), which is nan if x or y is",
-    "fmod": f"{TRUNC}{WITHOUT}",
-    "divmod": f"math.floor(x.data / y.data) and {FLOOR}{WITHOUT}",
+    "fmod": "x - y * math.trunc(x.data / y.data), without .data for a number",
+    "divmod": "floor(x / y) and x % y",
+    "floor_divide": "floor(x / y), whose derivative is 0",
     "copysign": "abs(x) * math.copysign(1, y.data)",
     "nextafter": "math.nextafter(x.data, y.data)",
     "ldexp": "x * 2 ** y",
@@ -102,15 +102,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{"less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
     **{"equal": operator.eq, "not_equal": operator.ne, "sign": _sign, "square": lambda x: x * x},
     **{"reciprocal": lambda x: 1.0 / x, "maximum": ops.maximum, "minimum": ops.minimum},
-    **{"arctan2": ops.atan2, "hypot": ops.hypot},
+    **{"arctan2": ops.atan2, "hypot": ops.hypot, "remainder": operator.mod, "logaddexp": ops.logaddexp},
     **{name: operator.methodcaller(name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan")},
     **{name: operator.methodcaller(name) for name in ("sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "fabs")},
+    **{"floor": math.floor, "ceil": math.ceil},
     **{name: operator.methodcaller(name) for name in ("exp2", "deg2rad", "rad2deg", "radians", "degrees", "conjugate")},
 }
 # The methods that Python's operators call: x.__sub__(y) for x - y, and y.__rsub__(x) if x is a number.
 METHODS = {
     **{"add": ("__add__", "__radd__"), "subtract": ("__sub__", "__rsub__"), "multiply": ("__mul__", "__rmul__")},
     **{"divide": ("__truediv__", "__rtruediv__"), "power": ("__pow__", "__rpow__")},
+    "remainder": ("__mod__", "__rmod__"),
     **{"less": ("__lt__", "__gt__"), "less_equal": ("__le__", "__ge__")},
     **{"greater": ("__gt__", "__lt__"), "greater_equal": ("__ge__", "__le__")},
 }

@@ -117,6 +117,12 @@ class Operators:
     def __rtruediv__(self, other: Any) -> Self:
         return self._reflected(ops.div, other)
 
+    def __mod__(self, other: Any) -> Self:
+        return self._binary(ops.remainder, other)
+
+    def __rmod__(self, other: Any) -> Self:
+        return self._reflected(ops.remainder, other)
+
     def __pow__(self, other: Any, modulus: None = None) -> Self:
         if modulus is not None:
             raise TypeError(f"pow() of a {type(self).__name__} takes a base and an exponent, and no modulus")
@@ -133,6 +139,14 @@ class Operators:
 
     def __pos__(self) -> Self:
         return self
+
+    def __floor__(self) -> Self:
+        """Return floor(x), for `math.floor`, and for `np.floor` of an array."""
+        return self._unary(ops.floor)
+
+    def __ceil__(self) -> Self:
+        """Return -floor(-x), the smallest integer not below x, for `math.ceil`, and for `np.ceil` of an array."""
+        return -(-self)._unary(ops.floor)
 
     neg = method(ops.neg)
     abs = method(ops.abs)
@@ -160,4 +174,8 @@ class Operators:
     silu = method(ops.silu)
     erf = method(ops.erf)
     erfc = method(ops.erfc)
+    erfinv = method(ops.erfinv)
+    lgamma = method(ops.lgamma)
+    digamma = method(ops.digamma)
+    floor = method(ops.floor)
     step = method(ops.step)

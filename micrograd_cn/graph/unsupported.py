@@ -42,9 +42,9 @@ INSTEAD = {
     "var": "np.var(xs) for a list",
     "norm": "dot(xs, xs).sqrt() for a list",
     "softmax": "softmax(xs) for a list",
-    "log_softmax": "[a - logsumexp(xs) for a in xs] for a list",
+    "log_softmax": "log_softmax(xs) for a list",
     "logsumexp": "logsumexp(xs) for a list",
-    "logaddexp": "logsumexp([x, y])",
+    "remainder": "x % y",
     "dot": "dot(xs, ys) for lists",
     "matmul": "dot(xs, ys) for lists, or np.array(xs) @ np.array(ys) for arrays",
     "mm": "np.array([xs]) @ np.array([[x], [y]]) for arrays",
@@ -72,11 +72,10 @@ INSTEAD = {
     "where": "where(less(0, x), y, z)",
     "maximum": "maximum(x, y)",
     "minimum": "minimum(x, y)",
-    "clamp": "minimum(maximum(x, y), z)",
-    "clip": "minimum(maximum(x, y), z)",
+    "clamp": "clip(x, y, z)",
+    "clip": "clip(x, y, z)",
     "sign": "less(0, x) - less(x, 0)",
-    "floor": "math.floor(x.data), whose derivative is 0",
-    "ceil": "math.ceil(x.data), whose derivative is 0",
+    "ceil": "-(-x).floor(), whose derivative is 0",
     "trunc": "math.trunc(x.data), whose derivative is 0",
     "round": "round(x.data), whose derivative is 0",
     "isnan": "math.isnan(x.data)",
@@ -165,7 +164,7 @@ class Unsupported(Operators):
     >>> from micrograd_cn import Value
     >>> Value(3).clamp(0, 1)
     Traceback (most recent call last):
-    AttributeError: 'Value' object has no attribute 'clamp'; write minimum(maximum(x, y), z)
+    AttributeError: 'Value' object has no attribute 'clamp'; write clip(x, y, z)
     >>> hasattr(Value(3), "clamp")
     False
     """
@@ -178,9 +177,7 @@ class Unsupported(Operators):
         __matmul__ = __rmatmul__ = _no_operator("@", "dot(xs, ys) for lists of numbers, x * y for two numbers")
         __lshift__ = __rlshift__ = _no_operator("<<", "x * 2 ** y")
         __rshift__ = __rrshift__ = _no_operator(">>", "x / 2 ** y")
-        __divmod__ = __rdivmod__ = _no_operator(
-            "divmod()", "q = math.floor(x.data / y.data) and x - y * q, without .data for a number"
-        )
+        __divmod__ = __rdivmod__ = _no_operator("divmod()", "floor(x / y) and x % y")
 
         def __index__(self) -> NoReturn:
             raise TypeError(

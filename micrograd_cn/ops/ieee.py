@@ -13,6 +13,7 @@ from math import inf, nan
 SQRT_HALF = math.sqrt(0.5)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
+LARGEST_FRACTION = 2.0**52  # from here on, every float is an integer
 
 
 def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
@@ -122,6 +123,31 @@ def leaky_relu(x: float, slope: float) -> float:
 def elu(x: float, alpha: float) -> float:
     """Return x if x > 0, else alpha*(exp(x) - 1)."""
     return x if x > 0.0 else alpha * math.expm1(x)
+
+
+def floor(x: float) -> float:
+    """Return the largest integer that is not above x, with the sign of x if it is 0; x itself if it is not finite."""
+    return math.copysign(math.floor(x), x) if -LARGEST_FRACTION < x < LARGEST_FRACTION and x else x
+
+
+def remainder(a: float, b: float) -> float:
+    """Return a % b, a - b*floor(a/b) without an error of rounding but the last, with the sign of b; nan if b is 0."""
+    return a % b if b else nan
+
+
+def fmod(a: float, b: float) -> float:
+    """Return a - b*trunc(a/b), which has the sign of a and no error of rounding; nan if b is 0 or a infinite."""
+    return math.fmod(a, b) if b and math.isfinite(a) else nan
+
+
+def floor_div(a: float, b: float) -> float:
+    """Return floor(a/b), of the exact quotient, rounded; a/b if b is 0."""
+    return a // b if b else div(a, b)
+
+
+def clip(x: float, low: float, high: float) -> float:
+    """Return the larger of x and low, but high if that is smaller; nan if x, low or high is nan."""
+    return minimum(maximum(x, low), high)
 
 
 def maximum(a: float, b: float) -> float:

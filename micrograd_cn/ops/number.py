@@ -8,7 +8,17 @@ from math import inf
 from types import FunctionType
 from typing import Any
 
-__all__ = ["DATES", "is_table", "mixed_engines", "number", "number_or_none", "numbers_in", "own_operator"]
+__all__ = [
+    "DATES",
+    "is_array",
+    "is_of_numpy",
+    "is_table",
+    "mixed_engines",
+    "number",
+    "number_or_none",
+    "numbers_in",
+    "own_operator",
+]
 
 # What to write instead of a date of numpy ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
 # float() would give a count of nanoseconds, or an error, depending on the unit.
@@ -107,6 +117,17 @@ def mixed_engines(x: object) -> str:
 def is_table(x: object) -> bool:
     """Return whether `x` is a table such as a DataFrame of pandas. Its items are the labels of its columns."""
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
+
+
+def is_of_numpy(x: object) -> bool:
+    """Return whether `x` is an array or a number of numpy, or a `ValueArray`, but no other subclass of its arrays."""
+    kind = type(x)
+    return kind.__module__ == "numpy" or kind.__name__ == "ValueArray"
+
+
+def is_array(x: object) -> bool:
+    """Return whether `x` is an array of numpy with at least one axis, but no matrix and no masked array."""
+    return is_of_numpy(x) and bool(getattr(x, "shape", ())) and type(x).__name__ != "matrix"
 
 
 def number_or_none(x: object) -> float | None:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
-from .number import number
+from .number import is_array, number
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
@@ -137,7 +137,10 @@ class Op(Row):
     @overload
     def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Return the result: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`."""
+        """Return the result: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`.
+
+        If an operand is an array of numpy, of numbers or `Value`s, return an array of the results for its elements.
+        """
         if self.signature is None:
             if options:
                 raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
@@ -154,10 +157,31 @@ class Op(Row):
                 break
         else:
             return self.forward(*operands)
+        try:
+            for x in operands:
+                if hasattr(x, "_record"):  # a Value, which records all operands, plain numbers too
+                    return x._record(self, operands)
+            return self.forward(*map(number, operands))
+        except TypeError:
+            if self.arity is None or not any(map(is_array, operands)):
+                raise
+            return self._of_elements(operands)
+
+    def _of_elements(self, operands: Sequence[Any]) -> Any:
+        """Return an array of the results for the elements of arrays of numpy, which are broadcast to one shape."""
+        import numpy as np  # it has made one of the arrays
+
+        boxed = []
         for x in operands:
-            if hasattr(x, "_record"):  # a Value, which records all operands, plain numbers too
-                return x._record(self, operands)
-        return self.forward(*map(number, operands))
+            if hasattr(x, "_record"):  # numpy would look for methods of a Value, but not of the element of an array
+                boxed.append(np.empty((), object))
+                boxed[-1][()] = x
+            else:
+                boxed.append(x)
+        with np.errstate(all="ignore"):  # a comparison of nan would give a warning
+            found: Any = np.frompyfunc(self, len(operands), 1)(*boxed)
+        is_of_floats = all(type(x) is float for x in found.flat)
+        return np.array(found, dtype=np.float64) if is_of_floats else found
 
     def evaluate(self, *operands: float) -> float:
         """Return the value of the operation for `operands`, as a float even if `forward` returns an int.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from math import fabs, inf
 
-from . import ieee
+from . import ieee, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF
 
 
@@ -75,3 +75,26 @@ def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
     peak = max(xs)
     shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
     return (ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])
+
+
+def lgamma(y: float, x: float) -> tuple[float, float]:
+    """Return the rounding errors of lgamma and its derivative.
+
+    If x is negative, each is the difference of two terms, which nearly cancel at a root.
+    """
+    if not x < 0.0:
+        return 0.0, 0.0
+    return ratio(2.0 * fabs(special.lgamma(-x)) + 1.0, y), digamma(special.digamma(x), x)[0]
+
+
+def digamma(y: float, x: float) -> tuple[float, float]:
+    """Return the rounding errors of digamma and its derivative.
+
+    If x is negative, digamma is the difference of two terms, which nearly cancel at a root.
+    """
+    return ratio(2.0 * fabs(special.digamma(1.0 - x)), y) if x < 0.0 else 0.0, 0.0
+
+
+def erfinv(y: float, x: float) -> tuple[float, float]:
+    """Return the rounding errors of erfinv and its derivative, which is an exponential of y**2."""
+    return 0.0, 2.0 * y * y if math.isfinite(y) else 0.0

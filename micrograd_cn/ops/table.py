@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, reduce
 from itertools import accumulate
 from math import fabs, inf, nan
+from operator import index
 from typing import Any, SupportsFloat, TypeVar, overload
 
-from . import ieee, rounding
+from . import ieee, rounding, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number, numbers_in
 from .operation import Op, Operand, Recorder, Selection
 from .registry import OPS, define
+from .special import HALF_SQRT_PI
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
 
 R = TypeVar("R", bound=Recorder)
@@ -315,6 +317,55 @@ erfc: Op = define(Op(
     lowerings=Lowerings(javascript="erfc", machine="erfc", array="erfc"),
 ))
 
+erfinv: Op = define(Op(
+    "erfinv", special.erfinv, (lambda y, x: HALF_SQRT_PI * exp(y * y),),
+    "Return the y for which erf(y) = x; inf at 1, and nan outside [-1, 1].\n\n>>> erfinv(0), erfinv(1)\n(0.0, inf)",
+    smoothness=Smoothness(
+        domain=((-1.0, 1.0),), convention="erfinv'(1) = inf, erfinv'(-1) = inf", rounding=rounding.erfinv
+    ),
+    lowerings=Lowerings(formula=lambda x: _erfinv_formula(x), array="erfinv"),
+))
+lgamma: Op = define(Op(
+    "lgamma", special.lgamma, (lambda y, x: digamma(x),),
+    "Return log(|gamma(x)|), where gamma(n + 1) = n!; inf at 0 and at negative integers.\n\n>>> lgamma(1), lgamma(0)\n"
+    "(0.0, inf)",
+    smoothness=Smoothness(
+        kink=lambda x: _pole_below_zero(x),
+        convention="lgamma'(0) = -inf, lgamma'(-0.0) = inf; lgamma'(x) is nan at negative integers and -inf",
+        rounding=rounding.lgamma,
+    ),
+    lowerings=Lowerings(formula=lambda x: _lgamma_formula(x), array="lgamma"),
+))
+digamma: Op = define(Op(
+    "digamma", special.digamma, (lambda y, x: polygamma(1, x),),
+    "Return the derivative of lgamma; nan at negative integers.\n\n>>> digamma(0), digamma(-1)\n(-inf, nan)",
+    smoothness=Smoothness(
+        kink=lambda x: _pole_below_zero(x),
+        convention="digamma'(x) is inf at 0 and at negative integers",
+        rounding=rounding.digamma,
+    ),
+    lowerings=Lowerings(formula=lambda x: _digamma_formula(x), array="digamma"),
+))
+
+# Rounding to integers, whose derivative is 0.
+
+floor: Op = define(Op(
+    "floor", ieee.floor, (None,),
+    "Return the largest integer that is not above x.\n\n>>> floor(2.5), floor(-2.5)\n(2.0, -3.0)",
+    smoothness=Smoothness(kink=lambda x: _wave(x, 1.0), convention="derivative 0 everywhere"),
+    lowerings=Lowerings(javascript="Math.floor", machine="llvm.floor", array="floor"),
+))
+remainder: Op = define(Op(
+    "remainder", ieee.remainder, (lambda y, a, b: 1.0, lambda y, a, b: -_floor_div(a, b)),
+    "Return a % b = a - b * floor(a / b), which has the sign of b; nan if b is 0.\n\n>>> remainder(-1, 3)\n2.0",
+    notation=Notation("%", 2),
+    smoothness=Smoothness(
+        kink=lambda a, b: _wave(a, b),
+        convention="at a jump the derivatives are 1 and -floor(a / b); beside b = 0 that is -a / b",
+    ),
+    lowerings=Lowerings(formula=lambda a, b: _remainder_formula(_fmod(a, b), b)),
+))
+
 # Comparisons, whose result is 1 or 0, and selections. A condition holds if it is not 0.
 
 less: Op = define(Op(
@@ -376,6 +427,23 @@ minimum: Op = define(Op(
         formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b)), array="minimum",
     ),
 ))
+clip: Op = define(Op(
+    "clip", ieee.clip,
+    (Selection(lambda g, x, low, high: _choose(_lies_between(x, low, high), g, 0.0),
+               lambda x, low, high: 1.0 if low <= x <= high and low < high else None),
+     Selection(lambda g, x, low, high: _choose(where(less(x, low), less(low, high), 0.0), g, 0.0),
+               lambda x, low, high: 1.0 if x < low < high else None),
+     Selection(lambda g, x, low, high: _choose(where(less(high, x), 1.0, less(high, low)), g, 0.0),
+               lambda x, low, high: 1.0 if x > high or low > high else None)),
+    "Return x, but min if x is below it, and max if x is above it; nan if one is nan.\n\n"
+    ">>> clip(5, 0, 1), clip(-2, 0, 1)\n(1.0, 0.0)",
+    signature=lambda x, min, max: (x, -inf if min is None else min, inf if max is None else max),  # noqa: A006
+    smoothness=Smoothness(
+        kink=lambda x, low, high: min(x - low, high - x) if low < high else low - high,
+        convention="at min and at max, x has derivative 1, or 0 if max <= min; at nan it is 0; if max < min, max has 1",
+    ),
+    lowerings=Lowerings(formula=lambda x, low, high: _smaller(_larger(x, low), high)),
+))
 
 # n-ary operations, which are one node however many operands they have.
 
@@ -409,6 +477,16 @@ logsumexp: Op = define(Op(
         javascript="logsumexp",
     ),
 ))
+logaddexp: Op = define(Op(
+    "logaddexp", ieee.logsumexp, (lambda y, a, b: sigmoid(a - b), lambda y, a, b: sigmoid(b - a)),
+    "Return log(e**a + e**b), without overflow.\n\n>>> logaddexp(1000, 0)\n1000.0",
+    smoothness=Smoothness(
+        convention="both derivatives are nan at equal infinite operands", rounding=rounding.logsumexp
+    ),
+    lowerings=Lowerings(
+        formula=lambda a, b: _logsumexp_formula((a, b)), javascript="logsumexp", array="logaddexp",
+    ),
+))
 take: _Take = define(_Take(
     "take", ieee.take, Selection(_contributions_of_take, lambda index, *xs: _weights_of_take(len(xs), index)), TAKE,
     arities=range(2, sys.maxsize),
@@ -423,9 +501,29 @@ take: _Take = define(_Take(
 ))
 # fmt: on
 
+# Kinks: functions that are 0 at a kink, pole or jump, and have different signs beside it.
+
+
+def _wave(x: float, period: float) -> float:
+    """Return a wave of triangles that is 0 at the multiples of a period, and at 0 if the period is 0."""
+    if period == 0.0 or not math.isfinite(x):
+        return 0.0 if period == 0.0 else x
+    rest = math.remainder(x, 2.0 * period)
+    size = fabs(rest)
+    return math.copysign(min(size, fabs(fabs(period) - size)), rest)
+
+
+def _pole_below_zero(x: float) -> float:
+    return _wave(x, 1.0) if x < 0.5 else 0.5
+
+
 # Partials that need more than a line. Where a convention says which derivative to take, `where` chooses it, so a
 # derivative that was recorded as a graph chooses again when the data change. A choice that depends only on an operand
 # that is a float is made in Python instead, once, because a float is a constant.
+
+
+def _lies_between(x: Any, low: Any, high: Any) -> Any:
+    return where(where(less_equal(low, x), less_equal(x, high), 0.0), less(low, high), 0.0)
 
 
 def _pow_da(a: Any, b: Any) -> Any:
@@ -485,6 +583,101 @@ def _sigmoid(x: Any, e: Any) -> Any:
 
 def _silu(x: Any, half: Any) -> Any:
     return div(where(less(x, 0.0), x * half * half, x), 1.0 + half * half)
+
+
+def _larger(a: Any, b: Any) -> Any:
+    return where(less_equal(b, a), a, where(less(a, b), b, a + b))
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    return where(less_equal(a, b), a, where(less(b, a), b, a + b))
+
+
+def _remainder_formula(rest: Any, b: Any) -> Any:
+    below = less(b, 0.0)
+    other_side = less(where(below, -rest, rest), 0.0)
+    return where(equal(rest, 0.0), where(below, -0.0, 0.0), where(other_side, rest + b, rest))
+
+
+def _floor_div_formula(a: Any, b: Any) -> Any:
+    rest = _fmod(a, b)
+    quotient = div(a - rest, b)
+    lower = less(where(less(b, 0.0), -rest, rest), 0.0)
+    whole = floor(where(lower, quotient - 1.0, quotient) + 0.5)
+    return where(b, where(equal(whole, 0.0), where(less(a, 0.0), -0.0, 0.0), whole), div(a, b))
+
+
+def _fraction(size: Any) -> Any:
+    rest = size - floor(size)
+    return where(less(0.5, rest), rest - 1.0, rest)
+
+
+def _cotangent(rest: Any) -> Any:
+    """Return cot(pi * rest) for a number from -0.5 to 0.5, by a formula that other libraries can differentiate."""
+    near = where(less(rest, 0.0), -rest, rest)
+    steep = less_equal(near, 0.25)
+    tangent = tan(math.pi * where(steep, near, 0.5 - near))
+    found = where(steep, div(1.0, where(steep, tangent, 1.0)), tangent)
+    return where(less(rest, 0.0), -found, found)
+
+
+# In these formulas, `where` also chooses the operands of branches that are not taken, so none of them divides by 0 or
+# overflows. Python's module `math` would raise an error, and numpy would warn.
+
+
+def _lgamma_formula(x: Any) -> Any:
+    size = abs(x)
+    low, lowest, far = less(size, 1.5), less(size, 0.5), less_equal(special.FAR, size)
+    y, factor = where(far, 2.0, size), 1.0
+    for _ in range(6):
+        down = less_equal(2.5, y)
+        lower = y - 1.0
+        y, factor = where(down, lower, y), where(down, factor * lower, factor)
+    u = where(low, where(lowest, size, size - 1.0), y - 2.0)
+    logarithm = log(where(far, size, where(low, where(lowest, size * (1.0 + size), size), factor)))
+    near = _lgamma_near_two(u) + where(low, -logarithm, logarithm)
+    above = where(far, _lgamma_far(size, logarithm, div(1.0, where(far, size, special.FAR))), near)
+    sine = sin(math.pi * abs(_fraction(size)))
+    between = less(0.0, sine)
+    below = where(between, log(div(math.pi, where(between, size * sine, 1.0))) - above, inf)
+    return where(less(x, -special.SMALL), below, above)
+
+
+def _digamma_formula(x: Any) -> Any:
+    negative = less(x, 0.0)
+    above = where(negative, 1.0 - x, x)
+    far = less_equal(special.FAR, above)
+    y, total = where(far, 2.0, above), 0.0
+    for _ in range(6):
+        down = less_equal(2.0, y)
+        lower = y - 1.0
+        y, total = where(down, lower, y), total + div(down, where(down, lower, 1.0))
+    low, inverse = less(above, 1.0), div(1.0, above)
+    u = where(negative, where(less(-1.0, x), -x, y - 1.0), where(low, above, y - 1.0))
+    near = _digamma_near_root(u) + where(low, -inverse, total)
+    found = where(far, _digamma_far(log(where(far, above, 1.0)), where(far, inverse, 0.125)), near)
+    rest = _fraction(where(negative, -x, 0.25))
+    return where(negative, where(rest, found + math.pi * _cotangent(rest), nan), found)
+
+
+def _polygamma_formula(order: int, x: Any) -> Any:
+    negative = less(x, 0.0)
+    found = _polygamma_above(order)(where(negative, 1.0 - x, x))
+    rest = _fraction(where(negative, -x, 0.25))
+    mirrored = (-found if order % 2 else found) - special.reflected(order, -_cotangent(rest))
+    if order % 2 == 0:
+        mirrored = where(rest, mirrored, nan)
+    return where(negative, mirrored, found)
+
+
+def _erfinv_formula(x: Any) -> Any:
+    size = abs(x)
+    w = -log((1.0 - size) * (1.0 + size))
+    guess = size * where(less(w, 5.0), _erfinv_near(w), _erfinv_tail(w))
+    missing = where(less_equal(size, 0.5), erf(guess) - size, 1.0 - size - erfc(guess))
+    inside = special.erfinv_step(guess, missing * exp(guess * guess))
+    found = where(less(size, 1.0), inside, where(equal(size, 1.0), inf, nan))
+    return where(less(x, 0.0), -found, where(less(0.0, x), found, x))
 
 
 def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
@@ -548,6 +741,19 @@ log_sum_above: Op = Op(
         differentiable=lambda x, *xs: _logsumexp_without_ties(xs, x),
     ),
 )
+
+
+# Steps of formulas. They have no derivative, because the operations whose formulas they belong to have their own.
+
+_fmod: Op = Op(
+    "fmod", ieee.fmod, (None, None), lowerings=Lowerings(javascript="(a, b) => a % b", machine="fmod", array="fmod")
+)
+_lgamma_near_two: Op = Op("lgamma_near_two", special.lgamma_near_two, (None,))
+_lgamma_far: Op = Op("lgamma_far", special.lgamma_far, (None, None, None))
+_digamma_near_root: Op = Op("digamma_near_root", special.digamma_near_root, (None,))
+_digamma_far: Op = Op("digamma_far", special.digamma_far, (None, None))
+_erfinv_near: Op = Op("erfinv_near", lambda w: special.polynomial(w - 2.5, special.NEAR), (None,))
+_erfinv_tail: Op = Op("erfinv_tail", lambda w: special.polynomial(sqrt(w) - 3.0, special.TAIL), (None,))
 
 
 # Operations that are not in the table, but that its derivatives are written with. Each has a derivative of its own,
@@ -629,6 +835,50 @@ _weight_of_two: Op = Op(
     lambda weight, difference: weight,
     (None, lambda y, weight, difference: _sigmoid_slope(difference)),
 )
+
+
+_floor_div: Op = Op(
+    "floor_div",
+    ieee.floor_div,
+    (None, None),
+    notation=Notation("//", 2),
+    lowerings=Lowerings(formula=_floor_div_formula),
+)
+
+
+class _Polygamma(Op):
+    """A derivative of digamma, by its order. It is pickled by its order, because the table does not have it."""
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        super().__init__(
+            f"polygamma{order}",
+            lambda x: special.polygamma(order, x),
+            (lambda y, x: _polygamma(order + 1)(x),),
+            notation=Notation(text=lambda x: f"polygamma({order}, {x})"),
+            smoothness=Smoothness(kink=_pole_below_zero),
+            lowerings=Lowerings(formula=lambda x: _polygamma_formula(order, x)),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _polygamma, (self.order,)
+
+
+@cache
+def _polygamma(order: int) -> Op:
+    """Return the derivative of digamma of a positive order. Pickles name this function."""
+    return _Polygamma(order)
+
+
+@cache
+def _polygamma_above(order: int) -> Op:
+    """Return the operation that computes the derivative of digamma for x >= 0."""
+    start, _, _ = special.polygamma_series(order)
+    return Op(
+        f"polygamma{order}_above",
+        lambda x: special.polygamma_sum(order, [div(1.0, x), *[div(1.0, x + k) for k in range(1, start + 1)]]),
+        (None,),
+    )
 
 
 def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
@@ -795,5 +1045,47 @@ def softmax(xs: Iterable[Any]) -> list[Any]:
     return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _nonempty("softmax", xs)]))
 
 
-__all__ = [*OPS, "mean", "softmax"]
+@overload
+def log_softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
+@overload
+def log_softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
+@overload
+def log_softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
+def log_softmax(xs: Iterable[Any]) -> list[Any]:
+    """Return x_i - logsumexp(xs) for each element of a sequence, without overflow, and accurately near 0 too.
+
+    Raises:
+        ValueError: `xs` is empty.
+
+    >>> log_softmax([1000, 0])
+    [0.0, -1000.0]
+    """
+    numbers = [x if hasattr(x, "_record") else number(x) for x in _nonempty("log_softmax", xs)]
+    top = _peak(*numbers)
+    shifted = [x - top for x in numbers]
+    total = logsumexp(shifted)
+    return [x - total for x in shifted]
+
+
+@overload
+def polygamma(n: int, x: SupportsFloat) -> float: ...
+@overload
+def polygamma(n: int, x: R) -> R: ...
+def polygamma(n: int, x: Any) -> Any:
+    """Return the n-th derivative of digamma at x, an operation for each n.
+
+    Raises:
+        TypeError: `n` is not an integer.
+        ValueError: `n` is negative.
+
+    >>> polygamma(1, 1)  # pi**2 / 6
+    1.6449340668482264
+    """
+    n = index(n)
+    if n < 0:
+        raise ValueError(f"polygamma() needs an order of at least 0, got {n}")
+    return (_polygamma(n) if n else digamma)(x)
+
+
+__all__ = [*OPS, "log_softmax", "mean", "polygamma", "softmax"]
 __test__ = {op.name: op.doc for op in OPS.values()}  # doctest runs the examples of the rows

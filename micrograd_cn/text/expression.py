@@ -141,7 +141,7 @@ def operators(arity: int) -> dict[str, Op]:
     """Return the operators that take `arity` operands, by their signs: prefix operators for 1, infix operators for 2.
 
     >>> list(operators(1)), list(operators(2))
-    (['-'], ['+', '-', '*', '/', '**'])
+    (['-'], ['+', '-', '*', '/', '**', '%'])
     """
     return {op.notation.symbol: op for op in OPS.values() if op.notation.precedence and op.arity == arity}
 

@@ -103,8 +103,8 @@ class Term(Operators):
     def _convert(self, *_: object) -> NoReturn:
         raise remembered(TypeError("must be real number, not Term"))
 
-    __float__ = __int__ = __complex__ = __trunc__ = __round__ = __floor__ = __ceil__ = _convert
-    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _convert
+    __float__ = __int__ = __complex__ = __trunc__ = __round__ = _convert
+    __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _convert
     is_integer = as_integer_ratio = hex = _convert
 
     def __format__(self, spec: str) -> str:

@@ -522,3 +522,40 @@ def test_a_value_is_no_date_either(x):
         TypeError, match=r"expected a real number, got the (datetime|timedelta)64\[.*np\.timedelta64\(1, "
     ):
         Value(x)
+
+
+# A number in the place of a column
+
+
+def test_a_number_in_the_place_of_a_column_is_that_of_all_samples():
+    """`(X, 2.0)` is the same as `(X, [2.0, 2.0, ...])`, for lists and arrays, and for all methods that read samples."""
+    w = Value(3.0)
+    f = compile(lambda x, y, z: w * x * y - z)
+    xs = [0.5, -1.5, 2.0]
+    for column in (xs, np.array(xs)):
+        assert list(f.forward((column, 2, np.float32(0.5)))) == [3.0 * x * 2 - 0.5 for x in xs]
+        assert np.array(f.gradient((column, 2.0, 0.5), wrt="y")).tolist() == [[3.0 * x] for x in xs]
+        w.grad = 0.0
+        assert f.backward((2.0, column, Fraction(1, 2))) == pytest.approx(sum(6.0 * x - 0.5 for x in xs) / 3)
+        assert w.grad == pytest.approx(2.0 / 3)
+    optimizer = SGD([w], lr=0.1)
+    f.fit((xs, 2.0, 0.5), optimizer, 2)
+    expected = 3.0 - 0.2 * 2.0 * sum(xs) / 3
+    assert w.data == pytest.approx(expected)
+    rows = compile(lambda v, s: s * mc.sum(v))
+    assert rows.forward((np.ones((4, 3)), 2.0)).tolist() == [6.0] * 4
+    assert rows.forward(([[1.0], [1.0, 2.0]], 2.0)) == [2.0, 6.0]
+
+
+def test_a_number_in_the_place_of_a_static_argument_is_that_of_all_samples():
+    f = compile(lambda x, n: x**n if isinstance(n, int) else x, static=["n"])
+    assert f.forward(([1.0, 2.0, 3.0], 2)) == [1.0, 4.0, 9.0]
+    assert f.forward(([1.0, 2.0, 3.0], 2.0)) == [1.0, 2.0, 3.0]
+
+
+def test_numbers_alone_are_no_columns():
+    f = compile(lambda x, y: x * y)
+    for samples in ((1.0, 2.0), (2.0,), ([1.0], "2"), ([1.0], Value(2.0)), ([1.0], (2.0,))):
+        with pytest.raises(TypeError, match="a tuple has one entry for each argument, a list or an array"):
+            f.forward(samples)
+    assert f.forward(([], 2.0)) == []

@@ -314,3 +314,38 @@ def test_inside_detect_anomaly_derivatives_raise_where_the_output_is_no_number(k
         with pytest.raises(FloatingPointError, match=r"row 1: log\(x=-1.0\) gave nan"):
             derivative([[1.0], [-1.0]], out=out and array("d", [0.0, 0.0]))
     assert derivative([[-1.0]], out=out)[0] in ([-1.0], [1.0], -1.0)
+
+
+def test_variables_may_be_named_by_arguments():
+    """`wrt` takes the name of an argument, or several names, whose numbers come in this order."""
+    w = Value(3.0)
+    f = compile_graph(lambda p, v, scale: scale * (p["a"] * p["b"] + mc.dot(v, v) * w))
+    sample = ({"a": 2.0, "b": 5.0}, [1.0, -1.0], 2.0)
+    assert f.gradient([sample], wrt="p") == [[10.0, 4.0]]
+    assert f.gradient([sample], wrt=["scale", "v"]) == [[16.0, 12.0, -12.0]]
+    assert f.gradient([sample], wrt=iter(["v"])) == [[12.0, -12.0]]
+    assert f.hessian([sample], wrt="p", dense=True) == [[[0.0, 2.0], [2.0, 0.0]]]
+    assert f.jacobian([sample], wrt=["v", "p"], dense=True) == [[[12.0, -12.0, 10.0, 4.0]]]
+    assert f.program(*sample).jacobian_structure(wrt="p").shape == (1, 2)
+    x, y = Value(2.0, "x"), Value(3.0, "y")
+    assert compile_graph(x * y, [x, y]).gradient([[2.0, 3.0]], wrt="y") == [[2.0]]
+    product = compile_graph(lambda inputs, parameters: inputs * parameters)
+    assert product.gradient([(2.0, 3.0)], wrt=["inputs"]) == [[3.0]]
+
+
+def test_a_name_of_no_argument_is_refused():
+    f = compile_graph(lambda x, n: x * n, static=["n"])
+    for wrt in ("y", "n", ["x", "y"], ["x", "x"], ["x", Value(1.0)]):
+        with pytest.raises((ValueError, TypeError), match=r"gradient\(\): wrt"):
+            f.gradient([(2.0, 3.0)], wrt=wrt)
+    with pytest.raises(ValueError, match="the name of an argument \\('x'\\)"):
+        f.gradient([(2.0, 3.0)], wrt="y")
+    x = Value(1.0)
+    with pytest.raises(ValueError, match="the name of an argument \\(no input has a label\\)"):
+        compile_graph(x * x, [x]).gradient([[2.0]], wrt="x")
+
+
+def test_backward_without_parameters_says_so():
+    f = compile_graph(lambda x: x * x)
+    with pytest.raises(RuntimeError, match=r"no parameters to give a gradient to; write gradient\(\)"):
+        f.backward([(2.0,)])

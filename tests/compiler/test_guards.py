@@ -420,7 +420,7 @@ def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
     "f",
     [
         *(lambda x: [1.0, 2.0][2 * x], lambda x: int(2 * x), lambda x: math.exp(2 * x), lambda x: range(2 * x)),
-        *(lambda x: round(2 * x), lambda x: math.trunc(x), lambda x: math.floor(2 * x), lambda x: 2 * x % 2),
+        *(lambda x: round(2 * x), lambda x: math.trunc(x)),
         *(lambda x: 2 * x // 2, lambda x: divmod(x, 2), lambda x: [x] * (2 * x), lambda x: [x, x][: 2 * x]),
         *(lambda x: np.round(2 * x), lambda x: np.eye(3)[2 * x], lambda x: int(x), lambda x: np.log2(x)),
     ],
@@ -639,7 +639,8 @@ def test_what_was_frozen_in_one_of_several_programs_or_in_a_comparison_is_refuse
 @pytest.mark.parametrize("branches", [False, True])
 def test_a_tie_that_rounding_decides_has_the_branch_that_was_recorded(branches):
     """If the engine and compiled code round a comparison's operand to different sides, the recorded branch is taken."""
-    f = compile(lambda xs: xs[0] * 1.0 if mc.sum(xs) >= 1 else -xs[0], branches=branches)
+    w = Value(1.0)
+    f = compile(lambda xs: xs[0] * w if mc.sum(xs) >= 1 else -xs[0] * w, branches=branches)
     for _ in range(2):  # the engine's sum of ten tenths is 1, and the compiled sum is a little less
         assert f([0.1] * 10) == 0.1
     assert "1 program" in repr(f)

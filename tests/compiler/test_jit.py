@@ -907,7 +907,7 @@ def test_derivatives_of_several_results_are_refused_with_what_to_compile_instead
     ("call", "message"),
     [
         (lambda f: f.gradient([(1.0,)], wrt=Value(1.0)), r"gradient\(\): wrt is a list of Values; write \[x\] for one"),
-        (lambda f: f.jacobian([(1.0,)], wrt=None), r'jacobian\(\): wrt must be "inputs", "parameters", or a list'),
+        (lambda f: f.jacobian([(1.0,)], wrt=None), r'jacobian\(\): wrt must be "inputs", "parameters", names of'),
         (lambda f: f.program(1.0).hessian([[1.0]], wrt=None), r'hessian\(\): wrt must be "inputs", "parameters", or a'),
         (
             lambda f: compile(plain, static=1),
@@ -947,8 +947,8 @@ def notes_of(call):
 @pytest.mark.parametrize(
     "f",
     [
-        *(lambda x: x % 3.0, lambda x: 2.0 * x // 2.0, lambda x: divmod(x, 2.0)[1], lambda x: np.floor(x)),
-        *(lambda x: np.round(2.0 * x), lambda x: math.floor(x), lambda x: round(x), lambda x: float(f"{x:.3f}")),
+        *(lambda x: 2.0 * x // 2.0, lambda x: divmod(x, 2.0)[1]),
+        *(lambda x: np.round(2.0 * x), lambda x: math.trunc(x), lambda x: round(x), lambda x: float(f"{x:.3f}")),
         *(lambda x: float("%.3f" % x), lambda x: float("%d" % (2.0 * x))),  # noqa: UP031 -- the old way is the case
     ],
 )

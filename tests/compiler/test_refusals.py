@@ -119,8 +119,8 @@ def test_an_update_that_catches_the_refusal_is_not_compiled(kind):
     "forward",
     [
         lambda x: attempt(lambda: float(round(x)), x),
-        lambda x: attempt(lambda: math.floor(x) * 1.0, x),
-        lambda x: attempt(lambda: x - x % 1.0, x),
+        lambda x: attempt(lambda: math.trunc(x) * 1.0, x),
+        lambda x: attempt(lambda: x // 1.0, x),
         lambda x: attempt(lambda: float(f"{x:.0f}"), x),
         lambda x: attempt(lambda: x if x.is_integer() else -x, x),
         lambda x: attempt(lambda: x if x > 0 else 0.0 * x, x),
@@ -298,7 +298,7 @@ def test_conversions_name_what_to_write_in_a_compiled_function(f, message):
 
 def test_an_attribute_whose_cure_reads_the_data_is_answered_with_another_cure():
     """In a compiled function, .data would be the number of the recorded sample."""
-    for f in (lambda x: x.numpy(), lambda x: x * x.floor() if hasattr(x, "floor") else x.isnan()):
+    for f in (lambda x: x.numpy(), lambda x: x * x.trunc() if hasattr(x, "trunc") else x.isnan()):
         with pytest.raises(AttributeError) as caught:
             compile(f)(1.5)
         [note] = caught.value.__notes__

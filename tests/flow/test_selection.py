@@ -174,7 +174,8 @@ def test_a_program_of_the_model_room_passes_nothing_to_what_was_not_selected(roo
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_the_facts_name_the_slots_that_may_be_left_unselected(op):
     count = op.arity or 3
-    expected = {"relu": [0], "where": [1, 2], "maximum": [0, 1], "minimum": [0, 1], "take": [1, 2]}
+    expected = {"relu": [0], "where": [1, 2], "maximum": [0, 1], "minimum": [0, 1], "clip": [0, 1, 2]}
+    expected["take"] = [1, 2]
     assert operation_facts(op, count, Rows()).get("selects") == expected.get(op.name)
 
 

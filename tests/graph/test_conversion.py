@@ -45,7 +45,6 @@ def store(array):
         (lambda x: math.log2(x), "write micrograd_cn.log(x) / math.log(2), or x.data for the number alone"),
         (lambda x: spread(x, x), "math.fsum() of a Value would lose its graph; write micrograd_cn.sum(xs), or x.data"),
         (lambda x: math.trunc(x), "math.trunc() of a Value would lose its graph; write x.data for the number"),
-        (lambda x: math.floor(x), "math.floor() of a Value would lose its graph; write x.data for the number"),
         (
             lambda x: math.exp(
                 x + 1,

@@ -150,11 +150,8 @@ def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
 @pytest.mark.parametrize(
     ("apply", "instead"),
     [
-        (lambda x: x % 2, r"% of a Value; write x - y \* math.floor"),
-        (lambda x: 2 % x, r"% of a Value; write x - y \* math.floor"),
-        (lambda x: np.mod(x, 2), r"% of a Value; write x - y \* math.floor"),
-        (lambda x: x // 2, "// of a Value; write math.floor"),
-        (lambda x: 2 // x, "// of a Value; write math.floor"),
+        (lambda x: x // 2, r"// of a Value; write floor\(x / y\)"),
+        (lambda x: 2 // x, r"// of a Value; write floor\(x / y\)"),
         (lambda x: mc.less(x, 1) & mc.less(x, 2), r"& of a Value; write a \* b"),
         (lambda x: True & mc.less(x, 1), r"& of a Value; write a \* b"),
         (lambda x: mc.less(x, 1) | False, r"\| of a Value; write maximum\(a, b\)"),

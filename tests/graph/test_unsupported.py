@@ -50,7 +50,6 @@ FORMULAS = {
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "softsign": lambda x: x / (1 + abs(x)),
     "relu6": lambda x: np.clip(x, 0, 6),
-    "floor": np.floor,
     "ceil": np.ceil,
     "trunc": np.trunc,
     "round": np.round,
@@ -118,8 +117,8 @@ def test_numpy_finds_that_a_value_has_no_array_interface_as_fast_as_for_an_objec
         (lambda x: 1 << x, r"<< of a Value; write x \* 2 \*\* y"),
         (lambda x: x >> 1, r">> of a Value; write x / 2 \*\* y"),
         (lambda x: 1 >> x, r">> of a Value; write x / 2 \*\* y"),
-        (lambda x: divmod(x, 2), r"divmod\(\) of a Value; write q = math.floor"),
-        (lambda x: divmod(2, x), r"divmod\(\) of a Value; write q = math.floor"),
+        (lambda x: divmod(x, 2), r"divmod\(\) of a Value; write floor\(x / y\) and x % y"),
+        (lambda x: divmod(2, x), r"divmod\(\) of a Value; write floor\(x / y\) and x % y"),
     ],
 )
 def test_an_operator_without_an_operation_says_what_to_write(apply, instead):

@@ -163,6 +163,28 @@ def _logsumexp(*xs):
     return log(sum((exp(x - peak) for x in xs), xs[0] * 0)) + peak
 
 
+def _psi(x):
+    """Return digamma. Far out, where mpmath is slow, it is log(x) - 1/(2x) to all digits."""
+    if x.value > 1e30:
+        return log(x) - 0.5 / x
+    return x.compose([mp.psi(k, x.value) / factorial(k) for k in range(ORDER + 1)])
+
+
+def _erfinv(x):
+    """Return the inverse of erf, by its differential equation: y' = sqrt(pi)/2 * exp(y**2)."""
+    y = mp.erfinv(x.value)
+    [t] = Jet.variables(x.value)
+    found = t * 0 + y
+    for _ in range(ORDER):
+        slope = exp(found * found) * (mp.sqrt(mp.pi) / 2)
+        found = Jet({(k + 1,): slope.coefficients.get((k,), mpf(0)) / (k + 1) for k in range(ORDER)} | {(0,): y})
+    return x.compose([found.coefficients.get((k,), mpf(0)) for k in range(ORDER + 1)])
+
+
+def _value(x):
+    return x.value
+
+
 def _constant(*operands):
     return sum(operands) * 0
 
@@ -201,6 +223,11 @@ FUNCTIONS = {
     "silu": lambda x: x * _logistic(x),
     "erf": erf,
     "erfc": erfc,
+    "erfinv": _erfinv,
+    "lgamma": integral(lambda x: mp.re(mp.loggamma(x)), lambda t: _psi(t)),
+    "digamma": lambda x: _psi(x),
+    "floor": lambda x: _constant(x) + mp.floor(x.value),
+    "remainder": lambda a, b: a - b * mp.floor(a.value / b.value),
     "less": _constant,
     "less_equal": _constant,
     "equal": _constant,
@@ -208,8 +235,10 @@ FUNCTIONS = {
     "where": lambda c, a, b: (a if c.value else b) + _constant(a, b, c),
     "maximum": lambda a, b: max(a, b, key=lambda x: x.value),
     "minimum": lambda a, b: min(a, b, key=lambda x: x.value),
+    "clip": lambda x, low, high: min(max(x, low, key=_value), high, key=_value),
     "sum": lambda *xs: sum(xs),
     "dot": _dot,
     "logsumexp": _logsumexp,
+    "logaddexp": _logsumexp,
     "take": lambda index, *xs: xs[int(index.value)] + _constant(index),
 }

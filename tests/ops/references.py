@@ -58,6 +58,23 @@ def _softmax(*xs):
     return [1 / sum(_exp(other - x) for other in xs) for x in xs]
 
 
+def _polygamma(order):
+    """Return the derivative of digamma of an order; order -1 is lgamma. mpmath is slow for large numbers."""
+
+    def function(x):
+        if x > mpf(10) ** 30:
+            return [mp.log(x), 1 / x, x * (mp.log(x) - 1)][order]
+        if x <= 0 and x == mp.floor(x):
+            raise ZeroDivisionError("a pole")
+        return mp.re(mp.loggamma(x)) if order < 0 else mp.psi(order, x)
+
+    return function
+
+
+def _clipped(x, low, high):
+    return min(max(x, low), high)
+
+
 def _take(index, *xs):
     """Return the operand whose number is nearest to the index; nan outside.
 
@@ -113,6 +130,11 @@ REFERENCES = {
     "silu": (lambda x: x * _logistic(x), lambda x: _logistic(x) * (1 + x * _logistic(-x))),
     "erf": (lambda x: mp.erf(_clip(x, 60)), lambda x: 2 * _exp(-x * x) / mp.sqrt(mp.pi)),
     "erfc": (lambda x: mp.erfc(_clip(x, 60)), lambda x: -2 * _exp(-x * x) / mp.sqrt(mp.pi)),
+    "erfinv": (mp.erfinv, lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(mp.erfinv(x) ** 2)),
+    "lgamma": (_polygamma(-1), _polygamma(0)),
+    "digamma": (_polygamma(0), _polygamma(1)),
+    "floor": (mp.floor, lambda x: 0),
+    "remainder": (lambda a, b: a - b * mp.floor(a / b), lambda a, b: 1, lambda a, b: -mp.floor(a / b)),
     "less": (lambda a, b: int(a < b), lambda a, b: 0, lambda a, b: 0),
     "less_equal": (lambda a, b: int(a <= b), lambda a, b: 0, lambda a, b: 0),
     "equal": (lambda a, b: int(a == b), lambda a, b: 0, lambda a, b: 0),
@@ -125,14 +147,21 @@ REFERENCES = {
     ),
     "maximum": (max, lambda a, b: int(a > b), lambda a, b: int(b > a)),
     "minimum": (min, lambda a, b: int(a < b), lambda a, b: int(b < a)),
+    "clip": (
+        _clipped,
+        lambda x, low, high: int(low < x < high),
+        lambda x, low, high: int(x < low < high),
+        lambda x, low, high: int(high < max(x, low)),
+    ),
     "sum": (lambda *xs: sum(xs), lambda *xs: [1] * len(xs)),
     "dot": (_dot, _dot_gradient),
     "logsumexp": (_logsumexp, _softmax),
+    "logaddexp": (_logsumexp, lambda a, b: 1 / (1 + _exp(b - a)), lambda a, b: 1 / (1 + _exp(a - b))),
     "take": (_take, _taken),
 }
 
 # The bits that a reference needs if 250 are too few: sums of products cancel, from 2**2048 down to 2**-2148.
-BITS = {"sum": 2200, "dot": 4400, "logsumexp": 1200}
+BITS = {"sum": 2200, "dot": 4400, "logsumexp": 1200, "logaddexp": 1200, "remainder": 4400}
 
 # The points, by the number of operands.
 
@@ -265,6 +294,19 @@ PYTORCH_UNARY = {  # the values, then the gradients, at SPECIAL; in longer rows,
     "silu": ("nan inf nan 0 -0.0 0 -0.0 1e308 -0.0", "nan nan nan 0.5 0.5 0.5 0.5 1 0"),
     "erf": ("nan 1 -1 0 -0.0 5e-324 -5e-324 1 -1", "nan 0 0 2/sqrt(pi) 2/sqrt(pi) 2/sqrt(pi) 2/sqrt(pi) 0 0"),
     "erfc": ("nan 0 2 1 1 1 1 0 2", "nan 0 0 -2/sqrt(pi) -2/sqrt(pi) -2/sqrt(pi) -2/sqrt(pi) 0 0"),
+    "erfinv": (
+        "nan nan nan 0 -0.0 5e-324 -5e-324 nan nan inf -inf nan nan",
+        "nan nan nan sqrt(pi)/2 sqrt(pi)/2 sqrt(pi)/2 sqrt(pi)/2 nan nan inf inf nan nan",
+    ),
+    "lgamma": (
+        "nan inf inf inf inf 744.4400719213812 744.4400719213812 inf inf 0 inf 0 inf",
+        "nan inf nan -inf inf -inf inf 709.1962086421661 nan -0.5772156649015329 nan 0.42278433509846713 nan",
+    ),
+    "digamma": (
+        "nan inf nan -inf inf -inf inf 709.1962086421661 nan -0.5772156649015329 nan 0.42278433509846713 nan",
+        "nan 0 nan inf inf inf inf 1e-308 inf pi**2/6 inf 0.6449340668482264 inf",  # torch has nan and 1e32 for the inf
+    ),
+    "floor": ("nan inf -inf 0 -0.0 0 -1 1e308 -1e308", "0 0 0 0 0 0 0 0 0"),
     "step": ("0 1 0 0 0 1 0 1 0", ""),
 }
 
@@ -334,6 +376,15 @@ PYTORCH_BINARY = {  # "value d/da d/db": a line for each a, a column for each b 
         nan nan nan, inf 0 nan, inf 0 nan, 1 1 0, 1 1 0, sqrt(2) sqrt(.5) sqrt(.5), sqrt(2) sqrt(.5) -sqrt(.5)
         nan nan nan, inf 0 nan, inf 0 nan, 1 -1 0, 1 -1 0, sqrt(2) -sqrt(.5) sqrt(.5), sqrt(2) -sqrt(.5) -sqrt(.5)
     """,
+    "remainder": """
+        nan 1 nan, nan 1 nan, nan 1 nan, nan 1 nan, nan 1 nan, nan 1 nan, nan 1 nan, nan 1 nan
+        nan 1 nan, nan 1 nan, nan 1 nan, nan 1 -inf, nan 1 inf, nan 1 nan, nan 1 nan, nan 1 nan
+        nan 1 nan, nan 1 nan, nan 1 nan, nan 1 inf, nan 1 -inf, nan 1 nan, nan 1 nan, nan 1 nan
+        nan 1 nan, 0 1 0, 0 1 0, nan 1 nan, nan 1 nan, 0 1 0, 0 1 0, 0 1 0
+        nan 1 nan, -0.0 1 0, -0.0 1 0, nan 1 nan, nan 1 nan, -0.0 1 0, -0.0 1 0, -0.0 1 0
+        nan 1 nan, 1 1 0, -inf 1 1, nan 1 -inf, nan 1 inf, 0 1 -1, 0 1 1, 0 1 -2
+        nan 1 nan, inf 1 1, -1 1 0, nan 1 inf, nan 1 -inf, -0.0 1 1, -0.0 1 -1, -0.0 1 2
+    """,
     "maximum": """
         nan 1 1, nan 1 1, nan 1 1, nan 1 1, nan 1 1, nan 1 1, nan 1 1
         nan 1 1, inf 0.5 0.5, inf 1 0, inf 1 0, inf 1 0, inf 1 0, inf 1 0
@@ -382,6 +433,19 @@ PYTORCH_BINARY["equal"] = """
     0, 0, 0, 0, 0, 0, 1
 """  # torch.eq, element by element
 
+# The derivatives 1/(1 + exp(1)) and 1/(1 + exp(-1)), and the values for operands that differ by 1 and by 2.
+LESS, MORE = "0.2689414213699951 0.7310585786300049", "0.7310585786300049 0.2689414213699951"
+ONE, NEAR, TWO = "1.3132616875182228", "0.31326168751822286", "1.1269280110429725"
+PYTORCH_BINARY["logaddexp"] = f"""
+    nan nan nan, nan nan nan, nan nan nan, nan nan nan, nan nan nan, nan nan nan, nan nan nan
+    nan nan nan, inf nan nan, inf 1 0, inf 1 0, inf 1 0, inf 1 0, inf 1 0
+    nan nan nan, inf 0 1, -inf nan nan, 0 0 1, 0 0 1, 1 0 1, -1 0 1
+    nan nan nan, inf 0 1, 0 1 0, log(2) .5 .5, log(2) .5 .5, {ONE} {LESS}, {NEAR} {MORE}
+    nan nan nan, inf 0 1, 0 1 0, log(2) .5 .5, log(2) .5 .5, {ONE} {LESS}, {NEAR} {MORE}
+    nan nan nan, inf 0 1, 1 1 0, {ONE} {MORE}, {ONE} {MORE}, 1+log(2) .5 .5, {TWO} 1/(1+exp(-2)) 1/(1+exp(2))
+    nan nan nan, inf 0 1, -1 1 0, {NEAR} {LESS}, {NEAR} {LESS}, {TWO} 1/(1+exp(2)) 1/(1+exp(-2)), log(2)-1 .5 .5
+"""
+
 PYTORCH_LISTS = {  # operands: value and gradients
     "where": {
         "nan 1 2": "1 0 1 0",
@@ -392,6 +456,22 @@ PYTORCH_LISTS = {  # operands: value and gradients
         "-1e308 1 2": "1 0 1 0",
         "1 2 nan": "2 0 1 0",
         "0 inf -0.0": "-0.0 0 0 1",
+    },
+    "clip": {
+        "nan 0 1": "nan 0 0 0",
+        "nan 1 0": "nan 0 0 1",
+        "0.5 0 1": "0.5 1 0 0",
+        "0.5 1 0": "0 0 0 1",
+        "0.5 nan 1": "nan 0 0 0",
+        "0.5 0 nan": "nan 0 0 0",
+        "0.5 1 1": "1 0 0 0",
+        "-inf 0 1": "0 0 1 0",
+        "inf 0 1": "1 0 0 1",
+        "inf nan 1": "nan 0 0 1",
+        "0 0 1": "0 1 0 0",
+        "-0.0 0 1": "-0.0 1 0 0",
+        "1 0 1": "1 1 0 0",
+        "2 -inf inf": "2 1 0 0",
     },
     "sum": {
         "inf -inf": "nan 1 1",

@@ -120,7 +120,7 @@ def beyond(op, xs, times):
 
 def close_weights(op, jet, times):
     """Return the error of a third derivative that comes from the difference of two equal weights."""
-    if op.name != "logsumexp" or len(times) < 3 or sum(times) < 3:
+    if op.name not in ("logsumexp", "logaddexp") or len(times) < 3 or sum(times) < 3:
         return 0
     seconds = [(*times[:i], t - 1, *times[i + 1 :]) for i, t in enumerate(times) if t]
     return min(abs(jet.derivative(second)) for second in seconds)
@@ -241,6 +241,10 @@ LIMITS = {
     "silu": NOTHING,
     "erf": NOTHING,
     "erfc": NOTHING,
+    "erfinv": {1.0: (inf, inf), -1.0: (-inf, inf)},
+    "lgamma": {inf: (0, 0), -inf: (nan, nan)},
+    "digamma": {inf: (0, 0), -inf: (nan, nan)},
+    "floor": NOTHING,
     "step": NOTHING,
 }
 

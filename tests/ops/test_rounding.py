@@ -31,6 +31,9 @@ ROUNDINGS = {  # operands: the condition numbers of the value and of each partia
         (-2.0,): (0, 3 / (2 * mc.sigmoid(2) - 1)),
     },
     "erf": {(3.0,): (0, 9)},
+    "erfinv": {(0.5,): (0, 0.4549364231195728), (1.0,): (0, 0)},
+    "lgamma": {(2.5,): (0, 0), (-0.5,): ((1 + math.log(math.pi)) / mc.lgamma(-0.5), 2)},
+    "digamma": {(2.5,): (0, 0), (-0.5,): (2, 0)},
     "erfc": {(3.0,): (0, 9)},
     "dot": {
         (1.0, 2.0, 3.0, -4.0): (11 / 5, 0, 0, 0, 0),
@@ -39,6 +42,7 @@ ROUNDINGS = {  # operands: the condition numbers of the value and of each partia
         (1e200, 1e200): (inf, 0, 0),
         (1e154, 1e154, 1e154, 1e154): (inf, 0, 0, 0, 0),
     },
+    "logaddexp": {(1.0, 0.0): (0.9662517633998878, 1.5822031088882178, 2.582203108888218)},
     "logsumexp": {
         (0.0,): (0, 1),
         (1.0, 0.0): (0.9662517633998878, 1.5822031088882178, 2.582203108888218),

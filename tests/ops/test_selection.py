@@ -184,5 +184,5 @@ def test_a_selection_passes_what_its_weight_says(op):
 
 
 def test_the_operations_that_select_are_those_that_choose_among_operands():
-    assert {op.name for op in OPS.values() if op.selects} == {"relu", "where", "maximum", "minimum", "take"}
+    assert {op.name for op in OPS.values() if op.selects} == {"relu", "where", "maximum", "minimum", "clip", "take"}
     assert isinstance(OPS["relu"].partials[0], Selection)

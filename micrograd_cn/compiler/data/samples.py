@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ...derivatives.tree import flatten
 from ...engine import Value
 from ...module import Module
-from ...ops.number import number, own_operator
+from ...ops.number import number, number_or_none, own_operator
 from .arrays import (
     Numbers,
     flat_doubles,
@@ -108,7 +108,8 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
     [[2.0]]
     """
     numpy = sys.modules.get("numpy")
-    arrays = samples if isinstance(samples, tuple) else (samples,)
+    entries = samples if isinstance(samples, tuple) else (samples,)
+    arrays = [x for x in entries if isinstance(x, (list, tuple)) or number_or_none(x) is None]
     if not (numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays)):
         return numbers
     shapes = {() if type(x) is float else getattr(x, "shape", None) for x in numbers} if type(numbers) is list else {()}
@@ -235,10 +236,12 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
     if treedef.is_numpy:
         import numpy as np
 
+        from ...graph.value_arrays import ValueArray  # imported here, because it needs numpy
+
         made = np.empty(treedef.shape, dtype=object)
         for place in np.ndindex(*treedef.shape):
             made[place] = next(numbers)
-        return made
+        return made.view(ValueArray)
 
     def nested(shape: tuple[int, ...]) -> Any:
         return [nested(shape[1:]) for _ in range(shape[0])] if shape else next(numbers)
@@ -472,10 +475,11 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
     """Return the values of each argument if the samples are given in that way, and otherwise None.
 
     They are given in that way if `samples` is a tuple with a list or an array for each argument, or one array. The
-    first axis of each list or array runs over the samples.
+    first axis of each list or array runs over the samples. A number in the tuple is that of all samples, if another
+    entry is a list or an array.
 
     Raises:
-        TypeError: an entry of the tuple is neither a list nor an array.
+        TypeError: an entry of the tuple is no list, no array and no number, or all entries are numbers.
 
     >>> columns_of(([1.0, 2.0], [3.0, 4.0])), columns_of([(1.0, 3.0), (2.0, 4.0)])
     (([1.0, 2.0], [3.0, 4.0]), None)
@@ -486,8 +490,16 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
         return (samples,)
     if not isinstance(samples, tuple) or not samples:
         return None
+    columns = [entry for entry in samples if isinstance(entry, (list, range)) or is_column(entry)]
+    if len(columns) == len(samples):
+        return samples
+    found = []
     for entry in samples:
-        if not (isinstance(entry, (list, range)) or is_column(entry)):
+        if isinstance(entry, (list, range)) or is_column(entry):
+            found.append(entry)
+        elif columns and not isinstance(entry, Value) and number_or_none(entry) is not None:
+            found.append(Repeated([entry]) * len(columns[0]))
+        else:
             kind = type(entry).__name__
             instead = (
                 "write [(x, y), ...], a list, for one entry for each sample"
@@ -500,7 +512,15 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
                 f"a tuple has one entry for each argument, a list or an array of its values, but got a {kind}; "
                 f"{instead}"
             )
-    return samples
+    return tuple(found)
+
+
+class Repeated(list[Any]):
+    """A list of one number, as often as there are samples. It stands for a number in the place of a column."""
+
+    def __mul__(self, count: Any) -> Repeated:
+        """Return the repeated number."""
+        return Repeated(super().__mul__(count))
 
 
 def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
@@ -529,6 +549,9 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
             except TypeError as error:
                 raise TypeError(f"{name}: {error}") from error
             treedef.append((name, ArrayDef(shape[1:], hasattr(x, "__array__")) if shape[1:] else None))
+        elif type(x) is Repeated and x and type(x[0]) in PYTHON_NUMBERS:
+            numbers.append(array("d", [number(x[0])]) * len(x))
+            treedef.append((name, None))
         elif {*map(type, x)} <= PYTHON_NUMBERS:
             numbers.append(array("d", map(number, x)))
             treedef.append((name, None))

@@ -35,6 +35,7 @@ PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this packag
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 NUMPY_METHODS = numpy_methods.__file__  # numpy's functions call the methods of a `Value` from there
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
+COMPARISONS = ("<", "<=", "==")  # those for which the table has an operation
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -181,6 +182,26 @@ class Traced(Value):
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         refuse(self, what, instead)
+
+
+class TracedCondition(Traced):
+    """A value that is 0 or 1, an element of what a comparison of arrays has given, such as `X > 0`.
+
+    It is a part of the recording like any other value. If Python code branches on it, as in `if X[0] > 0`, or in
+    `(X > 0).all()`, the comparison becomes a guard, too.
+    """
+
+    __slots__ = ()
+    is_condition = True
+
+    def __bool__(self) -> bool:
+        """Return whether the condition holds for the recorded sample, as a comparison of two `Value`s does."""
+        holds = self._data != 0.0
+        if hooks := here().hooks:
+            symbol = self.op.lowerings.array if self.op else ""
+            a, b = self.operands if symbol in COMPARISONS else (0.5, self)
+            hooks.compared(a, symbol if symbol in COMPARISONS else "<", b, holds)
+        return holds
 
 
 class TracedInput(Traced):
@@ -389,6 +410,12 @@ class RecordingHooks(Hooks):
             "give it; set .data outside the function"
         )
         raise remembered(error)
+
+    def made_condition(self, x: Value) -> Value:
+        """Let Python code branch on `x`, a result of a comparison of arrays, as on a comparison of two `Value`s."""
+        if type(x) is Traced:
+            x.__class__ = TracedCondition  # it has the same slots
+        return x
 
     def detached(self, x: Value) -> Value | None:
         """Return a node that copies `x` and passes no gradient on, so a program detaches the value for every sample.

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
-from ...ops.number import number
+from ...ops.number import is_of_numpy, number
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -80,9 +80,9 @@ from .guards import (
     user_location,
 )
 
-# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
+# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
-    r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int"
+    r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
     r"|no callable|of a Value would|there is no operation|has no attribute .*; write .*\.data"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
@@ -127,6 +127,7 @@ def compile(  # noqa: A001 -- the field's name
     | samples | how they are read |
     |---|---|
     | `(X, Y)`, a tuple | X has the x of every sample, and Y the y of every sample; both are lists or arrays |
+    | `(X, 2.0)`, a tuple | X has the x of every sample, and y is 2.0 in all samples |
     | `[(x, y), ...]`, a list | each entry has the arguments of one sample, in a tuple or a list |
     | a generator, a zip, a dataset | as a list |
     | `X`, an array alone | as the tuple `(X,)`, for a function of one argument |
@@ -619,9 +620,10 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`.
-            wrt: the variables to differentiate with respect to: "inputs", which are the numbers of the arguments;
-                "parameters", which are in the order of `.parameters`, in which the function uses them first; or a list
-                of some of `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`.
+            wrt: the variables to differentiate with respect to: "inputs", which are the numbers of the arguments; the
+                name of an argument, or a list of names, for the numbers in these; "parameters", which are in the order
+                of `.parameters`, in which the function uses them first; or a list of some of `.parameters`. For the
+                order of a model's parameters, write `wrt=model.parameters()`.
             threads: as for `backward`.
             out: as for `forward`.
 
@@ -630,6 +632,8 @@ class CompiledFunction:
 
         >>> compile(lambda p, scale: scale * p[0] * p[1]).gradient([([2, 3], 1), ([5, 7], 10)])
         [[3.0, 2.0, 6.0], [70.0, 50.0, 35.0]]
+        >>> compile(lambda p, scale: scale * p[0] * p[1]).gradient([([2, 3], 1)], wrt="p")
+        [[3.0, 2.0]]
         >>> model = [Value(2.0), Value(3.0)]
         >>> f = compile(lambda x: model[1] * x - model[0])
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
@@ -707,7 +711,7 @@ class CompiledFunction:
             TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
             ValueError: there are no samples, or the function returns more than one number; or a constant of the
                 function's program has other data now, or requires a gradient now.
-            RuntimeError: the result is a constant for all samples.
+            RuntimeError: the result is a constant for all samples, or the function has no parameters.
             GuardError: as for a call.
             IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
         """
@@ -720,6 +724,11 @@ class CompiledFunction:
                 self._check_single("backward", recording)
                 parts.append((recording, bucket, rows))
         self._check_gradient("backward", [recording.program for recording, *_ in parts])
+        if not self.parameters:
+            raise RuntimeError(
+                f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
+                "derivatives with respect to the arguments, or forward() for the results"
+            )
         total, sums = 0.0, list[Gradients]()
         for recording, bucket, rows in parts:  # a program whose output is a constant has gradient 0
             program = recording.program
@@ -1426,7 +1435,9 @@ def _variables(kind: str, wrt: Any) -> Any:
     if isinstance(wrt, Value):
         raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
     if not isinstance(wrt, Iterable):
-        raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", or a list of Values, got {wrt!r}')
+        raise TypeError(
+            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
+        )
     return list(wrt)
 
 
@@ -1444,7 +1455,7 @@ def _excluding(rows: array[int], some: Container[int]) -> array[int]:
 
 
 def _output(name: str, path: str, x: Any) -> Value:
-    if type(x).__module__ == "numpy" and x.shape == ():  # what np.squeeze and np.where make of one Value
+    if is_of_numpy(x) and x.shape == ():  # what np.squeeze and np.where make of one Value
         x = x.item()
     try:
         return x if isinstance(x, Value) else constant(number(x))

@@ -190,11 +190,21 @@ class CodeBuilder(Code):
         except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind[1]}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        self._inline_constants[id(found)] = {
-            repr(x) for _, xs in steps for x in xs if isinstance(x, float)
-        } | INLINE_CONSTANTS
+        self._inline_constants[id(found)] = self._constants_in(steps) | INLINE_CONSTANTS
         if not is_of_the_table(op):
             self._of_users.add(id(found))
+        return found
+
+    def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
+        """Return, as text, the constants in the steps of a formula, and in steps that are formulas without derivatives.
+
+        An operation without derivatives belongs to the formula that uses it, for example a polynomial.
+        """
+        found = set()
+        for op, xs in steps:
+            found |= {repr(x) for x in xs if isinstance(x, float)}
+            if not op.lowerings.machine and type(op.partials) is tuple and not any(op.partials):
+                found |= self._constants_in(self.formula((op, "formula"), [None] * len(xs), op).steps)
         return found
 
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
