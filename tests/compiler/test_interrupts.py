@@ -623,6 +623,7 @@ def test_a_call_that_is_interrupted_at_any_line_leaves_nothing_half_made(problem
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python ignores an interrupt of __del__
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals here")
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_call_that_real_signals_interrupt_leaves_nothing_half_made(problem):
