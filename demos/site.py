@@ -29,6 +29,7 @@ from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
 from shared.language import add_language_option, set_language_from_arguments, text
+from website.figures import with_figure
 from website.notebook import Exported, exported, first_words, read, relinked, sections
 from website.own_gradient import own_gradient
 from website.packages import Missing, lay_into
@@ -57,6 +58,8 @@ STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
 <p class="lead">$lead</p>
+<figure class="widget"><iframe id="figure" title="$play" src="flow.$short.html#embed"></iframe>
+<img class="still" src="neuron.$short.svg" alt="$picture"><figcaption>$play_text</figcaption></figure>
 $search
 <h2>$rooms</h2>
 <nav class="rooms" aria-label="$rooms">
@@ -65,7 +68,6 @@ $pictures
 <nav class="cards">
 $cards
 </nav>
-<figure><img src="neuron.$short.svg" alt="$picture"><figcaption>$picture</figcaption></figure>
 <h2>$run</h2>
 <p>$train</p>
 <pre><code>$command_train</code></pre>
@@ -126,7 +128,7 @@ def start_page(short: str, pages: Iterable[str], runs: Runs) -> str:
     lists["search"] = field(words) if runs.facts else ""
     body = START.substitute(words | commands | lists, short=short, other_lang=other_lang)
     data = {"lang": short, "words": CELLS[short]} if runs.facts else None
-    scripts = ("search.js",) if data else ()
+    scripts = ("start.js",) if data else ()
     body = f"<main>\n{body}\n</main>"
     return page(short, words["title"], body, description=words["lead"], scripts=scripts, data=data)
 
@@ -205,7 +207,7 @@ def tutorial(short: str, runs: Runs) -> dict[str, str]:
         links += [f'<a rel="prev" href="{before}">← {html.escape(titles[before])}</a>'] if before else []
         links += [f'<a href="{first}">{words["contents"]}</a>'] if before and before != first else []
         links += [f'<a rel="next" href="{after}">{html.escape(titles[after])} →</a>'] if after else []
-        cells = relinked("".join(made.cells[i] for i in pages[at]), name, pages)
+        cells = relinked(with_figure("".join(made.cells[i] for i in pages[at]), at, short), name, pages)
         facts = {"exercises": {page: numbers for page, numbers in exercises.items() if numbers}} if at == first else {}
         files[at] = notebook_page(short, titles[at], cells, links, runs.of(name, short, facts))
     if runs.facts:

@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
+        "figure": "Say each number before you step: what comes next in the way back?",
         "pages": "Sections",
         "pages_again": "Sections, at the foot of the page",
         "search": "Search",
@@ -71,6 +72,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "lacks_matplotlib": "This cell plots: matplotlib is fetched from another host when the cell first runs.",
     },
     "zh": {
+        "figure": "每走一步之前先说出答案：反向传播的下一个数是多少？",
         "pages": "各节",
         "pages_again": "页脚处的各节",
         "search": "搜索",

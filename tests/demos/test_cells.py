@@ -548,3 +548,41 @@ def axe_script(request: pytest.FixtureRequest) -> str:
     from tests.flow.test_axe import axe
 
     return str(axe.__wrapped__(request))
+
+
+@pytest.mark.parametrize(("lang", "width"), [("en", 360), ("zh", 1280)])
+def test_figures_beside_the_sentences_are_stepped_through_without_python(opened: Any, lang: str, width: int) -> None:
+    figures = __import__("sys").modules["website.figures"].FIGURES
+    for section, (_, leaves) in figures.items():
+        tab = opened(f"tutorial.{lang}.{section}.html", viewport={"width": width, "height": 800})
+        tab.page.locator(".widget").scroll_into_view_if_needed()
+        frame = tab.page.frame_locator(".widget iframe")
+        frame.locator(".node").first.wait_for()
+        for name, number in leaves.items():
+            assert float(frame.locator(f'.node[data-name="{name}"]').get_attribute("data-value")) == number
+        before = frame.locator("#narration").inner_text()
+        frame.locator("#graph").press("ArrowRight")
+        assert frame.locator("#narration").inner_text() != before
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        tab.page.emulate_media(media="print")
+        assert not tab.page.locator(".widget iframe").is_visible(), "in print the picture above is its still"
+        assert tab.page.evaluate("performance.getEntriesByType('resource').every(it => !it.name.includes('pyodide'))")
+        tab.page.close()
+
+
+def test_the_start_page_opens_on_a_figure_that_moves(opened: Any) -> None:
+    moving = opened("index.html").page
+    said = moving.frame_locator("#figure").locator("#narration")
+    said.wait_for()
+    before = said.inner_text()
+    for _ in range(600):
+        if said.inner_text() != before:
+            break
+        moving.wait_for_timeout(100)
+    assert said.inner_text() != before
+    still = opened("index.zh.html", reduced_motion="reduce").page
+    frame = still.frame_locator("#figure")
+    frame.locator("#step").wait_for()
+    before = frame.locator("#narration").inner_text()
+    still.wait_for_timeout(1500)
+    assert frame.locator("#narration").inner_text() == before
