@@ -56,6 +56,7 @@ def compare_arrays(
     rtol: float | None,
     atol: float | None,
     seed: int,
+    exhaustive: bool = False,
 ) -> tuple[list[Comparison], bool]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
@@ -70,13 +71,14 @@ def compare_arrays(
         rtol: relative tolerance; None for the default of `gradcheck`.
         atol: absolute tolerance; None for the default of `gradcheck`.
         seed: seed of the random directions and of the random weights of the outputs.
+        exhaustive: whether derivatives with respect to all elements are compared, and not to a sample of them.
 
     Returns:
         The comparisons, and whether an argument or output is in half precision (float16 or bfloat16).
     """
     problem = Problem(subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static)
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
-    comparisons = compare_problem(problem, seed)
+    comparisons = compare_problem(problem, seed, exhaustive)
     for level in range(2, order + 1):
         if any(comparison.agrees is False for comparison in comparisons):  # no use in differentiating a wrong gradient
             break
@@ -92,16 +94,17 @@ def compare_arrays(
         subject = replace(subject, f=df, args=args, names=names)
         heading = f"{subject.heading}, derivative {level}"
         problem = Problem(heading, df, subject.args, {}, rtol, atol, names, subject.static, f"d{level - 1}f")
-        comparisons += compare_problem(problem, seed)
+        comparisons += compare_problem(problem, seed, exhaustive)
     return comparisons, problem.half_precision
 
 
-def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
+def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> list[Comparison]:
     """Compare the derivatives of a problem with numerical ones, and check the rules for its backward pass.
 
     Args:
         problem: the function, its derivative and the point.
         seed: seed of the random directions and of the random weights of the outputs.
+        exhaustive: whether derivatives with respect to all elements are compared, by as many calls as that takes.
 
     Raises:
         GradientMismatch: the backward pass breaks a rule (see `contract`).
@@ -109,13 +112,14 @@ def compare_problem(problem: Problem, seed: int) -> list[Comparison]:
     """
     random = np.random.default_rng(seed)
     checked = check_contract(problem, random)
-    problem.calls_left = UNLIMITED_CALLS if problem.half_precision else MAX_CALLS - problem.calls - RESERVED_CALLS
+    unlimited = problem.half_precision or exhaustive
+    problem.calls_left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
         comparisons = (
             compare_singly(problem)
             if n * m <= MAX_COMPARED_SINGLY
-            else SampledCheck(problem, random, checked and checked[0]).compare()
+            else SampledCheck(problem, random, checked and checked[0], exhaustive).compare()
         )
         if checked:
             check_no_stale_state(problem, *checked)
@@ -235,10 +239,17 @@ class SampledCheck:
         random: a generator of random numbers, or its seed.
         u: the weights of the outputs for the first direction; by default, they are random. If the gradient for `u` has
             been computed already, this saves a call of the derivative.
+        exhaustive: whether all elements are compared.
     """
 
-    def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
-        self._problem, self._first_cotangent = problem, u
+    def __init__(
+        self,
+        problem: Problem,
+        random: np.random.Generator | int,
+        u: Vector | None = None,
+        exhaustive: bool = False,
+    ) -> None:
+        self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
@@ -284,14 +295,15 @@ class SampledCheck:
             worst.append(self._worst_element(phi))
         typical_slope = problem.typical_slope(u)
         among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
-        elements = list(dict.fromkeys([*worst, *self._choose_elements(g, among)]))
+        chosen = range(problem.x.size) if self._exhaustive else self._choose_elements(g, among)
+        elements = list(dict.fromkeys([*worst, *chosen]))
         compared = compare_within_budget(
             problem,
             [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
             max_wrong=MAX_WRONG_ELEMENTS,
         )
-        # An element that noise hides is left out: the direction of its array has been compared.
-        return comparisons + [comparison for comparison, _ in compared if not comparison.noisy]
+        # In a sample, an element that noise hides is left out: the direction of its array has been compared.
+        return comparisons + [comparison for comparison, _ in compared if self._exhaustive or not comparison.noisy]
 
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.

@@ -135,9 +135,11 @@ def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> 
     problem = phi.problem
     if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
         return False
-    tolerance = ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
-    return not problem.half_precision and mismatch > tolerance.allowed_error(comparison.analytic, comparison.numeric)
+    if problem.half_precision or mismatch <= problem.rtol * math.fabs(comparison.analytic):
+        return False
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
+    return mismatch > tolerance.allowed_error(comparison.analytic, comparison.numeric)
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:

@@ -57,6 +57,7 @@ def gradcheck(
     rtol: float | None = None,
     atol: float | None = None,
     seed: int = 0,
+    exhaustive: bool = False,
 ) -> None:
     """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
 
@@ -99,7 +100,7 @@ def gradcheck(
     - a mistake that shows only far from `args`, or a mistake in `f` itself;
     - a mistake that is smaller than the tolerance, or smaller than the noise of `f`;
     - in large arrays, a mistake that all random directions miss, such as one of less than about rtol times the norm of
-      the whole gradient;
+      the whole gradient; `exhaustive=True` compares each element;
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
     - in half precision, whether a difference is a mistake or comes from rounding of values that do not depend on
       `args`, or from rounding that goes the same way over steps as large as 16 times the size of the numbers;
@@ -135,6 +136,8 @@ def gradcheck(
             1e-9 does not excuse a derivative that is off by more than a thousandth, if the numerical one is known to
             four digits.
         seed: the seed of the random directions and weights.
+        exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not to eight
+            of them. This takes about six calls of `f` for each element.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
@@ -167,7 +170,8 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    options = {name: x for name, x in (("rtol", rtol), ("atol", atol), ("seed", seed or None)) if x is not None}
+    chosen = {"rtol": rtol, "atol": atol, "seed": seed or None, "exhaustive": exhaustive or None}
+    options = {name: x for name, x in chosen.items() if x is not None}
     subject = replace(make_subject(f, args, kwargs, static), order=order, derivatives=derivatives, options=options)
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
@@ -192,7 +196,7 @@ def gradcheck(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"
                 ) from error
             try:
-                comparisons, half_precision = compare_arrays(subject, derivatives, order, rtol, atol, seed)
+                comparisons, half_precision = compare_arrays(subject, derivatives, order, rtol, atol, seed, exhaustive)
             except GradientMismatch:
                 notify_failure(subject.short_name)
                 raise

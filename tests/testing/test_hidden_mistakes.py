@@ -219,3 +219,41 @@ def test_a_backward_pass_that_cannot_run_twice_is_right(monkeypatch):
         return Saved(lambda: saved.pop())
 
     gradcheck(elementwise(np.exp, once), Tensor(np.linspace(-1.0, 1.0, 3)))
+
+
+# A mistake in one of many elements.
+
+
+def swiglu(x, w):
+    return w * x / (1.0 + np.exp(-x))
+
+
+def of_swiglu(x, w, u):
+    p = 1.0 / (1.0 + np.exp(-x))
+    return u * w * p * (1.0 + x * (1.0 - p)), u * x * p
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_exhaustive_check_finds_a_mistake_in_one_of_many_elements(seed):
+    random = np.random.default_rng(seed)
+    x, w = random.normal(size=(2, 400)).astype("f")
+    place = int(random.integers(400))
+    factors = np.where(np.arange(400) == place, np.float32(1.1), np.float32(1.0))
+
+    def vjp(x, w, u):
+        of_x, of_w = of_swiglu(x, w, u)
+        return of_x, factors * of_w
+
+    gradcheck(swiglu, x, w, vjp=of_swiglu, exhaustive=True)
+    with pytest.raises(GradientMismatch, match=rf"WRONG +df\[{place}\]/dw\[{place}\]") as caught:
+        gradcheck(swiglu, x, w, vjp=vjp, exhaustive=True)
+    assert "gradcheck(swiglu, x, w, vjp=vjp, exhaustive=True)" in str(caught.value)
+
+
+def test_an_exhaustive_check_tells_of_each_element_that_noise_hides():
+    def f(x):
+        return np.float32(np.sum(x.astype(float) ** 3) + 1e6)
+
+    x = np.random.default_rng(0).normal(size=40).astype("f")
+    with pytest.raises(TooNoisy, match="and 32 more not compared"):
+        gradcheck(f, x, gradient=lambda x: 3 * x**2, exhaustive=True)
