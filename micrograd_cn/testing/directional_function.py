@@ -145,14 +145,16 @@ class DirectionalFunction:
     def absorbed_part(self) -> tuple[float, float]:
         """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
 
-        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change.
+        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part
+        is what is left of `analytic` without the outputs that have changed: in a saturated softmax, rounding beside the
+        probability 1 loses the derivatives of tiny probabilities.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():
             return 0.0, 0.0
-        part = self.problem.derivative.slope(self.x, np.where(unchanged, self.u, 0.0), self.v)
+        rest = self.problem.derivative.slope(self.x, np.where(unchanged, 0.0, self.u), self.v)
         rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
-        return part / self.divisor, rounding / math.fabs(self.divisor)
+        return self.analytic - rest / self.divisor, rounding / math.fabs(self.divisor)
 
     def intermediate_rounding(self) -> float:
         """Return how far this function may be off because f has intermediate results that are larger than its outputs.

@@ -117,6 +117,24 @@ def test_a_softmax_that_is_saturated_is_rounded():
     is_not_called_wrong(loss, np.array([0.0, 669.0, 58.0, 0.0]), gradient=gradient)
 
 
+@pytest.mark.parametrize("row", [[16.0, -2460.0, -121.0, -78.5], [410.0, -0.0, 0.0, -0.0], [25.0, 10.0, 0.0, 958.0]])
+def test_tiny_probabilities_beside_a_probability_of_1_are_rounded(row):
+    def softmax(x):
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    def vjp(x, u):
+        p = softmax(x)
+        return p * (u - (p * u).sum(-1, keepdims=True))
+
+    x = np.array([[25.0, 10.0, 0.0, 958.0], row, [1.0, 0.5, 0.0, 2.0]])
+    for seed in range(10):
+        is_not_called_wrong(softmax, x, vjp=vjp, seed=seed)
+        is_not_called_wrong(softmax, np.stack([x[0], x[1], x[1]]), vjp=vjp, seed=seed)
+    with pytest.raises(GradientMismatch):
+        gradcheck(softmax, x, vjp=lambda x, u: 1.01 * vjp(x, u))
+
+
 def test_treads_that_are_a_tenth_of_the_argument_wide():
     """In float32, x - tanh(x) is rounded as x is, not as the result is."""
     for seed in range(3):
