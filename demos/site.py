@@ -17,6 +17,7 @@ import inspect
 import json
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterable
 from importlib import import_module
@@ -289,12 +290,16 @@ def main() -> None:
     )
     where = text("directory for the site", "存放网站的目录")
     parser.add_argument("--out", type=Path, default=HERE / "out/site", help=where)
+    complete = text("fail if cells cannot run", "单元格不能运行就算失败")
+    parser.add_argument("--complete", action="store_true", help=complete)
     add_language_option(parser)
     chosen = parser.parse_args()
     missing = write(chosen.out)
     print(f"{text('wrote', '已写入')} {chosen.out / text('index.html', 'index.zh.html')}")
     for each in missing:
         print(text("cells do not run in the site; missing: ", "网站里的单元格不能运行，缺少：") + each)
+    if missing and chosen.complete:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -47,4 +47,4 @@ def test_a_change_runs_all_checks_and_a_tag_publishes_the_site():
     assert "- run: .ci/run\n" in (WORKFLOWS / "test.yml").read_text("utf-8")
     pages = (WORKFLOWS / "pages.yml").read_text("utf-8")
     assert 'on:\n  push:\n    tags: ["v*"]\n' in pages
-    assert "- run: python demos/site.py --out site\n" in pages
+    assert "- run: python demos/site.py --out site --complete\n" in pages

@@ -232,7 +232,7 @@ def needed_cells(cells: Sequence[Facts]) -> list[list[int]]:
         for earlier in range(index - 1, -1, -1):
             facts = cells[earlier]
             changed = {name for name in facts.changes & wanted if name not in fixed or name in facts.sets}
-            changed = {name for name in changed if not name.isupper()}  # constants
+            changed = {name for name in changed if not (len(name) > 1 and name.isupper())}  # constants
             if facts.binds & wanted or changed - facts.binds:
                 chosen.append(earlier)
                 wanted = (wanted - facts.binds) | facts.reads

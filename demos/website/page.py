@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import tomllib
+from functools import cache
+from pathlib import Path
 from string import Template
 from typing import Any
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 # Scripts and styles are files of the site, and pages load nothing from elsewhere. Python runs in a worker, which has no
 # page around it; pages themselves need neither `eval` nor WebAssembly.
@@ -44,13 +49,19 @@ EDITED = POLICY.replace("style-src 'self'; ", "style-src 'self'; style-src-attr 
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
 
 
+@cache
+def address() -> str:
+    """Return the site's own address, with a slash at its end, from pyproject.toml; "" if it has none."""
+    found = str(tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["site"]["address"])
+    return found if found.endswith("/") or not found else f"{found}/"
+
+
 def page(
     short: str,
     title: str,
     body: str,
     *,
     description: str,
-    address: str = "",
     scripts: tuple[str, ...] = (),
     data: dict[str, Any] | None = None,
     kind: str = "",
@@ -62,7 +73,6 @@ def page(
         title: what stands in the tab.
         body: the page in HTML.
         description: one or two sentences, for search engines and for whoever gets a link.
-        address: the site's own address with a slash at its end, for the preview picture; "" if it has none.
         scripts: names of scripts.
         data: what a script of the page reads as JSON.
         kind: the body's class.
@@ -75,7 +85,7 @@ def page(
         policy=EDITED if data is not None else POLICY,
         title=html.escape(title),
         description=html.escape(description),
-        address=html.escape(address),
+        address=html.escape(address()),
         preview=f"preview.{short}.png",
         scripts="".join(f'<script src="{name}" defer></script>\n' for name in scripts),
         kind=f' class="{kind}"' * bool(kind),

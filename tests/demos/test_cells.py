@@ -448,6 +448,23 @@ def test_pages_are_small_and_their_policy_is_strict(opened: Any, site: Path) -> 
             assert "unsafe" not in policy.replace("style-src-attr 'unsafe-inline'", "")
 
 
+def test_where_the_site_has_an_address_the_readmes_and_previews_have_it(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = __import__("sys").modules["website.page"]
+    if address := frame.address():
+        for readme in ("README.md", "README.zh-CN.md"):
+            assert address in "".join((ROOT / readme).read_text("utf-8").splitlines()[:5]), readme
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[tool.site]\naddress = "https://example.org/micrograd_cn"\n', "utf-8")
+    monkeypatch.setattr(frame, "PROJECT", project)
+    frame.address.cache_clear()
+    text = frame.page("zh", "题目", "<p>文</p>", description="说明")
+    frame.address.cache_clear()
+    assert 'property="og:image" content="https://example.org/micrograd_cn/preview.zh.png"' in text
+    assert '<html lang="zh-CN">' in text
+
+
 def test_without_npm_the_site_is_written_and_says_what_is_missing(
     made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
