@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.number import number_or_none
 from . import context
 from .node import Node
 
@@ -29,7 +30,9 @@ def _varies(x: Any) -> bool:
 
 
 def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a function that gives the result of a comparison as a node, or as a bool if both operands are constants.
+    """Return a function that gives the result of a comparison as a node, or as a bool if it is always the same.
+
+    It is always the same if both operands are constants, or if one of them is no number, such as None.
 
     Args:
         op: the operation.
@@ -37,7 +40,10 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
     """
 
     def compared(a: Any, b: Any) -> Any:
-        return _condition(op(a, b)) if _varies(a) or _varies(b) else compare(a, b)
+        varies = (_varies(a) or _varies(b)) and all(
+            isinstance(x, Node) or number_or_none(x) is not None for x in (a, b)
+        )
+        return _condition(op(a, b)) if varies else compare(a, b)
 
     return compared
 

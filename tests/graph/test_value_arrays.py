@@ -83,6 +83,11 @@ def test_a_comparison_of_constants_gives_bools_and_of_nothing_recorded_too():
     assert compile(lambda x: np.where(limits > 0, x, 2 * x).sum())(np.array([1.0, 2.0])) == 5.0
 
 
+def test_a_comparison_with_what_is_no_number_gives_bools():
+    assert compile(lambda x: x[0] * (1.0 + np.sum(x == None)))(np.array([2.0, 3.0])) == 2.0  # noqa: E711
+    assert compile(lambda x: x[0] * np.all(x != "a"))(np.array([2.0, 3.0])) == 2.0
+
+
 def test_other_functions_treat_the_array_as_objects():
     a = np.array([Value(1.0), Value(-2.0)]).view(ValueArray)
     assert type(a + 1) is type(np.exp(a)) is ValueArray
