@@ -5,13 +5,17 @@ npm and pip fetch the versions that package-lock.json and wheels.txt name, and r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +47,17 @@ def fetched_from_npm() -> Path:
     Raises:
         Missing: there is no npm, or it fails.
     """
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = FETCHED / f"npm-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if (folder / "done").exists():
-        return folder / "node_modules"
     npm = shutil.which("npm")
-    if npm is None:
-        raise Missing("npm (Debian: apt-get install npm)")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    called(command, folder, "the packages that npm fetches")
-    (folder / "done").touch()
-    return folder / "node_modules"
+
+    def fetch(folder: Path) -> None:
+        if npm is None:
+            raise Missing("npm (Debian: apt-get install npm)")
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        called(command, folder, "the packages that npm fetches")
+
+    return fetched_once("npm", HERE / "package-lock.json", fetch) / "node_modules"
 
 
 def fetched_wheels() -> dict[str, Path]:
@@ -65,20 +66,40 @@ def fetched_wheels() -> dict[str, Path]:
     Raises:
         Missing: pip fails.
     """
-    wanted = (HERE / "wheels.txt").read_bytes()
-    folder = FETCHED / f"wheels-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    if not (folder / "done").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def fetch(folder: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--platform=any", "--python-version=3.14", "--require-hashes"]
         called([*command, "--dest", str(folder), "--requirement", str(HERE / "wheels.txt")], folder, "wheels from pip")
-        (folder / "done").touch()
+
+    folder = fetched_once("wheels", HERE / "wheels.txt", fetch)
     return {path.name.partition("-")[0]: path for path in sorted(folder.glob("*.whl"))}
 
 
-def called(command: list[str], folder: Path, what: str) -> None:
+def fetched_once(kind: str, wanted: Path, fetch: Callable[[Path], None]) -> Path:
+    """Return the folder with what the file `wanted` names, fetched if it is not there.
+
+    Several processes may do this at once: each fetches into a folder of its own, and the first one that has finished
+    gives it its name.
+    """
+    folder = FETCHED / f"{kind}-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]}"
+    if not folder.exists():
+        FETCHED.mkdir(parents=True, exist_ok=True)
+        own = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=FETCHED))
+        try:
+            fetch(own)
+            with contextlib.suppress(OSError):  # another process was first
+                own.rename(folder)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+    return folder
+
+
+def called(command: list[str], folder: Path, what: str, variables: dict[str, str] | None = None) -> None:
+    environment = os.environ | (variables or {})
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE}
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, check=False, **options)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Missing(f"{what}: {error}") from error
     if done.returncode:
@@ -137,7 +158,7 @@ def bundled(modules: Path, name: str, form: str, out: Path) -> None:
         "--charset=utf8",
         "--legal-comments=none",
     ]
-    called(["env", f"NODE_PATH={modules}", *command], HERE, f"esbuild of {name}")
+    called(command, HERE, f"esbuild of {name}", {"NODE_PATH": str(modules)})
 
 
 def write_package(path: Path) -> None:
