@@ -52,25 +52,35 @@ __all__ = [
 Function: TypeAlias = Callable[..., Any]
 
 
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad(
+    f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """Return a function that takes the arguments of f, and returns the value of f and its gradient.
+
+    `compile(value_and_grad(f))` is this function in machine code, and `scipy.optimize.minimize(fun, x0, jac=True)`
+    takes such a function.
 
     Args:
         f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns one
             `Value`. If f returns a plain number, the gradient is 0.
         argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
             sequence, the gradient is a tuple with an item for each position.
+        has_aux: whether f returns a pair: the `Value` to differentiate, and auxiliary results, nested to any depth. The
+            value that is returned is then a pair, too.
 
     Raises:
         TypeError: f is not a function, or `argnums` is neither an int nor a sequence of ints. When called: an argument
-            contains something that is not a number, or f returns something that is neither a `Value` nor a number.
+            contains something that is not a number, or f returns something that is neither a `Value` nor a number, or
+            returns no pair although `has_aux` is set.
         ValueError: f has no argument at one of the positions, or two positions are of the same argument. Some of these
             mistakes are found only when the returned function is called.
 
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
+    >>> value_and_grad(lambda x: (x * x, {"double": 2 * x}), has_aux=True)(3)
+    ((9.0, {'double': 6.0}), 6.0)
     """
-    return _value_and_grad("value_and_grad", f, argnums)
+    return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -277,8 +287,13 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     return value, pull
 
 
-def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
-    """Return `value_and_grad(f, argnums)`. Error messages begin with `name`, the function that the user called."""
+def _value_and_grad(
+    name: str, f: Function, argnums: int | Sequence[int], has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """Return `value_and_grad(f, argnums, has_aux=has_aux)`.
+
+    Error messages begin with `name`, the function that the user called.
+    """
     positions, many = argument_positions(name, f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -289,8 +304,11 @@ def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Cal
                 if message := _instead(name, f, {i: args[i] for i in positions if i < len(args)}):
                     raise TypeError(f"{name}: {message}") from error
                 raise
-            y = call.scalar()
-            return call.as_result(y), call.gradient(y, many, only=True)
+            if not has_aux:
+                y = call.scalar()
+                return call.as_result(y), call.gradient(y, many, only=True)
+            y, aux = call.scalar_and_aux()
+            return (call.as_result(y), aux), call.gradient(y, many)
 
     return derived
 

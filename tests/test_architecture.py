@@ -54,7 +54,7 @@ INSIDE = {
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "expression", "formula"),
     "compiler": (
-        *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "runtime", "training"),
+        *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "runtime", "training"),
         *("c", "program", "derivatives", "function"),
     ),
 }

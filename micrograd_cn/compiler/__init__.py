@@ -57,6 +57,9 @@ operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and
 code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications.
 `runtime.executable.CompiledGraph` chooses the tier.
 
+Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
+one call of machine code, which other threads and Ctrl-C cannot interrupt.
+
 To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`.
 
@@ -68,6 +71,7 @@ multiplies this 0 by the factors of the products. So an infinite factor makes a 
 of PyTorch and jax, while `backward` of the engine gives 0.
 """
 
+from .data.parameters import parameters_to_vector, vector_to_parameters
 from .derivatives import CompiledDerivative, Program, Structure
 from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
@@ -83,5 +87,7 @@ __all__ = [
     "Runnable",
     "Structure",
     "compile",
+    "parameters_to_vector",
     "scipy_functions",
+    "vector_to_parameters",
 ]

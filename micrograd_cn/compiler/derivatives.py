@@ -24,7 +24,7 @@ from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
 from .threads.tasks import check_threads
 
-Kind = Literal["gradient", "jacobian", "hessian"]
+Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 
 
@@ -180,6 +180,72 @@ class Program(Runnable):
         """
         return self._evaluate("gradient", rows, wrt, threads, out)
 
+    def value_and_grad(
+        self, rows: Any, wrt: Variables = "parameters", each: bool = False, threads: int = 1
+    ) -> tuple[Any, Any]:
+        """Return the mean output over the rows, and the gradient of this mean; no `grad` is changed.
+
+        With `each`, return the outputs of all rows, and the gradients of all rows, instead.
+
+        The results are lists, or numpy arrays if `rows` is a numpy array. A function that returns such a pair is what
+        `scipy.optimize.minimize(fun, x0, jac=True)` takes.
+
+        Args:
+            rows: as for `forward`.
+            wrt: as for `gradient`, but by default the parameters. The gradient of the mean with respect to inputs has a
+                row for each row of `rows`.
+            each: whether to return the output and the gradient of each row.
+            threads: as for `backward`.
+
+        Raises:
+            TypeError, RuntimeError, FloatingPointError: as for `gradient`.
+            ValueError: as for `gradient`; or there are no rows; or `wrt` has inputs and parameters, and `each` is not
+                set.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, w = Value(1), Value(3)
+        >>> program = compile(w * x**2, [x])
+        >>> program.value_and_grad([[1], [2]]), program.value_and_grad([[1], [2]], each=True)
+        ((7.5, [2.5]), ([3.0, 12.0], [[1.0], [4.0]]))
+        """
+        check_threads("value_and_grad", threads)
+        numpy = numpy_if_array(rows)
+        if each:
+            return _split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
+        data, n = self._read_batch("value_and_grad", rows)
+        if self.are_inputs("value_and_grad", wrt):
+            matrix = memoryview(data).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
+            values, found = _split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
+            slopes = [[x / n for x in row] for row in found]
+            return sum(values) / n, numpy.array(slopes) if numpy else slopes
+        loss, gradients = self.gradient_of(data, row_numbers(n), threads)
+        return loss, as_list(self.in_order("value_and_grad", gradients, wrt), numpy)
+
+    def are_inputs(self, kind: str, wrt: Variables) -> bool:
+        """Return whether the variables in `wrt` are inputs, and not parameters. `kind` is the method, for messages.
+
+        Raises:
+            TypeError, ValueError: `wrt` is not as for `gradient`, or has both.
+        """
+        if wrt == "parameters":
+            return False
+        variables = self._variables(kind, wrt)
+        found = {x in self._input_set for x in variables}
+        if len(found) > 1:
+            raise ValueError(f"{kind}(): wrt has inputs and parameters; write each=True, or call it for each of them")
+        return found == {True}
+
+    @cached_property
+    def _input_set(self) -> frozenset[Value]:
+        return frozenset(self.inputs)
+
+    def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
+        """Return the entries of `gradients`, which are in the order of `.parameters`, in the order of `wrt`."""
+        if wrt == "parameters":
+            return gradients
+        place = {p: i for i, p in enumerate(self.parameters)}
+        return array("d", [gradients[place[p]] if p in place else 0.0 for p in self._variables(kind, wrt)])
+
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
@@ -306,7 +372,7 @@ class Program(Runnable):
         found = self._derivatives.get(key)
         if found is None:
             variables = variables or self._variables(kind, wrt)
-            if kind not in ("gradient", "jacobian", "hessian"):
+            if kind not in ("gradient", "jacobian", "hessian", "value_and_grad"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings)):
                 self._check_gradient(kind)
@@ -377,6 +443,15 @@ class Program(Runnable):
                     f"{title}: the derivative of the function with respect to {what} is {slope}, that of the graph "
                     f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
                 )
+
+    def check_variables(self, kind: str, wrt: Sequence[Value]) -> None:
+        """Raise an error unless each of `wrt` is a parameter that can be a variable. `kind` is as in messages.
+
+        Raises:
+            ValueError: as for `gradient`, or there is an input.
+        """
+        if self.are_inputs(kind, wrt):
+            raise ValueError(f"{kind}(): wrt has inputs; write the names of arguments")
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
         if isinstance(wrt, str):
@@ -451,6 +526,22 @@ class Program(Runnable):
         return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
 
 
+def _split(found: Any, numpy: Any) -> tuple[Any, Any]:
+    """Return the first numbers of all rows, and the other numbers of all rows."""
+    if numpy:
+        return found[:, 0], found[:, 1:]
+    return [row[0] for row in found], [row[1:] for row in found]
+
+
+def as_list(numbers: array[float], numpy: Any) -> Any:
+    """Return numbers as a list, or as a numpy array if `numpy` is the module numpy.
+
+    >>> as_list(array("d", [1.0]), None)
+    [1.0]
+    """
+    return numpy.array(numbers) if numpy else numbers.tolist()
+
+
 def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
     """Return derivatives with respect to leaves. Those with respect to captured values are passed on to other leaves.
 
@@ -514,5 +605,7 @@ def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bo
     [output] = outputs
     if kind == "hessian":
         return sparse_hessian(output, variables, lower)
-    n = len(variables)
-    return Sparse(sparse_gradient(output, variables), [0] * n, list(range(n)), (1, n))
+    values, n = sparse_gradient(output, variables), len(variables)
+    if kind == "value_and_grad":  # the output comes first
+        values, n = [output, *values], n + 1
+    return Sparse(values, [0] * n, list(range(n)), (1, n))

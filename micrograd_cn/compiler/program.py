@@ -26,7 +26,7 @@ from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
-from .runtime.prepared import PreparedCall, RowRunner
+from .runtime.prepared import MAX_NUMBERS, PreparedCall, RowRunner
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,
@@ -39,6 +39,8 @@ from .training.epochs import (
 )
 from .training.run import Dispatcher, TrainingRun
 from .training.state import parameter_layout
+
+MAX_COUNTS = 4  # a program is ready for so many counts of rows, each of which needs about a megabyte
 
 
 class Mismatch(AssertionError):
@@ -94,6 +96,7 @@ class Runnable:
         self._first_parameters = len(first)
         self.parameters = self.compiled.graph.parameters
         self.row = RowRunner(self.compiled)
+        self._runners: dict[int, RowRunner | None] = {}  # by the count of rows; None after one call
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -136,9 +139,9 @@ class Runnable:
         """
         width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
-        if n == 1 == threads:
-            self.detect_anomaly(data, row_numbers(1), backward=False)
-            return as_result(self.row(data), shape, numpy, out)
+        if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
+            self.detect_anomaly(data, row_numbers(n), backward=False)
+            return as_result(run(data), shape, numpy, out)
         if numpy:
             out = numpy.empty(shape)
         if out is not None:
@@ -155,6 +158,21 @@ class Runnable:
         for more in others:
             outputs += more
         return outputs
+
+    def _runner(self, n: int) -> RowRunner | None:
+        """Return what computes n rows with memory that is kept from call to call.
+
+        Return None if there are many rows, or if it is the first call with n rows.
+        """
+        found = self._runners.get(n)
+        if found is None and 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
+            if n in self._runners:
+                self._runners[n] = found = RowRunner(self.compiled, n=n)
+            else:
+                if len(self._runners) >= MAX_COUNTS:
+                    self._runners.clear()
+                self._runners[n] = None
+        return found
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.
@@ -267,7 +285,7 @@ class Runnable:
         add_gradients([self.as_gradients(gradients)])
         return loss
 
-    def as_gradients(self, numbers: Sequence[float], weight: float = 1.0) -> Gradients:
+    def as_gradients(self, numbers: array[float], weight: float = 1.0) -> Gradients:
         """Return the derivatives `numbers` with respect to the parameters as `add_gradients` takes them."""
         captured = (lambda: self._selected_nodes) if self.compiled.captured else None
         return Gradients(self.parameters, numbers, weight, self._unreached, captured)
@@ -302,7 +320,7 @@ class Runnable:
         """The constants that somebody may change."""
         return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
 
-    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
+    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
         """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
 
         `data` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
@@ -312,7 +330,7 @@ class Runnable:
         first = self.compiled.padded_parameters
         with executable.acquired(self.compiled.data(), threads) as buffers:
             loss = executable.gradient(buffers, address(data), address(index), len(index))
-            gradients = buffers[0].scalars.view[first : first + len(self.parameters)].tolist()
+            gradients = array("d", buffers[0].scalars.view[first : first + len(self.parameters)].tobytes())
         return float(loss), gradients
 
     @refuse_split_samples
@@ -738,6 +756,11 @@ class Runnable:
     def has_gradient(self) -> bool:
         """Whether the first output depends on a leaf that requires a gradient."""
         return self.outputs[0].requires_grad
+
+    @property
+    def has_one_output(self) -> bool:
+        """Whether the program was compiled from one output, and not from a list."""
+        return self._single
 
     def _check_gradient(self, name: str) -> None:
         if not self._single:

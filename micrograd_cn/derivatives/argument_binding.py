@@ -156,6 +156,22 @@ class BoundCall:
         """
         return _as_value(self.name, "the function returned", self.output)
 
+    def scalar_and_aux(self) -> tuple[Value, Any]:
+        """Return the two items of the output: the first as a `Value`, the second with the results of its `Value`s.
+
+        Raises:
+            TypeError: the output is not a pair, or its first item is neither a `Value` nor a number.
+        """
+        if not isinstance(self.output, (tuple, list)) or len(self.output) != 2:
+            raise TypeError(f"{self.name}: with has_aux, the function returns a pair (value, aux), got {self.output!r}")
+        leaves, unflatten = flatten(self.output[1], "output[1]")
+        aux = (
+            unflatten([self.as_result(x) if isinstance(x, Value) else x for _, x in leaves])
+            if leaves
+            else self.output[1]
+        )
+        return _as_value(self.name, "output[0] of the function is", self.output[0]), aux
+
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
         """Return a list of the `Value`s in the output, and a function that nests other items in the same way.
 

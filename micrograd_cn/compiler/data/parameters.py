@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
 from ...graph import context
+from ...ops.number import number
 from ...ops.operation import Op
+from ...optim.optimizer import list_of_parameters
+from .arrays import flat_doubles, is_column
 from .captured import CapturedValue
+from .nodes import add_to_gradients, data_of, set_data
 
 _lock = Lock()
 _version = 0
@@ -52,7 +56,7 @@ class CachedData:
                 for p in self._nodes:
                     hooks.read(p, "what a compiled program reads")
             self.check_constants()
-            numbers = array("d", [p._data for p in self._nodes])
+            numbers = data_of(self._nodes)
             self._cached = now, numbers
         return numbers
 
@@ -127,6 +131,42 @@ def _data_version() -> int:
     return _version
 
 
+def parameters_to_vector(parameters: Iterable[Value]) -> Any:
+    """Return the data of parameters as one array: of numpy if it is installed, and otherwise an `array.array`.
+
+    >>> [*parameters_to_vector([Value(1), Value(2)])]
+    [1.0, 2.0]
+    """
+    nodes = list_of_parameters("parameters_to_vector", parameters)
+    if context.active and (hooks := context.here().hooks):
+        for p in nodes:
+            hooks.read(p, "parameters_to_vector()")
+    found = data_of(nodes)
+    try:
+        import numpy as np
+    except ImportError:
+        return found
+    return np.frombuffer(found)
+
+
+def vector_to_parameters(vector: Any, parameters: Iterable[Value]) -> None:
+    """Assign the numbers of an array to the data of parameters, in their order.
+
+    Raises:
+        ValueError: there are more or fewer numbers than parameters.
+        TypeError: the array has entries that are not real numbers.
+
+    >>> parameters = [Value(1), Value(2)]
+    >>> vector_to_parameters([3, 4], parameters); parameters[1].data
+    4.0
+    """
+    nodes = list_of_parameters("vector_to_parameters", parameters)
+    numbers = flat_doubles(vector) if is_column(vector) else array("d", map(number, vector))
+    if len(numbers) != len(nodes):
+        raise ValueError(f"vector_to_parameters(): {len(numbers)} numbers for {len(nodes)} parameters")
+    set_data(nodes, numbers)
+
+
 class Gradients(NamedTuple):
     """The derivatives of a program's mean output with respect to its parameters.
 
@@ -141,7 +181,7 @@ class Gradients(NamedTuple):
     """
 
     parameters: Sequence[Value]
-    numbers: Sequence[float]
+    numbers: array[float]
     weight: float = 1.0
     unreached: Sequence[int] = ()
     captured: Callable[[], Collection[Value]] | None = None
@@ -198,14 +238,20 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     >>> w, v = Value(2), Value(3)
     >>> c = CapturedValue(w * 3)
     >>> v.grad = None
-    >>> add_gradients([Gradients([w, c, v], [1.0, 10.0, 0.0], unreached=[2], captured=lambda: {c})]); w.grad, v.grad
+    >>> numbers = array("d", [1, 10, 0])
+    >>> add_gradients([Gradients([w, c, v], numbers, unreached=[2], captured=lambda: {c})]); w.grad, v.grad
     (31.0, None)
     """
+    parts = [*found]
+    if len(parts) == 1:
+        [(parameters, gradients, weight, unreached, captured)] = parts
+        if not (unreached or captured) and add_to_gradients(parameters, gradients, weight):
+            return
     changed: list[tuple[Iterable[Value], list[float]]] = []  # nodes, with the gradients that they had before
     try:
-        for parameters, gradients, weight, unreached, captured in found:
+        for parameters, gradients, weight, unreached, captured in parts:
             if weight != 1.0:
-                gradients = [*map(weight.__mul__, gradients)]
+                gradients = array("d", map(weight.__mul__, gradients))
             before = _grads(parameters)
             changed.append((parameters, before))
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):

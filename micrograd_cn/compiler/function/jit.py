@@ -17,12 +17,12 @@ import reprlib
 import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
@@ -51,8 +51,9 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import Places, ReachableCode, Surroundings
-from ..derivatives import Program, Variables
+from ..derivatives import Program, Variables, as_list
 from ..python import ParameterNames
+from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
@@ -68,6 +69,7 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .branch import Branch, raise_guard_error
+from .gradients import GradientVariables, Part, auxiliary, check_pair, numpy_of
 from .guards import (
     CompiledGuards,
     Guard,
@@ -273,6 +275,7 @@ class Recording:
         captured: dict[Value, CapturedValue],
         plain: bool = False,
     ) -> None:
+        self._treedef = treedef
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
         kind = Value if plain else TracedInput
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
@@ -326,6 +329,25 @@ class Recording:
         for program in made:
             program.compiled.data.watch(program.compiled.graph.constants, noted)
             noted = program.compiled.data.watched  # `fit` checks only the last program
+
+    @functools.cached_property
+    def loss(self) -> Program:
+        """A program that computes the first output alone. The others are auxiliary."""
+        if self.single:
+            return self.program
+        made = Program(self._outputs[0], self._inputs, self.program.parameters)
+        made.compiled.data.watch_as(self.program.compiled.data)
+        return made
+
+    @functools.cached_property
+    def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
+        """A dict from the name of each argument to the places of its numbers in a row, and its treedef."""
+        found, end = {}, 0
+        for argument, part in self._treedef:
+            count = len(leaf_paths(part, argument))
+            found[argument] = slice(end, end + count), part
+            end += count
+        return found
 
     @functools.cached_property
     def branch(self) -> Program:
@@ -462,6 +484,8 @@ class CompiledFunction:
                 names = tuple(parameters) if {p.kind for p in parameters.values()} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, list[Recording]] = {}
+        # By the method and the shapes of its arrays: what computes such a call, and its program; or why there is none
+        self._array_runners: dict[Any, tuple[ArrayRunner, Program] | Literal["called once", "unsuited"]] = {}
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
@@ -569,6 +593,11 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
+        if args and not kwargs and type(args[0]) is not float and (found := self._array_runner("call", args)):
+            rows = found[0].computed(args)
+            result = rows.out[0]
+            found[0].give_back(rows)
+            return result
         try:
             bucket = self._bucket_of(args, kwargs)
         except TypeError:
@@ -605,6 +634,9 @@ class CompiledFunction:
         [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
         """
 
+        if out is None and threads == 1 and (ready := self._array_results("forward", samples)) is not None:
+            return ready
+
         def results(recording: Recording, rows: Any, to: Any) -> Any:
             found = recording.program.forward(rows, threads, to)
             if to is not None or recording.single:
@@ -639,6 +671,13 @@ class CompiledFunction:
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
+        if (
+            wrt == "inputs"
+            and out is None
+            and threads == 1
+            and (ready := self._array_results("gradient", samples)) is not None
+        ):
+            return ready
         wrt = _variables("gradient", wrt)
         return self._map_samples(
             "gradient",
@@ -716,33 +755,122 @@ class CompiledFunction:
             IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
         """
         check_threads("backward", threads)
-        found = self._buckets("backward", samples)
-        n = sum(len(bucket.samples) for bucket in found)
-        parts = []
-        for bucket in found:
-            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
-                self._check_single("backward", recording)
-                parts.append((recording, bucket, rows))
-        self._check_gradient("backward", [recording.program for recording, *_ in parts])
+        arrays = samples if type(samples) is tuple else (samples,)
+        if threads == 1 and (ready := self._array_runner("backward", arrays)):
+            runner, program = ready
+            program.check_frozen("backward")
+            computed = runner.computed(arrays)
+            mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
+            runner.give_back(computed)
+            if not isnan(mean):  # otherwise the reason may be an error
+                add_gradients([program.as_gradients(gradients)])
+                return mean
+        parts = self._parts("backward", samples, threads)
         if not self.parameters:
             raise RuntimeError(
                 f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
                 "derivatives with respect to the arguments, or forward() for the results"
             )
         total, sums = 0.0, list[Gradients]()
-        for recording, bucket, rows in parts:  # a program whose output is a constant has gradient 0
-            program = recording.program
-            program.check_frozen("backward")
-            loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
-            if isnan(loss):
-                self._refuse_missing_classes("backward", recording, bucket, rows)
-                if recording.indices.computed:
-                    self._call_where_nan("backward", recording, bucket, rows)
-            weight = len(rows) / n
+        for program, weight, loss, gradients in self._gradients("backward", parts, threads):
             total += weight * loss
             sums.append(program.as_gradients(gradients, weight))
         add_gradients(sums)  # only now, when nothing can fail any more
         return total
+
+    def value_and_grad(
+        self, samples: Any, wrt: Any = "parameters", each: bool = False, has_aux: bool = False, threads: int = 1
+    ) -> tuple[Any, Any]:
+        """Return the mean result over the samples, and the gradient of this mean; no `grad` is changed.
+
+        With `each`, return the result and the gradient of every sample instead. Results are numpy arrays if all samples
+        are in numpy arrays, and otherwise lists.
+
+        To differentiate with respect to an argument in a call with the arguments of one sample, as in jax, write
+        `compile(value_and_grad(f))`, with `value_and_grad` of `micrograd_cn.functional`.
+
+        Args:
+            samples: as for `backward`.
+            wrt: the variables to differentiate with respect to. The gradient is one array for "parameters", which are
+                in the order of `.parameters`, and for a list of `Value`s, such as `model.parameters()`. For any other
+                nesting of lists, tuples and dicts of `Value`s, the gradient has the same nesting. For the name of an
+                argument, it has the derivatives with respect to this argument in every sample, nested as the argument
+                is. For a tuple of names it is a tuple.
+            each: whether to return the result and the gradient of every sample.
+            has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
+                that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
+            threads: as for `backward`.
+
+        Raises:
+            TypeError, ValueError, RuntimeError, GuardError: as for `gradient` and `backward`; or the function returns
+                no pair although `has_aux` is set.
+
+        >>> w, b = Value(2.0), Value(1.0)
+        >>> f = compile(lambda x: w * x[0] * x[1] + b)
+        >>> samples = [([1.0, 2.0],), ([3.0, 4.0],)]
+        >>> f.value_and_grad(samples), f.value_and_grad(samples, {"w": w, "b": [b]})
+        ((15.0, [7.0, 1.0]), (15.0, {'w': 7.0, 'b': [1.0]}))
+        >>> f.value_and_grad(samples, "x", each=True)
+        ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
+        """
+        check_threads("value_and_grad", threads)
+        if wrt == "parameters" and threads == 1 and not (each or has_aux):
+            arrays = samples if type(samples) is tuple else (samples,)
+            if ready := self._array_runner("backward", arrays):
+                computed = ready[0].computed(arrays)
+                mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
+                ready[0].give_back(computed)
+                if not isnan(mean):
+                    return mean, as_list(found, sys.modules["numpy"])
+        variables = GradientVariables(wrt, self._signature.parameters)
+        parts = self._parts("value_and_grad", samples, threads, has_aux)
+        numpy = numpy_of(samples)
+        value: Any
+        if variables.arguments or each:
+            value, gradient = variables.of_samples(parts, self.parameters, threads, each, numpy)
+        else:
+            value, gradient = 0.0, array("d", bytes(8 * len(self.parameters)))
+            for _, weight, loss, gradients in self._gradients("value_and_grad", parts, threads):
+                value += weight * loss
+                for i, x in enumerate(gradients):
+                    gradient[i] += weight * x
+            gradient = variables.of_mean(gradient, parts[0].recording.loss, self.parameters, numpy)
+        return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
+
+    def _parts(self, name: str, samples: Any, threads: int, has_aux: bool = False) -> list[Part]:
+        """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
+
+        If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
+        """
+        found = []
+        for bucket in self._buckets(name, samples):
+            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+                if has_aux:
+                    check_pair(self._name, recording)
+                else:
+                    self._check_single(name, recording)
+                if name != "backward" and recording.indices.columns:
+                    self._refuse_missing_classes(name, recording, bucket, rows)
+                found.append(Part(recording, bucket, rows))
+        self._check_gradient(name, [part.recording.loss for part in found])
+        return found
+
+    def _gradients(
+        self, name: str, parts: Sequence[Part], threads: int = 1
+    ) -> Iterator[tuple[Program, float, float, array[float]]]:
+        """Yield, for each part of a batch: its program, its share of the rows, its mean output, and the gradient.
+
+        `name` is the method that needs them, for messages.
+        """
+        n = sum(len(rows) for _, _, rows in parts)
+        for recording, bucket, rows in parts:  # a program whose output is a constant has gradient 0
+            recording.loss.check_frozen(name)
+            loss, gradients = recording.loss.gradient_of(bucket.numbers, rows, threads)
+            if isnan(loss):
+                self._refuse_missing_classes(name, recording, bucket, rows)
+                if recording.indices.computed and recording.single:
+                    self._call_where_nan(name, recording, bucket, rows)
+            yield recording.loss, len(rows) / n, loss, gradients
 
     @refuse_split_samples
     def fit(
@@ -1184,6 +1312,55 @@ class CompiledFunction:
         if writable_address(out, sum(map(len, numbers))):
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
         return out
+
+    def _array_results(self, method: str, samples: Any) -> Any:
+        """Return the results of `forward` or `gradient` for samples in numpy arrays, or None; see `_array_runner`."""
+        arrays = samples if type(samples) is tuple else (samples,)
+        if not (found := self._array_runner(method, arrays)):
+            return None
+        rows = found[0].computed(arrays)
+        results = rows.results.copy()
+        found[0].give_back(rows)
+        return results
+
+    def _array_runner(self, method: str, arrays: Sequence[Any]) -> tuple[ArrayRunner, Program] | None:
+        """Return what computes a method for samples in numpy arrays of doubles, one array for each argument.
+
+        Return None if there were no arrays of these shapes in an earlier call of the method, so it is not known yet
+        that the function has a program for them, and no guards to check.
+
+        `method` is "call", "forward", "gradient" or "backward". In a "call", the arrays are the arguments of one
+        sample.
+        """
+        if is_inlining() or context.active or (shapes := shapes_of(arrays)) is None:
+            return None
+        key = method, shapes
+        found = self._array_runners.get(key)
+        if found is None:
+            if len(self._array_runners) >= MAX_SHAPES:
+                self._array_runners.clear()
+            self._array_runners[key] = "called once"
+            return None
+        if found == "called once":
+            found = self._array_runners[key] = self._make_array_runner(method, shapes) or "unsuited"
+        return None if found == "unsuited" else found
+
+    def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> tuple[ArrayRunner, Program] | None:
+        if method == "call":
+            shapes = tuple([(1, *shape) for shape in shapes])
+        treedef = treedef_of_shapes(self._positional, shapes)
+        recordings = self._recordings.get(((), treedef), ())
+        if len(recordings) != 1 or recordings[0].guards.program or not recordings[0].single:
+            return None
+        program: Program | None = recordings[0].program
+        if method == "gradient":
+            if recordings[0].indices.columns:  # they are checked in each call
+                return None
+            program = recordings[0].program.derivative("gradient").program
+        if program is None or (method == "backward" and not program.has_gradient):
+            return None
+        kind = "gradient" if method == "backward" else "forward"
+        return ArrayRunner(program.compiled, kind, shapes, program.has_one_output), program
 
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered

@@ -93,13 +93,26 @@ def scipy_functions(
         name = getattr(program, "__name__", "the function")
         return check(program.recording_of(vector).program, f"{name} returns a list"), vector.reshape(1, -1)
 
+    last: list[tuple[Any, float, Any]] = []  # methods ask for the value and then for the gradient at the same point
+
+    def value_and_grad(x: Any) -> tuple[float, Any]:
+        here, row = at(x)
+        point = here, row.tobytes(), here.compiled.data()  # the parameters' data are another object once they change
+        for known, value, gradient in last:
+            if known[:2] == point[:2] and known[2] is point[2]:
+                return value, gradient
+        (value,), (gradient,) = here.value_and_grad(row, "inputs", each=True)
+        last[:] = [(point, float(value), gradient)]
+        return float(value), gradient
+
     def fun(x: Any) -> float:
         here, row = at(x)
+        if "jac" in names and here.has_gradient:
+            return value_and_grad(x)[0]
         return float(here.forward(row)[0])
 
     def jac(x: Any) -> Any:
-        here, row = at(x)
-        return here.gradient(row, out=np.empty(row.shape[1]))
+        return np.array(value_and_grad(x)[1])
 
     def hess(x: Any) -> Any:
         here, row = at(x)

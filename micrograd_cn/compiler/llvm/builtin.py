@@ -15,7 +15,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-C_API = ("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread")
+C_API = (
+    *("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread"),
+    *("PyFloat_FromDouble", "Py_DecRef"),
+)
 METH_NOARGS = 4  # the function takes no arguments
 
 

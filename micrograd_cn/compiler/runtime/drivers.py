@@ -18,7 +18,7 @@ same address as `%s`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from math import inf
@@ -42,7 +42,7 @@ FIELDS = (
 )  # fmt: skip
 CALL_WORDS = 2  # a stage has two words: the addresses of its kernel and of its table
 LANE_INDEPENDENT = ("run", "update", "accumulate", "clip", "fit", "fit_clipped")
-LANE_SPECIFIC = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
+LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
@@ -223,7 +223,23 @@ class Drivers:
         `%self` is a tuple. Its first item is a `bytes` with the operands of `forward`, and a last word that says
         whether to release the GIL meanwhile. Its second item is the object that the function returns.
         """
-        f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
+
+        def forward(f: Function, operands: list[str]) -> None:
+            self._call(f, "void", "forward", *operands)
+
+        return self._builtin("prepared", forward)
+
+    def prepared_gradient(self) -> Function:
+        """Write code like that of `prepared`, which calls the driver `gradient` and stores the loss at `%out`."""
+
+        def gradient(f: Function, operands: list[str]) -> None:
+            out = operands.pop(4)
+            f.store("double", self._call(f, "double", "gradient", *operands), out.removeprefix("ptr "))
+
+        return self._builtin("prepared_gradient", gradient)
+
+    def _builtin(self, name: str, compute: Callable[[Function, list[str]], None]) -> Function:
+        f = Function(self.name[name], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
         kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(MEMORY_ARGUMENTS))
@@ -231,10 +247,10 @@ class Drivers:
         long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
         with f.when(long):  # releases the GIL
             state = f.call("ptr", "PyEval_SaveThread")
-            self._call(f, "void", "forward", *operands)
+            compute(f, [*operands])
             f.call("void", "PyEval_RestoreThread", f"ptr {state}")
         with f.when(f.op(f"xor i1 {long}, true")):
-            self._call(f, "void", "forward", *operands)
+            compute(f, [*operands])
         result = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1")
         f.call("void", "Py_IncRef", f"ptr {result}")
         f.do(f"ret ptr {result}")

@@ -320,13 +320,15 @@ class Executable:
         """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
 
         The function is written in machine code. It keeps `buffers` and all objects in `result` alive. The addresses
-        `data`, `index` and `out` are as for `forward`.
+        `data`, `index` and `out` are as for `forward`. If the executable computes a gradient, the function writes the
+        mean output to `out`, and leaves the gradient in the buffers, as `gradient` does.
         """
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
         long = n * size > GIL_RELEASE_SIZE * self.lanes
         writer = drivers.Drivers(self.tables.machine, self.lanes)
-        code = self.tables.machine.address(writer.name["prepared"], writer.prepared, self.tables.fast)
+        name = "prepared" if self.kind == "forward" else "prepared_gradient"
+        code = self.tables.machine.address(writer.name[name], getattr(writer, name), self.tables.fast)
         return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
-CALLS_BETWEEN_CHECKS = 256  # a `RowRunner` checks after at most this many calls, and more often in the beginning
+MAX_NUMBERS = 20_000  # rows with more numbers are not copied: to prepare a call takes little time beside computing them
+CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many calls, and more often in the beginning
 
 
 class PreparedCall:
@@ -45,29 +46,84 @@ class PreparedCall:
             self._parameters = data
 
 
-class _PreparedRow(PreparedCall):
-    """A `PreparedCall` for one row, with memory of its own for the row's numbers and the outputs.
+class PreparedRows(PreparedCall):
+    """A `PreparedCall` for some rows, with memory of its own for the rows' numbers and for the results.
 
     Attributes:
-        numbers: the array to which the row's numbers are written before `run`.
-        out: the array that has the outputs after `run`.
+        numbers: the array to which the numbers of the rows are written before `run`, one row after the other.
+        out: the array that has the outputs after `run`, or the mean output if the executable computes a gradient.
+        gradients: the gradient after `run`, if the executable computes one.
     """
 
-    def __init__(self, compiled: CompiledGraph, executable: Executable) -> None:
-        self.numbers = memoryview(array("d", bytes(8 * compiled.lowering.width)))
-        self.out = array("d", bytes(8 * executable.outputs))
-        super().__init__(compiled, executable, self.numbers, 1, address(self.out), None)
+    def __init__(self, compiled: CompiledGraph, executable: Executable, n: int) -> None:
+        self.numbers = memoryview(array("d", bytes(8 * n * compiled.lowering.width)))
+        self.out = array("d", bytes(8 * (n * executable.outputs if executable.kind == "forward" else 1)))
+        super().__init__(compiled, executable, self.numbers, n, address(self.out), None)
+        first = compiled.padded_parameters
+        self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
 
 
-class RowRunner:
-    """A function that computes the outputs of one row at a time. Several threads may call it at the same time.
+class RowsRunner:
+    """A function that computes the same count of rows at each call. Several threads may call it at the same time.
 
-    Each call takes a `_PreparedRow` that no other thread uses, or makes another one. The first calls run threaded code
-    (tables that shared kernels read). From time to time a call checks whether this code has run for so long that native
-    code is worthwhile.
+    Each call takes `PreparedRows` that no other thread uses, or makes others. The first calls run threaded code (tables
+    that shared kernels read). From time to time a call checks whether this code has run for so long that native code is
+    worthwhile.
+
+    Args:
+        compiled: the graph.
+        kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
+        n: how many rows a call computes.
+    """
+
+    def __init__(self, compiled: CompiledGraph, kind: str = "forward", n: int = 1) -> None:
+        self._compiled, self._kind, self._n = compiled, kind, n
+        self._idle: list[PreparedRows] = []
+        self._executable: Executable | None = None
+        self._calls, self._next_check = 0, 1
+
+    def take(self) -> PreparedRows:
+        """Return rows that no other thread uses until they are passed to `give_back`."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            self._executable = self._compiled.select_tier(self._kind, self._n)
+            return self._prepare(self._executable)
+
+    def _prepare(self, executable: Executable) -> PreparedRows:
+        return PreparedRows(self._compiled, executable, self._n)
+
+    def run(self, rows: PreparedRows) -> None:
+        """Compute the rows, whose numbers have been written."""
+        rows.renew()
+        self._calls += 1
+        if self._calls < self._next_check:
+            rows.run()
+        else:
+            self._run_and_check_tier(rows)
+
+    def give_back(self, rows: PreparedRows) -> None:
+        """Take rows back, for the next thread that calls `take`."""
+        if rows.executable is self._executable:
+            self._idle.append(rows)
+
+    def _run_and_check_tier(self, rows: PreparedRows) -> None:
+        """Compute the rows. Then switch to native code if the present code has run long enough."""
+        begun = time.perf_counter()
+        rows.run()
+        rows.executable.seconds += self._calls * (time.perf_counter() - begun)
+        self._calls, self._next_check = 0, min(2 * self._next_check, CALLS_BETWEEN_CHECKS)
+        best = self._compiled.select_tier(self._kind, self._n)
+        if best is not self._executable:
+            self._executable = best
+            self._idle.clear()
+
+
+class RowRunner(RowsRunner):
+    """A function that computes the outputs of one row at a time, or of n rows, by memory that is kept between calls.
 
     >>> from micrograd_cn import Value
-    >>> x, w = Value(1), Value(3)
+    >>> x, w = Value(2), Value(3)
     >>> call = RowRunner(CompiledGraph([w * x, -x], [x]))
     >>> call(array("d", [2])).tolist()
     [6.0, -2.0]
@@ -76,18 +132,12 @@ class RowRunner:
     [10.0, -2.0]
     """
 
-    def __init__(self, compiled: CompiledGraph) -> None:
-        self._compiled = compiled
-        self._idle: list[_PreparedRow] = []
-        self._executable: Executable | None = None
-        self._calls, self._next_check = 0, 1
-
     def __call__(self, numbers: Numbers) -> array[float]:
-        """Return the outputs of the row whose numbers are in `numbers`."""
-        try:
+        """Return the outputs of the rows whose numbers are in `numbers`, one row after the other."""
+        try:  # `take`, `run` and `give_back`, inlined: these calls would take a tenth of the time
             row = self._idle.pop()
         except IndexError:
-            row = self._prepare_row()
+            row = self.take()
         row.numbers[:] = numbers
         row.renew()
         self._calls += 1
@@ -99,18 +149,3 @@ class RowRunner:
         if row.executable is self._executable:
             self._idle.append(row)
         return out
-
-    def _prepare_row(self) -> _PreparedRow:
-        self._executable = self._compiled.select_tier("forward", 1)
-        return _PreparedRow(self._compiled, self._executable)
-
-    def _run_and_check_tier(self, row: _PreparedRow) -> None:
-        """Compute the row. Then switch to native code if the present code has run long enough."""
-        begun = time.perf_counter()
-        row.run()
-        row.executable.seconds += self._calls * (time.perf_counter() - begun)
-        self._calls, self._next_check = 0, min(2 * self._next_check, CALLS_BETWEEN_CHECKS)
-        best = self._compiled.select_tier("forward", 1)
-        if best is not self._executable:
-            self._executable = best
-            self._idle.clear()

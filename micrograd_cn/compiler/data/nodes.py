@@ -1,0 +1,289 @@
+"""Read and write the data and the gradients of many nodes in one call of machine code.
+
+A node keeps its data and its gradient as Python floats. The machine code reads these objects where they are in memory.
+To write a number, it changes the float in place if nothing but the node refers to it, and otherwise makes a new one.
+The GIL is held meanwhile, so no other thread sees half of a change, and Ctrl-C cannot interrupt it. If a node is not as
+the machine code expects, for example because it is frozen, nothing is changed, and Python code does the work instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from operator import call
+from typing import Any
+
+from ...engine import Value
+from ...graph import context
+from ...graph.node import assign_data
+from ..llvm.machine import machine
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from .arrays import Numbers
+
+MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
+NODES_BEFORE_CODE = 300_000  # Python code serves so many nodes before machine code is made, which takes about as long
+TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's number
+COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
+_sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
+_zero = array("d", [0.0])
+_served = 0
+
+
+@cache
+def slot_offset(name: str) -> int:
+    """Return where the slot `name` is in the memory of a `Value`, in bytes.
+
+    Return 0 if objects do not have the layout in memory that the machine code expects.
+
+    >>> slot_offset("_data") % 8
+    0
+    """
+    if sys.implementation.name != "cpython" or sys.byteorder != "little" or float.__basicsize__ != NUMBER + 8:
+        return 0
+
+    def word(address: int) -> int:
+        return ctypes.c_int64.from_address(address).value
+
+    node, marker, items = Value(0.5), [0.5], [_sample, None, _sample]
+    setattr(node, name, marker)
+    places = [k for k in range(2 * TYPE, Value.__basicsize__, 8) if word(id(node) + k) == id(marker)]
+    x = marker[0] * len(places)
+    as_expected = (
+        len(places) == 1
+        and ctypes.c_double.from_address(id(x) + NUMBER).value == x
+        and word(id(x) + TYPE) == id(float)
+        and word(id(node) + TYPE) == id(Value)
+        and word(id(items) + COUNT) == len(items)
+        and [word(word(id(items) + ITEMS) + 8 * k) for k in range(len(items))] == [*map(id, items)]
+        and ctypes.c_int32.from_address(id(marker)).value == sys.getrefcount(marker) - 1
+    )
+    return places[0] if as_expected else 0
+
+
+class NodeLoop:
+    """Write machine code that reads and writes the nodes in a list.
+
+    Args:
+        f: the function that is written. Its operands `%list` and `%n` are the addresses of a list and the count of the
+            nodes in it. The function returns 1 if it can do nothing, and 0 when it has done its work.
+    """
+
+    def __init__(self, f: Function) -> None:
+        self.f = f
+        self.end_unless(f.op(f"icmp eq i64 {f.word(f.at('%list', COUNT, BYTE))}, %n"))
+        self._items = f.pointer(f.at("%list", ITEMS, BYTE))
+
+    def end_unless(self, good: str) -> None:
+        """Write code that ends the function unless the condition `good` holds."""
+        f = self.f
+        bad, rest = f.fresh("bad"), f.fresh("rest")
+        f.do(f"br i1 {good}, label %{rest}, label %{bad}")
+        f.open(bad)
+        f.do("ret i64 1")
+        f.open(rest)
+
+    def node(self, index: str) -> tuple[str, str]:
+        """Write a load of the address of a node, and code that tells whether it is a `Value` and not of a subclass.
+
+        Return both. If it is none, the address is that of another `Value`.
+        """
+        found = self.f.pointer(self._items, index)
+        is_value = self._has_type(found, Value)
+        return self.f.op(f"select i1 {is_value}, ptr {found}, ptr {_address_of(_sample)}"), is_value
+
+    def content(self, node: str, slot: int | str) -> str:
+        """Write a load of the address of the object in a slot of a node. For an empty slot it is that of a `Value`.
+
+        `slot` is the offset of the slot.
+        """
+        found = self.f.pointer(self.f.at(node, slot, BYTE))
+        empty = self.f.op(f"icmp eq ptr {found}, null")
+        return self.f.op(f"select i1 {empty}, ptr {_address_of(_sample)}, ptr {found}")
+
+    def number(self, node: str, slot: int | str) -> tuple[str, str]:
+        """Write a load of the number in a slot of a node, and code that tells whether there is a float; return both."""
+        found = self.content(node, slot)
+        is_float = self._has_type(found, float)
+        # None has 16 bytes, so its number would be read behind its end.
+        readable = self.f.op(f"select i1 {is_float}, ptr {found}, ptr {_address_of(_sample._data)}")
+        return self.f.load("double", self.f.at(readable, NUMBER, BYTE)), is_float
+
+    def is_same(self, x: str, other: object) -> str:
+        """Write code that tells whether the object at the address `x` is `other`."""
+        return self.f.op(f"icmp eq ptr {x}, {_address_of(other)}")
+
+    def either(self, a: str, b: str) -> str:
+        """Write code that tells whether one of two conditions holds."""
+        return self.f.op(f"or i1 {a}, {b}")
+
+    def all(self, *conditions: str) -> str:
+        """Write code that tells whether all conditions hold."""
+        found, *rest = conditions
+        for condition in rest:
+            found = self.f.op(f"and i1 {found}, {condition}")
+        return found
+
+    def assign(self, node: str, slot: int | str, number: str) -> None:
+        """Write code that assigns a number to a slot in which there is a float or None."""
+        f = self.f
+        old = self.content(node, slot)
+        unshared = f.op(f"icmp eq i32 {f.op(f'load i32, ptr {old}')}, 1")  # the low half of the count of references
+        in_place = self.all(unshared, self._has_type(old, float))
+        with f.when(in_place):
+            f.store("double", number, f.at(old, NUMBER, BYTE))
+        with f.when(f.op(f"xor i1 {in_place}, true")):
+            made = f.call("ptr", "PyFloat_FromDouble", f"double {number}")
+            with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
+                f.do(f"store ptr {made}, ptr {f.at(node, slot, BYTE)}")
+                f.call("void", "Py_DecRef", f"ptr {old}")
+
+    def _has_type(self, x: str, kind: type) -> str:
+        return self.is_same(self.f.pointer(self.f.at(x, TYPE, BYTE)), kind)
+
+
+def _address_of(x: object) -> str:
+    return f"inttoptr (i64 {id(x)} to ptr)"
+
+
+def _write_read() -> Function:
+    """Write the function that copies the numbers in a slot of the nodes to the address `%to`."""
+    f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
+    nodes = NodeLoop(f)
+    with f.repeat("%n", [("i1", "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        number, is_float = nodes.number(node, "%slot")
+        f.store("double", number, f.at("%to", loop.index))
+        loop.next = [nodes.all(*loop.carried, is_value, is_float)]
+    nodes.end_unless(*loop.next)
+    f.do("ret i64 0")
+    return f
+
+
+def _write_write() -> Function:
+    """Write the function that assigns numbers to a slot of the nodes.
+
+    The number for the first node is at the address `%from`, and that for each other node `%stride` doubles further on.
+    """
+    f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from, i64 %stride", "i64")
+    nodes = NodeLoop(f)
+    with f.repeat("%n", [("i1", "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        found = nodes.content(node, "%slot")
+        good = nodes.either(nodes.number(node, "%slot")[1], nodes.is_same(found, None))
+        loop.next = [nodes.all(*loop.carried, is_value, good)]
+    nodes.end_unless(*loop.next)
+    with f.repeat("%n") as loop:
+        number = f.load("double", f.at("%from", f.times(loop.index, "%stride")))
+        nodes.assign(nodes.node(loop.index)[0], "%slot", number)
+    f.do("ret i64 0")
+    return f
+
+
+def _write_add() -> Function:
+    """Write the function that adds the numbers at the address `%from`, times `%weight`, to the gradients of the nodes.
+
+    It does nothing if one of the nodes requires no gradient.
+    """
+    f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
+    nodes, grad = NodeLoop(f), slot_offset("_grad")
+    with f.repeat("%n", [("i1", "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        good = nodes.either(nodes.number(node, grad)[1], nodes.is_same(nodes.content(node, grad), None))
+        unfrozen = nodes.is_same(nodes.content(node, slot_offset("requires_grad")), True)
+        loop.next = [nodes.all(*loop.carried, is_value, good, unfrozen)]
+    nodes.end_unless(*loop.next)
+    with f.repeat("%n") as loop:
+        node, _ = nodes.node(loop.index)
+        before, is_float = nodes.number(node, grad)
+        before = f.op(f"select i1 {is_float}, double {before}, double 0.0")
+        before = f.op(f"fadd double {before}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
+        term = f.op(f"fmul double {f.load('double', f.at('%from', loop.index))}, %weight")
+        nodes.assign(node, grad, f.op(f"fadd double {before}, {term}"))
+    f.do("ret i64 0")
+    return f
+
+
+POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
+KERNELS: dict[str, tuple[Callable[[], Function], list[Any]]] = {
+    "read_nodes": (_write_read, [ctypes.py_object, SIZE, SIZE, POINTER]),
+    "write_nodes": (_write_write, [ctypes.py_object, SIZE, SIZE, POINTER, SIZE]),
+    "add_to_nodes": (_write_add, [ctypes.py_object, SIZE, POINTER, ctypes.c_double]),
+}
+
+
+def holding_gil(address: int, arguments: Sequence[Any]) -> Callable[..., int]:
+    """Return the machine code at an address as a function that returns an integer, and holds the GIL while it runs."""
+    made: Callable[..., int] = ctypes.PYFUNCTYPE(SIZE, *arguments)(address)
+    return made
+
+
+@cache
+def _kernel(name: str) -> Callable[..., int]:
+    writers = {KERNEL_PREFIX + each: write for each, (write, _) in KERNELS.items()}
+    machine().compile_kernels(writers, fast=True)
+    address = machine().address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True)
+    return holding_gil(address, KERNELS[name][1])
+
+
+def uses_machine_code(nodes: Sequence[Value]) -> bool:
+    """Return whether machine code is worthwhile for the nodes, and can read them."""
+    global _served
+    if len(nodes) < MIN_NODES or type(nodes) is not list:
+        return False
+    if _served < NODES_BEFORE_CODE:
+        _served += len(nodes)
+        return False
+    return slot_offset("_data") > 0
+
+
+def data_of(nodes: Sequence[Value]) -> array[float]:
+    """Return the data of some nodes. Hooks are not called.
+
+    >>> data_of([Value(1), Value(2)])
+    array('d', [1.0, 2.0])
+    """
+    if uses_machine_code(nodes):
+        found = array("d", bytes(8 * len(nodes)))
+        if not _kernel("read_nodes")(nodes, len(nodes), slot_offset("_data"), found.buffer_info()[0]):
+            return found
+    return array("d", [node._data for node in nodes])
+
+
+def set_data(nodes: Sequence[Value], numbers: Numbers) -> None:
+    """Assign numbers to the data of nodes, as `assign_data` does.
+
+    >>> x, y = Value(1), Value(2)
+    >>> set_data([x, y], array("d", [3, 4])); x.data, y.data
+    (3.0, 4.0)
+    """
+    if not (context.active and context.here().hooks) and uses_machine_code(nodes) and len(nodes) == len(numbers):
+        numbers = array("d", memoryview(numbers).tobytes())
+        write: Callable[[], object] = partial(
+            _kernel("write_nodes"), nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
+        )
+        changed: Callable[[], object] = partial(setattr, context, "data_changed", True)
+        if not any(map(call, [write, changed])):  # one call into C, which Ctrl-C cannot interrupt
+            return
+    assign_data(nodes, numbers)
+
+
+def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: float) -> bool:
+    """Add numbers, times `weight`, to the gradients of nodes, and return True.
+
+    If machine code cannot do so, for example because one of the nodes is frozen, change nothing and return False.
+    """
+    return (
+        uses_machine_code(nodes)
+        and len(nodes) == len(numbers)
+        and not _kernel("add_to_nodes")(nodes, len(nodes), numbers.buffer_info()[0], weight)
+    )
+
+
+def clear_gradients(nodes: Sequence[Value]) -> bool:
+    """Set the gradients of nodes to 0, and return True. If machine code cannot, change nothing and return False."""
+    return uses_machine_code(nodes) and not _kernel("write_nodes")(
+        nodes, len(nodes), slot_offset("_grad"), _zero.buffer_info()[0], 0
+    )

@@ -1,0 +1,202 @@
+"""Return values and gradients of a compiled function as arrays, nested as the variables or the arguments are."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ...derivatives.tree import flatten, is_array
+from ...engine import Value
+from ..data.samples import ArrayDef, Bucket, TreeDef, select_rows, unflatten
+from ..derivatives import Program, as_list
+
+
+class Recorded(Protocol):
+    """The attributes of a `Recording` that are needed here."""
+
+    program: Program
+    rebuild: Callable[..., Any]
+    single: bool
+
+    @property
+    def loss(self) -> Program:
+        """A program that computes the first output alone."""
+
+    @property
+    def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
+        """A dict from the name of each argument to the places of its numbers in a row, and its treedef."""
+
+
+class Part(NamedTuple):
+    """The samples of a batch that one recording computes.
+
+    Attributes:
+        recording: the recording.
+        bucket: the samples with the same structure.
+        rows: the indices of the rows of the bucket that the recording computes.
+    """
+
+    recording: Any
+    bucket: Bucket
+    rows: array[int]
+
+
+def numpy_of(samples: Any) -> Any:
+    """Return the module numpy if all samples are in numpy arrays, one for each argument, and otherwise None."""
+    numpy = sys.modules.get("numpy")
+    arrays = samples if isinstance(samples, tuple) else (samples,)
+    return numpy if numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays) else None
+
+
+class GradientVariables:
+    """The variables of `CompiledFunction.value_and_grad`.
+
+    Args:
+        wrt: "parameters", "inputs", the name of an argument, a tuple of names, or a nesting of `Value`s.
+        names: the function's arguments, by name.
+
+    Attributes:
+        arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
+
+    Raises:
+        ValueError: there is no argument of this name.
+        TypeError: `wrt` is something else, or contains something else than `Value`s.
+    """
+
+    def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
+        self._wrt = wrt
+        given = (wrt,) if isinstance(wrt, str) else wrt if isinstance(wrt, tuple) else ()
+        self._many = not isinstance(wrt, str)
+        self.arguments: tuple[str, ...] = ()
+        if wrt == "parameters":
+            return
+        if given and all(isinstance(name, str) for name in given):
+            for name in given:
+                if name not in names and not (name == "inputs" and len(given) == 1):
+                    known = ", ".join([repr(name) for name in names])
+                    raise ValueError(
+                        f'value_and_grad(): wrt has no argument {name!r}; write "parameters", some of {known}, or a '
+                        "nesting of Values"
+                    )
+            self.arguments = given
+            return
+        leaves, self._nested = flatten(wrt)
+        self._values = [x for _, x in leaves]
+        self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
+        for path, x in leaves:
+            if not isinstance(x, Value):
+                write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
+                raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
+
+    def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:
+        """Return the gradient of the mean with respect to parameters, nested as `wrt` is.
+
+        Args:
+            gradient: the derivatives with respect to `parameters`.
+            program: a program of the function.
+            parameters: all parameters of the function.
+            numpy: the module numpy if the result is to be a numpy array, otherwise None.
+
+        Raises:
+            ValueError: there is something else among the variables.
+        """
+        if self._wrt == "parameters":
+            return as_list(gradient, numpy)
+        place = {p: i for i, p in enumerate(parameters)}
+        program.check_variables("value_and_grad", self._values)
+        found = array("d", [gradient[place[x]] if x in place else 0.0 for x in self._values])
+        return as_list(found, numpy) if self._is_flat else self._nested(found.tolist())
+
+    def of_samples(
+        self, parts: Sequence[Part], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
+    ) -> tuple[Any, Any]:
+        """Return the results of all samples, and their gradients, or, unless `each` is set, the mean and its gradient.
+
+        `parameters` has all parameters of the function. `numpy` is as for `of_mean`.
+        """
+        n = sum(len(part.rows) for part in parts)
+        values: Any = [0.0] * n
+        flat: Any = [()] * n
+        recordings: list[Any] = [None] * n
+        for recording, bucket, rows in parts:
+            wrt, numbers = self._in_program(recording, parameters), select_rows(bucket, rows)
+            if numpy and len(rows) == n:
+                numbers = numpy.asarray(numbers).reshape(n, -1)
+            found = recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
+            if numpy and len(rows) == n:
+                values, flat = found
+            else:
+                for row, value, gradient in zip(rows, *found, strict=True):
+                    values[bucket.samples[row]], flat[bucket.samples[row]] = value, gradient
+            for row in rows if not numpy else ():
+                recordings[bucket.samples[row]] = recording
+        if numpy:
+            values, flat = numpy.asarray(values), numpy.asarray(flat).reshape(n, -1)
+        if not each:
+            values = float(sum(values)) / n
+            flat = flat / n if numpy else [[x / n for x in row] for row in flat]
+        if not self.arguments:
+            return values, flat if self._wrt == "parameters" or self._is_flat else [*map(self._nested, flat)]
+        if self.arguments == ("inputs",):
+            return values, flat
+        found, end = [], [0] * n
+        for name in self.arguments:
+            if numpy:
+                places, part = parts[0].recording.arguments[name]
+                width = places.stop - places.start
+                block = flat[:, end[0] : end[0] + width]
+                found.append(block.reshape(n, *part.shape) if isinstance(part, ArrayDef) else block[:, 0])
+                end[0] += width
+                continue
+            of_name = []
+            for i, (row, recording) in enumerate(zip(flat, recordings, strict=True)):
+                places, part = recording.arguments[name]
+                width = places.stop - places.start
+                of_name.append(_with_doubles(unflatten(part, iter(row[end[i] : end[i] + width]))))
+                end[i] += width
+            found.append(of_name)
+        return values, tuple(found) if self._many else found[0]
+
+    def _in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
+        """Return the variables as the program of a recording takes them."""
+        if self._wrt == "parameters":
+            return parameters
+        if not self.arguments:
+            return self._values
+        if self.arguments == ("inputs",):
+            return "inputs"
+        for name in self.arguments:
+            if name not in recording.arguments:
+                raise ValueError(f"value_and_grad(): wrt has {name!r}, which is a static argument or not passed")
+        return [x for name in self.arguments for x in recording.loss.inputs[recording.arguments[name][0]]]
+
+
+def _with_doubles(x: Any) -> Any:
+    """Return an argument's derivatives, with arrays of doubles in the place of arrays of objects."""
+    if isinstance(x, dict):
+        return {key: _with_doubles(item) for key, item in x.items()}
+    if isinstance(x, tuple):
+        return tuple.__new__(type(x), [_with_doubles(item) for item in x])
+    if isinstance(x, list):
+        return [_with_doubles(item) for item in x]
+    return x.astype(float) if is_array(x) else x
+
+
+def check_pair(name: str, recording: Recorded) -> None:
+    """Raise TypeError unless the function `name` returned a pair of a number and something else."""
+    example = recording.rebuild([0.0] * len(recording.program.outputs))
+    if recording.single or not isinstance(example, (tuple, list)) or len(example) != 2 or type(example[0]) is not float:
+        raise TypeError(
+            f"value_and_grad(): with has_aux, {name} returns a pair: the number to differentiate, and auxiliary results"
+        )
+
+
+def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
+    """Return the auxiliary results of all samples: the second item of what the function returns."""
+    found: list[Any] = [None] * sum(len(part.rows) for part in parts)
+    for recording, bucket, rows in parts:
+        for row, numbers in zip(rows, recording.program.forward(select_rows(bucket, rows), threads), strict=True):
+            found[bucket.samples[row]] = recording.rebuild(numbers)[1]
+    return found

@@ -1,0 +1,98 @@
+"""Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
+
+The numbers of the arrays are copied to memory that is kept from call to call. Large arrays are not copied: reading how
+they are nested takes little time beside computing them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from math import prod
+from typing import Any, TypeAlias
+
+from ..data.samples import ArrayDef, TreeDef
+from .executable import CompiledGraph, Executable
+from .prepared import MAX_NUMBERS, PreparedRows, RowsRunner
+
+MAX_SHAPES = 8  # a function is ready for so many combinations of shapes, each of which needs about a megabyte
+Shape: TypeAlias = "tuple[int, ...]"
+
+
+class _ArrayRows(PreparedRows):
+    """`PreparedRows` whose numbers are written from arrays.
+
+    Attributes:
+        parts: for each argument, the part of the rows' numbers that it has, as an array with the argument's shape.
+        results: the outputs of the rows as an array.
+    """
+
+    def __init__(self, compiled: CompiledGraph, executable: Executable, shapes: Sequence[Shape], single: bool) -> None:
+        import numpy as np
+
+        n, widths = shapes[0][0], [prod(shape[1:]) for shape in shapes]
+        super().__init__(compiled, executable, n)
+        numbers, end = np.frombuffer(self.numbers).reshape(n, sum(widths)), 0
+        self.parts = []
+        for shape, width in zip(shapes, widths, strict=True):
+            self.parts.append(numbers[:, end : end + width].reshape(shape))
+            end += width
+        self.results = np.frombuffer(self.out)
+        if not single:
+            self.results = self.results.reshape(n, -1)
+
+
+class ArrayRunner(RowsRunner):
+    """Compute samples whose arguments are numpy arrays of doubles with the same shapes at each call.
+
+    Args:
+        compiled: the graph.
+        kind: "forward" or "gradient", as for `RowsRunner`.
+        shapes: the shape of each argument's array. The first axis runs over the samples.
+        single: whether a sample has one result, and not an array of results.
+    """
+
+    def __init__(self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], single: bool) -> None:
+        super().__init__(compiled, kind, shapes[0][0])
+        self._shapes, self._single = shapes, single
+
+    def _prepare(self, executable: Executable) -> PreparedRows:
+        return _ArrayRows(self._compiled, executable, self._shapes, self._single)
+
+    def computed(self, arrays: Sequence[Any]) -> Any:
+        """Copy the numbers of the arrays, compute the samples, and return the rows. Pass them to `give_back`."""
+        rows: Any = self.take()
+        for part, x in zip(rows.parts, arrays, strict=True):
+            part[...] = x
+        self.run(rows)
+        return rows
+
+
+def shapes_of(arrays: Sequence[Any]) -> tuple[Shape, ...] | None:
+    """Return the shapes of arguments, if all of them are numpy arrays of doubles, and otherwise None.
+
+    >>> import numpy
+    >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5)]), shapes_of([numpy.zeros(5), [1.0]])
+    (((5, 2), (5,)), None)
+    """
+    if not (numpy := sys.modules.get("numpy")):
+        return None
+    kind, doubles, found = numpy.ndarray, numpy.dtype(float), []
+    for x in arrays:
+        if type(x) is not kind or x.dtype is not doubles:
+            return None
+        found.append(x.shape)
+    return tuple(found)
+
+
+def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape]) -> TreeDef | None:
+    """Return the treedef of samples in arrays of some shapes, one array for each argument.
+
+    Return None if such samples shall not be copied: because their count differs from argument to argument, or because
+    there are none, or because there are many numbers.
+    """
+    if len(names) != len(shapes) or not all(shapes) or len({shape[0] for shape in shapes}) != 1:
+        return None
+    if not 0 < sum(map(prod, shapes)) <= MAX_NUMBERS:
+        return None
+    return tuple([(name, ArrayDef(s[1:], True) if s[1:] else None) for name, s in zip(names, shapes, strict=True)])

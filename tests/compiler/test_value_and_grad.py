@@ -1,0 +1,218 @@
+"""`value_and_grad` gives what `backward` gives, as arrays, for parameters and for arguments, and changes no grad."""
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value, tanh
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.functional import value_and_grad
+from micrograd_cn.nn import MLP
+
+RANDOM = np.random.default_rng(3)
+X, Y = RANDOM.standard_normal((7, 3)), RANDOM.standard_normal(7)
+AS_LISTS = [(x.tolist(), float(y)) for x, y in zip(X, Y, strict=True)]
+
+
+def made():
+    model = MLP(3, [4, 1], activation="tanh", seed=0)
+    return model, compile(lambda x, y: (model(x) - y) ** 2)
+
+
+def by_backward(model, f, samples):
+    """Return the mean and its gradient in the order of the model's parameters, from `backward`."""
+    for p in model.parameters():
+        p.grad = 0.0
+    mean = f.backward(samples)
+    return mean, [p.grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("samples", [(X, Y), AS_LISTS], ids=["arrays", "lists"])
+def test_the_mean_and_its_gradient_are_those_of_backward(samples):
+    model, f = made()
+    mean, expected = by_backward(model, f, samples)
+    for _ in range(3):  # arrays of a shape that was seen before take another way
+        value, gradient = f.value_and_grad(samples)
+        assert value == mean
+        assert [*gradient] == [p.grad for p in f.parameters]
+        assert isinstance(gradient, np.ndarray) == (samples[0] is X)
+    assert [*f.value_and_grad(samples, model.parameters())[1]] == expected
+    weight, bias = model.parameters()[0], model.parameters()[-1]
+    other = model.parameters()[3]
+    nested = f.value_and_grad(samples, {"w": [weight, (bias,)], "b": np.array([other])})[1]
+    assert nested == {"w": [weight.grad, (bias.grad,)], "b": np.array([other.grad])}
+    assert [p.grad for p in model.parameters()] == expected
+
+
+@pytest.mark.parametrize("samples", [(X, Y), AS_LISTS], ids=["arrays", "lists"])
+def test_each_sample_has_its_value_and_its_gradient(samples):
+    model, f = made()
+    for _ in range(2):
+        values, gradients = f.value_and_grad(samples, model.parameters(), each=True)
+        assert np.shape(gradients) == (7, len(model.parameters()))
+        for sample, value, gradient in zip(AS_LISTS, values, gradients, strict=True):
+            mean, expected = by_backward(model, f, [sample])
+            assert value == pytest.approx(mean, rel=1e-13)
+            assert [*gradient] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("samples", [(X, Y), AS_LISTS], ids=["arrays", "lists"])
+def test_gradients_of_arguments_are_nested_as_the_arguments_are(samples):
+    _, f = made()
+    values, (xs, ys) = f.value_and_grad(samples, ("x", "y"), each=True)
+    assert [*values] == pytest.approx([*f.forward(samples)])
+    assert np.hstack([xs, np.reshape(ys, (7, 1))]) == pytest.approx(np.array(f.gradient(samples)))
+    mean, gradient = f.value_and_grad(samples, "y")
+    assert mean == pytest.approx(np.mean(values))
+    assert np.array(gradient) * 7 == pytest.approx(np.array(ys))
+    assert np.array(f.value_and_grad(samples, "inputs", each=True)[1]) == pytest.approx(np.array(f.gradient(samples)))
+
+
+def test_arguments_of_any_nesting():
+    f = compile(lambda p, s=1.0: s * p["w"][0, 1] * p["b"] + p["w"][1, 0])
+    samples = [({"w": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": 5.0}, 2.0), ({"w": np.ones((2, 2)), "b": 1.0}, 1.0)]
+    values, gradients = f.value_and_grad(samples, "p", each=True)
+    assert values == [23.0, 2.0]
+    assert gradients[0]["w"].tolist() == [[0.0, 10.0], [1.0, 0.0]]
+    assert gradients[0]["w"].dtype == float
+    assert [g["b"] for g in gradients] == [4.0, 1.0]
+
+
+def test_functions_with_branches_and_samples_of_several_structures():
+    w = Value(2.0)
+    f = compile(lambda xs: w * sum(xs) if xs[0] > 0 else w * w * xs[0], branches=True)
+    samples = [([1.0, 2.0],), ([-1.0],), ([-3.0, 1.0],), ([4.0],)]
+    for _ in range(2):
+        w.grad = 0.0
+        mean = f.backward(samples)
+        assert f.value_and_grad(samples) == (pytest.approx(mean), [pytest.approx(w.grad)])
+    values, gradients = f.value_and_grad(samples, "xs", each=True)
+    assert values == [6.0, -4.0, -12.0, 8.0]
+    assert gradients == [[2.0, 2.0], [4.0], [4.0, 0.0], [2.0]]
+    column = np.array([1.0, -1.0, 2.0])
+    g = compile(lambda x: w * x if x > 0 else w * w * x, branches=True)
+    for _ in range(3):
+        values, gradients = g.value_and_grad(column, each=True)
+        assert values.tolist() == [2.0, -4.0, 4.0]
+        assert gradients.tolist() == [[1.0], [-4.0], [2.0]]
+
+
+def test_auxiliary_results():
+    model, f = made()
+    g = compile(lambda x, y: ((model(x) - y) ** 2, {"prediction": model(x), "first": [x[0]]}))
+    for samples in ((X, Y), AS_LISTS):
+        (value, aux), gradient = g.value_and_grad(samples, model.parameters(), has_aux=True)
+        assert value == f.value_and_grad(samples)[0]
+        assert [*gradient] == [*f.value_and_grad(samples, model.parameters())[1]]
+        predictions = compile(lambda x: model(x)).forward([(x,) for x, _ in AS_LISTS])
+        assert [a["prediction"] for a in aux] == pytest.approx(predictions)
+        assert [a["first"] for a in aux] == [[x[0]] for x, _ in AS_LISTS]
+    (values, aux), gradients = g.value_and_grad((X, Y), "x", each=True, has_aux=True)
+    assert np.shape(gradients) == (7, 3)
+    assert len(values) == len(aux) == 7
+    with pytest.raises(TypeError, match="returns a pair"):
+        f.value_and_grad((X, Y), has_aux=True)
+
+
+def test_the_functional_has_auxiliary_results_too_and_is_compiled():
+    def f(p, scale):
+        y = sum(scale * x * x for x in p["w"]) * p["b"]
+        return y, {"y": tanh(y), "count": 2}
+
+    arguments = {"w": np.array([1.0, 2.0]), "b": 3.0}, 0.5
+    for g in (value_and_grad(f, has_aux=True), compile(value_and_grad(f, has_aux=True))):
+        (value, aux), gradient = g(*arguments)
+        assert (value, aux["count"], gradient["b"]) == (7.5, 2, 2.5)
+        assert aux["y"] == pytest.approx(np.tanh(7.5))
+        assert gradient["w"].tolist() == [3.0, 6.0]
+    with pytest.raises(TypeError, match="pair"):
+        value_and_grad(lambda x: x * x, has_aux=True)(1.0)
+
+
+def test_scipy_takes_such_functions():
+    optimize = pytest.importorskip("scipy.optimize")
+    fun = compile(value_and_grad(lambda v: (v[0] - 1) ** 2 + (v[1] + v[0]) ** 2))
+    assert optimize.minimize(fun, [0.0, 0.0], jac=True).x == pytest.approx([1.0, -1.0], abs=1e-4)
+
+
+def test_a_program_has_it_too():
+    x, w, v = Value(1), Value(3), Value(2)
+    program = compile(w * x**2 + v, [x])
+    for rows in ([[1], [2]], np.array([[1.0], [2.0]])):
+        for _ in range(3):
+            mean, gradient = program.value_and_grad(rows)
+            assert (mean, [*gradient]) == (9.5, [2.5, 1.0])
+        assert [*program.value_and_grad(rows, [v, w])[1]] == [1.0, 2.5]
+        assert np.array(program.value_and_grad(rows, "inputs")[1]).tolist() == [[3.0], [6.0]]
+        values, gradients = program.value_and_grad(rows, [v, w], each=True)
+        assert [*values] == [5.0, 14.0]
+        assert np.array(gradients).tolist() == [[1.0, 1.0], [1.0, 4.0]]
+    assert (w.grad, v.grad) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="inputs and parameters"):
+        program.value_and_grad([[1]], [x, w])
+    assert program.value_and_grad([[2]], [x, w], each=True) == ([14.0], [[12.0, 4.0]])
+
+
+def test_what_is_wrong_says_what_to_write():
+    model, f = made()
+    for wrt, error, message in (
+        ("z", ValueError, "some of 'x', 'y'"),
+        (("x", "z"), ValueError, "no argument 'z'"),
+        ([3], TypeError, r"wrt\[0\] is int 3"),
+        (model, TypeError, r"model.parameters\(\)"),
+        ([Value(1.0)], ValueError, "neither an input nor a parameter"),
+    ):
+        with pytest.raises(error, match=message):
+            f.value_and_grad((X, Y), wrt)
+    with pytest.raises(ValueError, match="static"):
+        compile(lambda x, n: x**n, static=["n"]).value_and_grad([(2.0, 3)], "n")
+    with pytest.raises(ValueError, match="no samples"):
+        f.value_and_grad([])
+    with pytest.raises(RuntimeError, match="no gradient"):
+        compile(lambda x: 3.0).value_and_grad([(1.0,)])
+
+
+def test_arrays_of_a_shape_that_was_seen_are_read_anew_at_each_call():
+    """Arrays may change in place, be views, have the numbers of other rows, or another shape again."""
+    w = Value(2.0)
+    f = compile(lambda x, y: w * x[0] * y + x[1])
+    for turn in range(12):
+        x = np.asfortranarray(RANDOM.standard_normal((5 + turn % 2, 4)))[:, ::2]
+        y = RANDOM.standard_normal(5 + turn % 2)
+        if turn % 3 == 0:
+            w.data = float(turn)
+        expected = w.data * x[:, 0] * y + x[:, 1]
+        assert f.forward((x, y)) == pytest.approx(expected)
+        assert f(x[1], y[1:2].reshape(())) == pytest.approx(expected[1])
+        assert f.gradient((x, y)) == pytest.approx(np.stack([w.data * y, np.ones_like(y), w.data * x[:, 0]], axis=1))
+        w.grad = 0.0
+        assert f.backward((x, y)) == pytest.approx(expected.mean())
+        assert w.grad == pytest.approx((x[:, 0] * y).mean())
+        held = f.forward((x, y))
+        before = held.copy()
+        f.forward((x + 1, y))
+        assert (held == before).all()
+
+
+def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():
+    w = Value(1.0)
+    f, x = compile(lambda x: w * x), np.ones(5)
+    for _ in range(3):
+        f.forward(x)
+        f.backward(x)
+    constant = Value(2.0, requires_grad=False)
+    g = compile(lambda x: constant * w * x)
+    for _ in range(3):
+        g.forward(x)
+        g.backward(x)
+    constant.data = 3.0
+    for method in (g.forward, g.backward, g.value_and_grad):
+        with pytest.raises(ValueError, match="constant of the program"):
+            method(x)
+    constant.data, constant.requires_grad = 2.0, True
+    with pytest.raises(ValueError, match="requires a gradient now"):
+        g.backward(x)
+    guarded = compile(lambda x: w * x if x > 0 else x)
+    for _ in range(3):
+        assert guarded.forward(x).tolist() == [1.0] * 5
+        with pytest.raises(Exception, match="does not hold"):
+            guarded.forward(-x)
