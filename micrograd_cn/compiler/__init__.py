@@ -58,7 +58,8 @@ code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write mul
 `runtime.executable.CompiledGraph` chooses the tier.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
-one call of machine code, which other threads and Ctrl-C cannot interrupt.
+one call of machine code, which other threads and Ctrl-C cannot interrupt. So does `training.single_steps`, which takes
+the steps of a loop of the user's own.
 
 To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`.
@@ -71,12 +72,14 @@ multiplies this 0 by the factors of the products. So an infinite factor makes a 
 of PyTorch and jax, while `backward` of the engine gives 0.
 """
 
+from ..optim import optimizer as _optimizer
 from .data.parameters import parameters_to_vector, vector_to_parameters
 from .derivatives import CompiledDerivative, Program, Structure
 from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
 from .function.minimize import scipy_functions
 from .program import Mismatch, Runnable
+from .training.single_steps import SingleSteps as _SingleSteps
 
 __all__ = [
     "CompiledDerivative",
@@ -91,3 +94,5 @@ __all__ = [
     "scipy_functions",
     "vector_to_parameters",
 ]
+
+_optimizer.machine_code = _SingleSteps()  # for steps that a loop of the user's own takes

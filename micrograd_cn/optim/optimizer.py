@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 from ..engine import Value
 from ..module import Absent
@@ -14,6 +14,19 @@ from ..module import Absent
 __all__ = ["Optimizer"]
 
 States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
+
+
+class MachineCode(Protocol):
+    """What does the work of optimisers in machine code; the compiler has it."""
+
+    def step(self, optimizer: Optimizer) -> bool:
+        """Take a step and return True, or return False if Python code shall take it."""
+
+    def clear_gradients(self, parameters: list[Value]) -> bool:
+        """Set gradients to 0 and return True, or return False if Python code shall do so."""
+
+
+machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
@@ -240,6 +253,8 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
+        if self._step_in_machine_code():
+            return
         states = self.state
         self.check_parameter_count(len(states))
         if type(lr := self.lr) is not float or not 0.0 <= lr < inf:
@@ -256,6 +271,10 @@ maximize=False>
                 complete = False
         if not complete:
             self._count_skipped()
+
+    def _step_in_machine_code(self) -> bool:
+        """Let machine code take a step, and return whether it did. The numbers are those of Python code."""
+        return machine_code is not None and machine_code.step(self)
 
     def _count_skipped(self) -> None:
         """Count the current step in `skipped` for every parameter that has no gradient."""
@@ -319,6 +338,8 @@ maximize=False>
         >>> SGD([p]).zero_grad(); p.grad
         0.0
         """
+        if not set_to_none and machine_code and machine_code.clear_gradients(self.parameters):
+            return
         grad: Any = None if set_to_none else 0.0
         for p in self.parameters:
             p._grad = grad

@@ -75,6 +75,8 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return
+        if self._step_in_machine_code():
+            return
         lr, complete = self.lr, True
         if type(lr) is not float or not 0.0 <= lr < inf:
             lr = self.check_lr()

@@ -126,19 +126,37 @@ class NodeLoop:
             found = self.f.op(f"and i1 {found}, {condition}")
         return found
 
-    def assign(self, node: str, slot: int | str, number: str) -> None:
-        """Write code that assigns a number to a slot in which there is a float or None."""
-        f = self.f
+    def is_unshared(self, node: str, slot: int | str) -> str:
+        """Write code that tells whether there is a float in a slot to which nothing else refers."""
         old = self.content(node, slot)
-        unshared = f.op(f"icmp eq i32 {f.op(f'load i32, ptr {old}')}, 1")  # the low half of the count of references
-        in_place = self.all(unshared, self._has_type(old, float))
-        with f.when(in_place):
-            f.store("double", number, f.at(old, NUMBER, BYTE))
-        with f.when(f.op(f"xor i1 {in_place}, true")):
-            made = f.call("ptr", "PyFloat_FromDouble", f"double {number}")
-            with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
-                f.do(f"store ptr {made}, ptr {f.at(node, slot, BYTE)}")
-                f.call("void", "Py_DecRef", f"ptr {old}")
+        count = self.f.op(f"load i32, ptr {old}")  # the low half of the count of references
+        return self.all(self._has_type(old, float), self.f.op(f"icmp eq i32 {count}, 1"))
+
+    def assign_all(self, slot: int | str, unshared: str, number: Callable[[str, str], str]) -> None:
+        """Write code that assigns a number to a slot of each node, in which there is a float or None.
+
+        Args:
+            slot: the offset of the slot.
+            unshared: a condition: whether `is_unshared` holds for all nodes.
+            number: a function that writes code for the number. It takes the index of a node and the address of the
+                node.
+        """
+        f = self.f
+        with f.when(unshared), f.repeat("%n") as loop:
+            node = f.pointer(self._items, loop.index)
+            old = f.pointer(f.at(node, slot, BYTE))
+            f.store("double", number(loop.index, node), f.at(old, NUMBER, BYTE))
+        with f.when(f.op(f"xor i1 {unshared}, true")), f.repeat("%n") as loop:
+            node = f.pointer(self._items, loop.index)
+            new, alone = number(loop.index, node), self.is_unshared(node, slot)
+            old = self.content(node, slot)
+            with f.when(alone):
+                f.store("double", new, f.at(old, NUMBER, BYTE))
+            with f.when(f.op(f"xor i1 {alone}, true")):
+                made = f.call("ptr", "PyFloat_FromDouble", f"double {new}")
+                with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
+                    f.do(f"store ptr {made}, ptr {f.at(node, slot, BYTE)}")
+                    f.call("void", "Py_DecRef", f"ptr {old}")
 
     def _has_type(self, x: str, kind: type) -> str:
         return self.is_same(self.f.pointer(self.f.at(x, TYPE, BYTE)), kind)
@@ -169,15 +187,17 @@ def _write_write() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from, i64 %stride", "i64")
     nodes = NodeLoop(f)
-    with f.repeat("%n", [("i1", "true")]) as loop:
+    with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        found = nodes.content(node, "%slot")
-        good = nodes.either(nodes.number(node, "%slot")[1], nodes.is_same(found, None))
-        loop.next = [nodes.all(*loop.carried, is_value, good)]
-    nodes.end_unless(*loop.next)
-    with f.repeat("%n") as loop:
-        number = f.load("double", f.at("%from", f.times(loop.index, "%stride")))
-        nodes.assign(nodes.node(loop.index)[0], "%slot", number)
+        good = nodes.either(nodes.number(node, "%slot")[1], nodes.is_same(nodes.content(node, "%slot"), None))
+        before, alone = loop.carried
+        loop.next = [nodes.all(before, is_value, good), nodes.all(alone, nodes.is_unshared(node, "%slot"))]
+    nodes.end_unless(loop.next[0])
+
+    def number(index: str, node: str) -> str:
+        return f.load("double", f.at("%from", f.times(index, "%stride")))
+
+    nodes.assign_all("%slot", loop.next[1], number)
     f.do("ret i64 0")
     return f
 
@@ -189,19 +209,22 @@ def _write_add() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
     nodes, grad = NodeLoop(f), slot_offset("_grad")
-    with f.repeat("%n", [("i1", "true")]) as loop:
+    with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
         node, is_value = nodes.node(loop.index)
         good = nodes.either(nodes.number(node, grad)[1], nodes.is_same(nodes.content(node, grad), None))
         unfrozen = nodes.is_same(nodes.content(node, slot_offset("requires_grad")), True)
-        loop.next = [nodes.all(*loop.carried, is_value, good, unfrozen)]
-    nodes.end_unless(*loop.next)
-    with f.repeat("%n") as loop:
-        node, _ = nodes.node(loop.index)
+        before, alone = loop.carried
+        loop.next = [nodes.all(before, is_value, good, unfrozen), nodes.all(alone, nodes.is_unshared(node, grad))]
+    nodes.end_unless(loop.next[0])
+
+    def number(index: str, node: str) -> str:
         before, is_float = nodes.number(node, grad)
         before = f.op(f"select i1 {is_float}, double {before}, double 0.0")
         before = f.op(f"fadd double {before}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
-        term = f.op(f"fmul double {f.load('double', f.at('%from', loop.index))}, %weight")
-        nodes.assign(node, grad, f.op(f"fadd double {before}, {term}"))
+        term = f.op(f"fmul double {f.load('double', f.at('%from', index))}, %weight")
+        return f.op(f"fadd double {before}, {term}")
+
+    nodes.assign_all(grad, loop.next[1], number)
     f.do("ret i64 0")
     return f
 

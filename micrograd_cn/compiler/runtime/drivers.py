@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from functools import cache
 from math import inf
 
+from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
@@ -41,7 +42,7 @@ FIELDS = (
     "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
 CALL_WORDS = 2  # a stage has two words: the addresses of its kernel and of its table
-LANE_INDEPENDENT = ("run", "update", "accumulate", "clip", "fit", "fit_clipped")
+LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
@@ -489,6 +490,41 @@ class Drivers:
                 place = f.times(f.add(first, block.index), width)
                 f.store(lanes.type, f.load(lanes.type, from_, align), f.at("%s", place))
         f.do("ret void")
+        return f
+
+    def step(self) -> Function:
+        """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.
+
+        `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, takes the
+        step as `update` does, and assigns the new data. It returns 0. If a parameter is frozen or has no gradient, it
+        changes nothing and returns 1. `%p`, `%rate`, `%us`, `%uw` and `%all` are as for `update`. `%gradients` and
+        `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
+        """
+        f = Function(
+            self.name["step"],
+            "ptr %list, i64 %n, ptr %p, ptr %rate, ptr %us, ptr %uw, i64 %all, ptr %gradients, ptr %data",
+            "i64",
+        )
+        nodes, stride = NodeLoop(f), _field(f, "block")
+        data, grad, frozen = map(slot_offset, ("_data", "_grad", "requires_grad"))
+        with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
+            node, is_value = nodes.node(loop.index)
+            (number, has_data), (gradient, has_gradient) = nodes.number(node, data), nodes.number(node, grad)
+            unfrozen = nodes.is_same(nodes.content(node, frozen), True)
+            block, lane = (
+                f.quotient(loop.index, self.machine.width),
+                f.op(f"urem i64 {loop.index}, {self.machine.width}"),
+            )
+            f.store("double", number, f.at(f.at("%uw", f.times(block, stride), BYTE), lane))
+            f.store("double", gradient, f.at("%gradients", loop.index))
+            before, alone = loop.carried
+            good = nodes.all(before, is_value, has_data, has_gradient, unfrozen)
+            loop.next = [good, nodes.all(alone, nodes.is_unshared(node, data))]
+        nodes.end_unless(loop.next[0])
+        work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
+        self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
+        nodes.assign_all(data, loop.next[1], lambda index, node: f.load("double", f.at("%data", index)))
+        f.do("ret i64 0")
         return f
 
     def accumulate(self) -> Function:

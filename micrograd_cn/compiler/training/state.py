@@ -25,7 +25,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import compiled_update
+from .update import CompiledUpdate, compiled_update
 
 T = TypeVar("T")
 
@@ -141,6 +141,14 @@ class PackedState:
                 states[k][name] = x
         return states
 
+    def in_order_of(self, parameters: Sequence[Value]) -> dict[str, array[float]] | None:
+        """Return the arrays in the order of the optimiser's parameters; None if these are others than `parameters`."""
+        if self.layout.optimized != parameters:
+            return None
+        place = {k: i for i, k in enumerate(self.layout.order)}
+        order = [place[k] for k in range(len(place))]
+        return {name: array("d", [numbers[i] for i in order]) for name, numbers in self.arrays.items()}
+
     def __reduce__(self) -> Any:
         """Make copies and pickles hold the state as dicts, without the layout, which refers to the nodes."""
         return partial, (copy_states, self())
@@ -182,6 +190,53 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
     if found is None or not found.matches(read, optimizer.parameters):
         found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
     return found
+
+
+class ParameterBlocks:
+    """The blocks of a compiled update, which have a parameter in each lane.
+
+    A column of a block has one number for each parameter in the block; see `CompiledUpdate`.
+
+    Args:
+        update: the compiled update.
+        count: how many parameters, and places without a parameter, the blocks hold.
+
+    Attributes:
+        count: how many blocks there are.
+        memory: the memory of the blocks, and of the new values of a block.
+    """
+
+    def __init__(self, update: CompiledUpdate, count: int) -> None:
+        self._update = update
+        self.count: int = -(-count // update.lanes)
+        self.memory = Memory(self.count * update.block + update.outputs * update.lanes)
+
+    @property
+    def places(self) -> int:
+        """How many lanes the blocks have together."""
+        return int(self.count * self._update.lanes)
+
+    def write_column(self, k: int, numbers: array[float]) -> None:
+        """Write `numbers`, one for each lane, to column k."""
+        for lane, column in enumerate(self._column_lanes(self.memory.view, k)):
+            column[:] = memoryview(numbers)[lane :: self._update.lanes]
+
+    def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
+        """Return the numbers in some columns, one for each lane. No step is taken between the columns."""
+        copied = memoryview(array("d", self.memory.view.tobytes()))
+        found = []
+        for k in columns:
+            numbers = array("d", bytes(WORD * self.places))
+            for lane, column in enumerate(self._column_lanes(copied, k)):
+                memoryview(numbers)[lane :: self._update.lanes] = column
+            found.append(numbers)
+        return found
+
+    def _column_lanes(self, view: memoryview, k: int) -> Iterator[memoryview]:
+        """Yield, for each lane, a strided view of the numbers in column k of all blocks."""
+        lanes, block = self._update.lanes, self._update.block
+        for first in range(k * lanes, (k + 1) * lanes):
+            yield view[first : first + (self.count - 1) * block + 1 : block]
 
 
 class TrainingState:
@@ -234,23 +289,23 @@ class TrainingState:
             self.scalars.data[place] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
-        self.blocks = -(-layout.unread_end // update.lanes)
-        self.panel = Memory(self.blocks * update.block + update.outputs * update.lanes)
-        numbers = array("d", bytes(WORD * self.blocks * update.lanes))
+        self._blocks = ParameterBlocks(update, layout.unread_end)
+        self.blocks, self.panel = self._blocks.count, self._blocks.memory
+        numbers = array("d", bytes(WORD * self._blocks.places))
         numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
-        self._write_column(0, numbers)
+        self._blocks.write_column(0, numbers)
         names = {optimizer.state_names[k]: k for k in update.used_state_indices}
         packed = packed_state(optimizer, layout, [*names]).arrays if names else {}
         for name, k in names.items():
             layout.scatter(packed[name], numbers)
-            self._write_column(2 + k, numbers)
+            self._blocks.write_column(2 + k, numbers)
         if counts_skipped:
             layout.scatter(array("d", skipped), numbers)
-            self._write_column(2 + len(optimizer.state_names), numbers)
+            self._blocks.write_column(2 + len(optimizer.state_names), numbers)
         if masked:
             numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
-            self._write_column(update.columns - 1, numbers)
+            self._blocks.write_column(update.columns - 1, numbers)
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -258,24 +313,6 @@ class TrainingState:
             self._norms.data[0] = options.clip_grad_norm
             trained = compress(layout.places, trainable)
             self._clipped.extend([place for place in trained if place < len(parameters)])
-
-    def _write_column(self, k: int, numbers: array[float]) -> None:
-        """Write `numbers`, one for each parameter in the order of their places, to column k of the blocks."""
-        for lane, column in enumerate(self._column_lanes(k)):
-            column[:] = memoryview(numbers)[lane :: self.update.lanes]
-
-    def _read_column(self, k: int) -> array[float]:
-        """Return the numbers in column k of the blocks for the parameters of the layout's `trained`, in this order."""
-        numbers = array("d", bytes(WORD * self.blocks * self.update.lanes))
-        for lane, column in enumerate(self._column_lanes(k)):
-            memoryview(numbers)[lane :: self.update.lanes] = column
-        return self._layout.gather(numbers)
-
-    def _column_lanes(self, k: int) -> Iterator[memoryview[float]]:
-        """Yield, for each lane, a strided view of the numbers in column k of all blocks."""
-        lanes, block = self.update.lanes, self.update.block
-        for first in range(k * lanes, (k + 1) * lanes):
-            yield self.panel.view[first : first + (self.blocks - 1) * block + 1 : block]
 
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs, so nothing would be trained."""
@@ -373,12 +410,14 @@ class TrainingState:
         def of_trained(of_all: Sequence[T]) -> Sequence[T]:
             return of_all if every else [*compress(of_all, self._trainable)]
 
-        arrays = {optimizer.state_names[k]: self._read_column(2 + k) for k in self.update.used_state_indices}
+        used = self.update.used_state_indices
+        data, gradients, *states = map(layout.gather, self._blocks.read_columns([0, 1, *[2 + k for k in used]]))
+        arrays = {optimizer.state_names[k]: numbers for k, numbers in zip(used, states, strict=True)}
         changes: list[Iterable[object]] = [
-            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read_column(0))),
+            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(data)),
             map(setattr, [context], ["data_changed"], [True]),
             map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
-            map(setattr, of_trained(layout.trained), repeat("_grad"), of_trained(self._read_column(1))),
+            map(setattr, of_trained(layout.trained), repeat("_grad"), of_trained(gradients)),
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if callable(optimizer.lazy_state):
@@ -386,9 +425,9 @@ class TrainingState:
                 packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
                 changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
         else:  # somebody may hold these dicts, so they are changed in place
-            states = of_trained([optimizer.lazy_state[k] for k in layout.order])
+            held = of_trained([optimizer.lazy_state[k] for k in layout.order])
             changes += [
-                map(dict.__setitem__, states, repeat(name), of_trained(numbers)) for name, numbers in arrays.items()
+                map(dict.__setitem__, held, repeat(name), of_trained(numbers)) for name, numbers in arrays.items()
             ]
         if not every:  # a step does not count for a parameter that is frozen
             new = steps - optimizer.steps

@@ -1,0 +1,206 @@
+"""Take an optimiser's steps in machine code where a loop of the user's own calls `optimizer.step()`.
+
+The parameters stay nodes: the machine code reads their data and gradients, and assigns the new data (see `data.nodes`).
+The optimiser's state stays in the memory of the compiled update until somebody reads it. The numbers are the same, to
+the last bit, as those of the update in Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+from operator import call, gt, is_
+from sys import getrefcount
+from types import SimpleNamespace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...engine import Value
+from ...graph import context
+from ...optim import Optimizer
+from ...optim.optimizer import States, copy_states
+from ..data.nodes import MIN_NODES, clear_gradients, holding_gil, slot_offset
+from ..llvm.machine import Memory
+from ..runtime.executable import driver_address
+from .state import PackedState, ParameterBlocks
+from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, update_key
+
+NODES_BEFORE_CODE = 20_000  # Python code changes so many parameters before machine code is made, which takes as long
+FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
+POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
+METHODS = "step", "zero_grad", "update"
+
+
+class StateInBlocks:
+    """The state of an optimiser in the blocks of its compiled update: the optimiser's `lazy_state`.
+
+    Args:
+        blocks: the blocks.
+        names: the names of the numbers that the state has for each parameter. The columns from 2 on have them.
+        count: how many parameters there are.
+    """
+
+    def __init__(self, blocks: ParameterBlocks, names: Sequence[str], count: int) -> None:
+        self._blocks, self._names, self._count = blocks, names, count
+
+    def __call__(self) -> States:
+        """Return a list of dicts with the state of each parameter."""
+        columns = self._blocks.read_columns(range(2, 2 + len(self._names)))
+        states: States = [{} for _ in range(self._count)]
+        for name, column in zip(self._names, columns, strict=True):
+            for state, x in zip(states, column, strict=False):  # the last lanes have no parameter
+                state[name] = x
+        return states
+
+    def __reduce__(self) -> Any:
+        """Make copies and pickles hold the state as dicts."""
+        return partial, (copy_states, self())
+
+
+class SingleStep:
+    """Take steps of one optimiser in machine code.
+
+    Args:
+        optimizer: the optimiser.
+        update: its compiled update.
+    """
+
+    def __init__(self, optimizer: Optimizer, update: CompiledUpdate) -> None:
+        self._count, self._names = len(optimizer.parameters), optimizer.state_names
+        self._names_set = {*self._names}
+        self._blocks = ParameterBlocks(update, self._count)
+        self._scalars = Memory(update.scalars)
+        for place, x in update.constants.items():
+            self._scalars.data[place] = x
+        self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
+        self._rate = array("d", [0.0])
+        run = holding_gil(
+            driver_address("step", 1, fast=True), [ctypes.py_object, SIZE, *[POINTER] * 4, SIZE, POINTER, POINTER]
+        )
+        self._run = run
+        self._operands = (
+            self._count, update.header, self._rate.buffer_info()[0], self._scalars.address,
+            self._blocks.memory.address, self._blocks.count, self._gradients.address, self._data.address,
+        )  # fmt: skip
+        self._update = update
+        self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
+        kind, attributes = type(optimizer), vars(optimizer)
+        self._kind, self._methods = kind, [getattr(kind, name) for name in METHODS]
+        self._attribute_count = len(attributes)
+        options = {name: x for name, x in attributes.items() if name not in UNCOMPILED_ATTRIBUTES}
+        self._option_names, self._options = [*options], [*options.values()]
+
+    def fits(self, optimizer: Optimizer) -> bool:
+        """Return whether the options and the methods of the optimiser are those that were compiled."""
+        attributes, kind = vars(optimizer), type(optimizer)
+        return (
+            len(attributes) == self._attribute_count
+            and kind is self._kind
+            and all(map(is_, map(attributes.get, self._option_names), self._options))
+            and [kind.step, kind.zero_grad, kind.update] == self._methods
+        )
+
+    def take(self, optimizer: Optimizer) -> bool:
+        """Take a step and return True. If machine code cannot take it, change nothing and return False."""
+        rate, steps = optimizer.lr, optimizer.steps
+        if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int or optimizer.skipped:
+            return False
+        if self._state and optimizer.lazy_state is not self._state and not self._load(optimizer):
+            return False
+        self._rate[0], self._scalars.view[1] = rate, steps
+        changes: Sequence[Callable[[], object]] = (
+            partial(self._run, optimizer.parameters, *self._operands),
+            partial(setattr, optimizer, "steps", steps + 1),
+            partial(setattr, context, "data_changed", True),
+        )
+        return not any(map(call, changes))  # one call into C, which Ctrl-C cannot interrupt; it ends after a 1
+
+    def _load(self, optimizer: Optimizer) -> bool:
+        """Copy the optimiser's state to the blocks and return True, or return False if this cannot be done.
+
+        It cannot be done if somebody holds the dicts of the state, because a step has to change these dicts then.
+        """
+        if not callable(optimizer.lazy_state) and _is_held(optimizer):
+            return False
+        state: Any = optimizer.lazy_state
+        arrays = state.in_order_of(optimizer.parameters) if isinstance(state, PackedState) else None
+        if arrays is None:
+            states = state() if callable(state) else state
+            if len(states) != self._count or any(each.keys() != self._names_set for each in states):
+                return False
+            columns = {name: [each[name] for each in states] for name in self._names}
+            if any({*map(type, column)} != {float} for column in columns.values()):
+                return False
+            arrays = {name: array("d", column) for name, column in columns.items()}
+        if arrays.keys() != self._names_set:
+            return False
+        padding = array("d", bytes(8 * (self._blocks.places - self._count)))
+        for k, name in enumerate(self._names):
+            self._blocks.write_column(2 + k, arrays[name] + padding)
+        optimizer.lazy_state = self._state  # type: ignore[assignment]  # the caller knows that it is not None
+        return True
+
+
+def _is_held(optimizer: Optimizer) -> bool:
+    """Return whether anything but the optimiser refers to its list `state`, or to one of the dicts in it."""
+    found, alone = _references(optimizer), _references(SimpleNamespace(lazy_state=[{}]))
+    return any(map(gt, found, alone))
+
+
+def _references(holder: Any) -> tuple[int, int]:
+    """Return how many references there are to the list `holder.lazy_state`, and to each of its items at most."""
+    state = holder.lazy_state
+    return getrefcount(state), max(map(getrefcount, state), default=0)
+
+
+class _Waiting:
+    """An optimiser whose steps Python code takes.
+
+    Attributes:
+        left: how many parameters Python code changes before machine code takes the steps.
+        pause: after how many steps machine code is tried again if it cannot take one.
+    """
+
+    def __init__(self, left: int, pause: int) -> None:
+        self.left, self.pause = left, pause
+
+
+class SingleSteps:
+    """Steps of all optimisers in machine code; see `optim.optimizer.MachineCode`."""
+
+    def __init__(self) -> None:
+        self._waiting: WeakKeyDictionary[Optimizer, _Waiting] = WeakKeyDictionary()
+        self._ready: WeakKeyDictionary[Optimizer, SingleStep] = WeakKeyDictionary()
+
+    def step(self, optimizer: Optimizer) -> bool:
+        """Take a step of an optimiser and return True. If Python code shall do so, change nothing and return False."""
+        count = len(optimizer.parameters)
+        if count < MIN_NODES or context.active:
+            return False
+        found = self._ready.get(optimizer)
+        if found is None:
+            waiting = self._waiting.setdefault(optimizer, _Waiting(NODES_BEFORE_CODE, FIRST_PAUSE))
+            waiting.left -= count
+            if waiting.left > 0:
+                return False
+            found = self._compiled(optimizer)
+        if found and found.fits(optimizer) and found.take(optimizer):
+            return True
+        pause = self._waiting[optimizer].pause
+        self._waiting[optimizer] = _Waiting(pause * count, min(2 * pause, MAX_PAUSE))
+        self._ready.pop(optimizer, None)
+        return False
+
+    def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
+        """Return what takes the optimiser's steps; return None for an optimiser of a class of the user's."""
+        if not slot_offset("_data") or update_key(optimizer, False, False) is None:
+            return None
+        found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))
+        return found
+
+    def clear_gradients(self, parameters: list[Value]) -> bool:
+        """Set the gradients of parameters to 0 and return True. If Python code shall do so, return False."""
+        return clear_gradients(parameters)

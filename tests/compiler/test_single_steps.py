@@ -1,0 +1,335 @@
+"""Steps of an optimiser that a user's own loop takes are the same, to the last bit, in machine code and in Python."""
+
+import copy
+import gc
+import math
+import pickle
+import random
+import threading
+import weakref
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import nodes as machine
+from micrograd_cn.compiler.training import single_steps
+from micrograd_cn.compiler.training.single_steps import SingleSteps, StateInBlocks
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm
+from micrograd_cn.optim import optimizer as optimizers
+
+N = 37  # not a multiple of the lanes of a block
+OPTIMIZERS = {
+    "sgd": lambda ps: SGD(ps, lr=0.1),
+    "momentum": lambda ps: SGD(ps, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "nesterov": lambda ps: SGD(ps, lr=0.1, momentum=0.9, nesterov=True, maximize=True),
+    "adam": lambda ps: Adam(ps, lr=0.01),
+    "amsgrad": lambda ps: Adam(ps, lr=0.01, weight_decay=0.1, amsgrad=True),
+    "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
+    "rmsprop": lambda ps: RMSprop(ps, lr=0.01),
+}
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch):
+    """Let machine code take all steps that it can take, and count those that it takes."""
+    if not machine.slot_offset("_data"):
+        pytest.skip("Python's objects have another layout here")
+    for name, x in {"MIN_NODES": 1, "NODES_BEFORE_CODE": 0}.items():
+        monkeypatch.setattr(machine, name, x)
+        monkeypatch.setattr(single_steps, name, x)
+    monkeypatch.setattr(single_steps, "FIRST_PAUSE", 1)
+    monkeypatch.setattr(single_steps, "MAX_PAUSE", 1)
+    made = Counted()
+    monkeypatch.setattr(optimizers, "machine_code", made)
+    return made
+
+
+class Counted(SingleSteps):
+    """Count the steps, and take none for optimisers whose steps Python code shall take."""
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.plain = 0, weakref.WeakSet()
+
+    def step(self, optimizer):
+        taken = optimizer not in self.plain and super().step(optimizer)
+        self.count += taken
+        return taken
+
+
+def state_of(parameters, optimizer):
+    """Return the text of everything that steps change."""
+    numbers = [(p.data, p.grad, p.requires_grad) for p in parameters]
+    return repr((numbers, optimizer.steps, optimizer.lr, optimizer.skipped, optimizer.state_dict()))
+
+
+def random_number(rng):
+    return rng.choice([rng.gauss(0, 1) * 10 ** rng.uniform(-8, 3), 0.0, -0.0, rng.gauss(0, 1)])
+
+
+def gradients(rng, parameters, _):
+    for p in parameters:
+        p.grad = random_number(rng)
+
+
+def change_data(rng, parameters, _):
+    parameters[rng.randrange(N)].data = random_number(rng)
+
+
+def freeze(rng, parameters, _):
+    p = parameters[rng.randrange(N)]
+    p.requires_grad = not p.requires_grad
+
+
+def without_gradient(rng, parameters, optimizer):
+    if rng.random() < 0.5:
+        optimizer.zero_grad(set_to_none=rng.random() < 0.5)
+    else:
+        parameters[rng.randrange(N)].grad = None
+
+
+def change_rate(rng, _, optimizer):
+    optimizer.lr = rng.choice([0.1, 1, 0.0, 1e-3])
+
+
+def change_option(rng, _, optimizer):
+    optimizer.weight_decay = rng.choice([0.0, 0.5, 0])
+    optimizer.maximize = rng.random() < 0.5
+
+
+def change_state(rng, _, optimizer):
+    state = optimizer.state[rng.randrange(N)]
+    for name in state:
+        state[name] = rng.choice([abs(random_number(rng)), 1])
+
+
+def amsgrad(rng, _, optimizer):
+    if isinstance(optimizer, Adam):
+        optimizer.amsgrad = rng.random() < 0.5
+
+
+def reload(_, __, optimizer):
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
+def set_steps(rng, _, optimizer):
+    optimizer.steps = rng.randrange(10)
+
+
+def replace(rng, parameters, optimizer):
+    k = rng.randrange(N)
+    parameters[k] = optimizer.parameters[k] = Value(random_number(rng))
+
+
+def fit(rng, parameters, optimizer):
+    if all(p.requires_grad for p in parameters) and not optimizer.skipped:
+        f = compile(lambda x: sum((p - x) ** 2 for p in parameters))
+        f.fit([(rng.gauss(0, 1),)], optimizer, epochs=2)
+
+
+ACTIONS = [
+    *(gradients, change_data, freeze, without_gradient, change_rate, change_option, change_state, amsgrad, reload),
+    *(set_steps, replace, fit),
+]
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_random_actions_between_steps_give_the_same_as_in_python(kind, steps):
+    for seed in range(6):
+        rngs = random.Random(seed), random.Random(seed)
+        sides = []
+        for rng in rngs:
+            parameters = [Value(rng.gauss(0, 1)) for _ in range(N)]
+            sides.append((rng, parameters, OPTIMIZERS[kind](parameters)))
+        steps.plain.add(sides[1][2])
+        before = steps.count
+        for turn in range(25):
+            for rng, parameters, optimizer in sides:
+                gradients(rng, parameters, optimizer)
+                optimizer.step()
+                if turn % 3 == 2:
+                    rng.choice(ACTIONS)(*(rng, parameters, optimizer))
+                    optimizer.step()
+            if turn % 4 == 0:
+                assert state_of(*sides[0][1:]) == state_of(*sides[1][1:]), (kind, seed, turn)
+        assert state_of(*sides[0][1:]) == state_of(*sides[1][1:]), (kind, seed)
+        assert steps.count > before, "machine code took no step"
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_without_anything_between_them_machine_code_takes_all_steps(kind, steps):
+    parameters = [Value(0.1 * k) for k in range(N)]
+    optimizer = OPTIMIZERS[kind](parameters)
+    for k in range(10):
+        for p in parameters:
+            p.grad = p.data * k
+        optimizer.step()
+        optimizer.zero_grad()
+        assert {p.grad for p in parameters} == {0.0}
+    assert steps.count == 10
+
+
+def test_a_state_that_somebody_holds_changes_with_each_step_and_otherwise_stays_in_memory(steps):
+    parameters = [Value(1.0) for _ in range(N)]
+    optimizer = Adam(parameters)
+    optimizer.step()
+    assert isinstance(optimizer.lazy_state, StateInBlocks)
+    held = optimizer.state
+    for p in parameters:
+        p.grad = 2.0
+    optimizer.step()
+    assert steps.count == 1
+    assert held is optimizer.state
+    assert held[3]["exp_avg"] == pytest.approx(0.1 * parameters[3].grad)
+    one = held[3]
+    del held
+    optimizer.step()
+    optimizer.step()
+    assert steps.count == 1
+    assert one["exp_avg"] == pytest.approx(0.271 * parameters[3].grad)
+    del one
+    optimizer.step()
+    optimizer.step()
+    assert steps.count == 3
+    assert optimizer.state_dict()["state"][3]["exp_avg"] == pytest.approx(2.0 * (1 - 0.9**5))
+    assert isinstance(optimizer.lazy_state, StateInBlocks)
+
+
+def test_copies_and_pickles_of_an_optimizer_go_their_own_way(steps):
+    parameters = [Value(1.0) for _ in range(N)]
+    optimizer = Adam(parameters)
+    for p in parameters:
+        p.grad = 1.0
+    optimizer.step()
+    saved = optimizer.state_dict()
+    others = copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer)), copy.copy(optimizer)
+    for p in parameters:
+        p.grad = 2.0
+    optimizer.step()
+    for other in others[:2]:
+        assert other.state_dict() == saved
+        assert [p.data for p in other.parameters] != [p.data for p in parameters]
+    others[2].step()
+    for other in others[:2]:
+        for p in other.parameters:
+            p.grad = 2.0
+        other.step()
+    assert others[0].state_dict() == others[1].state_dict() == optimizer.state_dict() | {"steps": 2}
+    assert steps.count == 5
+
+
+def test_errors_are_those_of_python(steps):
+    parameters = [Value(1.0) for _ in range(N)]
+    optimizer = Adam(parameters)
+    optimizer.step()
+    optimizer.lr = math.nan
+    with pytest.raises(ValueError, match="lr must be 0 or more"):
+        optimizer.step()
+    optimizer.lr = 0.1
+    del optimizer.parameters[3]
+    with pytest.raises(ValueError, match="made for 37 parameters and has 36"):
+        optimizer.step()
+    assert optimizer.steps == 1
+
+
+def test_an_optimizer_of_a_user_takes_its_own_steps(steps):
+    class Mine(SGD):
+        def update(self, p, state):
+            p.data -= 1.0
+
+    parameters = [Value(1.0) for _ in range(N)]
+    Mine(parameters).step()
+    assert {p.data for p in parameters} == {0.0}
+    optimizer = SGD(parameters)
+    optimizer.step()
+    optimizer.update = lambda p, state: None
+    optimizer.momentum = 0.5
+    optimizer.step()
+    assert steps.count == 1
+
+
+def test_modes_and_a_recording_are_left_to_python(steps):
+    parameters = [Value(1.0) for _ in range(N)]
+    optimizer = SGD(parameters, lr=1.0)
+    for p in parameters:
+        p.grad = 1.0
+    with mc.no_grad():
+        optimizer.step()
+    with mc.detect_anomaly():
+        optimizer.step()
+    assert steps.count == 0
+    assert {p.data for p in parameters} == {-1.0}
+
+    def f(x):
+        optimizer.step()
+        return parameters[0] * x
+
+    with pytest.raises(TypeError):
+        compile(f)(1.0)
+
+
+def test_an_optimizer_is_freed():
+    parameters = [Value(1.0) for _ in range(N)]
+    optimizer = Adam(parameters)
+    optimizer.step()
+    gone = weakref.ref(optimizer)
+    gc.disable()
+    try:
+        del optimizer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_loop_by_hand_trains_as_fit_does(steps):
+    """Clipping, freezing, early stopping and printing happen between the steps, and `fit` comes in between."""
+
+    def trained(plain):
+        model = MLP(2, [8, 1], activation="tanh", seed=0)
+        loss = compile(lambda x, y: (model(x) - y) ** 2)
+        optimizer, rng = Adam(model.parameters(), lr=0.01), random.Random(1)
+        if plain:
+            steps.plain.add(optimizer)
+        samples = [([rng.gauss(0, 1), rng.gauss(0, 1)], rng.gauss(0, 1)) for _ in range(6)]
+        stopping, seen = EarlyStopping(model.parameters(), 5), []
+        for turn in range(12):
+            seen.append(loss.backward(samples))
+            if turn % 4 == 1:
+                seen.append(clip_grad_norm(model.parameters(), 0.1))
+            model.parameters()[turn].requires_grad = turn % 5 != 3
+            optimizer.step()
+            optimizer.zero_grad()
+            stopping.step(seen[0])
+            seen.append([repr(model.parameters()[0]), loss(*samples[0]), model(samples[1][0]).data])
+            if turn == 6:
+                seen.append(loss.fit(samples, optimizer, epochs=3))
+        stopping.restore()
+        return seen, model.state_dict(), optimizer.state_dict()
+
+    before = steps.count
+    assert trained(plain=False) == trained(plain=True)
+    assert steps.count > before
+
+
+def test_optimizers_of_several_threads_do_not_disturb_each_other(steps):
+    def work(results, k):
+        parameters = [Value(1.0 + k) for _ in range(N)]
+        optimizer = Adam(parameters, lr=0.1)
+        for _ in range(200):
+            for p in parameters:
+                p.grad = p.data
+            optimizer.step()
+        results[k] = [p.data for p in parameters]
+
+    together, alone = {}, {}
+    threads = [threading.Thread(target=work, args=(together, k)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(4):
+        work(alone, k)
+    assert together == alone
