@@ -5,6 +5,7 @@ The programs for the Jacobian and the Hessian compute only the entries that can 
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import Context
@@ -17,15 +18,18 @@ from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse
 from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
+from ..ops import dot
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
+from .instructions.lowering import DETACH
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
 from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
+MAX_SPARSITY = 4  # a matrix of at most so many times as many entries as can be nonzero is computed whole
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -104,24 +108,85 @@ class CompiledDerivative:
         self.program.outputs_of(data, row_numbers(n), threads, out)
         return out
 
-    def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
+    def dense(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
         """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
 
-        `flat` has the entries, as the method `flat` returns them. The matrices are written to the buffer of doubles
-        `out`, which is returned, or to nested lists if `out` is None.
+        `data` and `threads` are as for `flat`. The matrices are written to the buffer of doubles `out`, which is
+        returned. If `out` is None, they are a numpy array if `numpy` is the module numpy, and otherwise nested lists.
         """
+        height, width = self.structure.shape
+        if n and (program := self._whole):
+            found = program.computed(data, n, threads, numpy, out)
+            if numpy and out is None:
+                return found.reshape(n, height, width)
+            if out is None:
+                return [[row[i : i + width] for i in range(0, height * width, width)] for row in found]
+            return out
+        return self.scattered(self.flat(data, n, threads), n, numpy, out)
+
+    @cached_property
+    def _whole(self) -> Program | None:
+        """A program that computes all entries of the matrix, row after row; None if most of them are always 0."""
+        (rows, columns), (height, width) = self.structure, self.structure.shape
+        if not self.program or height * width > MAX_SPARSITY * self.structure.entries:
+            return None
+        outputs = [constant(0.0)] * (height * width)
+        for x, i, j in zip(self.program.outputs, rows, columns, strict=True):
+            outputs[i * width + j] = x
+        made = Program(outputs, self.program.inputs, self.program.parameters)
+        made.compiled.data.watch_as(self.program.compiled.data)
+        return made
+
+    def scattered(self, flat: array[float], n: int, numpy: Any, out: Any) -> Any:
+        """Return the matrices of n rows, whose entries are in `flat`; see `dense`."""
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
+        if numpy and out is None:
+            out = numpy.empty((n, height, width))
         if out is None:
             each = [flat[k * count : (k + 1) * count].tolist() for k in range(n)]
             return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
         if writable_address(out, n * size):
             view = memoryview(out).cast("B")
             view[:] = bytes(len(view))
+            if count and (numpy := sys.modules.get("numpy")):
+                numpy.frombuffer(view).reshape(n, size)[:, self._places] = numpy.frombuffer(flat).reshape(n, count)
+                return out
             numbers = view.cast("d")
-            for k, (i, j) in enumerate(zip(rows, columns, strict=True)):
-                numbers[i * width + j :: size] = memoryview(flat)[k::count]
+            for k, place in enumerate(self._places):
+                numbers[place::size] = memoryview(flat)[k::count]
         return out
+
+    @cached_property
+    def _places(self) -> list[int]:
+        """The index of each entry among all entries of the matrix, row after row."""
+        (rows, columns), width = self.structure, self.structure.shape[1]
+        return [i * width + j for i, j in zip(rows, columns, strict=True)]
+
+    def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
+        """Return the mean of each entry over n rows. The arguments are those of `flat`."""
+        if not self.program:
+            return self._constants * 1
+        program, places = self._mean
+        _, means = program.gradient_of(data, row_numbers(n), threads)
+        constants = [x._data for x in self.program.outputs]
+        return array("d", [means[k] if k >= 0 else x for k, x in zip(places, constants, strict=True)])
+
+    @cached_property
+    def _mean(self) -> tuple[Program, list[int]]:
+        """A program whose gradient begins with the means of the entries; and for each entry, the index of its mean.
+
+        The index of a constant is -1. The output of the program is a sum of the entries times weights, which are its
+        first parameters. The derivative of the output with respect to a weight is the entry.
+        """
+        assert self.program
+        nodes = dict.fromkeys([x for x in self.program.outputs if x.requires_grad])
+        place = {x: k for k, x in enumerate(nodes)}
+        weights = [Value(0.0) for _ in nodes]
+        output = Context().run(lambda: dot(weights, [DETACH(x) for x in nodes]))
+        program = Program(output, self.program.inputs, [*weights, *self.program.parameters])
+        program.compiled.data.watch_as(self.program.compiled.data)
+        return program, [place.get(x, -1) for x in self.program.outputs]
 
 
 class Program(Runnable):
@@ -284,6 +349,7 @@ class Program(Runnable):
         dense: bool = False,
         threads: int = 1,
         out: Any = None,
+        mean: bool = False,
     ) -> list[list[float]] | Any:
         """Return the second derivatives that can be nonzero, for every row of `rows`.
 
@@ -301,10 +367,12 @@ class Program(Runnable):
                 a numpy array if `rows` is a numpy array.
             threads: as for `forward`.
             out: as for `gradient`.
+            mean: whether to return the Hessian of the mean output over the rows, and not one Hessian for each row. It
+                is added up in machine code.
 
         Raises:
             TypeError: as for `gradient`.
-            ValueError: as for `gradient`.
+            ValueError: as for `gradient`; or `mean` is set, and there are no rows.
             RuntimeError: as for `gradient`.
             FloatingPointError: as for `forward`.
 
@@ -314,7 +382,24 @@ class Program(Runnable):
         >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
         (((0, 1), (0, 0)), [[14.0, 1.0]])
         """
+        if mean:
+            return self._mean_hessian(rows, lower, wrt, dense, threads, out)
         return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
+
+    def _mean_hessian(self, rows: Any, lower: bool, wrt: Variables, dense: bool, threads: int, out: Any) -> Any:
+        check_threads("hessian", threads)
+        derivative = self.derivative("hessian", wrt, lower)
+        data, n = self._read_rows(rows)
+        if not n:
+            raise ValueError("hessian(): there are no rows, so they have no mean")
+        self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
+        self.detect_anomaly(data, row_numbers(n), backward=True)
+        numpy = numpy_if_array(rows) if out is None else None
+        found = derivative.mean(data, n, threads)
+        if dense:
+            whole = derivative.scattered(found, 1, numpy, out)
+            return whole[0] if out is None else whole
+        return as_result(found, (derivative.structure.entries,), numpy, out)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the Jacobian's entries that can be nonzero.
@@ -519,8 +604,7 @@ class Program(Runnable):
         self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
         if dense:
-            out = numpy.empty((n, *derivative.structure.shape)) if numpy else out
-            return derivative.dense(derivative.flat(data, n, threads), n, out)
+            return derivative.dense(data, n, threads, numpy, out)
         if derivative.program:
             return derivative.program.computed(data, n, threads, numpy, out)
         return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)

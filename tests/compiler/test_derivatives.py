@@ -349,3 +349,64 @@ def test_backward_without_parameters_says_so():
     f = compile_graph(lambda x: x * x)
     with pytest.raises(RuntimeError, match=r"no parameters to give a gradient to; write gradient\(\)"):
         f.backward([(2.0,)])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_hessian_of_the_mean_is_the_mean_of_the_hessians(threads):
+    """It has the same entries, sparse and dense, also where an entry is constant, or the same as another one."""
+    xs, ws = [Value(0.1 * k) for k in range(3)], [Value(0.3 * k - 0.2) for k in range(4)]
+    y = mc.exp(ws[0] * xs[0] * ws[1]) + ws[2] ** 2 * 3 + (ws[3] * xs[1]).tanh() * ws[2] + xs[2] * ws[1]
+    program, rng = compile_graph(y, xs), np.random.default_rng(0)
+    for n in (1, 2, 9, 40):
+        rows = rng.standard_normal((n, 3))
+        for wrt in ("inputs", "parameters", [ws[2], ws[0]]):
+            for lower in (False, True):
+                for dense in (False, True):
+                    each = program.hessian(rows, lower, wrt, dense)
+                    mean = program.hessian(rows, lower, wrt, dense, threads, mean=True)
+                    assert mean == pytest.approx(each.mean(axis=0), rel=1e-12, abs=1e-14)
+                    as_lists = program.hessian(rows.tolist(), lower, wrt, dense, mean=True)
+                    assert np.array(as_lists) == pytest.approx(mean, rel=1e-12, abs=1e-14)
+                    out = np.full(mean.shape, 7.0)
+                    assert program.hessian(rows, lower, wrt, dense, out=out, mean=True) is out
+                    assert out == pytest.approx(mean, rel=1e-12, abs=1e-14)
+    ws[0].data = 0.9
+    assert program.hessian(rows, mean=True) == pytest.approx(program.hessian(rows).mean(axis=0), rel=1e-12)
+    assert {w.grad for w in ws} == {0.0}
+    with pytest.raises(ValueError, match="no rows"):
+        program.hessian(rows[:0], mean=True)
+
+
+def test_the_hessian_of_the_mean_of_a_function_and_of_constant_entries():
+    w, v = Value(2.0), Value(3.0)
+    f = compile_graph(lambda x: (w * x) ** 2 * v if x > 0 else w * v * 5, branches=True)
+    samples = [(1.0,), (-2.0,), (3.0,)]
+    each = f.hessian(samples, wrt=[w, v], dense=True)
+    assert f.hessian(samples, wrt=[w, v], dense=True, mean=True) == pytest.approx(np.mean(each, axis=0))
+    with pytest.raises(ValueError, match="dense=True"):
+        f.hessian(samples, wrt=[w, v], mean=True)
+    assert f.hessian(np.array([1.0, 3.0]), wrt=[w, v], dense=True, mean=True) == pytest.approx(
+        np.mean([each[0], each[2]], axis=0)
+    )
+    quadratic = compile_graph(lambda x: 3 * w * w + x * v * v)
+    assert quadratic.hessian([(1.0,), (2.0,)], wrt=[w, v], mean=True) == [6.0, 3.0]
+    assert compile_graph(lambda x: 3 * w * w + x).hessian([(1.0,)], wrt=[w, v][:1], mean=True) == [6.0]
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_whole_matrix_is_the_same_whether_it_is_computed_or_scattered(count):
+    """A matrix with many zeros is scattered; one with few is computed with its zeros."""
+    xs = [Value(0.1 * k) for k in range(count)]
+    chain = sum((b - a**2) ** 2 for a, b in pairwise(xs))
+    program, rng = compile_graph(chain, xs), np.random.default_rng(1)
+    (rows, columns), shape = program.hessian_structure(), (count, count)
+    for n in (1, 2, 7, 30):
+        points = rng.standard_normal((n, count))
+        expected = np.zeros((n, *shape))
+        expected[:, rows, columns] = program.hessian(points)
+        for _ in range(2):
+            assert (program.hessian(points, dense=True) == expected).all()
+        assert program.hessian(points.tolist(), dense=True) == expected.tolist()
+        for out in (np.full(n * count**2, 7.0), array("d", [7.0] * n * count**2)):
+            assert program.hessian(points, dense=True, out=out) is out
+            assert (np.frombuffer(out) == expected.ravel()).all()

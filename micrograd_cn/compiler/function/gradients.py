@@ -200,3 +200,28 @@ def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
         for row, numbers in zip(rows, recording.program.forward(select_rows(bucket, rows), threads), strict=True):
             found[bucket.samples[row]] = recording.rebuild(numbers)[1]
     return found
+
+
+def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
+    """Return the mean of Hessians of several programs, each with the count of its samples.
+
+    Raises:
+        ValueError: the Hessians are not dense or have different shapes, or there is an `out`.
+    """
+    if not dense or out is not None:
+        raise ValueError(
+            "hessian(): the samples have several programs, whose entries differ; with mean=True, write dense=True "
+            "without out="
+        )
+    n = sum(count for count, _ in found)
+    matrices = [(count / n, [list(row) for row in matrix]) for count, matrix in found]
+    if len({(len(matrix), *map(len, matrix)) for _, matrix in matrices}) > 1:
+        raise ValueError(
+            "hessian(): the samples have different numbers of variables, so their Hessians have no mean; write "
+            'wrt="parameters"'
+        )
+    total = [
+        [sum(weight * matrix[i][j] for weight, matrix in matrices) for j in range(len(row))]
+        for i, row in enumerate(matrices[0][1])
+    ]
+    return total if isinstance(found[0][1], list) else sys.modules["numpy"].array(total)

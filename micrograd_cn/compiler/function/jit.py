@@ -69,7 +69,7 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .branch import Branch, raise_guard_error
-from .gradients import GradientVariables, Part, auxiliary, check_pair, numpy_of
+from .gradients import GradientVariables, Part, auxiliary, check_pair, mean_matrix, numpy_of
 from .guards import (
     CompiledGuards,
     Guard,
@@ -714,18 +714,31 @@ class CompiledFunction:
         dense: bool = False,
         threads: int = 1,
         out: Any = None,
+        mean: bool = False,
     ) -> Any:
         """Return the second derivatives of the result for every sample, as `Program.hessian` does.
 
         `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
         `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`. The rows and columns
         for `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
-        `wrt=model.parameters()`.
+        `wrt=model.parameters()`. With `mean`, the result is the Hessian of the mean over the samples.
+
+        Raises:
+            ValueError: as for `Program.hessian`; or with `mean`, the samples have several programs, and `dense` is not
+                set, or they have different numbers of variables.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
         wrt = _variables("hessian", wrt)
+        if mean:
+            found = []
+            for recording, bucket, rows in self._parts("hessian", samples, threads):
+                numbers = numpy_like(samples, select_rows(bucket, rows))
+                variables = self._wrt(wrt, recording)
+                matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
+                found.append((len(rows), matrix))
+            return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
         return self._map_samples(
             "hessian",
             samples,
