@@ -292,8 +292,8 @@ class Program(Runnable):
         Raises:
             TypeError, ValueError: `wrt` is not as for `gradient`, or has both.
         """
-        if wrt == "parameters":
-            return False
+        if isinstance(wrt, str):
+            return wrt != "parameters" and bool(self._variables(kind, wrt))
         variables = self._variables(kind, wrt)
         found = {x in self._input_set for x in variables}
         if len(found) > 1:
@@ -306,7 +306,7 @@ class Program(Runnable):
 
     def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
         """Return the entries of `gradients`, which are in the order of `.parameters`, in the order of `wrt`."""
-        if wrt == "parameters":
+        if isinstance(wrt, str):
             return gradients
         place = {p: i for i, p in enumerate(self.parameters)}
         return array("d", [gradients[place[p]] if p in place else 0.0 for p in self._variables(kind, wrt)])

@@ -26,7 +26,7 @@ from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
-from .runtime.prepared import MAX_NUMBERS, PreparedCall, RowRunner
+from .runtime.prepared import MAX_NUMBERS, PreparedCall, RowRunner, is_worth_preparing
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,
@@ -96,7 +96,7 @@ class Runnable:
         self._first_parameters = len(first)
         self.parameters = self.compiled.graph.parameters
         self.row = RowRunner(self.compiled)
-        self._runners: dict[int, RowRunner | None] = {}  # by the count of rows; None after one call
+        self._runners: dict[int, RowRunner | int] = {}  # by the count of rows: what computes them, or a count of calls
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -162,17 +162,20 @@ class Runnable:
     def _runner(self, n: int) -> RowRunner | None:
         """Return what computes n rows with memory that is kept from call to call.
 
-        Return None if there are many rows, or if it is the first call with n rows.
+        Return None if there are many rows, or if there were only few calls with n rows.
         """
-        found = self._runners.get(n)
-        if found is None and 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
-            if n in self._runners:
-                self._runners[n] = found = RowRunner(self.compiled, n=n)
-            else:
-                if len(self._runners) >= MAX_COUNTS:
-                    self._runners.clear()
-                self._runners[n] = None
-        return found
+        found = self._runners.get(n, 0)
+        if isinstance(found, RowRunner):
+            return found
+        if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
+            return None
+        if is_worth_preparing(found):
+            made = self._runners[n] = RowRunner(self.compiled, n=n)
+            return made
+        if not found and len(self._runners) >= MAX_COUNTS:
+            self._runners.clear()
+        self._runners[n] = found + 1
+        return None
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.

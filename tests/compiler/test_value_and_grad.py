@@ -5,8 +5,16 @@ import pytest
 
 from micrograd_cn import Value, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import value_and_grad
 from micrograd_cn.nn import MLP
+
+
+@pytest.fixture(autouse=True)
+def _prepared(monkeypatch):
+    """Prepare calls with arrays of a shape that was seen in the call before."""
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 0)
+
 
 RANDOM = np.random.default_rng(3)
 X, Y = RANDOM.standard_normal((7, 3)), RANDOM.standard_normal(7)
@@ -40,6 +48,8 @@ def test_the_mean_and_its_gradient_are_those_of_backward(samples):
     other = model.parameters()[3]
     nested = f.value_and_grad(samples, {"w": [weight, (bias,)], "b": np.array([other])})[1]
     assert nested == {"w": [weight.grad, (bias.grad,)], "b": np.array([other.grad])}
+    array = np.array([[bias, weight]])
+    assert f.value_and_grad(samples, array)[1].tolist() == [[bias.grad, weight.grad]]
     assert [p.grad for p in model.parameters()] == expected
 
 
@@ -187,6 +197,11 @@ def test_arrays_of_a_shape_that_was_seen_are_read_anew_at_each_call():
         w.grad = 0.0
         assert f.backward((x, y)) == pytest.approx(expected.mean())
         assert w.grad == pytest.approx((x[:, 0] * y).mean())
+        out = np.zeros(len(x))
+        assert f.forward((x, y), out=out) is out
+        assert out == pytest.approx(expected)
+        with pytest.raises(ValueError, match="room for"):
+            f.forward((x, y), out=np.zeros(3))
         held = f.forward((x, y))
         before = held.copy()
         f.forward((x + 1, y))

@@ -66,11 +66,11 @@ class GradientVariables:
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
-        self._wrt = wrt
         given = (wrt,) if isinstance(wrt, str) else wrt if isinstance(wrt, tuple) else ()
         self._many = not isinstance(wrt, str)
+        self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
         self.arguments: tuple[str, ...] = ()
-        if wrt == "parameters":
+        if self._are_parameters:
             return
         if given and all(isinstance(name, str) for name in given):
             for name in given:
@@ -102,7 +102,7 @@ class GradientVariables:
         Raises:
             ValueError: there is something else among the variables.
         """
-        if self._wrt == "parameters":
+        if self._are_parameters:
             return as_list(gradient, numpy)
         place = {p: i for i, p in enumerate(parameters)}
         program.check_variables("value_and_grad", self._values)
@@ -138,7 +138,7 @@ class GradientVariables:
             values = float(sum(values)) / n
             flat = flat / n if numpy else [[x / n for x in row] for row in flat]
         if not self.arguments:
-            return values, flat if self._wrt == "parameters" or self._is_flat else [*map(self._nested, flat)]
+            return values, flat if self._are_parameters or self._is_flat else [*map(self._nested, flat)]
         if self.arguments == ("inputs",):
             return values, flat
         found, end = [], [0] * n
@@ -161,7 +161,7 @@ class GradientVariables:
 
     def _in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
         """Return the variables as the program of a recording takes them."""
-        if self._wrt == "parameters":
+        if self._are_parameters:
             return parameters
         if not self.arguments:
             return self._values

@@ -22,7 +22,7 @@ from contextvars import copy_context
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
@@ -33,7 +33,7 @@ from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
 from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.parameters import Gradients, add_gradients
-from ..data.rows import row_numbers, writable_address
+from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
     Bucket,
     TreeDef,
@@ -55,6 +55,7 @@ from ..derivatives import Program, Variables, as_list
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
+from ..runtime.prepared import is_worth_preparing
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
 from ..training.epochs import (
@@ -484,8 +485,9 @@ class CompiledFunction:
                 names = tuple(parameters) if {p.kind for p in parameters.values()} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, list[Recording]] = {}
-        # By the method and the shapes of its arrays: what computes such a call, and its program; or why there is none
-        self._array_runners: dict[Any, tuple[ArrayRunner, Program] | Literal["called once", "unsuited"]] = {}
+        # By the method and the shapes of its arrays: what computes such a call, and its program; or a count of calls;
+        # or None if nothing does
+        self._array_runners: dict[Any, tuple[ArrayRunner, Program] | int | None] = {}
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
@@ -634,7 +636,7 @@ class CompiledFunction:
         [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
         """
 
-        if out is None and threads == 1 and (ready := self._array_results("forward", samples)) is not None:
+        if threads == 1 and (ready := self._array_results("forward", samples, out)) is not None:
             return ready
 
         def results(recording: Recording, rows: Any, to: Any) -> Any:
@@ -671,14 +673,9 @@ class CompiledFunction:
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
-        if (
-            wrt == "inputs"
-            and out is None
-            and threads == 1
-            and (ready := self._array_results("gradient", samples)) is not None
-        ):
-            return ready
         wrt = _variables("gradient", wrt)
+        if threads == 1 and wrt == "inputs" and (ready := self._array_results("gradient", samples, out)) is not None:
+            return ready
         return self._map_samples(
             "gradient",
             samples,
@@ -827,7 +824,7 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
-        if wrt == "parameters" and threads == 1 and not (each or has_aux):
+        if type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux):
             arrays = samples if type(samples) is tuple else (samples,)
             if ready := self._array_runner("backward", arrays):
                 computed = ready[0].computed(arrays)
@@ -1326,21 +1323,21 @@ class CompiledFunction:
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
         return out
 
-    def _array_results(self, method: str, samples: Any) -> Any:
+    def _array_results(self, method: str, samples: Any, out: Any) -> Any:
         """Return the results of `forward` or `gradient` for samples in numpy arrays, or None; see `_array_runner`."""
         arrays = samples if type(samples) is tuple else (samples,)
         if not (found := self._array_runner(method, arrays)):
             return None
         rows = found[0].computed(arrays)
-        results = rows.results.copy()
+        results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
         found[0].give_back(rows)
         return results
 
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> tuple[ArrayRunner, Program] | None:
         """Return what computes a method for samples in numpy arrays of doubles, one array for each argument.
 
-        Return None if there were no arrays of these shapes in an earlier call of the method, so it is not known yet
-        that the function has a program for them, and no guards to check.
+        Return None if the method was called only a few times with arrays of these shapes, or if the function has guards
+        to check for them.
 
         `method` is "call", "forward", "gradient" or "backward". In a "call", the arrays are the arguments of one
         sample.
@@ -1348,15 +1345,16 @@ class CompiledFunction:
         if is_inlining() or context.active or (shapes := shapes_of(arrays)) is None:
             return None
         key = method, shapes
-        found = self._array_runners.get(key)
-        if found is None:
-            if len(self._array_runners) >= MAX_SHAPES:
-                self._array_runners.clear()
-            self._array_runners[key] = "called once"
-            return None
-        if found == "called once":
-            found = self._array_runners[key] = self._make_array_runner(method, shapes) or "unsuited"
-        return None if found == "unsuited" else found
+        found = self._array_runners.get(key, 0)
+        if not isinstance(found, int):
+            return found
+        if is_worth_preparing(found):
+            made = self._array_runners[key] = self._make_array_runner(method, shapes)
+            return made
+        if not found and len(self._array_runners) >= MAX_SHAPES:
+            self._array_runners.clear()
+        self._array_runners[key] = found + 1
+        return None
 
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> tuple[ArrayRunner, Program] | None:
         if method == "call":

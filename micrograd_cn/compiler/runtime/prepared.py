@@ -10,7 +10,13 @@ from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
 MAX_NUMBERS = 20_000  # rows with more numbers are not copied: to prepare a call takes little time beside computing them
+CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
 CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many calls, and more often in the beginning
+
+
+def is_worth_preparing(calls: int) -> bool:
+    """Return whether there have been enough calls for the same count of rows, or for arrays of the same shapes."""
+    return calls > CALLS_BEFORE_PREPARED
 
 
 class PreparedCall:
