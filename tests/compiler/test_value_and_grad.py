@@ -7,6 +7,7 @@ from micrograd_cn import Value, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import value_and_grad
+from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 
 
@@ -224,8 +225,18 @@ def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():
         with pytest.raises(ValueError, match="constant of the program"):
             method(x)
     constant.data, constant.requires_grad = 2.0, True
-    with pytest.raises(ValueError, match="requires a gradient now"):
-        g.backward(x)
+    for method in (g.backward, g.value_and_grad):
+        with pytest.raises(ValueError, match="requires a gradient now"):
+            method(x)
+    table = [Value(0.5), Value(0.25)]
+    h, classes = compile(lambda k: cross_entropy(table, k)), np.array([0.0, 1.0])
+    for _ in range(3):
+        h.backward(classes)
+        h.gradient(classes)
+        h.value_and_grad(classes)
+    for method in (h.backward, h.gradient, h.value_and_grad):
+        with pytest.raises(IndexError, match="sample 1"):
+            method(np.array([0.0, 2.0]))
     guarded = compile(lambda x: w * x if x > 0 else x)
     for _ in range(3):
         assert guarded.forward(x).tolist() == [1.0] * 5

@@ -827,6 +827,7 @@ class CompiledFunction:
         if type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux):
             arrays = samples if type(samples) is tuple else (samples,)
             if ready := self._array_runner("backward", arrays):
+                ready[1].check_frozen("value_and_grad")
                 computed = ready[0].computed(arrays)
                 mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
                 ready[0].give_back(computed)
