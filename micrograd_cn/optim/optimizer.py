@@ -26,6 +26,7 @@ class MachineCode(Protocol):
         """Set gradients to 0 and return True, or return False if Python code shall do so."""
 
 
+MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
@@ -253,7 +254,7 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
-        if self._step_in_machine_code():
+        if machine_code and len(self.parameters) >= MIN_PARAMETERS and machine_code.step(self):
             return
         states = self.state
         self.check_parameter_count(len(states))
@@ -271,10 +272,6 @@ maximize=False>
                 complete = False
         if not complete:
             self._count_skipped()
-
-    def _step_in_machine_code(self) -> bool:
-        """Let machine code take a step, and return whether it did. The numbers are those of Python code."""
-        return machine_code is not None and machine_code.step(self)
 
     def _count_skipped(self) -> None:
         """Count the current step in `skipped` for every parameter that has no gradient."""
@@ -338,7 +335,8 @@ maximize=False>
         >>> SGD([p]).zero_grad(); p.grad
         0.0
         """
-        if not set_to_none and machine_code and machine_code.clear_gradients(self.parameters):
+        many = len(self.parameters) >= MIN_PARAMETERS
+        if many and machine_code and not set_to_none and machine_code.clear_gradients(self.parameters):
             return
         grad: Any = None if set_to_none else 0.0
         for p in self.parameters:

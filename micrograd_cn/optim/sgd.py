@@ -8,6 +8,7 @@ from typing import Never
 
 from ..engine import Value
 from ..ops import less, where
+from . import optimizer as base
 from .optimizer import Optimizer, refuse_closure, refuse_options
 
 __all__ = ["SGD"]
@@ -75,7 +76,7 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return
-        if self._step_in_machine_code():
+        if base.machine_code and len(self.parameters) >= base.MIN_PARAMETERS and base.machine_code.step(self):
             return
         lr, complete = self.lr, True
         if type(lr) is not float or not 0.0 <= lr < inf:

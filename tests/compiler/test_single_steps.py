@@ -37,9 +37,10 @@ def steps(monkeypatch):
     """Let machine code take all steps that it can take, and count those that it takes."""
     if not machine.slot_offset("_data"):
         pytest.skip("Python's objects have another layout here")
-    for name, x in {"MIN_NODES": 1, "NODES_BEFORE_CODE": 0}.items():
-        monkeypatch.setattr(machine, name, x)
-        monkeypatch.setattr(single_steps, name, x)
+    monkeypatch.setattr(machine, "MIN_NODES", 1)
+    monkeypatch.setattr(optimizers, "MIN_PARAMETERS", 1)
+    for module in (machine, single_steps):
+        monkeypatch.setattr(module, "NODES_BEFORE_CODE", 0)
     monkeypatch.setattr(single_steps, "FIRST_PAUSE", 1)
     monkeypatch.setattr(single_steps, "MAX_PAUSE", 1)
     made = Counted()

@@ -27,11 +27,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import SGD
 
+from .common import settings
 from .interrupts import is_interruptible
 
 PACKAGE = str(Path(mc.__file__).parent)
@@ -437,7 +440,7 @@ class Comparison:
         self.counts: Counter[str] = Counter()
 
     def run(self, before: Callable[[Callable[[], Any]], None] | None = None) -> None:
-        """Compare calls, `backward`, gradients of arguments and `fit`, with branches and without.
+        """Compare calls, `backward`, gradients, `value_and_grad` and `fit`, with branches and without, and with arrays.
 
         Args:
             before: called with a function that uses the compiled program; it may interrupt the function.
@@ -449,6 +452,8 @@ class Comparison:
             if None not in rows and None not in eager:
                 self._backward(branches, rows, eager, before)
                 self._gradient(branches, rows, eager)
+                self._value_and_grad(branches, rows, eager)
+                self._arrays(branches, eager)
                 self._fit(branches, rows, before)
 
     def _attempt(self, kind: str, f: Callable[[], Any]) -> Any:
@@ -517,6 +522,50 @@ class Comparison:
         used = {"x, y": 2, "x, y=0.5": 2, "v": 3, "x, v": 3, "point": 2}[self.signature]
         for row, e in zip(found, eager, strict=True):
             self._differ("gradient", branches, flat(row), e[2][:used])
+
+    def _value_and_grad(self, branches: bool, rows: list[Any], eager: list[Any]) -> None:
+        """Compare values and gradients of the mean and of each sample, and the Hessian of the mean with their mean."""
+        f, w = self.make()
+        program = compile(f, branches=branches)
+        found = self._attempt("value_and_grad", lambda: program.value_and_grad(rows))
+        if found is None:
+            return
+        n, place = len(rows), {p: i for i, p in enumerate(program.parameters)}
+        chosen = [k for k, p in enumerate(w) if p in place]
+        of_mean = [sum(e[1][k] for e in eager) / n for k in chosen]
+        if not program._captured:  # the gradient of a value that was computed before the call goes to other parameters
+            ours = [found[1][place[w[k]]] for k in chosen]
+            self._differ("value_and_grad", branches, [found[0], *ours], [sum(e[0] for e in eager) / n, *of_mean])
+        values, gradients = program.value_and_grad(rows, "inputs", each=True)
+        for value, gradient, e in zip(values, gradients, eager, strict=True):
+            self._differ("value_and_grad of a sample", branches, [value, *gradient], [e[0], *e[2][: len(gradient)]])
+        each = self._attempt("hessian", lambda: program.hessian(rows, dense=True))
+        mean = self._attempt("hessian of the mean", lambda: program.hessian(rows, dense=True, mean=True))
+        if each and mean:
+            expected = [sum(x) / n for x in zip(*map(flat, each), strict=True)]
+            if all(map(math.isfinite, expected)):
+                self._differ("hessian of the mean", branches, flat(mean), expected)
+
+    def _arrays(self, branches: bool, eager: list[Any]) -> None:
+        """Compare calls with arrays of a shape that was seen before, if each argument is a number."""
+        if self.signature != "x, y":
+            return
+        f, w = self.make()
+        program, numbers = compile(f, branches=branches), np.array(self.samples)
+        arrays, n = (numbers[:, 0].copy(), numbers[:, 1]), len(numbers)
+        with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0}):
+            for _ in range(3):
+                for p in w:
+                    p.grad = 0.0
+                loss = self._attempt("backward with arrays", lambda: program.backward(arrays))
+                if loss is None:
+                    return
+                expected = [sum(g) / n for g in zip(*(e[1] for e in eager), strict=True)]
+                found = [loss, *(p.grad for p in w)]
+                self._differ("backward with arrays", branches, found, [sum(e[0] for e in eager) / n, *expected])
+                self._differ("forward with arrays", branches, program.forward(arrays), [e[0] for e in eager])
+                slopes = flat([e[2][:2] for e in eager])
+                self._differ("gradient with arrays", branches, flat(program.gradient(arrays).tolist()), slopes)
 
     def _fit(self, branches: bool, rows: list[Any], before: Any) -> None:
         f, w = self.make()

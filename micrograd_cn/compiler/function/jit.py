@@ -765,11 +765,10 @@ class CompiledFunction:
             IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
         """
         check_threads("backward", threads)
-        arrays = samples if type(samples) is tuple else (samples,)
-        if threads == 1 and (ready := self._array_runner("backward", arrays)):
+        if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
             runner, program = ready
             program.check_frozen("backward")
-            computed = runner.computed(arrays)
+            computed = runner.computed(as_tuple(samples))
             mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
             runner.give_back(computed)
             if not isnan(mean):  # otherwise the reason may be an error
@@ -824,15 +823,14 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
-        if type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux):
-            arrays = samples if type(samples) is tuple else (samples,)
-            if ready := self._array_runner("backward", arrays):
-                ready[1].check_frozen("value_and_grad")
-                computed = ready[0].computed(arrays)
-                mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
-                ready[0].give_back(computed)
-                if not isnan(mean):
-                    return mean, as_list(found, sys.modules["numpy"])
+        of_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
+        if of_mean and (ready := self._array_runner("backward", as_tuple(samples))):
+            ready[1].check_frozen("value_and_grad")
+            computed = ready[0].computed(as_tuple(samples))
+            mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
+            ready[0].give_back(computed)
+            if not isnan(mean):
+                return mean, as_list(found, sys.modules["numpy"])
         variables = GradientVariables(wrt, self._signature.parameters)
         parts = self._parts("value_and_grad", samples, threads, has_aux)
         numpy = numpy_of(samples)
@@ -1326,10 +1324,9 @@ class CompiledFunction:
 
     def _array_results(self, method: str, samples: Any, out: Any) -> Any:
         """Return the results of `forward` or `gradient` for samples in numpy arrays, or None; see `_array_runner`."""
-        arrays = samples if type(samples) is tuple else (samples,)
-        if not (found := self._array_runner(method, arrays)):
+        if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
-        rows = found[0].computed(arrays)
+        rows = found[0].computed(as_tuple(samples))
         results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
         found[0].give_back(rows)
         return results
@@ -1628,6 +1625,11 @@ def _variables(kind: str, wrt: Any) -> Any:
             f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
         )
     return list(wrt)
+
+
+def as_tuple(samples: Any) -> tuple[Any, ...]:
+    """Return the arrays of samples that are passed as a tuple of arrays, or as one array."""
+    return samples if type(samples) is tuple else (samples,)
 
 
 def _names(static: Any) -> tuple[str, ...]:

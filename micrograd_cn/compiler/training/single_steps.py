@@ -22,7 +22,7 @@ from ...engine import Value
 from ...graph import context
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
-from ..data.nodes import MIN_NODES, clear_gradients, holding_gil, slot_offset
+from ..data.nodes import clear_gradients, holding_gil, slot_offset
 from ..llvm.machine import Memory
 from ..runtime.executable import driver_address
 from .state import PackedState, ParameterBlocks
@@ -178,7 +178,7 @@ class SingleSteps:
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step of an optimiser and return True. If Python code shall do so, change nothing and return False."""
         count = len(optimizer.parameters)
-        if count < MIN_NODES or context.active:
+        if context.active:
             return False
         found = self._ready.get(optimizer)
         if found is None:
