@@ -236,6 +236,22 @@ def test_errors_are_those_of_python(steps):
     assert optimizer.steps == 1
 
 
+def test_a_list_of_parameters_that_was_changed_is_left_to_python_where_it_matters(steps):
+    """A parameter that is in the list twice is changed twice, and a tuple has the parameters in another place."""
+    for change in (lambda ps: [*ps[:-1], ps[0]], tuple):
+        results = []
+        for plain in (False, True):
+            optimizer = SGD([Value(0.5 * k) for k in range(N)], lr=0.1, momentum=0.9, weight_decay=0.5)
+            optimizer.step()
+            if plain:
+                steps.plain.add(optimizer)
+            optimizer.parameters = change(optimizer.parameters)
+            optimizer.step()
+            optimizer.step()
+            results.append([p.data for p in optimizer.parameters])
+        assert results[0] == results[1]
+
+
 def test_an_optimizer_of_a_user_takes_its_own_steps(steps):
     class Mine(SGD):
         def update(self, p, state):

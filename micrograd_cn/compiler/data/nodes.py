@@ -14,12 +14,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from operator import call
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...graph import context
 from ...graph.node import assign_data
-from ..llvm.machine import machine
+from ..llvm.machine import Machine, machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 from .arrays import Numbers
 
@@ -30,6 +30,7 @@ COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and o
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
 _zero = array("d", [0.0])
 _served = 0
+_machines: list[Machine] = []  # those whose kernels are used here; the machine code is freed with them
 
 
 @cache
@@ -63,6 +64,24 @@ def slot_offset(name: str) -> int:
     return places[0] if as_expected else 0
 
 
+class Slot(NamedTuple):
+    """The names of LLVM values that tell what is in a slot of a node.
+
+    Attributes:
+        content: the address of the object in the slot. For an empty slot it is that of a `Value`.
+        number: the number of the float in the slot, if there is one.
+        is_float: whether there is a float.
+        is_good: whether there is a float or None, in whose place machine code can put another float.
+        unshared: whether there is a float to which nothing else refers.
+    """
+
+    content: str
+    number: str
+    is_float: str
+    is_good: str
+    unshared: str
+
+
 class NodeLoop:
     """Write machine code that reads and writes the nodes in a list.
 
@@ -94,30 +113,27 @@ class NodeLoop:
         is_value = self._has_type(found, Value)
         return self.f.op(f"select i1 {is_value}, ptr {found}, ptr {_address_of(_sample)}"), is_value
 
-    def content(self, node: str, slot: int | str) -> str:
-        """Write a load of the address of the object in a slot of a node. For an empty slot it is that of a `Value`.
+    def slot(self, node: str, offset: int | str) -> Slot:
+        """Write code that reads the slot at an offset of a node."""
+        f = self.f
+        found = f.pointer(f.at(node, offset, BYTE))
+        empty = f.op(f"icmp eq ptr {found}, null")
+        content = f.op(f"select i1 {empty}, ptr {_address_of(_sample)}, ptr {found}")
+        is_float, is_none = self._has_type(content, float), self.is_same(content, None)
+        # The number of another object would be read behind its end: None has 16 bytes.
+        readable = f.op(f"select i1 {is_float}, ptr {content}, ptr {_address_of(_sample._data)}")
+        number = f.load("double", f.at(readable, NUMBER, BYTE))
+        references = f.op(f"load i32, ptr {content}")  # the low half of the count
+        unshared = self.all(is_float, f.op(f"icmp eq i32 {references}, 1"))
+        return Slot(content, number, is_float, f.op(f"or i1 {is_float}, {is_none}"), unshared)
 
-        `slot` is the offset of the slot.
-        """
-        found = self.f.pointer(self.f.at(node, slot, BYTE))
-        empty = self.f.op(f"icmp eq ptr {found}, null")
-        return self.f.op(f"select i1 {empty}, ptr {_address_of(_sample)}, ptr {found}")
-
-    def number(self, node: str, slot: int | str) -> tuple[str, str]:
-        """Write a load of the number in a slot of a node, and code that tells whether there is a float; return both."""
-        found = self.content(node, slot)
-        is_float = self._has_type(found, float)
-        # None has 16 bytes, so its number would be read behind its end.
-        readable = self.f.op(f"select i1 {is_float}, ptr {found}, ptr {_address_of(_sample._data)}")
-        return self.f.load("double", self.f.at(readable, NUMBER, BYTE)), is_float
+    def is_unfrozen(self, node: str) -> str:
+        """Write code that tells whether a node requires a gradient."""
+        return self.is_same(self.f.pointer(self.f.at(node, slot_offset("requires_grad"), BYTE)), True)
 
     def is_same(self, x: str, other: object) -> str:
         """Write code that tells whether the object at the address `x` is `other`."""
         return self.f.op(f"icmp eq ptr {x}, {_address_of(other)}")
-
-    def either(self, a: str, b: str) -> str:
-        """Write code that tells whether one of two conditions holds."""
-        return self.f.op(f"or i1 {a}, {b}")
 
     def all(self, *conditions: str) -> str:
         """Write code that tells whether all conditions hold."""
@@ -126,37 +142,30 @@ class NodeLoop:
             found = self.f.op(f"and i1 {found}, {condition}")
         return found
 
-    def is_unshared(self, node: str, slot: int | str) -> str:
-        """Write code that tells whether there is a float in a slot to which nothing else refers."""
-        old = self.content(node, slot)
-        count = self.f.op(f"load i32, ptr {old}")  # the low half of the count of references
-        return self.all(self._has_type(old, float), self.f.op(f"icmp eq i32 {count}, 1"))
-
-    def assign_all(self, slot: int | str, unshared: str, number: Callable[[str, str], str]) -> None:
+    def assign_all(self, offset: int | str, unshared: str, number: Callable[[str, str], str]) -> None:
         """Write code that assigns a number to a slot of each node, in which there is a float or None.
 
         Args:
-            slot: the offset of the slot.
-            unshared: a condition: whether `is_unshared` holds for all nodes.
-            number: a function that writes code for the number. It takes the index of a node and the address of the
-                node.
+            offset: the offset of the slot.
+            unshared: a condition: whether the slots of all nodes have unshared floats.
+            number: a function that writes code for the new number. It takes the index of a node and the old number,
+                which is 0 if there is None.
         """
         f = self.f
         with f.when(unshared), f.repeat("%n") as loop:
-            node = f.pointer(self._items, loop.index)
-            old = f.pointer(f.at(node, slot, BYTE))
-            f.store("double", number(loop.index, node), f.at(old, NUMBER, BYTE))
+            place = f.at(f.pointer(f.at(f.pointer(self._items, loop.index), offset, BYTE)), NUMBER, BYTE)
+            f.store("double", number(loop.index, f.load("double", place)), place)
         with f.when(f.op(f"xor i1 {unshared}, true")), f.repeat("%n") as loop:
             node = f.pointer(self._items, loop.index)
-            new, alone = number(loop.index, node), self.is_unshared(node, slot)
-            old = self.content(node, slot)
-            with f.when(alone):
-                f.store("double", new, f.at(old, NUMBER, BYTE))
-            with f.when(f.op(f"xor i1 {alone}, true")):
+            slot = self.slot(node, offset)
+            new = number(loop.index, f.op(f"select i1 {slot.is_float}, double {slot.number}, double 0.0"))
+            with f.when(slot.unshared):
+                f.store("double", new, f.at(slot.content, NUMBER, BYTE))
+            with f.when(f.op(f"xor i1 {slot.unshared}, true")):
                 made = f.call("ptr", "PyFloat_FromDouble", f"double {new}")
                 with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
-                    f.do(f"store ptr {made}, ptr {f.at(node, slot, BYTE)}")
-                    f.call("void", "Py_DecRef", f"ptr {old}")
+                    f.do(f"store ptr {made}, ptr {f.at(node, offset, BYTE)}")
+                    f.call("void", "Py_DecRef", f"ptr {slot.content}")
 
     def _has_type(self, x: str, kind: type) -> str:
         return self.is_same(self.f.pointer(self.f.at(x, TYPE, BYTE)), kind)
@@ -172,9 +181,9 @@ def _write_read() -> Function:
     nodes = NodeLoop(f)
     with f.repeat("%n", [("i1", "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        number, is_float = nodes.number(node, "%slot")
-        f.store("double", number, f.at("%to", loop.index))
-        loop.next = [nodes.all(*loop.carried, is_value, is_float)]
+        slot = nodes.slot(node, "%slot")
+        f.store("double", slot.number, f.at("%to", loop.index))
+        loop.next = [nodes.all(*loop.carried, is_value, slot.is_float)]
     nodes.end_unless(*loop.next)
     f.do("ret i64 0")
     return f
@@ -189,12 +198,11 @@ def _write_write() -> Function:
     nodes = NodeLoop(f)
     with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        good = nodes.either(nodes.number(node, "%slot")[1], nodes.is_same(nodes.content(node, "%slot"), None))
-        before, alone = loop.carried
-        loop.next = [nodes.all(before, is_value, good), nodes.all(alone, nodes.is_unshared(node, "%slot"))]
+        slot, (before, unshared) = nodes.slot(node, "%slot"), loop.carried
+        loop.next = [nodes.all(before, is_value, slot.is_good), nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: str, node: str) -> str:
+    def number(index: str, _: str) -> str:
         return f.load("double", f.at("%from", f.times(index, "%stride")))
 
     nodes.assign_all("%slot", loop.next[1], number)
@@ -211,18 +219,15 @@ def _write_add() -> Function:
     nodes, grad = NodeLoop(f), slot_offset("_grad")
     with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        good = nodes.either(nodes.number(node, grad)[1], nodes.is_same(nodes.content(node, grad), None))
-        unfrozen = nodes.is_same(nodes.content(node, slot_offset("requires_grad")), True)
-        before, alone = loop.carried
-        loop.next = [nodes.all(before, is_value, good, unfrozen), nodes.all(alone, nodes.is_unshared(node, grad))]
+        slot, (before, unshared) = nodes.slot(node, grad), loop.carried
+        good = nodes.all(before, is_value, slot.is_good, nodes.is_unfrozen(node))
+        loop.next = [good, nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: str, node: str) -> str:
-        before, is_float = nodes.number(node, grad)
-        before = f.op(f"select i1 {is_float}, double {before}, double 0.0")
-        before = f.op(f"fadd double {before}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
+    def number(index: str, old: str) -> str:
+        old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
         term = f.op(f"fmul double {f.load('double', f.at('%from', index))}, %weight")
-        return f.op(f"fadd double {before}, {term}")
+        return f.op(f"fadd double {old}, {term}")
 
     nodes.assign_all(grad, loop.next[1], number)
     f.do("ret i64 0")
@@ -246,9 +251,11 @@ def holding_gil(address: int, arguments: Sequence[Any]) -> Callable[..., int]:
 @cache
 def _kernel(name: str) -> Callable[..., int]:
     writers = {KERNEL_PREFIX + each: write for each, (write, _) in KERNELS.items()}
-    machine().compile_kernels(writers, fast=True)
-    address = machine().address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True)
-    return holding_gil(address, KERNELS[name][1])
+    on = machine()
+    on.compile_kernels(writers, fast=True)
+    run = holding_gil(on.address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True), KERNELS[name][1])
+    _machines.append(on)
+    return run
 
 
 def uses_machine_code(nodes: Sequence[Value]) -> bool:

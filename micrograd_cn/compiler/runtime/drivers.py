@@ -505,25 +505,20 @@ class Drivers:
             "ptr %list, i64 %n, ptr %p, ptr %rate, ptr %us, ptr %uw, i64 %all, ptr %gradients, ptr %data",
             "i64",
         )
-        nodes, stride = NodeLoop(f), _field(f, "block")
-        data, grad, frozen = map(slot_offset, ("_data", "_grad", "requires_grad"))
+        nodes, stride, width = NodeLoop(f), _field(f, "block"), self.machine.width
         with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
             node, is_value = nodes.node(loop.index)
-            (number, has_data), (gradient, has_gradient) = nodes.number(node, data), nodes.number(node, grad)
-            unfrozen = nodes.is_same(nodes.content(node, frozen), True)
-            block, lane = (
-                f.quotient(loop.index, self.machine.width),
-                f.op(f"urem i64 {loop.index}, {self.machine.width}"),
-            )
-            f.store("double", number, f.at(f.at("%uw", f.times(block, stride), BYTE), lane))
-            f.store("double", gradient, f.at("%gradients", loop.index))
-            before, alone = loop.carried
-            good = nodes.all(before, is_value, has_data, has_gradient, unfrozen)
-            loop.next = [good, nodes.all(alone, nodes.is_unshared(node, data))]
+            data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
+            block, lane = f.quotient(loop.index, width), f.op(f"urem i64 {loop.index}, {width}")
+            f.store("double", data.number, f.at(f.at("%uw", f.times(block, stride), BYTE), lane))
+            f.store("double", grad.number, f.at("%gradients", loop.index))
+            before, unshared = loop.carried
+            good = nodes.all(before, is_value, data.is_float, grad.is_float, nodes.is_unfrozen(node))
+            loop.next = [good, nodes.all(unshared, data.unshared)]
         nodes.end_unless(loop.next[0])
         work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
         self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
-        nodes.assign_all(data, loop.next[1], lambda index, node: f.load("double", f.at("%data", index)))
+        nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: f.load("double", f.at("%data", index)))
         f.do("ret i64 0")
         return f
 

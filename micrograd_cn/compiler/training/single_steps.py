@@ -23,7 +23,7 @@ from ...graph import context
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
 from ..data.nodes import clear_gradients, holding_gil, slot_offset
-from ..llvm.machine import Memory
+from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver_address
 from .state import PackedState, ParameterBlocks
 from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, update_key
@@ -80,7 +80,8 @@ class SingleStep:
         run = holding_gil(
             driver_address("step", 1, fast=True), [ctypes.py_object, SIZE, *[POINTER] * 4, SIZE, POINTER, POINTER]
         )
-        self._run = run
+        self._run, self._machine = run, machine()  # whose machine code is freed with it
+        self._parameters: list[Value] = []
         self._operands = (
             self._count, update.header, self._rate.buffer_info()[0], self._scalars.address,
             self._blocks.memory.address, self._blocks.count, self._gradients.address, self._data.address,
@@ -108,6 +109,8 @@ class SingleStep:
         rate, steps = optimizer.lr, optimizer.steps
         if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int or optimizer.skipped:
             return False
+        if self._parameters != optimizer.parameters and not self._have_changed(optimizer.parameters):
+            return False
         if self._state and optimizer.lazy_state is not self._state and not self._load(optimizer):
             return False
         self._rate[0], self._scalars.view[1] = rate, steps
@@ -117,6 +120,13 @@ class SingleStep:
             partial(setattr, context, "data_changed", True),
         )
         return not any(map(call, changes))  # one call into C, which Ctrl-C cannot interrupt; it ends after a 1
+
+    def _have_changed(self, parameters: list[Value]) -> bool:
+        """Note that the optimiser has these parameters now, and return whether machine code can change them."""
+        if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
+            return False
+        self._parameters = [*parameters]
+        return True
 
     def _load(self, optimizer: Optimizer) -> bool:
         """Copy the optimiser's state to the blocks and return True, or return False if this cannot be done.
