@@ -117,3 +117,19 @@ def test_a_constant_is_refused_where_a_gradient_is_needed():
 def test_a_plain_function_is_refused_with_what_to_write():
     with pytest.raises(TypeError, match=r"compiled function, got bowl; write scipy_functions\(compile\(f\), ...\)"):
         scipy_functions(bowl)
+
+
+def test_the_value_and_the_gradient_are_those_of_the_parameters_that_there_are():
+    """The value and the gradient at a point are computed together, and again if a parameter or the sign of 0 changes."""
+    w = Value(2.0)
+    functions = scipy_functions(compile(lambda v: w * v[0] * v[0] + 1 / v[1]))
+    for data in (2.0, 3.0):
+        w.data = data
+        for second, slope in ((1.0, -1.0), (2.0, -0.25)):
+            assert functions["fun"]([1.5, second]) == data * 2.25 + 1 / second
+            assert functions["jac"]([1.5, second]).tolist() == [data * 3.0, slope]
+    assert functions["fun"]([1.0, 0.0]) == np.inf
+    assert functions["fun"]([1.0, -0.0]) == -np.inf
+    found = functions["jac"]([1.5, 2.0])
+    found[:] = 7.0
+    assert functions["jac"]([1.5, 2.0]).tolist() == [9.0, -0.25]

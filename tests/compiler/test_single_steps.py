@@ -262,10 +262,13 @@ def test_an_optimizer_of_a_user_takes_its_own_steps(steps):
     assert {p.data for p in parameters} == {0.0}
     optimizer = SGD(parameters)
     optimizer.step()
-    optimizer.update = lambda p, state: None
     optimizer.momentum = 0.5
     optimizer.step()
     assert steps.count == 1
+    optimizer.step()
+    optimizer.update = lambda p, state: setattr(p, "data", 3.0)
+    optimizer.step()
+    assert {p.data for p in parameters} == {3.0}
 
 
 def test_modes_and_a_recording_are_left_to_python(steps):

@@ -229,14 +229,13 @@ def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():
         with pytest.raises(ValueError, match="requires a gradient now"):
             method(x)
     table = [Value(0.5), Value(0.25)]
-    h, classes = compile(lambda k: cross_entropy(table, k)), np.array([0.0, 1.0])
-    for _ in range(3):
-        h.backward(classes)
-        h.gradient(classes)
-        h.value_and_grad(classes)
+    h = compile(lambda k, z: cross_entropy([table[0] * z, table[1]], k))
+    samples, wrong = (np.array([0.0, 1.0]), np.ones(2)), (np.array([0.0, 2.0]), np.ones(2))
     for method in (h.backward, h.gradient, h.value_and_grad):
+        for _ in range(3):
+            method(samples)
         with pytest.raises(IndexError, match="sample 1"):
-            method(np.array([0.0, 2.0]))
+            method(wrong)
     guarded = compile(lambda x: w * x if x > 0 else x)
     for _ in range(3):
         assert guarded.forward(x).tolist() == [1.0] * 5
