@@ -120,7 +120,7 @@ def test_a_plain_function_is_refused_with_what_to_write():
 
 
 def test_the_value_and_the_gradient_are_those_of_the_parameters_that_there_are():
-    """The value and the gradient at a point are computed together, and again if a parameter or the sign of 0 changes."""
+    """Value and gradient at a point are computed together, and again if a parameter or the sign of 0 changes."""
     w = Value(2.0)
     functions = scipy_functions(compile(lambda v: w * v[0] * v[0] + 1 / v[1]))
     for data in (2.0, 3.0):

@@ -72,6 +72,7 @@ def test_gradients_of_arguments_are_nested_as_the_arguments_are(samples):
     values, (xs, ys) = f.value_and_grad(samples, ("x", "y"), each=True)
     assert [*values] == pytest.approx([*f.forward(samples)])
     assert np.hstack([xs, np.reshape(ys, (7, 1))]) == pytest.approx(np.array(f.gradient(samples)))
+    assert np.array(f.value_and_grad(samples, ["y", "x"], each=True)[1][1]).tolist() == np.array(xs).tolist()
     mean, gradient = f.value_and_grad(samples, "y")
     assert mean == pytest.approx(np.mean(values))
     assert np.array(gradient) * 7 == pytest.approx(np.array(ys))

@@ -66,7 +66,7 @@ class GradientVariables:
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
-        given = (wrt,) if isinstance(wrt, str) else wrt if isinstance(wrt, tuple) else ()
+        given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
         self._many = not isinstance(wrt, str)
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
         self.arguments: tuple[str, ...] = ()

@@ -1366,7 +1366,7 @@ class CompiledFunction:
             if recordings[0].indices.columns:  # they are checked in each call
                 return None
             program = recordings[0].program.derivative("gradient").program
-        if program is None or (method == "backward" and not program.has_gradient):
+        if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         return ArrayRunner(program.compiled, kind, shapes, program.has_one_output), program
