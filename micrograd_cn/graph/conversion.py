@@ -64,7 +64,7 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
         numbers = "" if recorded else ", or [x.data for x in xs] for the numbers alone"
         return TypeError(
             f"{called if call and called != conversion else 'astype'}() of Values would lose their graph; write "
-            f"np.array(xs), without a dtype, for an array of Values{numbers}"
+            f"np.array(xs, dtype=object) for an array of Values{numbers}"
         )
     instead = ""
     if name == "log" and call and len(call.args) == 2:

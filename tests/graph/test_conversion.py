@@ -66,16 +66,16 @@ def store(array):
         (lambda x: np.zeros(3).__setitem__(0, x), "float() of a Value would lose its graph; write x.data"),
         (
             lambda x: np.array([x], dtype=float),
-            "np.array() of Values would lose their graph; write np.array(xs), without a dtype, for an array of Values, "
+            "np.array() of Values would lose their graph; write np.array(xs, dtype=object) for an array of Values, "
             "or [x.data for x in xs] for the numbers alone",
         ),
         (
             lambda x: np.array([x]).astype(float),
-            "astype() of Values would lose their graph; write np.array(xs), with",
+            "astype() of Values would lose their graph; write np.array(xs, dtype=object)",
         ),
         (
             lambda x: np.asarray([x], np.float32),
-            "np.asarray() of Values would lose their graph; write np.array(xs)",
+            "np.asarray() of Values would lose their graph; write np.array(xs, dtype=object)",
         ),
         (lambda x: np.interp(x, [0, 1], [1, 2]), "of a Value would lose its graph; write x.data for the number"),
         (lambda x: setattr(x, "data", x - 0.1), "expected a real number, got Value; write x.data for the number"),
