@@ -61,10 +61,10 @@ def operations(a: Value, b: Value, one: float) -> Value:
     of_one = [
         *(mc.abs, mc.acos, mc.asin, mc.atan, mc.cos, mc.cosh, mc.elu, mc.erf, mc.erfc, mc.exp, mc.expm1, mc.gelu),
         *(mc.leaky_relu, mc.log, mc.log1p, mc.neg, mc.relu, mc.sech, mc.sigmoid, mc.silu, mc.sin, mc.sinh),
-        *(mc.softplus, mc.sqrt, mc.step, mc.tan, mc.tanh),
+        *(mc.softplus, mc.sqrt, mc.step, mc.tan, mc.tanh, mc.digamma, mc.erfinv, mc.floor, mc.lgamma),
     ]
     of_two = [mc.add, mc.atan2, mc.div, mc.equal, mc.hypot, mc.less, mc.less_equal, mc.maximum, mc.minimum, mc.mul]
-    of_two += [mc.pow, mc.sub]
+    of_two += [mc.pow, mc.sub, mc.logaddexp, mc.remainder]
     assert_type(of_one, list[Op])
     every = [op(a) for op in of_one] + [op(a, 2.0) for op in of_two] + [op(one) for op in of_one]
     assert_type(mc.relu(a), Value)
@@ -76,6 +76,8 @@ def operations(a: Value, b: Value, one: float) -> Value:
     total: Value = mc.sum(every, 0.0) + mc.dot([a, b], [b, 1.0], a) + mc.logsumexp([a, 2.0]) + mc.mean([a, b])
     total += mc.where(mc.less(a, b), a, b) + mc.take([a, b], 1) + mc.softmax([a, b])[0]
     number: float = mc.relu(one) + mc.add(one, 2) + mc.sum([one, 2]) + mc.dot([one], [Fraction(1, 2)])
+    assert_type([mc.clip(a, 0.0, 1.0), mc.polygamma(1, a), *mc.log_softmax([a, 1])], list[Value])
+    assert_type(mc.solve([[a, 0.0], [0.0, b]], [1.0, 2.0]), list[Any])
     assert mc.OPS["tanh"] is mc.tanh
     return total * number
 
