@@ -209,7 +209,7 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
 
     class Rounding(Optimizer):
         def update(self, p, state):
-            p.data = math.floor(p.data)
+            p.data = round(p.data)
 
     class Averaging(Optimizer):
         def update(self, p, state):
