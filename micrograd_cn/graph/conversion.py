@@ -30,7 +30,11 @@ OTHER_NAMES = {
 # Functions and methods of numpy that make an array, whose elements a dtype converts to numbers.
 ARRAYS = {"array", "asarray", "asanyarray", "ascontiguousarray", "fromiter", "full", "full_like", "astype"}
 # What to write in a function that is compiled, instead of functions that have no operation of the same name.
-RECORDED = {"int": "take(xs, x) for xs[int(x)]", "float": "x itself, since a Value needs no float()"}
+RECORDED = {
+    "int": "take(xs, x) for xs[int(x)]",
+    "float": "x itself, since a Value needs no float()",
+    "round": "micrograd_cn.floor(x + 0.5), which rounds halves up",
+}
 
 
 def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeError:

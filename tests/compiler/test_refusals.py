@@ -280,6 +280,10 @@ def test_fit_still_trains_while_another_thread_records():
             lambda v: v[0] * float(v[1]),
             r"float\(\) of a Value would be the same number for every sample; write x itself, since a Value needs no",
         ),
+        (
+            lambda v: v[0] * round(v[1]),
+            r"round\(\) of a Value would be .*; write micrograd_cn.floor\(x \+ 0.5\)",
+        ),
         (lambda v: np.array(v, dtype=float).sum(), r"np.array\(\) of Values .*; write np.array\(xs, dtype=object\)"),
         (lambda v: np.array(v).astype(float).sum(), r"astype\(\) of Values .*; write np.array\(xs, dtype=object\)"),
         (lambda v: np.full(2, v[0], float).sum(), r"np.full\(\) of Values .*; write np.array\(xs, dtype=object\)"),
