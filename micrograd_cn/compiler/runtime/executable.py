@@ -43,6 +43,7 @@ from . import drivers
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
+OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # Native code and optimised kernels are made in a thread of their own, so no call has to wait for them.
 COMPILE_IN_BACKGROUND = True
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
@@ -573,7 +574,9 @@ class CompiledGraph:
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether native code is worth making for an executable of threaded code that runs for `seconds`."""
         schedule = executable.plan.schedule
-        return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * SECONDS_BEFORE_NATIVE
+        if executable.native or schedule.threaded_only:
+            return False
+        return seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
         """Return a line about the program: its operations, parameters, tier and size in memory."""
