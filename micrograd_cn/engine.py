@@ -31,8 +31,9 @@ class Value(Node):
     """A number that remembers how it was computed.
 
     Arguments, attributes and errors are those of `Node`. `==` and `hash` go by identity, while `<`, `<=`, `>` and `>=`
-    compare the data. There is no `float(v)`, because it would silently lose the graph: read `v.data`. You cannot add
-    attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
+    compare the data. (In a function that `functional` differentiates, `==` compares the data of what is computed from
+    arguments that are numbers; see there.) There is no `float(v)`, because it would silently lose the graph: read
+    `v.data`. You cannot add attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
 
     Code written for micrograd runs and gives the same numbers, with these differences. Local derivatives are those of
     the forward pass, even if data is changed before `backward()`. A plain number in an expression, such as the 2 in
@@ -45,7 +46,8 @@ class Value(Node):
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records. The result of a comparison operation, as in
-    `if less(a, b):`, raises an error instead.
+    `if less(a, b):`, raises an error instead. In functions that `functional` differentiates, arguments that are numbers
+    are true unless they are 0, as numbers are.
 
     >>> x = Value(3, "x")
     >>> y = x * x + 2

@@ -5,6 +5,16 @@ depth. Its derivative has the same structure, with floats in place of the number
 array of `Value`s. Elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
 methods, such as `np.exp`, work on this array. The function gets an array of another library as nested lists.
 
+In the function, `==`, `!=`, `in` and truth (`if t:`, `t or 1.0`) go by the number, as do `<` and the like, wherever a
+`Value` is computed from arguments that are numbers. So the function takes the branch that it takes for numbers, and the
+derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1` are
+false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. For an argument that was itself a
+`Value`, and for what is computed from it, `==` goes by identity, as everywhere else.
+
+A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
+derivative is 0. An argument that contains nothing but bools is refused. An int is a number like any other, and is
+differentiated: write `argnums` for the arguments that are meant. It cannot be an index.
+
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.
 

@@ -47,6 +47,7 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "special", "rounding", "table", "linear"),
     "graph": (
+        "plain_numbers",
         *("operators", "unsupported", "conversion", "numpy_methods", "subclasses", "groups", "anomaly", "stepwise"),
         *("context", "scopes", "closures", "node", "value_arrays"),
     ),

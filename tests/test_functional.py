@@ -487,7 +487,7 @@ def test_a_number_with_operators_of_its_own_is_refused():
     for derivative in (grad, jacobian, hessian):
         with pytest.raises(TypeError, match=r"argument 0\[0\] is a Decibel, whose __add__ .*; write float\(x\)"):
             derivative(lambda x: x[0] + 1.0)([Decibel(3.0)])
-    assert grad(lambda x: x * x)(Fraction(3)) == grad(lambda x: x * x)(True) * 3.0 == 6.0
+    assert grad(lambda x: x * x)(Fraction(3)) == 6.0
 
 
 def test_constants_among_the_arguments_are_differentiated_by():

@@ -7,7 +7,7 @@ leaves. Results go back to the caller nested in lists, tuples, dicts and arrays 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Real
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, constant, topological_order, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
+from ..graph.plain_numbers import Variables, variables
 from ..ops.number import is_of_numpy, is_table, own_operator
 from .tree import arrays_to_lists, flatten, is_array
 
@@ -24,8 +25,7 @@ CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *a
 __all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
-# The variables of the outermost call of a derivative and of all calls inside it. All other leaves are the user's.
-_variables: ContextVar[set[Value]] = ContextVar("micrograd_cn_variables")
+_ONLY_FLOATS, _USUAL = {float}, {float, int, Value}
 
 
 class Level(NamedTuple):
@@ -53,13 +53,16 @@ def differentiation_level() -> Iterator[Level]:
     try:
         _depth.set(depth + 1)
         if not depth:
-            _variables.set(set())
-        with recording() as no_grad:
-            yield Level(depth, no_grad)
+            variables.set(Variables())
+        if here().no_grad:
+            with recording():
+                yield Level(depth, True)
+        else:
+            yield Level(depth, False)
     finally:
-        _depth.set(depth)  # first, since Ctrl-C may come after it; outside of all levels nobody reads `_variables`
+        _depth.set(depth)  # first, since Ctrl-C may come after it
         if not depth:
-            _variables.set(set())
+            variables.set(None)
 
 
 class BoundCall:
@@ -82,7 +85,7 @@ class BoundCall:
         no_grad: whether `no_grad()` is around the call. If so, results that are `Value`s are constants.
 
     Raises:
-        TypeError: an argument contains something that is not a number.
+        TypeError: an argument contains something that is not a number, or bools alone.
         ValueError: there is no argument at one of the positions, or two positions are of the same argument.
 
     >>> with differentiation_level() as around:
@@ -115,9 +118,15 @@ class BoundCall:
         self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
-            variables = [_fresh_variable(name, path, x) for path, x in leaves]
-            bound[i] = unflatten(variables)
-            self.variables += variables
+            kinds = {type(x) for _, x in leaves}
+            if _ONLY_FLOATS.issuperset(kinds):
+                fresh = shown = [Value(x) for _, x in leaves]
+            else:
+                fresh = shown = [_fresh_variable(name, path, x) for path, x in leaves]
+                if not _USUAL.issuperset(kinds):
+                    shown = _with_bools(name, f"argument {i}", args[i], [x for _, x in leaves], fresh)
+            bound[i] = unflatten(shown)
+            self.variables += fresh
             self._unflatten.append((len(leaves), unflatten))
             given.append(leaves)
         self.announce_variables()
@@ -134,7 +143,7 @@ class BoundCall:
 
     def announce_variables(self) -> None:
         """Tell the `BoundCall`s around this one that the variables of this one are not parameters."""
-        _variables.get().update(self.variables)
+        variables.get().update(self.variables)  # type: ignore[union-attr]  # a level is around each call
 
     def _uses_parameters(self) -> bool:
         """Return whether the output depends on leaves other than the variables, such as the parameters of a model.
@@ -146,7 +155,7 @@ class BoundCall:
         order, leaves = traverse(*outputs)
         if len(outputs) == 1:
             self._order = order
-        return any(leaf.requires_grad for leaf in leaves.difference(_variables.get()))
+        return any(leaf.requires_grad for leaf in leaves.difference(variables.get() or ()))
 
     def scalar(self) -> Value:
         """Return the output as a `Value`. A number becomes a constant.
@@ -249,6 +258,25 @@ def contains_values(tree: Any) -> bool:
     return False
 
 
+def _with_bools(name: str, path: str, tree: Any, leaves: list[Any], fresh: list[Value]) -> list[Any]:
+    """Return `fresh`, the variables for `leaves`, but with each leaf that is a bool in the place of its variable.
+
+    So the function gets bools as they are, and their derivatives are 0.
+
+    Raises:
+        TypeError: the leaves of `tree`, the argument, are bools alone. The message begins with `name`, the function
+            that the user called, and calls the argument by `path`.
+    """
+    bools = [isinstance(x, bool) or (is_of_numpy(x) and x.dtype == bool) for x in leaves]
+    if all(bools):
+        write = "1.0 * x" if is_array(tree) else "float(x)"
+        raise TypeError(
+            f"{name}: {path} contains bools alone, which are not differentiated; differentiate another argument, by "
+            f"argnums, or write {write} for numbers"
+        )
+    return [x if is_bool else v for x, v, is_bool in zip(leaves, fresh, bools, strict=True)]
+
+
 def _fresh_variable(name: str, path: str, x: Any) -> Value:
     if isinstance(x, Value) and x.requires_grad:
         variable: Value = x * 1.0  # a new node, since the same Value may reach the function by another argument too
@@ -263,6 +291,8 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
     except TypeError as error:
         items = hasattr(x, "__iter__") and not isinstance(x, (str, bytes, bytearray)) and not is_table(x)
         write = "a list, because a set has no order" if isinstance(x, (set, frozenset)) else "list(...)" * items
+        if isinstance(x, Mapping):
+            write = "dict(...)"
         if hasattr(x, "parameters"):
             write = "loss.backward(), or gradients(loss, model.parameters()), for the parameters of a model"
         raise TypeError(f"{name}: {path}: {error}{f'; write {write}' if write else ''}") from error

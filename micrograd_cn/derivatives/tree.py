@@ -17,7 +17,8 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
     That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
-    unflattened to a numpy array: of doubles if all new leaves are numbers, of objects if some are `Value`s. If the new
+    unflattened to a numpy array: of doubles if all new leaves are numbers, of bools if all are, and of objects if some
+    are `Value`s. If the new
     leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some new leaves are other
     structures, the result is nested lists with the new leaves as items. An array of another library is unflattened to
     nested lists.
@@ -98,7 +99,8 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
     import numpy as np  # it is installed, since it made the array that was flattened
 
     if all(isinstance(x, (float, int)) for x in leaves):
-        return np.array(leaves, dtype=np.float64).reshape(shape)
+        kind = np.bool_ if leaves and all(isinstance(x, bool) for x in leaves) else np.float64
+        return np.array(leaves, dtype=kind).reshape(shape)
     if len({x.shape if isinstance(x, np.ndarray) else None for x in leaves} | {None}) == 2 and is_array(leaves[0]):
         return np.stack(leaves).reshape(shape + leaves[0].shape)
     made: Any = np.empty(len(leaves), dtype=object)

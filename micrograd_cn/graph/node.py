@@ -12,9 +12,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from .. import ops
-from ..ops.number import number
+from ..ops.number import number, number_or_none
 from ..ops.operation import Op
-from . import context
+from . import context, plain_numbers
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .numpy_methods import NumpyMethods
@@ -388,6 +388,23 @@ class Node(NumpyMethods):
         def __ipow__(self, other: Any) -> Any:
             """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x **= y` is `x = x**y`."""
             return self._changed_in_place(ops.pow, other)
+
+    if not TYPE_CHECKING:  # a type checker narrows types by a comparison that is inherited
+
+        def __eq__(self, other: object) -> bool:
+            """Compare by identity; in a function that `functional` differentiates, compare plain numbers by data."""
+            if plain_numbers.variables.get() is None:
+                return True if self is other else NotImplemented
+            return self._equals(other, sys._getframe(1))
+
+        __hash__ = object.__hash__
+
+    def _equals(self, other: object, caller: FrameType) -> bool:
+        """Return what `==` in the frame `caller` returns while `functional` differentiates a function."""
+        others = plain_numbers.stands_for_number(other, caller) if isinstance(other, Node) else number_or_none(other)
+        if others is None or others is False or not plain_numbers.stands_for_number(self, caller):
+            return True if self is other else NotImplemented
+        return self._data == (other._data if isinstance(other, Node) else other)
 
     __lt__ = _comparison(float.__lt__, "<")
     __le__ = _comparison(float.__le__, "<=")

@@ -17,7 +17,8 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   the operation `maximum` to each pair of elements of a and b, write `maximum(a, b)`.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
   does `np.where` in its condition. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
-  comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`.
+  comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that
+  `functional` differentiates, truth and `==` of its arguments go by the numbers.
 - `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about arrays of
   objects and does not say what to write.
 - `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was

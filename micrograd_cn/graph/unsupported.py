@@ -8,10 +8,12 @@ of `Value`s would take 18 times as long. `x[0]`, `len(x)` and a loop over a `Val
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .operators import Operators
+from .plain_numbers import stands_for_number, variables
 
 __all__ = ["INSTEAD", "Unsupported"]
 
@@ -172,6 +174,7 @@ class Unsupported(Operators):
     __slots__ = ()
 
     op: Any
+    _data: float
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
         __matmul__ = __rmatmul__ = _no_operator("@", "dot(xs, ys) for lists of numbers, x * y for two numbers")
@@ -188,6 +191,8 @@ class Unsupported(Operators):
     def __bool__(self) -> bool:
         """Return True, as for any object. But raise TypeError for the result of a comparison, such as `less(a, b)`.
 
+        In a function that `functional` differentiates, a `Value` that stands for a plain number is true unless it is 0.
+
         >>> from micrograd_cn import Value, less
         >>> bool(Value(0))
         True
@@ -195,6 +200,8 @@ class Unsupported(Operators):
         Traceback (most recent call last):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
+        if variables.get() is not None and stands_for_number(self, sys._getframe(1)):
+            return self._data != 0.0
         if self.op and self.op.is_step:
             raise TypeError(
                 f"{self.op.name}(...) gives a Value, which is true whatever its number; write x < y, or "

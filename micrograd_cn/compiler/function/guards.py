@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 from ...engine import Value, constant, record, traverse
 from ...graph import context, numpy_methods
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
+from ...graph.plain_numbers import stands_for_number
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
@@ -107,14 +108,14 @@ class Traced(Value):
         """Refuse to be a condition if the value's number varies from sample to sample."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
-        return True
+        return self._data != 0.0 if stands_for_number(self, sys._getframe(1)) else True
 
     def __eq__(self, other: object) -> bool:
         """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
         if self is other or not self._varies():
-            return self is other
+            return self._equals(other, sys._getframe(1))
         if not isinstance(other, Value) or other._data == self._data:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
         if hooks := here().hooks:
