@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
 from ..module import Absent
@@ -156,23 +156,47 @@ class Optimizer:
         learning_rate = Absent("read and set optimizer.lr")
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
-        self.parameters = list_of_parameters(type(self).__name__, parameters)
-        for i, p in enumerate(self.parameters):
-            if p._da is not None and p._is_constant_result:
-                raise ValueError(
-                    f"{type(self).__name__}: parameters[{i}], {p!r}, is a constant that an operation computed, not a "
-                    "leaf; write Value(x) with the number x that it begins with, and p.data = x to change "
-                    "a parameter later"
-                )
-        count = len(set(self.parameters))
-        if count < len(self.parameters):
-            i, p = next((i, p) for i, p in enumerate(self.parameters) if p in self.parameters[:i])
-            raise ValueError(f"{type(self).__name__}: parameters[{i}], {p!r}, is there twice")
+        self.parameters = self._checked_parameters(parameters)
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
         self.skipped: dict[int, int] = {}
-        zeros = [dict.fromkeys(self.state_names, 0.0)] * count
+        zeros = [dict.fromkeys(self.state_names, 0.0)] * len(self.parameters)
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
+        self._owners = [*self.parameters]  # the parameters to which the items of the state belong
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            """Raise TypeError for PyTorch's keyword, as in SGD(params=...), which Python would only call missing."""
+            code = getattr(cls.__init__, "__code__", None)
+            if "params" in options and not args and "params" not in getattr(code, "co_varnames", ()):
+                raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
+            return super().__new__(cls)
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners"):
+                cls = type(self).__name__
+                raise AttributeError(
+                    f"{cls} has no {name}; call super().__init__(parameters, lr) in the __init__ of {cls}",
+                    name=name,
+                    obj=self,
+                )
+            return object.__getattribute__(self, name)  # raises the usual error, or that of a property
+
+    def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
+        """Return `parameters` as a list, and raise the errors of the constructor."""
+        name = type(self).__name__
+        found = list_of_parameters(name, parameters)
+        for i, p in enumerate(found):
+            if p._da is not None and p._is_constant_result:
+                raise ValueError(
+                    f"{name}: parameters[{i}], {p!r}, is a constant that an operation computed, not a leaf; write "
+                    "Value(x) with the number x that it begins with, and p.data = x to change a parameter later"
+                )
+        if len(set(found)) < len(found):
+            i, p = next((i, p) for i, p in enumerate(found) if p in found[:i])
+            raise ValueError(f"{name}: parameters[{i}], {p!r}, is there twice")
+        return found
 
     def __setstate__(self, state: Any) -> None:
         attributes, slots = state if isinstance(state, tuple) else (state, None)
@@ -180,6 +204,7 @@ class Optimizer:
         if "kept" in attributes:  # the name in pickles of version 0.2
             attributes["lazy_state"] = attributes.pop("kept")
         attributes.setdefault("skipped", {})
+        attributes.setdefault("_owners", [*attributes.get("parameters", ())])
         vars(self).update(attributes)
         for name, x in (slots or {}).items():  # a subclass may have __slots__
             setattr(self, name, x)
@@ -207,11 +232,42 @@ maximize=False>
         """
         if callable(self.lazy_state):
             self.lazy_state = self.lazy_state()
+        if self._owners != self.parameters:
+            self.match_state()
         return self.lazy_state
 
     @state.setter
     def state(self, states: States) -> None:
         self.lazy_state = states
+
+    def match_state(self) -> None:
+        """Give each parameter its own state if users have replaced or exchanged items of the list `parameters`.
+
+        A parameter that is new in the list begins with zeros, and with a count of 0 steps, as in PyTorch.
+
+        Raises:
+            TypeError: an item is not a `Value`.
+            ValueError: an item is a computed node, or is there twice.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> a, b, c = Value(1), Value(2), Value(3)
+        >>> optimizer = SGD([a, b], momentum=0.9)
+        >>> optimizer.state[0]["momentum_buffer"] = 5.0
+        >>> optimizer.parameters[:] = [c, a]
+        >>> optimizer.state
+        [{'momentum_buffer': 0.0}, {'momentum_buffer': 5.0}]
+        """
+        states = self.lazy_state() if callable(self.lazy_state) else self.lazy_state
+        now = self.parameters
+        if self._owners == now or not len(self._owners) == len(now) == len(states):
+            return  # `step` raises an error for another number of parameters
+        self._checked_parameters(now)
+        counts = [self.skipped.get(i, 0) for i in range(len(states))]
+        known = dict(zip(self._owners, zip(states, counts, strict=True), strict=True))
+        matched = [known.get(p) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
+        skipped = {i: count for i, (_, count) in enumerate(matched) if count}
+        # One call into C, so Ctrl-C cannot leave this half done
+        vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now])
 
     def _at_least_0(self, name: str, x: float) -> float:
         return at_least_0(f"{type(self).__name__}: {name}", x)
@@ -353,11 +409,37 @@ maximize=False>
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
+        self.match_state()
         states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
         found = {"options": options, "steps": self.steps, "state": states}
         if self.skipped:
             found["skipped"] = [self.skipped.get(i, 0) for i in range(len(states))]
         return found
+
+    def _with_options(self, options: Mapping[str, Any]) -> Self:
+        """Return a new optimiser of the same class and parameters that has these options.
+
+        If the class has an `__init__` of its own that takes other options, or changes them, then the `__init__` of the
+        class is called that names the options in its attribute `options`.
+
+        Raises:
+            TypeError, ValueError: an option is wrong.
+        """
+        kind: Any = type(self)
+        owner: Any = next(base for base in kind.__mro__ if "options" in vars(base))
+        if owner.__init__ is not kind.__init__:
+            try:
+                made: Self = kind(self.parameters, **options)
+                if all(_is_given(getattr(made, name), x) for name, x in options.items()):
+                    return made
+            except TypeError:
+                pass
+        made = object.__new__(kind)
+        try:
+            owner.__init__(made, self.parameters, **options)
+        except TypeError as error:
+            raise TypeError(f"{kind.__name__}: wrong options {options!r}: {error}") from error
+        return made
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue like the optimiser whose `state_dict` returned `state`. If `state` is invalid, nothing is changed.
@@ -379,10 +461,8 @@ maximize=False>
         if len(state["state"]) != len(self.parameters):
             raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
         steps = _count(f"{name}: steps", state["steps"])
-        try:
-            checked = type(self)(self.parameters, **state["options"])
-        except TypeError as error:
-            raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
+        self.match_state()
+        checked = self._with_options(state["options"])
         for i, numbers in enumerate(state["state"]):
             _check_keys(name, f"state[{i}]", numbers, set(checked.state_names))
             for key, x in numbers.items():
@@ -399,10 +479,11 @@ maximize=False>
             if _count(f"{name}: skipped[{i}]", count) > steps:
                 raise ValueError(f"{name}: skipped[{i}] is {count}, more than the {steps} steps that were taken")
         checked.steps = steps
+        checked._owners = [*self.parameters]
         checked.skipped = {i: count for i, count in enumerate(skipped) if count}
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
-        names = [*self.options, "steps", "skipped", "lazy_state"]
+        names = [*self.options, "steps", "skipped", "lazy_state", "_owners"]
         if checked.state_names != self.state_names:
             names.append("state_names")
         found = {name: getattr(checked, name) for name in names}
@@ -411,6 +492,11 @@ maximize=False>
         vars(self).update({name: x for name, x in found.items() if name not in assigned_by_code})
         for name, x in assigned_by_code.items():
             setattr(self, name, x)
+
+
+def _is_given(x: Any, given: Any) -> bool:
+    """Return whether the option `x` is the number, or the sequence of numbers, that was given for it."""
+    return bool(x == (tuple(given) if isinstance(given, list) else given))
 
 
 def _in_class(kind: type, name: str) -> Any:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, no_grad
+from micrograd_cn import Value, compiler, no_grad
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
@@ -259,6 +259,13 @@ def test_constants_that_have_taken_the_place_of_parameters_are_refused():
     assert SGD([Value(1.0, requires_grad=False), Value(1.0).detach()], lr=0.1).parameters  # frozen, not computed
 
 
+class WithoutInit(Optimizer):
+    """An optimiser whose `__init__` forgets to call that of the base class."""
+
+    def __init__(self, parameters):
+        self.parameters, self.lr = list(parameters), 0.1
+
+
 @pytest.mark.parametrize(
     ("call", "exception", "message"),
     [
@@ -275,6 +282,12 @@ def test_constants_that_have_taken_the_place_of_parameters_are_refused():
             lambda p: Adam([p]).step(lambda: None),
             TypeError,
             r"takes no closure; write .*backward\(\) and then",
+        ),
+        (lambda p: SGD(params=[p], lr=0.1), TypeError, "^SGD has no option params; pass the parameters first, without"),
+        (
+            lambda p: WithoutInit([p]).step(),
+            AttributeError,
+            r"WithoutInit has no lazy_state; call super\(\)\.__init__\(",
         ),
         (
             lambda p: type("Own", (Optimizer,), {})([p], lr=0.1).step(),
@@ -312,3 +325,73 @@ def test_a_state_that_is_no_dict_is_answered_with_what_to_write(tmp_path):
     path.write_text(json.dumps(other.state_dict()))
     optimizer.load_state_dict(json.loads(path.read_text()))
     assert optimizer.state_dict() == other.state_dict()
+
+
+def three_parameters():
+    """Return three parameters with the gradient 1."""
+    parameters = [Value(1.0), Value(2.0), Value(3.0)]
+    for p in parameters:
+        p.grad = 1.0
+    return parameters
+
+
+@pytest.mark.parametrize("make", [partial(SGD, momentum=0.9), Adam, RMSprop])
+def test_state_belongs_to_a_parameter_and_not_to_a_place(make):
+    """A parameter that takes the place of another one begins with zeros, and the others keep their state."""
+    a, b, c = three_parameters()
+    optimizer, fresh = make([a, b], lr=0.1), Value(3.0)
+    fresh.grad = 1.0
+    for _ in range(5):
+        optimizer.step()
+    kept = dict(optimizer.state[0])
+    optimizer.parameters[:] = [c, a]
+    assert optimizer.state_dict()["state"][1] == kept
+    optimizer.step()
+    make([fresh], lr=0.1).step()
+    assert c.data == fresh.data, "the first step of c, with the bias correction of a first step"
+    optimizer.parameters[1] = c
+    with pytest.raises(ValueError, match="is there twice"):
+        optimizer.step()
+
+
+def test_fit_gives_a_new_parameter_a_new_state():
+    a, b, c = three_parameters()
+    optimizer, loss = Adam([a, b], lr=0.1), compiler.compile(lambda x: (a * x - 1) ** 2 + b)
+    loss.fit([(2.0,)], optimizer, epochs=5)
+    optimizer.parameters[1] = c
+    alone = Adam([Value(3.0)], lr=0.1)
+    for trained, f in ((optimizer, lambda x: (a * x - 1) ** 2 + c), (alone, lambda x: alone.parameters[0] * 1.0)):
+        compiler.compile(f).fit([(2.0,)], trained, epochs=2)
+    assert c.data == alone.parameters[0].data
+    assert optimizer.state[1] == alone.state[0]
+
+
+class WithBeta(SGD):
+    """An optimiser that takes other options than its base class."""
+
+    def __init__(self, params, lr=0.1, beta=0.9):
+        super().__init__(params, lr=2 * lr, momentum=beta)
+
+
+class Doubled(SGD):
+    """An optimiser that takes an option of its base class, and passes another number on."""
+
+    def __init__(self, params, lr=0.1, **options):
+        super().__init__(params, lr=2 * lr, **options)
+
+
+@pytest.mark.parametrize("kind", [WithBeta, Doubled])
+def test_a_subclass_with_an_init_of_its_own_loads_its_state(kind):
+    a, b, _ = three_parameters()
+    saved = kind([a], lr=0.25)
+    saved.step()
+    loaded = kind([b])
+    loaded.load_state_dict(saved.state_dict())
+    assert (type(loaded), loaded.lr, loaded.momentum) == (kind, 0.5, saved.momentum)
+    assert (loaded.parameters, loaded.state, loaded.steps) == ([b], saved.state, 1)
+    with pytest.raises(ValueError, match="lr must be 0 or more"):
+        loaded.load_state_dict(saved.state_dict() | {"options": saved.state_dict()["options"] | {"lr": -1.0}})
+
+
+def test_a_subclass_may_call_its_parameters_params():
+    assert WithBeta(params=[Value(1.0)]).lr == 0.2

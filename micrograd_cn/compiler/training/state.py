@@ -275,6 +275,7 @@ class TrainingState:
         self.optimizer, self.schedule = options.optimizer, options.schedule
         self.parameters = parameters
         optimizer = options.optimizer
+        optimizer.match_state()
         self._layout = layout = parameter_layout(parameters, optimizer)
         self._trainable = trainable = [p.requires_grad for p in layout.trained]
         masked = not (all(trainable) and layout.trains_all_read)
