@@ -168,20 +168,9 @@ class Optimizer:
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
             """Raise TypeError for PyTorch's keyword, as in SGD(params=...), which Python would only call missing."""
-            code = getattr(cls.__init__, "__code__", None)
-            if "params" in options and not args and "params" not in getattr(code, "co_varnames", ()):
+            if "params" in options and not args and not _takes(cls.__init__, "params"):
                 raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
             return super().__new__(cls)
-
-        def __getattr__(self, name: str) -> Any:
-            if name in ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners"):
-                cls = type(self).__name__
-                raise AttributeError(
-                    f"{cls} has no {name}; call super().__init__(parameters, lr) in the __init__ of {cls}",
-                    name=name,
-                    obj=self,
-                )
-            return object.__getattribute__(self, name)  # raises the usual error, or that of a property
 
     def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
         """Return `parameters` as a list, and raise the errors of the constructor."""
@@ -230,10 +219,18 @@ maximize=False>
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state
         [{'momentum_buffer': 0.0}]
         """
-        if callable(self.lazy_state):
-            self.lazy_state = self.lazy_state()
-        if self._owners != self.parameters:
-            self.match_state()
+        try:
+            if callable(self.lazy_state):
+                self.lazy_state = self.lazy_state()
+            if self._owners != self.parameters:
+                self.match_state()
+        except AttributeError as error:
+            if error.name in ("lazy_state", "_owners"):
+                name = type(self).__name__
+                raise AttributeError(
+                    f"{name} has no state; call super().__init__(parameters, lr) in the __init__ of {name}"
+                ) from error
+            raise
         return self.lazy_state
 
     @state.setter
@@ -409,7 +406,8 @@ maximize=False>
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
-        self.match_state()
+        if self._owners != self.parameters:
+            self.match_state()
         states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
         found = {"options": options, "steps": self.steps, "state": states}
         if self.skipped:
@@ -492,6 +490,11 @@ maximize=False>
         vars(self).update({name: x for name, x in found.items() if name not in assigned_by_code})
         for name, x in assigned_by_code.items():
             setattr(self, name, x)
+
+
+def _takes(function: Any, name: str) -> bool:
+    """Return whether the Python function `function` has a parameter, or another local variable, of this name."""
+    return name in getattr(getattr(function, "__code__", None), "co_varnames", ())
 
 
 def _is_given(x: Any, given: Any) -> bool:

@@ -287,7 +287,7 @@ class WithoutInit(Optimizer):
         (
             lambda p: WithoutInit([p]).step(),
             AttributeError,
-            r"WithoutInit has no lazy_state; call super\(\)\.__init__\(",
+            r"WithoutInit has no state; call super\(\)\.__init__\(",
         ),
         (
             lambda p: type("Own", (Optimizer,), {})([p], lr=0.1).step(),
