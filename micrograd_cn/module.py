@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
+from .graph import context
 from .graph.node import assign_data
 from .ops.number import number
 
@@ -61,6 +62,8 @@ class Module:
         _refuse_class_attributes(cls)
         if "__init__" in vars(cls) and not _is_of_this_package(cls):
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
+        if cls.__setattr__ is object.__setattr__ and not _is_of_this_package(cls):
+            cls.__setattr__ = _assign  # type: ignore[method-assign, assignment]  # classes of this package need no check
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.
@@ -118,8 +121,7 @@ class Module:
                 if isinstance(x, Value):
                     if x.op is None:
                         found.append((path, x))
-                    else:
-                        computed = True
+                    computed = computed or x.op is not None or x._is_constant_result
                 elif isinstance(x, Module):
                     if known not in asked:
                         modules.append((path, x))
@@ -529,13 +531,13 @@ def _usual_parameters(model: Module) -> list[Value] | None:
         x = waiting.pop()
         cls = type(x)
         if cls is Value:
-            if x.op is not None:
+            if x.op is not x._da:
                 return None
             found[x] = None
         elif cls is list:
             if _ONLY_VALUES.issuperset(map(type, x)):
                 for p in x:
-                    if p.op is not None:
+                    if p.op is not p._da:  # both are None for a leaf that no operation computed
                         return None
                     found[p] = None
             elif id(x) not in entered:
@@ -673,6 +675,36 @@ def _refuse_untrainable(model: Module) -> None:
             f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
             "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
             ".detach() after it"
+        )
+
+
+def _assign(model: Module, name: str, x: Any) -> None:
+    """Assign an attribute; the `__setattr__` of users' classes. Inside `no_grad()`, check what replaces parameters."""
+    if context.active and name in getattr(model, "__dict__", ()) and context.here().no_grad:
+        _refuse_constants(model, name, x)
+    object.__setattr__(model, name, x)
+
+
+def _refuse_constants(model: Module, name: str, x: Any) -> None:
+    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has constants in their place.
+
+    The constants are results of operations inside `no_grad()`, as in `m.w = m.w - lr * m.w.grad`.
+    """
+    new = [item for _, item in _walk(x, _descends_always) if isinstance(item, Value)]
+    if not any(item._is_constant_result for item in new):
+        return
+    kept = {id(item) for item in new}
+    held = [item for _, item in _walk(vars(model)[name], _descends_always) if isinstance(item, Value)]
+    if any(item.op is None and item.requires_grad and id(item) not in kept for item in held):
+        path, cls = f"model.{name}", type(model).__name__
+        write = f"for w, x in zip({path}, new): w.data = x.data"
+        if isinstance(x, Value):
+            write = f"{path}.data = x.data"
+        elif _is_array(x):
+            write = f"for w, x in zip({path}.flat, new.flat): w.data = x.data"
+        raise TypeError(
+            f"{cls}.{name} = ... inside no_grad() would replace parameters by constants, which nothing trains; change "
+            f"their numbers, as in {write}"
         )
 
 

@@ -344,6 +344,12 @@ class Neuron(Module):
         made: list[tuple[str, Value]] = []
         for name, p in _named_weights(self):
             if isinstance(p, Value):
+                if p._is_constant_result:
+                    raise TypeError(
+                        f"{prefix}{name} is a constant that an operation computed, so nothing trains it; change the "
+                        "number of the weight, as in w.data *= 0.5, or write Value(x.data, requires_grad=False) for a "
+                        "constant x"
+                    )
                 if p.op is not None and p.requires_grad:
                     made.append((f"{prefix}{name}", p))
             elif type(self).__call__ is Neuron.__call__:

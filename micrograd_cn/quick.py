@@ -16,7 +16,7 @@ from . import ops
 from .engine import Value
 from .graph import context
 from .graph.node import refuse_array_update
-from .graph.operators import Operators
+from .graph.operators import Operators, result_of_own_class
 from .ops.number import number, number_or_none
 from .ops.operation import Op
 
@@ -303,6 +303,10 @@ class Quick(Value):
 
     def _binary(self, op: Op, other: Any) -> Any:
         b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
+        if b is not other and type(other) is not int and b is not None:
+            result: Any = result_of_own_class(op, self, other)
+            if result is not NotImplemented:
+                return result
         if self.requires_grad and b is not None and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data

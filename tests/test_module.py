@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from micrograd_cn import Op, Value, define
+from micrograd_cn import Op, Value, define, no_grad
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
@@ -1073,3 +1073,63 @@ def test_a_method_may_be_called_through_the_class_with_a_model(tmp_path):
     MLP.save(model, tmp_path / "m.json")
     MLP.load(other, tmp_path / "m.json")
     assert other.state_dict() == model.state_dict()
+
+
+class Kept(Module):
+    """A model that keeps an activation of its last call, and parameters in several kinds of attributes."""
+
+    def __init__(self):
+        self.w, self.ws, self.array = Value(1.0), [Value(2.0)], np.array([[Value(3.0)]])
+        self.inside = {"a": Value(4.0)}
+        self.last = self.mean = None
+
+    def __call__(self, x):
+        self.last = self.w * x
+        return self.last
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "write"),
+    [
+        ("w", lambda m: m.w - 0.1 * m.w.grad, r"model\.w\.data = x\.data"),
+        ("ws", lambda m: [w * 0.5 for w in m.ws], r"for w, x in zip\(model\.ws, new\): w\.data = x\.data"),
+        ("array", lambda m: m.array - 0.1, r"zip\(model\.array\.flat, new\.flat\): w\.data = x\.data"),
+        ("inside", lambda m: {"a": m.inside["a"] * 0.5}, "change their numbers"),
+    ],
+)
+def test_parameters_are_not_replaced_by_constants_inside_no_grad(name, change, write):
+    """PyTorch refuses such an assignment too. Nothing would train the constants."""
+    model = Kept()
+    with no_grad(), pytest.raises(TypeError, match=rf"Kept\.{name} = \.\.\. inside no_grad\(\) would .*{write}"):
+        setattr(model, name, change(model))
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_what_a_model_keeps_inside_no_grad_is_no_mistake():
+    """An activation or a running mean may be replaced, and so may an attribute that still has its parameters."""
+    model = Kept()
+    with no_grad():
+        for _ in range(2):
+            model.mean = (0.0 if model.mean is None else model.mean * 0.9) + model(2.0) * 0.1
+        model.ws = [*model.ws, model.w * 2]
+        model.w = Value(0.5)
+        model.w.data = 0.75
+    assert model.mean.data == 0.2 * 0.9 + 0.1 * 2.0
+    assert model.w in model.parameters()
+
+
+@pytest.mark.parametrize("use", [Module.parameters, Module.zero_grad, Module.state_dict, Module.named_parameters])
+def test_a_weight_that_no_grad_made_a_constant_is_refused(use):
+    """Python tells nobody of an assignment to an item, so the next use of the model refuses it."""
+    model = MLP(2, [2, 1], seed=0)
+    with no_grad():
+        neuron = model.layers[0].neurons[1]
+        neuron.w[0] = neuron.w[0] * 0.5
+    with pytest.raises(TypeError, match=r"w\[0\] is a constant that an operation computed, .* w\.data \*= 0\.5"):
+        list(use(model) or ())
+    neuron.w[0] = Value(neuron.w[0].data, requires_grad=False)
+    assert len(model.parameters()) == 9
+    with no_grad():
+        neuron.b = neuron.b - 1
+    with pytest.raises(TypeError, match=r"\bb is a constant that"):
+        list(use(model) or ())

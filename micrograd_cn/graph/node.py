@@ -30,16 +30,35 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
         symbol: the sign of the comparison, such as "<", which is passed to hooks.
     """
 
+    may_choose = symbol in ("<=", ">=")  # by which numpy chooses the larger or smaller of two objects
+
     def compare(self: Any, other: Any) -> Any:
         try:
-            held = holds(self._data, other._data if isinstance(other, Node) else number(other))
+            y = other if type(other) is float else other._data if isinstance(other, Node) else number(other)
         except TypeError:
             return NotImplemented
+        held = holds(x := self._data, y)
         if context.active and (hooks := context.here().hooks):
             hooks.compared(self, symbol, other, held)
+        if not held and may_choose and (x != x or y != y):
+            return _chooses_nan(symbol, x, y, sys._getframe(1))
         return held
 
     return compare
+
+
+def _chooses_nan(symbol: str, x: float, y: float, caller: FrameType) -> bool:
+    """Return whether x <= y or x >= y must hold, although one of them is nan, so that numpy's maximum is nan.
+
+    For the maximum of a and b, numpy chooses a if a >= b. Python asks b <= a instead if only b is a `Value`. So this
+    returns True if a is nan, or for `np.fmax`, which ignores nan, if b is. `symbol` is the sign of the comparison, and
+    `caller` the frame in which numpy is called.
+    """
+    extremum = plain_numbers.numpy_extremum(caller)
+    direct = extremum == "both" or extremum.endswith("max" if symbol == ">=" else "min")
+    a, b = (x, y) if direct else (y, x)
+    decisive = b if extremum.startswith("f") else a
+    return bool(extremum) and decisive != decisive
 
 
 def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
@@ -344,8 +363,8 @@ class Node(NumpyMethods):
                 f"array, or x.data {sign}= a[i] to change the leaf"
             )
         result: Any = self._binary(op, other)
-        if result is NotImplemented:
-            return NotImplemented
+        if not isinstance(result, Node):  # NotImplemented, or a number of a user's class
+            return result
         self.data = result._data
         return self
 
@@ -393,18 +412,27 @@ class Node(NumpyMethods):
 
         def __eq__(self, other: object) -> bool:
             """Compare by identity; in a function that `functional` differentiates, compare plain numbers by data."""
-            if plain_numbers.variables.get() is None:
-                return True if self is other else NotImplemented
             return self._equals(other, sys._getframe(1))
 
         __hash__ = object.__hash__
 
     def _equals(self, other: object, caller: FrameType) -> bool:
-        """Return what `==` in the frame `caller` returns while `functional` differentiates a function."""
-        others = plain_numbers.stands_for_number(other, caller) if isinstance(other, Node) else number_or_none(other)
-        if others is None or others is False or not plain_numbers.stands_for_number(self, caller):
-            return True if self is other else NotImplemented
-        return self._data == (other._data if isinstance(other, Node) else other)
+        """Return what `==` in the frame `caller` returns: by identity, or by the data where numbers are meant."""
+        derivative = plain_numbers.variables.get() is not None
+        if isinstance(other, Node):
+            held: bool = self._data == other._data
+        elif isinstance(other, (int, float)) or (derivative and number_or_none(other) is not None):
+            held = bool(self._data == other)
+        else:
+            return NotImplemented
+        if held is (self is other):
+            return True if held else NotImplemented
+        if derivative and plain_numbers.stands_for_number(self, caller):
+            if not isinstance(other, Node) or plain_numbers.stands_for_number(other, caller):
+                return held
+        elif plain_numbers.called_by_numpy(caller):
+            return held
+        return True if self is other else NotImplemented
 
     __lt__ = _comparison(float.__lt__, "<")
     __le__ = _comparison(float.__le__, "<=")

@@ -13,10 +13,13 @@ or as numbers. (A compiled function gets arrays of another class, for which most
 `value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
-  `max` does, and return one of them. At a tie, this element gets the whole gradient, and a nan may be lost. To apply
-  the operation `maximum` to each pair of elements of a and b, write `maximum(a, b)`.
+  `max` does, and return one of them. At a tie, this element gets the whole gradient. They treat nan as they do in
+  arrays of floats, if Python finds the source code of the call. To apply the operation `maximum` to each pair of
+  elements of a and b, write `maximum(a, b)`.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
-  does `np.where` in its condition. `np.nansum` and the like do not recognise nan, and `==` goes by identity. Write a
+  does `np.where` in its condition. The operator `==` goes by identity, and so does `np.equal`, while `np.nansum`,
+  `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers. `np.nan_to_num` and
+  `np.sort` do not recognise nan. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that
   `functional` differentiates, truth and `==` of its arguments go by the numbers.
 - `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about arrays of

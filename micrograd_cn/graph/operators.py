@@ -9,7 +9,7 @@ from .. import ops
 from ..ops.number import mixed_engines, number_or_none
 from ..ops.operation import Op
 
-__all__ = ["Operators", "method"]
+__all__ = ["Operators", "method", "result_of_own_class"]
 
 T = TypeVar("T", bound="Operators")
 
@@ -67,6 +67,23 @@ def _left_to_python(op: Op, other: Any) -> Any:
     return NotImplemented
 
 
+REFLECTED = {"add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__", "pow": "__rpow__"}
+
+
+def result_of_own_class(op: Op, x: Any, other: Any) -> Any:
+    """Return what the class of `other`, a user's class of numbers, computes for `x` and `other`, as Python's rules say.
+
+    For 3.0 * q, Python calls `q.__rmul__(3.0)`, even if q could be converted to a float. The result is NotImplemented
+    if `other` is a number of Python or numpy, or if its class has no such method or leaves it to `x`.
+    """
+    if isinstance(other, (int, float, Operators)) or type(other).__module__ == "numpy":
+        return NotImplemented
+    import numbers  # imported here, because the usual operands do not need it
+
+    reflected = getattr(type(other), REFLECTED.get(op.name, ""), None)
+    return NotImplemented if reflected is None or isinstance(other, numbers.Real) else reflected(other, x)
+
+
 class Operators:
     """Mixin: operators and methods that apply operations. A subclass defines what `_record(op, operands)` returns.
 
@@ -86,8 +103,11 @@ class Operators:
         return op(self)
 
     def _binary(self, op: Op, other: Any) -> Self:
-        result: Self = op(self, other) if _is_operand(other) else _left_to_python(op, other)
-        return result
+        if not _is_operand(other):
+            return cast(Self, _left_to_python(op, other))
+        if (result := result_of_own_class(op, self, other)) is NotImplemented:
+            result = op(self, other)
+        return cast(Self, result)
 
     def _reflected(self, op: Op, other: Any) -> Self:
         result: Self = op(other, self) if _is_operand(other) else _left_to_python(op, other)

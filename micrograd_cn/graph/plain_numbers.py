@@ -2,20 +2,28 @@
 
 Such a function was written for numbers. It may ask `if label == 1:` or `if flag:`, and has to take the branch that it
 takes for numbers. So `==`, `!=`, `in` and truth go by data there, for each `Value` that is computed from the arguments
-and from no `Value` of the user. For all other `Value`s they go by identity.
+and from no `Value` of the user. For all other `Value`s they go by identity, except that functions of numpy, such as
+`np.isclose` and `np.nansum`, compare numbers.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from opcode import opname
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Variables", "stands_for_number", "variables"]
+__all__ = ["Variables", "called_by_numpy", "numpy_extremum", "stands_for_number", "variables"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 NUMPY_METHODS = str(Path(__file__).with_name("numpy_methods.py"))  # numpy's functions compare elements from there
+
+
+EXTREMA = {
+    **{"_amax": "max", "maximum": "max", "fmax": "fmax", "_amin": "min", "minimum": "min", "fmin": "fmin"},
+    **{"_clip": "both", "clip": "both", "_ptp": "both"},
+}
 
 
 class Variables(set[Any]):
@@ -69,3 +77,42 @@ def stands_for_number(x: Any, caller: FrameType) -> bool:
         return False
     path = caller.f_code.co_filename
     return (not path.startswith(PACKAGE) or path == NUMPY_METHODS) and around.include(x)
+
+
+def called_by_numpy(caller: FrameType) -> bool:
+    """Return whether `==` in the frame `caller` is called by a function of numpy, and not by an operator of the user.
+
+    Many functions of numpy are written in Python. `np.sign`, which is not, asks whether an element is 0.
+    """
+    if caller.f_globals.get("__name__", "").startswith("numpy."):
+        return True
+    return _calls(caller) and _called_function(caller) == "sign"
+
+
+def numpy_extremum(caller: FrameType) -> str:
+    """Return the kind of function of numpy that compares elements for their maximum or minimum; "" if none does.
+
+    This is "max" or "min", "fmax" or "fmin" if the function ignores nan, or "both".
+
+    numpy chooses a if a >= b for the maximum of a and b, or a <= b for the minimum. For floats it gives nan if one of
+    them is nan; for objects, such as `Value`s, it relies on the comparison.
+    """
+    name = ""
+    if caller.f_globals.get("__name__", "").startswith("numpy."):
+        name = caller.f_code.co_name
+        if name == "_wrapreduction":
+            name = getattr(caller.f_locals.get("ufunc"), "__name__", "")
+    elif _calls(caller):
+        name = _called_function(caller)
+    return EXTREMA.get(name, "")
+
+
+def _calls(caller: FrameType) -> bool:
+    """Return whether the frame is at the call of a function, rather than at an operator such as `==`."""
+    return opname[caller.f_code.co_code[caller.f_lasti]].startswith("CALL")
+
+
+def _called_function(caller: FrameType) -> str:
+    from .conversion import called_in  # imported here, because correct programs rarely need it
+
+    return called_in(caller).rpartition(".")[2]

@@ -163,6 +163,7 @@ class Optimizer:
         zeros = [dict.fromkeys(self.state_names, 0.0)] * len(self.parameters)
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
+        self._list = self.parameters  # the list that they were in
 
     if not TYPE_CHECKING:
 
@@ -194,6 +195,7 @@ class Optimizer:
             attributes["lazy_state"] = attributes.pop("kept")
         attributes.setdefault("skipped", {})
         attributes.setdefault("_owners", [*attributes.get("parameters", ())])
+        attributes.setdefault("_list", attributes.get("parameters"))
         vars(self).update(attributes)
         for name, x in (slots or {}).items():  # a subclass may have __slots__
             setattr(self, name, x)
@@ -240,7 +242,9 @@ maximize=False>
     def match_state(self) -> None:
         """Give each parameter its own state if users have replaced or exchanged items of the list `parameters`.
 
-        A parameter that is new in the list begins with zeros, and with a count of 0 steps, as in PyTorch.
+        A parameter that is new in the list begins with zeros, and with a count of 0 steps, as in PyTorch. But if users
+        have assigned another list, all of whose items are new, as for an optimiser that was pickled without its model,
+        these parameters take over the state in the order of the list.
 
         Raises:
             TypeError: an item is not a `Value`.
@@ -260,11 +264,14 @@ maximize=False>
             return  # `step` raises an error for another number of parameters
         self._checked_parameters(now)
         counts = [self.skipped.get(i, 0) for i in range(len(states))]
+        if now is not self._list and {*now}.isdisjoint(self._owners):
+            vars(self).update(_owners=[*now], _list=now)
+            return
         known = dict(zip(self._owners, zip(states, counts, strict=True), strict=True))
         matched = [known.get(p) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
         skipped = {i: count for i, (_, count) in enumerate(matched) if count}
         # One call into C, so Ctrl-C cannot leave this half done
-        vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now])
+        vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now], _list=now)
 
     def _at_least_0(self, name: str, x: float) -> float:
         return at_least_0(f"{type(self).__name__}: {name}", x)
@@ -477,11 +484,11 @@ maximize=False>
             if _count(f"{name}: skipped[{i}]", count) > steps:
                 raise ValueError(f"{name}: skipped[{i}] is {count}, more than the {steps} steps that were taken")
         checked.steps = steps
-        checked._owners = [*self.parameters]
+        checked._owners, checked._list = [*self.parameters], self.parameters
         checked.skipped = {i: count for i, count in enumerate(skipped) if count}
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
-        names = [*self.options, "steps", "skipped", "lazy_state", "_owners"]
+        names = [*self.options, "steps", "skipped", "lazy_state", "_owners", "_list"]
         if checked.state_names != self.state_names:
             names.append("state_names")
         found = {name: getattr(checked, name) for name in names}

@@ -1,5 +1,6 @@
 """numpy's functions work on arrays of `Value`s, or say what to write instead."""
 
+import itertools
 import math
 
 import numpy as np
@@ -294,3 +295,73 @@ def test_a_subclass_may_have_an_attribute_of_the_name_that_masked_arrays_read():
 
     assert Masked(2.0)._mask == "mine"
     assert "_mask" not in dir(Value(2.0))
+
+
+def numbers_of(result):
+    """Return an array of floats for the numbers or `Value`s in an array, or for one of them."""
+    return np.array([x.data if isinstance(x, Value) else float(x) for x in np.ravel(result)])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: np.max(a),
+        lambda a: np.min(a),
+        lambda a: a.max(),
+        lambda a: a.min(),
+        lambda a: np.maximum(a, 0.0),
+        lambda a: np.minimum(a, 0.0),
+        lambda a: np.maximum(0.0, a),
+        lambda a: np.minimum(0.0, a),
+        lambda a: np.maximum(a, a[::-1]),
+        lambda a: np.maximum([math.nan, 1.0, math.nan], a),
+        lambda a: np.fmax(a, 0.0),
+        lambda a: np.fmax(0.0, a),
+        lambda a: np.fmin(a, 0.0),
+        lambda a: np.fmin(0.0, a),
+        lambda a: np.clip(a, -1.0, 0.5),
+        lambda a: np.ptp(a),
+        lambda a: np.nansum(a),
+        lambda a: np.nanprod(a),
+        lambda a: np.isclose(a, [1.0, math.inf, -2.0]),
+        lambda a: np.array_equal(a, [1.0, 0.0, -2.0]),
+        lambda a: np.greater_equal(a, 0.0),
+        lambda a: a >= 0.0,
+        lambda a: a <= 0.0,
+    ],
+)
+def test_nan_and_inf_are_treated_as_in_arrays_of_floats(call):
+    for numbers in itertools.product([1.0, math.nan, -2.0, math.inf, 0.0], repeat=3):
+        with np.errstate(invalid="ignore"):
+            expected = call(np.array(numbers))
+            found = call(np.array([Value(x) for x in numbers]))
+        np.testing.assert_array_equal(numbers_of(found), numbers_of(expected), str(numbers))
+
+
+@pytest.mark.parametrize("call", [np.nanmax, np.nanmin, np.nanmean])
+def test_functions_that_leave_nan_out_find_it(call):
+    for numbers in itertools.product([1.0, math.nan, -2.0], repeat=3):
+        if not all(map(math.isnan, numbers)):
+            found = call(np.array([Value(x) for x in numbers]))
+            assert numbers_of(found) == call(np.array(numbers)), numbers
+
+
+def test_a_nan_that_is_left_out_gets_no_gradient():
+    xs = [Value(1.0), Value(math.nan), Value(-2.0)]
+    np.nansum(np.array(xs)).backward()
+    assert [x.grad for x in xs] == [1.0, 0.0, 1.0]
+
+
+def test_the_sign_of_0_is_0():
+    parameters = np.array([Value(-2.0), Value(0.0), Value(3.0)])
+    assert np.sign(parameters).tolist() == [-1, 0, 1]
+
+
+def test_comparisons_of_the_user_still_go_by_identity():
+    """Only functions that numpy writes in Python compare numbers."""
+    x, same = Value(2.0), Value(2.0)
+    assert (np.array([x, same]) == x).tolist() == [True, False]
+    assert (np.array([x]) == 2.0).tolist() == [False]
+    assert [x in [same], x == 2.0, x == same, x != x, Value(math.nan) in [math.nan]] == [False] * 5
+    assert np.isclose(Value(math.inf), math.inf)
+    assert max([Value(math.nan), x]).data is not x.data

@@ -3,13 +3,15 @@
 import math
 import operator
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from micrograd.engine import Value as Micrograd
 
 import micrograd_cn as mc
-from micrograd_cn import Value, gradients
+from micrograd_cn import Value, gradients, no_grad
 from micrograd_cn.graph.operators import method
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP
@@ -204,3 +206,36 @@ def test_text_times_a_value_is_refused_as_text():
             write = re.escape(f"for * of a Value and a {kind}; write float(s) * x if the text s is a number")
             with pytest.raises(TypeError, match=write):
                 product(text)
+
+
+class Metres:
+    """A number of a user's class, which could be converted to a float too, and has operators of its own."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __float__(self):
+        return float(self.number)
+
+    def __rmul__(self, other):
+        return Metres(other * self.number)
+
+    def __radd__(self, other):
+        return NotImplemented
+
+
+def test_the_class_of_the_other_number_is_asked_as_python_asks_it_for_floats():
+    """For 3.0 * q, Python calls `q.__rmul__(3.0)`. Only if q leaves it to the other operand is q converted."""
+    x, q = Value(3.0), Metres(2)
+    for product in (3.0 * q, x * q):
+        assert type(product) is Metres
+    (x * q).number.backward()
+    assert x.grad == 2.0
+    assert [(x + q).data, (x - q).data, (x * Fraction(1, 2)).data, (x * Decimal(2)).data] == [5.0, 1.0, 1.5, 6.0]
+    assert [(x * np.float32(2)).data, (x * np.int64(2)).data, (x * np.array(2.0)).data] == [6.0, 6.0, 6.0]
+    with no_grad():
+        assert type(x * q) is Metres
+        y = x
+        y *= q
+        x *= Decimal(2)
+    assert (type(y), x.data) == (Metres, 6.0)

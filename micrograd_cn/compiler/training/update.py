@@ -28,7 +28,7 @@ from ..runtime.executable import StageLists
 from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
-UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners")
+UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list")
 MAX_CACHED = 16  # this many compiled updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
@@ -158,7 +158,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     state_terms = {each: Term(each) for each in optimizer.state_names}
     terms = [lr, steps, data, gradient, *state_terms.values()]
     for attribute, held in vars(optimizer).items():
-        known = attribute in ("parameters", "lazy_state", "_owners")
+        known = attribute in ("parameters", "lazy_state", "_owners", "_list")
         if not known and any(isinstance(x, Value) for x in _members(held)):
             raise TypeError(
                 f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
