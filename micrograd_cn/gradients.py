@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias, overload
 
@@ -34,7 +34,13 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[Fals
 @overload
 def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[True]) -> list[Value]: ...
 def gradients(
-    output: Value, inputs: Iterable[Value], create_graph: bool = False, *, retain_graph: None = None
+    output: Value,
+    inputs: Iterable[Value],
+    create_graph: bool = False,
+    *,
+    retain_graph: None = None,
+    allow_unused: None = None,
+    grad_outputs: None = None,
 ) -> list[float] | list[Value]:
     """Return d(output)/dx for each x of `inputs`, without changing any `grad`.
 
@@ -45,10 +51,10 @@ def gradients(
             second `2 * x` in `y = (2 * x) ** 2; gradients(y, [2 * x])`, is a new node, on which `output` does not
             depend: give the node a name, and use it in both places.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
-        retain_graph: an option of PyTorch. If you set it, an error says that the graph is always kept.
+        retain_graph, allow_unused, grad_outputs: options of PyTorch. If you set one, an error says what to write.
 
     Raises:
-        TypeError: `output` or one of `inputs` is not a `Value`, `create_graph` is not a bool, or `retain_graph` is set.
+        TypeError: `output` or one of `inputs` is not a `Value`, `create_graph` is not a bool, or an option is set.
         ValueError: one of `inputs` requires no gradient.
         RuntimeError: `create_graph` is True, and the data of a node was changed after the graph had been recorded.
         FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
@@ -74,15 +80,26 @@ def gradients(
         raise TypeError(f"gradients() takes a sequence of inputs, got {type(inputs).__name__}; write {write}")
     if retain_graph is not None:
         raise TypeError("gradients() takes no retain_graph; write gradients(y, xs), which always keeps the graph")
+    if allow_unused is not None:
+        raise TypeError(
+            "gradients() takes no allow_unused; leave it out, because the derivative by an input that is not used is 0"
+        )
+    if grad_outputs is not None:
+        raise TypeError("gradients() takes no grad_outputs; write gradients(c * y, xs) for a factor c of the output y")
     if type(create_graph) is not bool:
         raise TypeError(
             f"gradients(): create_graph must be True or False, got {create_graph!r}; for a factor c of the output, "
             "write gradients(c * y, xs)"
         )
-    inputs = list(inputs)
+    given, inputs = inputs, list(inputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, Value):
-            raise TypeError(f"gradients() with respect to inputs[{i}]: {type(x).__name__} {x!r} is not a Value")
+            write = "; write list(d.values())" if isinstance(given, Mapping) else ""
+            if hasattr(given, "ravel"):
+                write = "; write W.ravel()"
+            elif isinstance(x, (list, tuple)):
+                write = "; write [x for row in xs for x in row]"
+            raise TypeError(f"gradients() with respect to inputs[{i}]: {type(x).__name__} {x!r} is not a Value{write}")
         if not x.requires_grad:
             raise ValueError(f"gradients() with respect to inputs[{i}]: the constant {x!r} requires no gradient")
 

@@ -566,7 +566,14 @@ def _classes(
             found = f"{type(target).__name__} {target!r}{_instead_of_target(name, column, targets, classes, batch)}"
             raise TypeError(f"{name}: {where} must be the index of a class, got {found}")
         else:
-            index = operator.index(target)
+            try:
+                index = operator.index(target)
+            except TypeError:  # an array of several axes or elements
+                nested = [_as_lists(t) for t in targets]
+                write = _instead_of_target(name, column, nested, classes, batch)
+                write = write.replace(ONE_HOT, "[t.argmax() for t in targets]")
+                found = f"{type(target).__name__} {target!r}{write}"
+                raise TypeError(f"{name}: {where} must be the index of a class, got {found}") from None
             if index == ignore_index:
                 loss, weight = _zero_loss(row), 0.0
             elif 0 <= index < len(row):

@@ -333,8 +333,10 @@ class Module:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, FileNotFoundError) and not target.parent.exists():
+                error.filename = str(path)  # the folder is missing, and nobody has heard of the temporary file
             raise
 
     def load(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -402,6 +404,7 @@ _INSTEAD = {
     **dict.fromkeys(("to", "cpu", "cuda", "double", "float", "half"), _NO_DEVICES),
     **dict.fromkeys(("modules", "children", "named_modules", "named_children"), "read its attributes, or print it"),
     "requires_grad_": "write for p in model.parameters(): p.requires_grad = False",
+    "apply": "write for p in model.parameters(): p.data = ..., or call f of each layer",
     "register_parameter": "assign a Value to an attribute, as in self.w = Value(0.5)",
     "register_buffer": "assign a number to an attribute, as in self.count = 0",
     "add_module": "assign the module to an attribute",

@@ -45,6 +45,11 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         return activation
     if activation is softmax:
         activation = "softmax"
+    if isinstance(activation, (list, tuple)):
+        raise TypeError(
+            f"activation must be a name or a function, got {activation!r}; for an activation of each layer, write for "
+            "layer, name in zip(model.layers, names): for n in layer.neurons: n.activation = name"
+        )
     if not isinstance(activation, str):
         raise TypeError(f"activation must be a name or a function, got {activation!r}{_WITHOUT}")
     op = OPS.get(activation)

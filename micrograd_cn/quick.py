@@ -302,11 +302,14 @@ class Quick(Value):
         return _node(op, y, self, None, partials[0](y, x), None)
 
     def _binary(self, op: Op, other: Any) -> Any:
-        b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
-        if b is not other and type(other) is not int and b is not None:
-            result: Any = result_of_own_class(op, self, other)
-            if result is not NotImplemented:
-                return result
+        if type(other) is float or isinstance(other, Value):
+            b: Any = other
+        else:
+            b = number_or_none(other)
+            if b is not None and type(other) is not int:
+                result: Any = result_of_own_class(op, self, other)
+                if result is not NotImplemented:
+                    return result
         if self.requires_grad and b is not None and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data

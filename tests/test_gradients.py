@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -233,3 +234,21 @@ def test_gradients_refuses_pytorchs_option_to_keep_the_graph():
     for keep in (True, False):
         with pytest.raises(TypeError, match=r"write gradients\(y, xs\), which always keeps the graph"):
             gradients(x * x, [x], retain_graph=keep)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: gradients(x, [x], allow_unused=True), "no allow_unused; leave it out, because the derivative by an"),
+        (lambda x: gradients(x, [x], grad_outputs=1.0), r"no grad_outputs; write gradients\(c \* y, xs\) for a factor"),
+        (lambda x: gradients(x, np.array([[x]])), r"is not a Value; write W\.ravel\(\)$"),
+        (lambda x: gradients(x, [[x], [x]]), r"is not a Value; write \[x for row in xs for x in row\]$"),
+        (lambda x: gradients(x, {"a": x}), r"is not a Value; write list\(d\.values\(\)\)$"),
+    ],
+)
+def test_options_of_pytorch_and_nested_inputs_are_answered_with_what_to_write(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(Value(2.0))
+    x = Value(2.0)
+    assert gradients(3 * x, np.array([[x]]).ravel()) == gradients(3 * x, [x for row in [[x]] for x in row]) == [3.0]
+    assert gradients(x * x, [Value(1.0)]) == [0.0]

@@ -526,3 +526,17 @@ def test_factors_may_be_values():
 def test_what_is_no_target_or_weight_is_answered_with_what_to_write(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("loss", [mc.losses.cross_entropy, mc.losses.nll_loss])
+def test_targets_that_are_arrays_in_a_list_are_answered_with_what_to_write(loss):
+    rows, targets = [[1.0, 2.0], [3.0, 1.0]], [np.array([0]), np.array([1])]
+    with pytest.raises(
+        TypeError, match=r"target\[0\] must be .*got ndarray array\(\[0\]\); write \[t for \[t\] in targets\]$"
+    ):
+        loss(rows, targets)
+    assert loss(rows, [t for [t] in targets]) == loss(rows, [0, 1])
+    targets = [np.array([0, 1]), np.array([1, 0])]
+    with pytest.raises(TypeError, match=r"for one-hot targets, write \[t\.argmax\(\) for t in targets\]$"):
+        loss(rows, targets)
+    assert loss(rows, [t.argmax() for t in targets]) == loss(rows, [1, 0])

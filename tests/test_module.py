@@ -1133,3 +1133,15 @@ def test_a_weight_that_no_grad_made_a_constant_is_refused(use):
         neuron.b = neuron.b - 1
     with pytest.raises(TypeError, match=r"\bb is a constant that"):
         list(use(model) or ())
+
+
+def test_a_missing_folder_is_named_without_the_temporary_file(tmp_path):
+    path = tmp_path / "missing" / "model.json"
+    with pytest.raises(FileNotFoundError) as refused:
+        MLP(1, [1]).save(path)
+    assert refused.value.filename == str(path)
+
+
+def test_pytorchs_apply_is_answered_with_what_to_write():
+    with pytest.raises(AttributeError, match=r"^MLP has no apply; write for p in model\.parameters\(\)"):
+        MLP(1, [1]).apply(print)

@@ -738,3 +738,12 @@ def test_an_activation_in_the_class_of_a_layer_is_refused_if_nothing_reads_it(ki
             super().__init__(1, 1, activation=self.activation, init="zeros")
 
     assert Used().neurons[0].activation == "tanh"
+
+
+def test_an_activation_for_each_layer_is_answered_with_code_that_sets_it():
+    with pytest.raises(TypeError, match="for an activation of each layer, write for") as refused:
+        MLP(1, [2, 1], activation=["relu", "tanh"])
+    code = str(refused.value).partition("of each layer, write ")[2]
+    names = {"model": MLP(1, [2, 1]), "names": ["gelu", "tanh"]}
+    exec(code.replace(": for n", ":\n for n"), names)
+    assert [layer.neurons[0].activation for layer in names["model"].layers] == ["gelu", "tanh"]

@@ -22,7 +22,7 @@ from .numpy_methods import NumpyMethods
 __all__ = ["Node", "assign_data", "refuse_array_update"]
 
 
-def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
+def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any, Any], bool]:
     """Return a method that compares a node's data with those of another node, or with a number.
 
     Args:
@@ -412,15 +412,20 @@ class Node(NumpyMethods):
 
         def __eq__(self, other: object) -> bool:
             """Compare by identity; in a function that `functional` differentiates, compare plain numbers by data."""
+            if isinstance(other, (Node, float)) and self is not other:
+                if self._data != (other if isinstance(other, float) else other._data):
+                    return False  # by identity and by data
+            elif self is other and self._data == self._data:
+                return True
             return self._equals(other, sys._getframe(1))
 
         __hash__ = object.__hash__
 
-    def _equals(self, other: object, caller: FrameType) -> bool:
+    def _equals(self, other: object, caller: FrameType) -> Any:
         """Return what `==` in the frame `caller` returns: by identity, or by the data where numbers are meant."""
         derivative = plain_numbers.variables.get() is not None
         if isinstance(other, Node):
-            held: bool = self._data == other._data
+            held = self._data == other._data
         elif isinstance(other, (int, float)) or (derivative and number_or_none(other) is not None):
             held = bool(self._data == other)
         else:
@@ -434,10 +439,10 @@ class Node(NumpyMethods):
             return held
         return True if self is other else NotImplemented
 
-    __lt__ = _comparison(float.__lt__, "<")
-    __le__ = _comparison(float.__le__, "<=")
-    __gt__ = _comparison(float.__gt__, ">")
-    __ge__ = _comparison(float.__ge__, ">=")
+    __lt__ = _comparison(operator.lt, "<")
+    __le__ = _comparison(operator.le, "<=")
+    __gt__ = _comparison(operator.gt, ">")
+    __ge__ = _comparison(operator.ge, ">=")
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
         __floordiv__ = __rfloordiv__ = _no_operator("//", "floor(x / y), whose derivative is 0")

@@ -22,8 +22,10 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   `np.sort` do not recognise nan. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that
   `functional` differentiates, truth and `==` of its arguments go by the numbers.
-- `np.isnan`, `np.logaddexp`, `np.linalg.inv`, `np.cov` and others raise numpy's own error, which is about arrays of
-  objects and does not say what to write.
+- `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
+  `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write. They
+  ask no element. For a question about numbers, write `np.isnan([x.data for x in a])`. For a result with a gradient,
+  write its formula, as in `x * w - y * z` for the determinant of `[[x, y], [z, w]]`.
 - `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was
   an array of leaves, such as the parameters of a `Module`, the leaves are no longer in it, and nothing trains them or
   what has replaced them. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.

@@ -17,6 +17,7 @@ from .plain_numbers import stands_for_number, variables
 
 __all__ = ["INSTEAD", "Unsupported"]
 
+_variables = variables.get
 _ONE = "x itself, which is one number and has no axes"
 _HERE = "x itself, which is a float64 in main memory"
 _NUMBER = "x.data for the number"
@@ -31,6 +32,7 @@ INSTEAD = {
     **dict.fromkeys(("float", "int", "long"), _NUMBER),
     **dict.fromkeys(("clone", "copy"), _NEW),
     **dict.fromkeys(("m", "v", "momentum", "velocity", "cache", "state"), _KEPT),
+    "dtype": "sum([abs(x) ** y for x in xs]) ** (1 / y) for the norm np.linalg.norm(xs, y)",
     "numpy": "np.array(x.data) for the number",
     "sum": "sum(xs) for a list",
     "mean": "mean(xs) for a list",
@@ -182,6 +184,13 @@ class Unsupported(Operators):
         __rshift__ = __rrshift__ = _no_operator(">>", "x / 2 ** y")
         __divmod__ = __rdivmod__ = _no_operator("divmod()", "floor(x / y) and x % y")
 
+        def as_integer_ratio(self) -> NoReturn:
+            """Refuse to be a fraction, which would lose the graph. The module `statistics` calls this method."""
+            raise TypeError(
+                "a Value as a fraction, as in the module statistics, would lose its graph; write micrograd_cn.mean(xs) "
+                "or np.var(xs), or x.data for the number alone"
+            )
+
         def __index__(self) -> NoReturn:
             raise TypeError(
                 "a Value as an index or a count would lose its graph; write take(xs, x) for an element of a list, "
@@ -200,7 +209,7 @@ class Unsupported(Operators):
         Traceback (most recent call last):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
-        if variables.get() is not None and stands_for_number(self, sys._getframe(1)):
+        if _variables() is not None and stands_for_number(self, sys._getframe(1)):
             return self._data != 0.0
         if self.op and self.op.is_step:
             raise TypeError(

@@ -3,6 +3,7 @@
 import builtins
 import math
 import re
+import statistics
 from math import exp
 
 import numpy as np
@@ -117,3 +118,11 @@ def test_a_value_in_an_array_of_a_compiled_function_is_answered_without_the_numb
 
     with pytest.raises(TypeError, match=r"make the array with dtype=object$"):
         compile_function(f)(2.0)
+
+
+@pytest.mark.parametrize("function", [statistics.mean, statistics.stdev, statistics.variance])
+def test_the_module_statistics_is_answered_with_what_to_write(function):
+    with pytest.raises(
+        TypeError, match=r"in the module statistics, would lose its graph; write micrograd_cn\.mean\(xs\)"
+    ):
+        function([Value(1.0), Value(2.0)])

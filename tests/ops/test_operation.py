@@ -122,3 +122,28 @@ def test_text_is_python_for_the_call(op):
         node = eval(op.text(*names), {**OPS}, operands)
         assert node.op is op
         assert node.data == op.forward(*[operands[name].data for name in names])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda x: mc.softmax([x, x], dim=0),
+            r"^softmax\(\): a list has no axes, so there is no dim; write \[softmax\(row\)",
+        ),
+        (lambda x: mc.softmax([x, x], 0), r"^softmax\(\): a list has no axes, so there is no dim; write"),
+        (lambda x: mc.mean([x, x], axis=0), r"^mean\(\): a list has no axes, so there is no axis; write \[mean\(row\)"),
+        (
+            lambda x: mc.sum([x, x], axis=0),
+            r"^sum\(\): a list has no axes, so there is no axis; write \[sum\(row\) for row",
+        ),
+        (lambda x: mc.logsumexp([x], keepdim=True), r"^logsumexp\(\): a list has no axes, so there is no keepdim"),
+        (lambda x: mc.logsumexp(x, 1.0), r"^logsumexp\(\): it takes one list; write logsumexp\(\[x, y\]\)$"),
+        (lambda x: mc.sum(x, x, x), r"^sum\(\): it takes one list; write sum\(\[x, y, z\]\)$"),
+        (lambda x: mc.dot(x, x), r"^dot\(\): expected a list of numbers, got Value"),
+        (lambda x: mc.elu(x, 1.0, 2.0), r"^elu\(\): .*takes from 1 to 2 positional arguments"),
+    ],
+)
+def test_axes_and_numbers_without_a_list_are_answered_with_what_to_write(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(mc.Value(1.0))

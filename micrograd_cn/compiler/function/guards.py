@@ -115,7 +115,8 @@ class Traced(Value):
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
         if self is other or not self._varies():
-            return self._equals(other, sys._getframe(1))
+            same: bool = self._equals(other, sys._getframe(1))
+            return same
         if not isinstance(other, Value) or other._data == self._data:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
         if hooks := here().hooks:
