@@ -334,6 +334,8 @@ class Quick(Value):
             x = self._data
             y = op.forward(a, x)
             return _node(op, y, a, self, None, partials[1](y, a, x))
+        if context.active and a is not None and self.op is None and self.requires_grad and _here().no_grad:
+            refuse_array_update(op, sys._getframe(2))
         return Operators._reflected(self, op, other)
 
 

@@ -325,8 +325,9 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     `p` becomes the name of a new node. Write `p.data -= 0.1 * p.grad`, which works everywhere.
 
     A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G` and the like raise an error
-    inside `no_grad()`. But `W[:] = 0.9 * W`, `np.subtract(W, G, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put
-    constants or floats in the place of the leaves, and numpy tells nobody: nothing trains them any more. Write
+    inside `no_grad()`, and so do `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source
+    code. But `W[:] = 0.9 * W`, `np.negative(W, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put constants or floats in
+    the place of the leaves, and numpy tells nobody: nothing trains them any more. Write
     `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)

@@ -6,11 +6,12 @@ import ast
 import linecache
 from opcode import opname
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
+from typing import Any
 
 from ..ops.registry import OPS
 
-__all__ = ["called_in", "outside_numpy", "refusal"]
+__all__ = ["array_to_fill", "called_in", "outside_numpy", "refusal"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # What to write instead of functions that have no operation of the same name.
@@ -141,3 +142,34 @@ def _call_in(frame: FrameType) -> ast.Call | None:
 def _stores_element(frame: FrameType) -> bool:
     """Return whether `frame` is at an assignment such as `a[0] = x`."""
     return opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
+
+
+def array_to_fill(frame: FrameType) -> Any:
+    """Return the array into which the call that `frame` is at puts its results; None if this is not known.
+
+    The array is W in `np.subtract(W, G, out=W)`, `np.subtract(W, G, W)` and `np.subtract.at(W, i, G)`.
+    """
+    place = frame.f_code, frame.f_lasti
+    if place not in _arrays:
+        while len(_arrays) >= MAX_PLACES:
+            _arrays.pop(next(iter(_arrays)))
+        call = _call_in(frame)
+        _arrays[place] = _code_of_array(call) if call else ""
+    try:
+        return eval(_arrays[place], frame.f_globals, frame.f_locals) if _arrays[place] else None
+    except Exception:  # whatever a user's class raises when its items or attributes are read
+        return None
+
+
+MAX_PLACES = 64  # numpy asks for each element of an array, so the code at the last places is kept
+_arrays: dict[tuple[CodeType, int], str] = {}
+_SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.UnaryOp, ast.USub, ast.Tuple, ast.Load)
+
+
+def _code_of_array(call: ast.Call) -> str:
+    """Return the code for the array into which `call` puts its results; "" if there is none, or the code calls more."""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "at":
+        named = call.args[:1]
+    array = [*named, *call.args[2:3]][:1]
+    return ast.unparse(array[0]) if array and all(isinstance(x, _SIMPLE) for x in ast.walk(array[0])) else ""

@@ -8,6 +8,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
+from math import isnan
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
@@ -75,16 +76,18 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
 _BINARY_OP = opcode.opmap["BINARY_OP"]
+_CALLS = {code for name, code in opcode.opmap.items() if name.startswith("CALL")}
 
 
 def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf for `W -= ...` inside `no_grad()`, where W is an array of leaves.
 
+    The same holds for `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code.
     numpy would put the results into the array. They are constants, so nothing would train them any more. For a leaf
     that is in no array, Python does not compute `op`: it calls `_changed_in_place`.
 
     Args:
-        op: the operation whose first operand is a leaf.
+        op: the operation, one of whose operands is a leaf.
         caller: the frame of the code that applies the operation.
     """
     code, at = caller.f_code.co_code, caller.f_lasti
@@ -95,6 +98,21 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
             f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
             f"g), or W = W {sign} G for a new array"
         )
+    if code[at] in _CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
+        sign = op.notation.symbol
+        raise TypeError(
+            "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
+            f"in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the array for a new one"
+        )
+
+
+def _fills_array_of_leaves(caller: FrameType) -> bool:
+    """Return whether the function that is called in the frame `caller` puts its results into an array of leaves."""
+    from .conversion import array_to_fill  # imported here, because correct programs do not need it
+
+    array = array_to_fill(caller)
+    items = array.flat if hasattr(array, "flat") else ()
+    return any(isinstance(x, Node) and x.op is None and x.requires_grad for x in items)
 
 
 def _before_read(x: Any, how: str) -> None:
@@ -374,6 +392,12 @@ class Node(NumpyMethods):
             refuse_array_update(op, sys._getframe(2))
         return result
 
+    def _reflected(self, op: Op, other: Any) -> Any:
+        result = super()._reflected(op, other)
+        if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
+            refuse_array_update(op, sys._getframe(2))
+        return result
+
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
 
         def __iadd__(self, other: Any) -> Any:
@@ -415,7 +439,7 @@ class Node(NumpyMethods):
             if isinstance(other, (Node, float)) and self is not other:
                 if self._data != (other if isinstance(other, float) else other._data):
                     return False  # by identity and by data
-            elif self is other and self._data == self._data:
+            elif self is other and not isnan(self._data):  # `!=` of nan sets a flag of which numpy would warn
                 return True
             return self._equals(other, sys._getframe(1))
 
@@ -424,7 +448,9 @@ class Node(NumpyMethods):
     def _equals(self, other: object, caller: FrameType) -> Any:
         """Return what `==` in the frame `caller` returns: by identity, or by the data where numbers are meant."""
         derivative = plain_numbers.variables.get() is not None
-        if isinstance(other, Node):
+        if self is other:
+            held = not isnan(self._data)
+        elif isinstance(other, Node):
             held = self._data == other._data
         elif isinstance(other, (int, float)) or (derivative and number_or_none(other) is not None):
             held = bool(self._data == other)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn
-from micrograd_cn import Value, gradients, maximum
+from micrograd_cn import Value, gradients, maximum, no_grad
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.graph.numpy_methods import FUNCTIONS, INSTEAD, NumpyMethods
 
@@ -365,3 +365,37 @@ def test_comparisons_of_the_user_still_go_by_identity():
     assert [x in [same], x == 2.0, x == same, x != x, Value(math.nan) in [math.nan]] == [False] * 5
     assert np.isclose(Value(math.inf), math.inf)
     assert max([Value(math.nan), x]).data is not x.data
+
+
+class Holder:
+    """An object with an array of leaves."""
+
+
+@pytest.mark.parametrize(
+    ("call", "sign"),
+    [
+        (lambda m: np.subtract(m.weights, 0.5, out=m.weights), "-"),
+        (lambda m: np.multiply(m.weights, 0.9, m.weights), r"\*"),
+        (lambda m: np.multiply(0.9, m.weights, out=m.weights[:]), r"\*"),
+        (lambda m: np.add(vars(m)["weights"], 1.0, out=m.weights), r"\+"),
+        (lambda m: np.add.at(m.weights, [0], 5.0), r"\+"),
+    ],
+)
+def test_a_function_of_numpy_that_would_replace_leaves_is_refused_inside_no_grad(call, sign):
+    leaves = [Value(1.0), Value(2.0)]
+    model = Holder()
+    model.weights = np.array(leaves)
+    for _ in range(2):
+        with no_grad(), pytest.raises(TypeError, match=rf"write for w, g in zip\(.*\): w\.data {sign}= g"):
+            call(model)
+    assert all(a is b for a, b in zip(model.weights, leaves, strict=True))
+    call(model)
+    assert model.weights[0].op, "outside no_grad() it makes a graph"
+
+
+def test_a_new_array_or_another_one_may_take_the_results_inside_no_grad():
+    weights, other = np.array([Value(1.0), Value(2.0)]), np.empty(2, dtype=object)
+    with no_grad():
+        for result in (np.subtract(weights, 0.5), np.subtract(weights, 0.5, out=other), other, weights - 0.5):
+            assert [x.data for x in result] == [0.5, 1.5]
+        assert np.add.reduce(weights).data == sum(weights).data == 3.0
