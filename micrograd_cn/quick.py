@@ -304,12 +304,16 @@ class Quick(Value):
     def _binary(self, op: Op, other: Any) -> Any:
         if type(other) is float or isinstance(other, Value):
             b: Any = other
+        elif type(other) is int:
+            try:
+                b = float(other)
+            except OverflowError:
+                b = number_or_none(other)
         else:
             b = number_or_none(other)
-            if b is not None and type(other) is not int:
-                result: Any = result_of_own_class(op, self, other)
-                if result is not NotImplemented:
-                    return result
+            result: Any = NotImplemented if b is None else result_of_own_class(op, self, other)
+            if result is not NotImplemented:
+                return result
         if self.requires_grad and b is not None and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data

@@ -344,14 +344,9 @@ def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
     """Return what to write instead of a call of an operation of lists that is wrong; "" if that is not known."""
     for axis in AXES:
         if axis in options:
-            return no_axis(op.name, axis)
+            return f"a list has no axes, so there is no {axis}; write [{op.name}(row) for row in rows]"
     code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
     takes_one = op.arity is None and code is not None and code.co_argcount - len(defaults) == 1
     if takes_one and 1 < len(args) <= 6 and all(hasattr(x, "_record") or isinstance(x, (int, float)) for x in args):
         return f"it takes one list; write {op.name}([{', '.join('xyzabc'[: len(args)])}])"
     return ""
-
-
-def no_axis(name: str, option: str) -> str:
-    """Return the end of a message about an option such as `dim`, which functions of lists do not have."""
-    return f"a list has no axes, so there is no {option}; write [{name}(row) for row in rows]"

@@ -21,7 +21,7 @@ from typing import Any, SupportsFloat, TypeVar, overload
 from . import ieee, rounding, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number, numbers_in
-from .operation import Op, Operand, Recorder, Selection, no_axis
+from .operation import Op, Operand, Recorder, Selection
 from .registry import OPS, define
 from .special import HALF_SQRT_PI
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
@@ -1014,18 +1014,15 @@ def mean(xs: Iterable[SupportsFloat]) -> float: ...  # type: ignore[overload-ove
 def mean(xs: Iterable[R | SupportsFloat]) -> R: ...
 @overload
 def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as in `Op.__call__`
-def mean(xs: Iterable[Any], dim: None = None, axis: None = None) -> Any:
-    """Return the arithmetic mean of a sequence. `dim` and `axis` are options of other libraries, and are refused.
+def mean(xs: Iterable[Any]) -> Any:
+    """Return the arithmetic mean of a sequence.
 
     Raises:
         ValueError: `xs` is empty.
-        TypeError: `dim` or `axis` is set.
 
     >>> mean([1, 2, 6])
     3.0
     """
-    if dim is not None or axis is not None:
-        raise TypeError(f"mean(): {no_axis('mean', 'axis' if dim is None else 'dim')}")
     xs = _nonempty("mean", xs, ordered=False)
     return div(sum(xs), float(len(xs)))
 
@@ -1036,20 +1033,15 @@ def softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[ove
 def softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
 @overload
 def softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
-def softmax(xs: Iterable[Any], dim: None = None, axis: None = None) -> list[Any]:
+def softmax(xs: Iterable[Any]) -> list[Any]:
     """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
-
-    `dim` and `axis` are options of other libraries, and are refused.
 
     Raises:
         ValueError: `xs` is empty.
-        TypeError: `dim` or `axis` is set.
 
     >>> softmax([1000, 1000])
     [0.5, 0.5]
     """
-    if dim is not None or axis is not None:
-        raise TypeError(f"softmax(): {no_axis('softmax', 'axis' if dim is None else 'dim')}")
     return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _nonempty("softmax", xs)]))
 
 

@@ -128,12 +128,6 @@ def test_text_is_python_for_the_call(op):
     ("call", "message"),
     [
         (
-            lambda x: mc.softmax([x, x], dim=0),
-            r"^softmax\(\): a list has no axes, so there is no dim; write \[softmax\(row\)",
-        ),
-        (lambda x: mc.softmax([x, x], 0), r"^softmax\(\): a list has no axes, so there is no dim; write"),
-        (lambda x: mc.mean([x, x], axis=0), r"^mean\(\): a list has no axes, so there is no axis; write \[mean\(row\)"),
-        (
             lambda x: mc.sum([x, x], axis=0),
             r"^sum\(\): a list has no axes, so there is no axis; write \[sum\(row\) for row",
         ),
