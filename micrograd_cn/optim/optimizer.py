@@ -314,8 +314,11 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
-        if machine_code and len(self.parameters) >= MIN_PARAMETERS and machine_code.step(self):
-            return
+        if machine_code and len(self.parameters) >= MIN_PARAMETERS:
+            if self._owners != self.parameters:
+                self.match_state()
+            if machine_code.step(self):
+                return
         states = self.state
         self.check_parameter_count(len(states))
         if type(lr := self.lr) is not float or not 0.0 <= lr < inf:

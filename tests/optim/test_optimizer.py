@@ -354,6 +354,22 @@ def test_state_belongs_to_a_parameter_and_not_to_a_place(make):
         optimizer.step()
 
 
+def test_steps_in_machine_code_give_a_new_parameter_a_new_state_too():
+    """Steps of many parameters may be taken in machine code."""
+    parameters, fresh = [Value(float(i)) for i in range(100)], Value(3.0)
+    optimizer = Adam(parameters, lr=0.1)
+    for p in (*parameters, fresh):
+        p.grad = 1.0
+    for _ in range(5):
+        optimizer.step()
+    optimizer.parameters[7] = fresh
+    optimizer.parameters[2], optimizer.parameters[50] = optimizer.parameters[50], optimizer.parameters[2]
+    optimizer.step()
+    assert fresh.data == pytest.approx(2.9, abs=1e-8)
+    assert optimizer.state[2] == optimizer.state[50] == optimizer.state[0]
+    assert optimizer.state[7] != optimizer.state[0]
+
+
 def test_fit_gives_a_new_parameter_a_new_state():
     a, b, c = three_parameters()
     optimizer, loss = Adam([a, b], lr=0.1), compiler.compile(lambda x: (a * x - 1) ** 2 + b)
