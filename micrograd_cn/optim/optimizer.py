@@ -248,7 +248,7 @@ maximize=False>
 
         Raises:
             TypeError: an item is not a `Value`.
-            ValueError: an item is a computed node, or is there twice.
+            ValueError: an item is a computed node.
 
         >>> from micrograd_cn.optim import SGD
         >>> a, b, c = Value(1), Value(2), Value(3)
@@ -258,17 +258,21 @@ maximize=False>
         >>> optimizer.state
         [{'momentum_buffer': 0.0}, {'momentum_buffer': 5.0}]
         """
-        states = self.lazy_state() if callable(self.lazy_state) else self.lazy_state
+        if self.skipped and max(self.skipped.values()) > self.steps:  # the user has made `steps` smaller
+            self.skipped = {i: min(count, self.steps) for i, count in self.skipped.items()}
         now = self.parameters
-        if self._owners == now or not len(self._owners) == len(now) == len(states):
+        if self._owners == now:
+            return
+        states = self.lazy_state() if callable(self.lazy_state) else self.lazy_state
+        if not len(self._owners) == len(now) == len(states):
             return  # `step` raises an error for another number of parameters
-        self._checked_parameters(now)
+        list_of_parameters(type(self).__name__, now)
         counts = [self.skipped.get(i, 0) for i in range(len(states))]
         if now is not self._list and {*now}.isdisjoint(self._owners):
             vars(self).update(_owners=[*now], _list=now)
             return
         known = dict(zip(self._owners, zip(states, counts, strict=True), strict=True))
-        matched = [known.get(p) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
+        matched = [known.pop(p, None) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
         skipped = {i: count for i, (_, count) in enumerate(matched) if count}
         # One call into C, so Ctrl-C cannot leave this half done
         vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now], _list=now)
@@ -314,6 +318,8 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
+        if vars(self).get("skipped"):
+            self.match_state()
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
             if self._owners != self.parameters:
                 self.match_state()
@@ -421,7 +427,7 @@ maximize=False>
         states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
         found = {"options": options, "steps": self.steps, "state": states}
         if self.skipped:
-            found["skipped"] = [self.skipped.get(i, 0) for i in range(len(states))]
+            found["skipped"] = [min(self.skipped.get(i, 0), self.steps) for i in range(len(states))]
         return found
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
