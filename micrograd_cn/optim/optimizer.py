@@ -271,7 +271,7 @@ maximize=False>
         if now is not self._list and {*now}.isdisjoint(self._owners):
             vars(self).update(_owners=[*now], _list=now)
             return
-        known = dict(zip(self._owners, zip(states, counts, strict=True), strict=True))
+        known: dict[Value, Any] = dict(zip(self._owners, zip(states, counts, strict=True), strict=True))
         matched = [known.pop(p, None) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
         skipped = {i: count for i, (_, count) in enumerate(matched) if count}
         # One call into C, so Ctrl-C cannot leave this half done
