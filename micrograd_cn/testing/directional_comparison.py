@@ -36,14 +36,13 @@ VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest ste
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
 MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a correct analytic derivative may be
 BEYOND_NOISE = 10.0  # times the errors of both derivatives: no noise makes a mismatch that is larger
-COARSEST = 2.0**10  # times the least change of φ that was seen: how far φ may be rounded at most
 MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
 CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
 CHANGE_FACTOR = 2.0  # `ArrayTolerance.own_slope` is this times the slope of φ over the largest step
 FLAT_POWER = 0.4  # `ArrayTolerance.flat_slope` is eps to this power, times the slope of φ over the largest step
 MAX_TREADS = 4.0  # a mismatch that changes φ by at most so many treads, in the width of a tread, may be rounding
 EDGE_FACTOR = 2.0**-10  # steps are made smaller by this where the edge of the domain or a pole may be near
-ROUNDED_OFF = 2.0**-10  # times the last bit of the other derivatives: whoever computes these may lose one this small
+ROUNDED_OFF = 4.0  # times the last bit of the other derivatives: whoever computes these may lose one this small
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
@@ -348,7 +347,7 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
         if claim.looks_wrong:
             mismatch = math.fabs(claim.analytic - claim.central.slope)
-            most = COARSEST * phi.finest_change
+            most = phi.largest_change / problem.steps.first_steps[0]
             coarse = math.nan if half else min(phi.rounding_beside_largest, most)
             if not mismatch <= coarse:
                 problem.lift_call_limit(sure=not math.isfinite(phi.analytic))
@@ -446,7 +445,7 @@ def _compare_quickly(
     noisy = replace(
         tolerance, analytic_error=max(tolerance.analytic_error, _max_analytic_noise(phi, phi.rounding, typical_slope))
     )
-    most = COARSEST * phi.finest_change
+    most = phi.largest_change / phi.problem.steps.first_steps[0]
     if not math.isfinite(mismatch) or mismatch <= max(
         noisy.allowed_error(phi.analytic, e), min(phi.rounding_beside_largest, most)
     ):

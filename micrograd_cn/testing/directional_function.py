@@ -6,7 +6,6 @@ The point is x, the direction v says how far each element of x moves, and u has 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from typing import Any
 
@@ -134,20 +133,19 @@ class DirectionalFunction:
         return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     @property
-    def finest_change(self) -> float:
-        """The least difference of two values of this function that have been computed and differ; inf if none do.
+    def largest_change(self) -> float:
+        """The largest absolute value of this function that has been computed: it is hardly rounded by more than that.
 
-        A function that is rounded coarsely changes by nothing, or by as much as it is rounded.
+        The result is inf if no finite value but 0 has been computed.
         """
-        values = sorted(filter(math.isfinite, self._memo.values()))
-        return min((b - a for a, b in itertools.pairwise(values) if b > a), default=math.inf)
+        return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
 
     def absorbed_part(self) -> tuple[float, float]:
         """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
 
-        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part
-        is what is left of `analytic` without the outputs that have changed: in a saturated softmax, rounding beside the
-        probability 1 loses the derivatives of tiny probabilities.
+        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The
+        part is what is left of `analytic` without the outputs that have changed: in a saturated softmax, rounding
+        beside the probability 1 loses the derivatives of tiny probabilities.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():

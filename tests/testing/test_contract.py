@@ -608,3 +608,23 @@ def test_a_derivative_beside_a_steep_one_is_known_by_its_own_size(kind, sizes):
 
 def beside(size):
     return lambda x, y: size * x + y
+
+
+def test_terms_that_cancel_are_rounded_as_they_are():
+    """The backward pass of PyTorch's logcumsumexp adds up positive and negative terms apart."""
+    x = np.array([0.5, -1.0, 0.25, 2.0])
+
+    def vjp(x, u, error):
+        return np.full(4, np.maximum(u, 0.0).sum() * (1.0 + error) - np.maximum(-u, 0.0).sum())
+
+    for error, is_right in ((3e-6, True), (3e-4, False)):
+        problem = problem_of(
+            lambda x: np.array([x.sum(), 1.0 + x.sum()]), x, vjp=lambda x, u, error=error: vjp(x, u, error)
+        )
+        failures = 0
+        for seed in range(40):
+            try:
+                check_contract(problem, np.random.default_rng(seed))
+            except GradientMismatch:
+                failures += 1
+        assert (failures == 0) is is_right

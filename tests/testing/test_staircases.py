@@ -117,6 +117,34 @@ def test_a_softmax_that_is_saturated_is_rounded():
     is_not_called_wrong(loss, np.array([0.0, 669.0, 58.0, 0.0]), gradient=gradient)
 
 
+def test_a_derivative_that_is_the_rounding_of_terms_that_cancel_is_right():
+    a = np.array([[1e-06, 0.0, -1e-06, -1e-06], [1e-06, -0.0, -0.0, -1e-06], [-1e-06, 0.0, -1e-08, 0.0]])
+    for seed in range(30):
+        for terms in (lambda x: x.sum(0), lambda x: x[0] + (x[1] + x[2])):
+
+            def vjp(a, b, u, terms=terms):
+                return u @ b, terms(u[:, :, None] * a[:, None, :])
+
+            is_not_called_wrong(lambda a, b: a @ b.T, a, np.zeros((2, 4)), vjp=vjp, seed=seed)
+
+
+def test_a_tail_that_is_a_number_times_a_staircase_is_rounded():
+    """Far below 0, gelu is computed as x times a number of few digits, which stays the same in small steps."""
+
+    def tail(x):
+        return 0.5 * (1.0 + np.vectorize(math.erf)(x / math.sqrt(2.0)))
+
+    def vjp(x, u):
+        return u * (tail(x) + x * np.exp(-x * x / 2.0) / math.sqrt(2.0 * math.pi))
+
+    for last in (-7.5, -8.2, -6.0):
+        x = np.array([-9.058221954460647, -11.631677552915885, -8.954778745365942, 12.857077331532913, last])
+        for seed in range(5):
+            is_not_called_wrong(lambda x: x * tail(x), x, vjp=vjp, seed=seed)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x * tail(x), np.array([-2.0, 1.0, 0.5, -0.3, -4.0]), vjp=lambda x, u: u * tail(x))
+
+
 @pytest.mark.parametrize("row", [[16.0, -2460.0, -121.0, -78.5], [410.0, -0.0, 0.0, -0.0], [25.0, 10.0, 0.0, 958.0]])
 def test_tiny_probabilities_beside_a_probability_of_1_are_rounded(row):
     def softmax(x):
