@@ -117,7 +117,10 @@ def compare_along(
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
     size = max(math.fabs(first.analytic), math.fabs(first.numeric.slope) + 5.0 * first.numeric.error)
-    if first.agrees is False and size <= ROUNDED_OFF * problem.eps * max(gradient_norm, typical_slope):
+    usual = of_first
+    if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
+        size, usual = size * float(problem.scale[moved[0]]), max(gradient_norm, typical_slope)
+    if first.agrees is False and size <= ROUNDED_OFF * problem.eps * usual:
         first = replace(first, agrees=True, note="negligible beside the other derivatives")
     if first.agrees is None and first.noisy and half_precision.agrees_closely(first, problem):
         first = replace(first, agrees=True, note="agrees to the precision of the type", noisy=False)
