@@ -318,10 +318,8 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
-        if vars(self).get("skipped"):
-            self.match_state()
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
-            if self._owners != self.parameters:
+            if self.skipped or self._owners != self.parameters:
                 self.match_state()
             if machine_code.step(self):
                 return
@@ -329,10 +327,12 @@ maximize=False>
         self.check_parameter_count(len(states))
         if type(lr := self.lr) is not float or not 0.0 <= lr < inf:
             self.check_lr()
-        self.steps += 1
         if self.skipped:
+            self.match_state()
+            self.steps += 1
             self._step_with_own_counts(states)
             return
+        self.steps += 1
         update, complete = self.update, True
         for p, state in zip(self.parameters, states, strict=True):
             if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time of a step
