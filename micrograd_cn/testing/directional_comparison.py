@@ -193,7 +193,7 @@ def _excuse(
     tread = problem.steps.finest
     still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # as if a part of f computed in float32
     # Far below 0, gelu is x times a staircase, and none itself. A mistake would not vanish over larger steps either.
-    hidden = mismatch * problem.steps.first_steps[0] <= VISIBLE_MISMATCH * phi.rounding_beside_largest
+    hidden = mismatch * problem.steps.first_steps[0] <= MIN_SIGNAL_TO_NOISE * phi.rounding_beside_largest
     if (still or hidden) and _is_staircase(phi, comparison.analytic, mismatch):
         return "too noisy to tell: the mismatch vanishes over larger steps"  # as for 1 + erf(x) at -8
     around = tread_of(phi)
