@@ -8,6 +8,7 @@ import functools
 import itertools
 import random
 import time
+from collections import ChainMap
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
@@ -374,6 +375,16 @@ def test_a_function_that_does_something_else_in_each_call_is_refused_in_its_firs
     """The recordings of two calls with the same arguments differ, and the message says how."""
     with pytest.raises(TypeError, match=DIFFERS):
         compile(f)(3.0)
+
+
+def test_a_sampler_of_numpy_may_be_reached():
+    """It is a method of a class of Cython, whose `__module__` is a descriptor."""
+    from numpy.random import normal, seed
+
+    drawn = SimpleNamespace(init=np.random.randn, seed=seed)
+    assert compile(lambda x: w * x if drawn else normal(x))(3.0) == 3.0 * w.data
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(lambda x: w * (x + normal()))(3.0)
 
 
 def test_a_class_of_a_notebook_belongs_to_the_user():
@@ -753,6 +764,144 @@ def test_fit_puts_back_what_a_comparison_of_recordings_changes(calls):
     for _ in range(3):
         f.fit([(1.0,)], SGD([w], 0.0), 1)
     assert (seen, held.count) == before
+
+
+class Moved:
+    """What a function reads, and ways to change it while the old parameters can still be reached."""
+
+    def __init__(self):
+        self.a, self.b, self.c = Value(1.0, "a"), Value(2.0, "b"), Value(5.0, "c", requires_grad=False)
+        self.best = self.old = None
+        self.coefficients, self.index, self.beta = [self.a, self.b], 0, 0.0
+        self.heads, self.task = {"one": [self.a], "two": [self.b]}, "one"
+        self.merged = ChainMap({"w": self.a}, {"w": self.b})
+        self.array, self.numbers = np.array([self.a, self.b]), np.array([1.0, 2.0])
+        self.weights = {"a": self.a, "b": self.b, "c": -0.0}
+        self.options = SimpleNamespace(beta=1.0)
+        self.optimizer = SGD([self.a, self.b], 0.0)
+
+    def attribute(self, x, y):
+        return (self.a * x - y) ** 2
+
+    def polynomial(self, x, y):
+        return (mc.sum([c * x**i for i, c in enumerate(self.coefficients)]) - y) ** 2
+
+    def indexed(self, x, y):
+        return (self.coefficients[self.index] * x - y) ** 2
+
+    def head(self, x, y):
+        return (self.heads[self.task][0] * x - y) ** 2
+
+    def chained(self, x, y):
+        return (self.merged["w"] * x - y) ** 2
+
+    def in_an_array(self, x, y):
+        return (self.array[0] * x - self.numbers[0] * y) ** 2
+
+    def regularised(self, x, y):
+        return (self.a * x - y) ** 2 + (self.beta + self.options.beta) * self.a**2 + self.c
+
+    def summed(self, x, y):
+        return (mc.sum([v * (i + 1) for i, v in enumerate(self.weights.values())]) * x - y) ** 2
+
+    def by_name(self, x, y):
+        return (getattr(self, "".join(["a"])) * x - y) ** 2
+
+
+def keep_and_replace(m):
+    m.best, m.a = m.a, Value(0.0)
+
+
+def swap_attributes(m):
+    m.a, m.b = m.b, m.a
+
+
+def swap_entries(m):
+    m.heads["one"], m.heads["two"] = m.heads["two"], m.heads["one"]
+
+
+def change_the_order_of_maps(m):
+    m.merged.maps.reverse()
+
+
+def replace_the_list_by_an_equal_one_and_change_it(m):
+    m.old, m.coefficients = m.coefficients, [*m.coefficients]
+    f_of(m, "polynomial").fit([(1.0, 2.0)], m.optimizer, 1)
+    m.coefficients.reverse()
+
+
+def f_of(m, name):
+    return vars(m)[f"compiled {name}"]
+
+
+@pytest.mark.parametrize("fits", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("attribute", keep_and_replace),
+        ("by_name", keep_and_replace),
+        ("attribute", swap_attributes),
+        ("polynomial", lambda m: m.coefficients.append(Value(0.0))),
+        ("polynomial", lambda m: m.coefficients.insert(0, Value(0.0))),
+        ("polynomial", lambda m: m.coefficients.reverse()),
+        ("polynomial", replace_the_list_by_an_equal_one_and_change_it),
+        ("indexed", lambda m: setattr(m, "index", 1)),
+        ("head", lambda m: setattr(m, "task", "two")),
+        ("head", swap_entries),
+        ("summed", lambda m: m.weights.update(a=m.weights.pop("a"))),
+        ("summed", lambda m: m.weights.update(c=0.0)),
+        ("chained", change_the_order_of_maps),
+        ("in_an_array", lambda m: m.array.__setitem__(0, m.b)),
+        ("in_an_array", lambda m: m.numbers.__setitem__(0, 3.0)),
+        ("regularised", lambda m: setattr(m, "beta", 10.0)),
+        ("regularised", lambda m: setattr(m.options, "beta", -0.0)),
+        ("regularised", lambda m: setattr(m, "c", Value(7.0, requires_grad=False))),
+    ],
+)
+def test_fit_notices_whatever_the_function_reads_from_elsewhere(name, change, fits):
+    """The old parameters can still be reached, and the optimiser has them, but the function does something else."""
+    m = Moved()
+    f = vars(m)[f"compiled {name}"] = compile(getattr(m, name))
+    for _ in range(fits):
+        f.fit([(1.0, 2.0)], m.optimizer, 1)
+    change(m)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(1.0, 2.0)], m.optimizer, 1)
+    assert f.fit.__self__ is f
+    compile(getattr(m, name)).fit([(1.0, 2.0)], SGD([m.a, m.b], 0.0), 1)
+
+
+def test_fit_notices_a_plain_variable_that_changes_between_calls():
+    """A weight that is annealed is the usual reason."""
+    beta = 0.0
+    f, optimizer = compile(lambda x, y: (w * x - y) ** 2 + beta * w**2), SGD([w], 0.0)
+    for _ in range(3):
+        f.fit(samples, optimizer, 1)
+    beta = 1.0
+    with pytest.raises(ValueError, match=r"an operand of mul\(...\) is 0.0 in one of them, and 1.0 in the other"):
+        f.fit(samples, optimizer, 1)
+
+
+def test_fit_records_nothing_again_for_what_the_function_does_not_read():
+    """Other attributes and an optimiser's state change in each step."""
+    calls = []
+
+    class Counted(Moved):
+        def attribute(self, x, y):
+            print_nothing()
+            return super().attribute(x, y)
+
+    def print_nothing(said=calls.append):
+        said("called")
+
+    m = Counted()
+    f, m.history, m.count = compile(m.attribute), [], 0
+    for i in range(5):
+        m.history += f.fit([(1.0, 2.0)], m.optimizer, 1)
+        m.count, m.best = i, m.a.data
+        if i == 1:
+            calls.clear()
+    assert calls == []
 
 
 def test_fit_says_what_a_function_raises_that_worked_before():

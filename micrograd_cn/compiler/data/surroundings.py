@@ -11,12 +11,12 @@ import dis
 import random
 import sys
 from array import array
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from copy import copy
 from functools import lru_cache, partial
-from itertools import islice
-from operator import is_
+from itertools import chain, islice
+from operator import getitem, is_
 from pathlib import Path
 from types import (
     BuiltinMethodType,
@@ -27,6 +27,7 @@ from types import (
     MemberDescriptorType,
     MethodType,
     ModuleType,
+    SimpleNamespace,
 )
 from typing import Any, NamedTuple
 
@@ -80,6 +81,12 @@ WRITING_NAMES = {
         "__delitem__",
         "__setattr__",
     ),
+}
+# What may read attributes whose names are not in the code that calls it
+READING_ALL = {
+    *("getattr", "hasattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "getmembers"),
+    *("__dict__", "__getattribute__", "asdict", "astuple", "fields", "replace", "__dataclass_fields__", "__slots__"),
+    *("parameters", "named_parameters", "modules", "named_modules", "children", "state_dict"),
 }
 METHODS = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHODS, MemberDescriptorType, GetSetDescriptorType)
@@ -150,6 +157,18 @@ class ReachableCode:
                 if used:
                     self._classes = [method for method in self._classes if method[0] not in self._names]
                     self._waiting = [method for _, method in used]
+
+    @property
+    def attributes(self) -> frozenset[str] | None:
+        """The names of the attributes that the code may read; None if it may read attributes whose names it lacks.
+
+        >>> model = Module()
+        >>> sorted(ReachableCode([lambda x: model.w * x]).attributes)
+        ['model', 'w']
+        >>> ReachableCode([lambda: sum(p * p for p in model.parameters())]).attributes is None
+        True
+        """
+        return frozenset(self._names) if READING_ALL.isdisjoint(self._names) else None
 
     def _visit(self, x: Any) -> None:
         if isinstance(x, NO_CODE):
@@ -238,7 +257,10 @@ class ReachableCode:
         self._names |= names
         self.asks_for_identity |= "id" in names
         self.asks_for_types |= "type" in names or "__class__" in names
-        cells = [x for x in map(_cell_content, f.__closure__ or ()) if not isinstance(x, NO_CODE)]
+        variables = zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)
+        # super() has the class in a variable, but makes no object
+        cells = [_cell_content(cell) for cell, name in variables if not (name == "__class__" and "super" in names)]
+        cells = [x for x in cells if not isinstance(x, NO_CODE)]
         for x in [*cells, *[f.__globals__[name] for name in sorted(names & f.__globals__.keys())]]:
             if isinstance(x, (ModuleType, type)):
                 self._visit_namespace(x, names)
@@ -269,6 +291,7 @@ class Surroundings:
 
     Args:
         roots: the functions, and other objects that they can reach.
+        attributes: the names of the attributes of users' objects to look at; None for all attributes.
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
@@ -282,15 +305,18 @@ class Surroundings:
     (True, True)
     """
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[Any], attributes: frozenset[str] | None = None) -> None:
         self.leaves: list[Value] = []
+        self._attributes = attributes
         # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
-        # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor.
+        # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor. Or the
+        # holder is the `__dict__` of an object, and the name is that of an attribute.
         self._variables: list[tuple[Any, Any]] = []
         self._collections: list[Any] = []
+        self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
-        self._parents: defaultdict[int, list[Any]] = defaultdict(list)  # by the id of an object, what holds it
+        self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
         seen: dict[int, Any] = {}
         self._waiting: deque[Any] = deque(roots)
         while self._waiting and len(seen) < MAX_OBJECTS:
@@ -307,17 +333,18 @@ class Surroundings:
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
-            held: Any = x.__dict__
-            self._parents[id(held)].append(x)
-            self._visit_items(held)
+            self._visit_attributes(x, x.__dict__)
         elif isinstance(x, COLLECTIONS):
             self._visit_items(x)
         elif _is_array(x):
             self._arrays.append(x.view(sys.modules["numpy"].ndarray) if hasattr(x, "view") else x)  # without a mask
+        elif _is_object_array(x):
+            self._object_arrays.append(x)
+            self._add(islice(x.flat, MAX_ITEMS))
         elif isinstance(x, MethodType):
-            self._add(x, [x.__func__, x.__self__])
+            self._add([x.__func__, x.__self__])
         elif isinstance(x, partial):
-            self._add(x, [x.func, x.args, x.keywords])
+            self._add([x.func, x.args, x.keywords])
         elif is_generator(x):
             self._generators.append(x)
         elif isinstance(x, type):
@@ -329,38 +356,52 @@ class Surroundings:
         elif not isinstance(x, (ModuleType, BuiltinMethodType)):
             held = getattr(x, "__dict__", None)
             if isinstance(held, dict):
-                self._parents[id(held)].append(x)
-                self._visit_items(held)
+                self._visit_attributes(x, held)
                 if isinstance(x, Module):  # a layer may have more neurons than `MAX_ITEMS`
                     self._waiting += _unlike_parts(held.values())
             kinds = [kind for kind in type(x).__mro__[:-1] if is_users_module(kind.__module__)]
             self._waiting += kinds
             for slot in _slots(type(x)) if kinds else ():
-                self._variables.append((x, slot))
-                self._add(x, [_content(x, slot)])
+                if self._attributes is None or slot.__name__ in self._attributes:
+                    self._variables.append((x, slot))
+                    self._add([_content(x, slot)])
+
+    def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
+        """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
+        self._namespaces.add(id(held))
+        if self._attributes is None:
+            self._visit_items(held)
+        elif "_f" in held and type(x).__module__.partition(".")[0] == PACKAGE_NAME:  # a compiled function
+            self._waiting.append(held["_f"])
+        elif isinstance(x, (FunctionType, SimpleNamespace)) or is_users_module(type(x).__module__):
+            for name in self._attributes & held.keys():
+                self._variables.append((held, name))
+                self._add([held[name]])
+        else:  # the methods of another package read attributes that the user's code does not name
+            self._visit_items(held)
 
     def _visit_class(self, kind: type) -> None:
         for name, part in vars(kind).items():
+            if self._attributes is not None and not (name in self._attributes or name.startswith("__")):
+                continue
             if isinstance(part, METHODS):
                 self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
             elif not name.startswith("__") and not isinstance(part, DESCRIPTORS):
                 self._variables.append((kind, name))
-                self._add(kind, [part])
+                self._add([part])
 
-    def _add(self, holder: Any, items: Iterable[Any]) -> None:
+    def _add(self, items: Iterable[Any]) -> None:
         for x in items:
             if isinstance(x, Value):
-                self._parents[id(x)].append(holder)
                 if x.op is None:
                     self.leaves.append(x)
             elif not isinstance(x, PLAIN):
-                self._parents[id(x)].append(holder)
                 self._waiting.append(x)
 
     def _visit_items(self, x: Any) -> None:
         if not isinstance(x, tuple) and len(x) <= MAX_COMPARED:
             self._collections.append(x)
-        self._add(x, islice(x.values() if isinstance(x, dict) else x, MAX_ITEMS))
+        self._add(islice(x.values() if isinstance(x, dict) else x, MAX_ITEMS))
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
@@ -369,19 +410,19 @@ class Surroundings:
         for variable in variables:
             self._variables.append(variable)
             x = _content(*variable)
-            self._add(variable[0], [x])
+            self._add([x])
             if isinstance(x, ModuleType) and is_users_module(x.__name__):
                 for name in names & vars(x).keys():
                     self._variables.append((x, name))
-                    self._add(x, [vars(x)[name]])
-        self._add(f, [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
+                    self._add([vars(x)[name]])
+        self._add([*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
 
     def state(self) -> list[list[Any]]:
         """Return what the variables and collections hold now, and the states of generators of random numbers."""
         variables = [_content(holder, name) for holder, name in self._variables]
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
-        arrays = [x.tobytes() if hasattr(x, "tobytes") else bytes(x) for x in self._arrays]
+        arrays = [*map(_bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(_items, self._collections)]
 
     def has_changed(self, state: list[list[Any]]) -> bool:
@@ -431,47 +472,103 @@ class Surroundings:
                 deque.clear(collection)
                 deque.extend(collection, items)
 
-    def places_of(self, leaves: Iterable[Value]) -> Places:
-        """Return the variables and collections through which the functions reach `leaves`."""
-        waiting, relevant = [*leaves], set[int]()
-        for x in waiting:
-            if id(x) not in relevant:
-                relevant.add(id(x))
-                waiting += self._parents.get(id(x), ())
-        variables = [place for place in self._variables if id(_content(*place)) in relevant]
-        collections = [x for x in self._collections if id(x) in relevant and not isinstance(x, set)]
-        return Places(variables, collections)
+    def places(self) -> Places:
+        """Return the variables, collections and arrays that the functions can read, with what they hold now."""
+        ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
+        return Places(self._variables, self._collections, ordered, self._arrays, self._object_arrays)
 
 
 class Places:
-    """Variables and collections, with the objects that they hold when this object is made.
+    """Variables, collections and arrays, with what they hold when this object is made.
 
     Args:
-        variables: pairs of what has a variable, and the variable's name. It is a cell of a closure, the dict of a
-            module's globals, a module or a class; or it is an object, and the name is one of its slots, a descriptor.
-        collections: collections.
+        variables: pairs of what has a variable, and the variable's name. It is a cell of a closure, a dict, a module or
+            a class; or it is an object, and the name is one of its slots, a descriptor.
+        collections: dicts, lists, sets and the like.
+        ordered: those dicts among the collections whose order matters.
+        arrays: arrays of numbers.
+        object_arrays: numpy arrays of objects.
     """
 
-    def __init__(self, variables: list[tuple[Any, Any]], collections: list[Any]) -> None:
-        self._variables, self._collections = variables, collections
-        self._held = [_content(*place) for place in variables]
-        self._items = [copy(x) for x in collections]
+    def __init__(
+        self,
+        variables: list[tuple[Any, Any]],
+        collections: list[Any],
+        ordered: list[Any],
+        arrays: list[Any],
+        object_arrays: list[Any],
+    ) -> None:
+        of_dicts = [place for place in variables if isinstance(place[0], dict)]
+        self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
+        self._variables = [place for place in variables if not isinstance(place[0], dict)]
+        self._arrays, self._object_arrays = arrays, object_arrays
+        self._sets = [x for x in collections if isinstance(x, set)]
+        self._collections = [x for x in collections if not isinstance(x, set)]
+        self._copies = [dict(x) if isinstance(x, dict) else copy(x) for x in self._collections]
+        # Items that may equal another object
+        items = [
+            (x, key)
+            for x in self._collections
+            for key, item in (x.items() if isinstance(x, dict) else enumerate(x))
+            if _may_equal_another(item)
+        ]
+        self._holders, self._indices = [x for x, _ in items], [key for _, key in items]
+        self._ordered, self._order = ordered, [*chain.from_iterable(ordered)]
+        self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
+
+    def _objects(self) -> list[Any]:
+        """Return those objects that are compared by identity. Nearly all of them are read by a loop in C."""
+        found = [
+            *map(dict.get, self._dicts, self._keys),
+            *map(getitem, self._holders, self._indices),
+            *[_content(*place) for place in self._variables],
+            *chain.from_iterable(self._sets),
+        ]
+        for x in self._object_arrays:
+            found += x.flat
+        return found
 
     def have_moved(self) -> bool:
-        """Return whether a variable or collection holds something else now. Nodes are compared by identity.
+        """Return whether something else is held now. Plain numbers are compared by type and text, others by identity.
 
-        >>> weights = [Value(1.0), Value(2.0)]
-        >>> places = Surroundings([lambda x: weights[0] * x]).places_of(weights[:1])
+        >>> weights, beta = [Value(1.0), Value(2.0)], 1.0
+        >>> places = Surroundings([lambda x: beta * weights[0] * x]).places()
         >>> before = places.have_moved()
-        >>> weights[0] = Value(1.0)
+        >>> weights.reverse()
+        >>> before, places.have_moved()
+        (False, True)
+        >>> weights.reverse(); before = places.have_moved()
+        >>> beta = 0.5
         >>> before, places.have_moved()
         (False, True)
         """
         try:
-            now = [_content(*place) for place in self._variables]
-            return now != self._held or self._collections != self._items
-        except Exception:  # from a comparison that the user has defined, or from one of two arrays
+            if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
+                return True
+            held = self._objects()
+            if self._arrays and [*map(_bytes_of, self._arrays)] != self._bytes:
+                return True
+        except Exception:  # from a comparison that the user has defined, or since another thread has changed a dict
             return True
+        if len(held) != len(self._held):
+            return True
+        return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
+
+
+def _may_equal_another(x: Any) -> bool:
+    """Return whether an object may be equal to one that is not the same, such as another list, or 0.0 to -0.0."""
+    if isinstance(x, (Value, *PLAIN)):
+        return isinstance(x, (float, int)) and not x
+    equal: Any = type(x).__eq__
+    return equal is not object.__eq__
+
+
+def _is_same(x: Any, y: Any) -> bool:
+    return x is y or (type(x) is type(y) and isinstance(x, PLAIN) and repr(x) == repr(y))
+
+
+def _bytes_of(x: Any) -> bytes:
+    return x.tobytes() if hasattr(x, "tobytes") else bytes(x)
 
 
 def _content(holder: Any, name: Any) -> Any:
@@ -575,6 +672,12 @@ def _is_array(x: Any) -> bool:
     )
 
 
+def _is_object_array(x: Any) -> bool:
+    """Return whether `x` is a numpy array of objects that is not large."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(x, numpy.ndarray) and x.dtype == object and x.size <= MAX_COMPARED
+
+
 def _refill(x: Any, content: bytes) -> None:
     """Put the bytes `content` back into an array, from which they came."""
     if isinstance(x, bytearray):
@@ -606,15 +709,20 @@ def _is_users(file: str) -> bool:
 def is_users_module(name: str) -> bool:
     """Return whether the module `name` belongs neither to Python, nor to an installed package, nor to this package.
 
-    A notebook and the interactive interpreter have no file.
+    A notebook and the interactive interpreter have no file. Nor has the module of Cython, which is not the user's.
     """
+    if not isinstance(name, str) or name.startswith("_cython_"):
+        return False
     file = getattr(sys.modules.get(name), "__file__", None)
     return _is_users(file) if file else name.partition(".")[0] not in sys.stdlib_module_names
 
 
 def is_generator(x: Any) -> bool:
     """Return whether `x` is a generator of random numbers."""
-    return isinstance(x, random.Random) or type(x).__module__.startswith("numpy.random")
+    if isinstance(x, random.Random):
+        return True
+    module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
+    return isinstance(module, str) and module.startswith("numpy.random")
 
 
 def generator_state(x: Any) -> str:

@@ -494,7 +494,7 @@ class CompiledFunction:
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
-        self._places: Places | None = None  # where the function finds its parameters
+        self._places: Places | None = None  # what the function can read
         self._in_place: set[Recording] = set()  # the recordings that `fit` has compared since these places are known
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
@@ -909,7 +909,8 @@ class CompiledFunction:
 
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
-        that it reads may be another one. Later calls of `fit` do so only if parameters have been replaced or swapped.
+        that it reads may be another one. Later calls of `fit` do so only if a variable, a collection, an array or an
+        attribute that the function can read holds something else since.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
@@ -1027,9 +1028,9 @@ class CompiledFunction:
     def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
-        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the variables
-        and collections in which the function finds its parameters are remembered, and a recording is not compared again
-        until one of them has changed.
+        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
+        variables, collections and arrays that the function can read are remembered, and a recording is not compared
+        again until one of them has changed.
 
         Args:
             buckets: the samples. Recordings for other samples are not compared.
@@ -1055,10 +1056,8 @@ class CompiledFunction:
                     "training would not change it; make it outside of the function"
                 )
         if found and self._has_fitted:
-            used = [p.original if isinstance(p, CapturedValue) else p for p in self.parameters]
-            constants = [x for program in self._programs for x in program.compiled.graph.constants]
-            constants += [x for program in self._programs for x in program.compiled.data.watched]
-            self._places = Surroundings(self._roots()).places_of([*used, *constants])
+            roots = self._roots()
+            self._places = Surroundings(roots, ReachableCode(roots).attributes).places()
             self._in_place.update([recording for _, recording, _ in found])
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int) -> None:
