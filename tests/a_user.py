@@ -205,6 +205,8 @@ def compiling() -> None:
     assert_type(program.derivative("hessian"), compiler.CompiledDerivative)
     assert_type(program.hessian_structure(), compiler.Structure)
     assert_type(compiler.scipy_functions(program), dict[str, Any])
+    assert_type(compiler.parameters_to_vector([w]), Any)
+    assert_type(compiler.vector_to_parameters([3.0], [w]), None)
     try:
         f.check([(1,)])
     except (compiler.GuardError, compiler.Mismatch):

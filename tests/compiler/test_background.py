@@ -67,20 +67,22 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [1, 37])
-def test_training_goes_on_while_native_code_is_made(rows):
+def test_training_goes_on_while_native_code_is_made(rows, monkeypatch):
     """`fit` trains with threaded code while native code is made, and changes to it between two steps."""
     (ours, program, data, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
-    told = []
+    may_go_on, told = held_back(monkeypatch, program), []
 
     def progress(losses):
         told.append(is_native(program))
-        if len(told) == 40:  # the last of these steps are surely native
+        if len(told) == 20:
+            may_go_on.set()
+        if len(told) == 40:  # the steps after this one are native
             until(lambda: not any(t.name.startswith("micrograd_cn native") for t in threading.enumerate()))
 
     with settings(AT_ONCE | {"training.epochs.POLL_SECONDS": 0.0}):
         program.fit(data, mine, 60, batch_size=rows, progress=progress)
-    assert not told[0]
+    assert told[:20] == [False] * 20
     assert told[-1]
     loop(other, data, yours, 60, rows)
     assert everything(ours, mine) == everything(theirs, yours)

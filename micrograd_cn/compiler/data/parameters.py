@@ -134,7 +134,7 @@ def _data_version() -> int:
 def parameters_to_vector(parameters: Iterable[Value]) -> Any:
     """Return the data of parameters as one array: of numpy if it is installed, and otherwise an `array.array`.
 
-    >>> [*parameters_to_vector([Value(1), Value(2)])]
+    >>> parameters_to_vector([Value(1), Value(2)]).tolist()
     [1.0, 2.0]
     """
     nodes = list_of_parameters("parameters_to_vector", parameters)
