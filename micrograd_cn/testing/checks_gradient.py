@@ -14,6 +14,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
 
     The points are numpy arrays. To check a function of PyTorch or jax, let the strategy convert the arrays by `map`,
     for example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure.
+    The test may also stand in the body of a class of pytest or of a `unittest.TestCase`.
 
     Args:
         f: the function.
@@ -49,8 +50,11 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     quiet = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
     test: Any = quiet(given(st.tuples(*drawn))(check))  # type: ignore[no-untyped-call]  # `settings` has no types
 
-    def run() -> None:
-        """Check the gradient at points that Hypothesis draws."""
+    def run(*of_test_case: Any) -> None:
+        """Check the gradient at points that Hypothesis draws.
+
+        In the body of a class, the test is called with the object, which it does not need.
+        """
         test()
 
     run.__name__ = run.__qualname__ = f"test_gradient_of_{getattr(f, '__name__', 'f')}"

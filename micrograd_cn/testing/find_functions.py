@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 
-def find_functions(module: ModuleType | str) -> dict[str, Any]:
+def find_functions(module: ModuleType | type | str) -> dict[str, Any]:
     """Return the functions with a hand-written gradient in a module and in all modules inside it, keyed by full name.
 
     These are the classes derived from PyTorch's `autograd.Function`, and the functions with jax's `custom_vjp` or
@@ -20,7 +20,8 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
     since a package with such functions imports them itself.
 
     Args:
-        module: a package or a module, or its name.
+        module: a package, a module or a class, or the name of a package or module. In a class, its attributes are
+            searched.
 
     Warns:
         RuntimeWarning: a module cannot be imported. Python's option `-W error` makes an error of this warning.
@@ -31,6 +32,13 @@ def find_functions(module: ModuleType | str) -> dict[str, Any]:
     """
     top = importlib.import_module(module) if isinstance(module, str) else module
     found: dict[str, Any] = {}
+    if isinstance(top, type):
+        full = f"{top.__module__}.{top.__qualname__}"
+        own: dict[str, Any] = {full: top} if _has_own_gradient(top) else {}
+        for name, x in vars(top).items():
+            x = x.__func__ if isinstance(x, staticmethod) else x
+            own |= {f"{full}.{name}": x} if _has_own_gradient(x) else {}
+        return own
     for inside in _modules(top):
         for name, x in vars(inside).items():
             owner = getattr(x, "__module__", None)

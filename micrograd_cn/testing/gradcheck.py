@@ -11,25 +11,29 @@ with PyTorch or jax (`analytic`). In both cases, the derivatives are compared wi
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import re
+import traceback
+import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from math import nan
 from typing import Any
 
 from ..derivatives.tree import flatten
-from ..engine import Value
+from ..engine import Value, graph_nodes
 from ..gradients import gradients
+from ..graph.closures import Closure
 from ..ops.number import number
 from . import pytrees
 from .compare import Claim, Comparison, ValueTolerance, compare_value
-from .libraries import is_any_array, library_of
+from .libraries import LIBRARIES, is_any_array, library_of
 from .numerical import loses_digits, rounding_error
 from .random_state import restored_generators
 from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
-from .result_hooks import notify_failure
+from .result_hooks import Compared, notify_failure
 from .subject import Subject, make_subject
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
@@ -42,6 +46,35 @@ GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
     "or write f with micrograd_cn's functions"
 )
+
+LEAVE_OUT = "leave it out, since"
+OTHER_OPTIONS = {  # of PyTorch's `gradcheck`, jax's `check_grads` and others: what to write instead
+    "eps": f"{LEAVE_OUT} the steps of the numerical derivatives are chosen by their estimated error",
+    "fast_mode": f"{LEAVE_OUT} large arrays are always compared along random directions; to compare each element, "
+    "write exhaustive=True",
+    "raise_exception": "a mistake always raises GradientMismatch; to go on after it, write `except GradientMismatch`",
+    "nondet_tol": f"{LEAVE_OUT} a function that draws random numbers has no derivative; let it seed its generator",
+    "modes": f"{LEAVE_OUT} the reverse mode is checked; to check a forward mode, give its function as jvp=",
+    "check_forward_ad": "to check a forward mode, give its function as jvp=",
+    "check_batched_grad": f"{LEAVE_OUT} vmap of a backward pass is not checked",
+    "check_grad_dtypes": f"{LEAVE_OUT} types of gradients are not checked",
+    "check_backward_ad": f"{LEAVE_OUT} the backward pass is always checked",
+    "check_undefined_grad": f"{LEAVE_OUT} upstream gradients that are None are always tried",
+    "masked": f"{LEAVE_OUT} the arguments must be dense",
+    "grad": "to check a gradient that you wrote, give it as gradient=",
+    "df": "to check a gradient that you wrote, give it as gradient=",
+    "grad_fn": "to check a gradient that you wrote, give it as gradient=",
+    "backward": "to check a backward pass that you wrote, give it as vjp=",
+    "jac": "to check a Jacobian matrix that you wrote, give it as jacobian=",
+    "epsilon": f"{LEAVE_OUT} the steps of the numerical derivatives are chosen by their estimated error",
+    "h": f"{LEAVE_OUT} the steps of the numerical derivatives are chosen by their estimated error",
+    "tol": "give rtol= or atol=",
+    "inputs": "give the arguments of f one after the other: gradcheck(f, x, y)",
+}
+LIBRARY_NAMES = {"jax": "jax", "torch": "PyTorch"}
+ARRAY_MAKERS = {"jax": "jax.numpy.asarray(x)", "torch": "torch.tensor(x, dtype=torch.float64)"}
+UPSTREAM = -0.5  # a power of 2, so a right backward pass scales without rounding
+NO_SUCH_OPTION = "keyword arguments of f are given as kwargs={...}"
 
 
 def gradcheck(
@@ -58,8 +91,11 @@ def gradcheck(
     atol: float | None = None,
     seed: int = 0,
     exhaustive: bool = False,
-) -> None:
-    """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
+    **others: Any,
+) -> Compared:
+    """Compare the derivatives of `f` at `args` with numerical ones; return what was compared if they agree.
+
+    The result is always true, so `assert gradcheck(f, x)` works, as with PyTorch.
 
     If you give a derivative (`gradient`, `jacobian`, `vjp` or `jvp`), it is checked. Otherwise the derivative that the
     arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for arrays of jax, and
@@ -116,9 +152,10 @@ def gradcheck(
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
             its buffers are left alone. For PyTorch's `autograd.Function`, give your class itself or its method `apply`.
-        args: the arguments of `f`; a `Value` stands for its data. If a derivative is given, or there are arrays of
-            PyTorch or jax, everything that is not a floating-point number, such as integers, booleans and text, is a
-            constant.
+        args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
+            data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted. If
+            a derivative is given, or there are arrays of PyTorch or jax, everything that is not a floating-point
+            number, such as integers, booleans and text, is a constant.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -138,6 +175,11 @@ def gradcheck(
         seed: the seed of the random directions and weights.
         exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not to eight
             of them. This takes about six calls of `f` for each element.
+        others: options of the `gradcheck` of PyTorch and the `check_grads` of jax. They are refused, and the message
+            says what to write instead.
+
+    Returns:
+        The comparisons of derivatives with numerical ones, as an object that is always true.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
@@ -155,8 +197,11 @@ def gradcheck(
         PartlyCompared: some derivatives could not be compared. The message names their arguments.
 
     >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
-    >>> gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2.0 * x * math.exp(-x * x))
+    <6 derivatives agree>
+    >>> assert gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2.0 * x * math.exp(-x * x))
     """
+    for name in others:
+        raise TypeError(f"gradcheck: there is no option {name}=; {OTHER_OPTIONS.get(name, NO_SUCH_OPTION)}")
     given = {"gradient": gradient, "jacobian": jacobian, "vjp": vjp, "jvp": jvp}
     derivatives = {name: derivative for name, derivative in given.items() if derivative is not None}
     if order < 1:
@@ -170,9 +215,13 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
+    if not derivatives:
+        _refuse_positional_derivative(f, args, static)
     chosen = {"rtol": rtol, "atol": atol, "seed": seed or None, "exhaustive": exhaustive or None}
     options = {name: x for name, x in chosen.items() if x is not None}
-    subject = replace(make_subject(f, args, kwargs, static), order=order, derivatives=derivatives, options=options)
+    subject = replace(
+        make_subject(f, args, kwargs, static, not derivatives), order=order, derivatives=derivatives, options=options
+    )
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)
@@ -203,6 +252,65 @@ def gradcheck(
         else:
             half_precision, comparisons = False, _compare_values(subject, order, 1e-6 if rtol is None else rtol, atol)
     raise_or_warn(subject, comparisons, half_precision, stacklevel=2)
+    return Compared(tuple(comparisons))
+
+
+def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], static: Collection[str | int]) -> None:
+    """Raise TypeError if the first or last argument is a function that seems to be the derivative to check."""
+    for k in dict.fromkeys((len(args) - 1, 0) if args else ()):
+        x = args[k]
+        is_constant = k in static or k - len(args) in static or any(isinstance(name, str) for name in static)
+        if is_constant or not isinstance(x, (types.FunctionType, types.BuiltinFunctionType, functools.partial)):
+            continue
+        try:
+            inspect.signature(f).bind(*args)
+        except (TypeError, ValueError):
+            pass
+        else:
+            if any(map(is_any_array, pytrees.leaves(args))):
+                continue  # f takes a function, which is a constant
+        name = getattr(x, "__name__", "df")
+        name = name if name.isidentifier() else "df"
+        raise TypeError(
+            f"gradcheck: an argument of f is a function; to check it as the gradient of f, write "
+            f"gradcheck(f, x, gradient={name}), or jacobian=, vjp=, jvp=; if f takes it, write static=[{k}]"
+        )
+
+
+def _library_that_raised(error: BaseException) -> str:
+    """Return "torch" or "jax" if an error comes from this library, which was given a `Value`; else ""."""
+    if "must be Tensor" in str(error):
+        return "torch"
+    if "jit-wrapped" in str(error) or "JAX" in str(error):
+        return "jax"
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = [LIBRARIES.get(str(name).partition(".")[0], "") for name in modules]
+    return next((library for library in found if library in LIBRARY_NAMES), "")
+
+
+def _check_closures(y: Value, heading: str) -> None:
+    """Check that each `_backward` that a user has written, as in micrograd, multiplies by `out.grad`.
+
+    The upstream gradient of the result itself is 1, so the derivatives do not show whether `_backward` uses it.
+
+    Args:
+        y: the result, in whose graph such nodes are looked for.
+        heading: what messages begin with.
+
+    Raises:
+        GradientMismatch: a `_backward` is not linear in the upstream gradient.
+    """
+    for node in graph_nodes(y):
+        if not isinstance(node.op, Closure):
+            continue
+        for one, part in zip(node.op.sent(node, 1.0), node.op.sent(node, UPSTREAM), strict=True):
+            one, part = one or 0.0, part or 0.0
+            if math.isfinite(one) and not math.isclose(part, UPSTREAM * one, rel_tol=1e-9, abs_tol=1e-300):
+                name = node.op.notation.symbol or "a node"
+                raise GradientMismatch(
+                    f"{heading}: not linear in the upstream gradient: _backward of {name} adds {one:.6g} if out.grad "
+                    f"is 1, and {part:.6g} if it is {UPSTREAM}. Multiply each term that _backward adds by out.grad once"
+                )
 
 
 def _compare_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
@@ -234,6 +342,12 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
     try:
         outputs = _outputs(f(*rebuild([Value(x) for x in point])))
     except (TypeError, AttributeError) as error:
+        if library := _library_that_raised(error):
+            [kind, *_] = [*(type(x).__name__ for x in pytrees.leaves(subject.args)), ""]
+            raise TypeError(
+                f"gradcheck: f computes with {LIBRARY_NAMES[library]}, and gets a {kind}; write "
+                f"gradcheck(f, {ARRAY_MAKERS[library]})"
+            ) from error
         arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
         told = any(words in str(error) for words in ("ufunc", "not Value", "of a Value"))
         if arrays or ("Value" in str(error) and told):
@@ -246,6 +360,7 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
             raise NotDeterministic(f"{heading}: not deterministic, two calls of {what} gave {y.data} and {again}")
         if not math.isfinite(y.data):
             raise NothingCompared(f"{heading}: outside the domain, the function is {y.data} there")
+        _check_closures(y, heading)
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:

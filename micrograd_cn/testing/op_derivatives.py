@@ -73,7 +73,7 @@ def comparison_code(op: Op, order: int) -> str:
 
 
 def _run_gradcheck(
-    op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partial_tables: list[str] | None = None
+    op: Op, xs: Point, check: Callable[[], object], code: str, where: str = "", partial_tables: list[str] | None = None
 ) -> bool:
     """Run a check of derivatives; return whether any could be compared. If one is wrong, raise a failure of `op`.
 

@@ -7,6 +7,8 @@ that use them.
 from __future__ import annotations
 
 import csv
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gradcheck-table",
         metavar="FILE",
-        help=f"write which gradients were checked to a file of comma-separated values: {', '.join(COLUMNS)}",
+        help="write which gradients were checked to a file: a table of Markdown if its name ends with .md, a list of "
+        f"objects if with .json, and comma-separated values otherwise: {', '.join(COLUMNS)}",
     )
 
 
@@ -82,8 +85,24 @@ class Summary:
         terminalreporter.line(", ".join(counts) + (f"; shown are {MAX_SHOWN}" if len(rows) > MAX_SHOWN else ""))
         if path := config.getoption("--gradcheck-table"):
             with Path(path).open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([COLUMNS, *self.rows])
+                file.write(_table_text(Path(path).suffix.lower(), self.rows))
             terminalreporter.line(f"table: {path}")
+
+
+def _table_text(suffix: str, rows: list[list[Any]]) -> str:
+    """Return the table of all checks, in the format that the suffix of the file's name stands for."""
+    if suffix == ".json":
+        # JSON has no infinity
+        named = [
+            {name: str(x) if x == float("inf") else x for name, x in zip(COLUMNS, row, strict=True)} for row in rows
+        ]
+        return f"{json.dumps(named, indent=1)}\n"
+    if suffix == ".md":
+        lines = [COLUMNS, ["---"] * len(COLUMNS), *([str(x).replace("|", "\\|") for x in row] for row in rows)]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([COLUMNS, *rows])
+    return text.getvalue()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -76,7 +76,7 @@ class PartlyCompared(UserWarning):
     >>> from micrograd_cn.testing import gradcheck
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)  # the square root's slope at 0 is inf
+    ...     _ = gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)  # the square root's slope at 0 is inf
     >>> [warning.category.__name__ for warning in caught]
     ['PartlyCompared']
     """

@@ -12,6 +12,24 @@ from .compare import Comparison
 __tracebackhide__ = True
 
 
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """What `gradcheck` compared, if no derivative is wrong. The object is always true.
+
+    Attributes:
+        comparisons: the comparisons of derivatives with numerical ones.
+    """
+
+    comparisons: tuple[Comparison, ...]
+
+    def __repr__(self) -> str:
+        """Return how many derivatives agree, and how many could not be compared."""
+        agree = sum(comparison.agrees is True for comparison in self.comparisons)
+        others = len(self.comparisons) - agree
+        text = "1 derivative agrees" if agree == 1 else f"{agree} derivatives agree"
+        return f"<{text}{f', {others} not compared' if others else ''}>"
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """The result of one call of `gradcheck` for one argument of the function.
@@ -40,7 +58,7 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
     >>> from micrograd_cn.testing import gradcheck
     >>> found = []
     >>> with result_hook(found.append):
-    ...     gradcheck(lambda x: x * x, 3.0, gradient=lambda x: 2 * x)
+    ...     _ = gradcheck(lambda x: x * x, 3.0, gradient=lambda x: 2 * x)
     >>> found[0].function, found[0].argument, found[0].verdict
     ('<lambda>', 'x', 'right')
     """

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..engine import Value
-from .libraries import is_any_array
-from .pytrees import leaves
+from .libraries import LIBRARIES, is_any_array, library_of
+from .pytrees import flatten_pytree, leaves
 
 __tracebackhide__ = True
 
@@ -66,11 +66,16 @@ class Subject:
 
 
 def make_subject(
-    f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any] | None, static: Collection[str | int]
+    f: Any,
+    args: tuple[Any, ...],
+    keywords: Mapping[str, Any] | None,
+    static: Collection[str | int],
+    converts: bool = False,
 ) -> Subject:
     """Return the function that is checked, with its arguments, from the arguments of `gradcheck`.
 
-    A PyTorch module becomes a function, whose first argument is a dict of the module's parameters.
+    A PyTorch module becomes a function, whose first argument is a dict of the module's parameters. If `converts` is
+    True, numpy arrays for a function of PyTorch or jax become arrays of this library.
 
     Raises:
         TypeError: an entry of `static` is neither the name nor the index of an argument.
@@ -79,6 +84,8 @@ def make_subject(
         f = f.apply  # an autograd.Function was given by its own name
     args = _unpack_single_tuple(f, args)
     names = parameter_names(f, len(args))
+    if converts and (library := _library_of_function(f)):
+        args = _converted(args, library, [i for i, name in enumerate(names) if {i, i - len(args), name} & {*static}])
     found = Subject(f, args, names, _function_name(f), frozenset(), dict(keywords or {}))
     if _is_module(f):
         found = _as_function_of_parameters(found)
@@ -164,14 +171,67 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     parameters = _parameters(f)
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     least = sum(p.default is p.empty for p in places)
-    if parameters:
+    if parameters and (least > 1 or not any(map(is_any_array, args[0])) or len(places) < len(args[0])):
         return args[0] if least > 1 else args
+    if parameters or _library_of_function(f) == "jax":
+        try:
+            f(args[0])
+        except Exception:  # f does not take a tuple
+            return args[0]
+        return args
     if any(is_any_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):
         try:
             f(args[0])
         except TypeError:
             return args[0]
     return args
+
+
+def _library_of_function(f: Any) -> str:
+    """Return "torch" or "jax" if a function, module or class comes from there, or is made by it; else "".
+
+    A method `apply` of PyTorch's `autograd.Function` and a function with jax's `custom_vjp` are made by the library. A
+    Python function that calls functions of the library is not.
+    """
+    owner = getattr(f, "__self__", None)
+    torch: Any = sys.modules.get("torch")
+    if _is_module(f) or (hasattr(torch, "autograd") and isinstance(owner, type) and _is_autograd_function(owner)):
+        return "torch"
+    homes = [type(f).__module__, getattr(f, "__module__", None), type(owner).__module__]
+    found = [LIBRARIES.get(str(home).partition(".")[0], "") for home in homes]
+    return next((library for library in found if library in ("torch", "jax")), "")
+
+
+def _is_autograd_function(owner: type) -> bool:
+    """Return whether a class is an `autograd.Function` of PyTorch."""
+    return issubclass(owner, sys.modules["torch"].autograd.Function)
+
+
+def _converted(args: tuple[Any, ...], library: str, static: Collection[int]) -> tuple[Any, ...]:
+    """Return the arguments with arrays of PyTorch or jax in place of numpy arrays or, if there is no array, of floats.
+
+    If an array of the library is among the arguments, they are returned unchanged. Arguments whose index is in `static`
+    are not changed.
+    """
+    given = leaves(args)
+    if any(library_of(x) in ("torch", "jax") for x in given):
+        return args
+    arrays = any(map(is_any_array, given))
+
+    def convert(x: Any) -> Any:
+        if not (library_of(x) == "numpy" if arrays else isinstance(x, float) or library_of(x) == "numpy"):
+            return x
+        if library == "jax":
+            return sys.modules["jax"].numpy.asarray(x)
+        import numpy as np
+
+        return sys.modules["torch"].from_numpy(np.array(x))
+
+    made = []
+    for i, tree in enumerate(args):
+        inside, rebuild = flatten_pytree(tree)
+        made.append(tree if i in static else rebuild([convert(x) for _, x in inside]))
+    return tuple(made)
 
 
 def _is_module(f: Any) -> bool:

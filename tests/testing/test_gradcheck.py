@@ -84,7 +84,7 @@ def pytester_run(tmp_path):
 def test_gradcheck_passes_silently(order, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert gradcheck(lambda x, w, b: mc.tanh(w * x + b), 0.5, -2, 1.0, order=order) is None
+        gradcheck(lambda x, w, b: mc.tanh(w * x + b), 0.5, -2, 1.0, order=order)
     assert capsys.readouterr() == ("", "")
 
 

@@ -1,0 +1,182 @@
+"""Habits that users bring from PyTorch, jax, micrograd and unittest: each works, or is answered with what to write."""
+
+import functools
+import json
+import unittest
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck
+from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
+
+
+def double(x):
+    return 2 * x
+
+
+def squares(x):
+    return (x * x).sum()
+
+
+def test_the_result_is_true_and_says_what_was_compared():
+    found = gradcheck(lambda x, w: x * w, 0.5, -2.0)
+    assert found
+    assert repr(found) == "<2 derivatives agree>"
+    assert [comparison.title for comparison in found.comparisons] == ["df/dx", "df/dw"]
+    assert gradcheck(squares, np.ones(2), gradient=double)
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
+def test_the_result_counts_what_was_not_compared():
+    assert repr(gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)) == "<1 derivative agrees, 1 not compared>"
+
+
+@pytest.mark.parametrize(
+    ("option", "cure"),
+    [
+        ({"eps": 1e-6}, "the steps of the numerical derivatives"),
+        ({"fast_mode": True}, "exhaustive=True"),
+        ({"raise_exception": False}, "except GradientMismatch"),
+        ({"modes": ("rev",)}, "jvp="),
+        ({"grad": double}, "gradient="),
+        ({"axis": 0}, "kwargs="),
+    ],
+)
+def test_options_of_other_checkers_are_answered(option, cure):
+    with pytest.raises(TypeError, match=f"there is no option {next(iter(option))}=.*{cure}"):
+        gradcheck(squares, np.ones(2), **option)
+
+
+@pytest.mark.parametrize("args", [(np.ones(2), double), (double, np.ones(2)), (0.5, functools.partial(double))])
+def test_a_gradient_that_is_no_keyword_argument_is_answered(args):
+    with pytest.raises(TypeError, match=r"write gradcheck\(f, x, gradient=d"):
+        gradcheck(squares, *args)
+
+
+def test_a_function_that_is_an_argument_stays_one():
+    gradcheck(lambda x, f: f(x), 0.5, double, static=["f"])
+    gradcheck(lambda x, f: f(x).sum(), np.ones(2), double, gradient=lambda x, f: (2.0 * np.ones(2), None))
+
+
+def test_arguments_in_a_tuple():
+    gradcheck(lambda x, w: (x * w).sum(), (np.ones(2), np.ones(2)), gradient=lambda x, w: (w, x))
+    gradcheck(lambda x: (x * x).sum(), (np.ones(2),), gradient=double)
+    gradcheck(lambda pair: (pair[0] * pair[0]).sum(), (np.ones(2),), gradient=lambda pair: ((2 * pair[0],),))
+
+
+def by_hand(local):
+    """Return a square that is made as in micrograd; `local` returns what is added to the gradient of the operand."""
+
+    def square(x):
+        out = Value(x.data**2, (x,), "square")
+
+        def backward():
+            x.grad += local(x, out)
+
+        out._backward = backward
+        return out
+
+    return square
+
+
+@pytest.mark.parametrize("after", [lambda y: y, lambda y: y + 1.0, mc.tanh], ids=["alone", "sum", "tanh"])
+def test_a_backward_by_hand_must_use_the_gradient_of_its_result(after):
+    gradcheck(lambda x: after(by_hand(lambda x, out: 2 * x.data * out.grad)(x)), 0.75)
+    forgets, squares_it = by_hand(lambda x, out: 2 * x.data), by_hand(lambda x, out: 2 * x.data * out.grad**2)
+    for wrong in (forgets, squares_it):
+        with pytest.raises(GradientMismatch, match=r"_backward of square adds 1\.5 if out\.grad is 1, and"):
+            gradcheck(lambda x, wrong=wrong: after(wrong(x)), 0.75)
+
+
+class TestInAClass:
+    test_right = checks_gradient(squares, (2,), gradient=double, examples=2)
+
+
+def test_a_unittest_case():
+    class Case(unittest.TestCase):
+        test_right = checks_gradient(squares, (2,), gradient=double, examples=2)
+        test_wrong = checks_gradient(squares, (2,), gradient=squares, examples=2)
+
+    found = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(found)
+    assert found.testsRun == 2
+    assert [test.id().rpartition(".")[2] for test, _ in [*found.failures, *found.errors]] == ["test_wrong"]
+
+
+ROWS = [["t.py::test_it[a|b]", "f", "x", 3, 0.5, "wrong"], ["t.py::test_nan", "g", "", 1, float("inf"), "wrong"]]
+
+
+def test_the_suffix_of_the_table_says_how_it_is_written():
+    assert _table_text(".md", ROWS).splitlines() == [
+        f"| {' | '.join(COLUMNS)} |",
+        "| --- | --- | --- | --- | --- | --- |",
+        r"| t.py::test_it[a\|b] | f | x | 3 | 0.5 | wrong |",
+        "| t.py::test_nan | g |  | 1 | inf | wrong |",
+    ]
+    found = json.loads(_table_text(".json", ROWS))
+    assert [list(row) for row in found] == [COLUMNS] * 2
+    assert list(found[0].values()) == ROWS[0]
+    assert found[1]["largest error"] == "inf"
+    assert _table_text(".csv", ROWS).splitlines()[1] == "t.py::test_it[a|b],f,x,3,0.5,wrong"
+
+
+# With PyTorch and jax.
+
+
+def square_function(torch, factor):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return factor * g * ctx.saved_tensors[0]
+
+    return Square
+
+
+@pytest.mark.parametrize("point", [np.arange(1.0, 4.0), np.arange(1.0, 4.0, dtype="f"), np.float64(0.5), 0.5], ids=repr)
+def test_a_function_of_pytorch_runs_its_backward_at_numpy_arrays(point):
+    torch = pytest.importorskip("torch")
+    assert gradcheck(square_function(torch, 2), point)
+    for f in (square_function(torch, 3), square_function(torch, 3).apply):
+        with pytest.raises(GradientMismatch, match="wrong for x"):
+            gradcheck(f, point)
+
+
+def test_pytorch_at_numpy_arrays():
+    torch = pytest.importorskip("torch")
+    assert gradcheck(torch.nn.Linear(3, 2).double(), np.ones((1, 3)))
+    assert gradcheck(torch.nn.functional.softplus, np.ones(3))
+    assert gradcheck(lambda x: x.sin(), (torch.ones(2, dtype=torch.float64),))
+    with pytest.raises(TypeError, match=r"write gradcheck\(f, torch\.tensor\(x, dtype=torch\.float64\)\)"):
+        gradcheck(lambda x: torch.sin(x), np.ones(2))
+
+
+def test_jax_at_numpy_arrays():
+    jax = pytest.importorskip("jax")
+    own = jax.custom_vjp(lambda x: x * x)
+    own.defvjp(lambda x: (x * x, x), lambda x, g: (3 * g * x,))
+    for point in (np.ones(2), 1.0, (jax.numpy.ones(2),)):
+        assert gradcheck(jax.numpy.sin, point)
+        with pytest.raises(GradientMismatch):
+            gradcheck(own, point)
+    with pytest.raises(TypeError, match=r"write gradcheck\(f, jax\.numpy\.asarray\(x\)\)"):
+        gradcheck(lambda x: jax.numpy.sin(x) * 2, np.ones(2))
+
+
+def test_functions_with_gradients_of_their_own_are_found_in_a_class():
+    torch = pytest.importorskip("torch")
+    own = square_function(torch, 2)
+
+    class Holder:
+        f = own
+        other = staticmethod(double)
+
+    assert [*find_functions(Holder).values()] == [own]
+    assert [*find_functions(own).values()] == [own]
