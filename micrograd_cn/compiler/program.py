@@ -17,11 +17,12 @@ from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
-from .data.captured import with_kept_constants
+from .data.captured import CapturedValue, with_kept_constants
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.parameters import Gradients, add_gradients, reached_nodes
 from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
+from .instructions.lowering import DETACH
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
@@ -94,6 +95,7 @@ class Runnable:
         first = list(parameters)
         self.compiled = CompiledGraph(self.outputs, self.inputs, first)
         self._first_parameters = len(first)
+        self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
         self.row = RowRunner(self.compiled)
         self._runners: dict[int, RowRunner | int] = {}  # by the count of rows: what computes them, or a count of calls
@@ -637,8 +639,8 @@ class Runnable:
                 compiled, as for `fit`.
             ValueError: there is no such language; the graph has a value that was detached by `detach()` or `no_grad()`,
                 which "python" cannot express; `parameters` are passed for "llvm"; a parameter that the program reads
-                has no name or two names; or an option for "c" is passed with another language, or has a value that it
-                cannot have.
+                has no name or two names; an option for "c" is passed with another language, or has a value that it
+                cannot have; or a constant of a compiled function has other data now.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -672,6 +674,7 @@ class Runnable:
         }
         <BLANKLINE>
         """
+        self.compiled.data.check_constants()
         options = Options(name, precision, weights, optimizer)
         if language == "c":
             write = partial(c.source, inputs=self.inputs, outputs=self.outputs, named=parameters, options=options)
@@ -759,6 +762,27 @@ class Runnable:
     def has_gradient(self) -> bool:
         """Whether the first output depends on a leaf that requires a gradient."""
         return self.outputs[0].requires_grad
+
+    @property
+    def has_trainable(self) -> bool:
+        """Whether a gradient of the first output gets to a leaf that is no input, and that requires a gradient now."""
+        if self._trainable is None or not self._trainable.requires_grad:
+            self._trainable = self._find_trainable()
+        return self._trainable is not None
+
+    def _find_trainable(self) -> Value | None:
+        inputs, waiting, seen = {*self.inputs}, [self.outputs[0]], set[Value]()
+        while waiting:
+            node = waiting.pop()
+            if node in seen or node in inputs or not node.requires_grad or node.op is DETACH:
+                continue
+            if node.op is None:
+                original = node.original if isinstance(node, CapturedValue) else node
+                if original.requires_grad:
+                    return original
+            seen.add(node)
+            waiting += [x for x in node.operands if isinstance(x, Value)]
+        return None
 
     @property
     def has_one_output(self) -> bool:

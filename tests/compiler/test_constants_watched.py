@@ -276,8 +276,10 @@ def test_a_captured_value_that_no_gradient_reaches_passes_none_on():
     def chosen(xs, c):
         return mc.where(mc.less(0.0, xs[0]), xs[0], c)
 
+    v = Value(1.0)
+
     def other_structure(xs, c):
-        return xs[0] if len(xs) == 1 else xs[0] * c
+        return xs[0] * v if len(xs) == 1 else xs[0] * c
 
     assert captured_gradient(chosen, [1.0]) == [0.0, 0.0]
     assert captured_gradient(chosen, [-1.0]) == [float("inf")] * 2
@@ -329,3 +331,18 @@ def test_a_gradient_of_negative_zero_stays_when_a_program_does_not_use_the_param
     v.grad = -0.0
     f.backward([([1.0],)])
     assert array("d", [v.grad]).tobytes() == array("d", [-0.0]).tobytes()
+
+
+@pytest.mark.parametrize("language", ["python", "c", "llvm"])
+@pytest.mark.parametrize("branches", [False, True])
+def test_a_text_has_no_number_that_a_constant_had_before(language, branches):
+    """Each other method raises an error, too."""
+    w, c = Value(1.0), Value(2.0, "c", requires_grad=False)
+    f = compile(lambda x: w * x * c if not branches or x > 0.0 else x * w, branches=branches)
+    f(1.0)
+    assert f.source(language)
+    c.data = 5.0
+    with pytest.raises(ValueError, match=r"c is a constant of the program, .* was 2\.0 then; now it is 5\.0"):
+        f.source(language)
+    c.data = 2.0
+    assert f.source(language)

@@ -321,3 +321,105 @@ def test_targets_in_an_array_with_one_column_are_answered_with_what_to_write(los
     rows, w = [([1.0, 2.0], [3.0])] * 4, Value(1.0)
     with pytest.raises(ValueError, match=write):
         compile(lambda x, t: loss(w * x[0] + x[1], t)).fit(rows, SGD([w], 0.1), 1)
+
+
+def inside_no_grad(w, x, y):
+    with no_grad():
+        return (w * x - y) ** 2
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda w, x, y: (w.detach() * x - y) ** 2,
+        lambda w, x, y: (Value(1.0, requires_grad=False) * x - y) ** 2,
+        lambda w, x, y: (x - y) ** 2,
+        inside_no_grad,
+    ],
+)
+def test_nothing_to_train_is_an_error_as_in_the_plain_function(loss):
+    """Otherwise `fit` would return losses that never change."""
+    w = Value(1.0)
+    for samples in ([(1.0, 3.0)], [(1.0, 3.0), (1.0, 4.0)]):
+        f = compile(lambda x, y: loss(w, x, y))
+        with pytest.raises(
+            RuntimeError, match=r"fit\(\) of <lambda>, whose result depends on no parameter that requires"
+        ):
+            f.fit(samples, SGD([w], 0.1), 2)
+        with pytest.raises(RuntimeError, match=r"backward\(\) of <lambda>, wh"):
+            f.backward(samples)
+    nested = compile(lambda xs, y: loss(w, xs[0], y))
+    with pytest.raises(RuntimeError, match="depends on no parameter"):
+        nested.fit([([1.0], 3.0), ([1.0, 2.0], 3.0)], SGD([w], 0.1), 2, 1)
+
+
+def test_a_parameter_that_was_frozen_since_leaves_nothing_to_train():
+    """Samples in arrays have a faster way, which checks it, too."""
+    w = Value(1.0)
+    f, columns = compile(lambda x, y: (w * x - y) ** 2), (np.array([1.0, 2.0]), np.array([2.0, 3.0]))
+    for _ in range(50):
+        f.backward(columns)
+    w.requires_grad = False
+    for samples in (columns, [(1.0, 2.0)]):
+        with pytest.raises(RuntimeError, match=r"backward\(\) of <lambda>, whose result depends on no parameter"):
+            f.backward(samples)
+    with pytest.raises(RuntimeError, match=r"fit\(\) of <lambda>, whose result depends on no parameter"):
+        f.fit(columns, SGD([w], 0.1), 1)
+    w.requires_grad = True
+    assert f.fit(columns, SGD([w], 0.1), 1)
+
+
+def test_a_parameter_that_only_some_samples_use_is_trained():
+    """The gradient of a batch is that of the samples that use it."""
+    w = Value(1.0)
+    f = compile(lambda xs: w * xs[0] if len(xs) == 1 else xs[0] * 1.0)
+    assert f.backward([([2.0],), ([4.0, 1.0],)]) == 3.0
+    assert w.grad == 1.0
+    assert f.fit([([2.0],), ([4.0, 1.0],)], SGD([w], 0.1), 2, 1)
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+def test_keys_in_another_order_are_refused_where_results_have_a_column_for_each(numpy):
+    """The columns of a row would be those of another row in another order."""
+    w = Value(1.0)
+    f = compile(lambda d: w * d["a"] ** 2 + d["b"]["x"] * 3.0 * d["b"]["y"])
+    number = np.float64 if numpy else float
+    samples = [
+        ({"a": number(1.0), "b": {"x": number(2.0), "y": number(3.0)}},),
+        ({"a": number(1.0), "b": {"y": number(3.0), "x": number(2.0)}},),
+    ]
+    message = r"samples 0 and 1 have the keys of a dict in another order, .*; write dict\(sorted\(x\.items\(\)\)\)"
+    for run in (
+        f.gradient,
+        f.jacobian,
+        f.hessian,
+        lambda x: f.gradient(x, "d"),
+        lambda x: f.gradient(x, ["d"]),
+        lambda x: f.hessian(x, mean=True, dense=True),
+        lambda x: f.value_and_grad(x, "inputs", each=True),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(samples)
+    assert f.forward(samples) == [19.0, 19.0]
+    assert f.gradient(samples, "parameters") == [[1.0], [1.0]]
+    assert f.value_and_grad(samples, "d", each=True)[1][1] == {"a": 2.0, "b": {"y": 6.0, "x": 9.0}}
+    assert f.gradient([samples[0], samples[0]]) == [[2.0, 9.0, 6.0]] * 2
+
+
+def test_samples_in_two_arguments_are_told_to_be_one_tuple():
+    """As other libraries take them."""
+    w = Value(1.0)
+    loss, x, y = compile(lambda x, y: (w * x - y) ** 2), np.array([1.0, 2.0]), np.array([2.0, 3.0])
+    for name in ("backward", "forward"):
+        with pytest.raises(ValueError, match=rf"threads must be .*; write {name}\(\(X, Y\)\)"):
+            getattr(loss, name)(x, y)
+    with pytest.raises(TypeError, match=r"takes all samples as one argument: write fit\(\(X, Y\), optimizer, epochs\)"):
+        loss.fit(x, y, SGD([w], 0.1), 3)
+
+
+def test_dicts_without_tuples_are_told_to_be_in_tuples():
+    """The dict is the one argument, so its values are no arguments."""
+    f = compile(lambda d: d["a"] + d["b"])
+    with pytest.raises(TypeError, match=r"write \[\(x,\) for x in samples\], since the dict is the one argument"):
+        f.forward([{"a": 1.0, "b": 2.0}])
+    assert f.forward([(x,) for x in [{"a": 1.0, "b": 2.0}]]) == [3.0]

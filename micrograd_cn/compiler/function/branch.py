@@ -108,6 +108,9 @@ class Branch(Program):
         def f(xp, parameters, inputs):
             ...
         """
+        for program in (self._program, self._guards.program):
+            if program:
+                program.compiled.data.check_constants()
         checked = language in ("c", "python")
         text = (self._with_nan if checked else self._program).source(language, *arguments, **options)
         otherwise = "Otherwise the results are nan." if checked else "They are not checked."

@@ -636,7 +636,11 @@ class CompiledFunction:
         [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
         """
 
-        if threads == 1 and (ready := self._array_results("forward", samples, out)) is not None:
+        if (
+            type(threads) is int
+            and threads == 1
+            and (ready := self._array_results("forward", samples, out)) is not None
+        ):
             return ready
 
         def results(recording: Recording, rows: Any, to: Any) -> Any:
@@ -682,6 +686,7 @@ class CompiledFunction:
             threads,
             out,
             lambda recording, rows, to: recording.program.gradient(rows, self._wrt(wrt, recording), threads, to),
+            wrt,
         )
 
     def jacobian(
@@ -701,6 +706,7 @@ class CompiledFunction:
         return self._map_samples(
             "jacobian", samples, threads, out,
             lambda recording, rows, to: recording.program.jacobian(rows, self._wrt(wrt, recording), dense, threads, to),
+            wrt,
         )  # fmt: skip
 
     def hessian(
@@ -730,7 +736,7 @@ class CompiledFunction:
         wrt = _variables("hessian", wrt)
         if mean:
             found = []
-            for recording, bucket, rows in self._parts("hessian", samples, threads):
+            for recording, bucket, rows in self._parts("hessian", samples, threads, wrt=wrt):
                 numbers = numpy_like(samples, select_rows(bucket, rows))
                 variables = self._wrt(wrt, recording)
                 matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
@@ -744,6 +750,7 @@ class CompiledFunction:
             lambda recording, rows, to: recording.program.hessian(
                 rows, lower, self._wrt(wrt, recording), dense, threads, to
             ),
+            wrt,
         )
 
     def backward(self, samples: Any, threads: int = 1) -> float:
@@ -760,7 +767,7 @@ class CompiledFunction:
             TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
             ValueError: there are no samples, or the function returns more than one number; or a constant of the
                 function's program has other data now, or requires a gradient now.
-            RuntimeError: the result is a constant for all samples, or the function has no parameters.
+            RuntimeError: the result is a constant for all samples, or depends on no parameter that requires a gradient.
             GuardError: as for a call.
             IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
         """
@@ -768,6 +775,8 @@ class CompiledFunction:
         if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
             runner, program = ready
             program.check_frozen("backward")
+            if not program.has_trainable:
+                self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
             mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
             runner.give_back(computed)
@@ -780,6 +789,8 @@ class CompiledFunction:
                 f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
                 "derivatives with respect to the arguments, or forward() for the results"
             )
+        if not parts[0].recording.loss.has_trainable:
+            self._check_trainable("backward", [part.recording.loss for part in parts])
         total, sums = 0.0, list[Gradients]()
         for program, weight, loss, gradients in self._gradients("backward", parts, threads):
             total += weight * loss
@@ -832,7 +843,8 @@ class CompiledFunction:
             if not isnan(mean):
                 return mean, as_list(found, sys.modules["numpy"])
         variables = GradientVariables(wrt, self._signature.parameters)
-        parts = self._parts("value_and_grad", samples, threads, has_aux)
+        flat = "inputs" if variables.arguments == ("inputs",) else ()  # others are nested as the arguments are
+        parts = self._parts("value_and_grad", samples, threads, has_aux, flat)
         numpy = numpy_of(samples)
         value: Any
         if variables.arguments or each:
@@ -846,13 +858,17 @@ class CompiledFunction:
             gradient = variables.of_mean(gradient, parts[0].recording.loss, self.parameters, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
-    def _parts(self, name: str, samples: Any, threads: int, has_aux: bool = False) -> list[Part]:
+    def _parts(self, name: str, samples: Any, threads: int, has_aux: bool = False, wrt: Any = ()) -> list[Part]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
+        `wrt` is as for `_map_samples`.
         """
         found = []
-        for bucket in self._buckets(name, samples):
+        buckets = self._buckets(name, samples)
+        if len(buckets) > 1 and _depends_on_inputs(wrt):
+            self._check_key_order(name, buckets)
+        for bucket in buckets:
             for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 if has_aux:
                     check_pair(self._name, recording)
@@ -925,6 +941,10 @@ class CompiledFunction:
                 made, because a parameter has been replaced by another `Value`; or a parameter is made by the function
                 itself.
         """
+        if isinstance(epochs, Optimizer) and not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"fit() of {self._name} takes all samples as one argument: write fit((X, Y), optimizer, epochs)"
+            )
         found = self._buckets("fit", samples)
         if callback:
             copy_numbers(found)
@@ -951,6 +971,7 @@ class CompiledFunction:
             self._graphs_for_fit(groups)
             if all(recording.guards.parameter_free for recording, _ in groups):
                 self._check_gradient("fit", [recording.program for recording, _ in groups])
+                self._check_trainable("fit", [recording.program for recording, _ in groups])
 
         def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
             assigned, left = self._dispatch_known(bucket, rows, threads, parameters)
@@ -979,7 +1000,10 @@ class CompiledFunction:
                     recording.program.check_indices("sample", bucket, rows)
                     self._call_where_nan("fit", recording, bucket, rows)
 
-        return TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
+        history = TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
+        if epochs and (made := [x.program for t in found for x in self._recordings.get((t.static, t.treedef), ())]):
+            self._check_trainable("fit", made)  # those of other structures and branches are known only now
+        return history
 
     def _call_where_nan(
         self, name: str, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample"
@@ -1283,15 +1307,24 @@ class CompiledFunction:
         return wrt
 
     def _map_samples(
-        self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
+        self,
+        name: str,
+        samples: Any,
+        threads: int,
+        out: Any,
+        compute: Callable[[Recording, Any, Any], Any],
+        wrt: Any = (),
     ) -> Any:
         """Return the results for all samples, in the order of the samples. If `out` is passed, write them there.
 
         `compute(recording, rows, to)` returns the results that a recording gives for rows. It writes them to the buffer
-        `to` unless `to` is None. `name` is the name of the method, for messages.
+        `to` unless `to` is None. `name` is the name of the method, for messages. `wrt` says with respect to what
+        `compute` differentiates.
         """
         check_threads(name, threads)
         found = self._buckets(name, samples, some=False)
+        if len(found) > 1 and _depends_on_inputs(wrt):
+            self._check_key_order(name, found)
         groups = [
             (bucket, *group)
             for bucket in found
@@ -1406,6 +1439,8 @@ class CompiledFunction:
         wanted = [name for name in self._signature.parameters if name not in self._static]
         if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
             return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
+        if isinstance(sample, Mapping) and len(wanted) == 1:
+            return "write [(x,) for x in samples], since the dict is the one argument"
         if isinstance(sample, Mapping):
             return "write [tuple(x.values()) for x in samples], with the values in the order of the arguments"
         if len(wanted) == 1:
@@ -1608,9 +1643,47 @@ class CompiledFunction:
             write = f"; if {columns[0]} is an array of shape (n, 1), pass {columns[0]}.ravel()" if columns else ""
             raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several{write}")
 
+    def _check_trainable(self, name: str, programs: Iterable[Program]) -> None:
+        if not any(program.has_trainable for program in programs):
+            raise RuntimeError(
+                f"{name}() of {self._name}, whose result depends on no parameter that requires a gradient: there is "
+                "none, or all are frozen, detached or used inside no_grad()"
+            )
+
+    def _check_key_order(self, name: str, buckets: Sequence[Bucket]) -> None:
+        """Raise ValueError if samples have the same keys in another order, since columns would change their meaning."""
+        seen: dict[Any, Bucket] = {}
+        for bucket in buckets:
+            first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
+            if first is not bucket:
+                raise ValueError(
+                    f"{name}() of {self._name}: samples {first.samples[0]} and {bucket.samples[0]} have the keys of a "
+                    "dict in another order, and so would the derivatives; write dict(sorted(x.items())) for each dict x"
+                )
+
     def _check_gradient(self, name: str, programs: Iterable[Program]) -> None:
         if not any(program.has_gradient for program in programs):
             raise RuntimeError(f"{name}() of {self._name}, which is a constant for these samples: it has no gradient")
+
+
+def _depends_on_inputs(wrt: Any) -> bool:
+    """Return whether derivatives are with respect to numbers of the arguments."""
+    names = [wrt] if isinstance(wrt, str) else wrt
+    return any(isinstance(name, str) and name != "parameters" for name in names)
+
+
+def _without_order(treedef: Any) -> Any:
+    """Return a treedef, nested in tuples, in which the keys of each dict are sorted by their texts."""
+    if (
+        isinstance(treedef, tuple)
+        and len(treedef) == 3
+        and isinstance(treedef[0], type)
+        and issubclass(treedef[0], dict)
+    ):
+        kind, keys, parts = treedef
+        pairs = sorted(zip(map(repr, keys), map(_without_order, parts), strict=True), key=operator.itemgetter(0))
+        return kind, tuple(pairs)
+    return tuple(map(_without_order, treedef)) if type(treedef) is tuple else treedef
 
 
 def _variables(kind: str, wrt: Any) -> Any:

@@ -21,7 +21,8 @@ T = TypeVar("T")
 def check_threads(name: str, threads: Any) -> None:
     """Raise ValueError unless `threads` is an int of at least 1. The message names the method `name`."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
+        together = f"; write {name}((X, Y)) for all values of two arguments" if hasattr(threads, "__len__") else ""
+        raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}{together}")
 
 
 def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
