@@ -152,6 +152,10 @@ def compile(  # noqa: A001 -- the field's name
       argument or computes with it. Such an error is raised even if the function catches it.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
+    - If a parameter, or a number around the function, is replaced after the function was recorded, `fit` raises an
+      error. A call and the other methods do not look: they go on with what was recorded, and a structure or a branch
+      that is recorded later has the new one. So compile anew after something was replaced, or change a parameter's
+      `data` instead.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
