@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from .libraries import is_tensor, number_kind, to_doubles
+from .report import GradientMismatch
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
 
 __tracebackhide__ = True
@@ -190,24 +191,53 @@ def derivative_of(
             return False
         return np.array_equal(outputs.pack(result[0]), outputs.pack(f(*args)))
 
+    varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
+
+    def with_constants(result: Any) -> Any:
+        """Return the gradients of all arguments, with None for constants, if `result` leaves out the constants."""
+        if not several or all(varying):
+            return result
+        one = sum(varying) == 1
+        parts = [result] if one and not (isinstance(result, (tuple, list)) and len(result) == 1) else list(result)
+        found = iter(parts)
+        return tuple([next(found) if varies else None for varies in varying])
+
+    def leaves_out_constants(result: Any) -> bool:
+        if not isinstance(result, (tuple, list)):
+            return sum(varying) == 1
+        return len(result) == sum(varying) != len(varying)
+
+    def pack_pair(result: Any, args: Any) -> Vector:
+        """Return the gradient of a pair (value, gradient) as a vector; the value is compared with that of f."""
+        value, expected = float(_plain_number(result[0])), float(outputs.pack(f(*args))[0])
+        eps = max(arguments.eps, outputs.eps)
+        same = math.isclose(value, expected, rel_tol=max(1e-6, 8192.0 * eps), abs_tol=1024.0 * eps)
+        if not same and not (math.isnan(value) and math.isnan(expected)):
+            raise GradientMismatch(
+                f"gradcheck: gradient= returns the value {value:.9g} with the gradient, but f returns {expected:.9g}"
+            )
+        return pack_gradients(result[1])
+
     def pack_gradients(result: Any, args: Any = None) -> Vector:
         if args is not None and is_value_and_gradient(result, args):
-            return pack_gradients(tuple([result[1] if arguments.variable_paths(i) else None for i in range(2)]))
+            return pack_gradients(tuple([result[1] if varies else None for varies in varying]))
         one = isinstance(result, tuple) and len(result) == 1
         try:
             return arguments.pack_derivative(not_none(result) if several or one else (not_none(result),), what)
         except ValueError:
-            if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.template)):
-                varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
-                if sum(varying) == 1:  # a single gradient was returned, and nothing for the constants
+            if several and leaves_out_constants(result):
+                with contextlib.suppress(ValueError):
+                    return arguments.pack_derivative(with_constants(result), what)
+            elif several and sum(varying) == 1 and not (isinstance(result, tuple) and len(result) == len(varying)):
+                with contextlib.suppress(ValueError):  # the single gradient is a list
                     return pack_gradients(tuple([result if varies else None for varies in varying]))
             if (
-                name == "gradient"
+                args is not None
                 and isinstance(result, tuple)
                 and len(result) == 2
                 and np.ndim(_plain_number(result[0])) == 0
             ):
-                return pack_gradients(result[1])  # the function returned (value, gradient)
+                return pack_pair(result, args)  # the function returned (value, gradient)
             raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:

@@ -29,6 +29,7 @@ from ..graph.closures import Closure
 from ..ops.number import number
 from . import pytrees
 from .compare import Claim, Comparison, ValueTolerance, compare_value
+from .forward_backward import is_layer, pair_of_functions, pair_of_layer
 from .libraries import LIBRARIES, is_any_array, library_of
 from .numerical import loses_digits, rounding_error
 from .random_state import restored_generators
@@ -41,6 +42,8 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 # How many numbers array arguments may hold if f is called with Values. A check of 100 numbers takes ten seconds, and
 # one of 300 numbers would take minutes.
 MAX_NUMBERS = 100
+
+MAX_PARAMETERS_TWICE = 8  # how many parameters of a module are differentiated by if second derivatives are compared
 
 GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
@@ -64,7 +67,6 @@ OTHER_OPTIONS = {  # of PyTorch's `gradcheck`, jax's `check_grads` and others: w
     "grad": "to check a gradient that you wrote, give it as gradient=",
     "df": "to check a gradient that you wrote, give it as gradient=",
     "grad_fn": "to check a gradient that you wrote, give it as gradient=",
-    "backward": "to check a backward pass that you wrote, give it as vjp=",
     "jac": "to check a Jacobian matrix that you wrote, give it as jacobian=",
     "epsilon": f"{LEAVE_OUT} the steps of the numerical derivatives are chosen by their estimated error",
     "h": f"{LEAVE_OUT} the steps of the numerical derivatives are chosen by their estimated error",
@@ -86,6 +88,7 @@ def gradcheck(
     jacobian: Callable[..., Any] | None = None,
     vjp: Callable[..., Any] | None = None,
     jvp: Callable[..., Any] | None = None,
+    backward: Callable[..., Any] | None = None,
     order: int = 1,
     rtol: float | None = None,
     atol: float | None = None,
@@ -151,7 +154,10 @@ def gradcheck(
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
             tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
-            its buffers are left alone. For PyTorch's `autograd.Function`, give your class itself or its method `apply`.
+            its buffers are left alone. A `Module` of this package is checked with its parameters, too; of more than
+            100, and of more than 8 for second derivatives, a sample is compared. For PyTorch's `autograd.Function`,
+            give your class itself or its method `apply`. Of an object with methods `forward(x)` and `backward(dout)`,
+            these are checked, and its attributes are constants.
         args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
             data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted. If
             a derivative is given, or there are arrays of PyTorch or jax, everything that is not a floating-point
@@ -159,14 +165,17 @@ def gradcheck(
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
-            means the same nesting and the same shapes; for several arguments, it is a tuple. The function may return
-            the value too: `(value, gradient)`. None for a floating-point argument stands for 0.
+            means the same nesting and the same shapes; for several arguments, it is a tuple. Constants may be left out
+            of the tuple. The function may return the value too: `(value, gradient)`; the value is then compared with
+            that of `f`. If `f` itself returns such a pair, write `gradient=f`. None for a floating-point argument
+            stands for 0.
         jacobian: `(*args)` -> the output's structure, in which each number or array is replaced by the arguments'
             structure. An output of shape s and an argument of shape t have an array of shape s + t.
         vjp: `(*args, upstream)` -> the gradient of the sum of all outputs times their entries in `upstream`, in the
             structure that `gradient` returns. `upstream` has the structure of the output.
         jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which has the structure of the
             argument; for several arguments, it is a tuple.
+        backward: `(dout, cache)` -> what `vjp` returns. `f` then returns `(out, cache)`, and `out` is differentiated.
         order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
         rtol: relative tolerance; by default 1e-6, and up to 5e-3 in types that have fewer digits than float64.
         atol: absolute tolerance. By default, it is 1e-9 for functions of `Value`s and 0 for all others. The default of
@@ -202,7 +211,7 @@ def gradcheck(
     """
     for name in others:
         raise TypeError(f"gradcheck: there is no option {name}=; {OTHER_OPTIONS.get(name, NO_SUCH_OPTION)}")
-    given = {"gradient": gradient, "jacobian": jacobian, "vjp": vjp, "jvp": jvp}
+    given = {"gradient": gradient, "jacobian": jacobian, "vjp": vjp, "jvp": jvp, "backward": backward}
     derivatives = {name: derivative for name, derivative in given.items() if derivative is not None}
     if order < 1:
         raise ValueError(f"order must be at least 1, got {order}")
@@ -215,12 +224,21 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
+    written = derivatives  # what a message repeats
+    if backward:
+        f, pulled = pair_of_functions(f, backward)
+        derivatives = {"vjp": pulled}
+    elif gradient is not None and gradient is f:
+        f, derivatives = _value_of_pair(f), {"gradient": lambda *args, **keywords: gradient(*args, **keywords)[1]}
+    elif not derivatives and is_layer(f):
+        f, pulled = pair_of_layer(f)
+        derivatives = {"vjp": pulled}
     if not derivatives:
         _refuse_positional_derivative(f, args, static)
     chosen = {"rtol": rtol, "atol": atol, "seed": seed or None, "exhaustive": exhaustive or None}
     options = {name: x for name, x in chosen.items() if x is not None}
     subject = replace(
-        make_subject(f, args, kwargs, static, not derivatives), order=order, derivatives=derivatives, options=options
+        make_subject(f, args, kwargs, static, not derivatives), order=order, derivatives=written, options=options
     )
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
@@ -255,6 +273,37 @@ def gradcheck(
     return Compared(tuple(comparisons))
 
 
+def _value_of_pair(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that returns the value from the pair `(value, gradient)` that `f` returns."""
+
+    @functools.wraps(f)
+    def value(*args: Any, **keywords: Any) -> Any:
+        found = f(*args, **keywords)
+        if not (isinstance(found, tuple) and len(found) == 2):
+            raise TypeError(f"gradcheck: with gradient=f, f must return (value, gradient), got {type(found).__name__}")
+        return found[0]
+
+    return value
+
+
+def _pair_refusal(result: Any, subject: Subject) -> str:
+    """Return a message if the result of a function of `Value`s looks like a value and a gradient; else "".
+
+    It does if it is a pair of a number and an array, or several, with the shapes of arguments.
+    """
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], (Value, float))):
+        return ""
+    found = result[1] if isinstance(result[1], (tuple, list)) else [result[1]]
+    given = zip(subject.names, subject.args, strict=True)
+    shapes = [getattr(x, "shape", None) for name, x in given if name not in subject.static and is_any_array(x)]
+    if not found or not all(is_any_array(part) and getattr(part, "shape", None) in shapes for part in found):
+        return ""
+    return (
+        "gradcheck: f returns a number and an array of the shape of an argument. If they are the value and the "
+        "gradient, write gradcheck(f, x, gradient=f). If both are results to differentiate, return a list of them"
+    )
+
+
 def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], static: Collection[str | int]) -> None:
     """Raise TypeError if the first or last argument is a function that seems to be the derivative to check."""
     for k in dict.fromkeys((len(args) - 1, 0) if args else ()):
@@ -275,6 +324,18 @@ def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], 
             f"gradcheck: an argument of f is a function; to check it as the gradient of f, write "
             f"gradcheck(f, x, gradient={name}), or jacobian=, vjp=, jvp=; if f takes it, write static=[{k}]"
         )
+
+
+def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
+    """Return parameters of a `Module` of this package to differentiate by, keyed by name; {} for other functions.
+
+    Parameters that require no gradient are left out. If there are too many, every second, third, ... one is taken, so
+    all layers are represented.
+    """
+    found = {name: p for name, p in subject.parameters.items() if p.requires_grad}
+    most = MAX_NUMBERS if order == 1 else MAX_PARAMETERS_TWICE
+    every = 1 if subject.options.get("exhaustive") else -(-len(found) // most)
+    return {name: found[name] for name in [*found][:: every or 1]}
 
 
 def _library_that_raised(error: BaseException) -> str:
@@ -320,6 +381,16 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
     leaves, rebuild = flatten([subject.args[i] for i in varying], "args")
     names = [re.sub(r"^args\[(\d+)\]", lambda found: subject.names[varying[int(found[1])]], path) for path, _ in leaves]
     point = [x.data if isinstance(x, Value) else number(x) for _, x in leaves]
+    own = _chosen_parameters(subject, order)
+    names += [f"parameters[{name!r}]" for name in own]
+    parameters, count = list(own.values()), len(point)
+    point += [p.data for p in parameters]
+
+    def make_inputs(xs: list[float]) -> list[Value]:
+        """Return the leaves that are differentiated by, with the numbers `xs`: new ones, then the module's own."""
+        for p, x in zip(parameters, xs[count:], strict=True):
+            p.data = x
+        return [*map(Value, xs[:count]), *parameters]
 
     def f(*inputs: Any) -> Any:
         args = list(subject.args)
@@ -333,14 +404,16 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
         `slots` is empty, the output itself is returned.
         """
-        inputs = [Value(x) for x in xs]
-        y = _outputs(f(*rebuild(inputs)))[output][1]
+        inputs = make_inputs(xs)
+        y = _outputs(f(*rebuild(inputs[:count])))[output][1]
         for slot in slots:
             [y] = gradients(y, [inputs[slot]], create_graph=True)
         return y, inputs
 
     try:
-        outputs = _outputs(f(*rebuild([Value(x) for x in point])))
+        result = f(*rebuild(make_inputs(point)[:count]))
+        if not (refusal := _pair_refusal(result, subject)):
+            outputs = _outputs(result)
     except (TypeError, AttributeError) as error:
         if library := _library_that_raised(error):
             [kind, *_] = [*(type(x).__name__ for x in pytrees.leaves(subject.args)), ""]
@@ -353,6 +426,8 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         if arrays or ("Value" in str(error) and told):
             raise TypeError(f"gradcheck: f does not take a Value ({error}); {GIVE_DERIVATIVE}") from error
         raise
+    if refusal:
+        raise TypeError(refusal)
     for k, (path, y) in enumerate(outputs):
         again = at(point, k, ())[0].data
         if y.data != again and not (math.isnan(y.data) and math.isnan(again)):
@@ -369,8 +444,11 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         Output `k` is differentiated with respect to each input whose index is in `slots`. If `order` is more than 1,
         the gradient of this derivative follows in the list.
         """
-        y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
-        return [y.data, *(gradients(y, inputs) if order > 1 else ())]
+        try:
+            y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
+            return [y.data, *(gradients(y, inputs) if order > 1 else ())]
+        finally:
+            make_inputs(point)
 
     comparisons: list[Comparison] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):

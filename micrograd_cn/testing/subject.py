@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..engine import Value
+from ..module import Module
 from .libraries import LIBRARIES, is_any_array, library_of
 from .pytrees import flatten_pytree, leaves
 
@@ -32,6 +33,7 @@ class Subject:
         derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp".
         options: the tolerances and the seed that the user gave to `gradcheck`, by keyword.
         is_module: whether the function is a PyTorch module, whose parameters are the first argument.
+        parameters: the parameters of a `Module` of this package, keyed by name.
     """
 
     f: Callable[..., Any]
@@ -44,6 +46,7 @@ class Subject:
     derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     options: Mapping[str, float] = field(default_factory=dict)
     is_module: bool = False
+    parameters: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def short_name(self) -> str:
@@ -87,6 +90,8 @@ def make_subject(
     if converts and (library := _library_of_function(f)):
         args = _converted(args, library, [i for i, name in enumerate(names) if {i, i - len(args), name} & {*static}])
     found = Subject(f, args, names, _function_name(f), frozenset(), dict(keywords or {}))
+    if isinstance(f, Module):
+        found = replace(found, parameters=dict(f.named_parameters()), name=type(f).__name__)
     if _is_module(f):
         found = _as_function_of_parameters(found)
     if keywords:
@@ -144,6 +149,8 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
         found = list(inspect.signature(forward).parameters.values())
         separate = "setup_context" in vars(owner)
         return found if separate else found[1:]
+    if isinstance(f, Module):
+        f = getattr(f, "forward", f.__call__)
     f = f.forward if _is_module(f) else inspect.unwrap(f) if hasattr(f, "__wrapped__") else f
     if isinstance(f, (types.FunctionType, types.MethodType)):
         return list(inspect.signature(f).parameters.values())

@@ -9,6 +9,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
+from micrograd_cn.module import Module
+from micrograd_cn.nn import MLP
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck
 from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
 
@@ -89,6 +91,40 @@ def test_a_backward_by_hand_must_use_the_gradient_of_its_result(after):
     for wrong in (forgets, squares_it):
         with pytest.raises(GradientMismatch, match=r"_backward of square adds 1\.5 if out\.grad is 1, and"):
             gradcheck(lambda x, wrong=wrong: after(wrong(x)), 0.75)
+
+
+class Line(Module):
+    def __init__(self, op):
+        self.slope, self.offset, self.op = Value(2.0), Value(-1.0), op
+
+    def forward(self, x):
+        return self.op(self.slope) * x + self.offset
+
+
+def test_parameters_of_a_module_are_checked():
+    model = Line(lambda w: w * w)
+    found = gradcheck(model, 0.5)
+    assert [comparison.title for comparison in found.comparisons] == [
+        "df/dx", "df/dparameters['slope']", "df/dparameters['offset']"
+    ]  # fmt: skip
+    assert (model.slope.data, model.offset.data, model.slope.grad) == (2.0, -1.0, 0.0)
+    wrong = mc.Op("wrong", lambda x: x * x, (lambda y, x: x,))
+    model = Line(wrong)
+    for args in ([0.5], [Value(0.5)]):
+        with pytest.raises(GradientMismatch, match=r"(?s)gradcheck of Line .*WRONG +df/dparameters\['slope'\]"):
+            gradcheck(model, *args)
+    assert (model.slope.data, model.offset.data) == (2.0, -1.0)
+    model.slope.requires_grad = False
+    assert len(gradcheck(model, 0.5).comparisons) == 2
+    assert len(gradcheck(Line(lambda w: w * w), 0.5, order=2).comparisons) == 3 + 9
+
+
+def test_of_many_parameters_a_sample_is_checked():
+    model = MLP(4, [30, 1], seed=0)
+    found = [comparison.title for comparison in gradcheck(model, [0.5, -1.0, 2.0, 0.25]).comparisons]
+    assert 60 < len(found) <= 104
+    assert any("layers.0" in title for title in found)
+    assert any("layers.1" in title for title in found)
 
 
 class TestInAClass:

@@ -1,0 +1,152 @@
+"""Gradients as courses write them: a forward and a backward pass, layers, and functions that return a gradient, too."""
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import GradientMismatch, gradcheck
+from micrograd_cn.testing.forward_backward import pair_of_layer
+
+X, W, B = np.arange(6.0).reshape(2, 3) - 2.5, np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 0.25]]), np.array([0.5, -1.0])
+
+
+def affine(x, w, b, options=None):
+    return x @ w + b, (x, w)
+
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(0)
+
+
+def wrong_backward(dout, cache):
+    return *affine_backward(dout, cache)[:2], dout.mean(0)
+
+
+@pytest.mark.parametrize("constants", [(), (None,), ({"pad": 1},), ("text",), (np.arange(3),)], ids=repr)
+def test_a_forward_and_a_backward_pass(constants):
+    assert gradcheck(affine, X, W, B, *constants, backward=affine_backward)
+    with pytest.raises(GradientMismatch, match=r"(?s)gradcheck of affine .*wrong for b.*backward=wrong_backward\)"):
+        gradcheck(affine, X, W, B, backward=wrong_backward)
+    with pytest.raises(GradientMismatch, match="wrong for b, right for x, w"):
+        gradcheck(affine, X, W, B, *constants, backward=wrong_backward)
+
+
+def test_a_forward_pass_without_a_cache_is_answered():
+    with pytest.raises(TypeError, match=r"f must return \(out, cache\), got ndarray.*vjp="):
+        gradcheck(lambda x: 2 * x, X, backward=affine_backward)
+    with pytest.raises(TypeError, match="give one derivative, not vjp= and backward="):
+        gradcheck(affine, X, W, B, backward=affine_backward, vjp=affine_backward)
+
+
+def test_keyword_arguments_of_a_forward_pass():
+    def forward(x, factor):
+        return factor * x, factor
+
+    assert gradcheck(forward, X, kwargs={"factor": 3.0}, backward=lambda dout, cache: cache * dout)
+
+
+class Layer:
+    def __init__(self, factor=1.0):
+        self.w, self.factor, self.calls = W.copy(), factor, 0
+
+    def forward(self, x):
+        self.x = x
+        self.calls += 1
+        return x @ self.w
+
+    def backward(self, dout):
+        found = self.factor * dout @ self.w.T
+        self.w -= 0.1 * self.x.T @ dout  # some layers train themselves
+        return found
+
+
+class WithCache:
+    def forward(self, x, w):
+        return x @ w, (x, w)
+
+    def backward(self, dout, cache):
+        x, w = cache
+        return dout @ w.T, x.T @ dout
+
+
+def test_layers():
+    layer = Layer()
+    assert gradcheck(layer, X)
+    assert layer.calls == 0
+    assert (layer.w == W).all()
+    assert gradcheck(Layer, X)
+    assert gradcheck(WithCache(), X, W)
+    with pytest.raises(GradientMismatch, match=r"gradcheck of Layer at x = float64\[2, 3\]: wrong for x"):
+        gradcheck(Layer(2.0), X)
+
+    class Wrong(WithCache):
+        def backward(self, dout, cache):
+            return dout @ cache[1].T, 0.0 * cache[1]
+
+    with pytest.raises(GradientMismatch, match="wrong for w, right for x"):
+        gradcheck(Wrong, X, W)
+
+
+def test_a_class_that_needs_arguments_is_answered():
+    class Needs(Layer):
+        def __init__(self, size):
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"gradcheck\(Needs\(\.\.\.\), x\)"):
+        pair_of_layer(Needs)
+
+
+# A value and a gradient.
+
+
+def loss(x, y):
+    return (x * x).sum() * y, 2 * x * y
+
+
+def wrong_loss(x, y):
+    return (x * x).sum() * y, -5 * x * y
+
+
+def test_a_function_that_returns_its_value_and_its_gradient():
+    assert gradcheck(loss, X, 2, gradient=loss)
+    assert gradcheck(loss, X, 2.0, static=["y"], gradient=loss)
+    with pytest.raises(GradientMismatch, match=r"gradcheck of wrong_loss .*wrong for x"):
+        gradcheck(wrong_loss, X, 2, gradient=wrong_loss)
+
+
+@pytest.mark.parametrize("f", [loss, wrong_loss])
+def test_an_array_beside_the_value_is_not_taken_for_a_second_result_in_silence(f):
+    with pytest.raises(TypeError, match=r"^gradcheck: f returns a number and an array .* gradient=f\)"):
+        gradcheck(f, X, 2.0, static=[1])
+    gradcheck(lambda x: [(x * x).sum(), 2 * x], X)
+
+
+def test_the_value_beside_the_gradient_is_checked():
+    def value(x, y):
+        return loss(x, y)[0]
+
+    assert gradcheck(value, X, 2, gradient=loss)
+    for factor in (1.001, 2.0, float("nan")):
+        with pytest.raises(GradientMismatch, match=r"returns the value .* with the gradient, but f returns 35"):
+            gradcheck(value, X, 2, gradient=lambda x, y, factor=factor: (factor * loss(x, y)[0], loss(x, y)[1]))
+
+
+def test_gradients_may_leave_out_constants():
+    def f(x, w, axis, options):
+        return (x * w).sum()
+
+    for df in (
+        lambda x, w, *others: (w, x),
+        lambda x, w, *others: [w, x],
+        lambda x, w, *others: (w, x, None, None),
+        lambda x, w, *others: ((x * w).sum(), (w, x)),
+        lambda x, w, *others: ((x * w).sum(), [w, x, None, None]),
+    ):
+        assert gradcheck(f, X, X + 1.0, 0, {"a": True}, gradient=df)
+    with pytest.raises(GradientMismatch, match="wrong for w, right for x"):
+        gradcheck(f, X, X + 1.0, 0, {"a": True}, gradient=lambda x, w, *others: (w, w))
+    assert gradcheck(f, X, X + 1.0, 0, None, static=["w"], gradient=lambda x, w, *others: (w,))
+    assert gradcheck(f, X, X + 1.0, 0, None, static=["w"], gradient=lambda x, w, *others: w)
+    for df in (lambda x, w, *others: (w, x, None), lambda x, w, *others: (w,)):
+        with pytest.raises(ValueError, match="must have 4 parts"):
+            gradcheck(f, X, X + 1.0, 0, None, gradient=df)
