@@ -57,7 +57,7 @@ def compare_arrays(
     atol: float | None,
     seed: int,
     exhaustive: bool = False,
-) -> tuple[list[Comparison], bool]:
+) -> tuple[list[Comparison], bool, float]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
     To check second derivatives, the gradient that PyTorch or jax computes is treated as the function, and the
@@ -74,7 +74,8 @@ def compare_arrays(
         exhaustive: whether derivatives with respect to all elements are compared, and not to a sample of them.
 
     Returns:
-        The comparisons, and whether an argument or output is in half precision (float16 or bfloat16).
+        The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
+        tolerance.
     """
     problem = Problem(subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static)
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
@@ -95,7 +96,7 @@ def compare_arrays(
         heading = f"{subject.heading}, derivative {level}"
         problem = Problem(heading, df, subject.args, {}, rtol, atol, names, subject.static, f"d{level - 1}f")
         comparisons += compare_problem(problem, seed, exhaustive)
-    return comparisons, problem.half_precision
+    return comparisons, problem.half_precision, problem.rtol
 
 
 def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> list[Comparison]:

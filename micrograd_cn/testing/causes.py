@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ __tracebackhide__ = True
 EQUAL_RTOL = 1e-3  # numbers within this relative distance count as equal
 TOO_LARGE = "large as it should be, as if f had a sum and not a mean"
 TOO_SMALL = "small as it should be, as if f had a mean and not a sum"
+MISSING = "a gradient is missing"
 KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
 
@@ -41,7 +43,10 @@ def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
             if comparison.agrees is False and comparison.argument == argument
         ]
         if cause := _cause(of_it, right, any(whole)):
-            found.append(f"likely, for {argument}: {cause}")
+            name = re.split(r"[.\[]", argument)[0]
+            is_argument = cause.startswith(MISSING) and name.isidentifier() and name != "parameters"
+            cure = f"; if {name} is a constant, such as a target, write static=['{name}']" if is_argument else ""
+            found.append(f"likely, for {argument}: {cause}{cure}")
     return found[:2]
 
 
@@ -60,11 +65,7 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     if not all(math.isfinite(a) for a, _ in pairs):
         return "it divides by 0, or takes a root or logarithm of 0"
     if all(a == 0.0 for a, _ in pairs):
-        return (
-            "a gradient is missing: 0 or None is returned"
-            if not (some_right or some)
-            else "some elements get no gradient"
-        )
+        return f"{MISSING}: 0 or None is returned" if not (some_right or some) else "some elements get no gradient"
     ratios = [a / b for a, b in pairs if b != 0.0]
     if len(ratios) == len(pairs) and _all_equal(ratios):
         ratio = statistics.mean(ratios)

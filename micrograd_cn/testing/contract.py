@@ -130,7 +130,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             raise _contract_failure(
                 problem,
                 f"not linear in the upstream gradient where that is large: {_derivative_by(problem, at[1])} is "
-                f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}",
+                f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}, not "
+                f"{factor * g[at[1]]:.6g}",
             )
     for variant, weights, expected in _upstream_variants(problem, u, g):
         try:

@@ -263,13 +263,17 @@ def gradcheck(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"
                 ) from error
             try:
-                comparisons, half_precision = compare_arrays(subject, derivatives, order, rtol, atol, seed, exhaustive)
+                comparisons, half_precision, rtol = compare_arrays(
+                    subject, derivatives, order, rtol, atol, seed, exhaustive
+                )
             except GradientMismatch:
                 notify_failure(subject.short_name)
                 raise
         else:
-            half_precision, comparisons = False, _compare_values(subject, order, 1e-6 if rtol is None else rtol, atol)
-    raise_or_warn(subject, comparisons, half_precision, stacklevel=2)
+            rtol = 1e-6 if rtol is None else rtol
+            half_precision, comparisons = False, _compare_values(subject, order, rtol, atol)
+            atol = 1e-9 if atol is None else atol
+    raise_or_warn(subject, comparisons, half_precision, stacklevel=2, rtol=rtol, atol=atol or 0.0)
     return Compared(tuple(comparisons))
 
 

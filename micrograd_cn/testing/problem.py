@@ -28,7 +28,7 @@ HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half 
 MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most this many numbers together
 MIN_EXACT_SQUARE_SUM = 1e-280  # a sum of squares that is smaller than this has lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
-DOMAIN_ERRORS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises RuntimeError
+DOMAIN_ERRORS = ArithmeticError, AssertionError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises RuntimeError
 
 
 class Problem:

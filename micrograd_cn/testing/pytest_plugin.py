@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from .result_hooks import CheckResult
 
 RESULTS = "gradcheck"  # the key of a test's results in its user properties, which xdist sends from its workers
-COLUMNS = ["test", "function", "argument", "points", "largest error", "verdict"]
+COLUMNS = [
+    *("test", "function", "argument", "points", "largest error", "verdict"),
+    *("part of what is allowed", "points not compared", "types"),
+]
 MAX_SHOWN = 20  # lines of the summary
 
 
@@ -42,9 +45,18 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     found: dict[tuple[str, str], list[Any]] = {}
 
     def collect(check: CheckResult) -> None:
-        points, error, verdict = found.get((check.function, check.argument), [0, 0.0, "not compared"])
+        first = [0, 0.0, "not compared", 0.0, 0, check.types]
+        points, error, verdict, share, unknown, types = found.get((check.function, check.argument), first)
+        unknown += check.verdict == "not compared"
         worse = "wrong" if "wrong" in (verdict, check.verdict) else max(verdict, check.verdict)
-        found[check.function, check.argument] = [points + 1, max(error, check.error), worse]
+        found[check.function, check.argument] = [
+            points + 1,
+            max(error, check.error),
+            worse,
+            max(share, check.share),
+            unknown,
+            types,
+        ]
 
     try:
         with result_hook(collect):
@@ -77,16 +89,36 @@ class Summary:
             return
         terminalreporter.section("gradients checked")
         order = {"wrong": 0, "not compared": 1, "right": 2}
-        rows = sorted(self.rows, key=lambda row: (order[row[5]], -row[4]))
+        rows = sorted(self.rows, key=lambda row: (order[row[5]], -row[6], -row[7], -row[4]))
         counts = [f"{sum(row[5] == verdict for row in rows)} {verdict}" for verdict in order]
-        for _, function, argument, points, error, verdict in rows[:MAX_SHOWN]:
-            of = f" by {argument}" if argument else ""
-            terminalreporter.line(f"{verdict:12} {function}{of}, points: {points}, largest relative error: {error:.1g}")
+        for row in rows[:MAX_SHOWN]:
+            terminalreporter.line(_summary_line(*row))
         terminalreporter.line(", ".join(counts) + (f"; shown are {MAX_SHOWN}" if len(rows) > MAX_SHOWN else ""))
         if path := config.getoption("--gradcheck-table"):
             with Path(path).open("w", newline="", encoding="utf-8") as file:
                 file.write(_table_text(Path(path).suffix.lower(), self.rows))
             terminalreporter.line(f"table: {path}")
+
+
+def _summary_line(
+    test: str,
+    function: str,
+    argument: str,
+    points: int,
+    error: float,
+    verdict: str,
+    share: float,
+    unknown: int,
+    types: str,
+) -> str:
+    """Return the line of the summary for an argument of a function. The parameters are the columns of the table."""
+    parts = [f"{verdict:12} {function}{f' by {argument}' if argument else ''}", *([types] if types else [])]
+    parts.append(f"points: {points}{f' ({unknown} not compared)' if unknown else ''}")
+    if 1.0 < share < float("inf"):
+        parts.append(f"largest error: {share:.1g} times what is allowed")
+    elif verdict == "right":
+        parts.append(f"largest error: {share:.1g} of what is allowed")
+    return f"{', '.join(parts)}  ({test})"
 
 
 def _table_text(suffix: str, rows: list[list[Any]]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from .causes import likely_causes
 from .compare import Comparison
+from .pytrees import leaves
 from .reproduce import reproduction
 from .result_hooks import notify
 from .subject import Subject
@@ -82,7 +83,14 @@ class PartlyCompared(UserWarning):
     """
 
 
-def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precision: bool, stacklevel: int) -> None:
+def raise_or_warn(
+    subject: Subject,
+    comparisons: list[Comparison],
+    half_precision: bool,
+    stacklevel: int,
+    rtol: float = 1e-6,
+    atol: float = 0.0,
+) -> None:
     """Pass results of a check to the hooks of `result_hooks`, then raise an exception or give a warning if necessary.
 
     Args:
@@ -91,8 +99,12 @@ def raise_or_warn(subject: Subject, comparisons: list[Comparison], half_precisio
         half_precision: whether the function computes in float16 or bfloat16. Noise is common there, so a warning is
             given, and no error is raised, if noise hides all derivatives.
         stacklevel: the stack level of the warning, as for `warnings.warn`.
+        rtol: the relative tolerance of the comparisons.
+        atol: their absolute tolerance.
     """
-    notify(subject.short_name, comparisons)
+    kinds = (str(getattr(x, "dtype", "")).rpartition(".")[2] for x in leaves(subject.args))
+    types = ", ".join(dict.fromkeys(kind for kind in kinds if "float" in kind))
+    notify(subject.short_name, comparisons, rtol, atol, types)
     unknown = [comparison for comparison in comparisons if comparison.agrees is None]
     text = functools.partial(report_text, code=subject.code, comparisons=comparisons)
     if any(comparison.agrees is False for comparison in comparisons):

@@ -52,6 +52,8 @@ def reproduction(subject: Subject) -> list[str]:
     if len(lines) > MAX_ARGUMENTS or any(len(line) > MAX_LINE_LENGTH or not _is_code(line) for line in [*lines, *more]):
         return []
     comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""
+    if subject.is_module:
+        comment += f"  # f: your {subject.name}, with the same parameters"
     named = [f"{name}={df}" for name, df in derivatives.items()]
     call = f"gradcheck({', '.join([f, *variables, *named, *more])}){comment}"
     return ["", *(imports[name] for name in libraries), *lines, call]
@@ -59,7 +61,10 @@ def reproduction(subject: Subject) -> list[str]:
 
 def _callable_name(f: Any, otherwise: str) -> str:
     """Return the name of `f` if a user's module defines it at the top level; for other functions, `otherwise`."""
-    ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
+    owner = getattr(f, "__self__", None)
+    if isinstance(owner, type) and hasattr(owner, "backward") and owner.__qualname__.isidentifier():
+        return owner.__qualname__  # the method `apply` of an autograd.Function
+    ours = inspect.isfunction(f) and str(f.__module__).partition(".")[0] not in ("numpy", "torch", "jax")
     return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
 
 

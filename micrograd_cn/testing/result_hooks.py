@@ -11,6 +11,8 @@ from .compare import Comparison
 
 __tracebackhide__ = True
 
+ESTIMATED_ERRORS = 5.0  # a derivative may be off by this many estimated errors of the numerical one
+
 
 @dataclass(frozen=True, repr=False)
 class Compared:
@@ -40,12 +42,18 @@ class CheckResult:
         verdict: "right", "wrong" or "not compared".
         error: the largest relative difference between a derivative that was checked and a numerical one. It is relative
             to the larger of the two.
+        share: the largest difference between a derivative that was checked and a numerical one, as a multiple of what
+            is allowed. It is more than 1 if and only if a derivative is wrong. Derivatives that are right by other
+            rules than tolerances, as at a kink, do not count.
+        types: the types of the floating-point arrays among the arguments, such as "float32"; "" if there are none.
     """
 
     function: str
     argument: str
     verdict: str
     error: float
+    share: float = 0.0
+    types: str = ""
 
 
 _hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("micrograd_cn_result_hooks", default=())
@@ -69,8 +77,13 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
         _hooks.reset(token)
 
 
-def notify(function: str, comparisons: Sequence[Comparison]) -> None:
-    """Call the hooks with one `CheckResult` for each argument of the function whose name is `function`."""
+def notify(
+    function: str, comparisons: Sequence[Comparison], rtol: float = 1e-6, atol: float = 0.0, types: str = ""
+) -> None:
+    """Call the hooks with one `CheckResult` for each argument of the function whose name is `function`.
+
+    `rtol` and `atol` are the tolerances of the comparisons, and `types` are the types of the arguments.
+    """
     hooks = _hooks.get()
     if not hooks:
         return
@@ -79,7 +92,8 @@ def notify(function: str, comparisons: Sequence[Comparison]) -> None:
         of_it = [comparison for comparison in named if comparison.argument == argument]
         verdicts = {comparison.agrees for comparison in of_it}
         verdict = "wrong" if False in verdicts else "right" if True in verdicts else "not compared"
-        found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)))
+        share = max(_share_of_allowed(comparison, rtol, atol) for comparison in of_it)
+        found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)), share, types)
         for hook in hooks:
             hook(found)
 
@@ -87,7 +101,22 @@ def notify(function: str, comparisons: Sequence[Comparison]) -> None:
 def notify_failure(function: str) -> None:
     """Call the hooks for a function whose backward pass breaks a rule (see `contract`)."""
     for hook in _hooks.get():
-        hook(CheckResult(function, "", "wrong", float("inf")))
+        hook(CheckResult(function, "", "wrong", float("inf"), float("inf")))
+
+
+def _share_of_allowed(comparison: Comparison, rtol: float, atol: float) -> float:
+    """Return the difference of a derivative from the numerical one, as a multiple of what is allowed.
+
+    It is 0.0 if the derivative was not compared, or is right by another rule than the tolerances. It is more than 1 if
+    the derivative is wrong.
+    """
+    slope, error = comparison.numeric.slope, comparison.numeric.error
+    off, size = abs(comparison.analytic - slope), max(abs(comparison.analytic), abs(slope))
+    allowed = max(atol, rtol * size, ESTIMATED_ERRORS * error)
+    if comparison.agrees is False:
+        share = off / allowed if allowed and off < float("inf") else float("inf")
+        return share if share > 1.0 else float("inf")
+    return off / allowed if comparison.agrees and 0.0 < off <= allowed else 0.0
 
 
 def _relative_error(comparison: Comparison) -> float:

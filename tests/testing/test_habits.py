@@ -142,21 +142,42 @@ def test_a_unittest_case():
     assert [test.id().rpartition(".")[2] for test, _ in [*found.failures, *found.errors]] == ["test_wrong"]
 
 
-ROWS = [["t.py::test_it[a|b]", "f", "x", 3, 0.5, "wrong"], ["t.py::test_nan", "g", "", 1, float("inf"), "wrong"]]
+ROWS = [
+    ["t.py::test_it[a|b]", "f", "x", 3, 0.5, "wrong", 2e4, 0, "float32"],
+    ["t.py::test_nan", "g", "", 1, float("inf"), "wrong", float("inf"), 0, ""],
+]
 
 
 def test_the_suffix_of_the_table_says_how_it_is_written():
     assert _table_text(".md", ROWS).splitlines() == [
         f"| {' | '.join(COLUMNS)} |",
-        "| --- | --- | --- | --- | --- | --- |",
-        r"| t.py::test_it[a\|b] | f | x | 3 | 0.5 | wrong |",
-        "| t.py::test_nan | g |  | 1 | inf | wrong |",
+        f"|{' --- |' * len(COLUMNS)}",
+        r"| t.py::test_it[a\|b] | f | x | 3 | 0.5 | wrong | 20000.0 | 0 | float32 |",
+        "| t.py::test_nan | g |  | 1 | inf | wrong | inf | 0 |  |",
     ]
     found = json.loads(_table_text(".json", ROWS))
     assert [list(row) for row in found] == [COLUMNS] * 2
     assert list(found[0].values()) == ROWS[0]
     assert found[1]["largest error"] == "inf"
-    assert _table_text(".csv", ROWS).splitlines()[1] == "t.py::test_it[a|b],f,x,3,0.5,wrong"
+    assert _table_text(".csv", ROWS).splitlines()[1] == "t.py::test_it[a|b],f,x,3,0.5,wrong,20000.0,0,float32"
+
+
+def test_assertions_of_a_function_beside_the_point_are_the_edge_of_its_domain():
+    def f(x):
+        assert x[0] >= 1.0
+        return (x * x).sum()
+
+    assert gradcheck(f, np.array([1.0, 2.0]), gradient=double)
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        gradcheck(f, np.array([1.0, 2.0]), gradient=lambda x: 3 * x)
+
+
+def test_a_function_of_exec_gets_a_verdict():
+    namespace = {}
+    exec("def f(x): return (x * x).sum()", namespace)
+    namespace["f"].__module__ = None
+    with pytest.raises(GradientMismatch, match=r"(?s)wrong for x.*gradcheck\(f, x, gradient="):
+        gradcheck(namespace["f"], np.ones(2), gradient=lambda x: 3 * x)
 
 
 # With PyTorch and jax.
@@ -192,6 +213,17 @@ def test_pytorch_at_numpy_arrays():
     assert gradcheck(lambda x: x.sin(), (torch.ones(2, dtype=torch.float64),))
     with pytest.raises(TypeError, match=r"write gradcheck\(f, torch\.tensor\(x, dtype=torch\.float64\)\)"):
         gradcheck(lambda x: torch.sin(x), np.ones(2))
+
+
+def test_code_to_paste_names_the_function_or_the_module():
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + x.detach()
+
+    with pytest.raises(GradientMismatch, match=r"gradcheck\(f, x\)  # f: your Net, with the same"):
+        gradcheck(Net(2, 2).double(), torch.ones(1, 2, dtype=torch.float64))
 
 
 def test_jax_at_numpy_arrays():

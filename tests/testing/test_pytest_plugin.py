@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.pytest_plugin import Summary
-from micrograd_cn.testing.result_hooks import CheckResult, _relative_error, result_hook
+from micrograd_cn.testing.pytest_plugin import Summary, _summary_line
+from micrograd_cn.testing.result_hooks import CheckResult, _relative_error, _share_of_allowed, result_hook
 
 TESTS = """
 import sys
@@ -50,12 +50,19 @@ def test_a_run_sums_up_what_was_checked(tmp_path, workers):
     out = run(tmp_path, "--gradcheck-table", "table.csv", *workers)
     assert "1 failed, 3 passed" in out
     lines = out.partition("gradients checked")[2].splitlines()[1:]
-    assert lines[0].startswith("wrong        layer by w, points: ")
-    assert "largest relative error: 0.5" in lines[0]
-    assert any(line.startswith("right        layer by x, points: 3, largest relative error: ") for line in lines)
+    assert lines[0].startswith("wrong        layer by w, float64, points: ")
+    assert "times what is allowed  (test_it.py::test_wrong)" in lines[0]
+    right = next(
+        line for line in lines if line.startswith("right        layer by x, float64, points: 3, largest error: ")
+    )
+    assert 0.0 <= float(right.split("error: ")[1].split()[0]) < 1.0
+    assert "of what is allowed  (test_it.py::test_" in right
     assert "1 wrong, 0 not compared, 4 right" in out
     rows = list(csv.reader((tmp_path / "table.csv").read_text().splitlines()))
-    assert rows[0] == ["test", "function", "argument", "points", "largest error", "verdict"]
+    assert rows[0][:6] == ["test", "function", "argument", "points", "largest error", "verdict"]
+    assert rows[0][6:] == ["part of what is allowed", "points not compared", "types"]
+    assert {row[8] for row in rows[1:]} == {"float64"}
+    assert all((float(row[6]) > 1.0) is (row[5] == "wrong") for row in rows[1:])
     assert {(row[0].partition("::")[2], row[2], row[5]) for row in rows[1:]} == {
         ("test_right", "x", "right"),
         ("test_right", "w", "right"),
@@ -110,10 +117,32 @@ def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared
         assert _relative_error(Comparison("it", analytic, Estimate(slope, 0.0), agrees)) == error
 
 
+def test_errors_are_measured_in_what_is_allowed():
+    for agrees, analytic, estimate, share in (
+        (True, 2.0 + 1e-6, Estimate(2.0, 0.0), 0.5),
+        (True, 2.0 + 1e-6, Estimate(2.0, 1e-6), 0.2),
+        (True, 1.5, Estimate(2.0, 0.0), 0.0),  # a kink
+        (True, 2.0, Estimate(2.0, 0.0), 0.0),
+        (False, 3.0, Estimate(2.0, 0.0), 1.0 / 3e-6),
+        (False, math.nan, Estimate(2.0, 0.0), math.inf),
+        (None, 3.0, Estimate(2.0, 0.0), 0.0),
+    ):
+        found = _share_of_allowed(Comparison("it", analytic, estimate, agrees), 1e-6, 0.0)
+        assert found == pytest.approx(share, rel=1e-5)
+    assert _share_of_allowed(Comparison("it", 2.0 + 1e-6, Estimate(2.0, 0.0), True), 1e-6, 1e-5) == pytest.approx(0.1)
+
+
+def test_a_line_of_the_summary_counts_what_was_not_compared():
+    line = _summary_line("t.py::test_it", "f", "x", 5, 1.0, "right", 0.003, 2, "float32")
+    start, _, end = line.partition(", largest error: ")
+    assert start == "right        f by x, float32, points: 5 (2 not compared)"
+    assert end == "0.003 of what is allowed  (t.py::test_it)"
+
+
 def test_the_wrong_ones_come_first_and_of_these_the_worst():
     summary, shown = Summary(), []
     summary.rows = [
-        ["test", name, "x", 1, error, verdict]
+        ["test", name, "x", 1, error, verdict, 3.0 * error, 0, ""]
         for name, error, verdict in (
             ("a", 0.1, "right"),
             ("b", 0.2, "wrong"),

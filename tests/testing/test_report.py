@@ -146,6 +146,9 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
 # The likely cause.
 
 
+MISSING = "a gradient is missing: 0 or None is returned; if w is a constant, such as a target, write static=['w']"
+
+
 @pytest.mark.parametrize(
     ("pairs", "cause"),
     [
@@ -156,7 +159,7 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
         ([(-7.0, 1.0)], "-7 times as large as it should be, as if f had a sum and not a mean"),
         ([(1.3, 1.0), (2.6, 2.0)], "a factor, 1.3 everywhere"),
         ([(1.3, 1.0)], None),
-        ([(0.0, 1.0), (0.0, 2.0)], "a gradient is missing: 0 or None is returned"),
+        ([(0.0, 1.0), (0.0, 2.0)], MISSING),
         ([(1.5, 1.0), (2.5, 2.0)], "off by 0.5 everywhere: a term that is constant"),
         ([(1.0, 2.0), (2.0, 1.0)], "the right numbers in the wrong places: transposed, or reshaped in another order"),
         ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
@@ -187,7 +190,7 @@ def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     assert likely_causes([none, replace(wrong, title="direction of w")]) == [
         "likely, for w: some elements get no gradient"
     ]
-    missing = "likely, for w: a gradient is missing: 0 or None is returned"
+    missing = f"likely, for w: {MISSING}"
     assert likely_causes([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
 
 
