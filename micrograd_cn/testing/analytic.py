@@ -228,7 +228,7 @@ def derivative_of(
             if several and leaves_out_constants(result):
                 with contextlib.suppress(ValueError):
                     return arguments.pack_derivative(with_constants(result), what)
-            elif several and sum(varying) == 1 and not (isinstance(result, tuple) and len(result) == len(varying)):
+            if several and sum(varying) == 1 and not (isinstance(result, tuple) and len(result) == len(varying)):
                 with contextlib.suppress(ValueError):  # the single gradient is a list
                     return pack_gradients(tuple([result if varies else None for varies in varying]))
             if (

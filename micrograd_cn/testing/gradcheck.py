@@ -229,7 +229,7 @@ def gradcheck(
         f, pulled = pair_of_functions(f, backward)
         derivatives = {"vjp": pulled}
     elif gradient is not None and gradient is f:
-        f, derivatives = _value_of_pair(f), {"gradient": lambda *args, **keywords: gradient(*args, **keywords)[1]}
+        f, derivatives = _part_of_pair(f, 0), {"gradient": _part_of_pair(f, 1)}
     elif not derivatives and is_layer(f):
         f, pulled = pair_of_layer(f)
         derivatives = {"vjp": pulled}
@@ -277,17 +277,18 @@ def gradcheck(
     return Compared(tuple(comparisons))
 
 
-def _value_of_pair(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that returns the value from the pair `(value, gradient)` that `f` returns."""
+def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
+    """Return a function that returns one part of the pair `(value, gradient)` that `f` returns.
+
+    If `f` returns no pair, it is its own derivative, as exp is, and the function returns the whole result.
+    """
 
     @functools.wraps(f)
-    def value(*args: Any, **keywords: Any) -> Any:
+    def of_pair(*args: Any, **keywords: Any) -> Any:
         found = f(*args, **keywords)
-        if not (isinstance(found, tuple) and len(found) == 2):
-            raise TypeError(f"gradcheck: with gradient=f, f must return (value, gradient), got {type(found).__name__}")
-        return found[0]
+        return found[part] if isinstance(found, tuple) and len(found) == 2 else found
 
-    return value
+    return of_pair
 
 
 def _pair_refusal(result: Any, subject: Subject) -> str:

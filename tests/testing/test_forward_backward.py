@@ -110,6 +110,7 @@ def wrong_loss(x, y):
 def test_a_function_that_returns_its_value_and_its_gradient():
     assert gradcheck(loss, X, 2, gradient=loss)
     assert gradcheck(loss, X, 2.0, static=["y"], gradient=loss)
+    assert gradcheck(np.exp, np.ones(1), gradient=np.exp), "it is its own derivative"
     with pytest.raises(GradientMismatch, match=r"gradcheck of wrong_loss .*wrong for x"):
         gradcheck(wrong_loss, X, 2, gradient=wrong_loss)
 
