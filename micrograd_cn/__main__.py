@@ -7,15 +7,14 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
 from .engine import Value, graph_nodes, topological_order
-from .gradients import contributions
 from .picture import RenderError, draw_dot
+from .picture.steps import BackwardPass
 from .picture.text import columns, drawn
 from .text.expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
 from .text.words import WORDS, language
@@ -274,35 +273,22 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
     yield from _aligned([words["cli_forward_columns"].split("|"), *forward])
 
     backward: list[list[str]] = []
-    so_far: dict[Value, float] = defaultdict(float)
-    sent = contributions(root)
-    reached = {root, *(node.parents[slot] for node, slot in sent)}
-    for node in topological_order(root):
+    for i, step in enumerate(BackwardPass(root).steps, 1):
+        node, operand = step.node, step.operand
         assert node.op is not None
-        for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-            if not parent.requires_grad:
-                continue
-            before, contribution = so_far[parent], sent.get((node, slot), 0.0)
-            so_far[parent] += contribution
-            local, upstream = _number(partial), _number(node.grad)
-            template = "narrate_edge"
-            if node not in reached:
-                template, upstream = "narrate_unreached", "-"
-            elif not node.op.propagates_gradient_to(slot):
-                template = "narrate_still"
-            elif (node, slot) not in sent:
-                template, local = "narrate_unselected", words["unselected"]
-            narration = words[template].format(
-                name=name(parent),
-                node=name(node),
-                op=drawn(node.op.notation.symbol),
-                before=_number(before),
-                local=local,
-                upstream=upstream,
-                after=_number(so_far[parent]),
-            )
-            row = [name(node), name(parent), local, upstream, _number(contribution), narration]
-            backward.append([str(len(backward) + 1), *row])
+        local = words["unselected"] if step.narration == "narrate_unselected" else _number(step.partial)
+        upstream = "-" if step.upstream is None else _number(step.upstream)
+        narration = words[step.narration].format(
+            name=name(operand),
+            node=name(node),
+            op=drawn(node.op.notation.symbol),
+            before=_number(step.before),
+            local=local,
+            upstream=upstream,
+            after=_number(step.after),
+        )
+        contribution = _number(step.contribution or 0.0)
+        backward.append([str(i), name(node), name(operand), local, upstream, contribution, narration])
     yield ""
     yield words["cli_backward"].format(root=name(root))
     yield from _aligned([words["cli_backward_columns"].split("|"), *backward])

@@ -1,4 +1,4 @@
-"""Record graphs, and write the page that steps through them."""
+"""Record graphs, and write the page that steps through them, or an animation of one graph."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import os
 from array import array
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine import Value
 from ..handwritten import GraphNode, Handwritten, is_handwritten
-from ..text.words import instead_of, language
+from ..text.words import WORDS, instead_of, language
 from .columns import packed
 from .graph import Graph
 from .javascript import Rows
 from .sheet import notebook_frame, sheet, words_of
 from .texts import ERRORS, PAGE
+
+if TYPE_CHECKING:
+    from ..picture.animation import Animation
+
+ENDINGS = ("", ".html", ".htm", ".svg", ".gif")  # of files that `Tape.save` writes
 
 
 class Tape:
@@ -46,6 +51,7 @@ class Tape:
         self._rows = Rows()
         self._graphs: list[dict[str, Any]] = []
         self._snapshots: list[tuple[int, array[float]]] = []  # the graph's index, and the numbers
+        self._last: Graph | None = None  # the last graph that was recorded, for an animation
 
     def __len__(self) -> int:
         return len(self._snapshots)
@@ -73,10 +79,11 @@ class Tape:
         facts = graph.facts(self._rows)
         if facts not in self._graphs:
             self._graphs.append(facts)
-        numbers = [[node.data for node in graph.nodes], *[node.partials for node in graph.nodes]]
+        numbers = _numbers(graph)
         if handwritten:
-            numbers.append([node.grad for node in graph.nodes])
-        self._snapshots.append((self._graphs.index(facts), array("d", chain.from_iterable(numbers))))
+            numbers.extend(node.grad for node in graph.nodes)
+        self._snapshots.append((self._graphs.index(facts), numbers))
+        self._last = graph
 
     @property
     def html(self) -> str:
@@ -98,21 +105,65 @@ class Tape:
         return sheet(self.lang, data, "stepper/stepper.js", {"rows.js": self._rows.module()}, PAGE)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to the file `path`, and return this path."""
+        """Write what was recorded to the file `path`, and return this path.
+
+        The ending decides what is written. ".html", ".htm" or none is the page. ".svg" and ".gif" are an animation of
+        the forward and the backward pass of one graph. An animated SVG has no script, so it moves also where a README
+        shows it. It is still, and shows all gradients, if the user prefers reduced motion. A GIF needs the package
+        Pillow. Both need a renderer, as `draw_dot` does.
+
+        Raises:
+            ValueError: nothing was recorded, or the file has another ending. For an animation: several graphs were
+                recorded, the graph is too large, or a local derivative is not known.
+            RuntimeError: for an animation, data has changed since the graph was recorded.
+            ImportError: for a GIF, Pillow is not installed; for an animation, the package graphviz is not.
+            RenderError: for an animation, no renderer is installed, or it failed.
+        """
         path = Path(path)
-        path.write_bytes(self.html.encode())
+        ending = path.suffix.lower()
+        if ending not in ENDINGS:
+            raise ValueError(WORDS[self.lang]["pass_ending"].format(path=path))
+        if ending == ".svg":
+            path.write_bytes(self._animation(path).svg.encode())
+        elif ending == ".gif":
+            path.write_bytes(self._animation(path).gif)
+        else:
+            path.write_bytes(self.html.encode())
         return path
+
+    def _animation(self, path: Path) -> Animation:
+        """Return the animation of the only graph that was recorded. Messages have the name of the file `path`."""
+        from ..picture.animation import Animation
+
+        words = WORDS[self.lang]
+        if self._last is None:
+            raise ValueError(ERRORS[self.lang]["empty"])
+        if len(self._snapshots) > 1:
+            raise ValueError(words["pass_tape"].format(path=path, count=len(self._snapshots)))
+        recorded, now = self._snapshots[0][1], _numbers(self._last)
+        if recorded[: len(now)].tobytes() != now.tobytes():
+            raise RuntimeError(words["pass_changed"].format(path=path))
+        return Animation(self._last.root, self.lang, str(path))
 
     def _repr_html_(self) -> str:
         """Return the HTML of a frame that contains the page, which a notebook shows."""
         return notebook_frame(PAGE[self.lang]["title"], self.html)
 
 
+def _numbers(graph: Graph) -> array[float]:
+    """Return the data of all nodes, and then all local derivatives."""
+    numbers = [[node.data for node in graph.nodes], *[node.partials for node in graph.nodes]]
+    return array("d", chain.from_iterable(numbers))
+
+
 def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     """Return a page that steps through the chain rule of the graph below `root`, one edge at a time.
 
     The page is one HTML file that needs no network. `.save("flow.html")` writes it, `.html` is its text, and a notebook
-    shows it in a frame. It starts before `backward()`, whatever gradients the graph has now, and it ends with the
+    shows it in a frame. `.save("pass.svg")` and `.save("pass.gif")` write an animation instead, for slides or a README.
+    `draw_dot(y, step=k)` is the picture after k edges.
+
+    The page starts before `backward()`, whatever gradients the graph has now, and it ends with the
     gradients of one `backward()`.
 
     Layers, neurons and each `scope` are boxes that open and close. In a large graph, neighbouring nodes are grouped

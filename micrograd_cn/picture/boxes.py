@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from ..engine import Value, graph_nodes, topological_order
 from ..gradients import contributions
 from ..graph.groups import Group
+from .steps import BackwardPass, Moment
 
 # A graph with at most FULL_LABELS boxes and READABLE_EDGES edges is readable, and is not folded further. In a picture
 # with at most FULL_LABELS boxes, an edge shows its local derivative and its contribution.
@@ -81,11 +83,16 @@ class Flow:
         box_of: the box of each node.
         received: a dict from each node to the list of the contributions to its gradient.
         largest: the largest finite `size` of an edge, or 0 if backward() has not run.
+        steps: the backward pass that the picture shows step by step; None if it shows the gradients that nodes have.
+        moment: the moment of this pass that the picture shows; None if `steps` is None.
     """
 
-    def __init__(self, root: Value, fold: str | None):
+    moment: Moment | None = None
+
+    def __init__(self, root: Value, fold: str | None, steps: BackwardPass | None = None):
         self.root = root
-        self.ran = bool(root.grad)
+        self.steps = steps
+        self.ran = bool(steps) or bool(root.grad)
         interior = topological_order(root)
         self.nodes = graph_nodes(root)
         groups = groups_of(interior)
@@ -100,7 +107,7 @@ class Flow:
         self.received: dict[Value, list[float]] = defaultdict(list)
         merged: dict[tuple[str, str], Edge] = {}
         self.edges: list[Edge] = []
-        sent = contributions(root)
+        sent = steps.sent if steps else contributions(root)
         for node in reversed(interior):
             target = self.box_of[node]
             for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
@@ -121,6 +128,26 @@ class Flow:
                         continue
                 self.edges.append(edge)
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
+
+    def at(self, moment: Moment) -> Flow:
+        """Return the same boxes and edges at another moment of the backward pass."""
+        flow = copy.copy(self)
+        flow.moment = moment
+        return flow
+
+    def gradient(self, node: Value) -> float | None:
+        """Return the gradient of `node` at the moment that the picture shows, or None if there is none yet."""
+        if self.steps and self.moment:
+            return self.steps.gradient(node, self.moment)
+        return (node.grad or 0.0) if self.ran else None  # a gradient may be reset to None, as PyTorch does
+
+    def passed(self, edge: Edge) -> list[float]:
+        """Return the contributions that the edge has carried at the moment that the picture shows."""
+        if not self.steps or not self.moment:
+            return edge.contributions if self.ran else []
+        done = self.moment.edges or 0
+        slots = zip(edge.slots, edge.contributions, strict=True)
+        return [contribution for slot, contribution in slots if self.steps.index.get(slot, done) < done]
 
 
 def groups_of(interior: list[Value]) -> dict[Value, Group]:
@@ -191,18 +218,18 @@ def _folded(group: Group | None, fold: str | None) -> Group | None:
     return group
 
 
-def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
-    """Return the boxes and edges of the graph below `root`.
+def readable_flow(root: Value, fold: str | None = "auto", steps: BackwardPass | None = None) -> Flow:
+    """Return the boxes and edges of the graph below `root`. `steps` is the backward pass to show step by step, if any.
 
     `fold` is the kind of parts that are folded into single boxes, one of FOLDS, or None to fold nothing. If it is
     "auto", None is tried first and then each of FOLDS, until there are few enough boxes and edges to be read.
     """
-    flow = Flow(root, None if fold == "auto" else fold)
+    flow = Flow(root, None if fold == "auto" else fold, steps)
     if fold == "auto":
         for coarser in FOLDS:
             if len(flow.boxes) <= FULL_LABELS and len(flow.edges) <= READABLE_EDGES:
                 break
-            folded = Flow(root, coarser)
+            folded = Flow(root, coarser, steps)
             if len(folded.boxes) < len(flow.boxes):
                 flow = folded
     return flow

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .colours import INK, QUIET
 from .metrics import width
@@ -41,6 +42,25 @@ class Text:
         return f'<font point-size="{self.size}" color="{self.colour}">{f"<b>{text}</b>" if self.bold else text}</font>'
 
 
+@dataclass(frozen=True)
+class Roomy(Text):
+    """A text whose cell has room, in points, for other texts that come in its place at other moments."""
+
+    room: int = 0
+
+    @property
+    def width(self) -> int:
+        """Return how wide the cell of this text must be, in points."""
+        return self.room
+
+
+def roomy(shown: Text | None, ever: Sequence[Text]) -> Roomy:
+    """Return the text `shown`, or a blank one if it is None, with room for all texts of `ever`."""
+    like = shown or ever[0]
+    text = shown.text if shown and shown.text else " "
+    return Roomy(text, like.size, like.colour, like.bold, max(text.width for text in ever))
+
+
 def title(text: str) -> Text:
     """Return the first line of a box: `text` in bold, in the largest size."""
     return Text(text, TITLE, bold=True)
@@ -51,7 +71,7 @@ def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
-def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
+def box_label(rows: Iterable[Row]) -> str:
     """Return the label of a box. Each of `rows` is a line of the box: one text, or a pair of a word and a number.
 
     A single text spans both columns. A word is on the left, and a number on the right.
@@ -79,10 +99,37 @@ def no_label() -> str:
     return _table("<tr><td></td></tr>", 0)
 
 
-def legend_label(texts: Iterable[Text]) -> str:
-    """Return the legend: all texts in one line, below a gap."""
-    cells = "".join(f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts)
-    return _table(f'<tr><td height="{ABOVE}"></td></tr><tr>{cells}</tr>', PAD)
+def legend_label(texts: Iterable[Text], caption: Iterable[Text] = ()) -> str:
+    """Return the legend: below a gap a line for each text of `caption`, and then all `texts` in one line."""
+    cells = [f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts]
+    span = f'colspan="{len(cells) + 1}"'  # the last column takes what a wide caption needs beyond the legend
+    lines = "".join(f'<tr><td {span} align="left" width="{line.width}">{line.html}</td></tr>' for line in caption)
+    rest = "<td></td>" if lines else ""
+    return _table(f'<tr><td height="{ABOVE}"></td></tr>{lines}<tr>{"".join(cells)}{rest}</tr>', PAD)
+
+
+Row: TypeAlias = Text | tuple[Text, Text]  # a line of a box: one text, or a word and a number
+
+
+def steady(now: Sequence[Row], ever: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return the rows `now` of a box or edge, with room for its rows at every moment, which `ever` has.
+
+    So nothing moves from one moment to the next. A row that is not there yet is blank.
+    """
+    rows: list[Row] = []
+    most = max(len(each) for each in ever)
+    for i, last in enumerate(next(each for each in ever if len(each) == most)):
+        shown = now[i] if i < len(now) else None
+        same = [each[i] for each in ever if i < len(each)]
+        if isinstance(last, tuple):
+            words = [row[0] for row in same if isinstance(row, tuple)]
+            numbers = [row[1] for row in same if isinstance(row, tuple)]
+            word, number = shown if isinstance(shown, tuple) else (None, None)
+            rows.append((roomy(word, words), roomy(number, numbers)))
+        else:
+            texts = [row for row in same if isinstance(row, Text)]
+            rows.append(roomy(shown if isinstance(shown, Text) else None, texts))
+    return rows
 
 
 def _table(rows: str, pad: int, look: str = 'border="0"') -> str:

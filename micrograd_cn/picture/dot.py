@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..engine import Value
+from ..engine import Value, topological_order
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..ops import ieee
 from ..text.words import WORDS, instead_of, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
-from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, no_label, pair, title
+from .cells import NOTE, SENT, WORD, Row, Text, box_label, edge_label, legend_label, no_label, pair, steady, title
 from .colours import DOUBT, INK, NEGATIVE, PAPER, PARAMETER, PARAMETER_RIM, PART, POSITIVE, QUIET, RIM, ZERO
+from .steps import BackwardPass, Moment
 from .svg import MARGIN
 from .text import clean, drawn, number, signed
 
@@ -36,6 +38,7 @@ def draw_dot(
     parameters: Module | Iterable[Any] = (),
     fontname: str | None = None,
     legend: bool = True,
+    step: int | None = None,
 ) -> Picture:
     """Return a picture of the graph below `root` that shows how the gradient flows.
 
@@ -68,18 +71,24 @@ def draw_dot(
             `nn` are always marked.
         fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
         legend: whether to explain in one line what the picture shows.
+        step: how many edges a backward pass from `root` has gone along at the moment that the picture shows. The
+            picture then ignores the gradients that the graph has, so no `backward()` is needed. At 0, only the root has
+            its gradient, which is 1. The steps are those that `python -m micrograd_cn` prints, and nothing moves from
+            one picture to the next. None shows the gradients that the graph has.
 
     Raises:
-        TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes.
-        ValueError: an option has an unknown value, there are more boxes than `max_nodes`, or the graph of your class
-            has a cycle: a node depends on itself.
+        TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes, or `step` is not
+            an integer.
+        ValueError: an option has an unknown value, there are more boxes than `max_nodes`, the graph of your class has a
+            cycle (a node depends on itself), or `step` is not a step of the backward pass, has no steps because `root`
+            is a constant, or would need a local derivative that is not known.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")
     2
+    >>> "= 1 + 1" in draw_dot(a + a, step=2).source.replace("&#160;", " ")
+    True
     """
-    from .digraph import Picture
-
     lang = language(lang)
     words = WORDS[lang]
     handwritten = Handwritten(root) if is_handwritten(root) else None
@@ -92,7 +101,12 @@ def draw_dot(
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", *FOLDS, None):
         raise ValueError(words["fold"].format(given=fold))
-    flow = readable_flow(root, fold)
+    steps = None if step is None else backward_pass(root, "draw_dot", lang)
+    if steps and (isinstance(step, bool) or not isinstance(step, int)):
+        raise TypeError(words["step_type"].format(given=step))
+    if steps and step is not None and not 0 <= step <= len(steps.steps):
+        raise ValueError(words["step"].format(given=step, last=len(steps.steps)))
+    flow = readable_flow(root, fold, steps)
     if len(flow.boxes) > max_nodes:
         can_fold = fold in (None, "neuron", "layer") and any(node.group for node in flow.nodes)
         hint = words["hint_fold" if can_fold else "hint_part"]
@@ -100,12 +114,49 @@ def draw_dot(
     named: list[Any] = list(parameters.parameters() if isinstance(parameters, Module) else parameters)
     marked: set[Any] = {handwritten.of(p) for p in named} if handwritten else set(named)
     wrong: set[Value] = set()  # nodes whose gradient is not the sum of their contributions
-    if handwritten:
+    if handwritten and not steps:
         comparison = Comparison(root, handwritten.unit)
         if root.grad == 1.0:
             wrong = {node for node in flow.nodes if not comparison.is_right(node)}
+    if steps:
+        flow = flow.at(Moment(step))
+    picture = picture_of(flow, lang, rankdir, marked, wrong, fontname, legend)
+    picture.format = format
+    return picture
 
-    picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.5", "nodesep": "0.3", "pad": "0.15"})
+
+def backward_pass(root: Value, call: str, lang: str) -> BackwardPass:
+    """Return the backward pass from `root`, for pictures of its steps that the user's `call` makes.
+
+    Raises:
+        ValueError: `root` is a constant, or a local derivative is not known.
+    """
+    words = WORDS[lang]
+    if not root.requires_grad:
+        raise ValueError(words["step_constant"].format(call=call, root=root))
+    for node in topological_order(root):
+        if isinstance(node.op, Opaque) and not node.op.has_partials:
+            raise ValueError(words["step_unknown"].format(call=call, op=drawn(node.op.notation.symbol)))
+    return BackwardPass(root)
+
+
+def picture_of(
+    flow: Flow,
+    lang: str,
+    rankdir: str = "LR",
+    marked: Collection[object] = (),
+    wrong: Collection[Value] = (),
+    fontname: str | None = None,
+    legend: bool = True,
+    caption: Iterable[Text] = (),
+) -> Picture:
+    """Return the picture of boxes and edges. The arguments are those of `draw_dot`, and `caption` has lines above the
+    legend. `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum of their contributions.
+    """
+    from .digraph import Picture
+
+    words = WORDS[lang]
+    picture = Picture(graph_attr={"rankdir": rankdir, "ranksep": "0.5", "nodesep": "0.3", "pad": "0.15"})
     picture.lang = lang
     fontname = fontname or FONTS[lang]
     picture.attr("graph", fontname=fontname, bgcolor=PAPER)
@@ -114,38 +165,63 @@ def draw_dot(
     picture.attr("edge", fontname=fontname, arrowsize="0.7", color=ZERO)
     picture.attr("edge", dir="back" if flow.ran else "forward")
     for box in flow.boxes:
-        rows = _folded_rows(box, flow, words) if box.group else _rows(box.nodes[0], flow, words, wrong)
-        picture.node(box.name, box_label(rows), **style(box, root, marked, wrong))
+        rows = _box_rows(flow, box, words, wrong)
+        if flow.steps:
+            arrivals = [i for node in box.nodes for i in flow.steps.arrivals.get(node, ())]
+            rows = _steady(partial(_box_rows, box=box, words=words, wrong=wrong), flow, arrivals)
+        picture.node(box.name, box_label(rows), **style(box, flow.root, marked, wrong))
     for edge in flow.edges:
         picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow, words))
     if legend and flow.edges:
-        picture.attr(label=legend_label(_legend(flow, words, rankdir, marked, wrong)), labelloc="b", labeljust="l")
+        texts = _legend(flow, words, rankdir, marked, wrong)
+        picture.attr(label=legend_label(texts, caption), labelloc="b", labeljust="l")
     return picture
 
 
-def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> list[Text | tuple[Text, Text]]:
+def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable[int]) -> list[Row]:
+    """Return the rows at the moment of `flow`, with room for the rows at all moments of its backward pass.
+
+    `changes` has the indices of the steps that change the rows.
+    """
+    moments = [Moment(None), Moment(0), *(Moment(i + 1) for i in changes)]
+    return steady(rows(flow), [rows(flow.at(moment)) for moment in moments])
+
+
+def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
+    return _folded_rows(box, flow, words) if box.group else _rows(box.nodes[0], flow, words, wrong)
+
+
+def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
     name = " = ".join(filter(None, [clean(node.label), drawn(node.op.notation.symbol) if node.op else ""]))
-    rows: list[Text | tuple[Text, Text]] = [title(name)] if name.strip() else []
-    rows.append(pair(words["data"], number(node.data)))
+    rows: list[Row] = [title(name)] if name.strip() else []
+    computed = not flow.moment or node not in flow.moment.unknown
+    rows.append(pair(words["data"], number(node.data) if computed else "-"))
     if isinstance(node.op, Opaque) and (why := node.op.why(words)):
         rows.append(Text(why, NOTE, QUIET))
     if node.requires_grad:
         received = flow.received.get(node, [])
         total = ieee.sum(*received)
-        grad = node.grad or 0.0  # a gradient may be reset to None, as PyTorch does
-        reset = node.op is None and grad == 0.0 and total and node not in wrong
-        known = flow.ran and not reset
+        found = flow.gradient(node)
+        grad = found or 0.0
+        reset = not flow.steps and node.op is None and grad == 0.0 and total and node not in wrong
+        known = found is not None and not reset
+        if flow.steps and flow.moment and (flow.moment.edges or 0) <= max(flow.steps.arrivals.get(node, [-1])):
+            received = []  # the sum is shown when the last contribution has arrived
         rows.append(pair(words["grad"], number(grad) if known else "-", _sign(grad) if known else INK, bold=known))
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
-        terms = " + ".join(f"({number(c)})" if c < 0 else number(abs(c)) for c in received)
         if node in wrong:
-            rows.append(Text(f"≠ {terms if len(received) <= 3 else number(total)}", NOTE, NEGATIVE))
+            rows.append(Text(f"≠ {_sum(received) if len(received) <= 3 else number(total)}", NOTE, NEGATIVE))
         elif known and met and 2 <= len(received) <= 3:
-            rows.append(Text(f"= {terms}", NOTE, QUIET))
+            rows.append(Text(f"= {_sum(received)}", NOTE, QUIET))
         elif known and received and _differ(grad, total, received):
             rows.append(Text(words["adds_up"].format(total=number(total)), NOTE, QUIET))
     return rows
+
+
+def _sum(terms: list[float]) -> str:
+    """Return the text of a sum, such as "1 + (-2)"."""
+    return " + ".join(f"({number(c)})" if c < 0 else number(abs(c)) for c in terms)
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
@@ -157,9 +233,10 @@ def _differ(grad: float, total: float, terms: list[float]) -> bool:
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
 
-def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Text | tuple[Text, Text]]:
-    gradients = [node.grad or 0.0 for node in box.nodes if node.op is None]
-    norm = number(math.hypot(*gradients)) if flow.ran else "-"
+def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Row]:
+    found = [flow.gradient(node) for node in box.nodes if node.op is None]
+    gradients = [gradient for gradient in found if gradient is not None]
+    norm = number(math.hypot(*gradients)) if gradients or (flow.ran and not flow.steps) else "-"
     return [title(str(box.group)), pair(words["node_count"], str(len(box.nodes))), pair(words["grad_norm"], norm)]
 
 
@@ -207,27 +284,49 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
         return {"style": "dashed", "dir": "none"} | beside
     if _is_unknown(edge):
         return {"style": "dotted", "color": QUIET, "label": edge_label([Text("× ?", WORD, QUIET)])}
+    passed = flow.passed(edge)
+    texts = _edge_rows(flow, edge, words)
+    if flow.steps:
+        indices = [flow.steps.index[slot] for slot in edge.slots if slot in flow.steps.index]
+        rows = _steady(partial(_edge_rows, edge=edge, words=words), flow, indices)
+        texts = [row for row in rows if isinstance(row, Text)]
+    look = {"label": edge_label(texts)} if texts else {}
+    if not passed:
+        return look | {"color": QUIET} | ({"dir": "forward"} if flow.ran else {})
+    size = math.hypot(*passed)
+    if size == 0.0:
+        return look | {"style": "dashed"}
+    share = min(size / flow.largest, 1.0) if flow.largest and size == size else 1.0
+    width, head = f"{1.0 + 4.0 * share:.2f}", f"{0.7 + 0.3 * share:.2f}"
+    return look | {"color": _edge_colour(edge, passed), "penwidth": width, "arrowsize": head}
+
+
+def _edge_colour(edge: Edge, passed: list[float]) -> str:
+    """Return the colour of an edge that has carried the contributions `passed`."""
     several = len(edge.contributions) > 1
-    contribution = edge.size if several else edge.contributions[0]
-    colour = QUIET if several or contribution != contribution or contribution == 0.0 else _sign(contribution)
+    return QUIET if several or passed[0] != passed[0] or passed[0] == 0.0 else _sign(passed[0])
+
+
+def _edge_rows(flow: Flow, edge: Edge, words: dict[str, str]) -> list[Text]:
+    """Return the texts of an edge: its local derivative, and its contribution once the edge has carried it."""
+    few, some = len(flow.boxes) <= FULL_LABELS, len(flow.boxes) <= SOME_LABELS
+    several = len(edge.contributions) > 1
+    passed = flow.passed(edge)
+    node, slot = edge.slots[0]
     rows = []
     if several and some:
         rows.append(Text(words["edges"].format(count=len(edge.contributions)), WORD, QUIET))
-        if flow.ran:
-            rows.append(Text(words["norm"].format(norm=number(contribution)), SENT, QUIET))
+        if passed:
+            rows.append(Text(words["norm"].format(norm=number(math.hypot(*passed))), SENT, QUIET))
     elif few and not several:
-        rows.append(Text(f"× {number(edge.partial + 0.0)}", WORD, QUIET))
-    if flow.ran and some and not several:
-        product = (edge.slots[0][0].grad or 0.0) * edge.partial
-        text = words["nothing"] if not edge.flows and math.isnan(product) else signed(contribution)
-        rows.append(Text(text, SENT, colour, bold=True))
-    look = {"label": edge_label(rows)} if rows else {}
-    if not flow.ran:
-        return look | {"color": QUIET}
-    if contribution == 0.0:
-        return look | {"style": "dashed"}
-    share = min(edge.size / flow.largest, 1.0) if flow.largest and edge.size == edge.size else 1.0
-    return look | {"color": colour, "penwidth": f"{1.0 + 4.0 * share:.2f}", "arrowsize": f"{0.7 + 0.3 * share:.2f}"}
+        computed = not flow.moment or node not in flow.moment.unknown
+        rows.append(Text(f"× {number(edge.partial + 0.0)}" if computed else " ", WORD, QUIET))
+    if passed and some and not several:
+        upstream = flow.steps.steps[flow.steps.index[node, slot]].upstream if flow.steps else node.grad
+        product = (upstream or 0.0) * edge.partial
+        text = words["nothing"] if not edge.flows and math.isnan(product) else signed(passed[0])
+        rows.append(Text(text, SENT, _edge_colour(edge, passed), bold=True))
+    return rows
 
 
 def _legend(

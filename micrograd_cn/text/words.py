@@ -41,6 +41,22 @@ WORDS = {
         "opaque_operands": "an operand is missing",
         "rankdir": 'rankdir must be "LR" or "TB", got {given!r}',
         "fold": 'fold must be "auto", "neuron", "layer", "scope" or None, got {given!r}',
+        "step": "step must be a number of edges from 0 to {last}, got {given}",
+        "step_type": "step must be an int, how many edges the backward pass has gone along, got {given!r}",
+        "step_constant": "{call}: no gradient flows to the constant {root!r}, so there are no steps to draw; give a "
+        "Value that depends on a leaf",
+        "step_unknown": "{call}: the local derivative of {op} is not known, so there are no steps to draw; without "
+        "step=, draw_dot shows the gradients that your class computed",
+        "pass_title": "Backpropagation through {expression}",
+        "pass_moves": "The forward pass computes the data, then the gradient flows back one edge at a time: upstream × "
+        "local derivative = contribution. At the end: {gradients}.",
+        "pass_ending": "a file of draw_flow() ends in .html (the page), .svg (an animation) or .gif, got {path}",
+        "pass_tape": "{path}: an animation shows one backward pass, and the tape has {count} graphs; write "
+        "draw_flow(y).save(...) for one of them, or .html for all",
+        "pass_changed": "{path}: data has changed since draw_flow(y); write draw_flow(y).save(...) again",
+        "pass_large": "{path}: a graph of {boxes} boxes and {edges} edges is too large for an animation; save a page "
+        "(.html), or draw a smaller part of the graph",
+        "no_pillow": "a GIF needs the package Pillow: python -m pip install pillow; an animated .svg does not",
         "too_large": "the picture would have {boxes} boxes, more than max_nodes={limit}; {hint}",
         "hint_fold": 'use fold="layer" or "scope", draw a smaller part of the graph, or raise max_nodes',
         "hint_part": "draw a smaller part of the graph (any Value in it can be the root), or raise max_nodes",
@@ -146,6 +162,20 @@ functions: {functions}
         "opaque_operands": "缺少一个操作数",
         "rankdir": 'rankdir 必须是 "LR" 或 "TB"，得到的是 {given!r}',
         "fold": 'fold 必须是 "auto"、"neuron"、"layer"、"scope" 或 None，得到的是 {given!r}',
+        "step": "step 是反向传播走过的边数，必须在 0 到 {last} 之间，得到的是 {given}",
+        "step_type": "step 是反向传播走过的边数，必须是 int，得到的是 {given!r}",
+        "step_constant": "{call}：没有梯度传给常量 {root!r}，没有步骤可画；请给出一个依赖于叶节点的 Value",
+        "step_unknown": "{call}：{op} 的局部导数未知，没有步骤可画；不写 step= 时，draw_dot 画出你的类算出的梯度",
+        "pass_title": "{expression} 的反向传播",
+        "pass_moves": "先由前向传播算出数值，然后梯度一次沿一条边往回传："
+        "上游梯度 × 局部导数 = 贡献。最后：{gradients}。",
+        "pass_ending": "draw_flow() 写的文件以 .html（网页）、.svg（动画）或 .gif 结尾，得到的是 {path}",
+        "pass_tape": "{path}：动画演示一次反向传播，而记录里有 {count} 张计算图；要其中一张，请写 "
+        "draw_flow(y).save(...)；要全部，请存成 .html",
+        "pass_changed": "{path}：draw_flow(y) 之后数值变了；请重新写 draw_flow(y).save(...)",
+        "pass_large": "{path}：{boxes} 个框、{edges} 条边的图太大，做不成动画；"
+        "请存成网页（.html），或者只画计算图的一部分",
+        "no_pillow": "GIF 需要 Python 包 Pillow：python -m pip install pillow；动画 .svg 不需要",
         "too_large": "这张图会有 {boxes} 个框，超过了 max_nodes={limit}；{hint}",
         "hint_fold": '可以用 fold="layer" 或 "scope" 折叠、只画计算图的一部分，或者调大 max_nodes',
         "no_graphviz": "画图需要 Python 包 graphviz：pip install graphviz",

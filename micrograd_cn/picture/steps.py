@@ -1,0 +1,115 @@
+"""The steps of a backward pass, one for each edge, and what is known at a moment of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ..engine import Value, topological_order
+from ..graph.closures import Closure
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a backward pass: an operand gets its contribution, or nothing.
+
+    Attributes:
+        node: the node that sends the contribution.
+        slot: the index of the operand.
+        operand: the operand.
+        partial: the local derivative.
+        upstream: the gradient of `node`; None if no gradient reached it.
+        contribution: what the node sends to the operand; None if no gradient flows to it.
+        before: the gradient of the operand before the step.
+        after: the gradient of the operand after the step.
+    """
+
+    node: Value
+    slot: int
+    operand: Value
+    partial: float
+    upstream: float | None
+    contribution: float | None
+    before: float
+    after: float
+
+    @property
+    def narration(self) -> str:
+        """Return the key of the sentence in `WORDS` that tells this step."""
+        assert self.node.op is not None
+        if self.upstream is None:
+            return "narrate_unreached"
+        if not self.node.op.propagates_gradient_to(self.slot):
+            return "narrate_still"
+        return "narrate_unselected" if self.contribution is None else "narrate_edge"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of the forward and the backward pass.
+
+    Attributes:
+        edges: how many steps the backward pass has taken; None before it begins.
+        unknown: the nodes whose data the forward pass has not computed yet.
+    """
+
+    edges: int | None
+    unknown: frozenset[Value] = frozenset()
+
+
+class BackwardPass:
+    """The steps of one `root.backward()`, in its order. No `grad` is read or changed.
+
+    An operand that requires no gradient has no step. An operand that an operation did not select has one, in which
+    nothing flows.
+
+    Attributes:
+        root: the node where the pass begins, with the gradient 1.
+        steps: the steps.
+        index: a dict from (sending node, index of the operand) to the index of the step.
+        sent: a dict with the same keys to the contribution, without entries for steps in which nothing flows.
+        arrivals: for each node, the indices of the steps that send to it.
+
+    >>> a = Value(2, "a")
+    >>> [step.after for step in BackwardPass(a * a).steps]
+    [2.0, 4.0]
+    """
+
+    def __init__(self, root: Value) -> None:
+        self.root = root
+        self.steps: list[Step] = []
+        self.index: dict[tuple[Value, int], int] = {}
+        self.sent: dict[tuple[Value, int], float] = {}
+        self.arrivals: dict[Value, list[int]] = defaultdict(list)
+        gradients: dict[Value, float] = {root: 1.0}
+        for node in topological_order(root):
+            upstream = gradients.get(node)
+            sent = [None] * len(node.parents) if upstream is None else _sent(node, upstream)
+            for slot, (operand, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
+                if not operand.requires_grad:
+                    continue
+                before = gradients.get(operand, 0.0)
+                contribution = sent[slot]
+                if contribution is not None:
+                    gradients[operand] = before + contribution
+                    self.sent[node, slot] = contribution
+                after = gradients.get(operand, 0.0)
+                self.index[node, slot] = len(self.steps)
+                self.arrivals[operand].append(len(self.steps))
+                self.steps.append(Step(node, slot, operand, partial, upstream, contribution, before, after))
+
+    def gradient(self, node: Value, moment: Moment) -> float | None:
+        """Return the gradient of `node` at a moment, or None if nothing has been sent to it yet."""
+        if moment.edges is None:
+            return None
+        if node is self.root:
+            return 1.0
+        arrived = [i for i in self.arrivals.get(node, ()) if i < moment.edges]
+        return self.steps[arrived[-1]].after if arrived else None
+
+
+def _sent(node: Value, upstream: float) -> list[float | None]:
+    """Return what `node` sends to each operand, None for nothing, if its gradient is `upstream`."""
+    if isinstance(node.op, Closure):
+        return node.op.sent(node, upstream)
+    return [None if partial is None else upstream * partial for partial in node._partials]
