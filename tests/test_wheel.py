@@ -69,7 +69,7 @@ def test_the_description_has_no_link_that_leads_nowhere_outside_the_repository(w
     assert fence.findall(described) == fence.findall(readme)
     plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", readme).replace("简体中文\n\n", "")
     assert re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", described) == plain
-    assert "\n\nThe graph of tanh(w*x + b): every box" in described
+    assert "\n\nThe backward pass of y = tanh(w*x + b), which moves" in described
 
 
 def test_a_users_file_names_every_public_name():
