@@ -599,11 +599,14 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        if args and not kwargs and type(args[0]) is not float and (found := self._array_runner("call", args)):
-            rows = found[0].computed(args)
-            result = rows.out[0]
-            found[0].give_back(rows)
-            return result
+        kind = type(args[0]) if args and not kwargs else float
+        if kind is not float and kind is not list and type(args[-1]) is not float:
+            found = self._array_runner("call", args)
+            if found:
+                rows = found[0].computed(args)
+                result = rows.out[0]
+                found[0].give_back(rows)
+                return result
         try:
             bucket = self._bucket_of(args, kwargs)
         except TypeError:

@@ -261,6 +261,7 @@ class Executable:
         unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
+        self._drivers: dict[tuple[str, bool], Any] = {}
         tables.link(fast=native)
 
     def compile_fast_kernels(self) -> None:
@@ -269,7 +270,11 @@ class Executable:
         driver(self.kind, self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
-        return driver(name, self.lanes, self.tables.fast)
+        key = name, self.tables.fast
+        found = self._drivers.get(key)
+        if found is None:
+            found = self._drivers[key] = driver(name, self.lanes, self.tables.fast)
+        return found
 
     def forward(
         self,
