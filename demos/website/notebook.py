@@ -213,4 +213,4 @@ def read(path: Path) -> Any:
     """Return a notebook."""
     import nbformat
 
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types

@@ -143,7 +143,9 @@ class BoundCall:
 
     def announce_variables(self) -> None:
         """Tell the `BoundCall`s around this one that the variables of this one are not parameters."""
-        variables.get().update(self.variables)  # type: ignore[union-attr]  # a level is around each call
+        known = variables.get()
+        assert known is not None, "a level is around each call"
+        known.update(self.variables)
 
     def _uses_parameters(self) -> bool:
         """Return whether the output depends on leaves other than the variables, such as the parameters of a model.

@@ -105,7 +105,9 @@ class ValueArray(np.ndarray):
     (<operation maximum>, 1.0, 2.0)
     """
 
-    def __array_ufunc__(self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:  # type: ignore[override]
+    def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
+        self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
+    ) -> Any:
         """Apply an operation, if `ufunc` means the same, or `ufunc` itself to the elements as objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         function = ALWAYS.get(name)

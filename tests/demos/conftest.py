@@ -55,7 +55,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     isolated = False
 
-    def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 -- the name in http.server
 
     def end_headers(self) -> None:
         if self.isolated:

@@ -30,7 +30,7 @@ def squares_if_one(v):
     ("f", "x", "value", "slope"),
     [
         (lambda d: d["w"] * 2 if d["label"] == 1 else -d["w"], {"w": 3.0, "label": 1}, 6.0, {"w": 2.0, "label": 0.0}),
-        (lambda d: d["w"] * 2 if 1 == d["label"] else -d["w"], {"w": 3.0, "label": 1}, 6.0, {"w": 2.0, "label": 0.0}),  # noqa: SIM300
+        (lambda d: d["w"] * 2 if 1 == d["label"] else -d["w"], {"w": 3.0, "label": 1}, 6.0, {"w": 2.0, "label": 0.0}),  # noqa: SIM300 -- the case
         (lambda d: d["w"] if d["n"] in (1, 2) else -d["w"], {"w": 3.0, "n": 2}, 3.0, {"w": 1.0, "n": 0.0}),
         (lambda d: d["w"] if d["n"] != 2 else -d["w"], {"w": 3.0, "n": 2}, -3.0, {"w": -1.0, "n": 0.0}),
         (lambda x: x if x * 2 == 6 else -x, 3.0, 3.0, 1.0),
@@ -143,7 +143,7 @@ def test_a_bool_is_passed_as_it_is():
     assert slope["m"].tolist() == [0.0, 0.0]
     for flag in (True, np.bool_(True)):
         given = {"x": 3.0, "on": flag}
-        assert grad(lambda d: d["x"] ** 2 * d["on"] if d["on"] == True else d["x"])(given) == {"x": 6.0, "on": 0.0}  # noqa: E712
+        assert grad(lambda d: d["x"] ** 2 * d["on"] if d["on"] == True else d["x"])(given) == {"x": 6.0, "on": 0.0}  # noqa: E712 -- the case
     assert jvp(lambda d: d["x"] if d["on"] is True else -d["x"], {"x": 3.0, "on": True}, {"x": 1.0, "on": 5.0}) == (
         3,
         1,

@@ -84,7 +84,7 @@ def test_a_comparison_of_constants_gives_bools_and_of_nothing_recorded_too():
 
 
 def test_a_comparison_with_what_is_no_number_gives_bools():
-    assert compile(lambda x: x[0] * (1.0 + np.sum(x == None)))(np.array([2.0, 3.0])) == 2.0  # noqa: E711
+    assert compile(lambda x: x[0] * (1.0 + np.sum(x == None)))(np.array([2.0, 3.0])) == 2.0  # noqa: E711 -- the case
     assert compile(lambda x: x[0] * np.all(x != "a"))(np.array([2.0, 3.0])) == 2.0
 
 

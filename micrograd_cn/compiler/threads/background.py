@@ -42,7 +42,7 @@ class BackgroundWork:
     """
 
     def __init__(self, work: Callable[[], object]) -> None:
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn native code", daemon=False)
         self._thread.start()
 
@@ -50,7 +50,7 @@ class BackgroundWork:
         _background.until = 0.0
         try:
             work()
-        except BaseException as error:
+        except Exception as error:  # whatever it is, a later call raises it, where the user sees it
             self.error = error
 
     @property

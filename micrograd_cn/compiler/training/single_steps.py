@@ -150,7 +150,8 @@ class SingleStep:
         padding = array("d", bytes(8 * (self._blocks.places - self._count)))
         for k, name in enumerate(self._names):
             self._blocks.write_column(2 + k, arrays[name] + padding)
-        optimizer.lazy_state = self._state  # type: ignore[assignment]  # the caller knows that it is not None
+        assert self._state is not None
+        optimizer.lazy_state = self._state
         return True
 
 
