@@ -7,6 +7,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.nn import MLP
 
 
 def largest_of_both(x):
@@ -62,3 +63,21 @@ def test_a_selection_that_is_0_by_chance_keeps_its_derivatives(x):
     [slope] = functional.sparse_jacobian(polynomial)(leaf).values
     slope.backward()
     assert leaf.grad == pytest.approx(second)
+
+
+def test_the_units_of_a_layer_share_what_tells_whether_a_gradient_reaches_them():
+    """For a wider network, the gradient of relu takes more operations than that of tanh in proportion to the units.
+
+    The units of a layer get their gradients from the same units of the next layer. So one node tells all of them
+    whether any of these was selected, instead of one such node for each pair of units.
+    """
+
+    def more(width):
+        counts = {}
+        for activation in ("relu", "tanh"):
+            x = [Value(0.1), Value(0.2)]
+            program = compile(MLP(2, [width, width, 1], activation=activation, seed=0)(x), x)
+            counts[activation] = int(repr(program.derivative("gradient").program).split()[0].replace(",", ""))
+        return counts["relu"] - counts["tanh"]
+
+    assert more(32) - more(16) == 2 * (more(16) - more(8))
