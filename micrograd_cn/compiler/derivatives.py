@@ -148,20 +148,22 @@ class CompiledDerivative:
             return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
         if writable_address(out, n * size):
             view = memoryview(out).cast("B")
-            view[:] = bytes(len(view))
             if count and (numpy := sys.modules.get("numpy")):
-                numpy.frombuffer(view).reshape(n, size)[:, self._places] = numpy.frombuffer(flat).reshape(n, count)
+                whole = numpy.frombuffer(view).reshape(n, size)
+                whole.fill(0.0)
+                whole[:, numpy.frombuffer(self._places, "q")] = numpy.frombuffer(flat).reshape(n, count)
                 return out
+            view[:] = bytes(len(view))
             numbers = view.cast("d")
             for k, place in enumerate(self._places):
                 numbers[place::size] = memoryview(flat)[k::count]
         return out
 
     @cached_property
-    def _places(self) -> list[int]:
+    def _places(self) -> array[int]:
         """The index of each entry among all entries of the matrix, row after row."""
         (rows, columns), width = self.structure, self.structure.shape[1]
-        return [i * width + j for i, j in zip(rows, columns, strict=True)]
+        return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 
     def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
         """Return the mean of each entry over n rows. The arguments are those of `flat`."""

@@ -133,3 +133,48 @@ def test_the_value_and_the_gradient_are_those_of_the_parameters_that_there_are()
     found = functions["jac"]([1.5, 2.0])
     found[:] = 7.0
     assert functions["jac"]([1.5, 2.0]).tolist() == [9.0, -0.25]
+
+
+def test_scipy_builds_the_structure_of_sparse_hessians_once(monkeypatch):
+    """Only entries are written for each further matrix; no matrix shares memory with another one."""
+    sparse = pytest.importorskip("scipy.sparse")
+    built = []
+    original = sparse.coo_array.tocsr
+    monkeypatch.setattr(sparse.coo_array, "tocsr", lambda self, *rest: built.append(self) or original(self, *rest))
+
+    def chain(v):
+        return mc.sum([(v[i + 1] * v[i]) ** 2 + v[i] ** 3 for i in range(4)]) + v[0] * v[4] * v[2]
+
+    hess = scipy_functions(compile(chain), method="Newton-CG")["hess"]
+    points = np.random.default_rng(0).normal(size=(4, 5))
+    found = [hess(x) for x in points]
+    assert len(built) == 1
+    dense = scipy_functions(compile(chain), dense=True)["hess"]
+    for x, matrix in zip(points, found, strict=True):
+        assert matrix.has_canonical_format
+        assert matrix.toarray().tolist() == dense(x).tolist()
+    found[0].data[:] = 0.0
+    found[0].eliminate_zeros()
+    found[1].indices[:] = found[1].indices[::-1].copy()
+    assert hess(points[2]).toarray().tolist() == found[2].toarray().tolist() == dense(points[2]).tolist()
+    assert (hess(points[3]) - found[3]).nnz == 0
+    assert hess([1.0, 2.0, 3.0, 4.0, 5.0]).shape == (5, 5)
+
+
+def test_each_vector_gets_the_program_of_its_length_and_of_its_branch():
+    def f(v):
+        total = mc.sum([x * x for x in v])
+        return 3.0 * total if v[0] > 0 else total
+
+    functions = scipy_functions(compile(f, branches=True))
+    for _ in range(2):
+        for first, factor in ((1.0, 3.0), (-1.0, 1.0)):
+            for n in (2, 3):
+                x = np.array([first] + [2.0] * (n - 1))
+                assert functions["fun"](x) == factor * (1 + 4 * (n - 1))
+                assert functions["jac"](x).tolist() == (2 * factor * x).tolist()
+                assert functions["hess"](x).toarray().tolist() == (2 * factor * np.eye(n)).tolist()
+    plain = scipy_functions(compile(lambda v: mc.sum([x * x for x in v])), method="trust-exact")
+    for n in (2, 3, 2):
+        assert plain["hess"](np.ones(n)).tolist() == (2 * np.eye(n)).tolist()
+        assert plain["jac"](np.ones(n)).tolist() == [2.0] * n

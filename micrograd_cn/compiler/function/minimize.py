@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
-from ..derivatives import Program
+from ..derivatives import Program, Structure
 from .jit import CompiledFunction
 
 # What the methods of `scipy.optimize.minimize` call. Those that are not here take a Hessian, which may be sparse.
@@ -55,7 +56,7 @@ def scipy_functions(
     """
     try:
         import numpy as np
-        from scipy.sparse import coo_array
+        import scipy.sparse  # noqa: F401 -- so its absence is noticed here, and not when a Hessian is needed
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
     named = method.lower() if isinstance(method, str) else ""
@@ -86,12 +87,20 @@ def scipy_functions(
             "scipy_functions(compile(f), ...)"
         )
 
+    unbranched: dict[Any, Program] = {}  # the program for all vectors of a shape, if the function never branches there
+
     def at(x: Any) -> tuple[Program, Any]:
         vector = np.array(x, float, ndmin=1)
         if isinstance(program, Program):
             return program, vector.reshape(1, -1)
-        name = getattr(program, "__name__", "the function")
-        return check(program.recording_of(vector).program, f"{name} returns a list"), vector.reshape(1, -1)
+        found = unbranched.get(vector.shape)
+        if not found:
+            recording = program.recording_of(vector)
+            name = getattr(program, "__name__", "the function")
+            found = check(recording.program, f"{name} returns a list")
+            if not recording.guards.guards:
+                unbranched[vector.shape] = found
+        return found, vector.reshape(1, -1)
 
     last: list[tuple[Any, float, Any]] = []  # methods ask for the value and then for the gradient at the same point
 
@@ -114,16 +123,46 @@ def scipy_functions(
     def jac(x: Any) -> Any:
         return np.array(value_and_grad(x)[1])
 
+    sparse: dict[Program, SparseMatrices] = {}
+
     def hess(x: Any) -> Any:
         here, row = at(x)
         structure = here.derivative("hessian").structure
         if as_array:
             return here.hessian(row, dense=True, out=np.empty(structure.shape))
-        values = here.hessian(row, out=np.empty(structure.entries))
-        return coo_array((values, structure), shape=structure.shape).tocsr()
+        matrices = sparse.get(here) or sparse.setdefault(here, SparseMatrices(structure))
+        return matrices.with_entries(here.hessian(row, out=np.empty(structure.entries)))
 
     functions: dict[str, Any] = {"fun": fun, "jac": jac, "hess": hess}
     return {name: functions[name] for name in names} | ({} if method is None else {"method": method})
+
+
+class SparseMatrices:
+    """Make `scipy.sparse.csr_array`s whose entries have the positions that `structure` lists, in its order.
+
+    scipy sorts and checks the positions once, which takes ten times as long as to copy them for each matrix. A matrix
+    shares no memory with another one, since a user may change it in place.
+
+    >>> matrices = SparseMatrices(Structure((1, 0), (0, 1), (2, 2), (False, False)))
+    >>> matrices.with_entries([3.0, 4.0]).toarray().tolist()
+    [[0.0, 4.0], [3.0, 0.0]]
+    """
+
+    def __init__(self, structure: Structure) -> None:
+        import numpy as np
+        from scipy.sparse import coo_array
+
+        numbered = coo_array((np.arange(float(structure.entries)), structure), shape=structure.shape).tocsr()
+        self._order = numbered.data.astype(np.intp)  # for each entry of the matrix, its index in `structure`
+        self._template = numbered
+
+    def with_entries(self, entries: Any) -> Any:
+        """Return the matrix with these entries."""
+        import numpy as np
+
+        made = copy.copy(self._template)  # skips the checks of the constructor
+        made.data, made.indices, made.indptr = np.take(entries, self._order), made.indices.copy(), made.indptr.copy()
+        return made
 
 
 def _check_one_argument(function: CompiledFunction) -> None:
