@@ -151,7 +151,7 @@ function frame(text, title) {
   const made = element("iframe");
   made.title = (only?.localName === "iframe" && only.title) || title || words.picture;
   made.className = only?.localName === "iframe" ? "stepper" : "html";
-  made.setAttribute("sandbox", "allow-scripts allow-forms");
+  made.setAttribute("sandbox", "allow-scripts allow-forms allow-downloads");
   made.src = `${base}frame.html`;
   const inside = only?.localName === "iframe" ? only.srcdoc : text;
   made.addEventListener("load", () => made.contentWindow.postMessage(inside, "*"), { once: true });

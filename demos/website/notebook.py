@@ -141,8 +141,8 @@ def _frame(shown: str, name: str, short: str, files: dict[str, str]) -> str:
     assert found, f"{name}: only pages in frames are expected"
     files[name] = html.unescape(found[2])
     return (
-        f'<iframe class="stepper" title="{found[1]}" sandbox="allow-scripts allow-forms" loading="lazy" src="{name}">'
-        "</iframe>"
+        f'<iframe class="stepper" title="{found[1]}" sandbox="allow-scripts allow-forms allow-downloads" '
+        f'loading="lazy" src="{name}"></iframe>'
     )
 
 

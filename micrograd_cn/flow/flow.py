@@ -101,8 +101,19 @@ class Tape:
             "graphs": self._graphs,
             "tapes": tapes,
             "snapshots": [graph for graph, _ in self._snapshots],
+            "expression": self._expression,
         }
         return sheet(self.lang, data, "stepper/stepper.js", {"rows.js": self._rows.module()}, PAGE)
+
+    @property
+    def _expression(self) -> str:
+        """Return the heading of pictures that the page saves, or "" for several graphs and for a long expression."""
+        from ..picture.animation import equation, expressions
+
+        if len(self._graphs) > 1 or self._last is None:
+            return ""
+        text = equation(self._last.root, expressions(self._last.nodes))
+        return "" if text == "…" else text
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write what was recorded to the file `path`, and return this path.

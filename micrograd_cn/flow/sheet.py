@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..picture.animation import BACKWARD, FIRST, FORWARD, LAST, LEAVES
 from ..picture.boxes import FULL_LABELS, MOST_BOXES, READABLE_EDGES
 from ..picture.text import LONGEST_LABEL
 from ..text.words import WORDS
@@ -22,9 +23,12 @@ from .bundle import bundle
 HERE = Path(__file__).parent
 # The page folds a graph and cuts labels at the same sizes as a picture.
 LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES, "most": MOST_BOXES, "label": LONGEST_LABEL}
+# An animation that the page saves shows its scenes for the same seconds as one that Python saves.
+SECONDS = {"first": FIRST, "leaves": LEAVES, "forward": FORWARD, "backward": BACKWARD, "last": LAST}
 # The page shares these words with pictures and the command line.
 NARRATED = ("narrate_edge", "narrate_unselected", "narrate_unreached")
-SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "unselected", *NARRATED)
+PASS = ("pass_title", "pass_moves")
+SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "unselected", *NARRATED, *PASS)
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -78,7 +82,7 @@ def sheet(
         "script_hash": _hash(script),
         "style_hash": _hash(css),
         "css": css,
-        "data": _json(data | {"limits": LIMITS, "keywords": kwlist}),
+        "data": _json(data | {"limits": LIMITS, "seconds": SECONDS, "keywords": kwlist}),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))
@@ -90,7 +94,7 @@ def notebook_frame(title: str, page: str) -> str:
     >>> notebook_frame("a page", "<p>text")[:22]
     '<iframe title="a page"'
     """
-    frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms"'
+    frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms allow-downloads"'
     return f'<iframe title="{html.escape(title)}" {frame} srcdoc="{html.escape(page)}"></iframe>'
 
 

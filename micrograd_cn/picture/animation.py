@@ -73,8 +73,7 @@ class Animation:
         if boxes > FULL_LABELS or edges > READABLE_EDGES:
             raise ValueError(WORDS[lang]["pass_large"].format(path=path, boxes=boxes, edges=edges))
         self._texts = expressions(self._flow.nodes)
-        written = self._texts[root]
-        self.expression = f"{clean(root.label)} = {written}" if root.label and root.op else written
+        self.expression = equation(root, self._texts)
         self.scenes = list(self._scenes(self._flow))
 
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
@@ -204,6 +203,18 @@ def expressions(nodes: Iterable[Value]) -> dict[Value, str]:
             parts.append(f"({part})" if outer and inner and part != "…" and (inner < outer or weaker) else part)
         texts[node] = _short(node.op.text(*parts))
     return texts
+
+
+def equation(root: Value, texts: dict[Value, str]) -> str:
+    """Return Python code for `root` from the `texts` of `expressions`, such as "y = tanh(w * x + b)".
+
+    >>> from micrograd_cn.engine import graph_nodes
+    >>> y = Value(2, "a") * 3
+    >>> y.label = "y"
+    >>> equation(y, expressions(graph_nodes(y)))
+    'y = a * 3'
+    """
+    return f"{clean(root.label)} = {texts[root]}" if root.label and root.op else texts[root]
 
 
 def _precedence(node: Value) -> int:

@@ -3,6 +3,7 @@
 import { colours, fitted } from "./canvas.js";
 import { layerName } from "./names.js";
 import { html } from "../stepper/elements.js";
+import { wrapped } from "../stepper/fitting.js";
 import { largestOf, smallestOf } from "../stepper/lists.js";
 import { filled, shown } from "../stepper/text.js";
 
@@ -68,11 +69,7 @@ function tellLast(context, curves, width) {
 // Write in an empty chart what it will show, in lines that fit.
 function tellLater(context, text, [width, height]) {
   Object.assign(context, { font: "13px sans-serif", textAlign: "center", fillStyle: colours.quiet });
-  const lines = [""];
-  for (const word of text.match(/[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s?/g)) {
-    if (context.measureText(lines.at(-1) + word).width > width - 24) lines.push("");
-    lines[lines.length - 1] += word;
-  }
+  const lines = wrapped([["", text]], width - 24, word => context.measureText(word).width).map(line => line.map(([, word]) => word).join(""));
   lines.forEach((line, i) => context.fillText(line, width / 2, height / 2 + 8 + 17 * (i - (lines.length - 1) / 2)));
 }
 

@@ -15,6 +15,7 @@ import "../stepper/screen.js";
 import "../stepper/tape.js";
 import "../stepper/learn.js";
 import "../stepper/copy.js";
+import "../stepper/saving.js";
 import "../stepper/controls.js";
 import "./typing.js";
 import "./sheets.js";

@@ -4,6 +4,7 @@
 import { flushLink, inHistory, readLink, writeLink } from "./link.js";
 import { byId } from "../stepper/elements.js";
 import { openedAtFirst } from "../stepper/fold.js";
+import { savings } from "../stepper/saving.js";
 import { session } from "../stepper/session.js";
 import { viewport } from "../stepper/viewport.js";
 
@@ -35,7 +36,7 @@ export function showRoom(name, origin = "") {
   byId("typing").hidden = byId("numbers").hidden = origin !== "";
   byId("origin").hidden = origin === "";
   byId("origin_text").textContent = origin;
-  byId("copy_python").hidden = panel !== "stepping";
+  for (const id of ["copy_python", ...Object.keys(savings)]) byId(id).hidden = panel !== "stepping"; // they are about a graph
   if (!origin) rooms.get(name).entered?.();
 }
 

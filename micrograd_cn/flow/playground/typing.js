@@ -8,6 +8,7 @@ import { byId, html } from "../stepper/elements.js";
 import { isEditable, isLeaf } from "../stepper/graph.js";
 import { columns } from "../stepper/labels.js";
 import { page } from "../stepper/page.js";
+import { saved } from "../stepper/saving.js";
 import { session } from "../stepper/session.js";
 import { exact, filled, parsed, shown } from "../stepper/text.js";
 
@@ -21,8 +22,8 @@ function readTyped(text, values = session.typed.values) {
     for (const [name, x] of made.values) values.set(name, x);
     typed.values = values;
     if (made.graph) {
-      typed.made = made;
-      if (isSeen("typing")) session.open([made], true);
+      typed.made = { ...made, text };
+      if (isSeen("typing")) session.open([typed.made], true);
     } else {
       typed.number = made.value;
       tellFault(filled(words.only_number, { value: exact(made.value) }));
@@ -142,6 +143,8 @@ session.watch(({ changes }) => {
   if (changed) remember();
   showNumbers(new Map([...byId("numbers").children].map(({ dataset }) => [dataset.name, typed.values.get(dataset.name)])));
 });
+
+saved.heading = () => session.origin || session.typed.made?.text;
 
 addRoom("typing", {
   panel: "stepping",

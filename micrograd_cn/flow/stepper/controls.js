@@ -8,6 +8,7 @@ import {
 } from "./moving.js";
 import { closeAll, openAll } from "./opening.js";
 import { answerOf, isRight } from "./question.js";
+import { savings } from "./saving.js";
 import { session } from "./session.js";
 import { switchTheme } from "./theme.js";
 import { viewport } from "./viewport.js";
@@ -81,6 +82,8 @@ const shortcuts = {
   D: "dark",
   l: "language",
   L: "language",
+  s: "save_svg",
+  S: "save_svg",
   p: "present",
   P: "present",
   "?": "help",
@@ -109,7 +112,9 @@ document.addEventListener("keydown", event => {
   }
   event.preventDefault();
   const [node, layer] = [{ step: "node_step", back: "node_back" }, { step: "layer_step", back: "layer_back" }];
-  commands[(event.shiftKey && (turnsPage ? layer : node)[command]) || command]();
+  const id = (event.shiftKey && (turnsPage ? layer : node)[command]) || command;
+  if (id in savings) byId(id).click();
+  else commands[id]();
 });
 
 // A click beside a dialog closes it.

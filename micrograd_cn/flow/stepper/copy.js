@@ -3,6 +3,7 @@
 import { byId, html } from "./elements.js";
 import { isEditable, isLeaf } from "./graph.js";
 import { reversed } from "./lists.js";
+import { tellOn } from "./menu.js";
 import { page } from "./page.js";
 import { session } from "./session.js";
 import { exact, expressionOf } from "./text.js";
@@ -51,13 +52,7 @@ async function copyText(button, text) {
     document.execCommand("copy");
     field.remove();
   }
-  const { word } = button.dataset;
-  button.dataset.word = "copied";
-  button.textContent = session.words.copied;
-  setTimeout(() => {
-    button.dataset.word = word;
-    button.textContent = session.words[word];
-  }, 1500);
+  tellOn(button, "copied");
 }
 
 byId("copy_python").addEventListener("click", () => copyText(byId("copy_python"), pythonOf(session.graph, session.numbers.data, session.chosen.actions)));

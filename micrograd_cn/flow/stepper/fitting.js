@@ -1,6 +1,6 @@
 // Keep texts within the room that they have, in whatever font the browser uses.
 
-const FONTS = { title: "600 14px", number: "13.5px", grad: "700 13.5px", word: "12px", note: "12px", local: "12px", sent: "700 12.5px" };
+const FONTS = { title: "600 14px", number: "13.5px", grad: "700 13.5px", word: "12px", note: "12px", local: "12px", sent: "700 12.5px", heading: "600 19px", told: "16px" };
 
 const measuring = document.createElement("canvas").getContext("2d");
 const family = getComputedStyle(document.documentElement).fontFamily;
@@ -36,4 +36,23 @@ export function fitChanged() {
     element.setAttribute("textLength", room);
     element.setAttribute("lengthAdjust", "spacingAndGlyphs");
   }
+}
+
+// Divide pieces of a text, which are pairs of a look and a text, into lines that are at most `width` wide. A Chinese text
+// is divided between characters, and no line begins with a comma. `measured` returns the width of a text.
+export function wrapped(pieces, width, measured) {
+  const lines = [[]];
+  let used = 0;
+  for (const [look, text] of pieces) {
+    for (const word of text.match(/\n|[（“]*[\u2e80-\uffef][，。：；、！？）”]*|[^\s\u2e80-\uffef]+[，。：；、！？）”]* ?| +/g) ?? []) {
+      const room = measured(word);
+      if (word === "\n" || (used && used + room > width)) {
+        lines.push([]);
+        used = 0;
+      }
+      if (word.trim() || used) lines.at(-1).push([look, word.replace("\n", "")]);
+      used += word === "\n" ? 0 : room;
+    }
+  }
+  return lines;
 }

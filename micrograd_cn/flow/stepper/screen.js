@@ -2,15 +2,14 @@
 
 import { drag } from "./editing.js";
 import { byId, html } from "./elements.js";
+import { momentNow } from "./moment.js";
 import { settleIn } from "./motion.js";
-import { narration } from "./narration.js";
 import { toggle } from "./opening.js";
 import { Picture } from "./picture.js";
 import { drawPlot } from "./plot.js";
 import { session } from "./session.js";
 import { fillTables } from "./table.js";
 import { filled, piecesOf } from "./text.js";
-import { activeIn, masked } from "./view.js";
 import { viewport } from "./viewport.js";
 
 // A box has room for its final gradient. In a run of more moves than this, gradients are not computed in advance.
@@ -45,16 +44,13 @@ session.watch(({ other, anew }) => {
 });
 
 function showAll() {
-  const { position: at, chosen, shape, graph, steps, words, lastStep: step } = session, { asking, done, lang } = chosen;
-  const view = session.viewAt(), active = activeIn(shape, asking ? steps[at] : step);
+  const { position: at, chosen, shape, graph, steps, words } = session, { asking, done, lang } = chosen;
+  const { view, seen, told, active, step } = momentNow(session);
   // Setting the language makes the browser lay out the page again, so it is set only when it changes.
   if (document.documentElement.lang !== tags[lang]) document.documentElement.lang = tags[lang];
   translate(words);
   byId("language").lang = tags[lang === "zh" ? "en" : "zh"];
   byId("play").textContent = chosen.timer ? words.pause : words.play;
-  const seen = masked(view, chosen.hides), hidden = seen !== view;
-  const told = asking ? narration(session.viewAt(steps[at].end), steps[at], steps[at + 1], words, { asked: true })
-    : narration(view, step, steps[at], words, { fresh: chosen.fresh, asked: hidden && step?.kind === "send" });
   // A screen reader reads the narration aloud whenever it is set.
   if (lastTold !== told) {
     byId("narration").replaceChildren(...piecesOf(told).map(([look, text]) => (look ? html("span", { class: look }, text) : text)));
@@ -74,7 +70,7 @@ function showAll() {
   viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
   viewport.picture.update(seen, words, active);
   viewport.bring([...active.boxes].map(i => shape.boxes[i]));
-  drawPlot(byId("plot"), view, asking || hidden ? null : step, words);
+  drawPlot(byId("plot"), view, step, words);
   fillTables(seen, words);
 }
 

@@ -12,6 +12,7 @@ import "./screen.js";
 import "./tape.js";
 import "./learn.js";
 import "./copy.js";
+import "./saving.js";
 import "./controls.js";
 
 if (page.snapshots.length) {
