@@ -324,16 +324,14 @@ class Lowering:
             elif certain or (value is not None and math.isfinite(value)):
                 pairs[parent].append((upstream, partial))
             else:
-                terms[parent].append(self._product_if_reached(node, upstream, partial))
+                pairs[parent].append((upstream, self._if_reached(node, partial)))
 
-    def _product_if_reached(self, node: Value, upstream: int, partial: int) -> int:
-        """Append the product of a node's gradient and a partial derivative, or 0 if no gradient reaches the node.
+    def _if_reached(self, node: Value, partial: int) -> int:
+        """Append a value that is a partial derivative of the node, or 0 if no gradient reaches the node.
 
-        `upstream` is the instruction number of the node's gradient. If no gradient reaches the node, this gradient is
-        0, and its product with an infinite partial derivative would be nan, so 0 is chosen instead.
+        If none does, the node's gradient is 0, and its product with an infinite partial derivative would be nan.
         """
-        product, nothing = self.code.emit("fmul", upstream, partial), self.code.constant(0.0)
-        return self.code.apply(ops.where, [self._reach_of(node), product, nothing])
+        return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
 
     def _scatter(self, op: Op, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
         """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
@@ -394,7 +392,7 @@ class Lowering:
                     if (factor := number_of[b]) == one:
                         terms[a].append(upstream)
                     elif infinite and factor in infinite:
-                        terms[a].append(self._product_if_reached(node, upstream, factor))
+                        pairs[a].append((upstream, self._if_reached(node, factor)))
                     else:
                         pairs[a].append((upstream, factor))
         for x in added:
@@ -423,7 +421,7 @@ class Lowering:
 
         No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
-        stack = [node]
+        stack = [] if node in self._reach else [node]
         while stack:
             sources = self._sources[stack[-1]]
             waiting = [x for x, _ in sources if x not in self._certain and x not in self._reach]
