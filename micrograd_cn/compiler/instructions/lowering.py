@@ -214,7 +214,7 @@ class Lowering:
             self.code.constant(x)
         self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
-        self._propagates: dict[Op, list[bool]] = {}  # for each operand slot, whether a gradient flows to it
+        self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # what `_slots_of` has returned
 
     def _lower(self, node: Value, op: Op) -> None:
         number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
@@ -302,29 +302,36 @@ class Lowering:
             contributions: the summands of all gradients, to which this method adds the products.
         """
         pairs, terms = contributions
-        parents, number_of, certain = node.operands, self.number_of, node in self._certain
+        parents, code, certain = node.operands, self.code, node in self._certain
         xs = self._numbers(parents)
-        left_out = [op.selects and op.may_leave_out(slot) for slot in range(len(parents))]
+        flows, left_out = self._slots_of(op, len(parents))
         if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, terms):
             return
-        chosen = self.code.contributions(op, upstream, xs) if op.selects else []
-        partials = chosen if op.selects and all(left_out) else self.code.partials(op, number_of[node], xs)
-        if (flows := self._propagates.get(op)) is None or len(flows) != len(parents):
-            flows = self._propagates[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
-        for slot, (parent, partial, flow) in enumerate(zip(parents, partials, flows, strict=True)):
-            if not flow or parent not in pairs:
+        chosen = code.contributions(op, upstream, xs) if op.selects else []
+        partials = chosen if op.selects and all(left_out) else code.partials(op, self.number_of[node], xs)
+        for slot, parent in enumerate(parents):
+            if not flows[slot] or parent not in pairs:
                 continue
-            self._spread(node, parent, slot if left_out[slot] else None)
-            value = self.code.constant_value(partial)
             if left_out[slot]:
-                if self.code.constant_value(chosen[slot]) != 0.0:
+                self._spread(node, parent, slot)
+                if code.constant_value(chosen[slot]) != 0.0:
                     terms[parent].append(chosen[slot])
-            elif value == 1.0:
+                continue
+            self._spread(node, parent, None)
+            value = code.constant_value(partials[slot])
+            if value == 1.0:
                 terms[parent].append(upstream)
             elif certain or (value is not None and math.isfinite(value)):
-                pairs[parent].append((upstream, partial))
+                pairs[parent].append((upstream, partials[slot]))
             else:
-                pairs[parent].append((upstream, self._if_reached(node, partial)))
+                pairs[parent].append((upstream, self._if_reached(node, partials[slot])))
+
+    def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
+        """Return for each of an operation's `count` operands if a gradient flows to it, and if it may be left out."""
+        if (known := self._slots.get((op, count))) is None:
+            flows = [op.propagates_gradient_to(slot) for slot in range(count)]
+            known = self._slots[op, count] = flows, [op.may_leave_out(slot) for slot in range(count)]
+        return known
 
     def _if_reached(self, node: Value, partial: int) -> int:
         """Append a value that is a partial derivative of the node, or 0 if no gradient reaches the node.
