@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, overload
 
 from . import ops
@@ -141,18 +141,12 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
                 for x, (_, partial, _) in symbolic_edges(node, relevant):
                     terms[x].append(_product(upstream, partial))
                 continue
-            certain = reach.is_certain(node)
-            in_sum = node.op is not None and node.op.lowerings.summands is not None
-            # A node that no gradient reaches sends nothing, so inf and nan in its local derivatives are no anomaly.
-            with _unchecked() if check and not reach.finds(node) else nullcontext():
-                edges = symbolic_edges(node, relevant)
-                reach.spread(node, edges)
-                for x, edge in edges:
-                    _, partial, selection = edge
-                    if selection is None and (certain or (in_sum and isinstance(partial, Value))):
-                        terms[x].append(_product(upstream, partial))
-                    elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
-                        terms[x].append(contribution)
+            if check and not reach.finds(node):
+                # No gradient reaches this node, so it sends nothing, and inf and nan in its partials are no anomaly.
+                with _unchecked():
+                    _send(node, upstream, terms, reach)
+            else:
+                _send(node, upstream, terms, reach)
     found = [_sum_of_terms(terms, x) for x in inputs]
     if check:
         for g, x in zip(found, inputs, strict=True):
@@ -160,6 +154,20 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     if create_graph:
         return [g if isinstance(g, Value) else constant(g) for g in found]
     return found
+
+
+def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reach) -> None:
+    """Append what `node`, whose gradient is `upstream`, sends to the operands that are keys of `terms`."""
+    edges = symbolic_edges(node, terms.keys())
+    reach.spread(node, edges)
+    certain = reach.is_certain(node)
+    in_sum = node.op is not None and node.op.lowerings.summands is not None
+    for x, edge in edges:
+        _, partial, selection = edge
+        if selection is None and (certain or (in_sum and isinstance(partial, Value))):
+            terms[x].append(_product(upstream, partial))
+        elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
+            terms[x].append(contribution)
 
 
 @contextmanager
@@ -212,9 +220,9 @@ def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
 def _product(upstream: Any, partial: Any) -> Any:
     """Return upstream * partial. If one factor is the float 1.0, return the other factor itself."""
     # A factor 0.0 is multiplied, since 0 * inf is nan.
-    if isinstance(upstream, float) and upstream == 1.0:
+    if type(upstream) is float and upstream == 1.0:
         return partial
-    return upstream if isinstance(partial, float) and partial == 1.0 else upstream * partial
+    return upstream if type(partial) is float and partial == 1.0 else upstream * partial
 
 
 class Reach:
@@ -276,7 +284,7 @@ class Reach:
         """Return a `Value` or float that is 0 if no gradient reaches `node`, and more than 0 if one does."""
         if node in self._certain:
             return 1.0
-        stack = [node]
+        stack = [] if node in self._found else [node]
         while stack:
             sources = [x for x, _ in self._sources.get(stack[-1], ())]
             if waiting := [x for x in sources if x not in self._certain and x not in self._found]:
@@ -351,31 +359,32 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """
     op = node.op
     assert op is not None
-    parents, captured = node.parents, node.partials
-    operands = tuple([x if x.requires_grad else x.data for x in parents])
+    parents, captured = node.parents, node._partials
+    operands = tuple([x if x.requires_grad else x._data for x in parents])
     if op.selects:
-        left_out = [op.may_leave_out(slot) for slot in range(len(parents))]
         needed = [x in relevant and x.requires_grad and op.propagates_gradient_to(k) for k, x in enumerate(parents)]
-        plain = [want and not may for want, may in zip(needed, left_out, strict=True)]
-        partials = op.needed_partials(node._data, [x._data for x in parents], needed)
+        passing: Sequence[Any] = op.selection(operands)
+        partials: Sequence[Any] = op.needed_partials(node._data, [x._data for x in parents], needed)
+        plain = [want and function is None for want, function in zip(needed, passing, strict=True)]
         if True in plain:
             graphs = op.needed_partials(node, operands, plain)
-            partials = tuple([g if is_plain else p for p, g, is_plain in zip(partials, graphs, plain, strict=True)])
-        passing = op.selection(operands)
+            partials = [g if is_plain else p for p, g, is_plain in zip(partials, graphs, plain, strict=True)]
     else:
-        needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+        needed = [x in relevant and partial is not None for x, partial in zip(parents, captured, strict=True)]
+        passing = (None,) * len(parents)
         partials = op.needed_partials(node, operands, needed)
-        passing, left_out = [None] * len(parents), [False] * len(parents)
     edges = []
-    for slot, (partial, then) in enumerate(zip(partials, captured, strict=True)):
-        if needed[slot] and (partial is not None or left_out[slot]):
+    for x, want, partial, then, function in zip(parents, needed, partials, captured, passing, strict=True):
+        if want and (partial is not None or function):
             now = partial._data if isinstance(partial, Value) else partial or 0.0
+            then = then or 0.0
             if now != then and not (math.isnan(now) or math.isnan(then)):
+                slot = next(k for k, parent in enumerate(parents) if parent is x)
                 raise RuntimeError(
                     f"data was changed after {describe(op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"
                 )
-            edges.append((parents[slot], (op, partial, passing[slot])))
+            edges.append((x, (op, partial, function)))
     return edges
 
 

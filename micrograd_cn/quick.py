@@ -17,8 +17,9 @@ from .engine import Value
 from .graph import context
 from .graph.node import refuse_array_update
 from .graph.operators import Operators, result_of_own_class
+from .ops.checks import check_partial
 from .ops.number import number, number_or_none
-from .ops.operation import Op
+from .ops.operation import Op, Selection
 
 __all__ = ["PLAIN", "QUICK", "install"]
 
@@ -73,6 +74,22 @@ def _constant_result(y: float) -> Value:
     return node
 
 
+def _constant_leaf(x: Any) -> Value:
+    """Return a constant for an operand that is no `Value`."""
+    if context.active or type(x) is not float:
+        return Value._constant(x)
+    leaf = _constant_result(x)
+    leaf._da = None  # unlike a result, a leaf may be changed in place
+    return leaf
+
+
+def _constant_of_operands(y: float, *operands: Any) -> Value:
+    """Return a constant that an operation made from operands of which none requires a gradient."""
+    if context.active and (hooks := _here().hooks):
+        hooks.made_constant(operands)
+    return _constant_result(y)
+
+
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
     """Return the method for the in-place form of `op`, such as `-=` for `sub`.
 
@@ -104,11 +121,13 @@ class Quick(Value):
     def _record(op: Op, operands: Any) -> Value:
         if context.active and _here().in_mode:
             return _plain_record(op, operands)
-        if op.arity == 1 or op.arity == 2:
-            return Quick._record_few(op, operands)
+        if op.arity == 1:
+            return Quick._record_unary(op, *operands)
+        if op.arity == 2:
+            return Quick._record_binary(op, *operands)
         xs: Any = tuple(operands)
         if not _ONLY_VALUES.issuperset(map(type, xs)):
-            xs = tuple([x if isinstance(x, Value) else Value._constant(x) for x in xs])
+            xs = tuple([x if isinstance(x, Value) else _constant_leaf(x) for x in xs])
         inputs = [x._data for x in xs]
         y = op.forward(*inputs)
         if type(y) is not float:
@@ -117,29 +136,65 @@ class Quick(Value):
             if x.requires_grad:
                 break
         else:
-            if context.active and (hooks := _here().hooks):
-                hooks.made_constant(xs)
-            return _constant_result(y)
-        if op.arity is None:
-            partials: Any = op.partials(y, *inputs)
-            if type(partials) is tuple and len(partials) == len(inputs):
-                return _node(op, y, xs, partials, None, None)
-        return _node(op, y, xs, op.needed_partials(y, inputs, [x.requires_grad for x in xs]), None, None)
+            return _constant_of_operands(y, *xs)
+        partials: Any = op.partials
+        if type(partials) is not tuple:
+            found = partials(y, *inputs)
+            if type(found) is tuple and len(found) == len(inputs):
+                return _node(op, y, xs, found, None, None)
+            return _node(op, y, xs, op.needed_partials(y, inputs, [x.requires_grad for x in xs]), None, None)
+        slopes: list[float | None] = []
+        for x, partial in zip(xs, partials, strict=True):
+            dx = partial(y, *inputs) if partial and x.requires_grad else None
+            if dx is None and partial and x.requires_grad and type(partial) is not Selection:
+                check_partial(op, len(slopes), dx)
+            slopes.append(dx)
+        return _node(op, y, xs, tuple(slopes), None, None)
 
     @staticmethod
-    def _record_few(op: Op, operands: Any) -> Value:
-        xs: list[Any] = [x if isinstance(x, Value) else number(x) for x in operands]
-        inputs = [x if type(x) is float else x._data for x in xs]
-        y = op.forward(*inputs)
+    def _record_unary(op: Op, x: Any) -> Value:
+        if not isinstance(x, Value):
+            return _constant_of_operands(op.evaluate(number(x)), number(x))
+        data = x._data
+        y = op.forward(data)
         if type(y) is not float:
-            y = op.evaluate(*inputs)
-        needed = [type(x) is not float and x.requires_grad for x in xs]
-        if True not in needed:
-            if context.active and (hooks := _here().hooks):
-                hooks.made_constant(xs)
-            return _constant_result(y)
-        partials = op.needed_partials(y, inputs, needed)
-        return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))
+            y = op.evaluate(data)
+        if not x.requires_grad:
+            return _constant_of_operands(y, x)
+        partial = op.partials[0]
+        da = partial(y, data) if partial else None
+        if da is None and partial and type(partial) is not Selection:
+            check_partial(op, 0, da)
+        return _node(op, y, x, None, da, None)
+
+    @staticmethod
+    def _record_binary(op: Op, a: Any, b: Any) -> Value:
+        da = db = None
+        if isinstance(a, Value):
+            x, needs_a = a._data, a.requires_grad
+        else:
+            a = x = number(a)
+            needs_a = False
+        if isinstance(b, Value):
+            z, needs_b = b._data, b.requires_grad
+        else:
+            b = z = number(b)
+            needs_b = False
+        y = op.forward(x, z)
+        if type(y) is not float:
+            y = op.evaluate(x, z)
+        if not (needs_a or needs_b):
+            return _constant_of_operands(y, a, b)
+        partial_a, partial_b = op.partials
+        if needs_a and partial_a:
+            da = partial_a(y, x, z)
+            if da is None and type(partial_a) is not Selection:
+                check_partial(op, 0, da)
+        if needs_b and partial_b:
+            db = partial_b(y, x, z)
+            if db is None and type(partial_b) is not Selection:
+                check_partial(op, 1, db)
+        return _node(op, y, a, b, da, db)
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
