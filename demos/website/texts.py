@@ -2,7 +2,7 @@
 
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
-        "figure": "Say each number before you step: what comes next in the way back?",
+        "figure": "Say each number before you step: what comes next on the way back?",
         "pages": "Sections",
         "pages_again": "Sections, at the foot of the page",
         "search": "Search",
@@ -15,8 +15,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "page, and your code stays here.",
         "own_example": "Example",
         "own_function": "A function f, of floats or of numpy arrays",
-        "own_gradient": "A function gradient of the same arguments: a derivative for each. With one more argument, "
-        "the gradient of the output, it is a backward pass (vjp).",
+        "own_gradient": "A function gradient that takes the same arguments and returns a derivative for each. If it "
+        "takes one more argument, the gradient of the output, it is a backward pass (vjp).",
         "own_point": "The point: the arguments, separated by commas",
         "own_check": "Check",
         "own_stop": "Stop",
@@ -26,15 +26,15 @@ TEXTS: dict[str, dict[str, str]] = {
         "own_example_right": "A neuron",
         "own_example_softmax": "Softmax in numpy: a term is missing",
         "own_example_cubes": "A sum of cubes in numpy",
-        "own_more": "In a test suite it is one line, for numpy, PyTorch, jax or nothing at all: see <a "
+        "own_more": "In a test suite it takes one line, with numpy, PyTorch, jax or no library: see <a "
         'href="check.en.html">three common mistakes</a> and <a '
         'href="api/micrograd_cn/testing.html">micrograd_cn.testing</a>.',
         "lang": "en",
         "other": "中文",
         "other_page": "index.zh.html",
         "title": "micrograd_cn: backpropagation to learn, to watch and to run",
-        "lead": "A scalar autograd engine in plain Python. Each number remembers how it was computed; the chain rule "
-        "leads from the result back to every one of them, and you can see it go.",
+        "lead": "micrograd_cn is a scalar autograd engine in plain Python. Each number remembers how it was computed. "
+        "From the result, the chain rule leads back to every number, and you can watch it go.",
         "play": "Step through the chain rule",
         "play_text": "A page that explains every product of the way back, edge by edge. Change a number and watch.",
         "rooms": "Three rooms to play in",
@@ -47,7 +47,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "tutorial": "Tutorial",
         "tutorial_text": "From the derivative of a function of one variable to a small GPT, with exercises.",
         "check": "Check a gradient",
-        "check_text": "Three mistakes of hand-written backward passes, found; and how many others are, by whom.",
+        "check_text": "How three mistakes in hand-written backward passes are found, and how many mistakes each "
+        "checker finds.",
         "reference": "Reference",
         "teacher": "For a class",
         "teacher_text": "Lesson plans for two and for six periods, questions with answers, and worksheets that print.",
@@ -173,7 +174,7 @@ CELLS: dict[str, dict[str, str]] = {
         "fetching": "Fetching {names} …",
         "unreachable": "{names} cannot be reached: it comes from another host. What is stored stays.",
         "elsewhere": "{name} comes from another host, which cannot be reached.",
-        "before": "First what this cell needs: {index} of {count}",
+        "before": "Running first what this cell needs: {index} of {count}",
         "running": "Cell {number} runs …",
         "waits": "waits",
         "runs": "runs …",
@@ -181,8 +182,8 @@ CELLS: dict[str, dict[str, str]] = {
         "failed": "error after {time}",
         "skipped": "not run, because a cell before it failed",
         "lacking": "does not run in a browser",
-        "stored": "The stored picture: without matplotlib, none is drawn here.",
-        "unasked": "{text} was not decided: it asks for what only matplotlib knows.",
+        "stored": "This is the stored picture. Without matplotlib, no new one is drawn here.",
+        "unasked": "{text} was not checked, because only matplotlib knows the result that it asks for.",
         "undefined": "Is the name defined in a cell that was changed or left out? “Run all above” runs all cells "
         "before this one.",
         "long": "More than {most} characters were printed; the rest is left out.",
@@ -192,10 +193,10 @@ CELLS: dict[str, dict[str, str]] = {
         "broken": "Python failed: {text}",
         "solved": "{done} of {all} exercises done",
         "copied": "The link is copied.",
-        "in_address": "The link is now this page's address.",
+        "in_address": "The link is now the address of this page.",
         "too_long": "The changes are too long for a link.",
         "from_link": "These cells are as in the link that you followed. “Reset this page” brings back the original.",
-        "wrong_link": "The link's changes cannot be read.",
+        "wrong_link": "The changes in the link cannot be read.",
         "not_kept": "This browser does not keep changes.",
         "picture": "Picture",
         "from_disk": "A browser starts no Python in pages from a disk. In this folder, run: python -m http.server",

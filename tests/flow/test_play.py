@@ -44,7 +44,7 @@ def test_what_is_no_number_is_refused_and_changes_nothing(text, opened):
     page.page.get_by_label("Value").fill(text)
     assert page.nodes() == shown
     assert page.page.get_by_label("Value").get_attribute("aria-invalid") == "true"
-    assert "Not a number" in page.page.locator("#message").inner_text()
+    assert "This is not a number" in page.page.locator("#message").inner_text()
     for valid in ("nan", "-inf", "1e-3", "-.5"):
         page.page.get_by_label("Value").fill(valid)
         assert page.page.get_by_label("Value").get_attribute("aria-invalid") == "false"
@@ -65,7 +65,7 @@ def test_a_message_goes_with_what_it_was_about(opened):
     page.click("undo")
     assert message(page) == ""
     page.page.get_by_label("Value").fill("1..")
-    assert "Not a number" in message(page)
+    assert "This is not a number" in message(page)
     page.click("step")
     assert page.page.get_by_label("Value").input_value() == "4"
     assert message(page) == ""
@@ -311,7 +311,7 @@ def test_a_question_and_help_pause_the_page(opened):
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [("1/2", None), ("0.5", None), ("abc", "This is no number"), ("1/", "This is no number"), ("3", "Not yet")],
+    [("1/2", None), ("0.5", None), ("abc", "This is not a number"), ("1/", "This is not a number"), ("3", "Not yet")],
 )
 def test_an_answer_may_be_a_fraction_and_what_is_no_number_is_said(answer, told, opened):
     page = opened(draw_flow(Value(1, "x") / 2, "en"))

@@ -59,18 +59,23 @@ def test_backward_is_edge_by_edge_and_says_the_chain_rule(opened):
     y.label = "y"
     page = opened(draw_flow(y, "en"))
     page.press(*["ArrowRight"] * 4)
-    assert page.narration == "v2.grad: 0 + (local 1 × upstream 1) = 1\nv2: 1 of 1 arrived, complete: now it can send."
+    assert (
+        page.narration
+        == "v2.grad: 0 + (local 1 × upstream 1) = 1\nv2: 1 of 1 contributions have arrived, so now it can send."
+    )
     assert [edge["contribution"] for edge in page.edges()] == ["", "", "1", ""]
     page.press("ArrowRight")
     assert page.narration.startswith(
-        "x.grad: 0 + (local 1 × upstream 1) = 1\nx: 1 of 2 arrived; its gradient is not complete yet"
+        "x.grad: 0 + (local 1 × upstream 1) = 1\nx: 1 of 2 contributions have arrived. Its gradient is not complete yet"
     )
     assert page.nodes()["x"] == {"name": "x", "value": "-1.2", "grad": "1", "state": "partial"}
     assert "1/2" in page.page.locator(".node[data-name=x]").text_content()
     page.press("ArrowRight")
-    assert page.narration == ("w.grad: 0 + (local -1.2 × upstream 1) = -1.2\nw: 1 of 1 arrived, complete.")
+    assert page.narration == ("w.grad: 0 + (local -1.2 × upstream 1) = -1.2\nw: 1 of 1 contributions have arrived.")
     page.press("ArrowRight")
-    assert page.narration.startswith("x.grad: 1 + (local 0.5 × upstream 1) = 1.5\nx: 2 of 2 arrived, complete.")
+    assert page.narration.startswith(
+        "x.grad: 1 + (local 0.5 × upstream 1) = 1.5\nx: 2 of 2 contributions have arrived."
+    )
     assert "= 1 + 0.5" in page.page.locator(".node[data-name=x]").text_content()
     assert page.nodes()["x"]["state"] == "complete"
     page.press("l")

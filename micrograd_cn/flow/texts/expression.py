@@ -11,8 +11,8 @@ EXPRESSION = {
         "choose": "Example …",
         "functions": "Insert a function",
         "return_board": "← Back to training",
-        "only_number": "= {value}. There is no variable, so there is no gradient. The graph is that of the expression "
-        "before.",
+        "only_number": "= {value}. There is no variable, so there is no gradient. The graph is still that of the "
+        "expression before.",
         "too_many_operands": "{found} may have at most {most} operands here",
         "example_neuron": "a neuron",
         "example_twice": "a + a",

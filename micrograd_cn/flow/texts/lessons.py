@@ -9,8 +9,8 @@ LESSONS = {
     "en": {
         "lessons": "Lessons",
         "lessons_title": "Lessons",
-        "lessons_about": "Each sets something up, asks you for one prediction, and shows what happens. What you have "
-        "on the page comes back when you close the lesson.",
+        "lessons_about": "Each lesson sets something up, asks you for one prediction, and shows what happens. When you "
+        "close it, your own page comes back.",
         "lessons_none": "Close",
         "lesson_back": "Back",
         "lesson_next": "Next",
@@ -22,34 +22,35 @@ LESSONS = {
         "lesson_wrong": "Not this one. Next shows why.",
         "lesson_adding": "Gradients add up",
         "lesson_adding_about": "What happens to a number that is used twice?",
-        "lesson_adding_1": "The number a has two ways into the result of a·b + a: by the product, and directly. The "
-        "forward pass is done: every box has its data, and none has a gradient yet, which says how fast the result "
-        "grows when that number grows a little.",
-        "lesson_adding_2": "On each way back, a receives a contribution. By the product the local derivative is b = "
-        "3, directly it is 1. What will the gradient of a be?",
+        "lesson_adding_1": "The number a has two ways into the result of a·b + a: through the product, and directly. "
+        "The forward pass is done, so every box has its data. None has a gradient yet. The gradient of a number says "
+        "how fast the result grows when this number grows a little.",
+        "lesson_adding_2": "On each way back, a receives a contribution. Through the product the local derivative is b "
+        "= 3, and on the direct way it is 1. What will the gradient of a be?",
         "lesson_adding_choice_1": "3, the larger one",
         "lesson_adding_choice_2": "1, the one that arrives last",
         "lesson_adding_choice_3": "4, their sum",
-        "lesson_adding_3": "Both contributions arrive at a, and they are added: 3 + 1 = 4. If a grows by a little, "
-        "the result grows by four times as much, for it grows in both ways at once.",
+        "lesson_adding_3": "Both contributions arrive at a, and they are added: 3 + 1 = 4. If a grows by a little, the "
+        "result grows by four times as much, because a acts on it in both ways at once.",
         "lesson_adding_4": "Try it: here a is used three times, in a·a·a. Work out its gradient at a = 2, then press "
         "End. Drag the name a above to change the number.",
         "lesson_dead": "A dead ReLU",
         "lesson_dead_about": "Why a neuron may stop learning altogether.",
-        "lesson_dead_1": "A neuron with one input: w·x + b is 1·2 − 3 = −1, and relu makes 0 of what is below 0.",
+        "lesson_dead_1": "Here is a neuron with one input: w·x + b is 1·2 − 3 = −1, and relu turns negative numbers "
+        "into 0.",
         "lesson_dead_2": "Backward, relu multiplies what comes from the result by its local derivative. Which "
         "gradient does w get?",
         "lesson_dead_choice_1": "2, the input x",
         "lesson_dead_choice_2": "0",
         "lesson_dead_choice_3": "−1, the sum",
-        "lesson_dead_3": "It is 0: below 0 relu is flat, its local derivative is 0, and so is every product with it. "
-        "Neither w nor b learns that it should move. If this is so at every sample, the neuron is dead.",
+        "lesson_dead_3": "It is 0. Below 0 relu is flat, so its local derivative is 0, and so is every product with "
+        "it. Neither w nor b learns that it should move. If this is so at every sample, the neuron is dead.",
         "lesson_dead_4": "Try it: drag the name b above to the right. At which b does a gradient come back to w, and "
         "how large is it then?",
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
-        "lesson_vanishing_1": "Ten tanh, one inside the other, as in ten layers. Each squeezes a number into −1 … 1, "
-        "and each has a local derivative between 0 and 1.",
+        "lesson_vanishing_1": "Here are ten tanh, one inside the other, as in ten layers. Each squeezes a number into "
+        "−1 … 1, and each has a local derivative between 0 and 1.",
         "lesson_vanishing_2": "From the innermost tanh to the outermost, the local derivatives are 0.18, 0.48, 0.62, "
         "0.70, 0.75, 0.79, 0.81, 0.83, 0.85 and 0.86. The gradient of x is their product, times w = 1.5. About how "
         "large will it be?",
@@ -59,47 +60,47 @@ LESSONS = {
         "lesson_vanishing_3": "It is 0.0168. Each tanh, from right to left, has made the gradient smaller; after fifty "
         "it would be 0.0017. With a weight of 0.5 before each of the fifty, it would be 0.0000000000000007, and the "
         "first layers would not learn. That is a vanishing gradient.",
-        "lesson_vanishing_4": "And the other way round: eight factors w = 3, each of which triples what comes back. "
-        "The gradient of x is 3⁸ = 6,561, that of w 8·3⁷ = 17,496: an exploding gradient.",
+        "lesson_vanishing_4": "Here is the opposite: eight factors w = 3, and each triples what comes back. The "
+        "gradient of x is 3⁸ = 6,561, and that of w is 8·3⁷ = 17,496. This is an exploding gradient.",
         "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag w above a little to either "
-        "side: how far may it move before the gradient of x is above 10, or below 0.1?",
+        "side. How far may it move before the gradient of x is above 10, or below 0.1?",
         "lesson_saturated": "A saturated tanh",
-        "lesson_saturated_about": "A neuron that is all too sure of itself.",
-        "lesson_saturated_1": "A neuron with large weights: w·x + b is 9, and tanh(9) is almost exactly 1. It is "
-        "saturated.",
+        "lesson_saturated_about": "A neuron that is too sure of itself.",
+        "lesson_saturated_1": "Here is a neuron with large weights: w·x + b is 9, and tanh(9) is almost exactly 1. The "
+        "neuron is saturated.",
         "lesson_saturated_2": "Which gradient does the weight w get from the result?",
         "lesson_saturated_choice_1": "about 2, the input x",
         "lesson_saturated_choice_2": "about 1, since tanh is 1",
         "lesson_saturated_choice_3": "as good as 0",
-        "lesson_saturated_3": "0.00000012: the curve of tanh is all but flat at 9, so that its local derivative, 1 − "
-        "tanh², is 0.00000006. The neuron may be quite wrong, and can hardly learn it: that is why weights begin "
+        "lesson_saturated_3": "It is 0.00000012. The curve of tanh is almost flat at 9, so its local derivative, 1 − "
+        "tanh², is 0.00000006. Even if the neuron is quite wrong, it can hardly learn that. This is why weights begin "
         "small.",
         "lesson_saturated_4": "Try it: drag w above down to 0, and see the gradient of w wake up. For which w is it "
         "the largest?",
         "lesson_neuron": "What one neuron sees",
         "lesson_neuron_about": "How straight lines become a round border.",
-        "lesson_neuron_1": "The network is to tell the inner points from the outer ones. It has three neurons between "
-        "input and output; each small picture shows its neuron's output at every point of the plane.",
+        "lesson_neuron_1": "The network should learn to tell the inner points from the outer ones. It has three "
+        "neurons between input and output. Each small picture shows its neuron's output at every point of the plane.",
         "lesson_neuron_2": "Each of the three computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
         "and its orange?",
         "lesson_neuron_choice_1": "a straight line",
         "lesson_neuron_choice_2": "a circle",
         "lesson_neuron_choice_3": "any curve",
         "lesson_neuron_3": "A straight line: the border is where w₁·x₁ + w₂·x₂ + b is 0. The weights turn the line, "
-        "and b shifts it. The large picture is that of the first neuron.",
+        "and b shifts it. The large picture belongs to the first neuron.",
         "lesson_neuron_4": "Now it learns: the three lines move until they form a triangle around the inner points, "
         "and the output neuron adds them up. Point at a neuron to enlarge its picture.",
-        "lesson_neuron_5": "Try it: here are only two neurons. Press Play: can two lines fence the points in? And "
-        "what shape do eight give? Change the hidden layers.",
+        "lesson_neuron_5": "Try it: here are only two neurons. Press Play: can two lines fence the points in? Then "
+        "change the hidden layers: what shape do eight lines give?",
         "lesson_xor": "Exclusive or needs a hidden layer",
-        "lesson_xor_about": "Four corners, which no single line divides.",
+        "lesson_xor_about": "No single line divides the four corners.",
         "lesson_xor_1": "Opposite corners have the same colour: that is exclusive or. There is one hidden neuron, so "
         "the network can only draw one straight line.",
         "lesson_xor_2": "How many of the points can it get right at best?",
         "lesson_xor_choice_1": "half of them",
         "lesson_xor_choice_2": "about three quarters",
         "lesson_xor_choice_3": "all of them",
-        "lesson_xor_3": "About three quarters, for the best line cuts one corner off, and one of the other three is "
+        "lesson_xor_3": "About three quarters. The best line cuts off one corner, and then one of the other three is "
         "always on the wrong side. Training does not even find that line: it settles at about two thirds.",
         "lesson_xor_4": "With four hidden neurons it can: each draws a line of its own, and the output neuron "
         "combines them. Watch the share of right answers.",
@@ -116,9 +117,9 @@ LESSONS = {
         "lesson_attention_choice_1": "all of it to the last letter",
         "lesson_attention_choice_2": "about equally",
         "lesson_attention_choice_3": "all of it to the first one",
-        "lesson_attention_3": "About equally, as all numbers in the model are still small. Now it learns from 4,000 "
-        "names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
-        "lesson_attention_4": "Here is the largest share, opened; read it from left to right. The last token asks with "
+        "lesson_attention_3": "About equally, because all numbers in the model are still small. Now it learns from "
+        "4,000 names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
+        "lesson_attention_4": "Here is the largest share, opened. Read it from left to right. The last token asks with "
         "four numbers, its query, and every token answers with four, its key. Query and key, multiplied and added up, "
         "give the fit of a token.",
         "lesson_attention_5": "Half of the fit is the score, and exp turns the scores into shares of 100 %. By its "

@@ -24,7 +24,7 @@ MODEL = {
         "m_open_text": "Step through its loss",
         "m_unknown": "'{character}' is in none of the words, so the model has no number for it.",
         "m_too_long": "The model sees {count} characters at most.",
-        "m_tokens": "The tokens; the one that is chosen is the last that the model sees",
+        "m_tokens": "The tokens. The chosen one is the last that the model sees",
         "m_chances": "What comes after '{text}'? Click a chance to step through it.",
         "m_attention": "At '{token}', each head reads the tokens so far in these shares. Click one to step through it.",
         "m_corner": "reads",
@@ -32,24 +32,24 @@ MODEL = {
         "m_head": "head {head}",
         "m_head_of": "layer {layer}, head {head}",
         "m_share": "{head} at '{at}' gives '{seen}' {share} of its attention",
-        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that came next); 0 if each "
-        "were 100 %. Each step changes the model's numbers a little to lower it.",
+        "m_losses": "The loss says how wrong the guesses were. It is the mean of −log(chance of the token that came "
+        "next), and 0 if each chance was 100 %. Each step changes the model's numbers a little to lower it.",
         "m_open_loss": "Step through the loss of the next word",
         "m_mean": "mean of the last 50",
         "m_invented": "New words (dashed: already among those to learn)",
         "m_temperature": "Temperature",
         "m_invent": "Ten more",
         "m_known": "one of the words to learn from",
-        "m_table": "Embeddings: a model reads numbers, not letters, so it computes with a row of them (wte) for each "
-        "token, random at first, then trained. Blue is above 0, orange below.",
-        "m_table_label": "The arrows choose a number, Enter steps through a loss that it has a part in.",
-        "m_cell_hint": "Point at a number to read it; a click steps through a loss that it has a part in.",
-        "m_cell": "'{token}', number {number}: {value}; its gradient, how fast the loss grows with it, in the "
-        "last step: {grad}",
+        "m_table": "A model reads numbers and not letters, so each token has a row of numbers, its embedding (wte). It "
+        "is random at first, and then trained. Blue is above 0, orange below.",
+        "m_table_label": "The arrows choose a number. Enter steps through a loss that depends on it.",
+        "m_cell_hint": "Point at a number to read it. A click steps through a loss that depends on it.",
+        "m_cell": "'{token}', number {number}: {value}. Its gradient in the last step, which says how fast the loss "
+        "grows with it: {grad}",
         "m_state": "step {steps} of {all} · {count} parameters · loss {loss} (mean of the last 50)",
         "m_no_words": "Write some words, one a line.",
-        "m_many_characters": "The words have {count} different characters; {most} is the most here.",
-        "m_done": "done; Start anew trains another one",
+        "m_many_characters": "The words have {count} different characters, and at most {most} are possible here.",
+        "m_done": "done; “Start anew” trains another model",
         "m_long_link": "A link does not keep words of more than {most} characters.",
         "name_t": "token {number} '{letter}'",
         "name_layer": "layer {number}",
@@ -67,7 +67,7 @@ MODEL = {
         "name_loss": "the loss",
         "name_chance": "the chance",
         "m_origin": "{told}, after {step} training steps",
-        "m_origin_loss": "The loss of '{word}': −log(chance) of each token to guess, and their mean",
+        "m_origin_loss": "The loss of '{word}': the mean of −log(chance) over the tokens to guess",
         "m_origin_chance": "The chance of '{next}' after '{text}'",
         "m_origin_attention": "How much of its attention {head} gives to '{seen}' at '{at}' in '{text}'",
         "m_origin_embedding": "Number {number} of the embedding of '{token}' (the box {box}), at work in the loss of "

@@ -3,15 +3,15 @@
 PAGE = {
     "en": {
         "title": "Gradient flow",
-        "noscript": "This page needs JavaScript, which is part of it, and a browser of 2023 or later: nothing is "
-        "loaded from anywhere.",
+        "noscript": "This page needs JavaScript and a browser of 2023 or later. Its scripts are part of the page, and "
+        "nothing is loaded from elsewhere.",
         "description": "Step through backpropagation edge by edge: every box shows its data and its gradient.",
         "other_language": "中文",
         "menu": "Menu",
         "present": "Present",
         "failure": "Something in this page failed, so what was running has stopped. Load the page again to go on. The "
         "message is:",
-        "no_answer": "This is no number. Write one such as 0.5, 1/2 or -2e-3.",
+        "no_answer": "This is not a number. Write one such as 0.5, 1/2 or -2e-3.",
         "help": "Help",
         "close": "Close",
         "graph": "The computation graph of {root}; the tables below say the same in text",
@@ -25,7 +25,7 @@ PAGE = {
         "save_pass": "Save animation (SVG)",
         "saved": "Saved ✓",
         "pass_small": "An animation shows at most {boxes} boxes and {edges} edges. Close some parts first.",
-        "change": "Change it by",
+        "change": "Try a change",
         "way": "through {node}",
         "way_change": "{root} changes by",
         "way_linear": "gradient × change",
@@ -34,9 +34,9 @@ PAGE = {
         "learning": "Learn",
         "rate": "Learning rate",
         "learn": "Learn one step",
-        "learns_nothing": "Every gradient is 0: nothing is learnt.",
+        "learns_nothing": "Every gradient is 0, so nothing is learnt.",
         "stops": "stops here",
-        "forward_done": "The forward pass is done. Step begins the backward pass.",
+        "forward_done": "The forward pass is done. Press Step to begin the backward pass.",
         "layer_back": "Layer back",
         "layer_step": "Next layer",
         "open_all": "Open all",
@@ -90,16 +90,16 @@ PAGE = {
         "undo": "Undo edits",
         "not_editable": "Leaves cannot be edited here: the operation {op} is not written in the table's operations, so "
         "the page cannot compute it.",
-        "not_a_number": "Not a number: write one such as 0.5, -2e-3, inf or nan.",
+        "not_a_number": "This is not a number. Write one such as 0.5, -2e-3, inf or nan.",
         "nudged": "Nudge {name} by ±{step}: {root} becomes {below} and {above}, a slope of {slope}. backward() would "
         "give the gradient {grad}: {verdict}.",
         "agree": "they agree",
-        "differ": "they differ, as at a kink",
-        "unclear": "differences cannot tell at such numbers",
+        "differ": "they differ, as they do at a kink",
+        "unclear": "finite differences cannot tell at such numbers",
         "question": "What is the number at the question mark? Two digits are enough.",
         "check": "Check",
         "reveal": "Show it",
-        "wrong": "Not yet. Work it out again, or let it be shown.",
+        "wrong": "Not yet. Work it out again, or press “Show it”.",
         "arrived": "contributions {count}/{total}",
         "theirs": "yours",
         "constant": "constant",
@@ -107,7 +107,7 @@ PAGE = {
         "partial": "partial",
         "complete": "complete",
         "standing": "{state}: {arrived}",
-        "at_start": "The leaves have their values. Press Step: each node is computed from its operands.",
+        "at_start": "The leaves have their values. Press Step to compute a node from its operands.",
         "at_forward": "Forward: {formula} = {value}",
         "at_part": "Forward: {part} sees {inputs} and gives {value}.",
         "at_part_several": "Forward: {part} sees {inputs} and gives {count} numbers, from {least} to {most}.",
@@ -117,10 +117,10 @@ PAGE = {
         "at 0, leaf gradients keep what they have.",
         "at_send_part": "Backward: {part} sends {count} contributions to {to}. It has sent {sent} of its {all}.",
         "at_zero": "zero_grad(): every gradient is 0 again, and the next backward() starts afresh.",
-        "is_waiting": "{name}: {count} of {total} arrived; it cannot send before all have.",
-        "is_complete": "{name}: {count} of {total} arrived, complete: now it can send.",
-        "leaf_waiting": "{name}: {count} of {total} arrived; its gradient is not complete yet.",
-        "leaf_complete": "{name}: {count} of {total} arrived, complete.",
+        "is_waiting": "{name}: {count} of {total} contributions have arrived. It cannot send before all have.",
+        "is_complete": "{name}: {count} of {total} contributions have arrived, so now it can send.",
+        "leaf_waiting": "{name}: {count} of {total} contributions have arrived. Its gradient is not complete yet.",
+        "leaf_complete": "{name}: {count} of {total} contributions have arrived.",
         "is_done": "Every gradient is complete.",
         "is_done_again": "Leaf gradients have added up over {count} backward passes, which is why zero_grad() stands "
         "between training steps.",
@@ -137,15 +137,15 @@ PAGE = {
         "tables": "The same as tables",
         "node_table": "Nodes",
         "edge_table": "Edges",
-        "help_intro": "Values are computed from the leaves to the output. Backward, along the arrows, each edge "
-        "carries the local derivative × the upstream gradient to its operand, which adds it to its own gradient (+=) "
-        "and sends only when all its terms have arrived: hence the topological order. Drag a leaf, or click it, to "
-        "change its number. Blue is positive, orange negative.",
+        "help_intro": "Values are computed from the leaves to the output. The backward pass follows the arrows: each "
+        "edge carries the local derivative × the upstream gradient to its operand, and the operand adds this to its "
+        "own gradient (+=). An operand sends only when all its contributions have arrived, which is why there is a "
+        "topological order. Drag a leaf, or click it, to change its number. Blue is positive, orange negative.",
         "key_train": "train or pause",
         "key_train_step": "one training step",
         "key_step": "one step forward or back",
         "key_node": "a whole node forward or back",
-        "key_page": "one step forward or back, wherever the focus is, as a clicker for talks sends them",
+        "key_page": "one step forward or back, wherever the focus is; presentation clickers send these keys",
         "key_layer": "a whole layer or part forward or back",
         "key_present": "the graph and its caption alone, in large letters; P again ends it",
         "key_zoom": "zoom in, out, and to fit; the wheel (in a frame, with Ctrl) or a pinch zooms too, and dragging "
