@@ -499,7 +499,9 @@ def test_check_my_gradient_gives_a_verdict(opened: Any, short: str, verdicts: li
     tab.page.locator("#function").fill("import numpy as np\ndef f(x): return np.sum(x)")
     tab.page.locator("#check").click()
     tab.page.locator("#verdict", has_text="numpy").wait_for()
-    said = {"en": "numpy cannot be reached: it comes from another host", "zh": "取不到 numpy，它在另一个网站上"}[short]
+    said = {"en": "numpy cannot be reached: it comes from another host", "zh": "无法下载 numpy，它在另一个网站上"}[
+        short
+    ]
     assert said in tab.page.locator("#verdict").inner_text()
 
 

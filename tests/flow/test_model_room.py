@@ -263,7 +263,7 @@ NAMED = """wanted => session.graph.groups.flatMap((group, i) => {
 
 @pytest.mark.parametrize(
     ("lang", "told"),
-    [("en", "head 2 of layer 1 of token 2 'm'"), ("zh", "词元 2“m”的第 1 层的头 2")],
+    [("en", "head 2 of layer 1 of token 2 'm'"), ("zh", "词元 2“m”的第 1 层的第 2 个头")],
 )
 def test_the_parts_of_the_model_have_names_in_words(lang, told, model):
     page = model(lang).page

@@ -84,7 +84,7 @@ INSTEAD = {
 def test_what_is_no_value_is_answered_with_what_to_write(draw, message):
     with pytest.raises(TypeError, match=f"got {re.escape(message.replace('draw', draw.__name__))}$"):
         draw(INSTEAD[message], lang="en")
-    with pytest.raises(TypeError, match=f"得到的是 {message.partition(';')[0]}(；.*|$)"):
+    with pytest.raises(TypeError, match=f"收到的是 {message.partition(';')[0]}(；.*|$)"):
         draw(INSTEAD[message], lang="zh")
 
 

@@ -160,7 +160,7 @@ PAGE = {
     },
     "zh": {
         "title": "梯度的流动",
-        "noscript": "本页面需要 JavaScript 和 2023 年以后的浏览器；脚本就在页面里，不会从任何地方加载内容。",
+        "noscript": "本页面需要 JavaScript 和 2023 年以后的浏览器。脚本就在页面里，不会联网加载任何内容。",
         "description": "一条边一条边地观看反向传播：每个方框都显示自己的数值和梯度。",
         "other_language": "English",
         "menu": "菜单",
@@ -180,7 +180,7 @@ PAGE = {
         "save_pass": "保存动画（SVG）",
         "saved": "已保存 ✓",
         "pass_small": "动画最多显示 {boxes} 个框和 {edges} 条边。请先折叠一些部分。",
-        "change": "改变量",
+        "change": "试着改变",
         "way": "经过 {node}",
         "way_change": "{root} 的改变量",
         "way_linear": "梯度 × 改变量",
