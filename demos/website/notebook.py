@@ -166,6 +166,7 @@ def markdown() -> Callable[[str], str]:
 def _tidied(text: str) -> str:
     """Return HTML without what the policy of the site's pages forbids, with links to the site's own files."""
     text = re.sub(r' style="text-align:\s*(\w+)"', r' class="\1"', text)
+    text = text.replace(' style="break-before: page"', ' class="new_page"')
     text = text.replace('href="pictures/', 'href="').replace('src="pictures/', 'src="')
     return re.sub(r"<code>([^<]*)</code>", _words, text)
 

@@ -1,12 +1,14 @@
 """The notebook for teachers has the same cells in both languages, its plans fill their periods, and its links work.
 
-`python -m tests.demos.test_teacher_notebook` runs it and stores what it shows.
+`python -m tests.demos.test_teacher_notebook` runs it, stores what it shows, and writes the same as a page.
 """
 
 import contextlib
+import html
 import io
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -75,6 +77,15 @@ def facts_of(fragment: str) -> dict[str, str]:
     return {unquote(key): unquote(value) for key, _, value in pairs}
 
 
+def page_of(lang: str) -> str:
+    """Return the notebook as a page of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DEMOS)
+        saved = import_module("website.saved").saved("teacher", lang)
+    assert isinstance(saved, str)
+    return saved
+
+
 def test_both_languages_have_the_same_cells() -> None:
     for en, zh in zip(*(notebook.cells for notebook in NOTEBOOKS.values()), strict=True):
         assert (en.cell_type, en.id, en.metadata) == (zh.cell_type, zh.id, zh.metadata)
@@ -140,6 +151,19 @@ def test_each_worksheet_begins_a_page_and_its_answers_are_computed(lang: str) ->
     assert re.findall(r"^(\d)\.", answers, re.MULTILINE) == ["1", "2", "3", "4"]
 
 
+@each
+def test_the_stored_page_is_the_notebook_and_needs_no_other_file(lang: str) -> None:
+    pytest.importorskip("latex2mathml")
+    pytest.importorskip("nbconvert")
+    stored = (DEMOS / f"pictures/teacher.{lang}.html").read_text("utf-8")
+    assert stored == page_of(lang)
+    assert re.findall(rf'href="playground\.{lang}\.html#([^"]*)"', html.unescape(stored)) == fragments(lang)
+    assert not re.search(r'<link|<script|src="(?!data:)|<details class="hidden_code"', stored)
+    for target in re.findall(r'href="([^"#]+)', stored):
+        assert (DEMOS / "pictures" / target).is_file(), target
+    assert stored.count('class="new_page"') == 5, "four worksheets and the answers"
+
+
 @pytest.fixture(scope="module")
 def browser() -> Any:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -173,9 +197,25 @@ def test_links_open_the_playground_as_they_say(lang: str, browser: Any, tmp_path
         page.close()
 
 
+@each
+def test_the_stored_page_opens_the_playground_beside_it(lang: str, browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "teacher.html"
+    shutil.copy(DEMOS / f"pictures/teacher.{lang}.html", path)
+    playground(lang).save(tmp_path / f"playground.{lang}.html")
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(path.as_uri())
+    page.locator("tbody a").first.click()
+    assert page.locator("#text").input_value() == facts_of(fragments(lang)[0])["text"]
+    assert not said
+    page.close()
+
+
 if __name__ == "__main__":
     for lang, notebook in NOTEBOOKS.items():
         for count, (cell, outputs) in enumerate(zip(code(notebook), run(notebook), strict=True), 1):
             cell.execution_count = count
             cell.outputs = outputs
         nbformat.write(notebook, DEMOS / f"teacher.{lang}.ipynb")
+        (DEMOS / f"pictures/teacher.{lang}.html").write_text(page_of(lang), "utf-8")
