@@ -49,7 +49,7 @@ MODEL = {
         "m_state": "step {steps} of {all} · {count} parameters · loss {loss} (mean of the last 50)",
         "m_no_words": "Write some words, one a line.",
         "m_many_characters": "The words have {count} different characters, and at most {most} are possible here.",
-        "m_done": "done; “Start anew” trains another model",
+        "m_done": "done; Start anew trains another model",
         "m_long_link": "A link does not keep words of more than {most} characters.",
         "name_t": "token {number} '{letter}'",
         "name_layer": "layer {number}",

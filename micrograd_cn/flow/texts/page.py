@@ -99,7 +99,7 @@ PAGE = {
         "question": "What is the number at the question mark? Two digits are enough.",
         "check": "Check",
         "reveal": "Show it",
-        "wrong": "Not yet. Work it out again, or press “Show it”.",
+        "wrong": "Not yet. Work it out again, or press Show it.",
         "arrived": "contributions {count}/{total}",
         "theirs": "yours",
         "constant": "constant",
