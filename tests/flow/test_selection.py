@@ -163,8 +163,8 @@ def test_a_program_of_the_model_room_passes_nothing_to_what_was_not_selected(roo
             const program = new Program(), x = program.leaf(-1);
             const y = program.apply("sqrt", [program.apply(name, operands(x))]);
             program.forward(0, program.runs.length);
-            program.grad[y] = 1;
-            program.backward(program.runs.length);
+            program.begin(y, 1, 0);
+            program.backward(0, program.runs.length);
             return String(program.grad[x]);
         })"""
     )

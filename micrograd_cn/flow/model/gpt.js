@@ -1,10 +1,9 @@
 // The language model. The same lines record the program that trains and the graphs that the reader opens.
 //
-// `to` records the operations: `apply` any operation, `dot`, `logsumexp` and `take` those of sequences. Each gets the
-// name of its result, and `within` puts results into a part. The model and the order of its random numbers are those of
-// Andrej Karpathy's microgpt (2026), as in demos/microgpt.py.
+// `to` records the operations (playground/recorder.js). The model and the order of its random numbers are those of Andrej
+// Karpathy's microgpt (2026), as in demos/microgpt.py.
 
-import { Constant } from "./program.js";
+import { Constant } from "../playground/recorder.js";
 
 // Return the numbers of outputs and inputs of each matrix, in the order in which the matrices are drawn.
 export function shapesOf({ width, block, layers, count }) {

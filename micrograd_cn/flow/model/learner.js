@@ -1,8 +1,8 @@
 // Train the language model: its words, its weights, and steps of Adam on their mean loss.
 
 import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
-import { Program } from "./program.js";
 import { updateModel } from "./update.js";
+import { Program } from "../playground/program.js";
 import { Random } from "../playground/random.js";
 
 // Return the characters of some words, in order. The model has a token for each, and one more for the end of a word.
@@ -56,15 +56,14 @@ export class Learner {
   // Return the mean loss of a word. Its gradient times `share` is added to the gradients of the parameters.
   gradient(word, share) {
     const { program } = this, tokens = this.tokensOf(word), length = tokens.length - 1, { end, loss } = this.at(length - 1);
-    const { data, grad } = program;
+    const { data } = program;
     for (let i = 0; i < length; i++) {
       data[this.tokens[i]] = tokens[i];
       data[this.targets[i]] = tokens[i + 1];
     }
     program.forward(0, end);
-    grad.fill(0, this.count, program.size);
-    grad[loss] = share;
-    program.backward(end);
+    program.begin(loss, share, this.count);
+    program.backward(0, end);
     return data[loss];
   }
 

@@ -7,9 +7,11 @@ import { typedTokens } from "./reading.js";
 import { invent, lookAtCell, showInvented, showModel, tellModel } from "./seen.js";
 import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
 import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
+import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
 import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
-import { byId, html } from "../stepper/elements.js";
+import { Runner } from "../playground/runner.js";
+import { byId } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
@@ -17,7 +19,7 @@ import { parsed } from "../stepper/text.js";
 import { themed } from "../stepper/theme.js";
 
 const MODEL_BUDGET = 10; // milliseconds of training in one frame
-const modelPace = { stepped: 0, told: 0, frame: 0 }; // the times of the last step and the last new word, frames so far
+const modelPace = { told: 0, frame: 0 }; // the time of the last new word, and frames so far
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 
 function modelWords() {
@@ -42,36 +44,35 @@ function renewModel() {
 }
 
 // In each frame, train as long as the budget allows. Show the model, or a new word, now and then.
-function modelTick(now) {
-  const { learner, settings } = model, began = performance.now(), wait = 1000 / Number(settings.speed);
-  model.running = requestAnimationFrame(modelTick);
-  if (settings.speed === "full") do learner.work(); while (performance.now() - began < MODEL_BUDGET && learner.done < learner.steps);
-  else {
-    if (now - modelPace.stepped < wait) return;
-    modelPace.stepped = Math.max(modelPace.stepped + wait, now - wait);
-    learner.step();
-  }
-  if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
-    stopModel();
-    invent(10);
-    return showModel();
-  }
-  if (now - modelPace.told > PAUSE_BETWEEN_WORDS) {
-    modelPace.told = now;
-    invent(1);
-  } else if (++modelPace.frame % 6 === 0 || settings.speed !== "full") showModel();
-}
+const modelRunner = new Runner(model, {
+  speed: () => model.settings.speed,
+  step: () => model.learner.step(),
+  full(began) {
+    do model.learner.work(); while (performance.now() - began < MODEL_BUDGET && model.learner.done < model.learner.steps);
+  },
+  showFrame(now, speed) {
+    const { learner } = model;
+    if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
+      stopModel();
+      invent(10);
+      return showModel();
+    }
+    if (now - modelPace.told > PAUSE_BETWEEN_WORDS) {
+      modelPace.told = now;
+      invent(1);
+    } else if (++modelPace.frame % 6 === 0 || speed !== "full") showModel();
+  },
+});
 
 export function runModel() {
-  if (!model.learner || model.running || model.learner.done >= model.learner.steps) return;
-  model.running = requestAnimationFrame(modelTick);
+  if (!model.learner || model.learner.done >= model.learner.steps) return;
+  modelRunner.run();
   tellModel();
 }
 
 // Stop training. A batch that has begun is finished first, so the page shows the result of a whole step.
 function stopModel() {
-  if (model.running) cancelAnimationFrame(model.running);
-  model.running = null;
+  modelRunner.stop();
   while (model.learner?.ready) model.learner.work();
 }
 
@@ -91,12 +92,7 @@ export function setUpModel(settings, learned = null) {
 }
 
 function showModelSettings() {
-  for (const name of Object.keys(MODEL_DEFAULTS)) {
-    const field = byId(`m_${name}`);
-    if (!field) continue;
-    field.value = model.settings[name];
-    if (name in MODEL_CHOICES || ["rate", "seed"].includes(name)) field.setAttribute("aria-invalid", false);
-  }
+  showFields("m_", model.settings);
   byId("m_text").value = model.settings.typed;
   byId("m_lines").value = model.lines;
 }
@@ -176,23 +172,6 @@ byId("m_lines").addEventListener("input", () => {
 });
 byId("m_temperature").addEventListener("input", () => setModel("temperature", String(Number(byId("m_temperature").value))));
 
-function fillModelFields() {
-  for (const [name, values] of Object.entries(MODEL_CHOICES)) {
-    const word = { words: "m_words_", speed: "speed_" }[name];
-    byId(`m_${name}`).replaceChildren(...values.map(value => html("option", { value, ...(word ? { "data-word": `${word}${value}` } : {}) }, Number(value) >= 1000 ? Number(value).toLocaleString("en") : value)));
-  }
-  for (const name of [...Object.keys(MODEL_CHOICES), "rate", "seed"]) {
-    const field = byId(`m_${name}`);
-    field.addEventListener("input", () => {
-      const right = fitsModel(name, field.value);
-      field.setAttribute("aria-invalid", !right);
-      if (right) setModel(name, field.value);
-      else tellModel();
-    });
-  }
-  showModelSettings();
-}
-
 document.addEventListener("keydown", event => {
   const command = { " ": "m_run", ArrowRight: "m_step", PageDown: "m_step" }[event.key];
   if (!command || !model.learner || !isSeen("model") || isTaken(event)) return;
@@ -226,7 +205,9 @@ addRoom("model", {
     };
   },
   begin() {
-    fillModelFields();
+    const words = { words: "m_words_", speed: "speed_" }, names = [...Object.keys(MODEL_CHOICES), "rate", "seed"];
+    fillFields("m_", { choices: MODEL_CHOICES, names, words, fits: fitsModel, chosen: setModel, refused: tellModel });
+    showModelSettings();
     renewModel();
   },
   arrive(link) {

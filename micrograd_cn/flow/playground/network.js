@@ -1,13 +1,33 @@
-// A multi-layer perceptron and its gradients in flat arrays. The parameters are in the order of the library.
+// A multi-layer perceptron and its losses. The parameters are in the order of the library.
 //
-// Its backward pass is written out for speed, and takes values and slopes of activations from the rows of the table.
-// tests/flow/test_training.py proves that its weights are the library's, and that its gradients are those of the graph
-// that computation.js records.
+// The same lines record the program that trains and the graph that the reader opens. tests/flow/test_training.py proves
+// that the weights are the library's, and that both give the same gradients.
 
+import { Program } from "./program.js";
 import { Random } from "./random.js";
-import { forward, partials } from "../rows.js";
-import { sendsTo } from "../stepper/graph.js";
+import { Constant } from "./recorder.js";
+import { partials } from "../rows.js";
 import { page } from "../stepper/page.js";
+
+// Record the network. `weights` has the places of each neuron's weights and bias, layer by layer. Return the output, and
+// the sums and the results of each layer. The last layer has no activation.
+export function recordNetwork(to, weights, inputs, { activation, extra }) {
+  const layers = [], constants = extra.map(x => new Constant(x));
+  for (const [l, neurons] of weights.entries()) {
+    const before = l ? layers[l - 1].out : inputs, sums = [], last = l === weights.length - 1;
+    const add = j => (sums[j] = to.dot(neurons[j].slice(0, -1), before, null, neurons[j].at(-1)));
+    const activate = (j, total) => to.apply(activation, [total, ...constants]);
+    layers.push({ sums, out: to.within(`layers.${l}`, () => to.alike(neurons.length, j => `neurons.${j}`, last ? [add] : [add, activate])) });
+  }
+  return layers;
+}
+
+// Record the loss of an output. flow/playground.py says what the steps are.
+export function recordLoss(to, steps, output) {
+  const values = [output];
+  for (const [name, operands] of steps) values.push(to.apply(name, operands.map(x => (Array.isArray(x) ? new Constant(x[0]) : values[x]))));
+  return values.at(-1);
+}
 
 // Draw weights as micrograd_cn/init.py does.
 export const INITIALISERS = {
@@ -22,69 +42,56 @@ export const INITIALISERS = {
 const bounded = (rng, a) => rng.uniform(-a, a);
 
 export class Network {
-  constructor(sizes, activation, initialiser, seed) {
+  // `losses` has the steps of the loss for each class.
+  constructor(sizes, activation, initialiser, seed, losses = []) {
     Object.assign(this, { sizes, activation });
-    const rng = new Random(seed), draw = INITIALISERS[initialiser];
-    const defaults = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
-    const value = forward[activation], slopes = partials[activation];
-    this.value = x => value(x, ...defaults);
-    this.slope = (y, x) => slopes(y, x, ...defaults)[0];
-    this.facts = page.operations[activation];
-    this.extra = defaults;
-    this.layers = sizes.slice(1).map((nout, i) => ({
-      nin: sizes[i], nout, last: i === sizes.length - 2,
-      sums: new Float64Array(nout), out: new Float64Array(nout), back: new Float64Array(nout),
-      reached: new Uint8Array(nout), // whether a gradient has arrived; a neuron that none reaches sends nothing
-    }));
-    let count = 0;
-    for (const layer of this.layers) {
-      layer.first = count;
-      count += layer.nout * (layer.nin + 1);
-    }
-    this.data = new Float64Array(count);
-    this.grad = new Float64Array(count);
-    for (const { nin, nout, first } of this.layers) {
-      for (let j = 0; j < nout; j++) for (let i = 0; i < nin; i++) this.data[first + j * (nin + 1) + i] = draw(rng, nin, nout);
-    }
+    const rng = new Random(seed), draw = INITIALISERS[initialiser], { program } = Object.assign(this, { program: new Program() });
+    this.extra = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
+    const slopes = partials[activation];
+    this.slope = (y, x) => slopes(y, x, ...this.extra)[0];
+    this.layers = sizes.slice(1).map((nout, i) => ({ nin: sizes[i], nout, last: i === sizes.length - 2 }));
+    const weights = this.layers.map(layer => {
+      const { nin, nout } = layer;
+      layer.first = program.size;
+      return Array.from({ length: nout }, () => [...Array.from({ length: nin }, () => program.leaf(draw(rng, nin, nout))), program.leaf(0)]);
+    });
+    this.count = program.size;
+    this.inputs = Array.from({ length: sizes[0] }, () => program.leaf());
+    const recorded = recordNetwork(program, weights, this.inputs, this);
+    [this.output] = recorded.at(-1).out;
+    this.end = program.runs.length;
+    this.losses = losses.map(steps => {
+      const begin = program.runs.length, place = recordLoss(program, steps, this.output);
+      return { begin, place, end: program.runs.length };
+    });
+    // The arrays are no longer replaced, and the results of a layer are side by side.
+    this.data = program.data.subarray(0, this.count);
+    this.grad = program.grad.subarray(0, this.count);
+    const side = ([first], { nout }) => program.data.subarray(first, first + nout);
+    this.layers.forEach((layer, l) => Object.assign(layer, { sums: side(recorded[l].sums, layer), out: side(recorded[l].out, layer) }));
   }
 
-  // Return the output for these inputs. The layers keep what backward() needs.
+  // Return the output for these inputs. The program keeps what gradient() needs.
   forward(inputs) {
-    let before = inputs;
-    for (const { nin, nout, first, last, sums, out } of this.layers) {
-      for (let j = 0; j < nout; j++) {
-        const at = first + j * (nin + 1);
-        let total = this.data[at + nin];
-        for (let i = 0; i < nin; i++) total += this.data[at + i] * before[i];
-        sums[j] = total;
-        out[j] = last ? total : this.value(total);
-      }
-      before = out;
-    }
-    return before[0];
+    const { program } = this;
+    for (let i = 0; i < inputs.length; i++) program.data[this.inputs[i]] = inputs[i];
+    program.forward(0, this.end);
+    return program.data[this.output];
   }
 
-  // After forward(inputs), add the gradients of a loss. `upstream` is the derivative of the loss with respect to the
-  // output.
-  backward(inputs, upstream) {
-    this.layers.at(-1).back[0] = upstream;
-    this.layers.at(-1).reached[0] = 1;
-    for (let l = this.layers.length - 1; l >= 0; l--) {
-      const { nin, nout, first, last, sums, out, back, reached } = this.layers[l];
-      const below = l ? this.layers[l - 1] : null, before = below ? below.out : inputs;
-      below?.back.fill(0);
-      below?.reached.fill(0);
-      for (let j = 0; j < nout; j++) {
-        const slope = last ? 1 : this.slope(out[j], sums[j]);
-        if (!reached[j] || !(last || sendsTo(this.facts, 0, slope))) continue;
-        const at = first + j * (nin + 1), d = back[j] * slope;
-        below?.reached.fill(1);
-        for (let i = 0; i < nin; i++) {
-          this.grad[at + i] += d * before[i];
-          if (below) below.back[i] += d * this.data[at + i];
-        }
-        this.grad[at + nin] += d;
-      }
-    }
+  // After forward(inputs), return the loss for a class.
+  loss(label) {
+    const { begin, place, end } = this.losses[label];
+    this.program.forward(begin, end);
+    return this.program.data[place];
+  }
+
+  // After loss(label), add `share` times its gradient to the gradients of the parameters.
+  backward(label, share) {
+    const { program, output } = this, { begin, place, end } = this.losses[label];
+    program.begin(place, 1, this.count);
+    program.backward(begin, end);
+    program.grad[output] *= share;
+    program.backward(0, this.end);
   }
 }

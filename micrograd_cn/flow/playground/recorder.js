@@ -1,24 +1,34 @@
-// Record operations as a graph for the stepper.
+// Record operations as a graph for the stepper, with names and parts. The graph has only what its root depends on.
+//
+// What is trained is written once, for anything that records operations: this recorder, or program.js, which computes
+// them again and again. Both have `apply` for any operation, `dot`, `logsumexp` and `take` for sequences, `within` for
+// what belongs to a part, and `alike` for parts that have the same stages.
 
-import { forward } from "../rows.js";
+import { forward, partials } from "../rows.js";
+import { slopeOfFactor, slopeOfLogsumexp, slopeOfSummand } from "./sequences.js";
 import { evaluated } from "../stepper/engine.js";
 import { makeGraph } from "../stepper/graph.js";
+import { dot, logsumexp } from "../stepper/ieee.js";
 import { page } from "../stepper/page.js";
 
-// A node that is an operand: its index in `nodes`, wrapped to tell it from a number. An operand may also be a number.
+// A node that is an operand: its index in `nodes`, wrapped to tell it from a number.
 export class Ref {
   constructor(i) {
     this.i = i;
   }
 }
 
+// A number that never changes, as an operand among nodes. A recorder takes a plain number for one, too.
+export class Constant {
+  constructor(value) {
+    this.value = value;
+  }
+}
+
 export class Recorder {
-  constructor() {
-    this.ops = [];
-    this.nodes = [];
-    this.data = [];
-    this.variables = new Map();
-    this.known = new Map();
+  // `letters` are the names of a language model's tokens.
+  constructor(letters = []) {
+    Object.assign(this, { letters, nodes: [], data: [], groups: [], inside: -1, paths: new Map(), variables: new Map() });
   }
 
   variable(name, value) {
@@ -27,40 +37,149 @@ export class Recorder {
     return this.variables.get(name);
   }
 
-  leaf(name, flags, value, group = -1) {
-    this.data.push(value);
-    return new Ref(this.nodes.push([name, flags, group]) - 1);
+  // Return a part inside the present one. The same name gives the same part again.
+  part(name) {
+    const path = this.path(name);
+    if (!this.paths.has(path)) this.paths.set(path, this.groups.push({ name, path, outer: this.inside }) - 1);
+    return this.paths.get(path);
   }
 
-  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded.
-  apply(name, operands, group = -1) {
-    const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed;
+  // Return the name of what is inside the present part.
+  path(name) {
+    return this.inside < 0 ? name : `${this.groups[this.inside].path}.${name}`;
+  }
+
+  within(name, record) {
+    const outer = this.inside;
+    this.inside = this.part(name);
+    const result = record();
+    this.inside = outer;
+    return result;
+  }
+
+  // Record `count` parts, each with all stages. A stage is given the index of the part and the result of the stage
+  // before. Return the last results.
+  alike(count, name, stages) {
+    return Array.from({ length: count }, (_, j) => this.within(name(j), () => stages.reduce((before, stage) => stage(j, before), null)));
+  }
+
+  tokenName(position, token) {
+    return `t${position}:${this.letters[token]}`;
+  }
+
+  add(name, flags, value, ...operation) {
+    this.data.push(value);
+    return new Ref(this.nodes.push([name, flags, this.inside, ...operation]) - 1);
+  }
+
+  leaf(name, flags, value) {
+    return this.add(name, flags, value);
+  }
+
+  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded. Without a name, the
+  // result gets one in the end.
+  apply(op, operands, name = null) {
+    const listed = page.operations[op], facts = Array.isArray(listed) ? listed[operands.length] : listed;
     if (!facts) {
       if (operands.length === 0) return 0;
       throw new RangeError(String(listed.length - 1));
     }
-    if (!operands.some(x => x instanceof Ref)) return forward[facts.row](...operands);
-    const parents = operands.map(x => (x instanceof Ref ? x : this.leaf(`c${this.nodes.length}`, 0, x, group)).i);
-    if (!this.known.has(facts)) this.known.set(facts, this.ops.push(facts) - 1);
-    const gets = parents.some(i => this.nodes[i][1] & 1);
-    this.data.push(NaN);
-    return new Ref(this.nodes.push([`c${this.nodes.length}`, gets ? 1 : 0, group, this.known.get(facts), parents]) - 1);
+    if (operands.every(x => typeof x === "number")) return forward[facts.row](...operands);
+    return this.operation(facts, operands, name);
   }
 
-  // Return the graph below a node. Results are named v1, v2 and so on, in the order in which they are computed.
-  finish(root, groups = [], named = "") {
-    const taken = new Set(this.variables.keys());
+  operation(facts, operands, name) {
+    const value = x => (x instanceof Constant ? x.value : x), named = i => (name === null ? null : this.path(`${name}_c${i}`));
+    const parents = operands.map((x, i) => (x instanceof Ref ? x : this.add(named(i), 0, value(x))).i);
+    const gets = parents.some(i => this.nodes[i][1] & 1);
+    return this.add(name === null ? null : this.path(name), gets ? 1 : 0, NaN, facts, parents);
+  }
+
+  dot(xs, ys, name = null, bias = null) {
+    const operands = [...xs, ...ys, ...(bias === null ? [] : [bias])];
+    return this.operation(factsFor("dot", operands.length), operands, name);
+  }
+
+  logsumexp(xs, name = null) {
+    return this.operation(factsFor("logsumexp", xs.length), xs, name);
+  }
+
+  // The token is a known number here, so nothing needs to be recorded.
+  take(index, xs) {
+    return xs[index];
+  }
+
+  // Return the graph of a node and of everything that it depends on. The root may have a name of its own. Results without a
+  // name are called v1, v2 and so on, in the order in which they are computed, and constants after them.
+  finish(root, nameOfRoot = "") {
+    const { nodes, groups } = this, needed = new Uint8Array(nodes.length), ops = [], listed = new Map();
+    needed[root.i] = 1;
+    for (let i = root.i; i >= 0; i--) if (needed[i]) for (const parent of nodes[i][4] ?? []) needed[parent] = 1;
+    const names = this.names(root, nameOfRoot), kept = new Int32Array(nodes.length), data = [], known = new Map(), found = [], opened = new Map();
+    const place = group => {
+      if (group < 0) return -1;
+      if (!known.has(group)) {
+        const outer = place(groups[group].outer);
+        known.set(group, listed.set(group, [groups[group].name, outer]).size - 1);
+      }
+      return known.get(group);
+    };
+    nodes.forEach(([, flags, group, facts, parents], i) => {
+      if (!needed[i]) return;
+      data.push(this.data[i]);
+      if (facts && !opened.has(facts)) opened.set(facts, ops.push(facts) - 1);
+      const operation = facts ? [opened.get(facts), parents.map(parent => kept[parent])] : [];
+      kept[i] = found.push([names[i], flags, place(group), ...operation]) - 1;
+    });
+    const graph = makeGraph({ ops, nodes: found, groups: [...listed.values()], root: kept[root.i], fixed: "" });
+    return { graph, ...evaluated(graph, data) };
+  }
+
+  names(root, nameOfRoot) {
+    const { nodes, variables } = this, names = nodes.map(([name]) => name), isResult = node => node.length > 3;
     let count = 0;
-    const steps = node => node.length > 3; // results have an operation; constants are named after them
     for (const wanted of [true, false]) {
-      this.nodes.forEach((node, i) => {
-        if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0]) || steps(node) !== wanted) return;
+      nodes.forEach((node, i) => {
+        if (node[0] !== null || isResult(node) !== wanted) return;
         let name;
-        do name = `v${++count}`; while (taken.has(name));
-        node[0] = i === root.i && named ? named : name;
+        do name = `v${++count}`; while (variables.has(name));
+        names[i] = i === root.i && nameOfRoot ? nameOfRoot : name;
       });
     }
-    const graph = makeGraph({ ops: this.ops, nodes: this.nodes, groups, root: root.i, fixed: "" });
-    return { graph, ...evaluated(graph, this.data) };
+    return names;
   }
+}
+
+// Operations of any number of operands. From Python, the page has them for a few operands only.
+const WIDE = {
+  dot: {
+    value: dot,
+    slopes: (y, ...xs) => {
+      const n = xs.length >> 1;
+      return xs.map((_, i) => (i < 2 * n ? slopeOfFactor(xs[(i + n) % (2 * n)]) : slopeOfSummand));
+    },
+    text: count => [0, count >> 1].map(first => `[{${first}}, …, {${first + (count >> 1) - 1}}]`),
+    written: count => [0, count >> 1].map(first => `[${Array.from({ length: count >> 1 }, (_, i) => `{${first + i}}`).join(", ")}]`),
+  },
+  logsumexp: {
+    value: logsumexp,
+    slopes: (y, ...xs) => xs.map(x => slopeOfLogsumexp(y, x)),
+    text: count => [`[{0}, …, {${count - 1}}]`],
+    written: count => [`[${Array.from({ length: count }, (_, i) => `{${i}}`).join(", ")}]`],
+  },
+};
+const widened = new Map();
+
+function factsFor(name, count) {
+  const listed = page.operations[name][count];
+  if (listed) return listed;
+  const row = `${name}/${count}`;
+  if (!widened.has(row)) {
+    const { value, slopes, text, written } = WIDE[name];
+    forward[row] = value;
+    partials[row] = slopes;
+    const call = list => `${name}(${list.join(", ")})`;
+    widened.set(row, { ...page.operations[name][2], row, text: call(text(count)), written: call(written(count)) });
+  }
+  return widened.get(row);
 }

@@ -3,33 +3,8 @@
 import { Network } from "./network.js";
 import { Random } from "./random.js";
 import { updates } from "./updates.js";
-import { forward, partials } from "../rows.js";
-import { sendsTo } from "../stepper/graph.js";
 import { reversed } from "../stepper/lists.js";
 import { page } from "../stepper/page.js";
-
-// Return the loss of one output and its derivative, which is null if no gradient reaches the output. flow/playground.py
-// says what the steps are.
-function lossOf(steps, output) {
-  const data = [output], local = [], known = [];
-  for (const [name, operands] of steps) {
-    const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed, { row } = facts;
-    const xs = operands.map(x => (Array.isArray(x) ? x[0] : data[x]));
-    const y = forward[row](...xs);
-    data.push(y);
-    known.push(facts);
-    local.push(partials[row](y, ...xs));
-  }
-  const back = new Array(data.length).fill(null); // null where no gradient has arrived
-  back[data.length - 1] = 1;
-  for (let k = steps.length - 1; k >= 0; k--) {
-    if (back[k + 1] === null) continue;
-    steps[k][1].forEach((x, slot) => {
-      if (!Array.isArray(x) && sendsTo(known[k], slot, local[k][slot])) back[x] += back[k + 1] * local[k][slot];
-    });
-  }
-  return [data.at(-1), back[0]];
-}
 
 const MOST_LOSSES = 1 << 15; // of batches that are kept
 const MOST_TAKEN = 1000; // points that the curve keeps
@@ -37,7 +12,7 @@ const MOST_TAKEN = 1000; // points that the curve keeps
 export class Trainer {
   constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points, held = []) {
     Object.assign(this, { points, held, curve: [], rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
-    this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed);
+    this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed, page.losses[loss].steps);
     this.rng = new Random(seed + 1);
     this.waiting = [];
     this.state = Array.from(this.network.data, () => null);
@@ -104,13 +79,14 @@ export class Trainer {
 
   // Return the mean loss of samples, and compute its gradient in the network.
   gradient(samples) {
-    const { network, points, loss } = this, share = 1 / samples.length;
+    const { network, points } = this, share = 1 / samples.length;
     network.grad.fill(0);
     let total = 0;
     for (const i of samples) {
-      const { inputs, label } = points[i], [each, slope] = lossOf(loss.steps[label], network.forward(inputs));
-      total += each;
-      if (slope !== null) network.backward(inputs, share * slope);
+      const { inputs, label } = points[i];
+      network.forward(inputs);
+      total += network.loss(label);
+      network.backward(label, share);
     }
     return total * share;
   }
@@ -120,7 +96,7 @@ export class Trainer {
     let total = 0, right = 0;
     for (const { inputs, label } of points) {
       const output = this.network.forward(inputs);
-      total += lossOf(this.loss.steps[label], output)[0];
+      total += this.network.loss(label);
       right += this.verdict(output) > 0 === (label === 1);
     }
     return points.length ? { loss: total / points.length, right: right / points.length } : null;

@@ -3,12 +3,14 @@
 import { LEAST_POINTS, drawBoard, findDead, refresh, showTrainer, tellState, views, wiring } from "./board.js";
 import { computationOf } from "./computation.js";
 import { DATA, pointOf } from "./data.js";
+import { fillFields, showFields } from "./fields.js";
 import { GRID } from "./plane.js";
 import { Random } from "./random.js";
 import { addRoom, isSeen, isTaken, remember, stepThrough } from "./rooms.js";
-import { CHOICES, DEFAULTS, isSetting, isWritten, sizesOf } from "./settings.js";
+import { Runner } from "./runner.js";
+import { CHOICES, DEFAULTS, isSetting, sizesOf } from "./settings.js";
 import { Trainer } from "./train.js";
-import { byId, html } from "../stepper/elements.js";
+import { byId } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
 import { around } from "../stepper/fold.js";
 import { session } from "../stepper/session.js";
@@ -18,7 +20,7 @@ import { viewport } from "../stepper/viewport.js";
 const HELD = 100; // held-out points
 const MOST_RETRAINED = 3000; // steps that a link makes again
 const BUDGET = 5; // milliseconds of training in one frame
-const pace = { stepped: 0, frame: 0, rest: 3 }; // the time of the last step, frames so far, further steps in this frame
+const pace = { frame: 0, rest: 3 }; // frames so far, and further steps in this frame
 
 export function renew() {
   stopTraining();
@@ -31,36 +33,33 @@ export function renew() {
   showTrainer();
 }
 
-// In each frame, take as many steps as fit into the budget, and draw a part of the fields. Draw the rest now and then.
-function tick(now) {
-  const { board } = session, { trainer, settings: { speed } } = board;
-  board.running = requestAnimationFrame(tick);
-  const began = performance.now(), wait = 1000 / Number(speed);
-  if (speed !== "full") {
-    if (now - pace.stepped < wait) return;
-    pace.stepped = Math.max(pace.stepped + wait, now - wait);
-    trainer.step();
+// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. Draw the rest
+// now and then.
+const runner = new Runner(session.board, {
+  speed: () => session.board.settings.speed,
+  step() {
+    session.board.trainer.step();
     views.survey.whole();
-  } else {
-    do trainer.step(); while (performance.now() - began < BUDGET && pace.rest-- > 0);
+  },
+  full(began) {
+    do session.board.trainer.step(); while (performance.now() - began < BUDGET && pace.rest-- > 0);
     pace.rest = 3;
     views.survey.rows(GRID / 4);
-  }
-  pace.frame++;
-  if (pace.frame % 12 === 0) findDead();
-  drawBoard(pace.frame % 6 === 0 || speed !== "full");
-}
+  },
+  showFrame(now, speed) {
+    pace.frame++;
+    if (pace.frame % 12 === 0) findDead();
+    drawBoard(pace.frame % 6 === 0 || speed !== "full");
+  },
+});
 
 export function runTraining() {
   if (session.board.trainer.points.length < LEAST_POINTS) return;
-  session.board.running = requestAnimationFrame(tick);
+  runner.run();
   tellState();
 }
 
-function stopTraining() {
-  if (session.board.running) cancelAnimationFrame(session.board.running);
-  session.board.running = null;
-}
+const stopTraining = () => runner.stop();
 
 function takeOne(samples) {
   const { board } = session;
@@ -106,34 +105,7 @@ export function setUpTraining(settings) {
   renew();
 }
 
-function showSettings() {
-  for (const [name, value] of Object.entries(session.board.settings)) {
-    const field = byId(`b_${name}`);
-    if (!field) continue;
-    field.value = value;
-    field.setAttribute("aria-invalid", false);
-  }
-}
-
-function fillFields() {
-  const prefixes = { data: "data_", loss: "loss_", batch: "batch_", noise: "noise_", speed: "speed_" };
-  for (const [name, values] of Object.entries(CHOICES)) {
-    byId(`b_${name}`).replaceChildren(...values.map(value => {
-      return html("option", { value, ...(prefixes[name] ? { "data-word": `${prefixes[name]}${value}` } : {}) }, value);
-    }));
-  }
-  for (const name of Object.keys(DEFAULTS)) {
-    const field = byId(`b_${name}`);
-    if (!field) continue;
-    field.value = session.board.settings[name];
-    field.addEventListener("input", () => {
-      const right = isWritten[name]?.(field.value) ?? true;
-      field.setAttribute("aria-invalid", !right);
-      if (right) set(name, field.value);
-      else tellState();
-    });
-  }
-}
+const showSettings = () => showFields("b_", session.board.settings);
 
 const boardCommands = {
   run: () => {
@@ -189,7 +161,9 @@ addRoom("board", {
     };
   },
   begin() {
-    fillFields();
+    const words = { data: "data_", loss: "loss_", batch: "batch_", noise: "noise_", speed: "speed_" };
+    fillFields("b_", { choices: CHOICES, names: Object.keys(DEFAULTS), words, fits: isSetting, chosen: set, refused: tellState });
+    showSettings();
     renew();
   },
   arrive(link) {
