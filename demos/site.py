@@ -30,7 +30,7 @@ from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
 from shared.language import add_language_option, set_language_from_arguments, text
-from website.figures import with_figure
+from website.figures import dragged_files, with_figure
 from website.notebook import Exported, exported, first_words, read, relinked, sections
 from website.own_gradient import own_gradient
 from website.packages import Missing, lay_into
@@ -263,7 +263,7 @@ def write(out: Path) -> list[str]:
         playground(lang=short).save(out / f"playground.{short}.html")
         shutil.copy(HERE / f"pictures/room_network.{short}.png", out / f"preview.{short}.png")
         wholes = whole_notebook("check", short, runs) | whole_notebook("teacher", short, runs)
-        for name, content in (tutorial(short, runs) | wholes).items():
+        for name, content in (tutorial(short, runs) | wholes | dragged_files(short)).items():
             (out / name).write_text(content, "utf-8")
         own = own_gradient(short, STARTS[short], TEXTS[short], runs.facts, CELLS[short])
         (out / f"gradient.{short}.html").write_text(own, "utf-8")

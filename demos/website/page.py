@@ -33,7 +33,7 @@ PAGE = Template("""<!doctype html>
 <meta property="og:image" content="$address$preview">
 <link rel="icon" type="image/svg+xml" href="icon.svg">
 <link rel="stylesheet" href="site.css">
-$scripts</head>
+$styles$scripts</head>
 <body$kind>
 $body
 </body>
@@ -63,6 +63,7 @@ def page(
     *,
     description: str,
     scripts: tuple[str, ...] = (),
+    styles: tuple[str, ...] = (),
     data: dict[str, Any] | None = None,
     kind: str = "",
 ) -> str:
@@ -74,6 +75,7 @@ def page(
         body: the page in HTML.
         description: one or two sentences, for search engines and for whoever gets a link.
         scripts: names of scripts.
+        styles: names of style sheets that the page needs besides site.css.
         data: what a script of the page reads as JSON.
         kind: the body's class.
     """
@@ -87,6 +89,7 @@ def page(
         description=html.escape(description),
         address=html.escape(address()),
         preview=f"preview.{short}.png",
+        styles="".join(f'<link rel="stylesheet" href="{name}">\n' for name in styles),
         scripts="".join(f'<script src="{name}" defer></script>\n' for name in scripts),
         kind=f' class="{kind}"' * bool(kind),
         body=body,

@@ -1,5 +1,7 @@
 """The words of the site's pages, in both languages."""
 
+from typing import Any
+
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "figure": "Say each number before you step: what comes next on the way back?",
@@ -258,5 +260,113 @@ CELLS: dict[str, dict[str, str]] = {
         "not_kept": "这个浏览器不保存改动。",
         "picture": "图",
         "from_disk": "从磁盘打开的网页不能启动 Python。请在这个文件夹里运行：python -m http.server",
+    },
+}
+
+# The words of the figures in which a reader drags numbers, by the names of their scripts.
+FIGURES: dict[str, dict[str, dict[str, Any]]] = {
+    "en": {
+        "tangent": {
+            "title": "Tangent and secant",
+            "question": "The dashed secant (h = 1.5) has the slope 3.5, and the tangent has the slope 2. Predict: what "
+            "is the slope of the secant if h = −1?",
+            "choices": ["1", "2", "3"],
+            "right": "Right. ",
+            "wrong": "Not quite. ",
+            "because": "Drag the blue point through the orange one: at x = 3 the secant's slope is 2 + h, on both "
+            "sides.",
+            "handles": "Numbers",
+            "numbers": {"h": "h", "x": "x"},
+            "told": {
+                "slopes": "x = {x}, h = {h}: the slope of the secant is {secant}, and the slope of the tangent is "
+                "{tangent}.",
+                "same": "h = 0: both points are the same, and 0 / 0 has no value. The slope of the tangent is "
+                "{tangent}.",
+            },
+        },
+        "valley": {
+            "title": "Descent in a valley",
+            "question": "With α = 0.22 the path arrives at the bottom, and with α = 0.25 it does not. Predict: does it "
+            "arrive with α = 0.25 if it starts close to the bottom?",
+            "choices": ["Yes, the way is short", "No, the leaps grow there too", "Only if it starts below the bottom"],
+            "right": "Right. ",
+            "wrong": "Not quite. ",
+            "because": "Set α to 0.25, and drag the first point close to w = 2, b = −1: the leaps begin small, and "
+            "they grow all the same.",
+            "handles": "Numbers",
+            "numbers": {"rate": "α", "w": "first w", "b": "first b"},
+            "told": {
+                "falls": "α = {rate}, from w = {w}, b = {b}: in {count} steps the loss falls from {before} to {after}.",
+                "rises": "α = {rate}, from w = {w}, b = {b}: in {count} steps the loss rises from {before} to {after}.",
+                "stays": "α = {rate}, from w = {w}, b = {b}: the loss stays at {before}.",
+            },
+        },
+        "layers": {
+            "title": "Activations and gradients in twenty layers",
+            "question": "Here are twenty layers of 24 tanh neurons. With Xavier's σ = 0.204, the gradient (orange) in "
+            "the first layer is about a tenth of that in the last. Predict: how much smaller does it get there if σ is "
+            "half as large?",
+            "choices": ["2 times smaller", "about 40 times smaller", "more than 100,000 times smaller"],
+            "right": "Right. ",
+            "wrong": "Not quite. ",
+            "because": "Drag σ to 0.102: on its way back the gradient loses half in each layer, nineteen times.",
+            "handles": "Numbers",
+            "numbers": {"deviation": "σ of the weights"},
+            "activation": "activation",
+            "layer": "layer",
+            "told": {
+                "sizes": "{activation}, σ = {deviation}: activations (blue circles) are {early} in layer 1 and {late} "
+                "in layer 20. Gradients (orange triangles) are {last} in layer 20 and {first} in layer 1.",
+            },
+        },
+    },
+    "zh": {
+        "tangent": {
+            "title": "切线与割线",
+            "question": "虚线是割线，h = 1.5 时斜率是 3.5；切线的斜率是 2。先猜一猜：h = −1 时，割线的斜率是多少？",
+            "choices": ["1", "2", "3"],
+            "right": "对了。",
+            "wrong": "不对。",
+            "because": "把蓝点拖过橙点看看：在 x = 3 处，割线的斜率是 2 + h，在哪一边都是这样。",
+            "handles": "数",
+            "numbers": {"h": "h", "x": "x"},
+            "told": {
+                "slopes": "x = {x}，h = {h}：割线的斜率是 {secant}，切线的斜率是 {tangent}。",
+                "same": "h = 0：两个点重合，0 / 0 没有意义。切线的斜率是 {tangent}。",
+            },
+        },
+        "valley": {
+            "title": "在山谷里下降",
+            "question": "α = 0.22 时路径到得了谷底，α = 0.25 时到不了。先猜一猜：如果起点离谷底很近，"
+            "α = 0.25 到得了吗？",
+            "choices": ["到得了，路很短", "到不了，在那里也越跨越远", "只有从谷底下方出发才到得了"],
+            "right": "对了。",
+            "wrong": "不对。",
+            "because": "把 α 调到 0.25，再把起点拖到 w = 2、b = −1 附近：开头的步子很小，但仍然越跨越大。",
+            "handles": "数",
+            "numbers": {"rate": "α", "w": "起点的 w", "b": "起点的 b"},
+            "told": {
+                "falls": "α = {rate}，从 w = {w}、b = {b} 出发：走 {count} 步，损失从 {before} 降到 {after}。",
+                "rises": "α = {rate}，从 w = {w}、b = {b} 出发：走 {count} 步，损失从 {before} 升到 {after}。",
+                "stays": "α = {rate}，从 w = {w}、b = {b} 出发：损失一直是 {before}。",
+            },
+        },
+        "layers": {
+            "title": "二十层里的激活值与梯度",
+            "question": "这里有二十层，每层 24 个 tanh 神经元。取 Xavier 的 σ = 0.204，第一层的梯度（橙色）大约是最后一"
+            "层的十分之一。先猜一猜：σ 减半，第一层的梯度会变成原来的几分之一？",
+            "choices": ["二分之一", "大约四十分之一", "不到十万分之一"],
+            "right": "对了。",
+            "wrong": "不对。",
+            "because": "把 σ 拖到 0.102：梯度往回传，每过一层就减半，一共十九次。",
+            "handles": "数",
+            "numbers": {"deviation": "权重的 σ"},
+            "activation": "激活函数",
+            "layer": "层",
+            "told": {
+                "sizes": "{activation}，σ = {deviation}：激活值（蓝色圆点）在第 1 层是 {early}，在第 20 层是 {late}；"
+                "梯度（橙色三角）在第 20 层是 {last}，传回第 1 层是 {first}。",
+            },
+        },
     },
 }

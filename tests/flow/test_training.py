@@ -229,7 +229,7 @@ def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
     whole = board.page.evaluate(field)
     board.page.locator(".unit[aria-label='neuron 1 of hidden layer 1']").focus()
     assert board.page.evaluate(field) != whole
-    pieces = board.page.evaluate("boundary(wiring.fields[0][0])")
+    pieces = board.page.evaluate("levelLine(wiring.fields[0][0].values, GRID)")
     w1, w2, b = inside(board, "[...trainer.network.data.slice(0, 3)]")
     step = board.page.evaluate("2 * REACH / GRID")
     for end in (end for piece in pieces for end in piece):

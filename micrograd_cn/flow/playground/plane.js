@@ -1,6 +1,7 @@
 // Draw the plane as the network sees it: the output of each neuron on a grid of points, in blue and orange.
 
 import { colours, fitted } from "./canvas.js";
+import { levelLine } from "./contour.js";
 import { REACH, inputsAt } from "./data.js";
 
 export const GRID = 40;
@@ -58,20 +59,6 @@ export class Survey {
   }
 }
 
-// Return the line along which the numbers change their sign, in pieces between the middles of the cells.
-function boundary({ values }) {
-  const pieces = [], at = (a, b) => a / (a - b);
-  for (let r = 0; r < GRID - 1; r++) for (let c = 0; c < GRID - 1; c++) {
-    const [a, b, d, e] = [r * GRID + c, r * GRID + c + 1, (r + 1) * GRID + c + 1, (r + 1) * GRID + c].map(i => values[i]), crossings = [];
-    if (a > 0 !== b > 0) crossings.push([c + at(a, b), r]);
-    if (b > 0 !== d > 0) crossings.push([c + 1, r + at(b, d)]);
-    if (e > 0 !== d > 0) crossings.push([c + at(e, d), r + 1]);
-    if (a > 0 !== e > 0) crossings.push([c, r + at(a, e)]);
-    for (let k = 0; k + 1 < crossings.length; k += 2) pieces.push([crossings[k], crossings[k + 1]]);
-  }
-  return pieces;
-}
-
 // Draw a circle for class 0 and a triangle for class 1, as in the tutorial, so the classes differ without colours too.
 function drawMark(context, label, x, y, radius) {
   if (!label) return context.arc(x, y, radius, 0, 7);
@@ -88,7 +75,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   const radius = Math.max(3, size / 105), top = (height - size) / 2, cell = size / GRID;
   Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
   context.beginPath();
-  for (const [[x0, y0], [x1, y1]] of boundary(output)) {
+  for (const [[x0, y0], [x1, y1]] of levelLine(output.values, GRID)) {
     context.moveTo(left + (x0 + 0.5) * cell, top + (y0 + 0.5) * cell);
     context.lineTo(left + (x1 + 0.5) * cell, top + (y1 + 0.5) * cell);
   }
