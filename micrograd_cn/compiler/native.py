@@ -19,7 +19,6 @@ from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
-from .threads.background import give_way
 
 MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; kernels compute longer maps
 HALF_CACHE_LINE = 4  # doubles in half a cache line
@@ -188,7 +187,6 @@ class PartWriter(StraightLineWriter):
         For a long sum, whose products a loop adds later, the code only stores the value that the sum starts from.
         """
         for i in numbers:
-            give_way()
             if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
                 self._store(i, self.name_of(self.plan.schedule.start(i)))
             else:

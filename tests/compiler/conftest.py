@@ -38,5 +38,5 @@ def compile_at_once():
 
     The tests in test_background.py make it in the background, as users do.
     """
-    with settings({"runtime.executable.COMPILE_IN_BACKGROUND": False}):
+    with settings({"threads.background.IN_BACKGROUND": False}):
         yield

@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 import warnings
+from array import array
 
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.threads import background
 
 from .common import OPTIMISERS, everything, is_native, loop, problem, settings
@@ -22,7 +24,7 @@ AT_ONCE = {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}
 
 @pytest.fixture(autouse=True)
 def in_background():
-    with settings({"runtime.executable.COMPILE_IN_BACKGROUND": True}):
+    with settings({"threads.background.IN_BACKGROUND": True}):
         yield
 
 
@@ -102,7 +104,7 @@ def test_an_error_of_the_background_is_raised_by_a_later_call(monkeypatch):
     monkeypatch.setattr(program.compiled, "get", failing)
     with settings(AT_ONCE):
         assert program.forward(rows) == expected
-        until(lambda: all(work.done for work in program.compiled._background.values()))
+        until(lambda: all(work.done for work in program.compiled.background.begun.values()))
         with pytest.raises(MemoryError, match="too little memory"):
             program.forward(rows)
     assert program.forward(rows) == expected
@@ -164,14 +166,48 @@ def test_without_threads_native_code_is_made_at_once(monkeypatch):
     assert is_native(program)
 
 
-def test_background_work_gives_way_to_others(monkeypatch):
-    """A background thread sleeps again and again while it works, and `give_way` does nothing in other threads."""
-    slept = []
-    monkeypatch.setattr(background.time, "sleep", lambda seconds: slept.append(threading.current_thread().name))
-    monkeypatch.setattr(background, "SECONDS_AT_A_TIME", -1.0)
-    background.give_way()
-    assert slept == []
-    work = background.BackgroundWork(lambda: [background.give_way() for _ in range(3)])
-    work._thread.join()
-    assert len(slept) == 3
-    assert {*slept} == {"micrograd_cn native code"}
+def test_threads_take_short_turns_while_work_is_done_in_the_background():
+    """Python's switch interval is short while any background thread works, and afterwards it is what it was."""
+    usual, seen = sys.getswitchinterval(), []
+    may_end, both = threading.Event(), threading.Barrier(3)
+
+    def work():
+        both.wait(60)
+        seen.append(sys.getswitchinterval())
+        may_end.wait(60)
+
+    works = [background.BackgroundWork(work) for _ in range(2)]
+    both.wait(60)
+    may_end.set()
+    until(lambda: all(work.done for work in works))
+    assert seen == [pytest.approx(background.SWITCH_INTERVAL)] * 2
+    assert sys.getswitchinterval() == usual
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_has_the_usual_turns_although_it_lost_the_thread_that_made_them_short():
+    usual, begun, may_end = sys.getswitchinterval(), threading.Event(), threading.Event()
+    work = background.BackgroundWork(lambda: (begun.set(), may_end.wait(60)))
+    assert begun.wait(60)
+    child = os.fork()
+    if not child:
+        os._exit(sys.getswitchinterval() != usual)
+    _, status = os.waitpid(child, 0)
+    may_end.set()
+    until(lambda: work.done)
+    assert status == 0
+
+
+def test_python_adds_gradients_until_machine_code_that_adds_them_is_made(monkeypatch):
+    """The first call after many nodes does not wait for the compiler, and the numbers are the same before and after."""
+    may_go_on = threading.Event()
+    compile_kernels = nodes._compile
+    monkeypatch.setattr(nodes, "_is_compiled", False)
+    monkeypatch.setattr(nodes, "_compile", lambda: may_go_on.wait(60) and compile_kernels())
+    ps = [Value(0.0) for _ in range(40)]
+    with settings({"data.nodes.NODES_BEFORE_CODE": 0}):
+        assert not nodes.add_to_gradients(ps, array("d", [1.0] * 40), 1.0)
+        may_go_on.set()
+        until(lambda: nodes.uses_machine_code(ps))
+        assert nodes.add_to_gradients(ps, array("d", [2.0] * 40), 1.5)
+    assert [p.grad for p in ps] == [3.0] * 40

@@ -21,6 +21,7 @@ from ...graph import context
 from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from ..threads.background import BackgroundTasks
 from .arrays import Numbers
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
@@ -30,6 +31,7 @@ COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and o
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
 _zero = array("d", [0.0])
 _served = 0
+_is_compiled, _tasks = False, BackgroundTasks()
 _machines: list[Machine] = []  # those whose kernels are used here; the machine code is freed with them
 
 
@@ -250,23 +252,32 @@ def holding_gil(address: int, arguments: Sequence[Any]) -> Callable[..., int]:
 
 @cache
 def _kernel(name: str) -> Callable[..., int]:
-    writers = {KERNEL_PREFIX + each: write for each, (write, _) in KERNELS.items()}
     on = machine()
-    on.compile_kernels(writers, fast=True)
     run = holding_gil(on.address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True), KERNELS[name][1])
     _machines.append(on)
     return run
 
 
+def _compile() -> None:
+    global _is_compiled
+    machine().compile_kernels({KERNEL_PREFIX + name: write for name, (write, _) in KERNELS.items()}, fast=True)
+    _is_compiled = True
+
+
 def uses_machine_code(nodes: Sequence[Value]) -> bool:
-    """Return whether machine code is worthwhile for the nodes, and can read them."""
+    """Return whether machine code is worthwhile for the nodes, exists and can read them.
+
+    It is compiled in the background once Python code has served many nodes.
+    """
     global _served
     if len(nodes) < MIN_NODES or type(nodes) is not list:
         return False
     if _served < NODES_BEFORE_CODE:
         _served += len(nodes)
         return False
-    return slot_offset("_data") > 0
+    if slot_offset("_data") > 0 and not _is_compiled:
+        _tasks.do("compile", _compile)
+    return _is_compiled
 
 
 def data_of(nodes: Sequence[Value]) -> array[float]:

@@ -35,7 +35,7 @@ from ..loops.stages import Call, StraightLine
 from ..native import parts_of, write_part
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
-from ..threads.background import BackgroundWork
+from ..threads.background import BackgroundTasks
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
@@ -44,8 +44,6 @@ PADDING = 16  # a vector load may read this many doubles after the last scalar, 
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
-# Native code and optimised kernels are made in a thread of their own, so no call has to wait for them.
-COMPILE_IN_BACKGROUND = True
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
@@ -436,8 +434,7 @@ class CompiledGraph:
         self._cache: dict[Any, Any] = {}
         self._lock = ForkSafeLock()
         self._lowering_lock = ForkSafeLock()
-        self._background: dict[Any, BackgroundWork] = {}
-        self._at_once: set[Any] = set()  # the keys of work that is being done, but not in the background
+        self.background = BackgroundTasks()
         self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
@@ -518,33 +515,16 @@ class CompiledGraph:
     def native_when_made(self, kind: str, batched: bool) -> Executable | None:
         """Return native code if it exists. Otherwise begin to make it in the background, and return None.
 
-        If COMPILE_IN_BACKGROUND is not set, make it at once. `kind` and `batched` are as for `tables`.
+        `kind` and `batched` are as for `tables`.
         """
-        self._do_in_background((kind, batched), partial(self.get, kind, batched, True))
+
+        def make() -> None:
+            driver(kind, self.tables(kind, batched).plan.lanes)  # first, so no call compiles it when it finds the code
+            self.get(kind, batched, native=True)
+
+        self.background.do((kind, batched), make)
         found: Executable | None = self._cache.get((kind, batched, True))
         return found
-
-    def _do_in_background(self, key: Any, work: Callable[[], object]) -> None:
-        """Begin work of this key unless it was begun before. If it has raised an error since, raise the error here."""
-        if key in self._at_once:  # another thread does this work; this one goes on with threaded code
-            return
-        begun = self._background.get(key)
-        if begun is None:
-            try:
-                if COMPILE_IN_BACKGROUND:
-                    self._background[key] = BackgroundWork(work)
-                    return
-            except RuntimeError:  # the system, or the end of the process, allows no new thread
-                pass
-            try:
-                self._at_once.add(key)
-                work()
-            finally:
-                self._at_once.discard(key)
-        elif begun.done:
-            self._background.pop(key, None)  # so that a child process, which does not have the thread, begins anew
-            if begun.error:
-                raise begun.error
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
         """Compile and return the fastest code for this many rows, without waiting until threaded code has run for long.
@@ -570,7 +550,7 @@ class CompiledGraph:
         slow = self.machine.count_slow(tables.kernels)
         if seconds > SECONDS_BEFORE_FAST_KERNELS * slow:
             if slow and seconds < inf:
-                self._do_in_background(("kernels", executable), executable.compile_fast_kernels)
+                self.background.do(("kernels", executable), executable.compile_fast_kernels)
                 slow = self.machine.count_slow(tables.kernels)
             if not slow or seconds == inf:
                 with self._lock():

@@ -1,27 +1,53 @@
-"""Work that a thread of its own does while the caller goes on, such as making native code.
-
-Python runs one thread at a time, and lets a thread that waits have its turn after 5 milliseconds at the soonest. A call
-of compiled code takes some microseconds. So a background thread must not keep the interpreter: code that runs for long
-in Python calls `give_way` often.
-"""
+"""Work that a thread of its own does while the caller goes on, such as making native code."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-import time
 from collections.abc import Callable
+from typing import Any
 
-# A background thread runs Python code for this long before others have their turn. If another thread never waits, it
-# then keeps the interpreter for 5 milliseconds, so work in Python takes eleven times as long as alone.
-SECONDS_AT_A_TIME = 5e-4
-_background = threading.local()
+from .forks import ForkSafeLock
+
+# Python runs one thread at a time. A thread that waits for its turn asks for it after the switch interval, which is 5
+# milliseconds by default. That is many times as long as a call of compiled code, so the interval is this short, in
+# seconds, while a background thread works.
+SWITCH_INTERVAL = 5e-5
+IN_BACKGROUND = True  # whether tasks are done in threads of their own
 
 
-def give_way() -> None:
-    """In a background thread, let other threads run if this one has run for a while. Do nothing in other threads."""
-    if hasattr(_background, "until") and time.perf_counter() > _background.until:
-        time.sleep(1e-6)  # a sleep of 0 seconds would end before a waiting thread has woken up
-        _background.until = time.perf_counter() + SECONDS_AT_A_TIME
+class _ShortTurns:
+    """A context in which Python's threads take short turns. Several threads may be in it at once."""
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        self._threads = 0  # in this context
+        self._usual = 0.0  # the switch interval outside of it
+
+    def __enter__(self) -> None:
+        with self._lock():
+            if not self._threads:
+                self._usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual, SWITCH_INTERVAL))
+            self._threads += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock():
+            self._threads -= 1
+            if not self._threads:
+                sys.setswitchinterval(self._usual)
+
+    def end(self) -> None:
+        """Leave this context in a child process, which does not have the threads that were in it."""
+        if self._threads:
+            self._threads = 0
+            sys.setswitchinterval(self._usual)
+
+
+_short_turns = _ShortTurns()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_short_turns.end)
 
 
 class BackgroundWork:
@@ -47,9 +73,9 @@ class BackgroundWork:
         self._thread.start()
 
     def _run(self, work: Callable[[], object]) -> None:
-        _background.until = 0.0
         try:
-            work()
+            with _short_turns:
+                work()
         except Exception as error:  # whatever it is, a later call raises it, where the user sees it
             self.error = error
 
@@ -57,3 +83,47 @@ class BackgroundWork:
     def done(self) -> bool:
         """Whether the thread has ended."""
         return not self._thread.is_alive()
+
+
+class BackgroundTasks:
+    """Tasks, each of which is begun once, in a thread of its own. If IN_BACKGROUND is not set, it is done at once.
+
+    Attributes:
+        begun: by the keys of the tasks, those that a thread was begun for.
+
+    >>> tasks, found = BackgroundTasks(), []
+    >>> while not found:
+    ...     tasks.do("key", lambda: found.append(3))
+    >>> found
+    [3]
+    """
+
+    def __init__(self) -> None:
+        self.begun: dict[Any, BackgroundWork] = {}
+        self._at_once: set[Any] = set()  # the keys of tasks that are being done, but not in the background
+
+    def do(self, key: Any, work: Callable[[], object]) -> None:
+        """Begin the task of this key unless it was begun before. If it has raised an error since, raise the error here.
+
+        Once the task has ended, its key is forgotten, so a later call begins it again. A child process after `os.fork`
+        does so, since it does not have the thread.
+        """
+        if key in self._at_once:  # another thread does this
+            return
+        begun = self.begun.get(key)
+        if begun is None:
+            try:
+                if IN_BACKGROUND:
+                    self.begun[key] = BackgroundWork(work)
+                    return
+            except RuntimeError:  # the system, or the end of the process, allows no new thread
+                pass
+            try:
+                self._at_once.add(key)
+                work()
+            finally:
+                self._at_once.discard(key)
+        elif begun.done:
+            self.begun.pop(key, None)
+            if begun.error:
+                raise begun.error

@@ -25,8 +25,9 @@ from ...optim.optimizer import States, copy_states
 from ..data.nodes import clear_gradients, holding_gil, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver_address
+from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
-from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, update_key
+from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
 
 NODES_BEFORE_CODE = 20_000  # Python code changes so many parameters before machine code is made, which takes as long
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
@@ -179,12 +180,19 @@ class _Waiting:
         self.left, self.pause = left, pause
 
 
+def _make(optimizer: Optimizer) -> None:
+    """Make the machine code that the steps of an optimiser need."""
+    driver_address("step", 1, fast=True)
+    compiled_update(optimizer, False, False)
+
+
 class SingleSteps:
     """Steps of all optimisers in machine code; see `optim.optimizer.MachineCode`."""
 
     def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[Optimizer, _Waiting] = WeakKeyDictionary()
         self._ready: WeakKeyDictionary[Optimizer, SingleStep] = WeakKeyDictionary()
+        self._tasks = BackgroundTasks()
 
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step of an optimiser and return True. If Python code shall do so, change nothing and return False."""
@@ -206,8 +214,13 @@ class SingleSteps:
         return False
 
     def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
-        """Return what takes the optimiser's steps; return None for an optimiser of a class of the user's."""
-        if not slot_offset("_data") or update_key(optimizer, False, False) is None:
+        """Return what takes the optimiser's steps; None for a class of the user's, or while machine code is made."""
+        key = update_key(optimizer, False, False)
+        if not slot_offset("_data") or key is None:
+            return None
+        if not is_compiled(key):
+            self._tasks.do(key, partial(_make, optimizer))
+        if not is_compiled(key):
             return None
         found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))
         return found

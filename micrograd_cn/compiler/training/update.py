@@ -108,6 +108,11 @@ def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) ->
     return found
 
 
+def is_compiled(key: Any) -> bool:
+    """Return whether the update with this key, which `update_key` has returned, is compiled and kept."""
+    return key in _cache
+
+
 class TracedParameter:
     """A stand-in for a parameter while an update is traced. Its data and its gradient are terms of a formula."""
 
