@@ -450,7 +450,8 @@ class CompiledGraph:
         """Return the graph and its gradient, lowered to instructions when these are first needed."""
 
         def make() -> Lowering:
-            lowering = copied_lowering(self.lowering)
+            known: Lowering | None = self._cache.get("lowering")
+            lowering = copied_lowering(known) if known else Lowering(self.graph)  # an interrupt may leave it half done
             lowering.differentiate()
             return lowering
 
