@@ -766,6 +766,13 @@ def test_fit_puts_back_what_a_comparison_of_recordings_changes(calls):
     assert (seen, held.count) == before
 
 
+@dataclasses.dataclass
+class Scale:
+    """All scales are equal, whatever their factors."""
+
+    factor: float = dataclasses.field(compare=False)
+
+
 class Moved:
     """What a function reads, and ways to change it while the old parameters can still be reached."""
 
@@ -778,7 +785,14 @@ class Moved:
         self.array, self.numbers = np.array([self.a, self.b]), np.array([1.0, 2.0])
         self.weights = {"a": self.a, "b": self.b, "c": -0.0}
         self.options = SimpleNamespace(beta=1.0)
+        self.scales, self.layers = [Scale(1.0)], [[self.a], [self.b]]
         self.optimizer = SGD([self.a, self.b], 0.0)
+
+    def scaled(self, x, y):
+        return (self.scales[0].factor * self.a * x - y) ** 2
+
+    def layered(self, x, y):
+        return (self.layers[0][0] * x - y) ** 2
 
     def attribute(self, x, y):
         return (self.a * x - y) ** 2
@@ -830,6 +844,12 @@ def replace_the_list_by_an_equal_one_and_change_it(m):
     m.coefficients.reverse()
 
 
+def replace_an_inner_list_by_an_equal_one_and_change_it(m):
+    m.layers[0] = [*m.layers[0]]
+    f_of(m, "layered").fit([(1.0, 2.0)], m.optimizer, 1)
+    m.layers[0][0] = m.b
+
+
 def f_of(m, name):
     return vars(m)[f"compiled {name}"]
 
@@ -850,6 +870,8 @@ def f_of(m, name):
         ("head", swap_entries),
         ("summed", lambda m: m.weights.update(a=m.weights.pop("a"))),
         ("summed", lambda m: m.weights.update(c=0.0)),
+        ("scaled", lambda m: m.scales.__setitem__(0, Scale(3.0))),
+        ("layered", replace_an_inner_list_by_an_equal_one_and_change_it),
         ("chained", change_the_order_of_maps),
         ("in_an_array", lambda m: m.array.__setitem__(0, m.b)),
         ("in_an_array", lambda m: m.numbers.__setitem__(0, 3.0)),
