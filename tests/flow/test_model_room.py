@@ -49,7 +49,7 @@ def test_it_ends_when_the_learning_rate_is_zero_and_keeps_what_it_has_learned(mo
     page.page.locator("#m_steps").select_option("300")
     page.page.locator("#m_run").click()
     page.wait_for("model.learner.done === 300")
-    assert page.page.locator("#m_state").inner_text().endswith("done; Start anew trains another one")
+    assert page.page.locator("#m_state").inner_text().endswith("done; Start anew trains another model")
     assert page.page.locator("#m_warning").inner_text() == ""  # nothing is wrong
     assert page.page.locator("#m_run").inner_text() == "Play"
     assert not page.page.locator("#m_run").is_enabled()
@@ -98,7 +98,7 @@ def test_what_the_model_has_no_number_for_is_said(model):
 def test_one_s_own_lines_of_any_script(model):
     page = model("zh")
     page.page.locator("#m_words").select_option("own")
-    assert page.page.locator("#m_warning").inner_text() == "请输入一些词，每行一个。"
+    assert page.page.locator("#m_warning").inner_text() == "请输入一些训练用词，每行一个。"
     assert not page.page.locator("#m_run").is_enabled()
     page.page.locator("#m_lines").fill("春眠不觉晓\n\n  处处闻啼鸟 \r\n夜来 风雨声\n🙂")
     assert page.page.locator("#m_warning").inner_text() == ""
@@ -173,7 +173,7 @@ def test_the_table_of_embeddings_is_read_and_opened_by_keys(model):
     page.press("ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")  # the first key chooses the first number
     place = "model.learner.weights.wte[2][1]"
     value = page.page.evaluate(f"shown(model.learner.program.data[{place}])")
-    assert page.page.locator("#m_cell").inner_text().startswith(f"'c', number 2: {value};")
+    assert page.page.locator("#m_cell").inner_text().startswith(f"'c', number 2: {value}.")
     page.press("Enter")
     opened = page.page.locator("#origin_text").inner_text()
     word = re.match(

@@ -97,7 +97,7 @@ def test_nudge_checks_the_gradient_by_finite_differences(opened):
     kink = opened(draw_flow(Value(0, "x").relu(), "en"))
     kink.click("nudge")
     assert "slope of 0.5" in kink.page.locator("#message").inner_text()
-    assert kink.page.locator("#message").inner_text().endswith("they differ, as at a kink.")
+    assert kink.page.locator("#message").inner_text().endswith("they differ, as they do at a kink.")
 
 
 NUDGES = [

@@ -358,7 +358,7 @@ def test_a_hostile_link_does_no_harm(typing):
 def test_a_number_alone_has_no_gradient_and_says_so(typing):
     write(typing, "2*3")
     assert typing.page.locator("#fault").inner_text() == (
-        "= 6. There is no variable, so there is no gradient. The graph is that of the expression before."
+        "= 6. There is no variable, so there is no gradient. The graph is still that of the expression before."
     )
 
 
