@@ -30,10 +30,11 @@ from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
 from shared.language import add_language_option, set_language_from_arguments, text
-from website.figures import dragged_files, with_figure
+from website.apart import apart
+from website.figures import DRAGGED, dragged_files, with_figure
 from website.notebook import Exported, exported, first_words, read, relinked, sections
 from website.own_gradient import own_gradient
-from website.packages import Missing, lay_into
+from website.packages import Missing, lay_into, minify
 from website.page import ICON, POLICY, page
 from website.search import field, names_of_modules, script, texts_of_page
 from website.texts import CELLS, TEXTS
@@ -54,6 +55,8 @@ ROOMS = {
     "network": "#room=board",
     "model": "#room=model",
 }  # the end of the address that opens a room
+# Files that are written as people read them, and minified where esbuild is there.
+SHRUNK = ("playground.js", "playground.css", *(f"figure.{figure.name}.js" for figure in DRAGGED.values()))
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
@@ -181,13 +184,34 @@ def reference(out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about types that pdoc cannot resolve
         pdoc.pdoc(*MODULES, output_directory=out)
-    for path in out.rglob("*.html"):  # a docstring may be shown in two modules, and its pictures' paths fit only one
-        text = path.read_text("utf-8")
-        path.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, text), "utf-8")
+    known = {base64.b64encode(each.read_bytes()).decode(): each for each in (HERE / "pictures").glob("*.png")}
+    for path in out.rglob("*.html"):
+        up = "../" * (len(path.relative_to(out).parts) - 1)
+        text, pictures = with_pictures(path.read_text("utf-8"), up, known)
+        path.write_text(text, "utf-8")
+        for picture in pictures:
+            shutil.copy(picture, out)
 
 
-def _embedded(source: re.Match[str]) -> str:
-    return f'src="data:image/png;base64,{base64.b64encode((HERE / source[1]).read_bytes()).decode()}"'
+def with_pictures(text: str, up: str, known: dict[str, Path]) -> tuple[str, list[Path]]:
+    """Return a page of the reference whose pictures are files of their own in the reference's folder, and these files.
+
+    A docstring may be shown in two modules, and the paths of its pictures fit only one. There pdoc puts the pictures
+    into the page, which makes it large.
+
+    Args:
+        text: the page.
+        up: the path from the page's folder to that of the reference.
+        known: the files of all pictures, by their contents in base64.
+    """
+    used = []
+
+    def source(found: re.Match[str]) -> str:
+        used.append(HERE / "pictures" / found["name"] if found["name"] else known[found["content"]])
+        return f'src="{up}{used[-1].name}"'
+
+    either = r'src="(?:[./]+demos/pictures/(?P<name>[\w.]+\.png)|data:image/png;base64,(?P<content>[\w+/=]+))"'
+    return re.sub(either, source, text), used
 
 
 def tutorial(short: str, runs: Runs) -> dict[str, str]:
@@ -260,10 +284,10 @@ def write(out: Path) -> list[str]:
         draw_flow(gate(), lang=short).save(out / f"flow.{short}.html")
         for room in ROOMS:
             shutil.copy(HERE / f"pictures/room_{room}.{short}.png", out)
-        playground(lang=short).save(out / f"playground.{short}.html")
         shutil.copy(HERE / f"pictures/room_network.{short}.png", out / f"preview.{short}.png")
         wholes = whole_notebook("check", short, runs) | whole_notebook("teacher", short, runs)
-        for name, content in (tutorial(short, runs) | wholes | dragged_files(short)).items():
+        figures = dragged_files(short) | apart(playground(lang=short).html, short)
+        for name, content in (tutorial(short, runs) | wholes | figures).items():
             (out / name).write_text(content, "utf-8")
         own = own_gradient(short, STARTS[short], TEXTS[short], runs.facts, CELLS[short])
         (out / f"gradient.{short}.html").write_text(own, "utf-8")
@@ -273,6 +297,7 @@ def write(out: Path) -> list[str]:
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")
     if runs.facts:
+        minify(out, SHRUNK)
         (out / "licences.html").write_text(licences(runs.facts), "utf-8")
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
     for short, name in STARTS.items():

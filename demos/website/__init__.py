@@ -3,6 +3,7 @@
     page          the frame of each page: its head, its policy, its links
     notebook      writes a notebook that was run as pages
     dependencies  says which earlier cells a cell needs, and what it needs that a browser does not have
+    apart         the playground in several files
     figures       figures beside the sentences of some sections, which need no Python
     packages      fetches Pyodide, Graphviz and the editor from npm, and Python wheels, each pinned by its hash
     search        the list of what the search looks through

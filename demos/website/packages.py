@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -142,23 +142,32 @@ def lay_into(out: Path) -> dict[str, Any]:
 
 
 def bundled(modules: Path, name: str, form: str, out: Path) -> None:
-    """Write a script, with what it imports, as one file.
+    """Write a script of this folder, with what it imports, as one file.
 
     Raises:
         Missing: esbuild fails, as for a processor that it has no program for.
     """
+    esbuild(modules, HERE / name, out, "--bundle", f"--format={form}", "--external:./viz.js")
+
+
+def minify(out: Path, names: Iterable[str]) -> None:
+    """Write scripts and style sheets of the site in fewer letters.
+
+    Raises:
+        Missing: esbuild fails, as for a processor that it has no program for.
+    """
+    modules = fetched_from_npm()
+    for name in names:
+        esbuild(modules, out / name, out / name, *(["--format=iife"] if name.endswith(".js") else []))
+
+
+def esbuild(modules: Path, source: Path, out: Path, *options: str) -> None:
     programs = [*modules.glob("@esbuild/*/bin/esbuild"), *modules.glob("@esbuild/*/esbuild.exe")]
     if not programs:
         raise Missing("esbuild for this processor")
-    command = [str(programs[0]), str(HERE / name), "--bundle", "--minify", f"--format={form}", f"--outfile={out}"]
-    command += [
-        "--log-level=error",
-        "--target=es2022",
-        "--external:./viz.js",
-        "--charset=utf8",
-        "--legal-comments=none",
-    ]
-    called(command, HERE, f"esbuild of {name}", {"NODE_PATH": str(modules)})
+    command = [str(programs[0]), str(source), "--minify", *options, f"--outfile={out}", "--allow-overwrite"]
+    command += ["--log-level=error", "--target=es2022", "--charset=utf8", "--legal-comments=none"]
+    called(command, HERE, f"esbuild of {source.name}", {"NODE_PATH": str(modules)})
 
 
 def write_package(path: Path) -> None:

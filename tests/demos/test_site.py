@@ -1,6 +1,7 @@
 """The site is complete, its links lead somewhere, and it needs no network, as Chromium shows."""
 
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,9 @@ def test_the_reference_shows_the_pages_where_they_are_described(site: Path) -> N
     for page in ("micrograd_cn.html", "micrograd_cn/flow.html"):
         text = (site / "api" / page).read_text("utf-8")
         pictures = [text[text.index(f'<section id="{name}">') :].partition("</section>")[0] for name in PICTURED]
-        assert all('<img src="data:image/png;base64,iVBOR' in each for each in pictures), page
-        assert 'src="..' not in text
+        for each in pictures:
+            [source] = re.findall(r'<img src="([^"]*)"', each)
+            assert (site / "api" / page).parent.joinpath(source).read_bytes().startswith(b"\x89PNG"), page
 
 
 def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path, browser: Any) -> None:
@@ -191,4 +193,57 @@ def test_on_a_phone_the_text_is_large_enough_and_code_wraps_nowhere_in_a_word(si
             "[...document.querySelectorAll('.word')].filter(e => e.getClientRects().length > 1).map(e => e.textContent)"
         )
         assert page.evaluate(words) == [], name
+    page.close()
+
+
+def test_the_playground_fetches_names_and_the_other_language_when_they_are_wanted(site: Path, browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2].partition("#")[0]))
+    page.on("console", lambda message: asked.append(message.text))
+    page.on("pageerror", lambda error: asked.append(str(error)))
+    first = ["playground.en.html", "playground.css", "playground.js"]
+    names, chinese = "playground.part.names.js", "playground.part.zh.js"
+    address = (site / first[0]).as_uri()
+
+    def opened(fragment: str) -> list[str]:
+        page.goto("about:blank")
+        asked.clear()
+        page.goto(address + fragment)
+        return asked
+
+    assert opened("") == first
+    page.locator("#try_own").click()
+    page.locator("#tab_model").click()
+    page.locator("#m_step:enabled").click()
+    assert "step 1 of" in page.locator("#m_state").inner_text()
+    assert asked == [*first, names]
+    page.keyboard.press("l")
+    page.locator("#m_state", has_text="第 1 步").wait_for()
+    assert asked == [*first, names, chinese]
+    opened("")
+    page.get_by_role("heading", name="反向传播演练场").wait_for()
+    assert asked == [*first, chinese], "the language that the reader chose"
+    opened("#lesson=attention&lang=zh")
+    page.locator("#lesson").wait_for()
+    assert sorted(asked) == sorted([*first, names, chinese])
+    page.locator("#lesson_close").click()
+    page.locator("#tab_model").click()
+    page.locator("#m_step:enabled").wait_for()
+    opened("#text=a*b&lang=en")
+    page.locator("#open_lessons").click()
+    page.locator("#lesson_cards button").last.click()
+    page.locator("#lesson").wait_for()
+    assert asked == [*first, names]
+    context.close()
+
+
+def test_the_playground_says_if_a_part_of_it_is_missing(site: Path, browser: Any, tmp_path: Path) -> None:
+    for name in ("playground.zh.html", "playground.js", "playground.css"):
+        shutil.copy(site / name, tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "playground.zh.html").as_uri())
+    page.locator("#tab_model").click()
+    page.locator("#failure", has_text="playground.part.names.js").wait_for()
     page.close()

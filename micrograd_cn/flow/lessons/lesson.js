@@ -6,6 +6,7 @@ import { factsNow, isNarrow, keepRooms, quietly, remember, roomHooks, showRoom, 
 import { measureBars, reserve } from "../stepper/bars.js";
 import { byId, html } from "../stepper/elements.js";
 import { keep, recall } from "../stepper/kept.js";
+import { whenThere } from "../stepper/later.js";
 import { pause } from "../stepper/moving.js";
 import { session } from "../stepper/session.js";
 import { filled } from "../stepper/text.js";
@@ -17,8 +18,15 @@ const answers = new Map(); // the reader's answer in each lesson
 
 reserve(byId("lesson"), "--above");
 
+// Return the parts of the page's data that a lesson needs.
+export const partsOf = name => (LESSONS[name].room === "model" ? ["names"] : []);
+
 // Show a caption of a lesson, and set up the state that it is about.
 export function showLesson(name, at = 1) {
+  whenThere(partsOf(name), () => showCaption(name, at));
+}
+
+function showCaption(name, at) {
   const last = session.lesson, work = last?.work ?? keepRooms();
   at = Math.min(at, LESSONS[name].states.length);
   pause();

@@ -13,6 +13,7 @@ import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
 import { Runner } from "../playground/runner.js";
 import { byId } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
+import { whenThere } from "../stepper/later.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { parsed } from "../stepper/text.js";
@@ -23,7 +24,7 @@ const modelPace = { told: 0, frame: 0 }; // the time of the last new word, and f
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 
 function modelWords() {
-  const text = model.settings.words === "own" ? model.lines : page.names;
+  const text = model.settings.words === "own" ? model.lines : page.names ?? ""; // they may come later
   return text.split(/\r?\n/).map(line => line.trim()).filter(Boolean);
 }
 
@@ -183,10 +184,14 @@ addRoom("model", {
   panel: "model",
   left: stopModel,
   entered() {
-    const { resumes } = model;
-    model.resumes = false;
-    showModel();
-    if (resumes) runModel();
+    whenThere(["names"], () => {
+      if (!isSeen("model")) return; // the names came late
+      const { resumes } = model;
+      model.resumes = false;
+      if (model.learner) showModel();
+      else renewModel();
+      if (resumes) runModel();
+    });
   },
   facts() {
     const { settings, lines } = model;

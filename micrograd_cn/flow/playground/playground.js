@@ -3,9 +3,11 @@
 import { greet } from "./hello.js";
 import { readLink } from "./link.js";
 import { followHistory, quietly, remember, rooms, showRoom, showStep } from "./rooms.js";
-import { closeLesson, isLesson, showLesson } from "../lessons/lesson.js";
+import { closeLesson, isLesson, partsOf, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
 import { embed } from "../stepper/embed.js";
+import { recall } from "../stepper/kept.js";
+import { whenThere } from "../stepper/later.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import "./chosen.js";
@@ -23,8 +25,13 @@ import "./training.js";
 import "./painting.js";
 import "../model/room.js";
 
-// Show what a link says. Rooms that it does not name keep what they have.
-const arrive = link => quietly(() => arriveBy(link));
+// Show what a link says, when the page has what this needs. Rooms that it does not name keep what they have.
+const arrive = link => whenThere(neededFor(link), () => quietly(() => arriveBy(link)));
+
+function neededFor(link) {
+  const lesson = link.get("lesson");
+  return [link.get("lang"), ...(link.get("room") === "model" ? ["names"] : []), ...(isLesson(lesson) ? partsOf(lesson) : [])];
+}
 
 function arriveBy(link) {
   const lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
@@ -54,4 +61,6 @@ for (const room of rooms.values()) room.begin();
 arrive(readLink());
 followHistory(arrive);
 greet();
+const spoken = recall("lang", Object.keys(page.later ?? {})); // the language that the reader chose, if its words come later
+if (spoken && !readLink().has("lang")) whenThere([spoken], () => session.choose({ lang: spoken }));
 byId("unable").remove();

@@ -2,6 +2,7 @@
 
 import { byId } from "./elements.js";
 import { keep } from "./kept.js";
+import { whenThere } from "./later.js";
 import { openMenu } from "./menu.js";
 import {
   addAction, answered, backWhile, go, onWhile, pause, play, playAt, sameLayer, sameNode, stepOn,
@@ -34,10 +35,12 @@ const commands = {
   dark: switchTheme,
   present: presentOrNot,
   language: () => {
-    const { lang, asking } = session.chosen;
-    byId("verdict").textContent = "";
-    session.choose({ lang: lang === "zh" ? "en" : "zh", asking, anchor: null });
-    keep("lang", session.chosen.lang);
+    const other = session.chosen.lang === "zh" ? "en" : "zh";
+    whenThere([other], () => {
+      byId("verdict").textContent = "";
+      session.choose({ lang: other, asking: session.chosen.asking, anchor: null });
+      keep("lang", other);
+    });
   },
   more: () => {
     const all = document.querySelector("footer").classList.toggle("all");

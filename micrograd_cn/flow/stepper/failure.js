@@ -7,7 +7,7 @@ import { session } from "./session.js";
 
 export const stoppable = []; // functions that stop what runs
 
-function tellFailure(error) {
+export function tellFailure(error) {
   if (!byId("failure").hidden) return; // what stops may fail too
   byId("failure").hidden = false;
   byId("failure").textContent = `${session.words.failure} ${error?.message ?? error ?? ""}`;

@@ -1,0 +1,49 @@
+"""Write the playground of the site in several files: the page, its script and style, and what it may not need at all.
+
+The playground is one file elsewhere, and it has all words in both languages. In the site both languages share the
+script and the style, and the page fetches two parts of its data when a reader wants them: the words of the other
+language, and the names from which the language model learns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from .page import POLICY
+
+OTHER = {"en": "zh", "zh": "en"}
+
+
+def apart(page: str, short: str) -> dict[str, str]:
+    """Return the files of the playground by their names, from the page that is one file.
+
+    Args:
+        page: the text of the page.
+        short: its language, "en" or "zh".
+    """
+    found = re.fullmatch(
+        r"(?P<head>.*)<style>(?P<style>.*)</style>(?P<body>.*)"
+        r'<script type="application/json" id="data">(?P<data>.*?)</script>\n<script>(?P<script>.*)</script>(?P<end>.*)',
+        page,
+        re.DOTALL,
+    )
+    assert found
+    data, other = json.loads(found["data"]), OTHER[short]
+    parts = {other: {"words": {other: data["words"].pop(other)}}, "names": {"names": data.pop("names")}}
+    data["later"] = {name: f"playground.part.{name}.js" for name in parts}
+    head = re.sub(r'(http-equiv="Content-Security-Policy" content=")[^"]*', rf"\g<1>{POLICY}", found["head"])
+    files = {
+        f"playground.{short}.html": f'{head}<link rel="stylesheet" href="playground.css">{found["body"]}'
+        f'<script type="application/json" id="data">{_json(data)}</script>\n<script src="playground.js"></script>'
+        f"{found['end']}",
+        "playground.css": found["style"],
+        "playground.js": found["script"],
+    }
+    for name, part in parts.items():
+        files[data["later"][name]] = f"(globalThis.pageParts??={{}}).{name}={_json(part)};\n"
+    return files
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
