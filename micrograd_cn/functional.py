@@ -44,7 +44,7 @@ from .derivatives.tree import flatten, flatten_like
 from .engine import Value, topological_order
 from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
-from .ops.number import number
+from .ops.number import flag, number
 
 __all__ = [
     "Sparse",
@@ -173,6 +173,7 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
     """
     positions, _ = argument_positions("sparse_hessian", f, argnums)
+    lower = flag("sparse_hessian(): lower", lower)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
         with differentiation_level() as around:
@@ -305,6 +306,7 @@ def _value_and_grad(
     Error messages begin with `name`, the function that the user called.
     """
     positions, many = argument_positions(name, f, argnums)
+    has_aux = flag(f"{name}(): has_aux", has_aux)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         with differentiation_level() as around:

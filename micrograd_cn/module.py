@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,7 +22,7 @@ from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
 from .graph import context
 from .graph.node import assign_data
-from .ops.number import number
+from .ops.number import flag, number
 
 __all__ = ["Module"]
 
@@ -254,6 +255,7 @@ class Module:
         Traceback (most recent call last):
         ValueError: load_state_dict: 'bias' is missing
         """
+        strict = flag("load_state_dict(): strict", strict)
         if not isinstance(state, Mapping):
             write = ""
             if isinstance(state, (str, os.PathLike)):
@@ -682,10 +684,53 @@ def _refuse_untrainable(model: Module) -> None:
 
 
 def _assign(model: Module, name: str, x: Any) -> None:
-    """Assign an attribute; the `__setattr__` of users' classes. Inside `no_grad()`, check what replaces parameters."""
-    if context.active and name in getattr(model, "__dict__", ()) and context.here().no_grad:
-        _refuse_constants(model, name, x)
+    """Assign an attribute; the `__setattr__` of users' classes. Check what replaces parameters."""
+    if name in getattr(model, "__dict__", ()):
+        if context.active and context.here().no_grad:
+            _refuse_constants(model, name, x)
+        if type(x) is not Value:
+            _refuse_numbers(model, name, x)
     object.__setattr__(model, name, x)
+
+
+def _refuse_numbers(model: Module, name: str, x: Any) -> None:
+    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has numbers in their place."""
+    if not (count := _count_of_numbers(x)):
+        return
+    old = vars(model)[name]
+    held, kept = _leaves_to_train(old), _leaves_to_train(x)
+    if count > _count_of_numbers(old) and len(kept) < len(held):
+        path, write = f"model.{name}", "for w, x in zip({0}, new): w.data = x"
+        if isinstance(old, Value):
+            write = "{0}.data = x"
+        elif _is_array(old):
+            write = "for w, x in zip({0}.flat, new.flat): w.data = x"
+        raise TypeError(
+            f"{type(model).__name__}.{name} = ... would replace parameters by numbers, which nothing trains or saves; "
+            f"change the numbers of the parameters, as in {write.format(path)}, or write del {path} first"
+        )
+
+
+def _leaves_to_train(x: Any) -> set[Value]:
+    found = [item for _, item in _walk(x, _descends_always) if isinstance(item, Value)]
+    return {item for item in found if item.op is None and item.requires_grad}
+
+
+def _count_of_numbers(x: Any) -> int:
+    """Return how many plain numbers there are in `x`: a number, or an array or nested lists, tuples and dicts."""
+    count, waiting, entered = 0, [x], set[int]()
+    while waiting:
+        x = waiting.pop()
+        if isinstance(x, (list, tuple, dict)):
+            items = x.values() if isinstance(x, dict) else x
+            if id(x) not in entered and not _ONLY_VALUES.issuperset(map(type, items)):
+                entered.add(id(x))
+                waiting += items
+        elif _is_array(x):
+            waiting += x.flat if x.dtype.kind == "O" else [0.0] * int(x.size * (x.dtype.kind in "iuf"))
+        else:
+            count += isinstance(x, Real) and not isinstance(x, (bool, Value))
+    return count
 
 
 def _refuse_constants(model: Module, name: str, x: Any) -> None:

@@ -1105,6 +1105,40 @@ def test_parameters_are_not_replaced_by_constants_inside_no_grad(name, change, w
     assert all(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "write"),
+    [
+        ("w", lambda m: 0.5, r"model\.w\.data = x, or write del model\.w first"),
+        ("w", lambda m: np.int64(2), r"model\.w\.data = x"),
+        ("w", lambda m: min(m.w, 0.5), r"model\.w\.data = x"),
+        ("ws", lambda m: [0.5], r"for w, x in zip\(model\.ws, new\): w\.data = x"),
+        ("array", lambda m: np.clip(m.array, -1, 1), r"zip\(model\.array\.flat, new\.flat\): w\.data = x"),
+        ("array", lambda m: np.zeros((1, 1)), r"zip\(model\.array\.flat, new\.flat\): w\.data = x"),
+        ("inside", lambda m: {"a": 1.0}, "change the numbers of the parameters"),
+    ],
+)
+def test_parameters_are_not_replaced_by_numbers(name, change, write):
+    """A number would be missing in `parameters()` and in the state without a word."""
+    model = Kept()
+    before = model.parameters()
+    with pytest.raises(TypeError, match=rf"Kept\.{name} = \.\.\. would replace parameters by numbers, .*{write}"):
+        setattr(model, name, change(model))
+    assert model.parameters() == before
+
+
+def test_numbers_may_stand_where_no_parameter_was():
+    model = Kept()
+    model.ws = [Value(1.0), 2]
+    model.ws = [Value(3.0), 4]
+    model(1.0)
+    model.last = 0.5
+    model.inside = None
+    del model.w
+    model.w = 0.5
+    model.array = np.array([[Value(5.0)]])
+    assert [p.data for p in model.parameters()] == [3.0, 5.0]
+
+
 def test_what_a_model_keeps_inside_no_grad_is_no_mistake():
     """An activation or a running mean may be replaced, and so may an attribute that still has its parameters."""
     model = Kept()
@@ -1145,3 +1179,8 @@ def test_a_missing_folder_is_named_without_the_temporary_file(tmp_path):
 def test_pytorchs_apply_is_answered_with_what_to_write():
     with pytest.raises(AttributeError, match=r"^MLP has no apply; write for p in model\.parameters\(\)"):
         MLP(1, [1]).apply(print)
+
+
+def test_a_model_whose_activation_is_a_method_of_values_is_pickled():
+    model = MLP(2, [3, 1], activation=Value.tanh, seed=0)
+    assert pickle.loads(pickle.dumps(model))([1.0, 2.0]).data == model([1.0, 2.0]).data

@@ -38,6 +38,7 @@ def method(op: Op) -> Method:
     ours = vars(ops).get(op.name) is op  # op() also checks the results, which a user-defined operation needs
     chosen = unary if op.arity == 1 and ours else general
     chosen.__name__, chosen.__qualname__ = op.name, f"Value.{op.name}"
+    chosen.__module__ = f"{__name__.partition('.')[0]}.engine"  # pickle looks for the method in Value there
     chosen.__doc__ = op.doc.partition("\n")[0]
     return cast(Method, chosen)
 

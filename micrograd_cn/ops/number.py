@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "DATES",
+    "flag",
     "is_array",
     "is_of_numpy",
     "is_table",
@@ -54,6 +55,23 @@ def own_operator(kind: type) -> str:
 
 def _is_pythons(module: str) -> bool:
     return module != "__main__" and module.partition(".")[0] in sys.stdlib_module_names
+
+
+def flag(name: str, x: object) -> bool:
+    """Return an option that is True or False; `name` names it in the error.
+
+    Raises:
+        TypeError: the option is something else, such as a text, which would count as true.
+
+    >>> flag("strict", 1)
+    True
+    """
+    try:
+        if x in (0, 1):
+            return bool(x)
+    except ValueError:  # an array of several numbers is compared with 0
+        pass
+    raise TypeError(f"{name} must be True or False, got {x!r}")
 
 
 def number(x: object) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..engine import Value
 from ..graph.node import assign_data
-from ..ops.number import number
+from ..ops.number import flag, number
 from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
@@ -32,7 +32,7 @@ class EarlyStopping:
 
     Raises:
         ValueError: `patience` is not an int of at least 1, there are no parameters, or one of them is a computed node.
-        TypeError: `parameters` is not a sequence of `Value`s.
+        TypeError: `parameters` is not a sequence of `Value`s, or `maximize` is not True or False.
 
     >>> w = Value(0.0)
     >>> stopping = EarlyStopping([w], patience=2)
@@ -49,7 +49,7 @@ class EarlyStopping:
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ValueError(f"EarlyStopping: patience must be an int of at least 1, got {patience!r}")
         self.parameters = list_of_parameters("EarlyStopping", parameters)
-        self.patience, self.maximize = patience, maximize
+        self.patience, self.maximize = patience, flag("EarlyStopping: maximize", maximize)
         self.best = -math.inf if maximize else math.inf
         self.best_epoch: int | None = None
         self._epochs = self._waited = 0

@@ -16,13 +16,15 @@ except ModuleNotFoundError as error:
 
 __all__ = ["Picture"]
 
+PICTURES = {".svg", ".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps", ".eps"}  # endings of files of pictures
+
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type hints
     """A `graphviz.Digraph` that draws itself with whichever renderer is installed.
 
     Raises:
-        RenderError: no renderer can draw the picture as it should look. Only drawing raises this, because `.source` and
-            `.save()` need no renderer.
+        RenderError: no renderer can draw the picture as it should look. Only drawing raises this, because `.source`,
+            and `.save()` of DOT text, need no renderer.
 
     >>> from micrograd_cn import Value, draw_dot
     >>> picture = draw_dot(Value(1, "x") * 2)
@@ -45,6 +47,32 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         """
         picture = render(self.source, format or self.format, self.lang)
         return picture.decode(encoding) if encoding else picture
+
+    def save(
+        self,
+        filename: str | os.PathLike[str] | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> str:
+        """Write the picture if the name of the file ends as that of a picture, such as "y.svg", else the DOT text.
+
+        Return the path of the file. The arguments are those of graphviz's method, which always writes DOT text.
+
+        Raises:
+            RenderError: the picture cannot be drawn, as for `render`.
+            OSError: the file cannot be written.
+
+        >>> import pathlib, tempfile
+        >>> from micrograd_cn import Value, draw_dot
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = draw_dot(Value(1, "x") * 2).save(f"{folder}/y.svg")
+        ...     "<svg" in pathlib.Path(path).read_text(encoding="utf-8")
+        True
+        """
+        ending = Path(filename or "").suffix.lower()
+        if filename is not None and ending in PICTURES:
+            return self.render(outfile=filename, directory=directory, format=ending[1:])
+        return str(super().save(filename, directory=directory, **options))
 
     def render(
         self,
@@ -83,7 +111,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         """
         source = None
         if outfile is None:
-            source = Path(self.save(filename, directory=directory))
+            source = Path(super().save(filename, directory=directory))
             format = format or self.format  # noqa: A001
             target = source.with_name(f"{source.name}.{format}")
         else:
@@ -92,7 +120,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
             target.parent.mkdir(parents=True, exist_ok=True)
             if filename or cleanup is False:
                 beside = target.with_suffix(".gv")
-                source = Path(self.save(filename or beside, directory=directory if filename else None))
+                source = Path(super().save(filename or beside, directory=directory if filename else None))
         try:
             target.write_bytes(render(self.source, format, self.lang))
         finally:

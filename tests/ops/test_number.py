@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, functional
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad, vjp
 from micrograd_cn.nn import MLP, Layer, Neuron
+from micrograd_cn.ops.number import flag
 
 
 @pytest.mark.parametrize(
@@ -125,3 +127,30 @@ def test_a_table_is_not_read_by_the_labels_of_its_columns():
         with pytest.raises(TypeError, match=r"got a? ?Table.*; write df\.to_numpy\(\)") as caught:
             call(Table())
         assert "list(" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x: functional.value_and_grad(abs, has_aux=x), r"value_and_grad\(\): has_aux"),
+        (lambda x: functional.sparse_hessian(abs, 0, x), r"sparse_hessian\(\): lower"),
+        (lambda x: compile(abs, branches=x), r"compile\(\): branches"),
+        (lambda x: Layer(1, 1).load_state_dict({}, x), r"load_state_dict\(\): strict"),
+    ],
+)
+@pytest.mark.parametrize("x", ["no", None, 2, np.array([1, 2])])
+def test_an_option_that_is_true_or_false_is_nothing_else(call, name, x):
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got"):
+        call(x)
+
+
+@pytest.mark.parametrize("x", [True, 1, 1.0, np.True_])
+def test_a_one_counts_as_true(x):
+    assert flag("option", x) is True
+
+
+def test_a_bound_of_clip_may_be_left_out():
+    """PyTorch and numpy 2 have the same names, and no bound by default."""
+    assert mc.clip(-3.0, min=0) == 0.0
+    assert mc.clip(Value(7.0), max=5).data == 5.0
+    assert mc.clip(-3.0, 0) == 0.0

@@ -53,3 +53,10 @@ def test_the_loss_must_be_a_number():
     with pytest.raises(TypeError, match="got the str 'a'"):
         stopping.step("a")
     assert stopping.best_epoch is None
+
+
+@pytest.mark.parametrize("maximize", ["min", None, 2, [True]])
+def test_maximize_is_true_or_false(maximize):
+    """A text would count as true."""
+    with pytest.raises(TypeError, match=r"EarlyStopping: maximize must be True or False, got"):
+        EarlyStopping([Value(1.0)], 2, maximize)

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
-from ...ops.number import is_of_numpy, number
+from ...ops.number import flag, is_of_numpy, number
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -474,7 +474,7 @@ class CompiledFunction:
             if not hasattr(CompiledFunction, name):  # a method of this class stays what it is
                 vars(self)[name] = attribute
         functools.update_wrapper(self, f, updated=())
-        self._f, self._branches = f, branches
+        self._f, self._branches = f, flag("compile(): branches", branches)
         self._name = getattr(f, "__name__", type(f).__name__)
         self._static = _names(static)
         self._known_signature: inspect.Signature | None = None
