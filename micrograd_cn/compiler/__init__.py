@@ -26,6 +26,7 @@ Each of these words has one meaning in this package:
     recording      the graph of one call, with a guard for each comparison of values that the call made
     guard          a comparison that must have its recorded outcome for each sample that the recording is used for
     program        a recorded graph, compiled
+    merged program a program for several recordings, which selects the results of the one whose guards hold
     phase          when an instruction is computed: once for a batch, once for each row, or after all rows of a batch
     straight line  straight-line code: instructions that are computed one after the other, without a loop
     map            instructions of one opcode, which a loop computes as vectors

@@ -75,6 +75,7 @@ class CompiledDerivative:
 
     Attributes:
         structure: the row and column indices of the entries, as a `Structure`.
+        outputs: the entries as `Value`s.
         program: a program that computes all entries, including constants, from rows of the original program. It is None
             if all entries are constants, or if there are no entries.
 
@@ -90,8 +91,8 @@ class CompiledDerivative:
         constants = [isinstance(x, float) for x in values]
         self.structure = Structure(rows, columns, shape, constants)
         self._constants = array("d", values) if all(constants) else array("d")
-        outputs = [constant(x) if isinstance(x, float) else x for x in values]
-        self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
+        self.outputs = [constant(x) if isinstance(x, float) else x for x in values]
+        self.program = None if all(constants) else Program(self.outputs, of.inputs, of.parameters)
         if self.program:
             self.program.compiled.data.watch_as(of.compiled.data)
 
@@ -278,11 +279,11 @@ class Program(Runnable):
         check_threads("value_and_grad", threads)
         numpy = numpy_if_array(rows)
         if each:
-            return _split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
+            return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
         data, n = self._read_batch("value_and_grad", rows)
         if self.are_inputs("value_and_grad", wrt):
             matrix = memoryview(data).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
-            values, found = _split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
+            values, found = split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
         loss, gradients = self.gradient_of(data, row_numbers(n), threads)
@@ -612,7 +613,7 @@ class Program(Runnable):
         return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
 
 
-def _split(found: Any, numpy: Any) -> tuple[Any, Any]:
+def split(found: Any, numpy: Any) -> tuple[Any, Any]:
     """Return the first numbers of all rows, and the other numbers of all rows."""
     if numpy:
         return found[:, 0], found[:, 1:]

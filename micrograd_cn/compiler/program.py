@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -160,6 +161,19 @@ class Runnable:
         for more in others:
             outputs += more
         return outputs
+
+    def flat(self, data: Numbers, n: int, threads: int) -> Numbers:
+        """Return the outputs of n rows in one buffer, one row after the other.
+
+        `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`.
+        """
+        if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
+            self.detect_anomaly(data, row_numbers(n), backward=False)
+            return run(data)
+        numpy, count = sys.modules.get("numpy"), n * len(self.outputs)  # numpy need not write zeros first
+        out = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))
+        self.outputs_of(data, row_numbers(n), threads, out)
+        return out
 
     def _runner(self, n: int) -> RowRunner | None:
         """Return what computes n rows with memory that is kept from call to call.

@@ -506,39 +506,45 @@ class Comparison:
             before(lambda: program.backward(rows))
             for p in w:
                 p.grad = 0.0
-        loss = self._attempt("backward", lambda: program.backward(rows))
-        if loss is None:
-            return
-        n = len(rows)
-        expected = [sum(e[0] for e in eager) / n, *(sum(g) / n for g in zip(*(e[1] for e in eager), strict=True))]
-        self._differ("backward", branches, [loss, *(p.grad for p in w)], expected)
+        for _ in range(2):  # the second call may run a merged program
+            for p in w:
+                p.grad = 0.0
+            loss = self._attempt("backward", lambda: program.backward(rows))
+            if loss is None:
+                return
+            n = len(rows)
+            expected = [sum(e[0] for e in eager) / n, *(sum(g) / n for g in zip(*(e[1] for e in eager), strict=True))]
+            self._differ("backward", branches, [loss, *(p.grad for p in w)], expected)
 
     def _gradient(self, branches: bool, rows: list[Any], eager: list[Any]) -> None:
         f, _ = self.make()
         program = compile(f, branches=branches)
-        found = self._attempt("gradient", lambda: program.gradient(rows))
-        if found is None:
-            return
         used = {"x, y": 2, "x, y=0.5": 2, "v": 3, "x, v": 3, "point": 2}[self.signature]
-        for row, e in zip(found, eager, strict=True):
-            self._differ("gradient", branches, flat(row), e[2][:used])
+        for _ in range(2):
+            found = self._attempt("gradient", lambda: program.gradient(rows))
+            if found is None:
+                return
+            for row, e in zip(found, eager, strict=True):
+                self._differ("gradient", branches, flat(row), e[2][:used])
 
     def _value_and_grad(self, branches: bool, rows: list[Any], eager: list[Any]) -> None:
         """Compare values and gradients of the mean and of each sample, and the Hessian of the mean with their mean."""
         f, w = self.make()
         program = compile(f, branches=branches)
-        found = self._attempt("value_and_grad", lambda: program.value_and_grad(rows))
-        if found is None:
-            return
+        for _ in range(2):
+            found = self._attempt("value_and_grad", lambda: program.value_and_grad(rows))
+            if found is None:
+                return
         n, place = len(rows), {p: i for i, p in enumerate(program.parameters)}
         chosen = [k for k, p in enumerate(w) if p in place]
         of_mean = [sum(e[1][k] for e in eager) / n for k in chosen]
         if not program._captured:  # the gradient of a value that was computed before the call goes to other parameters
             ours = [found[1][place[w[k]]] for k in chosen]
             self._differ("value_and_grad", branches, [found[0], *ours], [sum(e[0] for e in eager) / n, *of_mean])
-        values, gradients = program.value_and_grad(rows, "inputs", each=True)
-        for value, gradient, e in zip(values, gradients, eager, strict=True):
-            self._differ("value_and_grad of a sample", branches, [value, *gradient], [e[0], *e[2][: len(gradient)]])
+        for _ in range(2):
+            values, gradients = program.value_and_grad(rows, "inputs", each=True)
+            for value, gradient, e in zip(values, gradients, eager, strict=True):
+                self._differ("value_and_grad of a sample", branches, [value, *gradient], [e[0], *e[2][: len(gradient)]])
         each = self._attempt("hessian", lambda: program.hessian(rows, dense=True))
         mean = self._attempt("hessian of the mean", lambda: program.hessian(rows, dense=True, mean=True))
         if each and mean:
@@ -608,6 +614,17 @@ def flat(x: Any) -> list[float]:
     return [y for item in x for y in flat(item)] if isinstance(x, (list, tuple)) else [number(x)]
 
 
+# Settings with which the branches of a program are merged in its second call, and rows are sorted in machine code
+MERGED: dict[str, Any] = {
+    "threads.background.IN_BACKGROUND": False,
+    "runtime.prepared.CALLS_BEFORE_PREPARED": -1,
+    "data.partition.FEW_NUMBERS": 0,
+    "data.partition.NUMBERS_BEFORE_CODE": 0,
+    "function.merged.CALL": 10**9,
+    "function.merged.CALL_ALONE": 10**9,
+}
+
+
 class Stop(BaseException):
     """Raised at a random line of the package, in place of KeyboardInterrupt."""
 
@@ -650,7 +667,8 @@ def compare(seed: int, interrupts: bool = False) -> Counter[str]:
     author = Author(rng)
     comparison = Comparison(author.text, author.signature, rng)
     try:
-        comparison.run(interrupted(rng) if interrupts else None)
+        with settings(MERGED if seed % 2 else {}):
+            comparison.run(interrupted(rng) if interrupts else None)
     except Different as error:
         raise Different(f"seed {seed}: {error}\n{author.text.removeprefix(HEADER)}") from None
     return comparison.counts

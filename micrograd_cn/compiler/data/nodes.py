@@ -113,17 +113,17 @@ class NodeLoop:
         """
         found = self.f.pointer(self._items, index)
         is_value = self._has_type(found, Value)
-        return self.f.op(f"select i1 {is_value}, ptr {found}, ptr {_address_of(_sample)}"), is_value
+        return self.f.op(f"select i1 {is_value}, ptr {found}, ptr {address_of(_sample)}"), is_value
 
     def slot(self, node: str, offset: int | str) -> Slot:
         """Write code that reads the slot at an offset of a node."""
         f = self.f
         found = f.pointer(f.at(node, offset, BYTE))
         empty = f.op(f"icmp eq ptr {found}, null")
-        content = f.op(f"select i1 {empty}, ptr {_address_of(_sample)}, ptr {found}")
+        content = f.op(f"select i1 {empty}, ptr {address_of(_sample)}, ptr {found}")
         is_float, is_none = self._has_type(content, float), self.is_same(content, None)
         # The number of another object would be read behind its end: None has 16 bytes.
-        readable = f.op(f"select i1 {is_float}, ptr {content}, ptr {_address_of(_sample._data)}")
+        readable = f.op(f"select i1 {is_float}, ptr {content}, ptr {address_of(_sample._data)}")
         number = f.load("double", f.at(readable, NUMBER, BYTE))
         references = f.op(f"load i32, ptr {content}")  # the low half of the count
         unshared = self.all(is_float, f.op(f"icmp eq i32 {references}, 1"))
@@ -135,7 +135,7 @@ class NodeLoop:
 
     def is_same(self, x: str, other: object) -> str:
         """Write code that tells whether the object at the address `x` is `other`."""
-        return self.f.op(f"icmp eq ptr {x}, {_address_of(other)}")
+        return self.f.op(f"icmp eq ptr {x}, {address_of(other)}")
 
     def all(self, *conditions: str) -> str:
         """Write code that tells whether all conditions hold."""
@@ -173,7 +173,8 @@ class NodeLoop:
         return self.is_same(self.f.pointer(self.f.at(x, TYPE, BYTE)), kind)
 
 
-def _address_of(x: object) -> str:
+def address_of(x: object) -> str:
+    """Return LLVM text for the address of an object of Python, which must live as long as the code."""
     return f"inttoptr (i64 {id(x)} to ptr)"
 
 

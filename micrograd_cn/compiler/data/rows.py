@@ -98,7 +98,7 @@ def numpy_if_array(rows: Any) -> Any:
     return numpy if numpy and isinstance(rows, numpy.ndarray) else None
 
 
-def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
+def as_result(numbers: Numbers, shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
     """Copy `numbers` to the buffer `out`, and return `out`.
 
     If `out` is None, return the numbers in the given `shape` instead: as a numpy array if `numpy` is the module numpy,
@@ -115,7 +115,7 @@ def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: An
     False
     """
     if out is not None:
-        ctypes.memmove(writable_address(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
+        ctypes.memmove(writable_address(out, len(numbers)), address(numbers), 8 * len(numbers))
         return out
     if numpy:
         return numpy.frombuffer(numbers).reshape(shape) if numbers else numpy.empty(shape)

@@ -33,6 +33,7 @@ from .arrays import (
     refuse_collection,
     shape_of,
 )
+from .partition import gather_rows
 from .surroundings import DESCRIPTORS, METHODS, is_users_module
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
@@ -81,7 +82,7 @@ class Bucket:
         self.width = 0
 
 
-def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
+def select_rows(bucket: Bucket, rows: array[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer for a program.
 
     `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
@@ -91,7 +92,7 @@ def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
     if not width:
         return [[]] * len(rows)
     if len(rows) != len(bucket.samples):
-        numbers = array("d", itertools.chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
+        numbers = gather_rows(numbers, rows, width)
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
 

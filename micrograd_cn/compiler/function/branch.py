@@ -52,7 +52,10 @@ class Branch(Program):
         return data, n
 
     def _refuse_broken(self, data: Numbers, index: array[int]) -> None:
-        for row, guard in self._guards.broken(data, index).items():
+        _, broken = self._guards.split(data, index)
+        if broken:
+            row, width = broken[0], len(self.inputs)
+            guard = self._guards.first_broken(array("d", data[row * width : (row + 1) * width]))
             raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:

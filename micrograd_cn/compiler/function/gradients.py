@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
+from ..data.partition import at_indices, scatter_rows
+from ..data.rows import Numbers, writable_address
 from ..data.samples import ArrayDef, Bucket, TreeDef, select_rows, unflatten
-from ..derivatives import Program, as_list
+from ..derivatives import Program, as_list, split
 
 
 class Recorded(Protocol):
@@ -36,11 +39,14 @@ class Part(NamedTuple):
         recording: the recording.
         bucket: the samples with the same structure.
         rows: the indices of the rows of the bucket that the recording computes.
+        computed: the value and the gradient of each row, one row after the other, if a merged program has computed
+            them already; see `GradientVariables.of_samples`.
     """
 
     recording: Any
     bucket: Bucket
     rows: array[int]
+    computed: Numbers | None = None
 
 
 def numpy_of(samples: Any) -> Any:
@@ -48,6 +54,31 @@ def numpy_of(samples: Any) -> Any:
     numpy = sys.modules.get("numpy")
     arrays = samples if isinstance(samples, tuple) else (samples,)
     return numpy if numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays) else None
+
+
+def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: Any) -> Any:
+    """Return the results of n samples in the order of the samples, as one array, or return None.
+
+    Args:
+        parts: pairs of the indices of some samples, and the results of these.
+        n: how many samples there are.
+        out: a buffer of doubles for the results, which is returned; None for a new numpy array.
+        numpy: the module numpy.
+
+    Returns:
+        None if some results are no numpy arrays, or have another shape than others.
+    """
+    if not parts or not all(isinstance(found, numpy.ndarray) for _, found in parts):
+        return None
+    [shape, *others] = {found.shape[1:] for _, found in parts}
+    if others:
+        return None
+    width = prod(shape)
+    result = numpy.empty((n, *shape)) if out is None else out
+    writable_address(result, n * width)
+    for places, found in parts:
+        scatter_rows(result, found, places, width)
+    return result
 
 
 class GradientVariables:
@@ -58,6 +89,7 @@ class GradientVariables:
         names: the function's arguments, by name.
 
     Attributes:
+        key: a key for the variables, which a dict can look up.
         arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
 
     Raises:
@@ -70,6 +102,7 @@ class GradientVariables:
         self._many = not isinstance(wrt, str)
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
         self.arguments: tuple[str, ...] = ()
+        self.key: tuple[Any, ...] = ("parameters",)
         if self._are_parameters:
             return
         if given and all(isinstance(name, str) for name in given):
@@ -80,10 +113,11 @@ class GradientVariables:
                         f'value_and_grad(): wrt has no argument {name!r}; write "parameters", some of {known}, or a '
                         "nesting of Values"
                     )
-            self.arguments = given
+            self.arguments = self.key = given
             return
         leaves, self._nested = flatten(wrt)
         self._values = [x for _, x in leaves]
+        self.key = tuple(self._values)
         self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
         for path, x in leaves:
             if not isinstance(x, Value):
@@ -119,21 +153,27 @@ class GradientVariables:
         n = sum(len(part.rows) for part in parts)
         values: Any = [0.0] * n
         flat: Any = [()] * n
+        found: Any
         recordings: list[Any] = [None] * n
-        for recording, bucket, rows in parts:
-            wrt, numbers = self._in_program(recording, parameters), select_rows(bucket, rows)
-            if numpy and len(rows) == n:
-                numbers = numpy.asarray(numbers).reshape(n, -1)
-            found = recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
-            if numpy and len(rows) == n:
-                values, flat = found
+        blocks = []
+        for recording, bucket, rows, computed in parts:
+            wrt, places = self.in_program(recording, parameters), at_indices(bucket.samples, rows)
+            if computed is not None:
+                matrix = memoryview(computed).cast("B").cast("d", (n, len(computed) // n))
+                found = split(numpy.asarray(matrix) if numpy else matrix.tolist(), numpy)
             else:
-                for row, value, gradient in zip(rows, *found, strict=True):
-                    values[bucket.samples[row]], flat[bucket.samples[row]] = value, gradient
-            for row in rows if not numpy else ():
-                recordings[bucket.samples[row]] = recording
-        if numpy:
-            values, flat = numpy.asarray(values), numpy.asarray(flat).reshape(n, -1)
+                numbers = select_rows(bucket, rows)
+                numbers = numpy.asarray(numbers).reshape(len(rows), -1) if numpy else numbers
+                found = recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
+            if numpy:
+                blocks.append((places, *map(numpy.ascontiguousarray, found)))
+                continue
+            for place, value, gradient in zip(places, *found, strict=True):
+                values[place], flat[place], recordings[place] = value, gradient, recording
+        if len(blocks) == 1:
+            [(_, values, flat)] = blocks
+        elif numpy:
+            values, flat = (scattered([(block[0], block[k]) for block in blocks], n, None, numpy) for k in (1, 2))
         if not each:
             values = float(sum(values)) / n
             flat = flat / n if numpy else [[x / n for x in row] for row in flat]
@@ -141,13 +181,13 @@ class GradientVariables:
             return values, flat if self._are_parameters or self._is_flat else [*map(self._nested, flat)]
         if self.arguments == ("inputs",):
             return values, flat
-        found, end = [], [0] * n
+        nested, end = [], [0] * n
         for name in self.arguments:
             if numpy:
                 places, part = parts[0].recording.arguments[name]
                 width = places.stop - places.start
                 block = flat[:, end[0] : end[0] + width]
-                found.append(block.reshape(n, *part.shape) if isinstance(part, ArrayDef) else block[:, 0])
+                nested.append(block.reshape(n, *part.shape) if isinstance(part, ArrayDef) else block[:, 0])
                 end[0] += width
                 continue
             of_name = []
@@ -156,10 +196,10 @@ class GradientVariables:
                 width = places.stop - places.start
                 of_name.append(_with_doubles(unflatten(part, iter(row[end[i] : end[i] + width]))))
                 end[i] += width
-            found.append(of_name)
-        return values, tuple(found) if self._many else found[0]
+            nested.append(of_name)
+        return values, tuple(nested) if self._many else nested[0]
 
-    def _in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
+    def in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
         """Return the variables as the program of a recording takes them."""
         if self._are_parameters:
             return parameters
@@ -196,7 +236,7 @@ def check_pair(name: str, recording: Recorded) -> None:
 def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
     """Return the auxiliary results of all samples: the second item of what the function returns."""
     found: list[Any] = [None] * sum(len(part.rows) for part in parts)
-    for recording, bucket, rows in parts:
+    for recording, bucket, rows, _ in parts:
         for row, numbers in zip(rows, recording.program.forward(select_rows(bucket, rows), threads), strict=True):
             found[bucket.samples[row]] = recording.rebuild(numbers)[1]
     return found

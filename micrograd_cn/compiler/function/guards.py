@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import FrameType
@@ -21,11 +22,13 @@ from ...engine import Value, constant, record, traverse
 from ...graph import context, numpy_methods
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
 from ...graph.plain_numbers import stands_for_number
+from ...ops import dot, less
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
-from ..data.captured import CapturedValue, capture, describe
+from ..data.captured import CapturedValue, capture, describe, with_kept_constants
 from ..data.parameters import held_elsewhere
+from ..data.partition import split_rows
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 
@@ -37,6 +40,7 @@ LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare value
 NUMPY_METHODS = numpy_methods.__file__  # numpy's functions call the methods of a `Value` from there
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 COMPARISONS = ("<", "<=", "==")  # those for which the table has an operation
+MANY_ROWS = 128  # for so many rows, a program is made that computes one number for several guards
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -564,6 +568,9 @@ def is_inlining() -> bool:
 class CompiledGuards:
     """The guards of a recorded function, with a program that computes their comparisons for rows of numbers.
 
+    Guards compute nothing but comparisons, which are true or false for any numbers, nan included. So it makes no
+    difference that the program also computes guards that come after a broken guard.
+
     Args:
         guards: the guards.
         inputs: the leaves that stand for the numbers of a row.
@@ -577,7 +584,7 @@ class CompiledGuards:
     """
 
     def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
-        self.guards = guards
+        self.guards, self._inputs, self._make = guards, inputs, make
         self.program = make([guard.node for guard in guards], inputs) if guards else None
         leaves = traverse(*[guard.node for guard in guards])[1]
         self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
@@ -587,8 +594,10 @@ class CompiledGuards:
         """Return whether all guards have their recorded outcome for the row with these numbers."""
         return self.program is None or self.program.row(numbers) == self.expected
 
-    def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return a dict from each row for which a guard has another outcome than recorded to the first such guard.
+    def split(
+        self, data: Any, index: array[int], threads: int = 1, parameters: int = 0
+    ) -> tuple[array[int], array[int]]:
+        """Return the rows for which all guards have their recorded outcome, and the other rows.
 
         Args:
             data: the numbers of all rows, one row after the other.
@@ -598,16 +607,36 @@ class CompiledGuards:
                 of the `Value`s.
         """
         if self.program is None or not index:
-            return {}
-        width = len(self.guards)
-        out = array("d", bytes(8 * width * len(index)))
-        self.program.outputs_of(data, index, threads, out, parameters)
-        if out == self.expected * len(index):
-            return {}
-        broken = {}
-        for k, row in enumerate(index):
-            for guard, x in zip(self.guards, out[k * width : (k + 1) * width], strict=True):
-                if x != float(guard.held):
-                    broken[row] = guard
-                    break
-        return broken
+            return index, array("q")
+        program, expected = self.program, self.expected
+        if len(self.guards) > 1 and len(index) >= MANY_ROWS:
+            program, expected = self._holds, _one
+        outcomes = array("d", bytes(8 * len(expected) * len(index)))
+        program.outputs_of(data, index, threads, outcomes, parameters)
+        return split_rows(index, outcomes, expected)
+
+    def first_broken(self, numbers: Any) -> Guard:
+        """Return the first guard that has another outcome than recorded for the row with these numbers.
+
+        Return the last guard if none has another outcome, which may be if rounding decides.
+        """
+        assert self.program
+        pairs = zip(self.guards, self.program.row(numbers), strict=True)
+        return next((guard for guard, x in pairs if x != float(guard.held)), self.guards[-1])
+
+    @cached_property
+    def _holds(self) -> Program:
+        """A program whose only output is 1.0 if all guards have their recorded outcome, and 0.0 if one has not.
+
+        It adds up how many guards are broken, which is one instruction that computes vectors.
+        """
+        assert self.program
+        kept = with_kept_constants([guard.node for guard in self.guards], self.program.compiled.graph.constants)
+        with recording():
+            broken = dot([-1.0 if guard.held else 1.0 for guard in self.guards], kept)
+            made = self._make([less(broken, 0.5 - sum(self.expected))], self._inputs)
+        made.compiled.data.watch_as(self.program.compiled.data)
+        return made
+
+
+_one = array("d", [1.0])

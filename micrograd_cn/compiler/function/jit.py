@@ -22,7 +22,7 @@ from contextvars import copy_context
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
@@ -33,6 +33,7 @@ from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
 from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.parameters import Gradients, add_gradients
+from ..data.partition import at_indices
 from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
     Bucket,
@@ -70,7 +71,7 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .branch import Branch, raise_guard_error
-from .gradients import GradientVariables, Part, auxiliary, check_pair, mean_matrix, numpy_of
+from .gradients import GradientVariables, Part, auxiliary, check_pair, mean_matrix, numpy_of, scattered
 from .guards import (
     CompiledGuards,
     Guard,
@@ -82,6 +83,7 @@ from .guards import (
     remembered,
     user_location,
 )
+from .merged import MergedRecordings, merged_results
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
@@ -144,7 +146,7 @@ def compile(  # noqa: A001 -- the field's name
 
     - Every comparison of values is checked for every sample, since Python code may branch on it. If a comparison has
       another outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again
-      for such a sample instead.
+      for such a sample instead. The comparisons are computed in machine code for all samples of a batch.
     - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
     - To read the number of a value that is not a constant, by `x.data`, as a condition or as a key, raises an error,
       since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
@@ -207,7 +209,10 @@ def compile(  # noqa: A001 -- the field's name
             function, a class or a module whose attributes have changed since an earlier call. Two things are not
             compared: attributes of a `Module` that are neither numbers nor texts, and collections of more than 1000
             items inside an object.
-        branches: whether to record the function again for samples that take another branch.
+        branches: whether to record the function again for samples that take another branch. Each branch has a program,
+            and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
+            after some 50 calls, calls, `forward`, `backward`, `gradient` and `value_and_grad` run a program for all
+            branches, which computes each of them and selects. Its derivatives may be rounded in another order.
 
     Returns:
         a `CompiledFunction`, or a `Program` for a recorded graph.
@@ -261,6 +266,7 @@ class Recording:
     Attributes:
         outcomes: the `outcome` of each guard: whether its comparison held, the file and line, and a text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
+        result_paths: the Python expression that reads each of these numbers from the result, or "" for one number.
         output_count: how many numbers the function returned.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
             function.
@@ -310,7 +316,7 @@ class Recording:
         outputs = [_output(name, path, x) for path, x in leaves]
         self._name = name
         self.single, self.output_count = not leaves[0][0], len(leaves)
-        self._paths, self._recorded = [path for path, _ in leaves], outputs
+        self.result_paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
         self._captured = captured
         self._constants = recorded.noted_constants()
@@ -365,6 +371,11 @@ class Recording:
         graph = self.program.compiled.graph
         return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
+    def guard_broken_by(self, other: Recording) -> Guard:
+        """Return the first guard of this recording that had another outcome, or was not checked, in another one."""
+        pairs = zip(self._guards, other.outcomes, strict=False)
+        return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
+
     def leaves(self) -> set[Value]:
         """Return the leaves of the recorded graph, guards included, except for the inputs."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
@@ -392,8 +403,9 @@ class Recording:
         ordered = [[guard for guard in made._guards if not guard.is_equality] for made in (self, other)]
         if [guard.outcome for guard in ordered[0]] != [guard.outcome for guard in ordered[1]]:
             return "one of them makes other comparisons"
-        if self._paths != other._paths:
-            return f"one of them returns {', '.join(self._paths) or 'a number'}, the other {', '.join(other._paths)}"
+        if self.result_paths != other.result_paths:
+            paths, other_paths = ", ".join(self.result_paths), ", ".join(other.result_paths)
+            return f"one of them returns {paths or 'a number'}, the other {other_paths}"
         ours, theirs = [
             (traverse(*roots)[0], roots, {x: k for k, x in enumerate(recording._inputs)})
             for recording, guards in zip((self, other), ordered, strict=True)
@@ -428,6 +440,20 @@ class Recording:
             if not same(x, y):
                 return f"one of them returns {_shown(x)}, the other {_shown(y)}"
         return ""
+
+
+class ReadyCall(NamedTuple):
+    """What computes a method for samples in arrays of known shapes.
+
+    Attributes:
+        runner: the code and its memory.
+        program: the program that runs.
+        merged: the recordings that the program is merged of, if it is. A result is nan then if rows have to be sorted.
+    """
+
+    runner: ArrayRunner
+    program: Program
+    merged: MergedRecordings | None
 
 
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
@@ -489,9 +515,10 @@ class CompiledFunction:
                 names = tuple(parameters) if {p.kind for p in parameters.values()} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, list[Recording]] = {}
-        # By the method and the shapes of its arrays: what computes such a call, and its program; or a count of calls;
-        # or None if nothing does
-        self._array_runners: dict[Any, tuple[ArrayRunner, Program] | int | None] = {}
+        # By the method and the shapes of its arrays: what computes such a call; or a count of calls; or None if nothing
+        # does
+        self._array_runners: dict[Any, ReadyCall | int | None] = {}
+        self._merged: dict[Any, MergedRecordings] = {}  # by the structure of the arguments, where there are branches
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
@@ -603,10 +630,11 @@ class CompiledFunction:
         if kind is not float and kind is not list and type(args[-1]) is not float:
             found = self._array_runner("call", args)
             if found:
-                rows = found[0].computed(args)
+                rows = found.runner.computed(args)
                 result = rows.out[0]
-                found[0].give_back(rows)
-                return result
+                found.runner.give_back(rows)
+                if not (found.merged and isnan(result)):
+                    return result
         try:
             bucket = self._bucket_of(args, kwargs)
         except TypeError:
@@ -614,7 +642,14 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if not (context.active and context.here().detect_anomaly):
-            for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
+            key = bucket.static, bucket.treedef
+            known = self._recordings.get(key, ())
+            if (merged := self._merged_of(key, known)) and (program := merged.call()):
+                numbers = program.row(bucket.numbers)
+                if not isnan(numbers[0]):
+                    first = merged.recordings[0]
+                    return numbers[0] if first.single else first.rebuild(numbers.tolist())
+            for recording in known:
                 if recording.guards.hold(bucket.numbers):
                     numbers = recording.program.row(bucket.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
@@ -743,7 +778,8 @@ class CompiledFunction:
         wrt = _variables("hessian", wrt)
         if mean:
             found = []
-            for recording, bucket, rows in self._parts("hessian", samples, threads, wrt=wrt):
+            parts = self._parts("hessian", self._buckets("hessian", samples), threads, wrt=wrt)
+            for recording, bucket, rows, _ in parts:
                 numbers = numpy_like(samples, select_rows(bucket, rows))
                 variables = self._wrt(wrt, recording)
                 matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
@@ -780,17 +816,24 @@ class CompiledFunction:
         """
         check_threads("backward", threads)
         if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
-            runner, program = ready
+            runner, program, merged = ready
             program.check_frozen("backward")
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
             mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
             runner.give_back(computed)
-            if not isnan(mean):  # otherwise the reason may be an error
+            # If the mean is nan, the reason may be an error
+            if not (isnan(mean) or (merged and (merged.may_spoil(gradients) or merged.leaves_gradients_out()))):
                 add_gradients([program.as_gradients(gradients)])
                 return mean
-        parts = self._parts("backward", samples, threads)
+        buckets = self._buckets("backward", samples)
+        if found := self._merged_gradient("backward", buckets, threads):
+            program, merged, mean, gradients = found
+            if not merged.leaves_gradients_out():
+                add_gradients([program.as_gradients(gradients)])
+                return mean
+        parts = self._parts("backward", buckets, threads)
         if not self.parameters:
             raise RuntimeError(
                 f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
@@ -841,20 +884,26 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
-        of_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        if of_mean and (ready := self._array_runner("backward", as_tuple(samples))):
-            ready[1].check_frozen("value_and_grad")
-            computed = ready[0].computed(as_tuple(samples))
+        is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
+        if is_mean and (ready := self._array_runner("backward", as_tuple(samples))):
+            ready.program.check_frozen("value_and_grad")
+            computed = ready.runner.computed(as_tuple(samples))
             mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
-            ready[0].give_back(computed)
-            if not isnan(mean):
+            ready.runner.give_back(computed)
+            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
                 return mean, as_list(found, sys.modules["numpy"])
         variables = GradientVariables(wrt, self._signature.parameters)
         flat = "inputs" if variables.arguments == ("inputs",) else ()  # others are nested as the arguments are
-        parts = self._parts("value_and_grad", samples, threads, has_aux, flat)
+        buckets = self._buckets("value_and_grad", samples)
         numpy = numpy_of(samples)
+        of_mean = not (variables.arguments or each)
+        if of_mean and not has_aux and (merged := self._merged_gradient("value_and_grad", buckets, threads)):
+            first = merged[1].recordings[0].program
+            return merged[2], variables.of_mean(merged[3], first, self.parameters, numpy)
+        parts = None if has_aux or of_mean else self._merged_derivatives(variables, buckets, threads)
+        parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
         value: Any
-        if variables.arguments or each:
+        if not of_mean:
             value, gradient = variables.of_samples(parts, self.parameters, threads, each, numpy)
         else:
             value, gradient = 0.0, array("d", bytes(8 * len(self.parameters)))
@@ -865,14 +914,15 @@ class CompiledFunction:
             gradient = variables.of_mean(gradient, parts[0].recording.loss, self.parameters, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
-    def _parts(self, name: str, samples: Any, threads: int, has_aux: bool = False, wrt: Any = ()) -> list[Part]:
+    def _parts(
+        self, name: str, buckets: Sequence[Bucket], threads: int, has_aux: bool = False, wrt: Any = ()
+    ) -> list[Part]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
         `wrt` is as for `_map_samples`.
         """
         found = []
-        buckets = self._buckets(name, samples)
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
         for bucket in buckets:
@@ -887,6 +937,59 @@ class CompiledFunction:
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
 
+    def _merged_of(self, key: Any, known: Sequence[Recording]) -> MergedRecordings | None:
+        """Return the recordings `known` as `MergedRecordings`, or None if there are none, or if they have no guards.
+
+        `key` is their key in `_recordings`.
+        """
+        if not known or not known[0].guards.program:  # without guards there is no other recording
+            return None
+        found = self._merged.get(key)
+        if not found or not found.is_current(self.parameters):
+            found = self._merged[key] = MergedRecordings(known, self.parameters)
+        return found
+
+    def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
+        """Return the merged recordings that may compute all samples; None if there are none, or several structures."""
+        if len(buckets) != 1 or context.active:
+            return None
+        key = buckets[0].static, buckets[0].treedef
+        return self._merged_of(key, self._recordings.get(key, ()))
+
+    def _merged_gradient(
+        self, name: str, buckets: Sequence[Bucket], threads: int
+    ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
+        """Let a merged program compute the mean result and its gradient for all samples.
+
+        `name` is the method, for messages. Return the program, the merged recordings, the mean and the gradient; or
+        None if there is no such program, or if a number is nan.
+        """
+        merged = self._merged_where(buckets)
+        n = len(buckets[0].samples)
+        if not (merged and (program := merged.loss(n))):
+            return None
+        program.check_frozen(name)
+        mean, gradients = program.gradient_of(buckets[0].numbers, row_numbers(n), threads)
+        return None if isnan(mean) or merged.may_spoil(gradients) else (program, merged, mean, gradients)
+
+    def _merged_derivatives(
+        self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
+    ) -> list[Part] | None:
+        """Let a merged program compute the value and the gradient of every sample, and return one part with them.
+
+        Return None if there is no such program, or if a value is nan.
+        """
+        merged = self._merged_where(buckets)
+        if not merged:
+            return None
+        [bucket], first = buckets, merged.recordings[0]
+        rows = row_numbers(len(bucket.samples))
+        wrt = functools.partial(variables.in_program, parameters=self.parameters)
+        program = merged.derivative("value_and_grad", wrt, variables.key, len(rows))
+        if not program or (numbers := merged_results(program, bucket, threads)) is None:
+            return None
+        return [Part(first, bucket, rows, numbers)]
+
     def _gradients(
         self, name: str, parts: Sequence[Part], threads: int = 1
     ) -> Iterator[tuple[Program, float, float, array[float]]]:
@@ -894,8 +997,8 @@ class CompiledFunction:
 
         `name` is the method that needs them, for messages.
         """
-        n = sum(len(rows) for _, _, rows in parts)
-        for recording, bucket, rows in parts:  # a program whose output is a constant has gradient 0
+        n = sum(len(part.rows) for part in parts)
+        for recording, bucket, rows, _ in parts:  # a program whose output is a constant has gradient 0
             recording.loss.check_frozen(name)
             loss, gradients = recording.loss.gradient_of(bucket.numbers, rows, threads)
             if isnan(loss):
@@ -982,7 +1085,7 @@ class CompiledFunction:
 
         def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
             assigned, left = self._dispatch_known(bucket, rows, threads, parameters)
-            return self._graphs_for_fit(assigned), array("q", left)
+            return self._graphs_for_fit(assigned), left
 
         def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
             return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
@@ -1329,12 +1432,16 @@ class CompiledFunction:
         `compute` differentiates.
         """
         check_threads(name, threads)
-        found = self._buckets(name, samples, some=False)
-        if len(found) > 1 and _depends_on_inputs(wrt):
-            self._check_key_order(name, found)
+        buckets = self._buckets(name, samples, some=False)
+        if len(buckets) > 1 and _depends_on_inputs(wrt):
+            self._check_key_order(name, buckets)
+        if (merged := self._merged_where(buckets)) and (
+            ready := self._merged_results(merged, name, wrt, buckets[0], samples, threads, out)
+        ) is not None:
+            return ready
         groups = [
             (bucket, *group)
-            for bucket in found
+            for bucket in buckets
             for group in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
         ]
         if name != "forward":  # which gives nan
@@ -1344,12 +1451,19 @@ class CompiledFunction:
         if len(groups) == 1:
             [(bucket, recording, rows)] = groups
             return compute(recording, numpy_like(samples, select_rows(bucket, rows)), out)
-        results: list[Any] = [None] * sum(len(bucket.samples) for bucket in found)
+        numpy = numpy_of(samples) or (sys.modules.get("numpy") if out is not None else None)
+        parts = []
         for bucket, recording, rows in groups:
-            for row, result in zip(
-                rows, compute(recording, numpy_like(samples, select_rows(bucket, rows)), None), strict=True
-            ):
-                results[bucket.samples[row]] = result
+            chosen = select_rows(bucket, rows)
+            found = compute(recording, numpy.asarray(chosen) if numpy else chosen, None)
+            parts.append((at_indices(bucket.samples, rows), found))
+        n = sum(len(places) for places, _ in parts)
+        if numpy and (made := scattered(parts, n, out, numpy)) is not None:
+            return made
+        results: list[Any] = [None] * n
+        for places, found in parts:
+            for place, result in zip(places, found, strict=True):
+                results[place] = result
         if out is None:
             return numpy_like(samples, results)
         numbers = [[x for _, x in flatten(result)[0]] for result in results]
@@ -1361,20 +1475,47 @@ class CompiledFunction:
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
         return out
 
+    def _merged_results(
+        self, merged: MergedRecordings, name: str, wrt: Any, bucket: Bucket, samples: Any, threads: int, out: Any
+    ) -> Any:
+        """Return the results of `forward` or `gradient` that a merged program computes for all rows of a bucket.
+
+        Return None if there is no such program, or if a result is nan. The arguments are those of `_map_samples`.
+        """
+        n = len(bucket.samples)
+        program = None
+        if name == "forward":
+            program = merged.forward(n)
+        elif name == "gradient":
+            key = wrt if isinstance(wrt, str) else tuple(wrt)
+            program = merged.derivative("gradient", functools.partial(self._wrt, wrt), key, n)
+        if not program or (numbers := merged_results(program, bucket, threads)) is None:
+            return None
+        width, first = len(program.outputs), merged.recordings[0]
+        if out is not None:
+            return as_result(numbers, (), None, out)
+        if name == "forward" and not first.single:
+            return [first.rebuild(numbers[i : i + width].tolist()) for i in range(0, len(numbers), width)]
+        rows = memoryview(numbers).cast("B").cast("d", (n,) if program.has_one_output else (n, width))
+        found = numpy_like(samples, rows)
+        return rows.tolist() if found is rows else found
+
     def _array_results(self, method: str, samples: Any, out: Any) -> Any:
         """Return the results of `forward` or `gradient` for samples in numpy arrays, or None; see `_array_runner`."""
         if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
-        rows = found[0].computed(as_tuple(samples))
-        results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
-        found[0].give_back(rows)
-        return results
+        rows = found.runner.computed(as_tuple(samples))
+        is_valid = not (found.merged and rows.finds_nan())
+        if is_valid:
+            results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
+        found.runner.give_back(rows)
+        return results if is_valid else None
 
-    def _array_runner(self, method: str, arrays: Sequence[Any]) -> tuple[ArrayRunner, Program] | None:
+    def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
         """Return what computes a method for samples in numpy arrays of doubles, one array for each argument.
 
-        Return None if the method was called only a few times with arrays of these shapes, or if the function has guards
-        to check for them.
+        Return None if the method was called only a few times with arrays of these shapes, or if the function has
+        branches that cannot be merged.
 
         `method` is "call", "forward", "gradient" or "backward". In a "call", the arrays are the arguments of one
         sample.
@@ -1384,31 +1525,45 @@ class CompiledFunction:
         key = method, shapes
         found = self._array_runners.get(key, 0)
         if not isinstance(found, int):
-            return found
+            if found is None or found.merged is None or found.merged.is_current(self.parameters):
+                return found
+            found = 0
         if is_worth_preparing(found):
             made = self._array_runners[key] = self._make_array_runner(method, shapes)
-            return made
+            return None if isinstance(made, int) else made
         if not found and len(self._array_runners) >= MAX_SHAPES:
             self._array_runners.clear()
         self._array_runners[key] = found + 1
         return None
 
-    def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> tuple[ArrayRunner, Program] | None:
+    def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
+        """Return what `_array_runner` returns, or the count from which to count the calls until it may be ready."""
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
         treedef = treedef_of_shapes(self._positional, shapes)
         recordings = self._recordings.get(((), treedef), ())
-        if len(recordings) != 1 or recordings[0].guards.program or not recordings[0].single:
+        if not recordings or not recordings[0].single:
             return None
         program: Program | None = recordings[0].program
-        if method == "gradient":
+        if merged := self._merged_of(((), treedef), recordings):
+            n = shapes[0][0]
+            if method == "gradient":
+                wrt = functools.partial(self._wrt, "inputs")
+                program = merged.derivative("gradient", wrt, "inputs", n, often=True)
+            elif method == "backward":
+                program = merged.loss(n, often=True)
+            else:
+                program = merged.call(often=True) if method == "call" else merged.forward(n, often=True)
+            if program is None:
+                return 0
+        elif method == "gradient":
             if recordings[0].indices.columns:  # they are checked in each call
                 return None
             program = recordings[0].program.derivative("gradient").program
         if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
-        return ArrayRunner(program.compiled, kind, shapes, program.has_one_output), program
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, program.has_one_output), program, merged)
 
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
@@ -1462,38 +1617,19 @@ class CompiledFunction:
         Recordings that are missing are made.
         """
         found, left = self._dispatch_known(bucket, rows, threads)
-        return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
+        return [*found, *self._record_missing(bucket, left, threads)] if left else found
 
     def _dispatch_known(
         self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
-    ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
+    ) -> tuple[list[RecordingRows], array[int]]:
         """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
 
-        Each row without a recording comes with a guard: the first one of the last recording that has another outcome
-        for this row. It comes with None if there are no recordings for the bucket. `parameters` returns the address of
-        the parameters' current values while `fit` trains them, or 0 if these are the data of the `Value`s.
+        `parameters` returns the address of the parameters' current values while `fit` trains them, or 0 if these are
+        the data of the `Value`s.
         """
         known = tuple(self._recordings.get((bucket.static, bucket.treedef), ()))
         address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
-        return self._dispatch_among(known, bucket, rows, threads, address)
-
-    def _dispatch_among(
-        self, known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
-    ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
-        """Return what `_dispatch_known` returns, for the recordings in `known` instead of all recordings of the bucket.
-
-        `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
-        """
-        found: list[RecordingRows] = []
-        left: dict[int, Guard | None] | None = None
-        for recording in known:
-            left = {**recording.guards.broken(bucket.numbers, rows, threads, address)}
-            if len(left) < len(rows):
-                found.append((recording, _excluding(rows, left)))
-            rows = array("q", left)
-            if not left:
-                break
-        return found, dict.fromkeys(rows) if left is None else left
+        return _dispatch_among(known, bucket, rows, threads, address)
 
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
         """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows.
@@ -1508,34 +1644,34 @@ class CompiledFunction:
         """Return what `_record_missing` returns, while other threads may also record the function."""
         known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
         found: list[RecordingRows] = []
-        left: dict[int, Guard | None] = dict.fromkeys(rows)
         tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
-        while left:
-            rows = array("q", left)
+        while rows:
             if others := known[tried:]:
-                more, left = self._dispatch_among(others, bucket, rows, threads)
+                more, rows = _dispatch_among(others, bucket, rows, threads)
                 found += more
                 tried += len(others)
                 continue
-            [first, guard], *_ = left.items()
+            first = rows[0]
             made = self._record_repeatable(bucket, first)
             if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                found.append((alike[0], array("q", [first])))
-                del left[first]  # near a tie, a program's rounding may give a comparison the other outcome
+                found.append((alike[0], rows[:1]))
+                rows = rows[1:]  # near a tie, a program's rounding may give a comparison the other outcome
                 continue
-            if guard and not self._branches:
-                self._raise_guard_error(bucket, first, guard)
+            if known and not self._branches:
+                self._raise_guard_error(bucket, first, known[-1].guard_broken_by(made))
             if not self._publish(made, known, tried):
                 continue
             tried += 1
-            broken = made.guards.broken(bucket.numbers, rows, threads)
-            if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
-                raise RuntimeError(
-                    f"{self._name} takes another branch for the sample that was just recorded; does it change a "
-                    "parameter?"
-                )
-            found.append((made, _excluding(rows, broken)))
-            left = {**broken}
+            holding, broken = made.guards.split(bucket.numbers, rows, threads)
+            if first in broken[:1]:
+                if self._record(bucket, first).outcomes != made.outcomes:
+                    raise RuntimeError(
+                        f"{self._name} takes another branch for the sample that was just recorded; does it change a "
+                        "parameter?"
+                    )
+                holding, broken = rows[:1] + holding, broken[1:]
+            found.append((made, holding))
+            rows = broken
         return found
 
     def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
@@ -1578,9 +1714,9 @@ class CompiledFunction:
         for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
             if not (rows and recording.single and recording.guards.parameter_free):
                 break
-            broken = recording.guards.broken(bucket.numbers, rows)
-            found.append((recording.program.compiled, _excluding(rows, broken)))
-            rows = array("q", broken)
+            holding, rows = recording.guards.split(bucket.numbers, rows)
+            if holding:
+                found.append((recording.program.compiled, holding))
         return found
 
     def _record(self, bucket: Bucket, row: int, plain: bool = False) -> Recording:
@@ -1720,8 +1856,21 @@ def _names(static: Any) -> tuple[str, ...]:
     return tuple(static)
 
 
-def _excluding(rows: array[int], some: Container[int]) -> array[int]:
-    return array("q", [i for i in rows if i not in some]) if some else rows
+def _dispatch_among(
+    known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
+) -> tuple[list[RecordingRows], array[int]]:
+    """Return what `CompiledFunction._dispatch_known` returns, for the recordings in `known`.
+
+    `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
+    """
+    found: list[RecordingRows] = []
+    for recording in known:
+        holding, rows = recording.guards.split(bucket.numbers, rows, threads, address)
+        if holding:
+            found.append((recording, holding))
+        if not rows:
+            break
+    return found, rows
 
 
 def _output(name: str, path: str, x: Any) -> Value:

@@ -7,10 +7,12 @@ they are nested takes little time beside computing them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any, TypeAlias
 
+from ..data.partition import nan_finder
 from ..data.samples import ArrayDef, TreeDef
 from .executable import CompiledGraph, Executable
 from .prepared import MAX_NUMBERS, PreparedRows, RowsRunner
@@ -40,6 +42,12 @@ class _ArrayRows(PreparedRows):
         self.results = np.frombuffer(self.out)
         if not single:
             self.results = self.results.reshape(n, -1)
+        self._rows = n
+
+    @cached_property
+    def finds_nan(self) -> Callable[[], bool]:
+        """A function that returns whether the first output of a row is nan."""
+        return nan_finder(self.out, len(self.out) // self._rows)
 
 
 class ArrayRunner(RowsRunner):

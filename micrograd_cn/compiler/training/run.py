@@ -13,13 +13,14 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
+from ..data.partition import at_indices, gather_rows, has_nan, partition, scatter_rows
 from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
@@ -178,8 +179,10 @@ class TrainingRun:
             self._stopping = EarlyStopping(optimizer.parameters, options.patience, optimizer.maximize)
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
-        # The program and the bucket of each sample whose program is the same whatever data the parameters have
-        self._program_of: dict[int, tuple[CompiledGraph, int]] = {}
+        # For each sample, the place in `_assigned` of its program and its bucket if its program is the same whatever
+        # data the parameters have, and otherwise nan
+        self._place = array("d", [nan]) * self._n
+        self._assigned: dict[tuple[CompiledGraph, int], int] = {}
         self._only_program: CompiledGraph | None = None  # the program of all samples, if they all have the same program
         self._seen: set[tuple[CompiledGraph, int]] = set()
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
@@ -330,9 +333,10 @@ class TrainingRun:
             number = (step + k) % len(starts)
             if starts[number] < 0:
                 chosen = self._batch_samples(number)
-                if not all(map(self._program_of.__contains__, chosen)):
+                places = self._places_of(chosen)
+                if has_nan(places):
                     return k
-                starts[number] = self._append_batch(self._batches, self._sub_batches(chosen))
+                starts[number] = self._append_batch(self._batches, self._sub_batches_at(chosen, places))
         return steps
 
     def _batch_samples(self, number: int) -> array[int]:
@@ -364,21 +368,20 @@ class TrainingRun:
             order.extend(rows)
         return start
 
-    def _sub_batches(self, samples: Sequence[int]) -> list[SubBatch]:
+    def _places_of(self, samples: array[int]) -> array[float]:
+        """Return the places in `_assigned` of the programs of some samples, or nan where they may change."""
+        return gather_rows(self._place, samples, 1)
+
+    def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
         """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none."""
         if self._only_program:
-            return [SubBatch(self._only_program, 0, array("q", samples))]
+            return [SubBatch(self._only_program, 0, samples)]
+        places = self._places_of(samples)
+        if not has_nan(places):
+            return self._sub_batches_at(samples, places)
         found: dict[tuple[CompiledGraph, int], array[int]] = {}
-        others: dict[int, array[int]] = {}
-        every = all(map(self._program_of.__contains__, samples))
-        for sample in samples:
-            bucket, row = self._row_of[sample]
-            if every:
-                found.setdefault(self._program_of[sample], array("q")).append(row)
-            else:
-                others.setdefault(bucket, array("q")).append(row)
-        for bucket, rows in others.items():
-            for program, chosen in self._dispatch(bucket, rows):
+        for bucket, some in enumerate(self._by_bucket(samples)):
+            for program, chosen in self._dispatch(bucket, at_indices(self._row_of, some)) if some else ():
                 found.setdefault((program, bucket), array("q")).extend(chosen)
         for program, bucket in found:
             if (program, bucket) not in self._seen:
@@ -386,10 +389,36 @@ class TrainingRun:
                 self._remember_parameter_free(bucket)
         return [SubBatch(program, bucket, rows) for (program, bucket), rows in found.items()]
 
+    def _sub_batches_at(self, samples: array[int], places: array[float]) -> list[SubBatch]:
+        """Split samples into sub-batches. `places` has the places of their programs in `_assigned`."""
+        parts = zip(self._assigned, partition(samples, places, len(self._assigned)), strict=True)
+        return [SubBatch(program, k, at_indices(self._row_of, chosen)) for (program, k), chosen in parts if chosen]
+
     @cached_property
-    def _row_of(self) -> dict[int, tuple[int, int]]:
-        """Return, for each sample, the index of its bucket and the index of its row in the bucket."""
-        return {sample: (k, row) for k, bucket in enumerate(self._buckets) for row, sample in enumerate(bucket.samples)}
+    def _row_of(self) -> Sequence[int]:
+        """Return, for each sample, the index of its row in its bucket."""
+        if len(self._buckets) == 1:
+            return range(self._n)
+        found = array("q", bytes(8 * self._n))
+        for bucket in self._buckets:
+            for row, sample in enumerate(bucket.samples):
+                found[sample] = row
+        return found
+
+    @cached_property
+    def _bucket_of(self) -> array[float]:
+        """Return, for each sample, the index of its bucket."""
+        found = array("d", bytes(8 * self._n))
+        for k, bucket in enumerate(self._buckets):
+            for sample in bucket.samples:
+                found[sample] = k
+        return found
+
+    def _by_bucket(self, samples: array[int]) -> list[array[int]]:
+        """Return, for each bucket, those of some samples that it has."""
+        if len(self._buckets) == 1:
+            return [samples]
+        return partition(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
 
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
         """Return the programs for rows of a bucket, each with its rows; make programs that are missing.
@@ -413,7 +442,8 @@ class TrainingRun:
             if len(rows) == self._n:
                 self._only_program = program
             else:
-                self._program_of.update(dict.fromkeys([samples[row] for row in rows], (program, bucket)))
+                place = self._assigned.setdefault((program, bucket), len(self._assigned))
+                scatter_rows(self._place, array("d", [place]) * len(rows), at_indices(samples, rows), 1)
 
     # Steps.
 

@@ -1,0 +1,309 @@
+"""Sort rows by the program that computes them, take their numbers, and put results back in order, in machine code."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain, compress
+from math import isnan
+from operator import not_
+from typing import Any
+
+from ..llvm.builtin import builtin_function
+from ..llvm.machine import Machine, machine
+from ..llvm.text import KERNEL_PREFIX, Function
+from ..threads.background import BackgroundTasks
+from .arrays import Numbers
+from .nodes import address_of
+from .rows import address
+
+FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
+NUMBERS_BEFORE_CODE = 200_000  # Python code serves so many numbers before machine code is made, which takes as long
+VECTORS = 8  # so many vectors are compared with nan at a time
+POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
+_served = 0
+_is_compiled, _tasks = False, BackgroundTasks()
+_machines: list[Machine] = []  # those whose kernels are used here; the machine code is freed with them
+
+
+def _write_partition() -> Function:
+    """Write the function that sorts the `%n` integers at `%rows` by their labels, and copies them to `%to`.
+
+    `%labels` has the label of each of them, a double from 0 to `%count` - 1. Those with the same label keep their
+    order. `%ends` is an array of `%count` zeros. Afterwards it has, for each label, the position in `%to` at which the
+    integers with this label end. If all of them have the same label, the function copies nothing and returns 1.
+    """
+    f = Function(f"{KERNEL_PREFIX}partition", "ptr %rows, ptr %labels, i64 %n, ptr %to, ptr %ends, i64 %count", "i64")
+
+    def place(index: str) -> str:
+        label = f.op(f"fptosi double {f.load('double', f.at('%labels', index))} to i64")
+        return f.at("%ends", label, "i64")
+
+    with f.repeat("%n") as loop:
+        to = place(loop.index)
+        f.store("i64", f.add(f.word(to), 1), to)
+    with f.repeat("%count", [("i64", "0"), ("i64", "0")]) as loop:
+        begin, largest = loop.carried
+        count = f.word("%ends", loop.index)
+        f.store("i64", begin, f.at("%ends", loop.index, "i64"))  # advances to the end while integers are copied
+        loop.next = [f.add(begin, count), f.larger(largest, count)]
+    alike = f.op(f"icmp eq i64 {loop.next[1]}, %n")
+    with f.when(f.op(f"xor i1 {alike}, true")), f.repeat("%n") as loop:
+        end = place(loop.index)
+        position = f.word(end)
+        f.store("i64", f.word("%rows", loop.index), f.at("%to", position, "i64"))
+        f.store("i64", f.add(position, 1), end)
+    f.do(f"ret i64 {f.op(f'zext i1 {alike} to i64')}")
+    return f
+
+
+def _write_split() -> Function:
+    """Write the function that copies the `%n` integers at `%rows`, in order, to one of two addresses.
+
+    Each of them has `%width` numbers at `%outcomes`. Those whose numbers are those at `%expected` are copied to
+    `%holding`, and the others to `%others`. At each address there is room for `%n` integers. The function returns how
+    many it has copied to `%holding`.
+    """
+    operands = "ptr %rows, ptr %outcomes, i64 %n, ptr %expected, i64 %width, ptr %holding, ptr %others"
+    f = Function(f"{KERNEL_PREFIX}split", operands, "i64")
+    with f.repeat("%n", [("i64", "0"), ("i64", "0")]) as loop:
+        kept, left = loop.carried
+        row = f.word("%rows", loop.index)
+        f.store("i64", row, f.at("%holding", kept, "i64"))  # to both, which takes less time than a branch
+        f.store("i64", row, f.at("%others", left, "i64"))
+        found = f.at("%outcomes", f.times(loop.index, "%width"))
+        with f.loop("%width", [("i1", "true")]) as one:
+            x, y = f.load("double", f.at(found, one.index)), f.load("double", f.at("%expected", one.index))
+            one.next = [f.op(f"and i1 {one.carried[0]}, {f.op(f'fcmp oeq double {x}, {y}')}")]
+        holds = f.op(f"zext i1 {one.next[0]} to i64")
+        loop.next = [f.add(kept, holds), f.add(left, f.op(f"xor i64 {holds}, 1"))]
+    f.do(f"ret i64 {loop.next[0]}")
+    return f
+
+
+def _write_copy_rows(name: str, scatter: bool) -> Function:
+    """Write the function that copies `%n` rows of `%width` numbers from the address `%from` to the address `%to`.
+
+    `%rows` has an index for each row. If `scatter` is set, these are the places of the rows at `%to`, and otherwise
+    those at `%from`. At the other address, the rows follow one another.
+    """
+    f = Function(KERNEL_PREFIX + name, "ptr %to, ptr %from, ptr %rows, i64 %n, i64 %width")
+    with f.repeat("%n") as row:
+        near, far = f.times(row.index, "%width"), f.times(f.word("%rows", row.index), "%width")
+        to, source = f.at("%to", far if scatter else near), f.at("%from", near if scatter else far)
+        with f.repeat("%width") as one:
+            f.store("double", f.load("double", f.at(source, one.index)), f.at(to, one.index))
+    f.do("ret void")
+    return f
+
+
+def _any_nan(f: Function, address: str, n: str, stride: str) -> str:
+    """Write code that tells whether one of `n` numbers, each `stride` doubles after the one before, is nan."""
+    count = machine().simd
+    kind, flags = f"<{count} x double>", f"<{count} x i1>"
+    contiguous = f.op(f"icmp eq i64 {stride}, 1")
+    whole = f.op(f"select i1 {contiguous}, i64 {f.quotient(n, VECTORS * count)}, i64 0")
+    with f.repeat(whole, [(flags, "zeroinitializer")]) as loop:
+        [found] = loop.carried
+        begin = f.at(address, f.times(loop.index, VECTORS * count))
+        xs = [f.load(kind, f.at(begin, k * count)) for k in range(VECTORS)]
+        for a, b in zip(xs[::2], xs[1::2], strict=True):  # uno holds if either operand is nan
+            found = f.op(f"or {flags} {found}, {f.op(f'fcmp uno {kind} {a}, {b}')}")
+        loop.next = [found]
+    found = f.op(f"icmp ne i{count} {f.op(f'bitcast {flags} {loop.next[0]} to i{count}')}, 0")
+    first = f.times(whole, VECTORS * count)
+    with f.repeat(f.subtract(n, first), [("i1", found)]) as loop:
+        x = f.load("double", f.at(address, f.times(f.add(first, loop.index), stride)))
+        loop.next = [f.op(f"or i1 {loop.carried[0]}, {f.op(f'fcmp uno double {x}, {x}')}")]
+    return loop.next[0]
+
+
+def _write_has_nan() -> Function:
+    """Write the function that returns 1 if one of `%n` numbers at `%x`, each `%stride` doubles further on, is nan.
+
+    Otherwise it returns 0.
+    """
+    f = Function(f"{KERNEL_PREFIX}has_nan", "ptr %x, i64 %n, i64 %stride", "i64")
+    found = _any_nan(f, "%x", "%n", "%stride")
+    f.do(f"ret i64 {f.op(f'zext i1 {found} to i64')}")
+    return f
+
+
+def _write_finds_nan() -> Function:
+    """Write the code of a built-in function of Python that returns whether there is a nan; see `llvm.builtin`.
+
+    `%self` is a tuple. Its first item is a `bytes` with the operands of `has_nan`, and its second item is True.
+    """
+    f = Function(f"{KERNEL_PREFIX}finds_nan", "ptr %self, ptr %unused", "ptr")
+    held = f.call("ptr", "PyBytes_AsString", f"ptr {f.call('ptr', 'PyTuple_GetItem', 'ptr %self', 'i64 0')}")
+    found = _any_nan(f, f.pointer(held), f.word(held, 1), f.word(held, 2))
+    result = f.op(f"select i1 {found}, ptr {address_of(True)}, ptr {address_of(False)}")
+    f.call("void", "Py_IncRef", f"ptr {result}")
+    f.do(f"ret ptr {result}")
+    return f
+
+
+KERNELS: dict[str, tuple[Callable[[], Function], Any, list[Any]]] = {
+    "has_nan": (_write_has_nan, SIZE, [POINTER, SIZE, SIZE]),
+    "finds_nan": (_write_finds_nan, None, []),
+    "split": (_write_split, SIZE, [POINTER, POINTER, SIZE, POINTER, SIZE, POINTER, POINTER]),
+    "partition": (_write_partition, SIZE, [POINTER, POINTER, SIZE, POINTER, POINTER, SIZE]),
+    "gather_rows": (lambda: _write_copy_rows("gather_rows", False), None, [POINTER] * 3 + [SIZE] * 2),
+    "scatter_rows": (lambda: _write_copy_rows("scatter_rows", True), None, [POINTER] * 3 + [SIZE] * 2),
+}
+
+
+def compile_kernels() -> None:
+    """Compile the machine code that the functions of this module call."""
+    global _is_compiled
+    machine().compile_kernels({KERNEL_PREFIX + name: write for name, (write, _, _) in KERNELS.items()}, fast=True)
+    _is_compiled = True
+
+
+def _uses_machine_code(numbers: int) -> bool:
+    """Return whether machine code is worthwhile for so many numbers, and exists.
+
+    It is compiled in the background once Python code has served many numbers.
+    """
+    global _served
+    if numbers < FEW_NUMBERS or not numbers:
+        return False
+    if _is_compiled:
+        return True
+    if _served < NUMBERS_BEFORE_CODE:
+        _served += numbers
+        return False
+    _tasks.do("compile", compile_kernels)
+    return _is_compiled
+
+
+@cache
+def _address(name: str) -> int:
+    on = machine()
+    found = on.address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True)
+    _machines.append(on)
+    return found
+
+
+@cache
+def _kernel(name: str) -> Callable[..., Any]:
+    _, result, arguments = KERNELS[name]
+    return ctypes.CFUNCTYPE(result, *arguments)(_address(name))
+
+
+def split_rows(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:
+    """Return those rows whose outcomes are as expected, and the other rows, both in order.
+
+    `outcomes` has as many numbers for each row as `expected` has.
+
+    >>> split_rows(array("q", [7, 5, 3]), array("d", [1, 0, 1]), array("d", [0]))
+    (array('q', [5]), array('q', [7, 3]))
+    """
+    n, width = len(rows), len(expected)
+    if not _uses_machine_code(n * width):
+        holds = [outcomes[k : k + width] == expected for k in range(0, n * width, width)]
+        return array("q", compress(rows, holds)), array("q", compress(rows, map(not_, holds)))
+    holding, others = array("q", bytes(8 * n)), array("q", bytes(8 * n))
+    count = _kernel("split")(
+        address(rows), address(outcomes), n, address(expected), width, address(holding), address(others)
+    )
+    if count == n:
+        return rows, array("q")
+    del holding[count:], others[n - count :]
+    return holding, others
+
+
+def partition(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
+    """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return the rows with each label.
+
+    Rows with the same label keep their order. If all of them have the same label, `rows` itself is returned for it.
+
+    >>> partition(array("q", [7, 5, 3]), array("d", [1, 0, 1]), 3)
+    [array('q', [5]), array('q', [7, 3]), array('q')]
+    """
+    n = len(rows)
+    if not _uses_machine_code(n):
+        few = [array("q") for _ in range(count)]
+        for row, label in zip(rows, labels, strict=True):
+            few[int(label)].append(row)
+        return few
+    ends, to = array("q", bytes(8 * count)), array("q", bytes(8 * n))
+    if _kernel("partition")(address(rows), address(labels), n, address(to), address(ends), count):
+        return [rows if label == labels[0] else array("q") for label in range(count)]
+    return [to[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def gather_rows(numbers: Numbers, rows: array[int], width: int) -> array[float]:
+    """Return the numbers of some rows, one row after the other. Each row has `width` numbers.
+
+    >>> gather_rows(array("d", [1, 2, 3, 4, 5, 6]), array("q", [2, 0]), 2)
+    array('d', [5.0, 6.0, 1.0, 2.0])
+    """
+    n = len(rows)
+    if not _uses_machine_code(n * width):
+        return array("d", chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
+    to = array("d", bytes(8 * n * width))
+    _kernel("gather_rows")(address(to), address(numbers), address(rows), n, width)
+    return to
+
+
+def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
+    """Copy rows of `width` numbers to their places among the rows in the buffer `out`.
+
+    `numbers` is a buffer with the rows, one after the other, and `rows` has the place of each of them.
+
+    >>> out = array("d", [0, 0, 0, 0])
+    >>> scatter_rows(out, array("d", [1, 2]), array("q", [1]), 2); out
+    array('d', [0.0, 0.0, 1.0, 2.0])
+    """
+    n = len(rows)
+    if not n * width:
+        return
+    to, source = memoryview(out).cast("B"), memoryview(numbers).cast("B")
+    if _uses_machine_code(n * width):
+        _kernel("scatter_rows")(address(to), address(source), address(rows), n, width)
+        return
+    size = 8 * width
+    for k, row in enumerate(rows):
+        to[row * size : (row + 1) * size] = source[k * size : (k + 1) * size]
+
+
+def has_nan(numbers: Numbers, width: int = 1) -> bool:
+    """Return whether the first number of one of some rows is nan. Each row has `width` numbers.
+
+    >>> nan = float("nan")
+    >>> [has_nan(array("d", [1.0, 2.0, 3.0, nan]), width) for width in (1, 2)]
+    [True, False]
+    """
+    if not _uses_machine_code(len(numbers) // width):
+        return any(map(isnan, numbers[::width]))
+    return bool(_kernel("has_nan")(address(numbers), len(numbers) // width, width))
+
+
+def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
+    """Return a function without arguments that returns what `has_nan` returns for the numbers at that time.
+
+    It may not be called after the array was freed.
+
+    >>> numbers = array("d", [1.0, 2.0])
+    >>> finds_nan = nan_finder(numbers, 1)
+    >>> finds_nan()
+    False
+    >>> numbers[1] = float("nan")
+    >>> finds_nan()
+    True
+    """
+    return builtin_function(_address("finds_nan"), [address(numbers), len(numbers) // width, width], True)
+
+
+def at_indices(integers: Sequence[int], index: array[int]) -> array[int]:
+    """Return those of some integers that have the indices in `index`.
+
+    >>> at_indices([4, 6, 8], array("q", [2, 0])), at_indices(range(9), array("q", [2, 0]))
+    (array('q', [8, 4]), array('q', [2, 0]))
+    """
+    if integers == range(len(integers)):
+        return index
+    return array("q", [integers[k] for k in index])

@@ -1,0 +1,329 @@
+"""Merge the recordings of a function that branches into one program, which selects as `where` does.
+
+The merged program computes all branches for each row, and selects the results of the branch that the row takes. For
+small branches this takes less time than to sort the rows by their branches. No gradient of a branch is lost or added:
+derivatives for each row are selected, too, and the gradient of a mean is nan where a branch that is not selected would
+spoil it. The first result is nan for a row that no recording has been made for. So whoever gets a nan sorts the rows.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property, partial
+from math import nan
+from typing import Any, Protocol, TypeAlias
+
+from ... import ops
+from ...engine import Value, constant
+from ...graph.context import recording
+from ...ops.operation import Op
+from ..data.captured import with_kept_constants, with_leaves
+from ..data.indices import Indices
+from ..data.parameters import reached_nodes
+from ..data.partition import compile_kernels, has_nan
+from ..data.rows import Numbers
+from ..data.samples import Bucket
+from ..derivatives import Kind, Program
+from ..instructions.lowering import evaluation_order
+from ..llvm.lanes import ARITHMETIC
+from ..runtime.prepared import is_worth_preparing
+from ..threads.background import BackgroundTasks
+from .guards import CompiledGuards
+
+MAX_OPERANDS = 5_000  # programs with more operands are not merged: to compile them takes a tenth of a second or more
+# About how many nanoseconds are taken by an operand of one row, computed alone or among others; by a call that computes
+# rows of one recording; and by a row that is sorted
+OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
+FUNCTION = 20  # an elementary function takes as long as so many operands of arithmetic
+Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # nodes, and the program whose graph they are of
+
+
+def _of_results(recorded: Recorded) -> Outputs:
+    return recorded.program, recorded.program.outputs
+
+
+class Recorded(Protocol):
+    """The attributes of a `Recording` that are needed here."""
+
+    program: Program
+    guards: CompiledGuards
+    single: bool
+    rebuild: Callable[..., Any]
+
+    @property
+    def result_paths(self) -> Sequence[str]:
+        """The Python expressions that read the numbers from the function's result."""
+
+    @property
+    def indices(self) -> Indices:
+        """The indices with which the program takes one of several operands."""
+
+
+class MergedRecordings:
+    """The recordings of a function for samples with the same structure, merged. Programs are made when they are used.
+
+    A program is made in the background once it was asked for several times.
+
+    Args:
+        recordings: the recordings, as a list to which others may be added later.
+        parameters: the parameters of the function.
+
+    Attributes:
+        recordings: the recordings that are merged.
+        parameters: the parameters of the function.
+    """
+
+    def __init__(self, recordings: Sequence[Recorded], parameters: Sequence[Value]) -> None:
+        self._known, self.recordings, self.parameters = recordings, tuple(recordings), parameters
+        self._background = BackgroundTasks()
+        self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now
+        programs = [recorded.program for recorded in recordings]
+        self._can_be_merged = not any(program.compiled.graph.runs_users_code for program in programs) and all(
+            recorded.result_paths == recordings[0].result_paths for recorded in recordings
+        )
+
+    def is_current(self, parameters: Sequence[Value]) -> bool:
+        """Return whether there are no further recordings by now, and `parameters`, the function's, are as before."""
+        return len(self.recordings) == len(self._known) and len(parameters) == len(self.parameters)
+
+    def call(self, often: bool = False) -> Program | None:
+        """Return a program that computes the result of a call, a single row, or None.
+
+        `often` says that it is known to be worthwhile to make the program.
+        """
+        return self._program("call", 1, often, _of_results)
+
+    def forward(self, rows: int, often: bool = False) -> Program | None:
+        """Return a program that computes the results of about this many rows, or None. `often` is as for `call`."""
+        return self._program("forward", rows, often, _of_results)
+
+    def loss(self, rows: int, often: bool = False) -> Program | None:
+        """Return a program with the gradient of the mean result with respect to the parameters, or None.
+
+        `rows` and `often` are as for `forward`.
+        """
+        for recorded in self.recordings:
+            program = recorded.program
+            if program.compiled.captured or not (recorded.single and program.has_gradient):
+                return None
+        return self._program("loss", 3 * rows, often, _of_results)
+
+    def may_spoil(self, gradient: array[float]) -> bool:
+        """Return whether a branch that is not selected may have made a gradient nan that `loss` has computed.
+
+        A factor of a sum that is infinite there is multiplied by 0.
+        """
+        return len(self.recordings) > 1 and has_nan(gradient)
+
+    def leaves_gradients_out(self) -> bool:
+        """Return whether the effect of backward depends on which branches are taken, by more than numbers.
+
+        If a branch has no parameters that can be trained now, backward raises an error if no other branch is taken. If
+        a parameter has no `grad` now, it stays so unless its branch is taken.
+        """
+        if not all(recorded.program.has_trainable for recorded in self.recordings):
+            return True
+        return len(self.recordings) > 1 and any(p._grad is None for p in self._partly_used)
+
+    @cached_property
+    def _partly_used(self) -> Sequence[Value]:
+        """The parameters that are not used in every recording."""
+        reached = [reached_nodes(recorded.program.outputs) for recorded in self.recordings]
+        return [p for p in self.parameters if not all(p in nodes for nodes in reached)]
+
+    def derivative(
+        self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int, often: bool = False
+    ) -> Program | None:
+        """Return a program that computes derivatives of each row, or None.
+
+        Args:
+            kind: "gradient", or "value_and_grad" for the result and the gradient.
+            wrt: a function that returns the variables for a recording.
+            key: a key for the variables.
+            rows: as for `forward`.
+            often: as for `call`.
+        """
+
+        def outputs(recorded: Recorded) -> Outputs:
+            found = recorded.program.derivative(kind, wrt(recorded))
+            return found.program or recorded.program, found.outputs
+
+        if any(recorded.indices.columns for recorded in self.recordings):  # the classes of each row are checked
+            return None
+        return self._program((kind, key), rows, often, outputs)
+
+    def _program(self, key: Any, rows: int, often: bool, outputs: Callable[[Any], Outputs]) -> Program | None:
+        found = self._programs.get(key, 0)
+        if not isinstance(found, int):
+            return found
+        if not self._can_be_merged:
+            return None
+        if not (often or is_worth_preparing(found)):
+            self._programs[key] = found + 1
+            return None
+        kind = "gradient" if key == "loss" else "forward"
+        work = partial(self._make, key, kind, rows, outputs)
+        self._background.do(key, work)
+        made = self._programs.get(key, 0)
+        return None if isinstance(made, int) else made
+
+    def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
+        """Make a program, or note that it is not worthwhile or not possible."""
+        made: Program | None = None
+        try:
+            merged = _Merger([(recorded, *outputs(recorded)) for recorded in self.recordings], self.parameters)
+            if merged.is_worthwhile(rows, key == "call"):
+                made = merged.program(isinstance(key, str) and self.recordings[0].single)
+                made.compiled.select_tier(kind, rows)
+                compile_kernels()  # which look for nan in the results
+        except (TypeError, ValueError, RuntimeError):  # sorting the rows raises the same error where it is one
+            made = None
+        self._programs[key] = made
+
+
+class _Choice:
+    """A node of the tree of comparisons.
+
+    Attributes:
+        condition: the comparison; None where all guards of a recording hold.
+        key: the key of the comparison's structure.
+        following: the next nodes, by the outcome of the comparison.
+        recording: the index of the recording whose guards hold.
+    """
+
+    def __init__(self) -> None:
+        self.condition: Value | None = None
+        self.key = -1
+        self.following: dict[bool, _Choice] = {}
+        self.recording = -1
+
+
+class _Merger:
+    """The graphs of recordings with common inputs, and the tree of their comparisons.
+
+    Recordings begin with the same comparison. Those for which it has the same outcome go on with the same comparison,
+    and so on. If they do not, the recordings cannot be merged.
+
+    Args:
+        parts: the recordings, each with the program whose outputs are merged, and these outputs.
+        parameters: the parameters of the function.
+
+    Raises:
+        ValueError: the recordings cannot be merged.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Recorded, Program, Sequence[Value]]], parameters: Sequence[Value]) -> None:
+        self._parts, self._parameters = parts, parameters
+        self._inputs = parts[0][0].program.inputs
+        self._conditions, self._outputs = list[list[Value]](), list[list[Value]]()
+        for recorded, program, outputs in parts:
+            guards = [guard.node for guard in recorded.guards.guards]
+            if recorded.guards.program:
+                guards = with_kept_constants(guards, recorded.guards.program.compiled.graph.constants)
+            nodes = [*guards, *with_kept_constants(outputs, program.compiled.graph.constants)]
+            if recorded is not parts[0][0]:
+                nodes = with_leaves(nodes, dict(zip(recorded.program.inputs, self._inputs, strict=True)))
+            self._conditions.append(nodes[: len(guards)])
+            self._outputs.append(nodes[len(guards) :])
+        if len({*map(len, self._outputs)}) > 1:
+            raise ValueError("the recordings have different numbers of results")
+        self._keys, self._sizes = self._structure()
+        self._tree = self._make_tree()
+
+    def _structure(self) -> tuple[dict[Value, int], list[int]]:
+        """Return a dict from nodes to integers, which are equal if the nodes compute the same; and their costs.
+
+        The second result has the cost for each of these integers: the count of operands, and more for a function.
+        """
+        known, keys, sizes = dict[Any, int](), dict[Value, int](), list[int]()
+        parameters = {*self._parameters}
+
+        def key(x: Any) -> Any:
+            if isinstance(x, Value):
+                if x in keys:
+                    return keys[x]
+                return x if x.requires_grad or x in parameters else repr(x._data)
+            return repr(x)
+
+        for nodes in (*self._conditions, *self._outputs):
+            for node in evaluation_order(nodes):
+                if node.op and node not in keys:
+                    name = node.op, *map(key, node.operands)
+                    if name not in known:
+                        known[name] = len(known)
+                        sizes.append(len(node.operands) + (0 if _is_cheap(node.op) else FUNCTION))
+                    keys[node] = known[name]
+        return keys, sizes
+
+    def _make_tree(self) -> list[_Choice]:
+        """Return the nodes of the tree of comparisons, each before the nodes that follow it."""
+        tree = [_Choice()]
+        for number, ((recorded, _, _), conditions) in enumerate(zip(self._parts, self._conditions, strict=True)):
+            at = tree[0]
+            for guard, condition in zip(recorded.guards.guards, conditions, strict=True):
+                key = self._keys[condition]
+                if at.condition is None:
+                    at.condition, at.key = condition, key
+                if at.key != key or at.recording >= 0:
+                    raise ValueError("the recordings do not make the same comparisons")
+                if guard.held not in at.following:
+                    at.following[guard.held] = _Choice()
+                    tree.append(at.following[guard.held])
+                at = at.following[guard.held]
+            if at.condition is not None or at.recording >= 0:
+                raise ValueError("the recordings do not make the same comparisons")
+            at.recording = number
+        return tree
+
+    def is_worthwhile(self, rows: int, alone: bool) -> bool:
+        """Return whether the merged program computes so many rows in less time than programs that sort them take."""
+        alike = [
+            {self._keys[node] for node in evaluation_order([*conditions, *outputs]) if node.op}
+            for conditions, outputs in zip(self._conditions, self._outputs, strict=True)
+        ]
+        own = [sum(map(self._sizes.__getitem__, keys)) for keys in alike]
+        together = sum(self._sizes) + 3 * len(self._tree) * len(self._outputs[0])
+        more = max(0.0, together - sum(own) / len(own))
+        if alone:
+            return together <= MAX_OPERANDS and more * OPERAND_ALONE <= len(own) * CALL_ALONE
+        return together <= MAX_OPERANDS and more * rows * OPERAND <= len(own) * CALL + rows * SORTED_ROW
+
+    def program(self, single: bool) -> Program:
+        """Return the merged program. If `single` is set, it has one output, and otherwise a list of outputs."""
+        with recording():
+            outputs = [self._selected(k) for k in range(len(self._outputs[0]))]
+        made = Program(outputs[0] if single else outputs, self._inputs, self._parameters)
+        watched: dict[Value, float] = {}
+        for recorded, _, _ in self._parts:
+            watched |= recorded.program.compiled.data.watched
+        made.compiled.data.watch({}, watched)
+        return made
+
+    def _selected(self, number: int) -> Value:
+        """Return output `number` of the recording whose guards hold. Output 0 is nan if there is no such recording."""
+        found: dict[int, Value] = {}
+        nothing = constant(nan)
+        for at in reversed(self._tree):
+            if at.condition is None:
+                found[id(at)] = self._outputs[at.recording][number]
+                continue
+            chosen = [found[id(at.following[held])] if held in at.following else None for held in (True, False)]
+            if number and None in chosen:
+                found[id(at)] = next(x for x in chosen if x is not None)
+            else:
+                found[id(at)] = ops.where(at.condition, *[nothing if x is None else x for x in chosen])
+        return found[id(self._tree[0])]
+
+
+def _is_cheap(op: Op) -> bool:
+    """Return whether an operation is arithmetic, a comparison, a selection or a sum."""
+    machine = op.lowerings.machine
+    cheap = machine in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or machine.startswith("fcmp")
+    return cheap or op.lowerings.summands is not None
+
+
+def merged_results(program: Program, bucket: Bucket, threads: int) -> Numbers | None:
+    """Return what a merged program computes for all rows of a bucket, or None if there is a nan."""
+    numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
+    return None if has_nan(numbers, len(program.outputs)) else numbers
