@@ -1,15 +1,15 @@
 """The page: one offline HTML file that steps through the chain rule of a graph edge by edge. The playground adds to it.
 
 Python writes the page. flow.py records graphs, graph.py describes them, and javascript.py prints their operations as
-JavaScript. bundle.py joins this JavaScript with the modules of stepper/ into one script, and sheet.py puts the script,
-the data and the texts of texts/ into the file. In the browser, session.js holds the state: what the reader has chosen,
-which parts of the graph are open (fold.js), and what is known after the steps up to now (engine.js, view.js). screen.js
-shows the state: layout.js places the boxes, picture.js draws them, and narration.js tells the step in a sentence.
-playground.py adds rooms, which are tabs of the page: to type an expression (grammar.py), to train a network
-(playground/), to train a language model (model/), and lessons (lessons/). A room opens its computations in the stepper,
-the part of the page that steps through a graph. What trains is written once: playground/program.js records it to train,
-and playground/recorder.js to open it. rooms.js shows the rooms, writes what they show into the address, and
-follows the browser's history.
+JavaScript. bundle.py joins this JavaScript with the modules of stepper/ into one function, squeeze.py takes comments
+and spaces out of it, and sheet.py puts it, the data and the texts of texts/ into the file. In the browser, session.js
+holds the state: what the reader has chosen, which parts of the graph are open (fold.js), and what is known after the
+steps up to now (engine.js, view.js). screen.js shows the state: layout.js places the boxes, picture.js draws them, and
+narration.js tells the step in a sentence. playground.py adds rooms, which are tabs of the page: to type an expression
+(grammar.py), to train a network (playground/), to train a language model (model/), and lessons (lessons/). A room opens
+its computations in the stepper, the part of the page that steps through a graph. What trains is written once:
+playground/program.js records it to train, and playground/recorder.js to open it. rooms.js shows the rooms, writes what
+they show into the address, and follows the browser's history.
 """
 
 from .flow import Tape, draw_flow

@@ -1,15 +1,16 @@
 """Join JavaScript modules into one script.
 
-The script has the texts of the modules, each after those that it imports, without the words `import` and `export`. All
-modules then share one scope, so two modules must not declare the same name at the top, and modules must not import each
-other in a cycle. Only those forms of import and export are supported that the scripts in the folders of flow/ use.
+The script is a function that is called at once. It has the texts of the modules, each after those that it imports,
+without the words `import` and `export`. All modules then share one scope, so two modules must not declare the same name
+at the top, and modules must not import each other in a cycle. But nothing outside the function sees these names. Only
+those forms of import and export are supported that the scripts in the folders of flow/ use.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 _IMPORT = re.compile(r'^import (?:\{((?:\s*\w+,)*\s*\w*\s*)\} from )?"(\.[^"]*)";\n', re.MULTILINE)
@@ -19,23 +20,39 @@ _OTHER = re.compile(
 )
 
 
-def bundle(entry: str, modules: Mapping[str, str]) -> str:
-    """Return the module `entry`, with all modules that it imports, as one script in strict mode.
+def bundle(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str] = str) -> str:
+    """Return the module `entry`, with all modules that it imports, as a function that is called at once.
+
+    The arguments and the errors are those of `joined`.
+
+    >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
+    >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))
+    "use strict";
+    (() => {
+    const one = 1;
+    const two = one + one;
+    })();
+    <BLANKLINE>
+    """
+    return f'"use strict";\n(() => {{\n{joined(entry, modules, squeeze)}}})();\n'
+
+
+def joined(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str] = str) -> str:
+    """Return the text of the module `entry` after those of all modules that it imports.
 
     Args:
         entry: the name of a module.
         modules: the text of each module by its name, which is a path. Modules that nothing imports are left out.
+        squeeze: what is done to the text of each module.
 
     Raises:
         ValueError: a module is missing, a module imports a name that is not exported, two modules declare the same name
             at the top, modules import each other in a cycle, or a form of import, export or declaration is not
             supported.
 
-    >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
-    >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))
-    "use strict";
-    const one = 1;
-    const two = one + one;
+    >>> print(joined("two.js", {"two.js": 'import "./one.js";\\nexport const two = 2;\\n', "one.js": "let one;\\n"}))
+    let one;
+    const two = 2;
     <BLANKLINE>
     """
     imports: dict[str, dict[str, list[str]]] = {}
@@ -60,7 +77,7 @@ def bundle(entry: str, modules: Mapping[str, str]) -> str:
             if each in declared:
                 raise ValueError(f"{name}: the name {each} is already declared in {declared[each]}")
             declared[each] = name
-    return '"use strict";\n' + "".join([_stripped(modules[name]) for name in order])
+    return "".join([squeeze(_stripped(modules[name])) for name in order])
 
 
 def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from keyword import kwlist
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..picture.boxes import FULL_LABELS, MOST_BOXES, READABLE_EDGES
 from ..picture.text import LONGEST_LABEL
 from ..text.words import WORDS
 from .bundle import bundle
+from .squeeze import squeezed, squeezed_style
 
 HERE = Path(__file__).parent
 # The page folds a graph and cuts labels at the same sizes as a picture.
@@ -68,8 +69,8 @@ def sheet(
             fills these places; in other pages they are empty.
         styles: the names of style sheets in the folders beside this file.
     """
-    script = _packed([bundle(entry, {**scripts(), **modules})])
-    css = _packed([_file(f"{name}.css") for name in styles])
+    script = bundle(entry, {**scripts(), **modules}, squeezed)
+    css = squeezed_style("\n".join([_file(f"{name}.css") for name in styles]))
     filled = {
         "tabs": "",
         "rooms": "",
@@ -109,11 +110,6 @@ def scripts() -> Mapping[str, str]:
     A path is relative to the folder of this file, such as "stepper/ieee.js".
     """
     return {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in HERE.glob("*/*.js")}
-
-
-def _packed(texts: Iterable[str]) -> str:
-    """Join `texts` without indentation and comment lines, which together would be a sixth of a page's size."""
-    return re.sub(r"(?m)^ *//.*\n|^ +", "", "\n".join(texts))
 
 
 def _file(name: str) -> str:

@@ -15,7 +15,7 @@ from operator import add, mul
 from typing import Any, NamedTuple
 
 from ..engine import Value, record
-from ..flow.bundle import bundle
+from ..flow.bundle import joined
 from ..flow.javascript import Rows
 from ..flow.sheet import scripts
 from ..ops.number import number
@@ -208,7 +208,7 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
     names = {count: rows.add(op, count) for count in {*map(len, points)}}
     calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
     try:
-        source = bundle("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
+        source = joined("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
     except ValueError as error:  # the JavaScript of the row calls a function that does not exist
         raise LoweringFailed((), str(error)) from error
     text = f"""(() => {{

@@ -17,6 +17,7 @@ from micrograd_cn.flow.sheet import scripts
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
+from tests.flow.pages import DOOR
 from tests.flow.scripts import names, tokens
 from tests.flow.test_modules import IMPORT, foreign, imported
 
@@ -53,6 +54,7 @@ def opened(browser: Any, folder: Path) -> Iterator[Any]:
 
     def open_page(name: str, lang: str = "en", **options: Any) -> Any:
         page = browser.new_page(**{"viewport": SIZE} | options)
+        page.add_init_script(DOOR)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto((folder / f"figure.{name}.{lang}.html").as_uri())

@@ -9,7 +9,7 @@ import pytest
 
 from micrograd_cn import playground
 
-from .pages import Opened
+from .pages import Opened, new_page
 
 
 @pytest.fixture(scope="package")
@@ -92,7 +92,7 @@ def opened(tab, tmp_path):
 @pytest.fixture(scope="module")
 def room(browser, tmp_path_factory):
     """Give the playground in a tab, for tests that compute with its functions and do not change it."""
-    page = browser.new_page()
+    page = new_page(browser)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))

@@ -22,12 +22,16 @@ KEYWORDS = set(
 )
 
 
-def tokens(text):
-    """Return the tokens without comments: names, signs, and "" for a string or a piece of a template."""
+def tokens(text, texts=False):
+    """Return the tokens without comments: names, signs, and "" for a string or a piece of a template.
+
+    With `texts`, return strings, regular expressions and pieces of templates as they are.
+    """
     found, at, holes = [], 0, []  # for each open template: how many brackets are open in its hole
     while at < len(text):
-        if text[at] == "/" and (regex := _REGEX.match(text, at)) and _begins_operand(found):
-            found.append("")
+        comment = text.startswith(("//", "/*"), at)
+        if text[at] == "/" and not comment and (regex := _REGEX.match(text, at)) and _begins_operand(found):
+            found.append(regex[0] if texts else "")
             at = regex.end()
             continue
         token = _TOKEN.match(text, at)
@@ -40,14 +44,14 @@ def tokens(text):
                 found.append(")")
             piece = _PIECE.match(text, at)
             at = piece.end()
-            found.append("")
+            found.append(piece[0] if texts else "")
             if piece[2] == "${":
                 found += ["+", "("]
                 holes.append(0)
         elif kind != "space":
             if holes and value in "{}":
                 holes[-1] += 1 if value == "{" else -1
-            found.append("" if kind == "text" else value)
+            found.append("" if kind == "text" and not texts else value)
     return found
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micrograd_cn import OPS, Op, where
-from micrograd_cn.flow.bundle import bundle
+from micrograd_cn.flow.bundle import joined
 from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.flow.sheet import scripts
 
@@ -24,7 +24,7 @@ SPECIAL += (3.0, 5.5, 30.5, 710.5, 1e17, 1e308, inf, nan)
 
 def computed(blank, rows, cases):
     """Return the value and the partials that the page computes for each (row, operands)."""
-    script = bundle("rows.js", {**scripts(), "rows.js": rows.module()})
+    script = joined("rows.js", {**scripts(), "rows.js": rows.module()})
     return blank.evaluate(
         f"cases => {{ {script} return cases.map(([row, xs]) => {{"
         "const y = forward[row](...xs); return [y, partials[row](y, ...xs)]; }); }",
@@ -92,7 +92,7 @@ def test_erf_and_erfc_hold_everywhere(blank):
 
 @given(st.floats())
 def test_numbers_are_shown_as_in_pictures_and_in_full(blank, x):
-    script = bundle("stepper/text.js", scripts())
+    script = joined("stepper/text.js", scripts())
     short, full, back = blank.evaluate(f"x => {{ {script} return [rounded(x), exact(x), parsed(exact(x))]; }}", x)
     assert short == f"{x + 0.0:.4g}"
     assert float(full) == x or x != x
@@ -101,5 +101,5 @@ def test_numbers_are_shown_as_in_pictures_and_in_full(blank, x):
 
 @pytest.mark.parametrize("x", [2.0625, 0.15625, -12.125, 12.375, 1.00005, 1e22, 123450000.0, 2.5e-5])
 def test_ties_are_shown_as_in_pictures(blank, x):
-    script = bundle("stepper/text.js", scripts())
+    script = joined("stepper/text.js", scripts())
     assert blank.evaluate(f"x => {{ {script} return rounded(x); }}", x) == f"{x:.4g}"

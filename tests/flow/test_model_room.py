@@ -7,6 +7,8 @@ import pytest
 
 from micrograd_cn import playground
 
+from .pages import new_page
+
 pytestmark = pytest.mark.browser
 
 WEIGHTS = "[...model.learner.program.data.subarray(0, model.learner.count)]"
@@ -206,7 +208,7 @@ def test_a_link_opens_the_room_as_it_was(opened, browser):
     page.page.locator("#m_text").fill("玄")
     link = page.link
     assert f"lines={quote('天 地')}%0A" in link
-    other = browser.new_page()
+    other = new_page(browser)
     other.goto(link)
     state = "[model.settings, model.lines, session.room, model.learner.letters.join('')]"
     assert other.evaluate(state) == page.page.evaluate(state)
@@ -216,7 +218,7 @@ def test_a_link_opens_the_room_as_it_was(opened, browser):
 
 def test_a_link_that_says_what_cannot_be_is_as_if_it_did_not(opened, browser):
     page = opened(playground("en"), **REDUCED)
-    other = browser.new_page()
+    other = new_page(browser)
     for given in ("width=17", "heads=3", "rate=nan", "seed=-1", "words=x", "steps=5", "temperature=9"):
         other.goto("about:blank")
         other.goto(f"{page.url}#room=model&{given}")

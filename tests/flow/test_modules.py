@@ -6,7 +6,8 @@ import pytest
 
 from micrograd_cn import Value, draw_flow, playground
 from micrograd_cn.flow.bundle import bundle
-from micrograd_cn.flow.sheet import scripts
+from micrograd_cn.flow.sheet import HERE, scripts
+from micrograd_cn.flow.squeeze import squeezed
 
 from .scripts import names, tokens
 
@@ -62,8 +63,8 @@ def test_a_forgotten_import_is_found():
 
 def test_only_the_pages_that_need_a_script_have_it():
     flow, play = draw_flow(Value(2.0) * 3.0).html, playground().html
-    assert all(name in flow for name in ("function makeShape(", "class Viewport "))
-    assert all(name in play and name not in flow for name in ("class Network ", "function readExpression("))
+    assert all(name in flow for name in ("function makeShape(", "class Viewport{"))
+    assert all(name in play and name not in flow for name in ("class Network{", "function readExpression("))
     assert not re.search(r"^(import|export) ", play, re.MULTILINE)
 
 
@@ -101,7 +102,7 @@ def test_modules_stand_behind_those_that_they_import():
     }
     joined = bundle("end/a.js", modules)
     assert re.sub(r"\n+", " ", joined).strip() == (
-        '"use strict"; const b = 1; const c = b; function d() {} const a = [b, c];'
+        '"use strict"; (() => { const b = 1; const c = b; function d() {} const a = [b, c]; })();'
     )
 
 
@@ -111,6 +112,31 @@ def test_every_name_at_the_top_is_declared_by_itself():
         for token in tokens(text):
             depth += (token in ("(", "[", "{")) - (token in (")", "]", "}"))
             assert depth or token != ",", module  # of `const a = 1, b = 2` the bundle would know `a` alone
+
+
+def test_a_script_is_squeezed_without_a_change_of_what_it_says():
+    for module, text in scripts().items():
+        short = squeezed(text)
+        assert tokens(short, texts=True) == tokens(text, texts=True), module
+        assert squeezed(short) == short
+        assert not re.search(r"/\*\*|^//", short, re.MULTILINE), module
+
+
+def test_the_types_have_every_element_of_the_page():
+    tags = {
+        "svg": "SVGSVGElement",
+        "ul": "HTMLUListElement",
+        "p": "HTMLParagraphElement",
+        "output": "HTMLOutputElement",
+    }
+    listed = dict(re.findall(r"^  (\w+): (\w+);$", (HERE / "elements.d.ts").read_text(), re.MULTILINE))
+    found = {}
+    for file in HERE.glob("*/*.html"):
+        found |= {name: tag for tag, name in re.findall(r'<(\w+)(?=\s)[^>]*? id="(\w+)"', file.read_text("utf-8"))}
+    assert listed.keys() == found.keys()
+    for name, tag in found.items():
+        known = tags.get(tag, f"HTML{tag}Element").lower()
+        assert listed[name].lower() in (known, "htmlelement") or listed[name] == "HTMLTextAreaElement", name
 
 
 def test_names_are_told_from_keys_members_methods_and_texts():

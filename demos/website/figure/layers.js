@@ -5,6 +5,7 @@ import { words } from "./asking.js";
 import { makeFigure } from "./figure.js";
 import { Network } from "../playground/network.js";
 import { Random } from "../playground/random.js";
+import { openDoor } from "../stepper/door.js";
 import { byId, html, svg } from "../stepper/elements.js";
 import { page } from "../stepper/page.js";
 import { shown } from "../stepper/text.js";
@@ -40,7 +41,7 @@ function sizesOf(network) {
   const hidden = network.layers.slice(0, -1), total = hidden.map(() => [0, 0]);
   for (const each of inputs) {
     network.forward(each);
-    network.backward(each, 1);
+    network.backwardFrom(1);
     hidden.forEach(({ out, back }, l) => [out, back].forEach((numbers, k) => numbers.forEach(x => (total[l][k] += x * x))));
   }
   return [0, 1].map(k => total.map(sums => Math.sqrt(sums[k] / (inputs.length * WIDTH))));
@@ -70,3 +71,4 @@ field.addEventListener("change", () => {
   figure.show();
 });
 byId("numbers").append(html("p", {}, html("label", { for: "activation" }, words.activation), field));
+openDoor({ inputs });

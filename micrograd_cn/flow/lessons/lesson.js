@@ -1,10 +1,20 @@
-// Show a lesson: its captions one after the other, the question, and the cards of all lessons. A lesson sets up states of
-// its own, and when it closes, the reader has back what was there before.
+// Show a lesson: its captions one after the other, the question, and the cards of all lessons. A lesson sets up states
+// of its own, and when it closes, the reader has back what was there before.
 
 import { LESSONS } from "./lessons.js";
-import { factsNow, isNarrow, keepRooms, quietly, remember, roomHooks, showRoom, situations, visiting } from "../playground/rooms.js";
+import {
+  factsNow,
+  isNarrow,
+  keepRooms,
+  quietly,
+  remember,
+  roomHooks,
+  showRoom,
+  situations,
+  visiting,
+} from "../playground/rooms.js";
 import { measureBars, reserve } from "../stepper/bars.js";
-import { byId, html } from "../stepper/elements.js";
+import { byId, fieldById, html, targetOf } from "../stepper/elements.js";
 import { keep, recall } from "../stepper/kept.js";
 import { whenThere } from "../stepper/later.js";
 import { pause } from "../stepper/moving.js";
@@ -27,7 +37,8 @@ export function showLesson(name, at = 1) {
 }
 
 function showCaption(name, at) {
-  const last = session.lesson, work = last?.work ?? keepRooms();
+  const last = session.lesson;
+  const work = last?.work ?? keepRooms();
   at = Math.min(at, LESSONS[name].states.length);
   pause();
   if (last?.name !== name) {
@@ -47,13 +58,15 @@ function showCaption(name, at) {
 
 // Hide what the question asks, until it is answered.
 function hideAnswer() {
-  const { name, at } = session.lesson, { asks, hides = [] } = LESSONS[name];
+  const { name, at } = session.lesson;
+  const { asks, hides = [] } = LESSONS[name];
   session.choose({ hides: new Set(at === asks && !answers.has(name) ? hides : []) });
 }
 
 // Where the window scrolls, scroll to what the caption is about. It comes below the caption, which sticks to the top.
 function lookAtSubject() {
-  const { name, at } = session.lesson, subject = byId(LESSONS[name].subjects[at - 1]);
+  const { name, at } = session.lesson;
+  const subject = byId(LESSONS[name].subjects[at - 1]);
   if (isNarrow()) {
     measureBars();
     subject.scrollIntoView({ block: "start" });
@@ -64,27 +77,42 @@ function tellLesson() {
   byId("lesson").hidden = !session.lesson;
   document.body.classList.toggle("learns", session.lesson !== null);
   if (!session.lesson) return;
-  const { words, lesson: { name, at } } = session, { asks, right, states } = LESSONS[name], answer = answers.get(name) ?? null;
+  const {
+    words,
+    lesson: { name, at },
+  } = session;
+  const { asks, right, states } = LESSONS[name];
+  const answer = answers.get(name) ?? null;
   const following = NAMES[NAMES.indexOf(name) + 1];
   byId("lesson_title").textContent = words[`lesson_${name}`];
   byId("lesson_at").textContent = `${at} / ${states.length}`;
   byId("lesson_text").textContent = words[`lesson_${name}_${at}`];
   byId("lesson_text").scrollTop = 0;
   byId("lesson_back").disabled = at === 1;
-  byId("lesson_next_word").textContent = at < states.length ? words.lesson_next : following ? filled(words.lesson_following, { title: words[`lesson_${following}`] }) : words.lesson_all;
-  byId("lesson_choices").replaceChildren(...(at !== asks ? [] : [1, 2, 3].map(i => {
-    const button = html("button", { type: "button" }, words[`lesson_${name}_choice_${i}`]);
-    if (answer !== null && i === right) button.className = "right";
-    else if (i === answer) button.className = "wrong";
-    button.addEventListener("click", () => {
-      answers.set(name, i);
-      tellLesson();
-      hideAnswer();
-      byId("lesson_next").focus({ preventScroll: true });
-    });
-    return button;
-  })));
-  byId("lesson_verdict").textContent = at !== asks || answer === null ? "" : answer === right ? words.lesson_right : words.lesson_wrong;
+  byId("lesson_next_word").textContent =
+    at < states.length
+      ? words.lesson_next
+      : following
+        ? filled(words.lesson_following, { title: words[`lesson_${following}`] })
+        : words.lesson_all;
+  byId("lesson_choices").replaceChildren(
+    ...(at !== asks
+      ? []
+      : [1, 2, 3].map(i => {
+          const button = html("button", { type: "button" }, words[`lesson_${name}_choice_${i}`]);
+          if (answer !== null && i === right) button.className = "right";
+          else if (i === answer) button.className = "wrong";
+          button.addEventListener("click", () => {
+            answers.set(name, i);
+            tellLesson();
+            hideAnswer();
+            byId("lesson_next").focus({ preventScroll: true });
+          });
+          return button;
+        })),
+  );
+  byId("lesson_verdict").textContent =
+    at !== asks || answer === null ? "" : answer === right ? words.lesson_right : words.lesson_wrong;
   byId("lesson_verdict").classList.toggle("wrong", answer !== null && answer !== right);
 }
 
@@ -101,7 +129,9 @@ export function closeLesson(to = null) {
 }
 
 function turnBy(by) {
-  const { name, at } = session.lesson, to = at + by, last = LESSONS[name].states.length;
+  const { name, at } = session.lesson;
+  const to = at + by;
+  const last = LESSONS[name].states.length;
   if (to >= 1 && to <= last) return showLesson(name, to);
   if (to < 1) return;
   const following = NAMES[NAMES.indexOf(name) + 1];
@@ -111,15 +141,24 @@ function turnBy(by) {
 
 function fillCards() {
   const { words } = session;
-  byId("lesson_cards").replaceChildren(...NAMES.map(name => {
-    const seen = recall(`lesson_${name}`, ["done"]) ? html("span", { class: "tick", role: "img", "aria-label": words.lesson_seen }, "✓") : "";
-    const card = html("button", { type: "button" }, html("b", {}, words[`lesson_${name}`], seen), html("span", {}, words[`lesson_${name}_about`]));
-    card.addEventListener("click", () => {
-      byId("lessons").close();
-      visiting(() => showLesson(name));
-    });
-    return card;
-  }));
+  byId("lesson_cards").replaceChildren(
+    ...NAMES.map(name => {
+      const seen = recall(`lesson_${name}`, ["done"])
+        ? html("span", { class: "tick", role: "img", "aria-label": words.lesson_seen }, "✓")
+        : "";
+      const card = html(
+        "button",
+        { type: "button" },
+        html("b", {}, words[`lesson_${name}`], seen),
+        html("span", {}, words[`lesson_${name}_about`]),
+      );
+      card.addEventListener("click", () => {
+        byId("lessons").close();
+        visiting(() => showLesson(name));
+      });
+      return card;
+    }),
+  );
 }
 
 export function offerLessons() {
@@ -127,11 +166,13 @@ export function offerLessons() {
   byId("lessons").showModal();
 }
 
-situations.unshift(() => { // first, because a lesson that closes gives the rooms back
+situations.unshift(() => {
+  // first, because a lesson that closes gives the rooms back
   const { lesson } = session;
   return () => {
     if (session.lesson && session.lesson.name !== lesson?.name) closeLesson();
-    if (lesson && (session.lesson?.name !== lesson.name || session.lesson.at !== lesson.at)) showLesson(lesson.name, lesson.at);
+    if (lesson && (session.lesson?.name !== lesson.name || session.lesson.at !== lesson.at))
+      showLesson(lesson.name, lesson.at);
   };
 });
 roomHooks.leaving = name => {
@@ -139,20 +180,45 @@ roomHooks.leaving = name => {
 };
 
 byId("open_lessons").addEventListener("click", offerLessons);
-const lessonCommands = { lesson_back: () => turnBy(-1), lesson_next: () => turnBy(1), lesson_close: () => visiting(() => closeLesson()) };
-for (const [id, act] of Object.entries(lessonCommands)) byId(id).addEventListener("click", act);
+const lessonCommands = {
+  lesson_back: () => turnBy(-1),
+  lesson_next: () => turnBy(1),
+  lesson_close: () => visiting(() => closeLesson()),
+};
+for (const [id, act] of Object.entries(lessonCommands)) fieldById(id).addEventListener("click", act);
 
 // A clicker for talks has the keys PageDown and PageUp. It knows nothing of the focus, so these work in fields too.
-const LESSON_KEYS = { n: "lesson_next", N: "lesson_next", PageDown: "lesson_next", b: "lesson_back", B: "lesson_back", PageUp: "lesson_back", Escape: "lesson_close" };
-document.addEventListener("keydown", event => {
-  const command = LESSON_KEYS[event.key];
-  if (!session.lesson || !command || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.target.matches("input:not([type=range]), textarea, select") && !event.key.startsWith("Page")) return;
-  if (event.key === "Escape" && document.querySelector(':is(#menu, .opens_sheet)[aria-expanded="true"]')) return; // they close
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  lessonCommands[command]();
-}, { capture: true });
+const LESSON_KEYS = {
+  n: "lesson_next",
+  N: "lesson_next",
+  PageDown: "lesson_next",
+  b: "lesson_back",
+  B: "lesson_back",
+  PageUp: "lesson_back",
+  Escape: "lesson_close",
+};
+document.addEventListener(
+  "keydown",
+  event => {
+    const command = LESSON_KEYS[event.key];
+    if (
+      !session.lesson ||
+      !command ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      document.querySelector("dialog[open]")
+    )
+      return;
+    if (targetOf(event).matches("input:not([type=range]), textarea, select") && !event.key.startsWith("Page")) return;
+    // An open menu or sheet closes first.
+    if (event.key === "Escape" && document.querySelector(':is(#menu, .opens_sheet)[aria-expanded="true"]')) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    lessonCommands[command]();
+  },
+  { capture: true },
+);
 session.watch(({ changes }) => {
   if (!("lang" in changes)) return;
   tellLesson();

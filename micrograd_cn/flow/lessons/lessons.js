@@ -20,10 +20,13 @@ import { session } from "../stepper/session.js";
 function expressionAt(text, values, to = null) {
   showRoom("typing");
   setUpTyping(text, values);
-  const { graph } = session, pass = graph.order.length;
+  const { graph } = session;
+  const pass = graph.order.length;
   session.choose({ done: pass, actions: ["backward"], edits: new Map(), predict: false });
   if (to === null) return;
-  const arrives = session.moves.findLastIndex(move => move.kind === "send" && graph.nodes[receiver(graph, move)].name === to);
+  const arrives = session.moves.findLastIndex(
+    move => move.kind === "send" && graph.nodes[receiver(graph, move)].name === to,
+  );
   const end = to === "end" ? session.moves.length : arrives + 1;
   if (still()) session.choose({ done: end });
   else playTo(end);
@@ -50,21 +53,58 @@ const NAME = { typed: "emma" };
 
 const typingLesson = states => ({ room: "typing", subjects: states.map(() => "stage"), states });
 
-// The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader has
-// chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
+// The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader
+// has chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
 export const LESSONS = {
-  adding: { asks: 2, right: 3, ...typingLesson([onExpression(...ADDED), onExpression(...ADDED), onExpression(...ADDED, "a"), onExpression("a*a*a", { a: 2 })]) },
-  dead: { asks: 2, right: 2, hides: ["local"], ...typingLesson([onExpression(...DEAD), onExpression(...DEAD), onExpression(...DEAD, "w"), onExpression(...DEAD, "end")]) },
+  adding: {
+    asks: 2,
+    right: 3,
+    ...typingLesson([
+      onExpression(...ADDED),
+      onExpression(...ADDED),
+      onExpression(...ADDED, "a"),
+      onExpression("a*a*a", { a: 2 }),
+    ]),
+  },
+  dead: {
+    asks: 2,
+    right: 2,
+    hides: ["local"],
+    ...typingLesson([
+      onExpression(...DEAD),
+      onExpression(...DEAD),
+      onExpression(...DEAD, "w"),
+      onExpression(...DEAD, "end"),
+    ]),
+  },
   vanishing: {
-    asks: 2, right: 3,
-    ...typingLesson([onExpression(...DEEP), onExpression(...DEEP), onExpression(...DEEP, "x"), onExpression(EIGHT, { w: 3, x: 1 }, "end"), onExpression(EIGHT, { w: 1, x: 1 }, "end")]),
+    asks: 2,
+    right: 3,
+    ...typingLesson([
+      onExpression(...DEEP),
+      onExpression(...DEEP),
+      onExpression(...DEEP, "x"),
+      onExpression(EIGHT, { w: 3, x: 1 }, "end"),
+      onExpression(EIGHT, { w: 1, x: 1 }, "end"),
+    ]),
   },
   saturated: {
-    asks: 2, right: 3, hides: ["local"],
-    ...typingLesson([onExpression(...SATURATED), onExpression(...SATURATED), onExpression(...SATURATED, "w"), onExpression(...SATURATED, "end")]),
+    asks: 2,
+    right: 3,
+    hides: ["local"],
+    ...typingLesson([
+      onExpression(...SATURATED),
+      onExpression(...SATURATED),
+      onExpression(...SATURATED, "w"),
+      onExpression(...SATURATED, "end"),
+    ]),
   },
   neuron: {
-    asks: 2, right: 1, hides: ["units"], room: "board", subjects: ["wires", "wires", "plane", "plane", "plane"],
+    asks: 2,
+    right: 1,
+    hides: ["units"],
+    room: "board",
+    subjects: ["wires", "wires", "plane", "plane", "plane"],
     states: [
       () => networkAt(CIRCLES),
       () => networkAt(CIRCLES),
@@ -74,7 +114,10 @@ export const LESSONS = {
     ],
   },
   xor: {
-    asks: 2, right: 2, room: "board", subjects: ["plane", "plane", "plane", "plane", "plane"],
+    asks: 2,
+    right: 2,
+    room: "board",
+    subjects: ["plane", "plane", "plane", "plane", "plane"],
     states: [
       () => networkAt({ ...XOR, layers: "1" }),
       () => networkAt({ ...XOR, layers: "1" }),
@@ -87,7 +130,10 @@ export const LESSONS = {
     ],
   },
   attention: {
-    asks: 2, right: 2, hides: ["attention"], room: "model",
+    asks: 2,
+    right: 2,
+    hides: ["attention"],
+    room: "model",
     subjects: ["m_chances_title", "m_attention_title", "m_attention_title", "stage", "stage", "m_attention_title"],
     begins: () => (pupil.learned = null),
     states: [
@@ -117,6 +163,8 @@ function modelAt(settings, begins) {
 function openShare(settings) {
   showRoom("model");
   pupil.learned = setUpModel(settings, pupil.learned);
-  const shares = modelShares(), flat = shares.flat(), most = flat.indexOf(largestOf(flat));
+  const shares = modelShares();
+  const flat = shares.flat();
+  const most = flat.indexOf(largestOf(flat));
   openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
 }

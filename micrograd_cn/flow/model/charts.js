@@ -9,7 +9,9 @@ const CELL = { least: 14, most: 32, letter: 34 }; // pixels: the heights of a ro
 
 // Draw the losses of the steps as a thin line, and the mean of the last fifty.
 export function drawModelLosses(canvas, losses, words) {
-  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, canvas.clientWidth))), own = [], means = [];
+  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, canvas.clientWidth)));
+  const own = [];
+  const means = [];
   let added = 0;
   losses.forEach((loss, i) => {
     added += loss - (i >= SMOOTHED ? losses[i - SMOOTHED] : 0);
@@ -17,10 +19,15 @@ export function drawModelLosses(canvas, losses, words) {
     own.push([i + 1, loss]);
     means.push([i + 1, added / Math.min(i + 1, SMOOTHED)]);
   });
-  drawCurves(canvas, [
-    { points: own, colour: colours.rim, ink: colours.quiet, width: 1, name: words.loss_batch },
-    { points: means, colour: colours.plus, width: 2.2, name: words.m_mean },
-  ], losses.length, words);
+  drawCurves(
+    canvas,
+    [
+      { points: own, colour: colours.rim, ink: colours.quiet, width: 1, name: words.loss_batch },
+      { points: means, colour: colours.plus, width: 2.2, name: words.m_mean },
+    ],
+    losses.length,
+    words,
+  );
 }
 
 // Draw a row for each token and a column for each number of its embedding. The letters of the tokens in `read` stand
@@ -28,10 +35,13 @@ export function drawModelLosses(canvas, losses, words) {
 export function drawEmbeddings(canvas, { letters, width: numbers, weights, program }, cell, read) {
   const tall = rowHeight(canvas, letters.length);
   canvas.style.height = `${tall * letters.length}px`;
-  const { context, width } = fitted(canvas), wide = (width - CELL.letter) / numbers;
+  const { context, width } = fitted(canvas);
+  const wide = (width - CELL.letter) / numbers;
   context.clearRect(0, 0, width, tall * letters.length);
   let largest = 1e-12;
-  for (const row of weights.wte) for (const place of row) if (Number.isFinite(program.data[place])) largest = Math.max(largest, Math.abs(program.data[place]));
+  for (const row of weights.wte)
+    for (const place of row)
+      if (Number.isFinite(program.data[place])) largest = Math.max(largest, Math.abs(program.data[place]));
   Object.assign(context, { textAlign: "center", textBaseline: "middle" });
   letters.forEach((letter, j) => {
     context.font = `${read.has(j) ? 700 : 400} ${Math.min(15, tall)}px "DejaVu Sans Mono", Menlo, Consolas, "Noto Sans CJK SC", monospace`;
@@ -50,11 +60,14 @@ export function drawEmbeddings(canvas, { letters, width: numbers, weights, progr
   context.strokeRect(CELL.letter + cell.column * wide, cell.token * tall, wide - 1, tall - 1);
 }
 
-const rowHeight = (canvas, count) => Math.max(CELL.least, Math.min(CELL.most, Math.floor(canvas.parentElement.clientHeight / count)));
+const rowHeight = (canvas, count) =>
+  Math.max(CELL.least, Math.min(CELL.most, Math.floor(canvas.parentElement.clientHeight / count)));
 
 // Return the token and the number at the pointer, or null if there are none.
 export function cellAt(canvas, { letters, width: numbers }, event) {
-  const { left, top, width } = canvas.getBoundingClientRect(), tall = rowHeight(canvas, letters.length);
-  const token = Math.floor((event.clientY - top) / tall), column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * numbers);
+  const { left, top, width } = canvas.getBoundingClientRect();
+  const tall = rowHeight(canvas, letters.length);
+  const token = Math.floor((event.clientY - top) / tall);
+  const column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * numbers);
   return token >= 0 && token < letters.length && column >= 0 && column < numbers ? { token, column } : null;
 }

@@ -1,7 +1,7 @@
 // The language model. The same lines record the program that trains and the graphs that the reader opens.
 //
-// `to` records the operations (playground/recorder.js). The model and the order of its random numbers are those of Andrej
-// Karpathy's microgpt (2026), as in demos/microgpt.py.
+// `to` records the operations (playground/recorder.js). The model and the order of its random numbers are those of
+// Andrej Karpathy's microgpt (2026), as in demos/microgpt.py.
 
 import { Constant } from "../playground/recorder.js";
 
@@ -22,7 +22,11 @@ const matrixTimes = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs,
 function normal(to, xs) {
   return to.within("norm", () => {
     const square = to.apply("div", [to.dot(xs, xs, "sum"), new Constant(xs.length)], "mean_square");
-    const scale = to.apply("pow", [to.apply("add", [square, new Constant(1e-5)], "nonzero"), new Constant(-0.5)], "scale");
+    const scale = to.apply(
+      "pow",
+      [to.apply("add", [square, new Constant(1e-5)], "nonzero"), new Constant(-0.5)],
+      "scale",
+    );
     return xs.map((x, i) => to.apply("mul", [scale, x], `y${i}`));
   });
 }
@@ -30,7 +34,9 @@ function normal(to, xs) {
 // Return positive numbers with the sum 1, by exp(x - logsumexp(xs)).
 export function softmax(to, xs, name) {
   const total = to.logsumexp(xs, "log_sum");
-  return xs.map((x, i) => to.apply("sub", [x, total], `log_${name}${i}`)).map((x, i) => to.apply("exp", [x], `${name}${i}`));
+  return xs
+    .map((x, i) => to.apply("sub", [x, total], `log_${name}${i}`))
+    .map((x, i) => to.apply("exp", [x], `${name}${i}`));
 }
 
 // Return a function that reads one token after the other. For each token it returns the logits of the next one, and the
@@ -43,32 +49,54 @@ export function gpt(to, weights, { heads, layers }) {
     return to.within(to.tokenName(position++, token), () => {
       const attention = [];
       let x = to.within("embedding", () => {
-        const own = place.map((_, i) => to.take(token, weights.wte.map(row => row[i])));
+        const own = place.map((_, i) =>
+          to.take(
+            token,
+            weights.wte.map(row => row[i]),
+          ),
+        );
         return normal(to, vectorSum(to, own, place, "x"));
       });
       for (let l = 0; l < layers; l++) {
-        const { keys, values } = seen[l], matrix = name => weights[`layer${l + 1}.${name}`];
+        const { keys, values } = seen[l];
+        const matrix = name => weights[`layer${l + 1}.${name}`];
         x = to.within(`layer${l + 1}`, () => {
           // Attention: the token asks with its query. The better the key of a token so far fits, the more of its value
           // is read.
           const after = to.within("attention", () => {
-            const y = normal(to, x), size = x.length / heads, root = new Constant(Math.sqrt(size));
+            const y = normal(to, x);
+            const size = x.length / heads;
+            const root = new Constant(Math.sqrt(size));
             const query = to.within("query", () => matrixTimes(to, matrix("wq"), y, "q"));
             keys.push(to.within("key", () => matrixTimes(to, matrix("wk"), y, "k")));
             values.push(to.within("value", () => matrixTimes(to, matrix("wv"), y, "v")));
-            const read = Array.from({ length: heads }, (_, h) => to.within(`head${h + 1}`, () => {
-              const own = vector => vector.slice(h * size, (h + 1) * size);
-              const fits = keys.map((key, k) => to.dot(own(query), own(key), `fit${k}`));
-              const shares = softmax(to, fits.map((product, k) => to.apply("div", [product, root], `score${k}`)), "share");
-              attention.push(shares);
-              return own(query).map((_, i) => to.dot(shares, values.map(value => own(value)[i]), `read${i}`));
-            })).flat();
+            const read = Array.from({ length: heads }, (_, h) =>
+              to.within(`head${h + 1}`, () => {
+                const own = vector => vector.slice(h * size, (h + 1) * size);
+                const fits = keys.map((key, k) => to.dot(own(query), own(key), `fit${k}`));
+                const shares = softmax(
+                  to,
+                  fits.map((product, k) => to.apply("div", [product, root], `score${k}`)),
+                  "share",
+                );
+                attention.push(shares);
+                return own(query).map((_, i) =>
+                  to.dot(
+                    shares,
+                    values.map(value => own(value)[i]),
+                    `read${i}`,
+                  ),
+                );
+              }),
+            ).flat();
             return to.within("sum", () => vectorSum(to, x, matrixTimes(to, matrix("wo"), read, "o"), "x"));
           });
           // An MLP then processes what was read.
           return to.within("mlp", () => {
             const y = normal(to, after);
-            const hidden = to.within("hidden", () => matrixTimes(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
+            const hidden = to.within("hidden", () =>
+              matrixTimes(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)),
+            );
             return to.within("sum", () => vectorSum(to, after, matrixTimes(to, matrix("fc2"), hidden, "o"), "x"));
           });
         });
@@ -79,7 +107,13 @@ export function gpt(to, weights, { heads, layers }) {
 }
 
 // Return -log(softmax(logits)[target]).
-export const crossEntropy = (to, logits, target, name) => to.apply("sub", [to.logsumexp(logits, `log_sum_${name}`), to.take(target, logits)], name);
+export const crossEntropy = (to, logits, target, name) =>
+  to.apply("sub", [to.logsumexp(logits, `log_sum_${name}`), to.take(target, logits)], name);
 
 // Return the mean of some numbers.
-export const meanOf = (to, xs, name) => to.dot(xs, xs.map(() => new Constant(1 / xs.length)), name);
+export const meanOf = (to, xs, name) =>
+  to.dot(
+    xs,
+    xs.map(() => new Constant(1 / xs.length)),
+    name,
+  );

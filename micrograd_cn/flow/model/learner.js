@@ -5,13 +5,20 @@ import { updateModel } from "./update.js";
 import { Program } from "../playground/program.js";
 import { Random } from "../playground/random.js";
 
-// Return the characters of some words, in order. The model has a token for each, and one more for the end of a word.
+/**
+ * Return the characters of some words, in order. The model has a token for each, and one more for the end of a word.
+ * @param {string[]} words
+ */
 export function alphabetOf(words) {
-  return [...new Set(words.flatMap(word => [...word]))].sort((a, b) => a.codePointAt() - b.codePointAt());
+  return [...new Set(words.flatMap(word => [...word]))].sort((a, b) => a.codePointAt(0) - b.codePointAt(0));
 }
 
 export class Learner {
-  // The words are shuffled, and a step takes the next `batch` of them.
+  /**
+   * The words are shuffled, and a step takes the next `batch` of them.
+   * @param {string[]} words
+   * @param {Record<string, number>} settings
+   */
   constructor(words, { width, heads, layers, block, seed, rate, batch, steps }) {
     const rng = new Random(seed);
     this.words = rng.shuffle([...words]);
@@ -19,12 +26,27 @@ export class Learner {
     this.end = this.characters.length;
     this.letters = [...this.characters, ["•", "∎", "◦"].find(c => !this.characters.includes(c)) ?? "\u2022\u2022"];
     this.number = new Map(this.characters.map((c, i) => [c, i]));
-    Object.assign(this, { width, heads, layers, block, rate, batch, steps, done: 0, ready: 0, losses: [] });
+    this.width = width;
+    this.heads = heads;
+    this.layers = layers;
+    this.block = block;
+    this.rate = rate;
+    this.batch = batch;
+    this.steps = steps;
+    this.done = 0;
+    this.ready = 0;
+    this.losses = [];
     this.shapes = shapesOf({ width, block, layers, count: this.end + 1 });
-    const { program } = Object.assign(this, { program: new Program() });
-    this.weights = Object.fromEntries(Object.entries(this.shapes).map(([name, [outputs, inputs]]) => {
-      return [name, Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => program.leaf(rng.gauss(0, 0.08))))];
-    }));
+    const program = new Program();
+    this.program = program;
+    this.weights = Object.fromEntries(
+      Object.entries(this.shapes).map(([name, [outputs, inputs]]) => {
+        return [
+          name,
+          Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => program.leaf(rng.gauss(0, 0.08)))),
+        ];
+      }),
+    );
     this.rng = rng;
     this.count = program.size; // the parameters are in this many first places
     this.tokens = Array.from({ length: block }, () => program.leaf());
@@ -39,7 +61,8 @@ export class Learner {
   at(position) {
     const { program, places } = this;
     while (places.length <= position) {
-      const n = places.length, value = this.read(this.tokens[n]);
+      const n = places.length;
+      const value = this.read(this.tokens[n]);
       const logitsEnd = program.runs.length;
       const entropy = crossEntropy(program, value.logits, this.targets[n]);
       const loss = meanOf(program, [...places.map(each => each.entropy), entropy]);
@@ -55,7 +78,10 @@ export class Learner {
 
   // Return the mean loss of a word. Its gradient times `share` is added to the gradients of the parameters.
   gradient(word, share) {
-    const { program } = this, tokens = this.tokensOf(word), length = tokens.length - 1, { end, loss } = this.at(length - 1);
+    const { program } = this;
+    const tokens = this.tokensOf(word);
+    const length = tokens.length - 1;
+    const { end, loss } = this.at(length - 1);
     const { data } = program;
     for (let i = 0; i < length; i++) {
       data[this.tokens[i]] = tokens[i];
@@ -75,7 +101,8 @@ export class Learner {
   // Do a part of a step: record a new position, or add the gradient of the next word. After the last word of the batch,
   // update the weights and return the loss of the batch. Before that, return null.
   work() {
-    const { program, batch, done } = this, word = this.words[(done * batch + this.ready) % this.words.length];
+    const { program, batch, done } = this;
+    const word = this.words[(done * batch + this.ready) % this.words.length];
     const length = this.tokensOf(word).length - 1;
     if (this.places.length < length) {
       this.at(this.places.length);
@@ -105,30 +132,51 @@ export class Learner {
   // Return what the model says after some tokens: the chances of the next token at a temperature, and the attention of
   // each head at each token.
   look(tokens, temperature = 1) {
-    const { program } = this, last = this.at(tokens.length - 1), { data } = program;
+    const { program } = this;
+    const last = this.at(tokens.length - 1);
+    const { data } = program;
     tokens.forEach((token, i) => (data[this.tokens[i]] = token));
     program.forward(0, last.logitsEnd);
     const attention = tokens.map((_, i) => this.places[i].attention.map(shares => shares.map(place => data[place])));
-    return { chances: chancesOf(last.logits.map(place => data[place]), temperature), attention };
+    return {
+      chances: chancesOf(
+        last.logits.map(place => data[place]),
+        temperature,
+      ),
+      attention,
+    };
   }
 
   // Draw a new word, token by token.
   invent(rng, temperature) {
     const tokens = [this.end];
     while (tokens.length <= this.block) {
-      const { program } = this, now = this.at(tokens.length - 1), { data } = program;
+      const { program } = this;
+      const now = this.at(tokens.length - 1);
+      const { data } = program;
       data[this.tokens[tokens.length - 1]] = tokens.at(-1);
       program.forward(now.begin, now.logitsEnd); // the results at the positions before are still there
-      const next = drawnFrom(rng, chancesOf(now.logits.map(place => data[place]), temperature));
+      const next = drawnFrom(
+        rng,
+        chancesOf(
+          now.logits.map(place => data[place]),
+          temperature,
+        ),
+      );
       if (next === this.end) break;
       tokens.push(next);
     }
-    return tokens.slice(1).map(token => this.characters[token]).join("");
+    return tokens
+      .slice(1)
+      .map(token => this.characters[token])
+      .join("");
   }
 }
 
 function chancesOf(logits, temperature) {
-  const top = Math.max(...logits), parts = logits.map(x => Math.exp((x - top) / temperature)), total = parts.reduce((added, x) => added + x, 0);
+  const top = Math.max(...logits);
+  const parts = logits.map(x => Math.exp((x - top) / temperature));
+  const total = parts.reduce((added, x) => added + x, 0);
   return parts.map(x => x / total);
 }
 

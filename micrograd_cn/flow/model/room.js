@@ -11,7 +11,7 @@ import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
 import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
 import { Runner } from "../playground/runner.js";
-import { byId } from "../stepper/elements.js";
+import { byId, fieldById, targetOf } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
 import { whenThere } from "../stepper/later.js";
 import { page } from "../stepper/page.js";
@@ -24,21 +24,36 @@ const modelPace = { told: 0, frame: 0 }; // the time of the last new word, and f
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 
 function modelWords() {
-  const text = model.settings.words === "own" ? model.lines : page.names ?? ""; // they may come later
-  return text.split(/\r?\n/).map(line => line.trim()).filter(Boolean);
+  const text = model.settings.words === "own" ? model.lines : (page.names ?? ""); // they may come later
+  return text
+    .split(/\r?\n/)
+    .map(line => line.trim())
+    .filter(Boolean);
 }
 
 // Start again with the settings. Without words there is no model.
 function renewModel() {
   stopModel();
-  const words = modelWords(), { settings } = model, number = name => parsed(settings[name]);
-  Object.assign(model, { learner: null, known: new Set(words), characters: alphabetOf(words).length, invented: [], cell: null, at: null });
+  const words = modelWords();
+  const { settings } = model;
+  const number = name => parsed(settings[name]);
+  Object.assign(model, {
+    learner: null,
+    known: new Set(words),
+    characters: alphabetOf(words).length,
+    invented: [],
+    cell: null,
+    at: null,
+  });
   if (words.length && model.characters <= MOST_CHARACTERS) {
-    const given = Object.fromEntries(["width", "heads", "layers", "block", "seed", "rate", "batch", "steps"].map(name => [name, number(name)]));
+    const given = Object.fromEntries(
+      ["width", "heads", "layers", "block", "seed", "rate", "batch", "steps"].map(name => [name, number(name)]),
+    );
     model.learner = new Learner(words, given);
     model.rng = new Random(given.seed + 1);
     const first = [...model.learner.words[0]];
-    if (![...settings.typed].every(c => model.learner.number.has(c))) settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
+    if (![...settings.typed].every(c => model.learner.number.has(c)))
+      settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
   }
   showInvented();
   showModel();
@@ -49,7 +64,8 @@ const modelRunner = new Runner(model, {
   speed: () => model.settings.speed,
   step: () => model.learner.step(),
   full(began) {
-    do model.learner.work(); while (performance.now() - began < MODEL_BUDGET && model.learner.done < model.learner.steps);
+    do model.learner.work();
+    while (performance.now() - began < MODEL_BUDGET && model.learner.done < model.learner.steps);
   },
   showFrame(now, speed) {
     const { learner } = model;
@@ -98,7 +114,7 @@ function showModelSettings() {
   byId("m_lines").value = model.lines;
 }
 
-function setModel(name, value) {
+export function setModel(name, value) {
   model.settings[name] = value;
   remember();
   if (name === "typed") model.at = null;
@@ -123,28 +139,29 @@ const modelCommands = {
   m_open_loss: () => openWord(model.learner.next()[0]),
   m_open_text: () => openWord([...model.settings.typed].slice(0, typedTokens().tokens.length - 1).join("")),
 };
-for (const [id, command] of Object.entries(modelCommands)) byId(id).addEventListener("click", command);
+for (const [id, command] of Object.entries(modelCommands)) fieldById(id).addEventListener("click", command);
 
 const numberAmong = element => [...element.parentElement.children].indexOf(element);
 byId("m_tokens").addEventListener("click", event => {
-  const button = event.target.closest("button");
+  const button = targetOf(event).closest("button");
   if (!button) return;
   model.at = numberAmong(button);
   showModel();
 });
 byId("m_chances").addEventListener("click", event => {
-  const button = event.target.closest("button");
+  const button = targetOf(event).closest("button");
   if (button) openChance(Number(button.dataset.token));
 });
 function lookAtHead(event) {
-  const row = event.target.closest("tr"), head = row ? numberAmong(row) - 1 : -1;
+  const row = targetOf(event).closest("tr");
+  const head = row ? numberAmong(row) - 1 : -1;
   if (head < 0 || model.head === head) return;
   model.head = head;
   showModel();
 }
 for (const name of ["pointerover", "focusin"]) byId("m_attention").addEventListener(name, lookAtHead);
 byId("m_attention").addEventListener("click", event => {
-  const cell = event.target.closest("td");
+  const cell = targetOf(event).closest("td");
   if (cell) openAttention(numberAmong(cell.parentElement) - 1, numberAmong(cell) - 1);
 });
 
@@ -155,14 +172,17 @@ byId("m_table").addEventListener("click", event => {
   if (cell) openEmbedding(cell);
 });
 byId("m_table").addEventListener("keydown", event => {
-  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key], { learner } = model;
+  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
+  const { learner } = model;
   if (!by && event.key !== "Enter") return;
   event.preventDefault();
   event.stopPropagation();
   const { token, column } = model.cell ?? { token: 0, column: 0 };
   if (!by) return openEmbedding({ token, column });
   const [rows, wide] = [learner.letters.length, learner.width];
-  lookAtCell(model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + wide) % wide } : { token, column });
+  lookAtCell(
+    model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + wide) % wide } : { token, column },
+  );
 });
 
 byId("m_text").addEventListener("input", () => setModel("typed", byId("m_text").value));
@@ -171,7 +191,9 @@ byId("m_lines").addEventListener("input", () => {
   remember();
   renewModel();
 });
-byId("m_temperature").addEventListener("input", () => setModel("temperature", String(Number(byId("m_temperature").value))));
+byId("m_temperature").addEventListener("input", () =>
+  setModel("temperature", String(Number(byId("m_temperature").value))),
+);
 
 document.addEventListener("keydown", event => {
   const command = { " ": "m_run", ArrowRight: "m_step", PageDown: "m_step" }[event.key];
@@ -195,11 +217,16 @@ addRoom("model", {
   },
   facts() {
     const { settings, lines } = model;
-    return { room: "model", ...settings, ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}) };
+    return {
+      room: "model",
+      ...settings,
+      ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}),
+    };
   },
   keep() {
     const { settings, lines, learner, known, characters, at, cell, rng, invented } = model;
-    const before = { lines, learner, known, characters, at, cell, rng, invented: [...invented] }, chosen = { ...settings };
+    const before = { lines, learner, known, characters, at, cell, rng, invented: [...invented] };
+    const chosen = { ...settings };
     return () => {
       stopModel();
       Object.assign(settings, chosen);
@@ -210,7 +237,8 @@ addRoom("model", {
     };
   },
   begin() {
-    const words = { words: "m_words_", speed: "speed_" }, names = [...Object.keys(MODEL_CHOICES), "rate", "seed"];
+    const words = { words: "m_words_", speed: "speed_" };
+    const names = [...Object.keys(MODEL_CHOICES), "rate", "seed"];
     fillFields("m_", { choices: MODEL_CHOICES, names, words, fits: fitsModel, chosen: setModel, refused: tellModel });
     showModelSettings();
     renewModel();
@@ -218,7 +246,8 @@ addRoom("model", {
   arrive(link) {
     const { settings } = model;
     Object.assign(settings, MODEL_DEFAULTS);
-    for (const name of Object.keys(MODEL_DEFAULTS)) if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
+    for (const name of Object.keys(MODEL_DEFAULTS))
+      if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
     model.lines = link.get("lines") ?? "";
     showModelSettings();
     renewModel();

@@ -3,7 +3,7 @@
 import { SMOOTHED, drawEmbeddings, drawModelLosses } from "./charts.js";
 import { fill, letterOf, setText, showReading, typedTokens } from "./reading.js";
 import { model, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
-import { byId, html } from "../stepper/elements.js";
+import { byId, fieldById, html } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 import { filled, parsed, shown } from "../stepper/text.js";
 
@@ -12,7 +12,8 @@ const MOST_INVENTED = 60; // new words that stay on the page
 // Show the present state of everything.
 export function showModel() {
   const { learner } = model;
-  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) byId(id).disabled = !learner;
+  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"])
+    fieldById(id).disabled = !learner;
   byId("m_views").hidden = !learner;
   byId("m_own").hidden = model.settings.words !== "own";
   byId("m_source").textContent = model.settings.words === "names" ? session.words.m_source : "";
@@ -35,30 +36,35 @@ function drawCharts() {
 new ResizeObserver(([{ target }]) => model.learner && target.clientWidth && drawCharts()).observe(byId("m_curve"));
 
 export function tellModel() {
-  const { learner, settings } = model, { words } = session;
+  const { learner, settings } = model;
+  const { words } = session;
   byId("m_run").textContent = model.running ? words.pause : words.play;
   byId("m_temperature_text").textContent = settings.temperature;
   const done = Boolean(learner) && learner.done >= learner.steps;
   byId("m_state").textContent = learner ? progress(learner, words) + (done ? ` · ${words.m_done}` : "") : "";
-  for (const id of ["m_run", "m_step"]) byId(id).disabled = !learner || done;
+  for (const id of ["m_run", "m_step"]) fieldById(id).disabled = !learner || done;
   byId("m_warning").textContent = modelWarning(learner, words);
 }
 
 function progress({ done, steps, count, losses }, words) {
-  const recent = losses.slice(-SMOOTHED), mean = recent.reduce((total, x) => total + x, 0) / recent.length;
+  const recent = losses.slice(-SMOOTHED);
+  const mean = recent.reduce((total, x) => total + x, 0) / recent.length;
   const [told, all, parameters] = [done, steps, count].map(n => n.toLocaleString("en"));
   return filled(words.m_state, { steps: told, all, count: parameters, loss: recent.length ? shown(mean) : "–" });
 }
 
 function modelWarning(learner, words) {
   const { known, characters, lines, settings } = model;
-  const wrong = ["rate", "seed"].find(name => byId(`m_${name}`).getAttribute("aria-invalid") === "true");
+  const wrong = ["rate", "seed"].find(name => fieldById(`m_${name}`).getAttribute("aria-invalid") === "true");
   if (wrong) return words[`wrong_${wrong}`];
   if (!known.size) return words.m_no_words;
-  if (characters > MOST_CHARACTERS) return filled(words.m_many_characters, { count: characters, most: MOST_CHARACTERS });
+  if (characters > MOST_CHARACTERS)
+    return filled(words.m_many_characters, { count: characters, most: MOST_CHARACTERS });
   if (!Number.isFinite(learner.losses.at(-1) ?? 0)) return words.diverged;
   if (learner.done >= learner.steps) return "";
-  return settings.words === "own" && lines.length > MOST_IN_LINK ? filled(words.m_long_link, { most: MOST_IN_LINK }) : "";
+  return settings.words === "own" && lines.length > MOST_IN_LINK
+    ? filled(words.m_long_link, { most: MOST_IN_LINK })
+    : "";
 }
 
 // Draw new words, and put the latest one first.
@@ -70,11 +76,16 @@ export function invent(count) {
 }
 
 export function showInvented() {
-  fill(byId("m_invented"), model.invented.length, () => html("li"), (item, i) => {
-    setText(item, model.invented[i].replaceAll(" ", "␣") || "–");
-    item.classList.toggle("known", model.known.has(model.invented[i]));
-    item.title = model.known.has(model.invented[i]) ? session.words.m_known : "";
-  });
+  fill(
+    byId("m_invented"),
+    model.invented.length,
+    () => html("li"),
+    (item, i) => {
+      setText(item, model.invented[i].replaceAll(" ", "␣") || "–");
+      item.classList.toggle("known", model.known.has(model.invented[i]));
+      item.title = model.known.has(model.invented[i]) ? session.words.m_known : "";
+    },
+  );
 }
 
 export function lookAtCell(cell) {
@@ -84,10 +95,13 @@ export function lookAtCell(cell) {
 }
 
 function tellCell() {
-  const { learner, cell } = model, { words } = session;
+  const { learner, cell } = model;
+  const { words } = session;
   if (!cell) return setText(byId("m_cell"), words.m_cell_hint);
   // In the middle of a batch, the gradients are not complete.
-  const place = learner.weights.wte[cell.token][cell.column], whole = learner.done > 0 && learner.ready === 0;
-  const { data, grad } = learner.program, told = { token: letterOf(cell.token), number: cell.column + 1, value: shown(data[place]) };
+  const place = learner.weights.wte[cell.token][cell.column];
+  const whole = learner.done > 0 && learner.ready === 0;
+  const { data, grad } = learner.program;
+  const told = { token: letterOf(cell.token), number: cell.column + 1, value: shown(data[place]) };
   setText(byId("m_cell"), filled(words.m_cell, { ...told, grad: whole ? shown(grad[place]) : "–" }));
 }

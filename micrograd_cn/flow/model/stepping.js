@@ -13,7 +13,8 @@ import { viewport } from "../stepper/viewport.js";
 // Open a graph in the stepper. The parts around the root, or around another node, are open. When the reader returns,
 // training goes on if it was running.
 function enterModel(made, told, node = made.graph.root) {
-  const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
+  const { graph } = made;
+  const open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
   const origin = filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") });
   stepThrough(made, origin, () => session.choose({ open, anchor: null }));
@@ -28,22 +29,39 @@ export function openWord(word) {
 
 export function openChance(next) {
   const read = readNow();
-  enterModel(chanceGraph(model.learner, read, next), filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
+  enterModel(
+    chanceGraph(model.learner, read, next),
+    filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }),
+  );
 }
 
 export function openAttention(head, seen) {
   const read = readNow();
-  const told = filled(session.words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
+  const told = filled(session.words.m_origin_attention, {
+    head: headName(head),
+    at: letterOf(read.at(-1)),
+    seen: letterOf(read[seen]),
+    text: textOf(read),
+  });
   enterModel(attentionGraph(model.learner, read, head, seen), told);
 }
 
 // Open the loss of a word that contains the token: the word that was typed, or else the next one in training.
 export function openEmbedding({ token, column }) {
-  const { learner, settings } = model, { tokens, fault } = typedTokens(), own = tokens.length > 1 && !fault;
-  const has = word => token === learner.end || [...word].slice(0, learner.block - 1).includes(learner.characters[token]);
-  const start = learner.done * learner.batch, next = learner.words.map((_, i) => learner.words[(start + i) % learner.words.length]).find(has);
+  const { learner, settings } = model;
+  const { tokens, fault } = typedTokens();
+  const own = tokens.length > 1 && !fault;
+  const has = word =>
+    token === learner.end || [...word].slice(0, learner.block - 1).includes(learner.characters[token]);
+  const start = learner.done * learner.batch;
+  const next = learner.words.map((_, i) => learner.words[(start + i) % learner.words.length]).find(has);
   const word = own && has(settings.typed) ? settings.typed : next;
   if (word === undefined) return;
-  const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
-  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, box: column, token: letterOf(token) }), node);
+  const made = lossGraph(learner, word);
+  const node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
+  enterModel(
+    made,
+    filled(session.words.m_origin_embedding, { word, number: column + 1, box: column, token: letterOf(token) }),
+    node,
+  );
 }

@@ -5,7 +5,7 @@ import { neuronName } from "./names.js";
 import { Field, Survey, drawPlane } from "./plane.js";
 import { MOST_LAYERS, isWritten } from "./settings.js";
 import { Wiring, deadNeurons } from "./wiring.js";
-import { byId } from "../stepper/elements.js";
+import { byId, fieldById } from "../stepper/elements.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { bracketed, filled, shown } from "../stepper/text.js";
@@ -17,13 +17,18 @@ export const wiring = new Wiring(byId("wires"), () => session.board.trainer && d
 const charts = new Charts(byId("charts"));
 // The losses get another size when the text around them is filled in, or the window changes. A canvas that is not drawn
 // again is stretched.
-new ResizeObserver(([{ target }]) => session.board.trainer && target.clientWidth && drawBoard(true)).observe(byId("losses"));
+new ResizeObserver(([{ target }]) => session.board.trainer && target.clientWidth && drawBoard(true)).observe(
+  byId("losses"),
+);
 export const views = { output: null, survey: null }; // for the network of the present trainer
 
 // Show another trainer.
 export function showTrainer() {
   const { trainer, settings } = session.board;
-  wiring.show(trainer, Array.from({ length: trainer.network.sizes[0] }, (_, i) => `x${i + 1}`));
+  wiring.show(
+    trainer,
+    Array.from({ length: trainer.network.sizes[0] }, (_, i) => `x${i + 1}`),
+  );
   charts.show(trainer.network);
   views.output = new Field();
   views.survey = new Survey(trainer, settings.data, wiring.fields, views.output);
@@ -45,8 +50,16 @@ export function findDead() {
 }
 
 export function drawBoard(all) {
-  const { trainer, point: chosenPoint, dead } = session.board, { words } = session, { lens } = wiring;
-  drawPlane(byId("plane"), lens ? wiring.fields[lens.l][lens.j] : views.output, trainer.points, chosenPoint, trainer.held);
+  const { trainer, point: chosenPoint, dead } = session.board;
+  const { words } = session;
+  const { lens } = wiring;
+  drawPlane(
+    byId("plane"),
+    lens ? wiring.fields[lens.l][lens.j] : views.output,
+    trainer.points,
+    chosenPoint,
+    trainer.held,
+  );
   wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", words);
   tellLens();
   if (!all) return;
@@ -58,12 +71,23 @@ export function drawBoard(all) {
 }
 
 export function tellState() {
-  const { words, board: { trainer, running, settings, point: chosenPoint, dead } } = session;
-  const { history: losses, steps, seen, points } = trainer, loss = losses.at(-1);
+  const {
+    words,
+    board: { trainer, running, settings, point: chosenPoint, dead },
+  } = session;
+  const { history: losses, steps, seen, points } = trainer;
+  const loss = losses.at(-1);
   byId("run").textContent = running ? words.pause : words.play;
-  for (const id of ["run", "one_step", "one_sample", "open_loss", "open_sample"]) byId(id).disabled = points.length < LEAST_POINTS;
-  const { all, held } = trainer.curve.at(-1) ?? trainer.take(), percent = of => (of ? Math.round(100 * of.right) : "–");
-  const told = { steps, epochs: points.length ? Math.floor(seen / points.length) : 0, loss: all ? shown(all.loss) : "–", batch: loss === undefined ? "–" : shown(loss) };
+  for (const id of ["run", "one_step", "one_sample", "open_loss", "open_sample"])
+    fieldById(id).disabled = points.length < LEAST_POINTS;
+  const { all, held } = trainer.curve.at(-1) ?? trainer.take();
+  const percent = of => (of ? Math.round(100 * of.right) : "–");
+  const told = {
+    steps,
+    epochs: points.length ? Math.floor(seen / points.length) : 0,
+    loss: all ? shown(all.loss) : "–",
+    batch: loss === undefined ? "–" : shown(loss),
+  };
   const known = { ...told, accuracy: percent(all), held_loss: held ? shown(held.loss) : "–", held: percent(held) };
   byId("state").textContent = filled(words.board_state, known) + (held ? filled(words.board_held, known) : "");
   byId("painting").hidden = settings.data !== "own";
@@ -75,8 +99,9 @@ export function tellState() {
 }
 
 function warning(losses, points, deadCount) {
-  const { words } = session, mean = some => some.reduce((total, x) => total + x, 0) / Math.max(1, some.length);
-  const wrong = Object.keys(isWritten).find(name => byId(`b_${name}`).getAttribute("aria-invalid") === "true");
+  const { words } = session;
+  const mean = some => some.reduce((total, x) => total + x, 0) / Math.max(1, some.length);
+  const wrong = Object.keys(isWritten).find(name => fieldById(`b_${name}`).getAttribute("aria-invalid") === "true");
   if (wrong) return filled(words[`wrong_${wrong}`], { layers: MOST_LAYERS, neurons: page.neurons });
   if (points.length < LEAST_POINTS) return words.draw_points;
   if (losses.length && !Number.isFinite(losses.at(-1))) return words.diverged;
@@ -86,15 +111,26 @@ function warning(losses, points, deadCount) {
 
 // Tell what the selected neuron computes, with its numbers.
 function tellLens() {
-  const { words, board: { trainer, settings } } = session, { lens } = wiring, { network } = trainer;
+  const {
+    words,
+    board: { trainer, settings },
+  } = session;
+  const { lens } = wiring;
+  const { network } = trainer;
   byId("lens").classList.toggle("empty", !lens);
   byId("open_neuron").disabled = !lens || trainer.points.length < LEAST_POINTS;
-  if (!lens) return (byId("lens_text").textContent = words.lens_hint);
-  const { nin, first, last } = network.layers[lens.l], at = first + lens.j * (nin + 1), { data } = network;
+  if (!lens) {
+    byId("lens_text").textContent = words.lens_hint;
+    return;
+  }
+  const { nin, first, last } = network.layers[lens.l];
+  const at = first + lens.j * (nin + 1);
+  const { data } = network;
   const name = i => (lens.l ? `h${i + 1}` : `x${i + 1}`);
   const terms = Array.from({ length: nin }, (_, i) => `${bracketed(shown(data[at + i]))}·${name(i)}`);
   const text = `${terms.join(" + ")} + ${bracketed(shown(data[at + nin]))}`;
-  byId("lens_text").textContent = `${neuronName(network, lens.l, lens.j, words)}: ${last ? text : `${settings.activation}(${text})`}`;
+  byId("lens_text").textContent =
+    `${neuronName(network, lens.l, lens.j, words)}: ${last ? text : `${settings.activation}(${text})`}`;
 }
 
 themed.push(refresh);

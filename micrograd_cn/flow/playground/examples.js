@@ -15,5 +15,9 @@ export const EXAMPLES = [
   ["squares", "((w*1 + b - 2)**2 + (w*2 + b - 3)**2 + (w*3 + b - 5)**2) / 3", { w: 1, b: 0 }],
   ["logistic", "softplus(-y * (w*x + b))", { y: 1, w: 2, x: 1.5, b: -1 }],
   ["maximum", "maximum(a, b) + maximum(a, a)", { a: 1, b: 1 }],
-  ["attention", "dot([exp(q*k1), exp(q*k2)], [v1, v2]) / (exp(q*k1) + exp(q*k2))", { q: 1, k1: 0.8, k2: -0.5, v1: 2, v2: -1 }],
+  [
+    "attention",
+    "dot([exp(q*k1), exp(q*k2)], [v1, v2]) / (exp(q*k1) + exp(q*k2))",
+    { q: 1, k1: 0.8, k2: -0.5, v1: 2, v2: -1 },
+  ],
 ];

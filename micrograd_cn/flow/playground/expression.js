@@ -4,7 +4,6 @@
 import { Recorder, Ref } from "./recorder.js";
 import { meantName } from "./spelling.js";
 import { tokensOf } from "./tokens.js";
-import { called } from "../stepper/labels.js";
 import { decoded, page } from "../stepper/page.js";
 import { filled } from "../stepper/text.js";
 
@@ -12,7 +11,10 @@ import { filled } from "../stepper/text.js";
 export class ReadError extends Error {
   constructor(key, column, details) {
     super(key);
-    Object.assign(this, { key, column, details });
+    this.unfinished = false; // whether the text may become valid if more is typed
+    this.key = key;
+    this.column = column;
+    this.details = details;
   }
 
   told(words) {
@@ -23,9 +25,15 @@ export class ReadError extends Error {
 
 const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // the numbers that new variables get
 
-// Return the graph of `text`, and a number for each variable. A variable that `values` lacks gets a new number.
+/**
+ * Return the graph of `text`, and a number for each variable. A variable that `values` lacks gets a new number.
+ * @param {string} text
+ * @param {Map<string, number>} values
+ * @returns {{ values: Map<string, number>, value?: number, graph?: Graph, data?: number[], partials?: number[][] }}
+ */
 export function readExpression(text, values) {
-  const reader = new Reader(text, values), result = reader.read();
+  const reader = new Reader(text, values);
+  const result = reader.read();
   const { recorder } = reader;
   if (!(result instanceof Ref)) return { value: result, values: new Map() };
   const found = new Map([...recorder.variables].map(([name, { i }]) => [name, recorder.data[i]]));
@@ -34,7 +42,10 @@ export function readExpression(text, values) {
 
 class Reader {
   constructor(text, values) {
-    Object.assign(this, { next: 0, values, recorder: new Recorder(), tokens: tokensOf(text) });
+    this.next = 0;
+    this.values = values;
+    this.recorder = new Recorder();
+    this.tokens = tokensOf(text);
     this.open = [bracketOf({ kind: "sign", text: "", column: 0 })];
   }
 
@@ -56,7 +67,8 @@ class Reader {
   }
 
   operand(token) {
-    const bracket = this.open.at(-1), { prefix } = page.grammar;
+    const bracket = this.open.at(-1);
+    const { prefix } = page.grammar;
     if (token.kind === "number") bracket.operands.push(Number(token.text));
     else if (token.kind === "name") return this.name(token);
     else if (token.text === "+") return true;
@@ -67,10 +79,17 @@ class Reader {
       this.open.push(bracketOf(token));
       return true;
     } else if (token.text === "[") {
-      if (!bracket.called || bracket.operators.length) this.fail("parse_list", token);
+      if (!bracket.callee || bracket.operators.length) this.fail("parse_list", token);
       this.open.push(bracketOf(token));
       return true;
-    } else if (")]".includes(token.text) && token.text && takesSeveral(bracket) && untouched(bracket) && !bracket.given.length) this.close(token);
+    } else if (
+      ")]".includes(token.text) &&
+      token.text &&
+      takesSeveral(bracket) &&
+      untouched(bracket) &&
+      !bracket.given.length
+    )
+      this.close(token);
     else if (token.kind === "end") this.fail("parse_end", token);
     else {
       this.checkSign(token);
@@ -80,10 +99,13 @@ class Reader {
   }
 
   name(token) {
-    const name = token.text, following = this.tokens[this.next], bracket = this.open.at(-1);
+    const name = token.text;
+    const following = this.tokens[this.next];
+    const bracket = this.open.at(-1);
     const { functions, constants } = page.grammar;
     const product = [...name].indexOf("·"); // the normal form of a letter such as "ŀ" has this sign
-    if (product >= 0) this.fail("parse_meant", { text: "·", column: token.column + product }, { meant: page.grammar.meant["·"] });
+    if (product >= 0)
+      this.fail("parse_meant", { text: "·", column: token.column + product }, { meant: page.grammar.meant["·"] });
     if (page.keywords.includes(name)) {
       this.checkSign(token);
       this.fail("parse_reserved", token);
@@ -96,7 +118,7 @@ class Reader {
       this.open.push(bracketOf(this.take(), token));
       return true;
     }
-    if (following.text === "=" && bracket.called && untouched(bracket)) {
+    if (following.text === "=" && bracket.callee && untouched(bracket)) {
       this.take();
       bracket.keyword = name;
       return true;
@@ -107,13 +129,16 @@ class Reader {
       this.fail("parse_uncalled_function", token);
     } else {
       const { variables } = this.recorder;
-      bracket.operands.push(this.recorder.variable(name, this.values.get(name) ?? FIRST[variables.size % FIRST.length]));
+      bracket.operands.push(
+        this.recorder.variable(name, this.values.get(name) ?? FIRST[variables.size % FIRST.length]),
+      );
     }
     return false;
   }
 
   operator(token) {
-    const bracket = this.open.at(-1), { infix } = page.grammar;
+    const bracket = this.open.at(-1);
+    const { infix } = page.grammar;
     if (Object.hasOwn(infix, token.text)) {
       if (Array.isArray(bracket.operands.at(-1))) this.fail("parse_list", token);
       const [name, precedence, right] = infix[token.text];
@@ -137,7 +162,8 @@ class Reader {
 
   reduce(bracket, precedence) {
     while (bracket.operators.length && bracket.operators.at(-1)[0] >= precedence) {
-      const [, name, arity] = bracket.operators.pop(), operands = bracket.operands.splice(-arity);
+      const [, name, arity] = bracket.operators.pop();
+      const operands = bracket.operands.splice(-arity);
       bracket.operands.push(this.recorder.apply(name, operands));
     }
   }
@@ -151,17 +177,22 @@ class Reader {
   close(token) {
     const bracket = this.open.pop();
     if (!["()", "[]"].includes(bracket.opening.text + token.text)) this.fail("parse_closing", token);
-    const result = bracket.called ? this.call(bracket.called, bracket.given)
-      : takesSeveral(bracket) ? bracket.given.map(({ value }) => value) : bracket.given[0].value;
+    const result = bracket.callee
+      ? this.call(bracket.callee, bracket.given)
+      : takesSeveral(bracket)
+        ? bracket.given.map(({ value }) => value)
+        : bracket.given[0].value;
     this.open.at(-1).operands.push(result);
   }
 
   // Bind arguments to parameters as Python does, and put them in the order of the operation's operands.
   call(token, given) {
-    const { parameters, named, order, some, alike, usage } = page.grammar.functions[token.text], bound = new Map();
+    const { parameters, named, order, some, alike, usage } = page.grammar.functions[token.text];
+    const bound = new Map();
     const refuse = key => this.fail(key, token, { usage });
     given.forEach(({ keyword, value }, i) => {
-      const late = !keyword && given.slice(0, i).some(each => each.keyword), name = keyword || parameters[i]?.[0];
+      const late = !keyword && given.slice(0, i).some(each => each.keyword);
+      const name = keyword || parameters[i]?.[0];
       const known = parameters.some(([each]) => each === name);
       if (late || !known || bound.has(name) || (keyword && !named)) refuse("parse_call");
       bound.set(name, value);
@@ -175,7 +206,8 @@ class Reader {
     if (alike && lists.some(list => list.length !== lists[0].length)) refuse("parse_lists");
     for (const [name, list] of parameters) if (!list && Array.isArray(bound.get(name))) refuse("parse_call");
     if (lists.flat().some(Array.isArray)) refuse("parse_call");
-    const places = order ?? parameters.map(([name]) => name), operands = places.flatMap(name => bound.get(name) ?? []);
+    const places = order ?? parameters.map(([name]) => name);
+    const operands = places.flatMap(name => bound.get(name) ?? []);
     try {
       if (token.text in page.operations) return this.recorder.apply(token.text, operands);
       // The only function that is not an operation is mean().
@@ -189,38 +221,50 @@ class Reader {
   // Throw an error if the token is a sign or a word that no expression contains, and suggest what was meant. Names of
   // other kinds pass.
   checkSign(token) {
-    const { infix, meant: meanings } = page.grammar, { kind, text } = token;
+    const { infix, meant: meanings } = page.grammar;
+    const { kind, text } = token;
     const isRead = sign => Object.hasOwn(infix, sign) || "()[],".includes(sign);
     const meaning = sign => (Object.hasOwn(meanings, sign) ? meanings[sign] : null);
     if (!["sign", "name"].includes(kind) || isRead(text)) return;
-    const plain = text.normalize("NFKC"), meant = meaning(text) ?? meaning(plain) ?? plain;
-    if (meant !== text && (meant !== plain || isRead(plain) || /^[0-9]+$/.test(plain))) this.fail("parse_meant", token, { meant });
+    const plain = text.normalize("NFKC");
+    const meant = meaning(text) ?? meaning(plain) ?? plain;
+    if (meant !== text && (meant !== plain || isRead(plain) || /^[0-9]+$/.test(plain)))
+      this.fail("parse_meant", token, { meant });
     if (kind === "sign") this.fail("parse_sign", token, { operators: Object.keys(infix).join(" ") });
   }
 
   // Throw an error if the name begins a name with dots, as in np.tanh(x) or x.tanh(), and suggest tanh(x).
   checkDots(token) {
     const { functions, constants, libraries } = page.grammar;
-    let at = this.next, last = token;
+    let at = this.next;
+    let last = token;
     for (; this.tokens[at].text === "." && this.tokens[at + 1].kind === "name"; at += 2) last = this.tokens[at + 1];
     if (last === token) return;
-    const called = Object.hasOwn(functions, last.text);
+    const isFunction = Object.hasOwn(functions, last.text);
     if (libraries.includes(token.text) && !this.values.has(token.text)) {
-      const known = called || Object.hasOwn(constants, last.text);
+      const known = isFunction || Object.hasOwn(constants, last.text);
       if (!known) this.fail("parse_unknown_function", last, { near: meantName(last.text, Object.keys(functions)) });
-      this.fail("parse_dot", token, { meant: called ? `${last.text}(...)` : last.text });
+      this.fail("parse_dot", token, { meant: isFunction ? `${last.text}(...)` : last.text });
     }
-    if (called && at === this.next + 2) this.fail("parse_dot", token, { meant: `${last.text}(${token.text})` });
+    if (isFunction && at === this.next + 2) this.fail("parse_dot", token, { meant: `${last.text}(${token.text})` });
   }
 
   fail(key, token, details = {}) {
     const error = new ReadError(key, token.column, { found: `'${token.text}'`, ...details });
     const last = this.tokens.at(-2) ?? token; // the last token before the end
-    error.unfinished = ["parse_end", "parse_unclosed"].includes(key) || (key === "parse_uncalled_function" && token === last);
+    error.unfinished =
+      ["parse_end", "parse_unclosed"].includes(key) || (key === "parse_uncalled_function" && token === last);
     throw error;
   }
 }
 
-const bracketOf = (opening, called = null) => ({ opening, called, keyword: "", given: [], operands: [], operators: [] });
-const takesSeveral = bracket => Boolean(bracket.called) || bracket.opening.text === "[";
+const bracketOf = (opening, callee = null) => ({
+  opening,
+  callee,
+  keyword: "",
+  given: [],
+  operands: [],
+  operators: [],
+});
+const takesSeveral = bracket => Boolean(bracket.callee) || bracket.opening.text === "[";
 const untouched = bracket => !bracket.keyword && !bracket.operators.length;

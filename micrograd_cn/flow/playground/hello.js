@@ -4,7 +4,7 @@
 import { isSeen, visiting } from "./rooms.js";
 import { setUpTyping } from "./typing.js";
 import { showLesson } from "../lessons/lesson.js";
-import { byId } from "../stepper/elements.js";
+import { byId, fieldById } from "../stepper/elements.js";
 import { keep, recall } from "../stepper/kept.js";
 import { still } from "../stepper/motion.js";
 import { pause, playTo } from "../stepper/moving.js";
@@ -16,7 +16,10 @@ const REST_AT_END = 2600; // milliseconds between two passes
 // Play the backward pass, again and again if it `repeats`.
 function playBackward(repeats) {
   session.choose({ done: session.graph.order.length, actions: ["backward"], predict: false });
-  playTo(session.moves.length, repeats ? () => (selfPlay.again = setTimeout(() => isSeen("typing") && playBackward(true), REST_AT_END)) : () => {});
+  playTo(
+    session.moves.length,
+    repeats ? () => (selfPlay.again = setTimeout(() => isSeen("typing") && playBackward(true), REST_AT_END)) : () => {},
+  );
 }
 
 const selfPlay = { again: null };
@@ -58,5 +61,6 @@ const beginnings = {
     byId("text").select();
   },
 };
-for (const [id, act] of Object.entries(beginnings)) byId(id).addEventListener("click", act);
-for (const id of ["text", "open_lessons", "tab_board", "tab_model"]) byId(id).addEventListener(id === "text" ? "input" : "click", sayGoodbye);
+for (const [id, act] of Object.entries(beginnings)) fieldById(id).addEventListener("click", act);
+for (const id of ["text", "open_lessons", "tab_board", "tab_model"])
+  fieldById(id).addEventListener(id === "text" ? "input" : "click", sayGoodbye);

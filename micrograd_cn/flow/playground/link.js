@@ -1,7 +1,7 @@
 // Keep what the reader has chosen in the address, behind "#". A link to the address opens the page as it was.
 
 // Browsers refuse many changes of the address at once, so it changes after this many milliseconds without a change.
-const REST = 200;
+export const REST = 200;
 const linkWaits = { timer: null, facts: null };
 
 // Write what `facts` returns into the address, once nothing has changed for a while.
@@ -19,23 +19,33 @@ export function flushLink() {
   if (facts) inHistory("replaceState", history.state, addressOf(facts()));
 }
 
-const addressOf = facts => `#${Object.entries(facts).map(([key, x]) => `${encodeURIComponent(key)}=${encodeURIComponent(x)}`).join("&")}`;
+const addressOf = facts =>
+  `#${Object.entries(facts)
+    .map(([key, x]) => `${encodeURIComponent(key)}=${encodeURIComponent(x)}`)
+    .join("&")}`;
 
 // Change the present entry of the browser's history, or add another one. In a notebook's frame there is no address.
 export function inHistory(method, state, address) {
   try {
     history[method](state, "", address);
-  } catch { /* not allowed here */ }
+  } catch {
+    /* not allowed here */
+  }
 }
 
+/** @returns {Link} */
 export function readLink() {
-  const pairs = location.hash.slice(1).split("&").filter(Boolean).map(pair => {
-    const [key, ...rest] = pair.split("=");
-    try {
-      return [decodeURIComponent(key), decodeURIComponent(rest.join("="))];
-    } catch {
-      return ["", ""];
-    }
-  });
-  return new Map(pairs);
+  const pairs = location.hash
+    .slice(1)
+    .split("&")
+    .filter(Boolean)
+    .map(pair => {
+      const [key, ...rest] = pair.split("=");
+      try {
+        return [decodeURIComponent(key), decodeURIComponent(rest.join("="))];
+      } catch {
+        return ["", ""];
+      }
+    });
+  return new Map(/** @type {[string, string][]} */ (pairs));
 }

@@ -7,5 +7,8 @@ export function layerName({ layers }, l, words) {
 }
 
 export function neuronName(network, l, j, words) {
-  return filledApart(words.part_of, { inner: filled(words.part_neuron, { number: j + 1 }), outer: layerName(network, l, words) });
+  return filledApart(words.part_of, {
+    inner: filled(words.part_neuron, { number: j + 1 }),
+    outer: layerName(network, l, words),
+  });
 }

@@ -9,25 +9,61 @@ import { Constant } from "./recorder.js";
 import { partials } from "../rows.js";
 import { page } from "../stepper/page.js";
 
-// Record the network. `weights` has the places of each neuron's weights and bias, layer by layer. Return the output, and
-// the sums and the results of each layer. The last layer has no activation.
+/**
+ * Record the network. `weights` has the places of each neuron's weights and bias, layer by layer. Return the output,
+ * and the sums and the results of each layer. The last layer has no activation.
+ * @template Node
+ * @param {RecordsOperations<Node>} to
+ * @param {Node[][][]} weights
+ * @param {Node[]} inputs
+ * @param {{ activation: string, extra: number[] }} kind
+ * @returns {{ sums: Node[], out: Node[] }[]}
+ */
 export function recordNetwork(to, weights, inputs, { activation, extra }) {
-  const layers = [], constants = extra.map(x => new Constant(x));
+  const layers = [];
+  const constants = extra.map(x => new Constant(x));
   for (const [l, neurons] of weights.entries()) {
-    const before = l ? layers[l - 1].out : inputs, sums = [], last = l === weights.length - 1;
+    const before = l ? layers[l - 1].out : inputs;
+    const sums = [];
+    const last = l === weights.length - 1;
     const add = j => (sums[j] = to.dot(neurons[j].slice(0, -1), before, null, neurons[j].at(-1)));
-    const activate = (j, total) => to.apply(activation, [total, ...constants]);
-    layers.push({ sums, out: to.within(`layers.${l}`, () => to.alike(neurons.length, j => `neurons.${j}`, last ? [add] : [add, activate])) });
+    const activate = (_, total) => to.apply(activation, [total, ...constants]);
+    layers.push({
+      sums,
+      out: to.within(`layers.${l}`, () =>
+        to.alike(neurons.length, j => `neurons.${j}`, last ? [add] : [add, activate]),
+      ),
+    });
   }
   return layers;
 }
 
-// Record the loss of an output. flow/playground.py says what the steps are.
+/**
+ * Record the loss of an output. flow/playground.py says what the steps are.
+ * @template Node
+ * @param {RecordsOperations<Node>} to
+ * @param {LossStep[]} steps
+ * @param {Node} output
+ * @returns {Node}
+ */
 export function recordLoss(to, steps, output) {
   const values = [output];
-  for (const [name, operands] of steps) values.push(to.apply(name, operands.map(x => (Array.isArray(x) ? new Constant(x[0]) : values[x]))));
+  for (const [name, operands] of steps)
+    values.push(
+      to.apply(
+        name,
+        operands.map(x => (Array.isArray(x) ? new Constant(x[0]) : values[x])),
+      ),
+    );
   return values.at(-1);
 }
+
+/**
+ * A layer: its sizes, whether it is the last one, the place of its first weight, its sums and results, and the
+ * gradients of the results.
+ * @typedef {{ nin: number, nout: number, last: boolean, first: number }} Sizes
+ * @typedef {Sizes & { sums: Float64Array, out: Float64Array, back: Float64Array }} Layer
+ */
 
 // Draw weights as micrograd_cn/init.py does.
 export const INITIALISERS = {
@@ -42,33 +78,56 @@ export const INITIALISERS = {
 const bounded = (rng, a) => rng.uniform(-a, a);
 
 export class Network {
-  // `losses` has the steps of the loss for each class.
+  /**
+   * `losses` has the steps of the loss for each class.
+   * @param {number[]} sizes
+   * @param {string} activation
+   * @param {string} initialiser
+   * @param {number} seed
+   * @param {LossStep[][]} losses
+   */
   constructor(sizes, activation, initialiser, seed, losses = []) {
-    Object.assign(this, { sizes, activation });
-    const rng = new Random(seed), draw = INITIALISERS[initialiser], { program } = Object.assign(this, { program: new Program() });
+    this.sizes = sizes;
+    this.activation = activation;
+    const rng = new Random(seed);
+    const draw = INITIALISERS[initialiser];
+    const program = new Program();
+    this.program = program;
     this.extra = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
     const slopes = partials[activation];
     this.slope = (y, x) => slopes(y, x, ...this.extra)[0];
-    this.layers = sizes.slice(1).map((nout, i) => ({ nin: sizes[i], nout, last: i === sizes.length - 2 }));
+    /** @type {Layer[]} */
+    this.layers = sizes.slice(1).map((nout, i) => {
+      // What is recorded below is filled in when it is.
+      return { nin: sizes[i], nout, last: i === sizes.length - 2, first: 0, sums: null, out: null, back: null };
+    });
     const weights = this.layers.map(layer => {
       const { nin, nout } = layer;
       layer.first = program.size;
-      return Array.from({ length: nout }, () => [...Array.from({ length: nin }, () => program.leaf(draw(rng, nin, nout))), program.leaf(0)]);
+      return Array.from({ length: nout }, () => [
+        ...Array.from({ length: nin }, () => program.leaf(draw(rng, nin, nout))),
+        program.leaf(0),
+      ]);
     });
     this.count = program.size;
     this.inputs = Array.from({ length: sizes[0] }, () => program.leaf());
     const recorded = recordNetwork(program, weights, this.inputs, this);
-    [this.output] = recorded.at(-1).out;
+    this.output = recorded.at(-1).out[0];
     this.end = program.runs.length;
     this.losses = losses.map(steps => {
-      const begin = program.runs.length, place = recordLoss(program, steps, this.output);
+      const begin = program.runs.length;
+      const place = recordLoss(program, steps, this.output);
       return { begin, place, end: program.runs.length };
     });
     // The arrays are no longer replaced, and the results of a layer are side by side.
     this.data = program.data.subarray(0, this.count);
     this.grad = program.grad.subarray(0, this.count);
-    const side = ([first], { nout }) => program.data.subarray(first, first + nout);
-    this.layers.forEach((layer, l) => Object.assign(layer, { sums: side(recorded[l].sums, layer), out: side(recorded[l].out, layer) }));
+    /** @param {number[]} places */
+    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first, first + nout);
+    this.layers.forEach((layer, l) => {
+      const { sums, out } = recorded[l];
+      Object.assign(layer, { sums: side(sums, layer), out: side(out, layer), back: side(out, layer, program.grad) });
+    });
   }
 
   // Return the output for these inputs. The program keeps what gradient() needs.
@@ -88,10 +147,17 @@ export class Network {
 
   // After loss(label), add `share` times its gradient to the gradients of the parameters.
   backward(label, share) {
-    const { program, output } = this, { begin, place, end } = this.losses[label];
+    const { program, output } = this;
+    const { begin, place, end } = this.losses[label];
     program.begin(place, 1, this.count);
     program.backward(begin, end);
     program.grad[output] *= share;
     program.backward(0, this.end);
+  }
+
+  // After forward(inputs), add the gradients of something whose derivative with respect to the output is `upstream`.
+  backwardFrom(upstream) {
+    this.program.begin(this.output, upstream, this.count);
+    this.program.backward(0, this.end);
   }
 }

@@ -5,12 +5,12 @@ import { pointOf } from "./data.js";
 import { placeIn } from "./plane.js";
 import { remember } from "./rooms.js";
 import { openSample, renew } from "./training.js";
-import { byId } from "../stepper/elements.js";
+import { byId, fieldById } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 
 function choosePaint(label) {
   session.board.paint = label;
-  for (const k of [0, 1]) byId(`class${k}`).setAttribute("aria-pressed", k === label);
+  for (const k of [0, 1]) fieldById(`class${k}`).setAttribute("aria-pressed", String(k === label));
 }
 
 function repaint(change) {
@@ -44,7 +44,8 @@ plane.addEventListener("pointermove", event => {
 for (const name of ["pointerup", "pointercancel"]) plane.addEventListener(name, () => (brush = null));
 
 plane.addEventListener("click", event => {
-  const { board } = session, at = placeIn(plane, event);
+  const { board } = session;
+  const at = placeIn(plane, event);
   if (board.settings.data === "own") return;
   const distances = board.trainer.points.map(({ at: [x, y] }) => Math.hypot(x - at[0], y - at[1]));
   board.point = distances.indexOf(Math.min(...distances));
@@ -53,7 +54,8 @@ plane.addEventListener("click", event => {
 
 // The arrow keys choose a sample, and Enter opens it.
 plane.addEventListener("keydown", event => {
-  const { board } = session, count = board.trainer.points.length;
+  const { board } = session;
+  const count = board.trainer.points.length;
   const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if ((!by && event.key !== "Enter") || count < LEAST_POINTS) return;
   event.preventDefault();
@@ -65,4 +67,4 @@ plane.addEventListener("keydown", event => {
 
 byId("unpaint").addEventListener("click", () => repaint(own => own.pop()));
 byId("clear").addEventListener("click", () => repaint(own => own.splice(0)));
-for (const k of [0, 1]) byId(`class${k}`).addEventListener("click", () => choosePaint(k));
+for (const k of [0, 1]) fieldById(`class${k}`).addEventListener("click", () => choosePaint(k));

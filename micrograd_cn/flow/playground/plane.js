@@ -30,9 +30,15 @@ export class Field {
 // Compute the fields of all neurons, and that of the verdict on each point, a few rows at a time.
 export class Survey {
   constructor(trainer, kind, fields, output) {
-    Object.assign(this, { trainer, fields, output, row: 0 });
-    const at = inputsAt(kind), step = (2 * REACH) / GRID;
-    this.inputs = Array.from({ length: GRID * GRID }, (_, i) => at(-REACH + ((i % GRID) + 0.5) * step, REACH - (Math.floor(i / GRID) + 0.5) * step));
+    this.trainer = trainer;
+    this.fields = fields;
+    this.output = output;
+    this.row = 0;
+    const at = inputsAt(kind);
+    const step = (2 * REACH) / GRID;
+    this.inputs = Array.from({ length: GRID * GRID }, (_, i) =>
+      at(-REACH + ((i % GRID) + 0.5) * step, REACH - (Math.floor(i / GRID) + 0.5) * step),
+    );
   }
 
   whole() {
@@ -41,13 +47,15 @@ export class Survey {
   }
 
   rows(count) {
-    const { trainer, fields, output, inputs } = this, { layers } = trainer.network;
+    const { trainer, fields, output, inputs } = this;
+    const { layers } = trainer.network;
     for (let n = 0; n < count; n++) {
       for (let i = this.row * GRID; i < (this.row + 1) * GRID; i++) {
         output.set(i, trainer.verdict(trainer.network.forward(inputs[i])));
         for (let l = 0; l < fields.length; l++) {
           const { out, sums } = layers[l];
-          for (let j = 0; j < out.length; j++) fields[l][j].set(i, out[j] === 0 ? 0.15 * Math.tanh(sums[j]) : Math.tanh(1.5 * out[j]));
+          for (let j = 0; j < out.length; j++)
+            fields[l][j].set(i, out[j] === 0 ? 0.15 * Math.tanh(sums[j]) : Math.tanh(1.5 * out[j]));
         }
       }
       this.row = (this.row + 1) % GRID;
@@ -62,17 +70,25 @@ export class Survey {
 // Draw a circle for class 0 and a triangle for class 1, as in the tutorial, so the classes differ without colours too.
 function drawMark(context, label, x, y, radius) {
   if (!label) return context.arc(x, y, radius, 0, 7);
-  for (const k of [0, 1, 2]) context.lineTo(x + 1.5 * radius * Math.sin((k * 2 * Math.PI) / 3), y - 1.5 * radius * Math.cos((k * 2 * Math.PI) / 3));
+  for (const k of [0, 1, 2])
+    context.lineTo(
+      x + 1.5 * radius * Math.sin((k * 2 * Math.PI) / 3),
+      y - 1.5 * radius * Math.cos((k * 2 * Math.PI) / 3),
+    );
   context.closePath();
 }
 
 export function drawPlane(canvas, output, points, chosenPoint, held = []) {
-  const { context, width, height } = fitted(canvas), size = Math.min(width, height), left = (width - size) / 2;
+  const { context, width, height } = fitted(canvas);
+  const size = Math.min(width, height);
+  const left = (width - size) / 2;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(output.canvas, left, (height - size) / 2, size, size);
-  const radius = Math.max(3, size / 105), top = (height - size) / 2, cell = size / GRID;
+  const radius = Math.max(3, size / 105);
+  const top = (height - size) / 2;
+  const cell = size / GRID;
   Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
   context.beginPath();
   for (const [[x0, y0], [x1, y1]] of levelLine(output.values, GRID)) {
@@ -81,11 +97,16 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   }
   context.stroke();
   const placed = ([x, y]) => [left + ((x + REACH) / (2 * REACH)) * size, top + ((REACH - y) / (2 * REACH)) * size];
-  for (const { at, label } of held) { // held-out points are hollow
+  for (const { at, label } of held) {
+    // held-out points are hollow
     const [cx, cy] = placed(at);
     context.beginPath();
     drawMark(context, label, cx, cy, 0.8 * radius);
-    Object.assign(context, { strokeStyle: label ? colours.plus : colours.minus, fillStyle: colours.paper, lineWidth: 1.2 });
+    Object.assign(context, {
+      strokeStyle: label ? colours.plus : colours.minus,
+      fillStyle: colours.paper,
+      lineWidth: 1.2,
+    });
     context.fill();
     context.stroke();
   }
@@ -99,7 +120,10 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
     context.stroke(); // the fill covers the inner half of the line
     context.fill();
     if (i !== chosenPoint) return;
-    for (const [strokeStyle, lineWidth] of [[colours.ink, 6], [colours.glow, 3]]) {
+    for (const [strokeStyle, lineWidth] of [
+      [colours.ink, 6],
+      [colours.glow, 3],
+    ]) {
       Object.assign(context, { strokeStyle, lineWidth });
       context.beginPath();
       context.arc(cx, cy, 2.2 * radius, 0, 7);
@@ -109,7 +133,11 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
 }
 
 export function placeIn(canvas, event) {
-  const { left, top, width, height } = canvas.getBoundingClientRect(), size = Math.min(width, height);
-  const share = [(event.clientX - left - (width - size) / 2) / size, (event.clientY - top - (height - size) / 2) / size];
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  const size = Math.min(width, height);
+  const share = [
+    (event.clientX - left - (width - size) / 2) / size,
+    (event.clientY - top - (height - size) / 2) / size,
+  ];
   return [(2 * share[0] - 1) * REACH, (1 - 2 * share[1]) * REACH];
 }

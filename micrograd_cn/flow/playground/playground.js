@@ -24,17 +24,23 @@ import "./sheets.js";
 import "./training.js";
 import "./painting.js";
 import "../model/room.js";
+import "./inside.js";
 
 // Show what a link says, when the page has what this needs. Rooms that it does not name keep what they have.
 const arrive = link => whenThere(neededFor(link), () => quietly(() => arriveBy(link)));
 
 function neededFor(link) {
   const lesson = link.get("lesson");
-  return [link.get("lang"), ...(link.get("room") === "model" ? ["names"] : []), ...(isLesson(lesson) ? partsOf(lesson) : [])];
+  return [
+    link.get("lang"),
+    ...(link.get("room") === "model" ? ["names"] : []),
+    ...(isLesson(lesson) ? partsOf(lesson) : []),
+  ];
 }
 
 function arriveBy(link) {
-  const lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
+  const lang = link.get("lang") ?? "";
+  const room = rooms.has(link.get("room")) ? link.get("room") : "typing";
   if (session.lesson) closeLesson();
   if (Object.hasOwn(page.words, lang)) session.chosen.lang = lang;
   embed(link.has("embed"));
@@ -46,7 +52,7 @@ function arriveBy(link) {
     const opens = rooms.get(room).arrive(link);
     showRoom(room);
     session.choose({}); // writes the words of the rooms
-    opens?.(); // a computation of the room
+    if (opens) opens(); // a computation of the room
   }
   if (!byId("stepping").hidden) showStep(link);
   remember();

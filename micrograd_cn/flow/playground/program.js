@@ -1,10 +1,10 @@
 // A graph that is computed again and again. It is recorded once, as runs of equal operations on one array of numbers.
 //
-// This is the page's backward pass for training. That of stepper/engine.js does the same in the plainest form, one edge at
-// a time, and tests/flow/test_program.py proves that both give the same gradients. Here, too, a node that no gradient
-// reaches sends nothing, and an operation sends nothing to an operand that it did not select. Slopes are those of the
-// table's rows. For speed, sums of products and logarithms of sums are added up in one pass; the rows round their sums
-// correctly, so the two may differ by the rounding of a sum.
+// This is the page's backward pass for training. That of stepper/engine.js does the same in the plainest form, one edge
+// at a time, and tests/flow/test_program.py proves that both give the same gradients. Here, too, a node that no
+// gradient reaches sends nothing, and an operation sends nothing to an operand that it did not select. Slopes are those
+// of the table's rows. For speed, sums of products and logarithms of sums are added up in one pass; the rows round
+// their sums correctly, so the two may differ by the rounding of a sum.
 //
 // A node is a place in the arrays `data` and `grad`. A run is a sequence of equal operations whose operands have
 // constant strides: `first` and `count` are the places of its results, `base` and `step` are the start and the stride
@@ -49,12 +49,19 @@ export class Program {
 
   // Record an operation of places and constants. Operations of sequences follow below.
   apply(name, operands) {
-    const places = operands.map(x => this.operand(x)), listed = page.operations[name], facts = Array.isArray(listed) ? listed[places.length] : listed;
-    return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], facts });
+    const places = operands.map(x => this.operand(x));
+    const listed = page.operations[name];
+    const facts = Array.isArray(listed) ? listed[places.length] : listed;
+    return this.record(name, places, [], {
+      kind: "map",
+      value: forward[facts.row],
+      slopes: partials[facts.row],
+      facts,
+    });
   }
 
   // Record the sum of products of two sequences of places, and of a bias if there is one.
-  dot(xs, others, name, bias = null) {
+  dot(xs, others, _name, bias = null) {
     const ys = others.map(x => this.operand(x));
     if (bias !== null) return this.record("neuron", [xs[0], ys[0], bias], [xs, ys], { kind: "neuron" });
     return this.record("dot", [xs[0], ys[0]], [xs, ys], { kind: "dot" });
@@ -70,17 +77,19 @@ export class Program {
   }
 
   // Parts and names are only needed for graphs that are shown.
-  within(part, record) {
+  within(_part, record) {
     return record();
   }
 
   // Record the stages of `count` parts. Equal operations stand together, so each stage is recorded for all parts.
-  alike(count, name, stages) {
+  alike(count, _name, stages) {
     const parts = Array.from({ length: count }, (_, j) => j);
     return stages.reduce((before, stage) => parts.map(j => stage(j, before[j])), []);
   }
 
-  tokenName() {}
+  tokenName() {
+    return "";
+  }
 
   operand(x) {
     return x instanceof Constant ? this.constant(x.value) : x;
@@ -88,10 +97,16 @@ export class Program {
 
   // Add an operation to the last run if it fits, or else begin a new run.
   record(name, base, sequences, facts) {
-    const results = sequences.map(xs => xs.some(x => this.isResult[x])), place = this.leaf(), last = this.runs.at(-1);
+    const results = sequences.map(xs => xs.some(x => this.isResult[x]));
+    const place = this.leaf();
+    const last = this.runs.at(-1);
     this.isResult[place] = 1;
     const tables = sequences.map(xs => xs.map(x => x - xs[0]));
-    const alike = last && last.name === name && last.first + last.count === place && sequences.every((_, k) => sameNumbers(tables[k], last.tables[k]));
+    const alike =
+      last &&
+      last.name === name &&
+      last.first + last.count === place &&
+      sequences.every((_, k) => sameNumbers(tables[k], last.tables[k]));
     if (alike && last.count === 1) last.step = base.map((x, k) => x - last.base[k]);
     if (alike && base.every((x, k) => x === last.base[k] + last.count * last.step[k])) {
       last.count++;
@@ -100,7 +115,17 @@ export class Program {
     }
     if (alike && last.count === 1) last.step = base.map(() => 0);
     const even = tables.every(table => table.every((x, i) => x === i));
-    const run = { name, ...facts, first: place, count: 1, base, step: base.map(() => 0), tables: tables.map(table => Int32Array.from(table)), even, results };
+    const run = {
+      name,
+      ...facts,
+      first: place,
+      count: 1,
+      base,
+      step: base.map(() => 0),
+      tables: tables.map(table => Int32Array.from(table)),
+      even,
+      results,
+    };
     this.runs.push(run);
     return place;
   }
@@ -135,13 +160,21 @@ const sameNumbers = (xs, ys) => xs.length === ys.length && xs.every((x, i) => x 
 const FORWARD = {
   map(data, { first, count, base, step, value }) {
     if (base.length === 1) for (let i = 0; i < count; i++) data[first + i] = value(data[base[0] + i * step[0]]);
-    else if (base.length === 2) for (let i = 0; i < count; i++) data[first + i] = value(data[base[0] + i * step[0]], data[base[1] + i * step[1]]);
+    else if (base.length === 2)
+      for (let i = 0; i < count; i++) data[first + i] = value(data[base[0] + i * step[0]], data[base[1] + i * step[1]]);
     else for (let i = 0; i < count; i++) data[first + i] = value(...base.map((x, k) => data[x + i * step[k]]));
   },
   dot(data, { first, count, base, step, tables, even }) {
-    const x0 = base[0], y0 = base[1], dx = step[0], dy = step[1], xs = tables[0], ys = tables[1], n = xs.length;
+    const x0 = base[0];
+    const y0 = base[1];
+    const dx = step[0];
+    const dy = step[1];
+    const xs = tables[0];
+    const ys = tables[1];
+    const n = xs.length;
     for (let i = 0; i < count; i++) {
-      const x = x0 + i * dx, y = y0 + i * dy;
+      const x = x0 + i * dx;
+      const y = y0 + i * dy;
       let total = 0;
       if (even) for (let k = 0; k < n; k++) total += data[x + k] * data[y + k];
       else for (let k = 0; k < n; k++) total += data[x + xs[k]] * data[y + ys[k]];
@@ -149,9 +182,16 @@ const FORWARD = {
     }
   },
   neuron(data, { first, count, base, step, tables, even }) {
-    const x0 = base[0], y0 = base[1], dx = step[0], dy = step[1], xs = tables[0], ys = tables[1], n = xs.length;
+    const x0 = base[0];
+    const y0 = base[1];
+    const dx = step[0];
+    const dy = step[1];
+    const xs = tables[0];
+    const ys = tables[1];
+    const n = xs.length;
     for (let i = 0; i < count; i++) {
-      const x = x0 + i * dx, y = y0 + i * dy;
+      const x = x0 + i * dx;
+      const y = y0 + i * dy;
       let total = data[base[2] + i * step[2]];
       if (even) for (let k = 0; k < n; k++) total += data[x + k] * data[y + k];
       else for (let k = 0; k < n; k++) total += data[x + xs[k]] * data[y + ys[k]];
@@ -162,7 +202,8 @@ const FORWARD = {
     const xs = tables[0];
     for (let i = 0; i < count; i++) {
       const x = base[0] + i * step[0];
-      let top = -Infinity, total = 0;
+      let top = -Infinity;
+      let total = 0;
       for (let k = 0; k < xs.length; k++) top = Math.max(top, data[x + xs[k]]);
       if (Number.isFinite(top)) for (let k = 0; k < xs.length; k++) total += Math.exp(data[x + xs[k]] - top);
       else total = 1;
@@ -170,7 +211,8 @@ const FORWARD = {
     }
   },
   take(data, { first, count, base, step, tables }) {
-    for (let i = 0; i < count; i++) data[first + i] = data[base[1] + i * step[1] + tables[0][data[base[0] + i * step[0]]]];
+    for (let i = 0; i < count; i++)
+      data[first + i] = data[base[1] + i * step[1] + tables[0][data[base[0] + i * step[0]]]];
   },
 };
 
@@ -184,14 +226,18 @@ const BACKWARD = {
     const all = facts.still.length === 0 && !facts.selects; // whether every operand gets something
     for (let i = count - 1; i >= 0; i--) {
       if (!reached[first + i]) continue;
-      const y = data[first + i], upstream = grad[first + i];
+      const y = data[first + i];
+      const upstream = grad[first + i];
       if (base.length === 1) {
-        const a = base[0] + i * step[0], [local] = slopes(y, data[a]);
+        const a = base[0] + i * step[0];
+        const [local] = slopes(y, data[a]);
         if (!all && !sendsTo(facts, 0, local)) continue;
         grad[a] += upstream * local;
         reached[a] = 1;
       } else if (base.length === 2) {
-        const a = base[0] + i * step[0], b = base[1] + i * step[1], local = slopes(y, data[a], data[b]);
+        const a = base[0] + i * step[0];
+        const b = base[1] + i * step[1];
+        const local = slopes(y, data[a], data[b]);
         if (all || sendsTo(facts, 0, local[0])) {
           grad[a] += upstream * local[0];
           reached[a] = 1;
@@ -216,13 +262,16 @@ const BACKWARD = {
   // The neurons of a layer do not depend on each other. They send in their order, as the library's layers do.
   neuron(data, grad, reached, run) {
     const { first, count, base, step } = run;
-    for (let i = 0; i < count; i++) if (reached[first + i]) grad[base[2] + i * step[2]] += grad[first + i] * slopeOfSummand;
+    for (let i = 0; i < count; i++)
+      if (reached[first + i]) grad[base[2] + i * step[2]] += grad[first + i] * slopeOfSummand;
     sendProducts(data, grad, reached, run, 0, 1);
   },
   logsumexp(data, grad, reached, { first, count, base, step, tables }) {
     const xs = tables[0];
     for (let i = count - 1; i >= 0; i--) {
-      const x = base[0] + i * step[0], y = data[first + i], upstream = grad[first + i];
+      const x = base[0] + i * step[0];
+      const y = data[first + i];
+      const upstream = grad[first + i];
       if (!reached[first + i]) continue;
       for (let k = 0; k < xs.length; k++) grad[x + xs[k]] += upstream * slopeOfLogsumexp(y, data[x + xs[k]]);
       markReached(reached, x, xs);
@@ -238,15 +287,24 @@ const BACKWARD = {
   },
 };
 
-// Send the contributions of sums of products, from the one at index `i` on. Only results of other runs need to know that
-// they are reached.
+// Send the contributions of sums of products, from the one at index `i` on. Only results of other runs need to know
+// that they are reached.
 function sendProducts(data, grad, reached, { first, count, base, step, tables, even, results }, i, by) {
-  const x0 = base[0], y0 = base[1], dx = step[0], dy = step[1], xs = tables[0], ys = tables[1], n = xs.length;
-  const xIsResult = results[0], yIsResult = results[1];
+  const x0 = base[0];
+  const y0 = base[1];
+  const dx = step[0];
+  const dy = step[1];
+  const xs = tables[0];
+  const ys = tables[1];
+  const n = xs.length;
+  const xIsResult = results[0];
+  const yIsResult = results[1];
   let shared = yIsResult && dy === 0; // such as the input of a layer: it is told once
   for (; i >= 0 && i < count; i += by) {
     if (!reached[first + i]) continue;
-    const x = x0 + i * dx, y = y0 + i * dy, upstream = grad[first + i];
+    const x = x0 + i * dx;
+    const y = y0 + i * dy;
+    const upstream = grad[first + i];
     if (even) {
       for (let k = 0; k < n; k++) {
         grad[x + k] += upstream * slopeOfFactor(data[y + k]);

@@ -4,8 +4,10 @@ export class Random {
   constructor(seed) {
     this.state = new Uint32Array(624);
     this.state[0] = 19650218;
-    for (let i = 1; i < 624; i++) this.state[i] = Math.imul(1812433253, this.state[i - 1] ^ (this.state[i - 1] >>> 30)) + i;
-    const s = this.state, mixed = i => s[i - 1] ^ (s[i - 1] >>> 30);
+    for (let i = 1; i < 624; i++)
+      this.state[i] = Math.imul(1812433253, this.state[i - 1] ^ (this.state[i - 1] >>> 30)) + i;
+    const s = this.state;
+    const mixed = i => s[i - 1] ^ (s[i - 1] >>> 30);
     let i = 1;
     const wrap = () => {
       if (++i < 624) return;
@@ -36,7 +38,8 @@ export class Random {
   }
 
   random() {
-    const high = this.word() >>> 5, low = this.word() >>> 6;
+    const high = this.word() >>> 5;
+    const low = this.word() >>> 6;
     return (high * 67108864 + low) / 9007199254740992;
   }
 
@@ -48,7 +51,8 @@ export class Random {
     let z = this.kept;
     this.kept = null;
     if (z === null) {
-      const angle = this.random() * 2 * Math.PI, radius = Math.sqrt(-2 * Math.log(1 - this.random()));
+      const angle = this.random() * 2 * Math.PI;
+      const radius = Math.sqrt(-2 * Math.log(1 - this.random()));
       z = Math.cos(angle) * radius;
       this.kept = Math.sin(angle) * radius;
     }

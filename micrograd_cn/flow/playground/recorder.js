@@ -28,7 +28,13 @@ export class Constant {
 export class Recorder {
   // `letters` are the names of a language model's tokens.
   constructor(letters = []) {
-    Object.assign(this, { letters, nodes: [], data: [], groups: [], inside: -1, paths: new Map(), variables: new Map() });
+    this.letters = letters;
+    this.nodes = [];
+    this.data = [];
+    this.groups = [];
+    this.inside = -1;
+    this.paths = new Map();
+    this.variables = new Map();
   }
 
   variable(name, value) {
@@ -60,7 +66,9 @@ export class Recorder {
   // Record `count` parts, each with all stages. A stage is given the index of the part and the result of the stage
   // before. Return the last results.
   alike(count, name, stages) {
-    return Array.from({ length: count }, (_, j) => this.within(name(j), () => stages.reduce((before, stage) => stage(j, before), null)));
+    return Array.from({ length: count }, (_, j) =>
+      this.within(name(j), () => stages.reduce((before, stage) => stage(j, before), null)),
+    );
   }
 
   tokenName(position, token) {
@@ -76,20 +84,22 @@ export class Recorder {
     return this.add(name, flags, value);
   }
 
-  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded. Without a name, the
-  // result gets one in the end.
+  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded. Without a name,
+  // the result gets one in the end.
   apply(op, operands, name = null) {
-    const listed = page.operations[op], facts = Array.isArray(listed) ? listed[operands.length] : listed;
+    const listed = page.operations[op];
+    const facts = Array.isArray(listed) ? listed[operands.length] : listed;
     if (!facts) {
       if (operands.length === 0) return 0;
-      throw new RangeError(String(listed.length - 1));
+      throw new RangeError(String(/** @type {any[]} */ (listed).length - 1));
     }
     if (operands.every(x => typeof x === "number")) return forward[facts.row](...operands);
     return this.operation(facts, operands, name);
   }
 
   operation(facts, operands, name) {
-    const value = x => (x instanceof Constant ? x.value : x), named = i => (name === null ? null : this.path(`${name}_c${i}`));
+    const value = x => (x instanceof Constant ? x.value : x);
+    const named = i => (name === null ? null : this.path(`${name}_c${i}`));
     const parents = operands.map((x, i) => (x instanceof Ref ? x : this.add(named(i), 0, value(x))).i);
     const gets = parents.some(i => this.nodes[i][1] & 1);
     return this.add(name === null ? null : this.path(name), gets ? 1 : 0, NaN, facts, parents);
@@ -109,13 +119,21 @@ export class Recorder {
     return xs[index];
   }
 
-  // Return the graph of a node and of everything that it depends on. The root may have a name of its own. Results without a
-  // name are called v1, v2 and so on, in the order in which they are computed, and constants after them.
+  // Return the graph of a node and of everything that it depends on. The root may have a name of its own. Results
+  // without a name are called v1, v2 and so on, in the order in which they are computed, and constants after them.
   finish(root, nameOfRoot = "") {
-    const { nodes, groups } = this, needed = new Uint8Array(nodes.length), ops = [], listed = new Map();
+    const { nodes, groups } = this;
+    const needed = new Uint8Array(nodes.length);
+    const ops = [];
+    const listed = new Map();
     needed[root.i] = 1;
     for (let i = root.i; i >= 0; i--) if (needed[i]) for (const parent of nodes[i][4] ?? []) needed[parent] = 1;
-    const names = this.names(root, nameOfRoot), kept = new Int32Array(nodes.length), data = [], known = new Map(), found = [], opened = new Map();
+    const names = this.names(root, nameOfRoot);
+    const kept = new Int32Array(nodes.length);
+    const data = [];
+    const known = new Map();
+    const found = [];
+    const opened = new Map();
     const place = group => {
       if (group < 0) return -1;
       if (!known.has(group)) {
@@ -136,13 +154,16 @@ export class Recorder {
   }
 
   names(root, nameOfRoot) {
-    const { nodes, variables } = this, names = nodes.map(([name]) => name), isResult = node => node.length > 3;
+    const { nodes, variables } = this;
+    const names = nodes.map(([name]) => name);
+    const isResult = node => node.length > 3;
     let count = 0;
     for (const wanted of [true, false]) {
       nodes.forEach((node, i) => {
         if (node[0] !== null || isResult(node) !== wanted) return;
         let name;
-        do name = `v${++count}`; while (variables.has(name));
+        do name = `v${++count}`;
+        while (variables.has(name));
         names[i] = i === root.i && nameOfRoot ? nameOfRoot : name;
       });
     }
@@ -154,12 +175,13 @@ export class Recorder {
 const WIDE = {
   dot: {
     value: dot,
-    slopes: (y, ...xs) => {
+    slopes: (_, ...xs) => {
       const n = xs.length >> 1;
       return xs.map((_, i) => (i < 2 * n ? slopeOfFactor(xs[(i + n) % (2 * n)]) : slopeOfSummand));
     },
     text: count => [0, count >> 1].map(first => `[{${first}}, …, {${first + (count >> 1) - 1}}]`),
-    written: count => [0, count >> 1].map(first => `[${Array.from({ length: count >> 1 }, (_, i) => `{${first + i}}`).join(", ")}]`),
+    written: count =>
+      [0, count >> 1].map(first => `[${Array.from({ length: count >> 1 }, (_, i) => `{${first + i}}`).join(", ")}]`),
   },
   logsumexp: {
     value: logsumexp,

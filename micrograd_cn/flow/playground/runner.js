@@ -2,10 +2,15 @@
 
 export class Runner {
   // `holder.running` is the request for the next frame while training runs, or else null. `speed` returns the steps per
-  // second, or "full". Then `full` is called in each frame, and decides how much is done in it; otherwise `step` is called
-  // now and then. `showFrame` is called after what was done, with the time.
+  // second, or "full". Then `full` is called in each frame, and decides how much is done in it; otherwise `step` is
+  // called now and then. `showFrame` is called after what was done, with the time.
   constructor(holder, { speed, step, full, showFrame }) {
-    Object.assign(this, { holder, speed, step, full, showFrame, stepped: 0 });
+    this.holder = holder;
+    this.speed = speed;
+    this.step = step;
+    this.full = full;
+    this.showFrame = showFrame;
+    this.stepped = 0;
   }
 
   run() {
@@ -23,7 +28,8 @@ export class Runner {
 
   tick(now) {
     this.request();
-    const speed = this.speed(), wait = 1000 / Number(speed);
+    const speed = this.speed();
+    const wait = 1000 / Number(speed);
     if (speed === "full") this.full(performance.now());
     else {
       if (now - this.stepped < wait) return;

@@ -1,7 +1,8 @@
 // The derivatives of operations of sequences of any length. The page has rows of the table for a few operands only.
 //
-// A row computes all its derivatives together. Here, each is computed from the result and the operand, or from the operand
-// that it is multiplied with, so a loop needs no list of them. tests/flow/test_program.py proves that they are the rows'.
+// A row computes all its derivatives together. Here, each is computed from the result and the operand, or from the
+// operand that it is multiplied with, so a loop needs no list of them. tests/flow/test_program.py proves that they are
+// the rows'.
 
 export const slopeOfFactor = other => other; // of a product in a sum of products
 export const slopeOfSummand = 1; // such as a neuron's bias

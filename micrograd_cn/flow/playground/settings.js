@@ -7,9 +7,18 @@ import { page } from "../stepper/page.js";
 import { parsed } from "../stepper/text.js";
 
 export const DEFAULTS = {
-  data: "moons", count: "200", layers: "8-8", activation: "tanh", initialiser: "xavier_uniform",
-  loss: "binary_cross_entropy_with_logits", optimizer: "Adam", rate: "0.03", batch: "16", seed: "0",
-  noise: "1", speed: "10",
+  data: "moons",
+  count: "200",
+  layers: "8-8",
+  activation: "tanh",
+  initialiser: "xavier_uniform",
+  loss: "binary_cross_entropy_with_logits",
+  optimizer: "Adam",
+  rate: "0.03",
+  batch: "16",
+  seed: "0",
+  noise: "1",
+  speed: "10",
 };
 export const MOST_LAYERS = 6;
 
@@ -24,9 +33,17 @@ export const CHOICES = {
   speed: ["1", "10", "60", "full"], // steps per second
 };
 
-export const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
+export const sizesOf = text =>
+  text
+    .split(/[^\d]+/)
+    .filter(Boolean)
+    .map(Number);
 export const isWritten = {
-  layers: text => /^\s*\d+(\s*[-,;\s]\s*\d+)*\s*$/.test(text) && sizesOf(text).length > 0 && sizesOf(text).length <= MOST_LAYERS && sizesOf(text).every(n => n >= 1 && n <= page.neurons),
+  layers: text =>
+    /^\s*\d+(\s*[-,;\s]\s*\d+)*\s*$/.test(text) &&
+    sizesOf(text).length > 0 &&
+    sizesOf(text).length <= MOST_LAYERS &&
+    sizesOf(text).every(n => n >= 1 && n <= page.neurons),
   rate: text => parsed(text) > 0 && parsed(text) < Infinity,
   seed: text => /^\d{1,9}$/.test(text),
 };

@@ -10,14 +10,37 @@ const MOST_LOSSES = 1 << 15; // of batches that are kept
 const MOST_TAKEN = 1000; // points that the curve keeps
 
 export class Trainer {
+  /**
+   * @param {any} settings
+   * @param {Sample[]} points
+   * @param {Sample[]} held
+   */
   constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points, held = []) {
-    Object.assign(this, { points, held, curve: [], rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
-    this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed, page.losses[loss].steps);
+    this.points = points;
+    this.held = held;
+    this.curve = [];
+    this.rate = rate;
+    this.batch = batch;
+    this.optimizer = optimizer;
+    this.lossName = loss;
+    this.loss = page.losses[loss];
+    this.steps = 0;
+    this.seen = 0;
+    this.network = new Network(
+      [points[0]?.inputs.length ?? 2, ...layers, 1],
+      activation,
+      initialiser,
+      seed,
+      page.losses[loss].steps,
+    );
     this.rng = new Random(seed + 1);
     this.waiting = [];
     this.state = Array.from(this.network.data, () => null);
     this.history = []; // the loss of each batch, or of a long run the mean of `each` batches
-    Object.assign(this, { each: 1, added: 0, waits: 0, apart: 0 });
+    this.each = 1;
+    this.added = 0;
+    this.waits = 0;
+    this.apart = 0;
     this.plain = true; // whether every step took the next batch, so the number of steps tells the weights
   }
 
@@ -35,14 +58,18 @@ export class Trainer {
     return samples;
   }
 
-  // Take one step with the next batch, or with these samples.
+  /**
+   * Take one step with the next batch, or with these samples.
+   * @param {number[] | null} given
+   */
   step(given = null) {
     const samples = given ?? this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length);
     if (given) this.plain = false;
     const loss = this.gradient(samples);
     this.steps++;
     this.seen += samples.length;
-    const { data, grad } = this.network, update = updates[this.optimizer];
+    const { data, grad } = this.network;
+    const update = updates[this.optimizer];
     for (let i = 0; i < data.length; i++) {
       const [x, ...state] = update(this.rate, this.steps, data[i], grad[i], ...(this.state[i] ?? [0, 0]));
       data[i] = x;
@@ -60,7 +87,10 @@ export class Trainer {
     this.history.push(this.added / this.each);
     this.added = this.waits = 0;
     if (this.history.length < MOST_LOSSES) return;
-    this.history = Array.from({ length: MOST_LOSSES / 2 }, (_, i) => (this.history[2 * i] + this.history[2 * i + 1]) / 2);
+    this.history = Array.from(
+      { length: MOST_LOSSES / 2 },
+      (_, i) => (this.history[2 * i] + this.history[2 * i + 1]) / 2,
+    );
     this.each *= 2;
   }
 
@@ -68,18 +98,24 @@ export class Trainer {
   take() {
     const now = { step: this.steps, all: this.measured(this.points), held: this.measured(this.held) };
     const [before, last] = this.curve.slice(-2);
-    if (last ? last.step < before.step + this.apart || last.step === now.step : before?.step === now.step) this.curve.pop();
+    if (last ? last.step < before.step + this.apart || last.step === now.step : before?.step === now.step)
+      this.curve.pop();
     this.curve.push(now);
-    if (this.curve.length > MOST_TAKEN) { // keep every second point, and the first and the last one
+    if (this.curve.length > MOST_TAKEN) {
+      // keep every second point, and the first and the last one
       this.curve = this.curve.filter((_, i) => i % 2 === 0 || i === MOST_TAKEN);
       this.apart = (2 * (now.step - this.curve[0].step)) / MOST_TAKEN;
     }
     return now;
   }
 
-  // Return the mean loss of samples, and compute its gradient in the network.
+  /**
+   * Return the mean loss of samples, and compute its gradient in the network.
+   * @param {number[]} samples
+   */
   gradient(samples) {
-    const { network, points } = this, share = 1 / samples.length;
+    const { network, points } = this;
+    const share = 1 / samples.length;
     network.grad.fill(0);
     let total = 0;
     for (const i of samples) {
@@ -91,13 +127,18 @@ export class Trainer {
     return total * share;
   }
 
-  // Return the mean loss of points and the share of right answers, without changing the gradient.
+  /**
+   * Return the mean loss of points and the share of right answers, without changing the gradient.
+   * @param {Sample[]} points
+   * @returns {Measured | null}
+   */
   measured(points) {
-    let total = 0, right = 0;
+    let total = 0;
+    let right = 0;
     for (const { inputs, label } of points) {
       const output = this.network.forward(inputs);
       total += this.network.loss(label);
-      right += this.verdict(output) > 0 === (label === 1);
+      right += Number(this.verdict(output) > 0 === (label === 1));
     }
     return points.length ? { loss: total / points.length, right: right / points.length } : null;
   }

@@ -10,9 +10,10 @@ import { addRoom, isSeen, isTaken, remember, stepThrough } from "./rooms.js";
 import { Runner } from "./runner.js";
 import { CHOICES, DEFAULTS, isSetting, sizesOf } from "./settings.js";
 import { Trainer } from "./train.js";
-import { byId } from "../stepper/elements.js";
+import { byId, fieldById } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
 import { around } from "../stepper/fold.js";
+import "./chosen.js";
 import { session } from "../stepper/session.js";
 import { filled, parsed } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
@@ -24,17 +25,27 @@ const pace = { frame: 0, rest: 3 }; // frames so far, and further steps in this 
 
 export function renew() {
   stopTraining();
-  const { board } = session, { data, count, layers, activation, initialiser, loss, optimizer, rate, batch, seed, noise } = board.settings;
+  const { board } = session;
+  const { data, count, layers, activation, initialiser, loss, optimizer, rate, batch, seed, noise } = board.settings;
   const points = data === "own" ? board.own : DATA[data](new Random(Number(seed)), Number(count), Number(noise));
   const held = ["own", "bits"].includes(data) ? [] : DATA[data](new Random(Number(seed) + 2), HELD, Number(noise));
-  const given = { layers: sizesOf(layers), activation, initialiser, loss, optimizer, rate: parsed(rate), batch: Number(batch), seed: Number(seed) };
+  const given = {
+    layers: sizesOf(layers),
+    activation,
+    initialiser,
+    loss,
+    optimizer,
+    rate: parsed(rate),
+    batch: Number(batch),
+    seed: Number(seed),
+  };
   board.trainer = new Trainer(given, points, held);
   board.point = Math.min(board.point, Math.max(0, points.length - 1));
   showTrainer();
 }
 
-// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. Draw the rest
-// now and then.
+// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. Draw the
+// rest now and then.
 const runner = new Runner(session.board, {
   speed: () => session.board.settings.speed,
   step() {
@@ -42,11 +53,12 @@ const runner = new Runner(session.board, {
     views.survey.whole();
   },
   full(began) {
-    do session.board.trainer.step(); while (performance.now() - began < BUDGET && pace.rest-- > 0);
+    do session.board.trainer.step();
+    while (performance.now() - began < BUDGET && pace.rest-- > 0);
     pace.rest = 3;
     views.survey.rows(GRID / 4);
   },
-  showFrame(now, speed) {
+  showFrame(_now, speed) {
     pace.frame++;
     if (pace.frame % 12 === 0) findDead();
     drawBoard(pace.frame % 6 === 0 || speed !== "full");
@@ -59,7 +71,7 @@ export function runTraining() {
   tellState();
 }
 
-const stopTraining = () => runner.stop();
+export const stopTraining = () => runner.stop();
 
 function takeOne(samples) {
   const { board } = session;
@@ -75,21 +87,36 @@ const inStepper = { sample: false }; // whether the stepper has the chosen sampl
 export function openSample(wanted) {
   stopTraining();
   inStepper.sample = true;
-  const { words, board: { trainer, point: number } } = session, made = computationOf(trainer, [number]);
-  const group = made.graph.groups.findIndex(each => each.path === wanted), told = filled(words.origin_sample, { number: number + 1, step: trainer.steps });
-  stepThrough(made, told, () => group >= 0 && session.choose({ open: new Set(around(made.graph, group)), anchor: null }));
+  const {
+    words,
+    board: { trainer, point: number },
+  } = session;
+  const made = computationOf(trainer, [number]);
+  const group = made.graph.groups.findIndex(each => each.path === wanted);
+  const told = filled(words.origin_sample, { number: number + 1, step: trainer.steps });
+  stepThrough(
+    made,
+    told,
+    () => group >= 0 && session.choose({ open: new Set(around(made.graph, group)), anchor: null }),
+  );
   if (group < 0) return;
   viewport.picture.root.querySelector(`.scope[data-key="g${group}"]`)?.classList.add("marked");
   const frame = session.shape.frames.find(each => each.group === group);
   if (frame) viewport.bring([frame]);
 }
 
-function openBatch() {
+export function openBatch() {
   stopTraining();
   inStepper.sample = false;
-  const { words, board: { trainer, settings } } = session;
+  const {
+    words,
+    board: { trainer, settings },
+  } = session;
   const samples = trainer.peek(settings.batch === "0" ? trainer.points.length : Number(settings.batch));
-  stepThrough(computationOf(trainer, samples), filled(words.origin_batch, { count: samples.length, step: trainer.steps }));
+  stepThrough(
+    computationOf(trainer, samples),
+    filled(words.origin_batch, { count: samples.length, step: trainer.steps }),
+  );
 }
 
 function set(name, value) {
@@ -121,11 +148,11 @@ const boardCommands = {
   open_neuron: () => openSample(`layers.${wiring.lens.l}.neurons.${wiring.lens.j}`),
   show_grads: () => {
     const pressed = byId("show_grads").getAttribute("aria-pressed") === "true";
-    byId("show_grads").setAttribute("aria-pressed", !pressed);
+    byId("show_grads").setAttribute("aria-pressed", String(!pressed));
     drawBoard(true);
   },
 };
-for (const [id, command] of Object.entries(boardCommands)) byId(id).addEventListener("click", command);
+for (const [id, command] of Object.entries(boardCommands)) fieldById(id).addEventListener("click", command);
 
 document.addEventListener("keydown", event => {
   const command = { " ": "run", ArrowRight: "one_step", PageDown: "one_step" }[event.key];
@@ -142,15 +169,23 @@ addRoom("board", {
     refresh();
   },
   facts() {
-    const { settings, own } = session.board, written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
-    const { trainer: { plain, steps, points }, point } = session.board, facts = { room: "board", ...settings };
+    const { settings, own } = session.board;
+    const written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
+    const {
+      trainer: { plain, steps, points },
+      point,
+    } = session.board;
+    /** @type {Record<string, any>} */
+    const facts = { room: "board", ...settings };
     if (settings.data === "own") facts.own = own.map(written).join(";");
     if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
     if (session.origin && session.graph.nodes.length && points.length && inStepper.sample) facts.sample = point + 1;
     return facts;
   },
   keep() {
-    const { board } = session, { settings, own, trainer, point, paint } = board, before = { settings: { ...settings }, own: [...own], trainer, point, paint };
+    const { board } = session;
+    const { settings, own, trainer, point, paint } = board;
+    const before = { settings: { ...settings }, own: [...own], trainer, point, paint };
     return () => {
       stopTraining();
       own.splice(0, own.length, ...before.own);
@@ -162,7 +197,14 @@ addRoom("board", {
   },
   begin() {
     const words = { data: "data_", loss: "loss_", batch: "batch_", noise: "noise_", speed: "speed_" };
-    fillFields("b_", { choices: CHOICES, names: Object.keys(DEFAULTS), words, fits: isSetting, chosen: set, refused: tellState });
+    fillFields("b_", {
+      choices: CHOICES,
+      names: Object.keys(DEFAULTS),
+      words,
+      fits: isSetting,
+      chosen: set,
+      refused: tellState,
+    });
     showSettings();
     renew();
   },
@@ -170,15 +212,18 @@ addRoom("board", {
     const { settings, own } = session.board;
     Object.assign(settings, DEFAULTS);
     own.length = 0;
-    for (const name of Object.keys(DEFAULTS)) if (link.has(name) && isSetting(name, link.get(name))) settings[name] = link.get(name);
+    for (const name of Object.keys(DEFAULTS))
+      if (link.has(name) && isSetting(name, link.get(name))) settings[name] = link.get(name);
     for (const text of (link.get("own") ?? "").split(";").filter(Boolean)) {
       const [x, y, label] = text.split(",").map(Number);
       if (Number.isFinite(x) && Number.isFinite(y)) own.push(pointOf([x, y], label === 1 ? 1 : 0));
     }
     showSettings();
     renew();
-    const { trainer } = session.board, number = name => (/^\d{1,5}$/.test(link.get(name) ?? "") ? Number(link.get(name)) : 0);
-    if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < Math.min(number("trained"), MOST_RETRAINED); i++) trainer.step();
+    const { trainer } = session.board;
+    const number = name => (/^\d{1,5}$/.test(link.get(name) ?? "") ? Number(link.get(name)) : 0);
+    if (trainer.points.length >= LEAST_POINTS)
+      for (let i = 0; i < Math.min(number("trained"), MOST_RETRAINED); i++) trainer.step();
     if (number("trained")) showTrainer();
     if (number("sample") < 1 || number("sample") > trainer.points.length) return;
     session.board.point = number("sample") - 1;

@@ -12,8 +12,10 @@ import { saved } from "../stepper/saving.js";
 import { session } from "../stepper/session.js";
 import { exact, filled, parsed, shown } from "../stepper/text.js";
 
+/** @import { Made } from "./chosen.js" */
+
 // Read what was typed. If it has an error, the error is shown below its column, and the last graph stays.
-function readTyped(text, values = session.typed.values) {
+export function readTyped(text, values = session.typed.values) {
   const { typed, words } = session;
   Object.assign(typed, { text, error: null, number: null });
   try {
@@ -22,7 +24,7 @@ function readTyped(text, values = session.typed.values) {
     for (const [name, x] of made.values) values.set(name, x);
     typed.values = values;
     if (made.graph) {
-      typed.made = { ...made, text };
+      typed.made = /** @type {Made} */ ({ ...made, text });
       if (isSeen("typing")) session.open([typed.made], true);
     } else {
       typed.number = made.value;
@@ -49,44 +51,65 @@ export function setUpTyping(text, values) {
 // the reader leaves the field or presses Enter. An error at the end shows no column number, because its message says
 // so.
 function showError() {
-  const { typed: { error, text }, words } = session;
+  const {
+    typed: { error, text },
+    words,
+  } = session;
   if (!error) return;
-  const letters = [...text], message = error.told(words);
+  const letters = [...text];
+  const message = error.told(words);
   const told = error.column < letters.length ? filled(words.cli_error, { column: error.column + 1, message }) : message;
   tellFault(`${" ".repeat(columns(letters.slice(0, error.column).join("")))}^\n${told}`);
-  byId("text").setAttribute("aria-invalid", true);
+  byId("text").setAttribute("aria-invalid", String(true));
 }
 
 function tellFault(text, waits = false) {
   byId("result").classList.toggle("waits", waits || text !== "");
-  byId("text").setAttribute("aria-invalid", false);
+  byId("text").setAttribute("aria-invalid", String(false));
   if (byId("fault").textContent !== text) byId("fault").textContent = text;
 }
 
-// Show the number of the expression that was typed. While it has an error there is none, and the graph of the expression
-// before it is pale.
+// Show the number of the expression that was typed. While it has an error there is none, and the graph of the
+// expression before it is pale.
 function tellResult() {
-  const { typed, graph, numbers, origin } = session, { error, number } = typed;
+  const { typed, graph, numbers, origin } = session;
+  const { error, number } = typed;
   byId("result").textContent = error ? "" : `= ${shown(number ?? numbers.data[graph.root])}`;
   byId("stage").classList.toggle("stale", !origin && (error !== null || number !== null));
 }
 
+const variableNames = () => {
+  const fields = /** @type {HTMLElement[]} */ ([...byId("numbers").children]);
+  return fields.map(each => each.dataset.name);
+};
+
 // Show a field for each variable. Dragging the name of the variable changes its number.
 function showNumbers(values) {
-  const names = [...values.keys()], now = [...byId("numbers").children].map(each => each.dataset.name);
+  const names = [...values.keys()];
+  const now = variableNames();
   if (names.join() !== now.join()) {
-    byId("numbers").replaceChildren(...names.map((name, i) => {
-      const input = html("input", { type: "text", inputmode: "decimal", id: `number${i}`, autocomplete: "off" });
-      const label = html("label", { for: `number${i}` }, name), chip = html("span", { class: "variable", "data-name": name }, label, input);
-      const write = x => setVariable(name, x);
-      label.addEventListener("pointerdown", event => dragNumber(event, () => session.typed.values.get(name), write, () => input.select()));
-      input.addEventListener("input", () => {
-        const x = parsed(input.value);
-        input.setAttribute("aria-invalid", x === null);
-        if (x !== null) write(x);
-      });
-      return chip;
-    }));
+    byId("numbers").replaceChildren(
+      ...names.map((name, i) => {
+        const input = html("input", { type: "text", inputmode: "decimal", id: `number${i}`, autocomplete: "off" });
+        const label = html("label", { for: `number${i}` }, name);
+        const chip = html("span", { class: "variable", "data-name": name }, label, input);
+        const write = x => setVariable(name, x);
+        label.addEventListener("pointerdown", event =>
+          dragNumber(
+            event,
+            () => session.typed.values.get(name),
+            write,
+            () => input.select(),
+          ),
+        );
+        input.addEventListener("input", () => {
+          const x = parsed(input.value);
+          input.setAttribute("aria-invalid", String(x === null));
+          if (x !== null) write(x);
+        });
+        return chip;
+      }),
+    );
   }
   names.forEach((name, i) => {
     const input = byId("numbers").children[i].querySelector("input");
@@ -110,7 +133,9 @@ byId("typing").addEventListener("submit", event => {
 
 // Insert a call of a function at the caret, around the selected text.
 byId("functions").addEventListener("change", () => {
-  const field = byId("text"), name = byId("functions").value, { selectionStart: start, selectionEnd: end } = field;
+  const field = byId("text");
+  const name = byId("functions").value;
+  const { selectionStart: start, selectionEnd: end } = field;
   byId("functions").value = "";
   if (!name) return;
   field.setRangeText(`${name}(${field.value.slice(start, end)})`, start, end, "end");
@@ -135,13 +160,14 @@ session.watch(({ changes }) => {
   if ("lang" in changes && byId("fault").textContent) showError();
   if (!typed.made || graph !== typed.made.graph) return;
   let changed = false;
-  graph.nodes.forEach((node, i) => { // a leaf that is edited in the stepper is a variable here
+  graph.nodes.forEach((node, i) => {
+    // a leaf that is edited in the stepper is a variable here
     if (!isEditable(node) || !typed.values.has(node.name)) return;
     changed ||= !Object.is(typed.values.get(node.name), numbers.data[i]);
     typed.values.set(node.name, numbers.data[i]);
   });
   if (changed) remember();
-  showNumbers(new Map([...byId("numbers").children].map(({ dataset }) => [dataset.name, typed.values.get(dataset.name)])));
+  showNumbers(new Map(variableNames().map(name => [name, typed.values.get(name)])));
 });
 
 saved.heading = () => session.origin || session.typed.made?.text;
@@ -149,22 +175,31 @@ saved.heading = () => session.origin || session.typed.made?.text;
 addRoom("typing", {
   panel: "stepping",
   entered() {
-    const { typed: { made }, graph } = session;
+    const {
+      typed: { made },
+      graph,
+    } = session;
     if (made && graph !== made.graph) session.open([made]);
   },
   facts() {
     const { text, made, values } = session.typed;
-    return { text, ...Object.fromEntries([...made?.values.keys() ?? []].map(name => [`=${name}`, exact(values.get(name))])) };
+    return {
+      text,
+      ...Object.fromEntries([...(made?.values.keys() ?? [])].map(name => [`=${name}`, exact(values.get(name))])),
+    };
   },
   keep() {
-    const { text, values, made, error, number } = session.typed, before = new Map(values);
+    const { text, values, made, error, number } = session.typed;
+    const before = new Map(values);
     return () => {
       byId("text").value = text;
       Object.assign(session.typed, { text, values: before, made, error, number });
       tellFault("");
       if (made) {
         session.open([made]);
-        made.graph.nodes.forEach((node, i) => isEditable(node) && before.has(node.name) && session.chosen.edits.set(i, before.get(node.name)));
+        made.graph.nodes.forEach(
+          (node, i) => isEditable(node) && before.has(node.name) && session.chosen.edits.set(i, before.get(node.name)),
+        );
         showNumbers(before.size ? new Map([...made.values.keys()].map(name => [name, before.get(name)])) : made.values);
       }
       if (number !== null || error) readTyped(text, before);
@@ -174,14 +209,19 @@ addRoom("typing", {
     const option = (value, attributes, text = value) => html("option", { value, ...attributes }, text);
     const functions = Object.entries(page.grammar.functions).map(([name, { usage }]) => option(name, {}, usage));
     byId("functions").replaceChildren(option("", { "data-word": "functions" }), ...functions);
-    byId("example").replaceChildren(option("", { "data-word": "choose" }), ...EXAMPLES.map(([name]) => option(name, { "data-word": `example_${name}` })));
+    byId("example").replaceChildren(
+      option("", { "data-word": "choose" }),
+      ...EXAMPLES.map(([name]) => option(name, { "data-word": `example_${name}` })),
+    );
     const [, text, first] = EXAMPLES[0];
     setUpTyping(text, first);
   },
   arrive(link) {
     const given = link.get("text");
     byId("text").value = given ?? session.typed.text;
-    const values = [...link].filter(([key, x]) => key.startsWith("=") && parsed(x) !== null).map(([key, x]) => [key.slice(1), parsed(x)]);
+    const values = [...link]
+      .filter(([key, x]) => key.startsWith("=") && parsed(x) !== null)
+      .map(([key, x]) => /** @type {[string, number]} */ ([key.slice(1), parsed(x)]));
     if (given !== undefined) readTyped(given, new Map(values));
   },
 });

@@ -3,16 +3,31 @@
 import { colours, fitted } from "./canvas.js";
 import { neuronName } from "./names.js";
 import { Field } from "./plane.js";
-import { html } from "../stepper/elements.js";
+import { html, targetOf } from "../stepper/elements.js";
 import { filled, shown } from "../stepper/text.js";
 
 const LEAST_INPUT = 32; // pixels that the name of an input needs
 
+/**
+ * The weight `i` of neuron `j` in layer `l`.
+ * @typedef {{ l: number, i: number, j: number }} Wire
+ */
+
 export class Wiring {
+  gradients = false; // whether the wires show gradients, and not weights
+  /** @type {Words} */
+  words;
+
   // `looked` is called when another neuron or wire is selected. `lens` is the selected neuron: the one under the
   // pointer or with the focus, or else the one that was pinned by a click.
   constructor(frame, looked) {
-    Object.assign(this, { frame, looked, canvas: frame.querySelector("canvas"), units: [], passing: null, pinned: null, wire: null });
+    this.frame = frame;
+    this.looked = looked;
+    this.canvas = frame.querySelector("canvas");
+    this.units = [];
+    this.passing = null;
+    this.pinned = null;
+    this.wire = null;
     frame.addEventListener("pointermove", event => this.findWire(event));
     frame.addEventListener("pointerleave", () => this.findWire(null));
     frame.addEventListener("keydown", event => event.key === "Escape" && this.pin(null));
@@ -31,26 +46,41 @@ export class Wiring {
   pin(neuron) {
     const same = neuron && this.pinned && neuron.l === this.pinned.l && neuron.j === this.pinned.j;
     this.pinned = same ? null : neuron;
-    this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => unit.setAttribute("aria-pressed", this.pinned?.l === l && this.pinned.j === j)));
+    this.units
+      .slice(1)
+      .forEach((layer, l) =>
+        layer.forEach((unit, j) =>
+          unit.setAttribute("aria-pressed", String(this.pinned?.l === l && this.pinned.j === j)),
+        ),
+      );
     this.looked();
   }
 
   // Select the wire at the pointer, if one is near.
   findWire(event) {
-    let found = null, nearest = 7;
-    if (event && this.places && !event.target.closest(".unit")) {
-      const { left, top } = this.frame.getBoundingClientRect(), x = event.clientX - left, y = event.clientY - top, half = this.size / 2;
+    /** @type {Wire | null} */
+    let found = null;
+    let nearest = 7;
+    if (event && this.places && !targetOf(event).closest(".unit")) {
+      const { left, top } = this.frame.getBoundingClientRect();
+      const x = event.clientX - left;
+      const y = event.clientY - top;
+      const half = this.size / 2;
       this.trainer.network.layers.forEach(({ nin, nout }, l) => {
-        for (let j = 0; j < nout; j++) for (let i = 0; i < nin; i++) {
-          const [x0, y0] = this.places[l][i], [x1, y1] = this.places[l + 1][j], share = (x - x0 - half) / (x1 - x0 - 2 * half);
-          if (share < 0 || share > 1) continue;
-          const away = Math.abs(y0 + (y1 - y0) * bend(share) - y);
-          if (away < nearest) [found, nearest] = [{ l, i, j }, away];
-        }
+        for (let j = 0; j < nout; j++)
+          for (let i = 0; i < nin; i++) {
+            const [x0, y0] = this.places[l][i];
+            const [x1, y1] = this.places[l + 1][j];
+            const share = (x - x0 - half) / (x1 - x0 - 2 * half);
+            if (share < 0 || share > 1) continue;
+            const away = Math.abs(y0 + (y1 - y0) * bend(share) - y);
+            if (away < nearest) [found, nearest] = [{ l, i, j }, away];
+          }
       });
     }
-    if (found?.l === this.wire?.l && found?.i === this.wire?.i && found?.j === this.wire?.j) return;
-    this.wire = found;
+    const wire = /** @type {Wire | null} */ (found); // which a function has set
+    if (wire?.l === this.wire?.l && wire?.i === this.wire?.i && wire?.j === this.wire?.j) return;
+    this.wire = wire;
     this.looked();
   }
 
@@ -60,31 +90,47 @@ export class Wiring {
     this.units.flat().forEach(unit => unit.remove());
     this.fields = trainer.network.layers.map(({ nout }) => Array.from({ length: nout }, () => new Field()));
     const inputs = names.map(name => html("span", { class: "unit input" }, name));
-    this.units = [inputs, ...this.fields.map((layer, l) => layer.map((field, j) => {
-      const unit = html("button", { class: "unit", type: "button" }, field.canvas);
-      for (const name of ["pointerenter", "focus"]) unit.addEventListener(name, () => this.look({ l, j }));
-      for (const name of ["pointerleave", "blur"]) unit.addEventListener(name, () => this.look(null));
-      unit.addEventListener("click", () => this.pin({ l, j }));
-      unit.setAttribute("aria-pressed", false);
-      return unit;
-    }))];
+    this.units = [
+      inputs,
+      ...this.fields.map((layer, l) =>
+        layer.map((field, j) => {
+          const unit = html("button", { class: "unit", type: "button" }, field.canvas);
+          for (const name of ["pointerenter", "focus"]) unit.addEventListener(name, () => this.look({ l, j }));
+          for (const name of ["pointerleave", "blur"]) unit.addEventListener(name, () => this.look(null));
+          unit.addEventListener("click", () => this.pin({ l, j }));
+          unit.setAttribute("aria-pressed", String(false));
+          return unit;
+        }),
+      ),
+    ];
     this.frame.append(...this.units.flat());
     this.arrange();
   }
 
   arrange() {
-    const most = Math.max(...this.units.map(layer => layer.length)), across = this.units.length;
+    const most = Math.max(...this.units.map(layer => layer.length));
+    const across = this.units.length;
     this.frame.style.setProperty("--most", most);
     const { clientWidth: width, clientHeight: height } = this.frame;
     const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / across / 1.7));
     this.size = size;
-    this.places = this.units.map((layer, l) => layer.map((unit, j) => {
-      const x = 24 + size / 2 + ((width - 48 - size) * l) / (across - 1), room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
-      const y = height / 2 + (j - (layer.length - 1) / 2) * room;
-      const own = l ? size : Math.max(size, LEAST_INPUT);
-      Object.assign(unit.style, { left: `${x}px`, top: `${y}px`, width: `${own}px`, height: `${own}px`, lineHeight: `${own - 4}px`, textAlign: "center" });
-      return [x, y];
-    }));
+    this.places = this.units.map((layer, l) =>
+      layer.map((unit, j) => {
+        const x = 24 + size / 2 + ((width - 48 - size) * l) / (across - 1);
+        const room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
+        const y = height / 2 + (j - (layer.length - 1) / 2) * room;
+        const own = l ? size : Math.max(size, LEAST_INPUT);
+        Object.assign(unit.style, {
+          left: `${x}px`,
+          top: `${y}px`,
+          width: `${own}px`,
+          height: `${own}px`,
+          lineHeight: `${own - 4}px`,
+          textAlign: "center",
+        });
+        return [x, y];
+      }),
+    );
     this.draw();
   }
 
@@ -92,17 +138,25 @@ export class Wiring {
   // one.
   draw(gradients = this.gradients, words = this.words) {
     Object.assign(this, { gradients, words });
-    const { context, width, height } = fitted(this.canvas), { layers, data, grad } = this.trainer.network;
+    const { context, width, height } = fitted(this.canvas);
+    const { layers, data, grad } = this.trainer.network;
     context.clearRect(0, 0, width, height);
-    const numbers = gradients ? grad : data, largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5, half = this.size / 2, widest = Math.min(7, 0.22 * this.size);
+    const numbers = gradients ? grad : data;
+    const largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5;
+    const half = this.size / 2;
+    const widest = Math.min(7, 0.22 * this.size);
     context.lineCap = "round";
-    const { lens, wire } = this, numbered = [];
+    const { lens, wire } = this;
+    const numbered = [];
     layers.forEach(({ nin, nout, first }, l) => {
       for (let j = 0; j < nout; j++) {
         for (let i = 0; i < nin; i++) {
-          const x = numbers[first + j * (nin + 1) + i], [x0, y0] = this.places[l][i], [x1, y1] = this.places[l + 1][j];
+          const x = numbers[first + j * (nin + 1) + i];
+          const [x0, y0] = this.places[l][i];
+          const [x1, y1] = this.places[l + 1][j];
           const size = Math.min(1, Math.abs(x) / largest) || 0;
-          const looked = (lens && lens.l === l && lens.j === j) || (wire && wire.l === l && wire.i === i && wire.j === j);
+          const looked =
+            (lens && lens.l === l && lens.j === j) || (wire && wire.l === l && wire.i === i && wire.j === j);
           if (looked) numbered.push([x, x0 + half, y0, x1 - half, y1]);
           if (size < 0.004 && !looked) continue;
           context.globalAlpha = looked ? 1 : (0.35 + 0.65 * size) * (lens || wire ? 0.25 : 1);
@@ -116,15 +170,24 @@ export class Wiring {
       }
     });
     context.globalAlpha = 1;
-    Object.assign(context, { font: "600 13px sans-serif", textAlign: "left", strokeStyle: colours.panel, lineWidth: 4 });
-    for (const [x, x0, y0, x1, y1] of numbered) { // write the number of each of these wires on it
+    Object.assign(context, {
+      font: "600 13px sans-serif",
+      textAlign: "left",
+      strokeStyle: colours.panel,
+      lineWidth: 4,
+    });
+    for (const [x, x0, y0, , y1] of numbered) {
+      // write the number of each of these wires on it
       const at = [x0 + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // near the operand, where the wires are apart
       context.strokeText(shown(x), ...at);
       context.fillStyle = x > 0 ? colours.plus : colours.minus;
       context.fillText(shown(x), ...at);
     }
     if (!wire) return;
-    const { nin, first } = layers[wire.l], at = first + wire.j * (nin + 1) + wire.i, [x0, y0] = this.places[wire.l][wire.i], [x1, y1] = this.places[wire.l + 1][wire.j];
+    const { nin, first } = layers[wire.l];
+    const at = first + wire.j * (nin + 1) + wire.i;
+    const [x0, y0] = this.places[wire.l][wire.i];
+    const [x1, y1] = this.places[wire.l + 1][wire.j];
     const told = filled(words.wire_told, { weight: shown(data[at]), gradient: shown(grad[at]) });
     Object.assign(context, { textAlign: "center", fillStyle: colours.ink });
     const middle = [Math.min(width - 130, Math.max(130, (x0 + x1) / 2)), Math.max(16, (y0 + y1) / 2 - 8)];
@@ -134,22 +197,26 @@ export class Wiring {
 
   // Mark the dead neurons.
   mark(dead, words) {
-    this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => {
-      unit.classList.toggle("dead", dead[l][j]);
-      const told = neuronName(this.trainer.network, l, j, words);
-      const text = dead[l][j] ? `${told}: ${words.dead}` : told;
-      if (unit.title === text) return;
-      unit.title = text;
-      unit.setAttribute("aria-label", text);
-    }));
+    this.units.slice(1).forEach((layer, l) =>
+      layer.forEach((unit, j) => {
+        unit.classList.toggle("dead", dead[l][j]);
+        const told = neuronName(this.trainer.network, l, j, words);
+        const text = dead[l][j] ? `${told}: ${words.dead}` : told;
+        if (unit.title === text) return;
+        unit.title = text;
+        unit.setAttribute("aria-label", text);
+      }),
+    );
   }
 }
 
 // Return how far across a wire is at a share of its way along x. It is the Bézier curve that draw() draws.
 function bend(share) {
-  let low = 0, high = 1;
+  let low = 0;
+  let high = 1;
   for (let k = 0; k < 20; k++) {
-    const t = (low + high) / 2, x = 1.5 * t * (1 - t) ** 2 + 1.5 * t * t * (1 - t) + t ** 3;
+    const t = (low + high) / 2;
+    const x = 1.5 * t * (1 - t) ** 2 + 1.5 * t * t * (1 - t) + t ** 3;
     if (x < share) low = t;
     else high = t;
   }

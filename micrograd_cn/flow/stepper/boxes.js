@@ -13,45 +13,96 @@ const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 };
 // The same for a narrow screen, where boxes of one layer stand side by side.
 const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
 
-// Give a box its size, rows and roles. `numbers` returns the texts of the numbers that it will show.
+/**
+ * Give a box its size, rows and roles. `numbers` returns the texts of the numbers that it will show.
+ * @param {Shape} shape
+ * @param {Box} box
+ * @param {Words} words
+ * @param {(box: Box, key: string) => string[]} numbers
+ * @param {number} passes
+ * @param {boolean} vertical
+ */
 export function measure(shape, box, words, numbers, passes, vertical) {
   const { side, between, usual, lock } = vertical ? TIGHT : ROOMY;
-  const { graph, frames } = shape, [i] = box.nodes, node = graph.nodes[i], gets = box.folded || node.gets;
+  const { graph, frames } = shape;
+  const [i] = box.nodes;
+  const node = graph.nodes[i];
+  const gets = box.folded || node.gets;
   box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that was written in an expression
-  const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "", name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
+  const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "";
+  const name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
   const shownName = box.folded ? `+ ${cleaned(titleOf(graph, box, words))}` : cleaned(name);
   box.title = box.bare ? "" : node.symbol && !box.folded ? `${isolated(shownName)} = ${node.symbol}` : shownName;
-  const root = box.nodes.includes(graph.root), met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
+  const root = box.nodes.includes(graph.root);
+  const met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
   box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
   // One note says what the gradient waits for or adds up. A second note has the gradient that a class of the reader
   // computed.
   box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0;
-  const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + between + Math.max(...[usual, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
-  const notes = met ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
+  const widths = box.pairs.map(
+    key =>
+      textWidth(wordOf(key, words), "word") +
+      between +
+      Math.max(...[usual, ...numbers(box, key)].map(text => textWidth(text, "grad"))),
+  );
+  const notes = met
+    ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note")))
+    : 0;
   const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
   box.side = side;
   box.width = Math.ceil((box.bare ? textWidth(ROOMY.usual, "number") : own) + 2 * side);
   box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
-  box.height = (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - !box.bare) + 2 * BOX.top - (box.notes ? 2 : 0);
+  box.height =
+    (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - Number(!box.bare)) + 2 * BOX.top - (box.notes ? 2 : 0);
   const plain = isLeaf(node) && node.gets && !box.folded;
   const kinds = [box.folded && "filled", !box.folded && !node.gets && "dashed", plain && node.parameter && "thick"];
-  box.roles = [...kinds, plain && !node.parameter && "rounded", root && !isLeaf(graph.nodes[graph.root]) && "double"].filter(Boolean).join(" ");
+  box.roles = [...kinds, plain && !node.parameter && "rounded", root && !isLeaf(graph.nodes[graph.root]) && "double"]
+    .filter(Boolean)
+    .join(" ");
 }
 
-const wordOf = (key, words) => ({ count: words.node_count, norm: words.grad_norm, data: words.data, grad: words.grad })[key];
+const wordOf = (key, words) =>
+  ({ count: words.node_count, norm: words.grad_norm, data: words.data, grad: words.grad })[key];
 
-// Return the texts of each row. A row is a title, a note, or a word with its number.
+/**
+ * Return the texts of each row. A row is a title, a note, or a word with its number.
+ * @param {Box} box
+ * @param {Graph} graph
+ * @param {BoxFacts & { words: Words }} facts
+ * @param {Words} words
+ * @param {number} width
+ * @returns {string[][]}
+ */
 export function boxLines(box, graph, facts, words, width) {
   const number = x => (x === null ? (facts.asked ? "?" : "–") : shown(x));
   if (box.bare) return [[number(facts.value)]];
-  const numbers = { count: String(box.nodes.length), norm: number(facts.grad), data: number(facts.value), grad: number(facts.grad) };
+  const numbers = {
+    count: String(box.nodes.length),
+    norm: number(facts.grad),
+    data: number(facts.value),
+    grad: number(facts.grad),
+  };
   const lines = [[box.title], ...box.pairs.map(key => [wordOf(key, words), numbers[key]])];
   if (!box.notes) return lines;
   const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
-  const waits = facts.count < facts.total, adds = facts.terms.length > 1;
-  if (box.notes > Number(facts.theirs !== null)) lines.push([!facts.began || facts.still ? (adds ? sumText(facts.terms, width - 2 * box.side) : "") : seed ? words.seed
-    : adds ? sumText(facts.terms, width - 2 * box.side) : waits || box.folded ? `${facts.count}/${facts.total}` : ""]);
-  if (facts.theirs !== null) lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
+  const waits = facts.count < facts.total;
+  const adds = facts.terms.length > 1;
+  if (box.notes > Number(facts.theirs !== null))
+    lines.push([
+      !facts.began || facts.still
+        ? adds
+          ? sumText(facts.terms, width - 2 * box.side)
+          : ""
+        : seed
+          ? words.seed
+          : adds
+            ? sumText(facts.terms, width - 2 * box.side)
+            : waits || box.folded
+              ? `${facts.count}/${facts.total}`
+              : "",
+    ]);
+  if (facts.theirs !== null)
+    lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
   return lines;
 }
 
@@ -62,7 +113,11 @@ function agreement({ grad, theirs, terms }) {
   return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // the gradient is nan if a local derivative is unknown
 }
 
-// Return the terms as a sum. If there is no room for all of them, the first ones are left out.
+/**
+ * Return the terms as a sum. If there is no room for all of them, the first ones are left out.
+ * @param {number[]} terms
+ * @param {number} width
+ */
 export function sumText(terms, width) {
   const texts = terms.map(x => bracketed(shown(x)));
   let shownTerms = texts.length;

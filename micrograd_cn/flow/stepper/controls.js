@@ -1,11 +1,21 @@
 // What each button and each key does.
 
-import { byId } from "./elements.js";
+import { byId, fieldById, targetOf } from "./elements.js";
 import { keep } from "./kept.js";
 import { whenThere } from "./later.js";
 import { openMenu } from "./menu.js";
 import {
-  addAction, answered, backWhile, go, onWhile, pause, play, playAt, sameLayer, sameNode, stepOn,
+  addAction,
+  answered,
+  backWhile,
+  go,
+  onWhile,
+  pause,
+  play,
+  playAt,
+  sameLayer,
+  sameNode,
+  stepOn,
 } from "./moving.js";
 import { closeAll, openAll } from "./opening.js";
 import { answerOf, isRight } from "./question.js";
@@ -14,7 +24,7 @@ import { session } from "./session.js";
 import { switchTheme } from "./theme.js";
 import { viewport } from "./viewport.js";
 
-const commands = {
+export const commands = {
   start: () => session.choose({ done: 0, actions: ["backward"] }),
   layer_back: () => backWhile(sameLayer),
   node_back: () => backWhile(sameNode),
@@ -44,7 +54,7 @@ const commands = {
   },
   more: () => {
     const all = document.querySelector("footer").classList.toggle("all");
-    byId("more").setAttribute("aria-expanded", all);
+    byId("more").setAttribute("aria-expanded", String(all));
   },
   help: () => {
     pause();
@@ -58,11 +68,12 @@ const commands = {
   },
   reveal: answered,
 };
-for (const [id, command] of Object.entries(commands)) byId(id).addEventListener("click", command);
+for (const [id, command] of Object.entries(commands)) fieldById(id).addEventListener("click", command);
 
 byId("ask").addEventListener("submit", event => {
   event.preventDefault();
-  const step = session.steps[session.position], given = answerOf(byId("answer").value);
+  const step = session.steps[session.position];
+  const given = answerOf(byId("answer").value);
   if (given !== null && isRight(given, session.viewAt(step.end), step)) answered();
   else byId("verdict").textContent = given === null ? session.words.no_answer : session.words.wrong;
 });
@@ -80,7 +91,7 @@ const shortcuts = {
   "+": "zoom_in",
   "=": "zoom_in",
   "-": "zoom_out",
-  "0": "zoom_fit",
+  0: "zoom_fit",
   d: "dark",
   D: "dark",
   l: "language",
@@ -96,14 +107,25 @@ const EVERYWHERE = ["language", "dark", "help", "present"]; // commands that eve
 // Show the graph and its caption alone, in large letters, or everything again.
 function presentOrNot() {
   const presents = document.documentElement.classList.toggle("presenting");
-  byId("present").setAttribute("aria-pressed", presents);
+  byId("present").setAttribute("aria-pressed", String(presents));
   openMenu(false);
   viewport.begin();
 }
 document.addEventListener("keydown", event => {
-  const { target: at, key } = event, command = shortcuts[key];
-  if (!command || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const types = at.matches("input:not([type=range]), textarea, select"), turnsPage = key.startsWith("Page");
+  const { key } = event;
+  const at = targetOf(event);
+  const command = shortcuts[key];
+  if (
+    !command ||
+    event.defaultPrevented ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    document.querySelector("dialog[open]")
+  )
+    return;
+  const types = at.matches("input:not([type=range]), textarea, select");
+  const turnsPage = key.startsWith("Page");
   if (EVERYWHERE.includes(command)) {
     if (types) return;
   } else {
@@ -114,9 +136,12 @@ document.addEventListener("keydown", event => {
     if (scrolls || presses || isField || byId("stepping").hidden) return;
   }
   event.preventDefault();
-  const [node, layer] = [{ step: "node_step", back: "node_back" }, { step: "layer_step", back: "layer_back" }];
+  const [node, layer] = [
+    { step: "node_step", back: "node_back" },
+    { step: "layer_step", back: "layer_back" },
+  ];
   const id = (event.shiftKey && (turnsPage ? layer : node)[command]) || command;
-  if (id in savings) byId(id).click();
+  if (id in savings) fieldById(id).click();
   else commands[id]();
 });
 

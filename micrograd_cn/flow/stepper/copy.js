@@ -10,25 +10,37 @@ import { exact, expressionOf } from "./text.js";
 
 const MOST_COPIED = 5000; // nodes of a graph that can be copied
 
-const isCopyable = graph => (graph.copyable ??= graph.nodes.length <= MOST_COPIED && graph.nodes.every(node => isLeaf(node) || node.listed));
+const isCopyable = graph =>
+  (graph.copyable ??= graph.nodes.length <= MOST_COPIED && graph.nodes.every(node => isLeaf(node) || node.listed));
 
-function pythonOf(graph, data, actions) {
-  const named = node => /^(\w+)\(/.exec(node.written ?? node.text ?? "")?.[1], functions = graph.nodes.map(named).filter(Boolean);
-  const taken = new Set(["Value", "float", "print", ...functions, ...page.keywords]), names = graph.nodes.map(({ name }) => {
-    const first = name.normalize("NFKC").replace(/[^\p{L}\p{N}_]+/gu, "_").replace(/^(?=\p{N})|^$/u, "_");
+export function pythonOf(graph, data, actions) {
+  const named = node => /^(\w+)\(/.exec(node.written ?? node.text ?? "")?.[1];
+  const functions = graph.nodes.map(named).filter(Boolean);
+  const taken = new Set(["Value", "float", "print", ...functions, ...page.keywords]);
+  const names = graph.nodes.map(({ name }) => {
+    const first = name
+      .normalize("NFKC")
+      .replace(/[^\p{L}\p{N}_]+/gu, "_")
+      .replace(/^(?=\p{N})|^$/u, "_");
     let own = first;
     for (let count = 2; taken.has(own); count++) own = `${first}_${count}`;
     taken.add(own);
     return own;
   });
-  const number = x => (Number.isFinite(x) ? exact(x) : `float("${exact(x)}")`), lines = [];
+  const number = x => (Number.isFinite(x) ? exact(x) : `float("${exact(x)}")`);
+  const lines = [];
   const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
   for (const i of leaves) lines.push(`${names[i]} = Value(${number(data[i])}, ${JSON.stringify(graph.nodes[i].name)})`);
   for (const i of reversed(graph.order)) {
     const { parents, text, written } = graph.nodes[i];
     // Python makes no node of plain numbers, so if all operands are constants, they are written as Values.
     const constant = parents.every(parent => !graph.nodes[parent].gets);
-    const operand = parent => (isLeaf(graph.nodes[parent]) && !graph.nodes[parent].gets ? (constant ? `Value(${number(data[parent])})` : number(data[parent])) : names[parent]);
+    const operand = parent =>
+      isLeaf(graph.nodes[parent]) && !graph.nodes[parent].gets
+        ? constant
+          ? `Value(${number(data[parent])})`
+          : number(data[parent])
+        : names[parent];
     lines.push(`${names[i]} = ${expressionOf(written ?? text, parents.map(operand))}`);
   }
   const root = names[graph.root];
@@ -36,7 +48,10 @@ function pythonOf(graph, data, actions) {
     if (action === "backward") lines.push(`${root}.backward()`);
     else lines.push(...leaves.map(i => `${names[i]}.grad = 0.0`));
   }
-  lines.push(`print(${root}.data)`, ...leaves.map(i => `print(${JSON.stringify(graph.nodes[i].name)}, ${names[i]}.data, ${names[i]}.grad)`));
+  lines.push(
+    `print(${root}.data)`,
+    ...leaves.map(i => `print(${JSON.stringify(graph.nodes[i].name)}, ${names[i]}.data, ${names[i]}.grad)`),
+  );
   return `from micrograd_cn import ${[...new Set(["Value", ...functions])].join(", ")}\n\n${lines.join("\n")}\n`;
 }
 
@@ -44,7 +59,8 @@ function pythonOf(graph, data, actions) {
 async function copyText(button, text) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // a page in a frame may lack the permission
+  } catch {
+    // a page in a frame may lack the permission
     const field = html("textarea", { readonly: "" });
     field.value = text;
     document.body.append(field);
@@ -55,6 +71,8 @@ async function copyText(button, text) {
   tellOn(button, "copied");
 }
 
-byId("copy_python").addEventListener("click", () => copyText(byId("copy_python"), pythonOf(session.graph, session.numbers.data, session.chosen.actions)));
+byId("copy_python").addEventListener("click", () =>
+  copyText(byId("copy_python"), pythonOf(session.graph, session.numbers.data, session.chosen.actions)),
+);
 byId("copy_link").addEventListener("click", () => copyText(byId("copy_link"), location.href));
 session.watch(() => (byId("copy_python").disabled = !isCopyable(session.graph)));

@@ -5,12 +5,15 @@ import { largestOf, smallestOf } from "./lists.js";
 
 export function makeCurve(values, width = 640, height = 120) {
   const finite = values.filter(Number.isFinite);
-  const low = smallestOf(finite), span = largestOf(finite) - low || 1, rim = 8;
+  const low = smallestOf(finite);
+  const span = largestOf(finite) - low || 1;
+  const rim = 8;
   const place = (value, i) => [
     rim + (i / Math.max(values.length - 1, 1)) * (width - 2 * rim),
     height - rim - ((value - low) / span) * (height - 2 * rim),
   ];
-  const points = values.map(place), known = points.filter((_, i) => Number.isFinite(values[i]));
+  const points = values.map(place);
+  const known = points.filter((_, i) => Number.isFinite(values[i]));
   const mark = svg("circle", { r: 5 });
   const line = svg("polyline", { points: known.join(" ") });
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, line, mark);

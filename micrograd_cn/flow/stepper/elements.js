@@ -1,16 +1,54 @@
 // Find elements of the page by their id, and make new ones of HTML or SVG.
 
-export const byId = id => document.getElementById(id);
+/**
+ * Return the element with an id of ../elements.d.ts.
+ * @template {keyof PageElements} Id
+ * @param {Id} id
+ * @returns {PageElements[Id]}
+ */
+export const byId = id => /** @type {any} */ (document.getElementById(id));
 
+/**
+ * Return a button or a field whose id is put together, or null if there is none.
+ * @param {string} id
+ * @returns {HTMLInputElement}
+ */
+export const fieldById = id => /** @type {any} */ (document.getElementById(id));
+
+/**
+ * Return the element of the page that an event is about.
+ * @param {Event} event
+ * @returns {HTMLElement}
+ */
+export const targetOf = event => /** @type {HTMLElement} */ (event.target);
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name
+ * @param {Record<string, any>} attributes
+ * @param {(Node | string)[]} children
+ */
 export function html(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
+  return built(document.createElement(name), attributes, children);
 }
 
+/**
+ * @template {keyof SVGElementTagNameMap} Name
+ * @param {Name} name
+ * @param {Record<string, any>} attributes
+ * @param {(Node | string)[]} children
+ */
 export function svg(name, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  return built(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+/**
+ * @template {Element} Built
+ * @param {Built} element
+ * @param {Record<string, any>} attributes
+ * @param {(Node | string)[]} children
+ */
+function built(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;

@@ -20,7 +20,8 @@ function sumExactly(xs) {
     let kept = 0;
     for (let y of parts) {
       if (Math.abs(x) < Math.abs(y)) [x, y] = [y, x];
-      const high = x + y, low = y - (high - x);
+      const high = x + y;
+      const low = y - (high - x);
       if (low !== 0) parts[kept++] = low;
       x = high;
     }
@@ -28,9 +29,11 @@ function sumExactly(xs) {
     parts.length = kept;
     if (x !== 0) parts.push(x);
   }
-  let total = parts.pop() ?? 0, rest = 0;
+  let total = parts.pop() ?? 0;
+  let rest = 0;
   while (parts.length && rest === 0) {
-    const x = total, y = parts.pop();
+    const x = total;
+    const y = parts.pop();
     total = x + y;
     rest = y - (total - x);
   }
@@ -50,7 +53,8 @@ export function dot(...operands) {
 
 // Return log(exp(x_1) + ... + exp(x_n)). The largest number is taken out of the sum, so exp() cannot overflow.
 export function logsumexp(...xs) {
-  const top = Math.max(...xs), first = xs.indexOf(top);
+  const top = Math.max(...xs);
+  const first = xs.indexOf(top);
   if (!Number.isFinite(top)) return top;
   return top + Math.log1p(sum(...xs.filter((_, k) => k !== first).map(x => Math.exp(x - top))));
 }
@@ -58,7 +62,8 @@ export function logsumexp(...xs) {
 // The series whose terms have one sign: 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
 export function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x);
-  let term = x, total = x;
+  let term = x;
+  let total = x;
   for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(total); n++) {
     term *= (2 * x * x) / (2 * n + 1);
     total += term;

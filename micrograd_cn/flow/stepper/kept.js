@@ -2,9 +2,16 @@
 export function keep(name, value) {
   try {
     localStorage.setItem(`micrograd_cn.${name} ${location.pathname}`, value);
-  } catch { /* not allowed here */ }
+  } catch {
+    /* not allowed here */
+  }
 }
 
+/**
+ * @param {string} name
+ * @param {string[]} choices
+ * @returns {any} one of the choices, or null
+ */
 export function recall(name, choices) {
   try {
     const value = localStorage.getItem(`micrograd_cn.${name} ${location.pathname}`);

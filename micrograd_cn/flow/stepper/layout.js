@@ -15,11 +15,17 @@ export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 
 
 const MOST_LABELS = 9; // labels between two columns
 
-// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label. The width
-// of the label is `edge.label`.
+/**
+ * Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label. The width
+ * of the label is `edge.label`.
+ * @param {Shape} shape
+ * @param {boolean} labelled
+ * @param {boolean} vertical
+ */
 export function layOut(shape, labelled, vertical) {
   shape.vertical = vertical;
   if (vertical) shape.boxes.forEach(turn);
+  /** @type {any[]} */
   const containers = [...shape.frames, { key: "top", outer: null }].map((frame, i, all) => {
     return { frame: i < all.length - 1 ? i : -1, items: [], wires: [], element: frame };
   });
@@ -27,10 +33,12 @@ export function layOut(shape, labelled, vertical) {
   shape.boxes.forEach((box, i) => container(box.frame).items.push({ box: i, width: box.width, height: box.height }));
   shape.frames.forEach((frame, i) => container(frame.outer).items.push({ inner: container(i), first: Infinity }));
   for (const { items } of containers) items.forEach((item, i) => Object.assign(item, { at: i }));
-  for (const each of containers) each.items.sort((a, b) => numberOf(shape, a) - numberOf(shape, b) || firstNode(shape, a) - firstNode(shape, b));
+  for (const each of containers)
+    each.items.sort((a, b) => numberOf(shape, a) - numberOf(shape, b) || firstNode(shape, a) - firstNode(shape, b));
   for (const each of containers) each.items.forEach((item, i) => (item.at = i));
   shape.edges.forEach((edge, i) => addWires(shape, container, edge, i, labelled && !edge.constant));
-  const top = container(-1), outermostFirst = [top, ...containers.slice(0, -1)];
+  const top = container(-1);
+  const outermostFirst = [top, ...containers.slice(0, -1)];
   for (const each of outermostFirst) rankItems(each);
   for (const each of reversed(outermostFirst)) arrange(each, labelled, vertical);
   placeAll(shape, top, 0, 0);
@@ -68,7 +76,9 @@ function addWires(shape, container, edge, i, labelled) {
     for (let frame = shape.boxes[box].frame; frame >= 0; frame = shape.frames[frame].outer) found.push(frame);
     return [...found, -1];
   };
-  const from = frames(edge.source), to = frames(edge.target), common = from.find(frame => to.includes(frame));
+  const from = frames(edge.source);
+  const to = frames(edge.target);
+  const common = from.find(frame => to.includes(frame));
   const itemIn = (frame, box, chain) => {
     const inner = chain[chain.indexOf(frame) - 1];
     const found = inner === undefined ? item => item.box === box : item => item.inner === container(inner);
@@ -79,18 +89,23 @@ function addWires(shape, container, edge, i, labelled) {
     container(frame).wires.push(made);
     return made;
   };
-  const out = from.slice(0, from.indexOf(common)), into = to.slice(0, to.indexOf(common)).reverse();
+  const out = from.slice(0, from.indexOf(common));
+  const into = to.slice(0, to.indexOf(common)).reverse();
   edge.middle = wire(common, itemIn(common, edge.source, from), itemIn(common, edge.target, to), labelled);
   edge.out = out.map(frame => wire(frame, itemIn(frame, edge.source, from), null, false));
   edge.into = into.map(frame => wire(frame, null, itemIn(frame, edge.target, to), false));
   edge.wires = [...edge.out, edge.middle, ...edge.into];
-  edge.wires.forEach((each, i) => Object.assign(each, { middle: edge.middle, before: edge.wires[i - 1], after: edge.wires[i + 1] }));
+  edge.wires.forEach((each, i) =>
+    Object.assign(each, { middle: edge.middle, before: edge.wires[i - 1], after: edge.wires[i + 1] }),
+  );
 }
 
 // Give each item its rank. It comes after all items that it is computed from, and an item that is computed from nothing
 // comes just before its user. Parts may form a circle, although nodes do not. Then one of the wires goes backward.
 function rankItems({ items, wires }) {
-  const after = items.map(() => new Set()), state = items.map(() => 0), order = [];
+  const after = items.map(() => new Set());
+  const state = items.map(() => 0);
+  const order = [];
   const inside = wires.filter(wire => wire.from && wire.to);
   for (const { from, to } of inside) after[from.at].add(to.at);
   const back = new Set();
@@ -98,7 +113,8 @@ function rankItems({ items, wires }) {
     const stack = [[root, after[root].values()]];
     state[root] = 1;
     while (stack.length) {
-      const [at, rest] = stack.at(-1), { value, done } = rest.next();
+      const [at, rest] = stack.at(-1);
+      const { value, done } = rest.next();
       if (done) {
         state[at] = 2;
         order.unshift(at);
@@ -133,7 +149,8 @@ function arrange(part, labelled, vertical) {
     item.gap = item.inner ? GAP.row : gap;
     if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
   }
-  const last = Math.max(0, ...part.items.map(item => item.rank)), layers = Array.from({ length: 2 * last + 3 }, () => []);
+  const last = Math.max(0, ...part.items.map(item => item.rank));
+  const layers = Array.from({ length: 2 * last + 3 }, () => []);
   for (const item of part.items) {
     item.layer = 2 * item.rank + 1;
     item.links = [];
@@ -150,10 +167,12 @@ function arrange(part, labelled, vertical) {
 
 // Leave out the labels between two columns if there are many. They would be taller than the boxes, and cover wires.
 function leaveOut(wires, end) {
-  const labelled = wires.filter(wire => wire.label), at = wire => (wire.middle.backward ? wire.from : wire.to)?.layer ?? end;
+  const labelled = wires.filter(wire => wire.label);
+  const at = wire => (wire.middle.backward ? wire.from : wire.to)?.layer ?? end;
   const counts = new Map();
   for (const wire of labelled) counts.set(at(wire), (counts.get(at(wire)) ?? 0) + 1);
-  for (const wire of labelled) if (counts.get(at(wire)) > MOST_LABELS) Object.assign(wire, { label: false, bare: true });
+  for (const wire of labelled)
+    if (counts.get(at(wire)) > MOST_LABELS) Object.assign(wire, { label: false, bare: true });
 }
 
 // Bundle wires that have the same two ends, or that lead from one item to the same side of the rim. A bundle has one
@@ -165,7 +184,8 @@ function bundled(part, layers, labelled, vertical) {
     let { from: a, to: b } = wire;
     const turned = Boolean(wire.middle.backward);
     if (turned) [a, b] = [b, a];
-    const trunk = !labelled && !turned && a && b && !a.inner, key = trunk ? `${a.at}` : `${a?.at ?? ""},${b?.at ?? ""}`;
+    const trunk = !labelled && !turned && a && b && !a.inner;
+    const key = trunk ? `${a.at}` : `${a?.at ?? ""},${b?.at ?? ""}`;
     if (!found.has(key)) found.set(key, { a, b, trunk, wires: [] });
     else if (trunk && b.layer > found.get(key).b.layer) found.get(key).b = b;
     const [left, right] = turned ? [wire.after, wire.before] : [wire.before, wire.after];
@@ -177,16 +197,28 @@ function bundled(part, layers, labelled, vertical) {
   const bundles = [...found.values()].sort((v, w) => place(v.a) - place(w.a) || place(v.b) - place(w.b));
   for (const bundle of bundles) {
     bundle.wires.sort((v, w) => v.goal[0] - w.goal[0] || v.goal[1] - w.goal[1]);
-    const first = bundle.a ? bundle.a.layer + 1 : 0, end = bundle.b ? bundle.b.layer : layers.length;
-    const labelAt = end - 1, labels = bundle.wires.some(wire => wire.label);
+    const first = bundle.a ? bundle.a.layer + 1 : 0;
+    const end = bundle.b ? bundle.b.layer : layers.length;
+    const labelAt = end - 1;
+    const labels = bundle.wires.some(wire => wire.label);
     let before = bundle.a;
     bundle.dummies = [];
     for (let layer = first; layer < end; layer++) {
-      const labelled = labels && layer === labelAt, widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
-      const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label], each = labelled ? across : GAP.wire;
+      const labelled = labels && layer === labelAt;
+      const widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
+      const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label];
+      const each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
       const wide = bundle.wires.some(wire => wire.bare) ? GAP.many : 0;
-      const dummy = { layer, each, gap: GAP.row, label: labelled, width: labelled ? along : wide, height: each * rows, links: [] };
+      const dummy = {
+        layer,
+        each,
+        gap: GAP.row,
+        label: labelled,
+        width: labelled ? along : wide,
+        height: each * rows,
+        links: [],
+      };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
       if (before) tie(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
@@ -206,7 +238,8 @@ function tie(a, b, weight) {
 }
 
 function placeColumns(part, layers, vertical) {
-  const rim = part.frame < 0 ? 0 : GAP.rim, title = part.frame < 0 ? 0 : GAP.title;
+  const rim = part.frame < 0 ? 0 : GAP.rim;
+  const title = part.frame < 0 ? 0 : GAP.title;
   let x = 0;
   layers.forEach((layer, i) => {
     const ports = i === 0 || i === layers.length - 1;
@@ -231,11 +264,17 @@ function attach(part, bundles) {
   for (const { a, trunk, wires, dummies } of bundles) {
     wires.forEach((wire, i) => {
       wire.trunk = trunk && dummies[0];
-      const b = wire.goesTo, way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
+      const b = wire.goesTo;
+      const way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
       wire.points = way.flatMap(({ left, right, y, each, label }, k) => {
         const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
         const middle = (left + right) / 2; // beside a box, a wire turns in one half of the column
-        return label ? [[middle, row]] : [[a && k === 0 ? middle : left, row], [b && k === way.length - 1 ? middle : right, row]];
+        return label
+          ? [[middle, row]]
+          : [
+              [a && k === 0 ? middle : left, row],
+              [b && k === way.length - 1 ? middle : right, row],
+            ];
       });
       if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
       if (a) ends.get(a).right.push(wire);
@@ -243,10 +282,14 @@ function attach(part, bundles) {
     });
   }
   for (const [item, { left, right }] of ends) {
-    for (const [side, wires] of [["left", left], ["right", right]]) {
+    for (const [side, wires] of [
+      ["left", left],
+      ["right", right],
+    ]) {
       const nearest = wire => (side === "left" ? wire.points.at(-1) : wire.points[0])[1];
       wires.sort((v, w) => nearest(v) - nearest(w));
-      const ports = [...new Set(wires.map(wire => portOf(wire, side)))], room = Math.min(16, (item.height - 16) / ports.length);
+      const ports = [...new Set(wires.map(wire => portOf(wire, side)))];
+      const room = Math.min(16, (item.height - 16) / ports.length);
       wires.forEach(wire => {
         if (item.inner) return; // the wire inside the part ends at the port
         const y = item.y + (ports.indexOf(portOf(wire, side)) - (ports.length - 1) / 2) * room;
@@ -266,7 +309,8 @@ const portOf = (wire, side) => (side === "right" && wire.trunk) || wire;
 
 function placeAll(shape, part, dx, dy) {
   for (const item of part.items) {
-    const x = item.x + dx, y = item.y - item.height / 2 + dy;
+    const x = item.x + dx;
+    const y = item.y - item.height / 2 + dy;
     if (item.inner) {
       Object.assign(item.inner.element, { x, y, width: item.width, height: item.height });
       placeAll(shape, item.inner, x, y);

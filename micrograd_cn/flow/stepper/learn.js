@@ -13,23 +13,37 @@ const MOST_LEARNED = 12; // parameters whose step is written out
 // Return the leaves that learn. These are the parameters, or all leaves if there are no parameters.
 function learners(graph) {
   if (graph.learners) return graph.learners;
-  const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i])), some = leaves.filter(i => graph.nodes[i].parameter);
-  return (graph.learners = some.length ? some : leaves);
+  const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
+  const some = leaves.filter(i => graph.nodes[i].parameter);
+  graph.learners = some.length ? some : leaves;
+  return graph.learners;
 }
 
-function learn() {
+export function learn() {
   const { graph, numbers, words, chosen } = session;
-  const rate = parsed(byId("rate").value), right = rate > 0 && rate < Infinity;
-  byId("rate").setAttribute("aria-invalid", !right);
+  const rate = parsed(byId("rate").value);
+  const right = rate > 0 && rate < Infinity;
+  byId("rate").setAttribute("aria-invalid", String(!right));
   if (!right) return;
-  const moves = movesOf(graph, ["backward"]), state = replayed(graph, numbers, moves, moves.length), edits = new Map(chosen.edits);
-  const steps = learners(graph).map(i => ({ name: called(graph.nodes[i].name), old: numbers.data[i], grad: gradient(state, i), i }));
-  for (const step of steps) edits.set(step.i, (step.now = step.old - rate * step.grad));
+  const moves = movesOf(graph, ["backward"]);
+  const state = replayed(graph, numbers, moves, moves.length);
+  const edits = new Map(chosen.edits);
+  const steps = learners(graph).map(i => ({
+    name: called(graph.nodes[i].name),
+    old: numbers.data[i],
+    grad: gradient(state, i),
+    i,
+  }));
+  for (const step of steps) {
+    step.now = step.old - rate * step.grad;
+    edits.set(step.i, step.now);
+  }
   session.learn(edits);
   const lines = steps.slice(0, MOST_LEARNED).map(({ name, old, grad, now }) => {
     return html("li", {}, `${name} ← ${shown(old)} − ${shown(rate)} × ${bracketed(shown(grad))} = ${shown(now)}`);
   });
-  if (steps.length > MOST_LEARNED) lines.push(html("li", {}, filled(words.others, { count: steps.length - MOST_LEARNED })));
+  if (steps.length > MOST_LEARNED)
+    lines.push(html("li", {}, filled(words.others, { count: steps.length - MOST_LEARNED })));
   if (steps.every(({ grad }) => grad === 0)) lines.push(html("li", {}, words.learns_nothing));
   byId("learned").replaceChildren(...lines);
 }
@@ -42,7 +56,9 @@ session.watch(() => {
     byId("learned").replaceChildren();
     return;
   }
-  const values = [...trail, numbers.data[graph.root]], curve = makeCurve(values, 320, 70), root = called(graph.nodes[graph.root].name);
+  const values = [...trail, numbers.data[graph.root]];
+  const curve = makeCurve(values, 320, 70);
+  const root = called(graph.nodes[graph.root].name);
   curve.root.setAttribute("aria-label", filled(words.curve, { root }));
   curve.show(values.length - 1);
   byId("trail").replaceChildren(curve.root, `${root}: ${values.slice(-4).map(shown).join(" → ")}`);

@@ -10,12 +10,19 @@ export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matche
 // Move a contribution along its edge, from the result to the operand, above everything else.
 export function fly(layer, { line }, text, sign, speed) {
   if (still() || !line.getTotalLength) return;
-  const width = 8 * text.length + 14, length = line.getTotalLength(), began = performance.now();
-  const token = svg("g", { class: `token ${sign}` },
-    svg("rect", { x: -width / 2, y: -12, width, height: 24, rx: 12 }), svg("text", { y: 4.5 }, text));
+  const width = 8 * text.length + 14;
+  const length = line.getTotalLength();
+  const began = performance.now();
+  const token = svg(
+    "g",
+    { class: `token ${sign}` },
+    svg("rect", { x: -width / 2, y: -12, width, height: 24, rx: 12 }),
+    svg("text", { y: 4.5 }, text),
+  );
   layer.append(token);
   const move = now => {
-    const share = Math.min(1, Math.max(0, ((now - began) / FLIGHT) * speed)), eased = share * share * (3 - 2 * share);
+    const share = Math.min(1, Math.max(0, ((now - began) / FLIGHT) * speed));
+    const eased = share * share * (3 - 2 * share);
     const { x, y } = line.getPointAtLength(length * (1 - eased));
     token.setAttribute("transform", `translate(${x},${y})`);
     if (share < 1 && token.isConnected) requestAnimationFrame(move);
@@ -30,8 +37,13 @@ export function settleIn(picture, before, dx, dy) {
   const timing = { duration: 320, easing: "ease-in-out" };
   for (const { group, key, x, y } of [...picture.frames, ...picture.boxes]) {
     const was = before.get(key);
-    if (was) group.animate([{ transform: `translate(${was.x - x + dx}px, ${was.y - y + dy}px)` }, { transform: "none" }], timing);
+    if (was)
+      group.animate(
+        [{ transform: `translate(${was.x - x + dx}px, ${was.y - y + dy}px)` }, { transform: "none" }],
+        timing,
+      );
     else group.animate([{ opacity: 0 }, { opacity: 1 }], timing);
   }
-  for (const { group, label } of picture.edges) for (const element of [group, label]) element.animate([{ opacity: 0 }, { opacity: 1 }], timing);
+  for (const { group, label } of picture.edges)
+    for (const element of [group, label]) element.animate([{ opacity: 0 }, { opacity: 1 }], timing);
 }

@@ -14,14 +14,15 @@ const MOST_PLAYED = 9000; // milliseconds that a part of a lesson plays
 
 export const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
 export const sameLayer = (a, b) => a && b && a.kind === b.kind && layerOf(a) === layerOf(b);
-const layerOf = step => around(session.graph, session.graph.nodes[step.node].group)[0] ?? -1;
+export const layerOf = step => around(session.graph, session.graph.nodes[step.node].group)[0] ?? -1;
 
 export function go(done) {
   session.choose({ done });
 }
 
 export function stepOn() {
-  const { position, steps, chosen } = session, step = steps[position];
+  const { position, steps, chosen } = session;
+  const step = steps[position];
   if (chosen.asking || !step) return;
   if (chosen.predict && stepNumber(session.viewAt(step.end), step) !== null) {
     pause();
@@ -35,10 +36,19 @@ export function stepOn() {
 }
 
 function showFlight(step) {
-  const { shape, chosen } = session, { picture } = viewport, view = session.viewAt();
+  const { shape, chosen } = session;
+  const { picture } = viewport;
+  const view = session.viewAt();
   for (const i of activeIn(shape, step).edges) {
     const { size, sign } = view.edges[i];
-    if (size !== null) fly(picture.motion, picture.edges[i], shape.edges[i].slots.length > 1 ? `|${shown(size)}|` : shown(size), sign, chosen.speed);
+    if (size !== null)
+      fly(
+        picture.motion,
+        picture.edges[i],
+        shape.edges[i].slots.length > 1 ? `|${shown(size)}|` : shown(size),
+        sign,
+        chosen.speed,
+      );
   }
 }
 
@@ -79,7 +89,12 @@ export function play() {
 
 // Play one more step. After the last step of a graph, go on with the graph of the next training step.
 function playOn() {
-  const { chosen: { snapshot }, position, steps, snapshots } = session;
+  const {
+    chosen: { snapshot },
+    position,
+    steps,
+    snapshots,
+  } = session;
   if (position < steps.length) stepOn();
   else if (snapshot + 1 < snapshots.length) session.choose({ snapshot: snapshot + 1, edits: new Map(), done: 0 });
   else pause();
@@ -88,13 +103,16 @@ function playOn() {
 // Play up to `end` moves, in not much more than some seconds, and then call `ended`.
 export function playTo(end, ended = () => {}) {
   pause();
-  const first = session.position, steps = session.steps.filter(step => step.end <= end).length - first;
+  const first = session.position;
+  const steps = session.steps.filter(step => step.end <= end).length - first;
   const wait = Math.min(PAUSE, MOST_PLAYED / Math.max(1, steps)) / session.chosen.speed;
-  session.choose({ timer: setInterval(() => {
-    if (session.chosen.done < end && session.position < session.steps.length) return stepOn();
-    pause();
-    ended();
-  }, wait) });
+  session.choose({
+    timer: setInterval(() => {
+      if (session.chosen.done < end && session.position < session.steps.length) return stepOn();
+      pause();
+      ended();
+    }, wait),
+  });
 }
 
 export function playAt(speed) {

@@ -11,7 +11,8 @@ export function orderLayers(layers) {
   const number = () => layers.forEach(layer => layer.forEach((each, i) => (each.index = i)));
   const neighbours = (each, direction) => each.links.filter(({ to }) => Math.sign(to.layer - each.layer) === direction);
   number();
-  let best = layers.map(layer => [...layer]), fewest = countCrossings(layers);
+  let best = layers.map(layer => [...layer]);
+  let fewest = countCrossings(layers);
   for (let sweep = 0; sweep < SWEEPS && fewest; sweep++) {
     const direction = sweep % 2 ? 1 : -1;
     for (const layer of direction < 0 ? layers : reversed(layers)) {
@@ -59,7 +60,8 @@ export function placeRows(layers) {
     for (const each of layer) each.y -= y / 2;
   }
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    const settled = sweep === SWEEPS - 1 || sweep === SWEEPS - 2, direction = sweep % 2 ? 1 : -1;
+    const settled = sweep === SWEEPS - 1 || sweep === SWEEPS - 2;
+    const direction = sweep % 2 ? 1 : -1;
     for (const layer of direction < 0 ? layers : reversed(layers)) settle(layer, settled ? 0 : direction);
   }
 }
@@ -78,7 +80,8 @@ function settle(layer, direction) {
     const share = Math.max(weight, 0.1);
     blocks.push({ pull: share * (wanted - offset), share, members: [each] });
     while (blocks.length > 1 && at(blocks.at(-1)) <= at(blocks.at(-2))) {
-      const { pull, share: more, members } = blocks.pop(), block = blocks.at(-1);
+      const { pull, share: more, members } = blocks.pop();
+      const block = blocks.at(-1);
       block.pull += pull;
       block.share += more;
       block.members.push(...members);
@@ -95,9 +98,13 @@ function settle(layer, direction) {
 export function straighten(layers, bundles) {
   for (const { dummies, a, b } of bundles) {
     if (dummies.length < 2) continue;
-    let low = -Infinity, high = Infinity;
+    let low = -Infinity;
+    let high = Infinity;
     for (const each of dummies) {
-      const layer = layers[each.layer], i = layer.indexOf(each), above = layer[i - 1], below = layer[i + 1];
+      const layer = layers[each.layer];
+      const i = layer.indexOf(each);
+      const above = layer[i - 1];
+      const below = layer[i + 1];
       if (above) low = Math.max(low, above.y + (above.height + each.height) / 2 + gapBetween(above, each));
       if (below) high = Math.min(high, below.y - (below.height + each.height) / 2 - gapBetween(each, below));
     }

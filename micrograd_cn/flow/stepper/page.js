@@ -4,7 +4,11 @@
 import { byId } from "./elements.js";
 import { parsed } from "./text.js";
 
+/** @type {PageData} */
 export const page = JSON.parse(byId("data").textContent);
 
-// JSON has no nan and inf, so these are texts.
+/**
+ * JSON has no nan and inf, so these are texts.
+ * @param {number | string} x
+ */
 export const decoded = x => (typeof x === "string" ? parsed(x) : x);

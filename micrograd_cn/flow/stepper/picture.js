@@ -14,17 +14,33 @@ import { exact, filled, shown } from "./text.js";
 const EDGE_WIDTHS = [1.5, 5.5]; // pixels, for a contribution of 0 and for the largest one
 
 export class Picture {
-  // `acts` has two functions: one opens or closes a part, and one is called when a leaf is pressed.
+  /**
+   * `acts` has two functions: one opens or closes a part, and one is called when a leaf is pressed.
+   * @param {Shape} shape
+   * @param {Words} words
+   * @param {{ toggle?: (group: number) => void, drag?: (leaf: number, event: PointerEvent) => void }} acts
+   * @param {View} view
+   * @param {boolean} vertical
+   */
   constructor(shape, words, acts, view, vertical) {
-    Object.assign(this, { shape, acts, vertical });
+    this.shape = shape;
+    this.acts = acts;
+    this.vertical = vertical;
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
     const numbers = (box, key) => numbersAtEnd(facts.get(box), key);
     for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, vertical);
-    for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
+    for (const frame of shape.frames)
+      frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
     // The label of several edges that are drawn as one is wide and says little.
     const several = shape.edges.some(edge => edge.slots.length > 1);
-    this.labelled = shape.boxes.length <= page.limits.boxes && shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
-    shape.edges.forEach((edge, i) => (edge.label = Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8));
+    this.labelled =
+      shape.boxes.length <= page.limits.boxes &&
+      shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
+    shape.edges.forEach(
+      (edge, i) =>
+        (edge.label =
+          Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8),
+    );
     layOut(shape, this.labelled, vertical);
     this.root = svg("g");
     this.frames = shape.frames.map(frame => this.makeFrame(frame, words));
@@ -36,64 +52,108 @@ export class Picture {
     this.root.append(...groups[0], ...groups[1], ...labels, ...groups[2], this.motion);
   }
 
+  /**
+   * @param {Frame} frame
+   * @param {Words} words
+   */
   makeFrame(frame, words) {
-    const { x, y, width, height } = frame, title = svg("text", { x: x + 30, y: y + 18, class: "title" });
+    const { x, y, width, height } = frame;
+    const title = svg("text", { x: x + 30, y: y + 18, class: "title" });
     const sign = svg("text", { x: x + 15, y: y + 18, class: "sign" }, "−");
     const hit = svg("rect", { class: "hit", x, y, width: Math.min(width, 260), height: GAP.title });
     const rim = svg("rect", { class: "rim", x, y, width, height, rx: 8 });
     const bar = svg("g", { class: "bar", tabindex: 0, role: "button", "aria-expanded": "true" }, hit, sign, title);
     title.textContent = cleaned(titleOf(this.shape.graph, frame, words));
     bar.setAttribute("aria-label", filled(words.close_part, { part: title.textContent }));
-    const path = cleaned(frame.name), least = textWidth(`${title.textContent} ${path}`, "title") + 50;
-    if (path !== title.textContent && least < width) title.append(svg("tspan", { class: "path", dx: 8 }, path)); // Python counts from 0
+    const path = cleaned(frame.name);
+    const least = textWidth(`${title.textContent} ${path}`, "title") + 50;
+    if (path !== title.textContent && least < width) {
+      title.append(svg("tspan", { class: "path", dx: 8 }, path)); // Python counts from 0
+    }
     pressable(bar, () => this.acts.toggle(frame.group));
     const group = svg("g", { class: "scope", "data-name": frame.name, "data-key": frame.key }, rim, bar);
     return { group, key: frame.key, x, y };
   }
 
+  /** @param {Edge} edge */
   makeEdge({ source, target, slots, points, place, label: width, constant }) {
-    const line = svg("path", { class: "line" }), head = svg("path", { class: "head" });
+    const line = svg("path", { class: "line" });
+    const head = svg("path", { class: "head" });
     const titles = [svg("title"), svg("title")];
-    const texts = place ? ["local", "sent"].map((kind, i) => svg("text", { class: kind, x: place[0], y: place[1] + (i ? 14 : -5) })) : [];
-    const group = svg("g", {
-      "data-src": this.shape.boxes[source].name,
-      "data-dst": this.shape.boxes[target].name,
-      "data-slot": slots.length === 1 ? slots[0][1] : "",
-    }, titles[0], line, head);
+    const texts = place
+      ? ["local", "sent"].map((kind, i) => svg("text", { class: kind, x: place[0], y: place[1] + (i ? 14 : -5) }))
+      : [];
+    const group = svg(
+      "g",
+      {
+        "data-src": this.shape.boxes[source].name,
+        "data-dst": this.shape.boxes[target].name,
+        "data-slot": slots.length === 1 ? slots[0][1] : "",
+      },
+      titles[0],
+      line,
+      head,
+    );
     const label = svg("g", {}, titles[1], ...texts);
     return { group, label, titles, line, head, texts, points, constant, room: width, vertical: this.vertical };
   }
 
+  /** @param {Box} box */
   makeBox(box) {
-    const { x, y, width, height, side, roles, key } = box, title = svg("title");
+    const { x, y, width, height, side, roles, key } = box;
+    const title = svg("title");
     const frame = svg("rect", { class: "frame", x, y, width, height, rx: box.folded ? 3 : 9 });
     const behind = box.folded ? [svg("rect", { class: "behind", x: x + 5, y: y + 5, width, height, rx: 3 })] : [];
     let base = y + BOX.top - 3;
     const rows = box.rows.map(kind => {
       base += kind === "title" ? BOX.title : BOX.line;
       const at = (name, x) => svg("text", { class: name, x, y: base - 2 });
-      const end = x + width - side, middle = x + width / 2;
+      const end = x + width - side;
+      const middle = x + width / 2;
       if (kind === "title") return [at("title", middle)];
       if (kind === "bare") return [at("number middle", middle)];
-      return kind === "note" ? [at("note", end)] : [at("word", x + side), at(kind === "data" || kind === "count" ? "number" : "number grad", end)];
+      return kind === "note"
+        ? [at("note", end)]
+        : [at("word", x + side), at(kind === "data" || kind === "count" ? "number" : "number grad", end)];
     });
     const padlock = `M${x + width - 17},${y + 11}v-2a3,3 0 0 1 6,0v2h1.5v6.5h-9v-6.5z`;
-    const group = svg("g", { "data-name": box.name, "data-key": key }, title, ...behind, frame, ...rows.flat(),
-      svg("path", { class: "lock", d: padlock }));
-    const [only] = box.nodes, { graph } = this.shape;
+    const group = svg(
+      "g",
+      { "data-name": box.name, "data-key": key },
+      title,
+      ...behind,
+      frame,
+      ...rows.flat(),
+      svg("path", { class: "lock", d: padlock }),
+    );
+    const [only] = box.nodes;
+    const { graph } = this.shape;
     const editable = !graph.fixed && !box.folded && isEditable(graph.nodes[only]);
     if (editable) group.addEventListener("pointerdown", event => this.acts.drag(only, event));
     if (box.folded) {
-      for (const [name, value] of [["tabindex", 0], ["role", "button"], ["aria-expanded", false]]) group.setAttribute(name, value);
+      for (const [name, value] of [
+        ["tabindex", "0"],
+        ["role", "button"],
+        ["aria-expanded", "false"],
+      ])
+        group.setAttribute(name, value);
       pressable(group, () => this.acts.toggle(box.group));
     }
     const role = `node ${roles}${editable ? " editable" : ""}${box.bare ? " bare" : ""}`;
     return { group, title, rows, width, role, key, x, y };
   }
 
-  // Show a view in the language of `words`. `active` has the boxes and edges that the step is about.
+  /**
+   * Show a view in the language of `words`. `active` has the boxes and edges that the step is about.
+   * @param {View} view
+   * @param {Words} words
+   * @param {Active} active
+   */
   update(view, words, active) {
-    const largest = view.edges.reduce((most, { size }) => (Number.isFinite(size) ? Math.max(most, Math.abs(size)) : most), 0);
+    const largest = view.edges.reduce(
+      (most, { size }) => (Number.isFinite(size) ? Math.max(most, Math.abs(size)) : most),
+      0,
+    );
     view.edges.forEach((facts, i) => {
       const share = facts.size === 0 ? 0 : largest && Number.isFinite(facts.size) ? Math.abs(facts.size) / largest : 1;
       const width = EDGE_WIDTHS[0] + (EDGE_WIDTHS[1] - EDGE_WIDTHS[0]) * (facts.size === null ? 0 : share);
@@ -110,7 +170,11 @@ export class Picture {
 
 const MOST_SUMMED = 3; // terms of a gradient for which a box has room
 
-// Return the texts that a row of a box will have at the end, so the box is made wide enough for them.
+/**
+ * Return the texts that a row of a box will have at the end, so the box is made wide enough for them.
+ * @param {BoxFacts} facts
+ * @param {string} key
+ */
 function numbersAtEnd({ terms, value, grad }, key) {
   if (key === "count") return [];
   if (key === "sum") return terms.length <= MOST_SUMMED ? [sumText(terms, Infinity)] : [];
@@ -118,13 +182,26 @@ function numbersAtEnd({ terms, value, grad }, key) {
   return number === null ? [] : [shown(number)];
 }
 
-// Remember the facts that an element shows, and return whether they have changed. In a large graph, few do in one step.
+/**
+ * Remember the facts that an element shows, and return whether they have changed. In a large graph, few do in one step.
+ * @param {any} element
+ * @param {any} now
+ */
 function isNew(element, now) {
   const { last } = element;
   element.last = now;
-  return !last || Object.entries(now).some(([key, x]) => (Array.isArray(x) ? x.join() !== last[key].join() : !Object.is(x, last[key])));
+  return (
+    !last ||
+    Object.entries(now).some(([key, x]) =>
+      Array.isArray(x) ? x.join() !== last[key].join() : !Object.is(x, last[key]),
+    )
+  );
 }
 
+/**
+ * @param {ReturnType<Picture["makeEdge"]>} edge
+ * @param {EdgeFacts & { width: number, active: boolean, words: Words }} facts
+ */
 function updateEdge({ group, label, titles, line, head, points, texts: [local, sent], room, vertical }, facts) {
   const { size, sign, constant, width, active, words } = facts;
   const look = [constant && "constant", sign, active && "active"].filter(Boolean).join(" ");
@@ -133,7 +210,11 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
   group.setAttribute("data-contribution", size === null ? "" : exact(size));
   drawArrow(line, head, points, width, size !== null, vertical);
   const derivative = facts.nothing === "unselected" ? words.unselected : facts.partial;
-  const told = [["local", derivative], ["upstream", facts.upstream], ["contribution", size]].filter(([, x]) => x !== null);
+  const told = [
+    ["local", derivative],
+    ["upstream", facts.upstream],
+    ["contribution", size],
+  ].filter(([, x]) => x !== null);
   for (const title of titles) title.textContent = tip(`${facts.source} → ${facts.target}`, told, words);
   if (!local || constant) return;
   const [factor, product] = edgeTexts(facts, words);
@@ -141,37 +222,80 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
   fit(sent, product, room, "sent");
 }
 
-// Return the two texts of an edge: the local derivative and the contribution. For several edges drawn as one, these are
-// the number of edges and the norm of their contributions.
+/**
+ * Return the two texts of an edge: the local derivative and the contribution. For several edges drawn as one, these are
+ * the number of edges and the norm of their contributions.
+ * @param {EdgeFacts} facts
+ * @param {Words} words
+ */
 function edgeTexts({ size, partial, count, constant, stops, undefinedProduct, asked }, words) {
   if (constant) return ["", ""];
-  if (count > 1) return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
-  const sent = size === null ? "" : stops ? words.stops : undefinedProduct ? words.nothing : `${size > 0 ? "+" : ""}${shown(size)}`;
+  if (count > 1)
+    return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
+  const sent =
+    size === null
+      ? ""
+      : stops
+        ? words.stops
+        : undefinedProduct
+          ? words.nothing
+          : `${size > 0 ? "+" : ""}${shown(size)}`;
   return [asked ? "× ?" : partial === null ? "" : `× ${shown(partial)}`, sent];
 }
 
 // The kinds of texts of these rows. All other rows have a word and its number.
 const KINDS = { title: "title", note: "note", bare: "number" };
 
+/**
+ * @param {ReturnType<Picture["makeBox"]>} drawn
+ * @param {Shape} shape
+ * @param {number} i
+ * @param {BoxFacts & { active: boolean, sends: boolean, words: Words }} facts
+ */
 function updateBox({ group, title, rows, width, role }, shape, i, facts) {
-  const { words, active } = facts, box = shape.boxes[i], sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
-  const look = [role, facts.state, sign, active && "active", facts.sends && "sends", (facts.still || !facts.began) && "still"].filter(Boolean).join(" ");
+  const { words, active } = facts;
+  const box = shape.boxes[i];
+  const sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
+  const look = [
+    role,
+    facts.state,
+    sign,
+    active && "active",
+    facts.sends && "sends",
+    (facts.still || !facts.began) && "still",
+  ]
+    .filter(Boolean)
+    .join(" ");
   group.setAttribute("class", look);
   group.setAttribute("data-value", facts.value === null ? "" : exact(facts.value));
   group.setAttribute("data-grad", facts.grad === null ? "" : exact(facts.grad));
   group.setAttribute("data-state", facts.state);
   if (facts.theirs !== null) group.setAttribute("data-theirs", exact(facts.theirs));
-  const told = [["data", facts.value], ["grad", facts.grad]].filter(([, x]) => x !== null);
+  const told = [
+    ["data", facts.value],
+    ["grad", facts.grad],
+  ].filter(([, x]) => x !== null);
   title.textContent = tip(facts.name, told, words);
   const lines = boxLines(box, shape.graph, facts, words, width);
-  rows.forEach((texts, k) => texts.forEach((text, part) => {
-    const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + 4 : 0;
-    fit(text, lines[k]?.[part] ?? "", width - 2 * box.side + 4 - beside, KINDS[box.rows[k]] ?? (part ? "grad" : "word"));
-  }));
+  rows.forEach((texts, k) =>
+    texts.forEach((text, part) => {
+      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + 4 : 0;
+      fit(
+        text,
+        lines[k]?.[part] ?? "",
+        width - 2 * box.side + 4 - beside,
+        KINDS[box.rows[k]] ?? (part ? "grad" : "word"),
+      );
+    }),
+  );
   if (box.folded) group.setAttribute("aria-label", filled(words.open_part, { part: lines[0][0] }));
 }
 
-// Call `act` on a click, on Enter and on Space, but not at the end of a drag.
+/**
+ * Call `act` on a click, on Enter and on Space, but not at the end of a drag.
+ * @param {SVGElement} element
+ * @param {() => void} act
+ */
 function pressable(element, act) {
   let from = null;
   element.addEventListener("pointerdown", event => (from = [event.clientX, event.clientY]));

@@ -4,7 +4,11 @@ import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { receiver } from "./graph.js";
 import { parsed, rounded } from "./text.js";
 
-// Return the number that a step gives, or null if it gives no number or several.
+/**
+ * Return the number that a step gives, or null if it gives no number or several.
+ * @param {View} view
+ * @param {Step} step
+ */
 export function stepNumber({ shape, graph, numbers, state }, { kind, node, box, moves }) {
   if (shape.boxes[box].folded || kind === "zero") return null;
   if (kind === "forward") return numbers.data[node];
@@ -33,9 +37,11 @@ export function answerOf(text) {
 function leftOpen(view, { kind, node, moves: [move] }) {
   const { graph, numbers, state } = view;
   let factors = []; // pairs of a number and the derivative with respect to it
-  if (kind === "forward") factors = graph.nodes[node].parents.map((i, k) => [numbers.data[i], numbers.partials[node][k]]);
+  if (kind === "forward")
+    factors = graph.nodes[node].parents.map((i, k) => [numbers.data[i], numbers.partials[node][k]]);
   else if (kind === "send") {
-    const local = numbers.partials[node][move.slot], upstream = gradient(state, node);
+    const local = numbers.partials[node][move.slot];
+    const upstream = gradient(state, node);
     factors = [[earlierGradient(state, receiver(graph, move)), 1]];
     if (!whyNothing(view, node, move.slot)) factors.push([local, upstream], [upstream, local]);
   }

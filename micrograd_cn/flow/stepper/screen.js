@@ -1,7 +1,7 @@
 // Show the stepper. Everything on the screen follows from the session.
 
 import { drag } from "./editing.js";
-import { byId, html } from "./elements.js";
+import { byId, fieldById, html } from "./elements.js";
 import { momentNow } from "./moment.js";
 import { settleIn } from "./motion.js";
 import { toggle } from "./opening.js";
@@ -19,15 +19,18 @@ const tags = { en: "en", zh: "zh-CN" }; // HTML's names of the languages
 
 // Make the picture of the present shape. What was there stays in its place, except for what must make room.
 function drawPicture(other) {
-  const { shape, moves, words, chosen } = session, { picture: last } = viewport;
+  const { shape, moves, words, chosen } = session;
+  const { picture: last } = viewport;
   const before = new Map(other || !last ? [] : [...last.frames, ...last.boxes].map(each => [each.key, each]));
   const seen = moves.length > MANY_MOVES ? chosen.done : moves.length;
   const picture = new Picture(shape, words, { toggle, drag }, session.viewAt(seen), viewport.vertical);
   viewport.show(picture);
   if (!before.size) return viewport.begin();
-  const now = [...picture.frames, ...picture.boxes], stays = now.find(each => each.key === chosen.anchor && before.has(each.key));
+  const now = [...picture.frames, ...picture.boxes];
+  const stays = now.find(each => each.key === chosen.anchor && before.has(each.key));
   const was = stays && before.get(stays.key);
-  const dx = was ? was.x - stays.x : 0, dy = was ? was.y - stays.y : 0;
+  const dx = was ? was.x - stays.x : 0;
+  const dy = was ? was.y - stays.y : 0;
   viewport.to(viewport.x + dx * viewport.zoom, viewport.y + dy * viewport.zoom);
   settleIn(picture, before, -dx, -dy);
 }
@@ -44,7 +47,8 @@ session.watch(({ other, anew }) => {
 });
 
 function showAll() {
-  const { position: at, chosen, shape, graph, steps, words } = session, { asking, done, lang } = chosen;
+  const { position: at, chosen, shape, graph, steps, words } = session;
+  const { asking, done, lang } = chosen;
   const { view, seen, told, active, step } = momentNow(session);
   // Setting the language makes the browser lay out the page again, so it is set only when it changes.
   if (document.documentElement.lang !== tags[lang]) document.documentElement.lang = tags[lang];
@@ -53,19 +57,22 @@ function showAll() {
   byId("play").textContent = chosen.timer ? words.pause : words.play;
   // A screen reader reads the narration aloud whenever it is set.
   if (lastTold !== told) {
-    byId("narration").replaceChildren(...piecesOf(told).map(([look, text]) => (look ? html("span", { class: look }, text) : text)));
+    byId("narration").replaceChildren(
+      ...piecesOf(told).map(([look, text]) => (look ? html("span", { class: look }, text) : text)),
+    );
     byId("narration").scrollTop = 0;
     lastTold = told;
   }
   byId("progress").textContent = filled(words.progress, { position: at, count: steps.length });
-  byId("scrub").max = steps.length;
-  byId("scrub").value = at;
+  byId("scrub").max = String(steps.length);
+  byId("scrub").value = String(at);
   byId("scrub").setAttribute("aria-valuetext", byId("progress").textContent);
   byId("start").disabled = done === 0 && !asking && chosen.actions.length === 1;
-  for (const id of ["layer_back", "node_back", "back"]) byId(id).disabled = done === 0 && !asking;
-  for (const id of ["step", "node_step", "layer_step", "end"]) byId(id).disabled = at === steps.length;
-  for (const id of ["layer_back", "layer_step", "open_all", "close_all"]) byId(id).hidden = graph.groups.length === 0;
-  byId("predict").setAttribute("aria-pressed", chosen.predict);
+  for (const id of ["layer_back", "node_back", "back"]) fieldById(id).disabled = done === 0 && !asking;
+  for (const id of ["step", "node_step", "layer_step", "end"]) fieldById(id).disabled = at === steps.length;
+  for (const id of ["layer_back", "layer_step", "open_all", "close_all"])
+    fieldById(id).hidden = graph.groups.length === 0;
+  byId("predict").setAttribute("aria-pressed", String(chosen.predict));
   byId("ask").hidden = !asking;
   viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
   viewport.picture.update(seen, words, active);
@@ -76,15 +83,21 @@ function showAll() {
 
 let lastTold = ""; // what the narration shows
 
+/**
+ * @param {string} selector
+ * @returns {NodeListOf<HTMLElement>}
+ */
+const allWith = selector => document.querySelectorAll(selector);
+
 // Write all words of the page in the chosen language.
 function translate(words) {
   document.title = words.title;
-  for (const element of document.querySelectorAll("[data-word]")) {
+  for (const element of allWith("[data-word]")) {
     const text = words[element.dataset.word];
     if (element.textContent !== text) element.textContent = text;
   }
-  for (const element of document.querySelectorAll("[data-hint]")) {
+  for (const element of allWith("[data-hint]")) {
     for (const name of ["title", "aria-label"]) element.setAttribute(name, words[element.dataset.hint]);
   }
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", words[element.dataset.label]);
+  for (const element of allWith("[data-label]")) element.setAttribute("aria-label", words[element.dataset.label]);
 }

@@ -9,8 +9,24 @@ import { makeView } from "./view.js";
 
 class Session {
   constructor() {
+    // What the rooms of the playground keep here; see playground/chosen.js and model/settings.js.
+    /** @type {string} */
+    this.room = undefined;
+    /** @type {LessonState | null} */
+    this.lesson = undefined;
+    /** @type {string} */
+    this.origin = undefined;
+    /** @type {import("../playground/chosen.js").Typed} */
+    this.typed = undefined;
+    /** @type {import("../playground/chosen.js").Board} */
+    this.board = undefined;
+    /** @type {import("../model/settings.js").Model} */
+    this.model = undefined;
+    /** @type {Language} */
+    const browser = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+    /** @type {Chosen} */
     this.chosen = {
-      lang: recall("lang", Object.keys(page.words)) ?? page.lang ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
+      lang: recall("lang", Object.keys(page.words)) ?? page.lang ?? browser,
       snapshot: 0,
       edits: new Map(), // from leaves to their new numbers
       actions: ["backward"],
@@ -24,8 +40,21 @@ class Session {
       fresh: true, // whether the reader has not yet moved through this graph
       speed: 1,
     };
-    Object.assign(this, { snapshots: [], graph: null, numbers: null, shape: null, moves: [], steps: [] });
+    /** @type {Recorded[]} */
+    this.snapshots = [];
+    /** @type {Graph} */
+    this.graph = null;
+    /** @type {Numbers} */
+    this.numbers = null;
+    /** @type {Shape} */
+    this.shape = null;
+    /** @type {Move[]} */
+    this.moves = [];
+    /** @type {Step[]} */
+    this.steps = [];
+    /** @type {number[]} */
     this.trail = []; // the root's value before each step of learning
+    /** @type {((news: News) => void)[]} */
     this.watchers = [];
   }
 
@@ -46,7 +75,13 @@ class Session {
   }
 
   get lastStep() {
-    const { position, steps, chosen: { done } } = this, step = steps[position - 1], next = steps[position];
+    const {
+      position,
+      steps,
+      chosen: { done },
+    } = this;
+    const step = steps[position - 1];
+    const next = steps[position];
     return next && next.start < done ? { ...next, moves: next.moves.slice(0, done - next.start) } : step;
   }
 
@@ -54,19 +89,24 @@ class Session {
     return makeView(this.shape, this.numbers, this.moves, done);
   }
 
-  // Call `show` whenever something has changed. It is told whether the graph is another one (`other`), whether the
-  // picture must be made again (`anew`), and the changes.
+  /**
+   * Call `show` whenever something has changed. It is told whether the graph is another one (`other`), whether the
+   * picture must be made again (`anew`), and the changes.
+   * @param {(news: News) => void} show
+   */
   watch(show) {
     this.watchers.push(show);
   }
 
+  /** @param {News} news */
   tell(news) {
     for (const show of this.watchers) show(news);
   }
 
   // Return a function that shows again what the stepper shows now.
   keep() {
-    const { snapshots, trail } = this, { lang, speed, timer, hides, ...chosen } = this.chosen;
+    const { snapshots, trail } = this;
+    const { lang, speed, timer, hides, ...chosen } = this.chosen;
     return () => {
       if (!snapshots.length) return;
       Object.assign(this, { snapshots, graph: null });
@@ -76,24 +116,30 @@ class Session {
     };
   }
 
-  // Open a graph, or the graphs of a training run, at the end of the forward pass. If it `stays`, open the graph at the
-  // same point of the run as the graph before.
+  /**
+   * Open a graph, or the graphs of a training run, at the end of the forward pass. If it `stays`, open the graph at the
+   * same point of the run as the graph before.
+   * @param {Recorded[]} recorded
+   */
   open(recorded, stays = false) {
     const { chosen, graph, moves } = this;
     clearInterval(chosen.timer);
-    const pass = recorded[0].graph.order.length, kept = stays && graph !== null;
+    const pass = recorded[0].graph.order.length;
+    const kept = stays && graph !== null;
     const done = kept ? samePoint(chosen.done, { pass: graph.order.length, all: moves.length }, pass) : pass;
     this.snapshots = recorded;
     this.graph = null;
     this.choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done, timer: null, fresh: !kept });
   }
 
+  /** @param {Partial<Chosen>} changes */
   choose(changes) {
     const { chosen } = this;
     Object.assign(chosen, { asking: false }, changes);
     if ("done" in changes && !("fresh" in changes)) chosen.fresh = false;
     if ("snapshot" in changes || changes.edits?.size === 0) this.trail = [];
-    const recorded = this.snapshots[chosen.snapshot], other = this.graph !== recorded.graph;
+    const recorded = this.snapshots[chosen.snapshot];
+    const other = this.graph !== recorded.graph;
     this.graph = recorded.graph;
     if (other) chosen.open = openedAtFirst(this.graph);
     this.numbers = chosen.edits.size ? evaluated(this.graph, this.leaves) : recorded;
@@ -109,11 +155,18 @@ class Session {
     this.steps = plan(this.shape, this.moves);
   }
 
+  /**
+   * @param {number} i
+   * @param {number} x
+   */
   edit(i, x) {
     this.choose({ edits: new Map(this.chosen.edits).set(i, x) });
   }
 
-  // Take a step of learning, and remember the root's value before it.
+  /**
+   * Take a step of learning, and remember the root's value before it.
+   * @param {Map<number, number>} edits
+   */
   learn(edits) {
     this.trail.push(this.numbers.data[this.graph.root]);
     this.choose({ edits });

@@ -14,6 +14,7 @@ import "./learn.js";
 import "./copy.js";
 import "./saving.js";
 import "./controls.js";
+import "./inside.js";
 
 if (page.snapshots.length) {
   const reels = page.graphs.map((facts, i) => new Reel(makeGraph(facts), page.tapes[i]));

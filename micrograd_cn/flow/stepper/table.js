@@ -16,14 +16,18 @@ function fillTable(table, headings, rows) {
       html("tbody", {}, ...rows.map(() => line("td", {}))),
     );
   }
-  const all = [headings, ...rows], last = shownRows.get(table);
+  const all = [headings, ...rows];
+  const last = shownRows.get(table);
   shownRows.set(table, all);
   all.forEach((cells, i) => {
     cells.forEach((content, j) => {
       if (last?.length === all.length && Object.is(last[i][j], content)) return;
-      const cell = table.rows[i].cells[j], number = typeof content === "number", counts = number || Array.isArray(content);
+      const cell = table.rows[i].cells[j];
+      const number = typeof content === "number";
+      const counts = number || Array.isArray(content);
       const written = form => (number ? form(content) : content.map(x => bracketed(form(x))).join(" + "));
-      const text = counts ? written(shown) : content ?? "", full = counts ? written(exact) : "";
+      const text = counts ? written(shown) : (content ?? "");
+      const full = counts ? written(exact) : "";
       if (cell.textContent !== text) cell.textContent = text;
       if (cell.title !== full) cell.title = full;
       if (i) cell.classList.toggle("number", number);

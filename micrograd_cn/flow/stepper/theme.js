@@ -4,7 +4,7 @@ import { keep, recall } from "./kept.js";
 
 export const themed = []; // functions that are called when the colours have changed
 
-function setTheme(theme) {
+export function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   for (const watch of themed) watch();
 }

@@ -4,19 +4,35 @@ import { gradient, hasGradient, replayed, whyNothing } from "./engine.js";
 import { isLeaf } from "./graph.js";
 import { norm } from "./lists.js";
 
+/**
+ * @param {Shape} shape
+ * @param {Numbers} numbers
+ * @param {Move[]} moves
+ * @param {number} done
+ * @returns {View}
+ */
 export function makeView(shape, numbers, moves, done) {
-  const { graph } = shape, state = replayed(graph, numbers, moves, done);
-  const view = { shape, graph, numbers, moves, done, state };
+  const { graph } = shape;
+  const state = replayed(graph, numbers, moves, done);
+  /** @type {View} */
+  const view = { shape, graph, numbers, moves, done, state, boxes: [], edges: [] };
   view.boxes = shape.boxes.map(box => boxFacts(view, box));
   view.edges = shape.edges.map(edge => edgeFacts(view, edge));
   return view;
 }
 
-// Return the facts about a box. A closed part has no value, and its gradient is the norm of its leaves' gradients.
+/**
+ * Return the facts about a box. A closed part has no value, and its gradient is the norm of its leaves' gradients.
+ * @param {View} view
+ * @param {Box} box
+ * @returns {BoxFacts}
+ */
 function boxFacts({ graph, numbers, state }, box) {
   const nodes = box.nodes.filter(i => graph.nodes[i].gets);
   const count = nodes.reduce((all, i) => all + state.terms[i].length, 0);
   const total = nodes.reduce((all, i) => all + graph.expected[i], 0);
+  /** @type {BoxFacts["state"]} */
+  const arrival = count === total ? "complete" : count === 0 ? "waiting" : "partial";
   const facts = {
     name: box.name,
     folded: box.folded,
@@ -25,12 +41,19 @@ function boxFacts({ graph, numbers, state }, box) {
     began: state.began,
     count,
     total,
-    state: count === total ? "complete" : count === 0 ? "waiting" : "partial",
+    state: arrival,
   };
   if (box.folded) {
     const leaves = nodes.filter(i => isLeaf(graph.nodes[i]));
-        const known = leaves.some(i => hasGradient(graph, state, i));
-    return { ...facts, symbol: "", value: null, theirs: null, terms: [], grad: known ? norm(leaves.map(i => gradient(state, i))) : null };
+    const known = leaves.some(i => hasGradient(graph, state, i));
+    return {
+      ...facts,
+      symbol: "",
+      value: null,
+      theirs: null,
+      terms: [],
+      grad: known ? norm(leaves.map(i => gradient(state, i))) : null,
+    };
   }
   const [i] = box.nodes;
   return {
@@ -43,10 +66,17 @@ function boxFacts({ graph, numbers, state }, box) {
   };
 }
 
-// Return the facts about an edge. `size` is the contribution, or the norm of several, or null until it is known.
-// `nothing` says why nothing flows along it. Then `size` is 0, but is not the product of the other two numbers.
+/**
+ * Return the facts about an edge. `size` is the contribution, or the norm of several, or null until it is known.
+ * `nothing` says why nothing flows along it. Then `size` is 0, but is not the product of the other two numbers.
+ * @param {View} view
+ * @param {Edge} edge
+ * @returns {EdgeFacts}
+ */
 function edgeFacts(view, { source, target, slots, constant }) {
-  const { shape, graph, numbers, state } = view, [[node, slot]] = slots, several = slots.length > 1;
+  const { shape, graph, numbers, state } = view;
+  const [[node, slot]] = slots;
+  const several = slots.length > 1;
   const nothing = several || constant ? null : whyNothing(view, node, slot);
   const sent = slots.map(([i, k]) => state.sent[graph.nodes[i].slots + k]).filter(sent => sent !== undefined);
   const size = sent.length === 0 ? null : several ? norm(sent) : sent[0];
@@ -62,37 +92,63 @@ function edgeFacts(view, { source, target, slots, constant }) {
     nothing,
     undefinedProduct: nothing !== null && Number.isNaN(gradient(state, node) * numbers.partials[node][slot]),
     stops: size === 0 && !several && numbers.partials[node][slot] === 0 && gradient(state, node) !== 0,
-    sign: size === null ? "" : size === 0 ? "zero" : several || size !== size ? "several" : size > 0 ? "plus" : "minus",
+    sign:
+      size === null
+        ? ""
+        : size === 0
+          ? "zero"
+          : several || Number.isNaN(size)
+            ? "several"
+            : size > 0
+              ? "plus"
+              : "minus",
   };
 }
 
-// Return the view as the reader may see it: without local derivatives if it `hides` "local", and without gradients if it
-// hides "grad". Where a number would be, there is a question mark.
+/**
+ * Return the view as the reader may see it: without local derivatives if it `hides` "local", and without gradients if
+ * it hides "grad". Where a number would be, there is a question mark.
+ * @param {View} view
+ * @param {Set<string>} hides
+ * @returns {View}
+ */
 export function masked(view, hides) {
-  const local = hides.has("local"), grad = hides.has("grad");
+  const local = hides.has("local");
+  const grad = hides.has("grad");
   if (!local && !grad) return view;
   const ofEdge = facts => ({
     ...facts,
     ...(local && !facts.constant ? { partial: null, nothing: null, asked: true } : {}),
     ...(grad || local ? { size: null, upstream: null, sign: "", stops: false, undefinedProduct: false } : {}),
   });
-  const ofBox = facts => ({ ...facts, ...(facts.constant ? {} : { grad: null, terms: [], theirs: null, asked: true }) });
+  const ofBox = facts => ({
+    ...facts,
+    ...(facts.constant ? {} : { grad: null, terms: [], theirs: null, asked: true }),
+  });
   return { ...view, edges: view.edges.map(ofEdge), boxes: grad ? view.boxes.map(ofBox) : view.boxes };
 }
 
-// Return the boxes and edges that a step is about, and the box that sends a contribution.
+/**
+ * Return the boxes and edges that a step is about, and the box that sends a contribution.
+ * @param {Shape} shape
+ * @param {Step | null | undefined} step
+ * @returns {Active}
+ */
 export function activeIn(shape, step) {
-  const boxes = new Set(), edges = new Set(), sender = step?.kind === "send" ? step.box : -1;
+  const boxes = new Set();
+  const edges = new Set();
+  const sender = step?.kind === "send" ? step.box : -1;
   if (step) {
     if (step.kind !== "zero") boxes.add(step.box);
     const sends = step.kind === "send" ? step.moves : [];
     const keys = new Set(sends.map(move => shape.graph.nodes[move.node].slots + move.slot));
-    if (keys.size) shape.edges.forEach((edge, i) => {
-      if (edge.slots.some(([node, slot]) => keys.has(shape.graph.nodes[node].slots + slot))) {
-        edges.add(i);
-        boxes.add(edge.source);
-      }
-    });
+    if (keys.size)
+      shape.edges.forEach((edge, i) => {
+        if (edge.slots.some(([node, slot]) => keys.has(shape.graph.nodes[node].slots + slot))) {
+          edges.add(i);
+          boxes.add(edge.source);
+        }
+      });
   }
   return { boxes, edges, sender };
 }

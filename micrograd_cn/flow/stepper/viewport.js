@@ -1,21 +1,50 @@
 // The window on the graph. The reader drags and zooms it, and it follows the steps by itself.
 
-import { byId, svg } from "./elements.js";
+import { byId, svg, targetOf } from "./elements.js";
 import { still } from "./motion.js";
+
+/** @import { Picture } from "./picture.js" */
 
 const ZOOM = { least: 0.05, most: 2.5, first: 2.1, legible: 1 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 
 class Viewport {
+  /** @type {(() => void) | undefined} called if the graph must now run in the other direction */
+  turned;
+  /** @type {(() => void) | undefined} called if the window has another size */
+  moved;
+  embedded = false; // whether the page is in a frame of another page
+  /** @type {Picture | null} */
+  picture = null;
+  /** @type {Box[]} */
+  boxes = [];
+  /** @type {Placed[]} */
+  sought = [];
+  /** @type {[number, number]} */
+  size = [1, 1];
+  /** @type {Map<number, Point>} */
+  pointers = new Map();
+  /** @type {number | undefined} */
+  frameRequest;
+
+  /**
+   * @param {HTMLElement} frame
+   * @param {HTMLElement} buttons
+   */
   constructor(frame, buttons) {
-    Object.assign(this, { frame, buttons });
+    this.frame = frame;
+    this.buttons = buttons;
     this.scene = svg("g");
     this.root = svg("svg", { role: "group" }, this.scene);
     frame.replaceChildren(this.root);
-    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], sought: [], picture: null, touched: false, pointers: new Map() });
+    this.x = 0;
+    this.y = 0;
+    this.zoom = 1;
+    this.touched = false;
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
-    for (const name of ["pointermove", "pointerup", "pointercancel"]) addEventListener(name, event => this.move(event));
+    for (const name of ["pointermove", "pointerup", "pointercancel"])
+      addEventListener(name, event => this.move(/** @type {PointerEvent} */ (event)));
     this.vertical = frame.clientWidth < NARROW;
     const observer = new ResizeObserver(() => this.resized());
     for (const element of [frame, buttons]) observer.observe(element);
@@ -35,6 +64,7 @@ class Viewport {
     this.moved?.();
   }
 
+  /** @param {Picture} picture */
   show(picture) {
     const { size, boxes } = picture.shape;
     this.scene.replaceChildren(picture.root);
@@ -45,21 +75,32 @@ class Viewport {
     return this.vertical ? 6 : 14;
   }
 
+  /** @returns {[number, number]} */
   get room() {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
 
-  // The ranges of heights where boxes may be: the whole window, and the larger part of it beside the buttons.
+  /**
+   * The ranges of heights where boxes may be: the whole window, and the larger part of it beside the buttons.
+   * @returns {[start: number, end: number][]}
+   */
   get spans() {
-    const { offsetTop: top, offsetHeight: tall } = this.buttons, [, height] = this.room;
+    const { offsetTop: top, offsetHeight: tall } = this.buttons;
+    const [, height] = this.room;
     return [[0, height], 2 * top < height ? [top + tall, height] : [0, top]];
   }
 
-  // Return whether the buttons cover one of the boxes when the graph is at `x` and `y`.
+  /**
+   * Return whether the buttons cover one of the boxes when the graph is at `x` and `y`.
+   * @param {Placed[]} boxes
+   */
   covers(boxes, x = this.x, y = this.y) {
-    const { offsetLeft: left, offsetTop: top, offsetWidth: wide, offsetHeight: tall } = this.buttons, { zoom } = this;
+    const { offsetLeft: left, offsetTop: top, offsetWidth: wide, offsetHeight: tall } = this.buttons;
+    const { zoom } = this;
     const meet = (from, size, start, room) => from < start + room && from + size * zoom > start;
-    return boxes.some(box => meet(x + box.x * zoom, box.width, left, wide) && meet(y + box.y * zoom, box.height, top, tall));
+    return boxes.some(
+      box => meet(x + box.x * zoom, box.width, left, wide) && meet(y + box.y * zoom, box.height, top, tall),
+    );
   }
 
   // Show the whole graph, however small.
@@ -74,8 +115,11 @@ class Viewport {
     this.touched = false;
   }
 
-  // Place the graph at a zoom of at least `least`. If the whole graph fits, the buttons cover none of it where
-  // possible.
+  /**
+   * Place the graph at a zoom of at least `least`. If the whole graph fits, the buttons cover none of it where
+   * possible.
+   * @param {number} least
+   */
   place(least) {
     for (const span of this.spans) {
       this.placeIn(span, least);
@@ -83,29 +127,52 @@ class Viewport {
     }
   }
 
+  /**
+   * @param {[top: number, bottom: number]} span
+   * @param {number} least
+   */
   placeIn([top, bottom], least) {
-    const [width] = this.room, height = bottom - top, { rim, size: [w, h] } = this;
+    const [width] = this.room;
+    const height = bottom - top;
+    const {
+      rim,
+      size: [w, h],
+    } = this;
     if (!width || !height) return;
-    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first), zoom = Math.max(whole, least, ZOOM.least);
-    const [start, end] = this.vertical ? ["y", "height"] : ["x", "width"], [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
+    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first);
+    const zoom = Math.max(whole, least, ZOOM.least);
+    const start = this.vertical ? "y" : "x";
+    const [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
     const first = this.boxes.filter(box => box[start] * zoom + rim < (this.vertical ? height : width));
     const mean = first.reduce((total, box) => total + box[side] + box[across] / 2, 0) / first.length;
     const along = (room, size) => (size * zoom + 2 * rim <= room ? (room - size * zoom) / 2 : rim);
-    const beside = (room, size) => (size * zoom + 2 * rim <= room ? along(room, size) : Math.min(rim, Math.max(room - rim - size * zoom, room / 2 - mean * zoom)));
+    const beside = (room, size) =>
+      size * zoom + 2 * rim <= room
+        ? along(room, size)
+        : Math.min(rim, Math.max(room - rim - size * zoom, room / 2 - mean * zoom));
     if (this.vertical) this.to(beside(width, w), top + along(height, h), zoom);
     else this.to(along(width, w), top + beside(height, h), zoom);
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
   to(x, y, zoom = this.zoom) {
     cancelAnimationFrame(this.frameRequest);
     Object.assign(this, { x, y, zoom });
     if (!this.root.hasAttribute("viewBox")) this.scene.setAttribute("transform", `translate(${x},${y}) scale(${zoom})`);
   }
 
-  // Move to a place in several frames, so the eye can follow.
+  /**
+   * Move to a place in several frames, so the eye can follow.
+   * @param {number} x
+   * @param {number} y
+   */
   glide(x, y) {
     if (still()) return this.to(x, y);
-    const [x0, y0] = [this.x, this.y], began = performance.now();
+    const [x0, y0] = [this.x, this.y];
+    const began = performance.now();
     const step = now => {
       const share = Math.min(1, Math.max(0, (now - began) / 220));
       this.to(x0 + (x - x0) * share, y0 + (y - y0) * share);
@@ -115,17 +182,23 @@ class Viewport {
   }
 
   zoomBy(factor, cx = this.room[0] / 2, cy = this.room[1] / 2) {
-    const zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor)), ratio = zoom / this.zoom;
+    const zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor));
+    const ratio = zoom / this.zoom;
     this.touched = true;
     this.to(cx - (cx - this.x) * ratio, cy - (cy - this.y) * ratio, zoom);
   }
 
+  /** @param {WheelEvent} event */
   wheel(event) {
     if ((this.embedded || window.top !== window) && !event.ctrlKey && !event.metaKey) return; // the outer page scrolls
     event.preventDefault();
     const { left, top } = this.frame.getBoundingClientRect();
-    if (event.ctrlKey || event.deltaMode === 1 || !event.deltaX && Math.abs(event.deltaY) >= 50) {
-      this.zoomBy(Math.exp(-Math.sign(event.deltaY) * Math.min(0.2, Math.abs(event.deltaY) / 200)), event.clientX - left, event.clientY - top);
+    if (event.ctrlKey || event.deltaMode === 1 || (!event.deltaX && Math.abs(event.deltaY) >= 50)) {
+      this.zoomBy(
+        Math.exp(-Math.sign(event.deltaY) * Math.min(0.2, Math.abs(event.deltaY) / 200)),
+        event.clientX - left,
+        event.clientY - top,
+      );
     } else this.panBy(-event.deltaX, -event.deltaY);
   }
 
@@ -134,44 +207,68 @@ class Viewport {
     this.to(this.x + dx, this.y + dy);
   }
 
+  /** @param {PointerEvent} event */
   down(event) {
-    if (event.target.closest("button") || event.defaultPrevented) return;
+    if (targetOf(event).closest("button") || event.defaultPrevented) return;
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
   }
 
+  /** @param {PointerEvent} event */
   move(event) {
     const before = this.pointers.get(event.pointerId);
     if (!before) return;
     if (event.type !== "pointermove") return this.pointers.delete(event.pointerId);
-    const now = [event.clientX, event.clientY], others = [...this.pointers].filter(([id]) => id !== event.pointerId);
+    /** @type {Point} */
+    const now = [event.clientX, event.clientY];
+    const others = [...this.pointers].filter(([id]) => id !== event.pointerId);
     this.pointers.set(event.pointerId, now);
     if (!others.length) return this.panBy(now[0] - before[0], now[1] - before[1]);
-    const [[, other]] = others, { left, top } = this.frame.getBoundingClientRect();
+    const [[, other]] = others;
+    const { left, top } = this.frame.getBoundingClientRect();
     const distance = point => Math.hypot(point[0] - other[0], point[1] - other[1]);
     this.panBy((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
     this.zoomBy(distance(now) / (distance(before) || 1), (now[0] + other[0]) / 2 - left, (now[1] + other[1]) / 2 - top);
   }
 
-  // Bring boxes into view, and move no further than necessary. If they are too far apart, bring only the last one.
-  // Before the first step there are no boxes, and the window returns to the beginning.
+  /**
+   * Bring boxes into view, and move no further than necessary. If they are too far apart, bring only the last one.
+   * Before the first step there are no boxes, and the window returns to the beginning.
+   * @param {Placed[]} boxes
+   * @param {(x: number, y: number) => void} move
+   * @returns {void}
+   */
   bring(boxes, move = (x, y) => this.glide(x, y)) {
     const returns = !boxes.length && this.sought.length && !this.touched;
     this.sought = boxes;
     if (returns) this.place(ZOOM.legible);
     if (!boxes.length) return;
-    const far = (key, size, room) => (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 > room;
-    if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1]))) return this.bring(boxes.slice(-1), move);
+    const far = (key, size, room) =>
+      (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 >
+      room;
+    if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1])))
+      return this.bring(boxes.slice(-1), move);
     const { rim } = this;
-    const shift = (from, to, [start, end]) => (from < start + rim ? start + rim - from : to > end - rim ? Math.max(end - rim - to, start + rim - from) : 0);
+    /**
+     * @param {number} from
+     * @param {number} to
+     * @param {number[]} span
+     */
+    const shift = (from, to, [start, end]) =>
+      from < start + rim ? start + rim - from : to > end - rim ? Math.max(end - rim - to, start + rim - from) : 0;
     const least = key => Math.min(...boxes.map(box => box[key]));
     const most = (key, size) => Math.max(...boxes.map(box => box[key] + box[size]));
     const dx = shift(least("x") * this.zoom + this.x, most("x", "width") * this.zoom + this.x, [0, this.room[0]]);
-    const [dy, clear] = this.spans.map(span => shift(least("y") * this.zoom + this.y, most("y", "height") * this.zoom + this.y, span));
+    const [dy, clear] = this.spans.map(span =>
+      shift(least("y") * this.zoom + this.y, most("y", "height") * this.zoom + this.y, span),
+    );
     const y = this.y + (this.covers(boxes, this.x + dx, this.y + dy) ? clear : dy);
     if (dx || y !== this.y) move(this.x + dx, y);
   }
 
-  // For printing, show the whole graph at the width of the paper.
+  /**
+   * For printing, show the whole graph at the width of the paper.
+   * @param {boolean} begins
+   */
   print(begins) {
     const [w, h] = this.size;
     if (begins) {
