@@ -20,6 +20,7 @@ from ..gradients import gradients
 from ..graph import context
 from ..ops import dot
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
+from .data.columns import flat
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
 from .instructions.lowering import DETACH
@@ -282,7 +283,7 @@ class Program(Runnable):
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
         data, n = self._read_batch("value_and_grad", rows)
         if self.are_inputs("value_and_grad", wrt):
-            matrix = memoryview(data).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
+            matrix = memoryview(flat(data)).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
             values, found = split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes

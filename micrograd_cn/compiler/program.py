@@ -18,6 +18,7 @@ from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
+from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, with_kept_constants
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.parameters import Gradients, add_gradients, reached_nodes
@@ -162,7 +163,7 @@ class Runnable:
             outputs += more
         return outputs
 
-    def flat(self, data: Numbers, n: int, threads: int) -> Numbers:
+    def flat(self, data: Numbers, n: int, threads: int) -> FlatNumbers:
         """Return the outputs of n rows in one buffer, one row after the other.
 
         `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`.

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from ...derivatives.tree import flatten
 from ...ops.number import DATES, number
 
-Numbers: TypeAlias = "array[float] | memoryview[Any]"
+FlatNumbers: TypeAlias = "array[float] | memoryview[Any]"
 DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the texts with which buffers describe the format of doubles
 # What to write instead of an array whose numpy dtype is of this kind.
 INSTEAD = {
@@ -24,7 +24,7 @@ INSTEAD = {
 }
 
 
-def flat_doubles(x: Any) -> Numbers:
+def flat_doubles(x: Any) -> FlatNumbers:
     """Return the numbers of the array `x` as a flat array or buffer of doubles.
 
     A writable array of doubles in C's order is not copied.
@@ -58,7 +58,7 @@ def flat_doubles(x: Any) -> Numbers:
     return flat_doubles(np.array(found, dtype=np.float64, order="C"))
 
 
-def doubles_in_place(x: Any) -> Numbers | None:
+def doubles_in_place(x: Any) -> FlatNumbers | None:
     """Return the numbers of `x` as a flat buffer of doubles that shares its memory, or None if that is impossible.
 
     It is impossible if `x` is no writable buffer of doubles in C's order. An empty array has no memory to share.

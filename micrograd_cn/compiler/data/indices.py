@@ -5,6 +5,7 @@ Such a number gives nan, and `fit` would train with it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import isnan
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from ...engine import Value, constant, record
 from ...graph.context import recording
 from ..instructions.lowering import Graph, is_check, is_nan
+from .arrays import FlatNumbers
 from .rows import Numbers
 
 
@@ -89,11 +91,21 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
     for place, count in columns.items():
         column = numbers[place::width]
         every = len(rows) == len(column)
+        if every and _are_indices(column, count):
+            continue
         values = set(column if every else [column[row] for row in rows])
         wrong = {x for x in values if not (0.0 <= x < count and x.is_integer())}
         if wrong:
             found.update([row for row in rows if column[row] in wrong or column[row] != column[row]])
     return found
+
+
+def _are_indices(column: FlatNumbers, count: int) -> bool:
+    """Return True if numpy, which does so in a moment, finds only integers from 0 to below `count` in a column."""
+    if not (numpy := sys.modules.get("numpy")):
+        return False
+    numbers = numpy.asarray(column)
+    return bool(((numbers >= 0) & (numbers < count) & (numbers == numpy.floor(numbers))).all())
 
 
 def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 from ..threads.background import BackgroundTasks
-from .arrays import Numbers
+from .arrays import FlatNumbers
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
 NODES_BEFORE_CODE = 300_000  # Python code serves so many nodes before machine code is made, which takes about as long
@@ -294,7 +294,7 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
     return array("d", [node._data for node in nodes])
 
 
-def set_data(nodes: Sequence[Value], numbers: Numbers) -> None:
+def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
     """Assign numbers to the data of nodes, as `assign_data` does.
 
     >>> x, y = Value(1), Value(2)

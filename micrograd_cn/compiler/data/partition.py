@@ -15,7 +15,7 @@ from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, machine
 from ..llvm.text import KERNEL_PREFIX, Function
 from ..threads.background import BackgroundTasks
-from .arrays import Numbers
+from .arrays import FlatNumbers
 from .nodes import address_of
 from .rows import address
 
@@ -235,7 +235,7 @@ def partition(rows: array[int], labels: array[float], count: int) -> list[array[
     return [to[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def gather_rows(numbers: Numbers, rows: array[int], width: int) -> array[float]:
+def gather_rows(numbers: FlatNumbers, rows: array[int], width: int) -> array[float]:
     """Return the numbers of some rows, one row after the other. Each row has `width` numbers.
 
     >>> gather_rows(array("d", [1, 2, 3, 4, 5, 6]), array("q", [2, 0]), 2)
@@ -270,7 +270,7 @@ def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
         to[row * size : (row + 1) * size] = source[k * size : (k + 1) * size]
 
 
-def has_nan(numbers: Numbers, width: int = 1) -> bool:
+def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
     """Return whether the first number of one of some rows is nan. Each row has `width` numbers.
 
     >>> nan = float("nan")

@@ -17,6 +17,7 @@ from typing import Any
 from ...ops.number import number
 from .arrays import (
     DOUBLE_FORMATS,
+    FlatNumbers,
     doubles_in_place,
     flat_doubles,
     is_column,
@@ -24,13 +25,16 @@ from .arrays import (
     number_without_axes,
     shape_of,
 )
-from .arrays import Numbers as Numbers  # also imported from here
+from .columns import Columns
+from .columns import Numbers as Numbers  # also imported from here
+from .columns import address as address
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
-    A writable, contiguous buffer of doubles in two dimensions is read in place, and a memoryview of it is returned.
+    `Columns` are returned as they are. A writable, contiguous buffer of doubles in two dimensions is read in place, and
+    a memoryview of it is returned.
     Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays of wider
     floating-point numbers, which would lose digits, are refused. But integers and fractions in lists are rounded, and
     are inf if they are too large.
@@ -44,6 +48,8 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """
     shape = getattr(rows, "shape", None)
     kind = type(rows)
+    if kind is Columns:
+        return rows, rows.row_count
     if not shape or not (kind is memoryview or kind.__module__ == "numpy"):  # these skip the checks, for speed
         if kind is list:
             return _read_sequences(rows, width)
@@ -95,10 +101,12 @@ def numpy_if_array(rows: Any) -> Any:
     >>> numpy_if_array([[1.0]])
     """
     numpy = sys.modules.get("numpy")
+    if isinstance(rows, Columns):
+        return numpy if rows.gives_numpy else None
     return numpy if numpy and isinstance(rows, numpy.ndarray) else None
 
 
-def as_result(numbers: Numbers, shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
+def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
     """Copy `numbers` to the buffer `out`, and return `out`.
 
     If `out` is None, return the numbers in the given `shape` instead: as a numpy array if `numpy` is the module numpy,
@@ -132,6 +140,8 @@ def overlaps(data: Numbers, out: Any) -> bool:
     >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])
     (True, False)
     """
+    if isinstance(data, Columns):
+        return any(overlaps(part, out) for part in data.parts)
     view = memoryview(out)
     if isinstance(data, array) or not len(data) or not view.nbytes:
         return data is out
@@ -196,7 +206,8 @@ def _number(x: Any, i: int) -> float:
 @lru_cache(8)
 def row_numbers(n: int) -> array[int]:
     """Return 0, 1, ..., n - 1: the indices of n rows. Calls with the same n share the array; nobody may change it."""
-    return array("q", range(n))
+    numpy = sys.modules.get("numpy")
+    return array("q", numpy.arange(n, dtype=numpy.int64).tobytes()) if numpy else array("q", range(n))
 
 
 def checked_order(order: list[int], n: int) -> array[int]:
@@ -212,16 +223,13 @@ def checked_order(order: list[int], n: int) -> array[int]:
     except (TypeError, OverflowError):
         index = array("q")
     seen = bytearray(n)
-    if len(index) == n and min(index) >= 0 and max(index) < n:
+    if len(index) == n and (numpy := sys.modules.get("numpy")):
+        found = numpy.frombuffer(index, numpy.int64)
+        if found.min() >= 0 and found.max() < n:
+            numpy.frombuffer(seen, numpy.uint8)[found] = 1
+    elif len(index) == n and min(index) >= 0 and max(index) < n:
         for i in index:
             seen[i] = 1
     if 0 in seen:
         raise ValueError("fit(): shuffle must permute the list of row numbers, and neither add nor remove any")
     return index
-
-
-def address(data: Any) -> int:
-    """Return the address of the first number of an array or a writable buffer; return 0 for an empty buffer."""
-    if isinstance(data, array):
-        return data.buffer_info()[0]
-    return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

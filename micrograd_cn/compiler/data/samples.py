@@ -24,7 +24,7 @@ from ...engine import Value
 from ...module import Module
 from ...ops.number import number, number_or_none, own_operator
 from .arrays import (
-    Numbers,
+    FlatNumbers,
     flat_doubles,
     is_column,
     is_matrix,
@@ -33,6 +33,7 @@ from .arrays import (
     refuse_collection,
     shape_of,
 )
+from .columns import Columns, Numbers, flat, together
 from .partition import gather_rows
 from .surroundings import DESCRIPTORS, METHODS, is_users_module
 
@@ -70,7 +71,7 @@ class Bucket:
     Attributes:
         treedef: the name and the treedef of each argument.
         static: the name and the `StaticValue` of each static argument.
-        numbers: the numbers of all rows, one row after the other.
+        numbers: the numbers of all rows, one row after the other. They are `Columns` if they are in several arrays.
         width: how many numbers a row has.
         samples: for each row, the index of its sample.
     """
@@ -83,7 +84,7 @@ class Bucket:
 
 
 def select_rows(bucket: Bucket, rows: array[int]) -> Any:
-    """Return some rows of a bucket as a two-dimensional buffer for a program.
+    """Return some rows of a bucket as a two-dimensional buffer, or as `Columns`, for a program.
 
     `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
     numbers are not copied.
@@ -92,14 +93,17 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
     if not width:
         return [[]] * len(rows)
     if len(rows) != len(bucket.samples):
+        numbers = bucket.numbers = flat(numbers)  # kept, since rows for other programs are selected next
         numbers = gather_rows(numbers, rows, width)
+    elif isinstance(numbers, Columns):
+        return numbers
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
 
 def copy_numbers(buckets: Iterable[Bucket]) -> None:
     """Copy the numbers of buckets, which may be in an array of the user's, so no code of the user's can change them."""
     for bucket in buckets:
-        bucket.numbers = array("d", memoryview(bucket.numbers).tobytes())
+        bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
@@ -113,6 +117,8 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
     arrays = [x for x in entries if isinstance(x, (list, tuple)) or number_or_none(x) is None]
     if not (numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays)):
         return numbers
+    if isinstance(numbers, Columns):
+        return numbers.giving_numpy()
     shapes = {() if type(x) is float else getattr(x, "shape", None) for x in numbers} if type(numbers) is list else {()}
     return numbers if None in shapes or len(shapes) > 1 else numpy.asarray(numbers)
 
@@ -168,7 +174,7 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
 def _refuse_own_operators(kind: type) -> None:
     """Raise TypeError if `kind` is a class of numbers whose operators are the user's, which a `Value` would not have.
 
-    Numbers of other packages that are no subclasses of float or int, such as those of mpmath, are read as floats.
+    FlatNumbers of other packages that are no subclasses of float or int, such as those of mpmath, are read as floats.
     """
     if (issubclass(kind, (float, int)) or is_users_module(kind.__module__)) and (operator := own_operator(kind)):
         raise TypeError(
@@ -294,7 +300,7 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
-    object has the attributes that the object has now, and those of its class if the class is the user's. Numbers,
+    object has the attributes that the object has now, and those of its class if the class is the user's. FlatNumbers,
     texts, collections and arrays among them are in the key by value, and so are objects with such attributes. The key
     is made at each call of a compiled function, so two things are left out because they would take too long: attributes
     of a `Module` that are neither numbers nor texts, and the contents of collections of more than `MAX_COMPARED` items
@@ -540,7 +546,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
         counts = ", ".join([f"{n} of {name}" for name, n in zip(columns, lengths, strict=True)])
         raise ValueError(f"a tuple has one entry for each argument, of equal length, but got {counts}")
     treedef: list[tuple[str, TreeDef]] = []
-    numbers: list[Numbers] = []
+    numbers: list[FlatNumbers] = []
     for (name, x), shape in zip(columns.items(), shapes, strict=True):
         if shape:
             if shape[1:] and is_matrix(x):
@@ -560,29 +566,9 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
             return None
     bucket = Bucket(tuple(treedef))
     n = lengths[0]
-    bucket.samples, bucket.numbers = range(n), _side_by_side(numbers, n)
+    bucket.samples, bucket.numbers = range(n), together(numbers, n)
     bucket.width = len(bucket.numbers) // n if n else 0
     return bucket
-
-
-def _side_by_side(columns: Sequence[Numbers], n: int) -> Numbers:
-    """Return the numbers of n samples, one sample after the other. `columns` has the numbers of each argument."""
-    if len(columns) == 1:
-        return columns[0]
-    if not n:
-        return array("d")
-    numpy = sys.modules.get("numpy")
-    if numpy:
-        parts = [numpy.asarray(x).reshape(n, len(x) // n) for x in columns]
-        return flat_doubles(numpy.concatenate(parts, axis=1))
-    width = sum(map(len, columns)) // n
-    together, start = array("d", bytes(8 * n * width)), 0
-    for x in columns:
-        part = len(x) // n
-        for k in range(part):
-            together[start + k :: width] = array("d", x[k::part])
-        start += part
-    return together
 
 
 def rows_of_columns(columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
+from ..data.arrays import FlatNumbers
 from ..data.partition import at_indices, scatter_rows
-from ..data.rows import Numbers, writable_address
+from ..data.rows import writable_address
 from ..data.samples import ArrayDef, Bucket, TreeDef, select_rows, unflatten
 from ..derivatives import Program, as_list, split
 
@@ -46,7 +47,7 @@ class Part(NamedTuple):
     recording: Any
     bucket: Bucket
     rows: array[int]
-    computed: Numbers | None = None
+    computed: FlatNumbers | None = None
 
 
 def numpy_of(samples: Any) -> Any:

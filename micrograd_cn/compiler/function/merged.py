@@ -18,11 +18,11 @@ from ... import ops
 from ...engine import Value, constant
 from ...graph.context import recording
 from ...ops.operation import Op
+from ..data.arrays import FlatNumbers
 from ..data.captured import with_kept_constants, with_leaves
 from ..data.indices import Indices
 from ..data.parameters import reached_nodes
 from ..data.partition import compile_kernels, has_nan
-from ..data.rows import Numbers
 from ..data.samples import Bucket
 from ..derivatives import Kind, Program
 from ..instructions.lowering import evaluation_order
@@ -323,7 +323,7 @@ def _is_cheap(op: Op) -> bool:
     return cheap or op.lowerings.summands is not None
 
 
-def merged_results(program: Program, bucket: Bucket, threads: int) -> Numbers | None:
+def merged_results(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
     """Return what a merged program computes for all rows of a bucket, or None if there is a nan."""
     numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
     return None if has_nan(numbers, len(program.outputs)) else numbers

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from functools import cache
 from math import inf
 
+from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
@@ -97,46 +98,68 @@ class Drivers:
     def load(self) -> Function:
         """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
 
-        `%p` is the address of the program's header, and `%rows` that of the numbers of all rows. `%index` is the
-        address of the indices of the rows, and `%valid` their count. `%w` is the address of the block. The seed, the
+        `%rows` is the address of the numbers of all rows, each of which has `%width` numbers. `%index` is the address
+        of the indices of the rows, and `%valid` their count. `%to` is the address in the block. The seed, the
         derivative with which backpropagation starts, is `%each` in the lanes of these rows, and `%other` in the lanes
-        left over.
+        left over. It is stored at the address `%seed` unless this is null.
         """
         f = Function(
-            self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
+            self.name["load"],
+            "ptr %rows, i64 %width, ptr %index, i64 %valid, double %each, double %other, ptr %to, ptr %seed",
         )
         lanes = Lanes(f, self.lanes, self.machine.fused)
-        width, seed = _field(f, "width"), _field(f, "seed_at")
         last = f.subtract("%valid", 1)
         rows = []
         for lane in range(self.lanes):
             number = f.word("%index", f.smaller(lane, last))
-            rows.append(f.at("%rows", f.times(number, width)))
-        with f.when(f.op(f"icmp sge i64 {seed}, 0")):
+            rows.append(f.at("%rows", f.times(number, "%width")))
+        with f.when(f.op("icmp ne ptr %seed, null")):
             seeds = "poison"
             for lane in range(self.lanes):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._insert(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
-            f.store(lanes.type, seeds, f.at("%w", seed, BYTE), 8)
-        to = f.at("%w", _field(f, "row_at"), BYTE)
+            f.store(lanes.type, seeds, "%seed", 8)
         if lanes.scalar:
-            f.copy(to, rows[0], width)
+            f.copy("%to", rows[0], "%width")
             f.do("ret void")
             return f
         simd = Lanes(f, self.machine.simd, self.machine.fused)
-        with self._simd_steps(f, width) as (first, rest):
+        self._end_if_contiguous(f, lanes)
+        with self._simd_steps(f, "%width") as (first, rest):
             for half in range(0, self.lanes, simd.count):
                 chosen = [f.load(simd.type, f.at(row, first)) for row in rows[half : half + simd.count]]
                 for k, x in enumerate(simd.transpose(chosen)):
                     place = f.add(f.times(f.add(first, k), self.lanes), half)
-                    f.store(simd.type, x, f.at(to, place))
+                    f.store(simd.type, x, f.at("%to", place))
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
                 x = self._insert(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
-            f.store(lanes.type, x, f.at(to, f.times(one.index, self.lanes)), 8)
+            f.store(lanes.type, x, f.at("%to", f.times(one.index, self.lanes)), 8)
         f.do("ret void")
         return f
+
+    def _end_if_contiguous(self, f: Function, lanes: Lanes) -> None:
+        """Write code that copies the rows as one vector, and ends the driver `load`, if they are contiguous numbers.
+
+        They are if each row is one number, and all lanes have a row, whose indices follow each other.
+        """
+        check, copy, rest = f.fresh("check"), f.fresh("copy"), f.fresh("rest")
+        one, all_lanes = f.op("icmp eq i64 %width, 1"), f.op(f"icmp eq i64 %valid, {lanes.count}")
+        f.do(f"br i1 {f.op(f'and i1 {one}, {all_lanes}')}, label %{check}, label %{rest}")
+        f.open(check)
+        type_, first = f"<{lanes.count} x i64>", f.word("%index")
+        steps = ", ".join([f"i64 {lane}" for lane in range(lanes.count)])
+        vector = f.op(f"insertelement {type_} poison, i64 {first}, i32 0")
+        vector = f.op(f"shufflevector {type_} {vector}, {type_} poison, <{lanes.count} x i32> zeroinitializer")
+        vector = f.op(f"add {type_} {vector}, <{steps}>")
+        same = f.op(f"icmp eq {type_} {vector}, {f.load(type_, '%index')}")
+        mask = f.op(f"bitcast <{lanes.count} x i1> {same} to i{lanes.count}")
+        f.do(f"br i1 {f.op(f'icmp eq i{lanes.count} {mask}, -1')}, label %{copy}, label %{rest}")
+        f.open(copy)
+        f.store(lanes.type, f.load(lanes.type, f.at("%rows", first)), "%to")
+        f.do("ret void")
+        f.open(rest)
 
     def _insert(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
         """Write code that inserts `number` into a lane of the vector `x`; return the LLVM value of the new vector."""
@@ -149,20 +172,42 @@ class Drivers:
     ) -> None:
         """Write code that loads `blocks` blocks of rows, and runs the stages that compute their values.
 
-        The argument `%index` of the driver is the address of the indices of all rows. Those of the rows to load begin
-        at position `start`, and end before position `n` at the latest. The seeds `each` and `other` are as for `load`.
-        `totals` is the address that the stages get as `%a`.
+        The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
+        several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
+        Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seeds `each`
+        and `other` are as for `load`. `totals` is the address that the stages get as `%a`.
         """
-        stride = _field(f, "block")
+        tagged = f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}")
+        for several, comparison in ((False, "eq"), (True, "ne")):
+            with f.when(f.op(f"icmp {comparison} i64 {tagged}, 0")):
+                self._load_blocks(f, start, n, each, other, blocks, several)
+        self._run_stages(f, "sample", blocks, _field(f, "block"), totals)
+
+    def _load_blocks(self, f: Function, start: str, n: str, each: str, other: str, blocks: str, several: bool) -> None:
+        """Write code that loads `blocks` blocks of rows.
+
+        If `several` is set, the numbers of the rows are in several arrays. The other arguments are as for `_run_panel`.
+        """
+        stride, row_at = _field(f, "block"), _field(f, "row_at")
+        seed_at = "" if each == "poison" else _field(f, "seed_at")
+        seeded = f.op(f"icmp sge i64 {seed_at}, 0") if seed_at else ""
         with f.loop(blocks) as block:
             first = f.add(start, f.times(block.index, self.lanes))
             valid = f.smaller(f.subtract(n, first), self.lanes)
             to = f.at("%w", f.times(block.index, stride), BYTE)
-            self._call(
-                f, "void", "load", "ptr %p", "ptr %rows", f"ptr {f.at('%index', first, 'i64')}",
-                f"i64 {valid}", f"double {each}", f"double {other}", f"ptr {to}",
-            )  # fmt: skip
-        self._run_stages(f, "sample", blocks, stride, totals)
+            seed = f.op(f"select i1 {seeded}, ptr {f.at(to, seed_at, BYTE)}, ptr null") if seeded else "null"
+            chosen = (f"ptr {f.at('%index', first, 'i64')}", f"i64 {valid}", f"double {each}", f"double {other}")
+            to = f.at(to, row_at, BYTE)
+            if several:
+                table = f.at("%rows", -TABLE_BIT, BYTE)
+                with f.loop(f.word(table), [("ptr", to), ("ptr", seed), ("ptr", f.at(table, 1, "i64"))]) as column:
+                    to, seed, words = column.carried
+                    width, place = f.word(words, 1), (f"ptr {to}", f"ptr {seed}")
+                    self._call(f, "void", "load", f"ptr {f.pointer(words)}", f"i64 {width}", *chosen, *place)
+                    column.next = [f.at(to, f.times(width, self.lanes)), "null", f.at(words, 2, "i64")]
+            else:
+                place = f"ptr {to}", f"ptr {seed}"
+                self._call(f, "void", "load", "ptr %rows", f"i64 {_field(f, 'width')}", *chosen, *place)
 
     def _block_count(self, f: Function, n: str) -> str:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)

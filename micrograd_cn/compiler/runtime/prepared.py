@@ -6,10 +6,10 @@ import time
 from array import array
 from typing import Any
 
+from ..data.columns import MAX_NUMBERS as MAX_NUMBERS  # also imported from here
 from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
-MAX_NUMBERS = 20_000  # rows with more numbers are not copied: to prepare a call takes little time beside computing them
 CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
 CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many calls, and more often in the beginning
 
@@ -144,7 +144,7 @@ class RowRunner(RowsRunner):
             row = self._idle.pop()
         except IndexError:
             row = self.take()
-        row.numbers[:] = numbers
+        row.numbers[:] = numbers  # type: ignore[assignment]  # rows of so few numbers are one array
         row.renew()
         self._calls += 1
         if self._calls < self._next_check:

@@ -176,7 +176,8 @@ def train(
         end_epoch: a function that is called after each epoch with the epoch's index and mean loss, and returns whether
             to stop. If it is None, training does not stop early.
     """
-    losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
+    losses, batch = array("d"), min(options.batch_size or n, n)
+    order = list(range(n)) if options.shuffle is not None else []
     steps_per_epoch = -(-n // batch)
     total, done, steps_per_call, pace = options.epochs * steps_per_epoch, 0, 1, inf
     bar = progress_bar(total) if options.progress is True else None

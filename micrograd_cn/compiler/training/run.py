@@ -21,7 +21,7 @@ from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
 from ..data.partition import at_indices, gather_rows, has_nan, partition, scatter_rows
-from ..data.rows import Numbers, address
+from ..data.rows import Numbers, address, row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
@@ -190,7 +190,7 @@ class TrainingRun:
         self._state: TrainingState | None = None
         self._gradients = Memory(0)
         self._seconds = 0.0
-        self._set_order(array("q", range(self._n)))
+        self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
         """Train, and return the losses, as `Program.fit` does."""

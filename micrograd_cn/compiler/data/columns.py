@@ -1,0 +1,157 @@
+"""Keep the numbers of rows in several arrays, one for each argument, and say where machine code finds them.
+
+A row has the numbers of one sample. Usually the rows are one array, one row after the other. If the samples are large
+arrays, such as `X` and `y`, to copy them side by side into one array takes as long as to compute with them, so machine
+code reads them where they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from .arrays import FlatNumbers, flat_doubles
+
+MAX_NUMBERS = 20_000  # rows with more numbers are not copied: their computation takes longer than to prepare a call
+MIN_WIDTH = 8  # narrower columns are copied side by side, since machine code reads each column of numbers one by one
+# Arrays of doubles have even addresses. If this bit of an address is set, the rest is the address of a table: the count
+# of columns and, for each of them, the address of its numbers and how many numbers each row has there.
+TABLE_BIT = 1
+Numbers: TypeAlias = "FlatNumbers | Columns"
+
+
+class Columns(Sequence[float]):
+    """The numbers of all rows, in one array for each part of a row.
+
+    It is a sequence of the numbers as if they were in one array, one row after the other.
+
+    Args:
+        parts: arrays of doubles. Each has the same count of numbers for each row, one row after the other.
+        row_count: the count of rows.
+
+    Attributes:
+        parts, row_count: as in the arguments.
+        width: how many numbers a row has.
+        shape: the count of rows, and `width`.
+        gives_numpy: whether results for these rows shall be numpy arrays.
+        address: what machine code gets as the address of the rows; see `TABLE_BIT`.
+
+    >>> rows = Columns([array("d", [1, 2, 3, 4]), array("d", [10, 20])], 2)
+    >>> list(rows), rows[3:6].tolist(), rows[2::3].tolist(), rows[4]
+    ([1.0, 2.0, 10.0, 3.0, 4.0, 20.0], [3.0, 4.0, 20.0], [10.0, 20.0], 4.0)
+    """
+
+    def __init__(self, parts: Sequence[FlatNumbers], row_count: int, gives_numpy: bool = False) -> None:
+        self.parts, self.row_count, self.gives_numpy = parts, row_count, gives_numpy
+        self._widths = [len(part) // row_count for part in parts]
+        self.width = sum(self._widths)
+        self.shape = row_count, self.width
+        words = [len(parts)]
+        for part, width in zip(parts, self._widths, strict=True):
+            words += [address(part), width]
+        self._table = array("q", words)
+        self.address = address(self._table) | TABLE_BIT
+
+    def giving_numpy(self) -> Columns:
+        """Return the same rows, for which results shall be numpy arrays."""
+        return Columns(self.parts, self.row_count, gives_numpy=True)
+
+    def flat(self) -> FlatNumbers:
+        """Return a copy of the numbers as one array, one row after the other."""
+        return side_by_side(self.parts, self.row_count)
+
+    def __len__(self) -> int:
+        return self.row_count * self.width
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.flat())
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice):
+            row, place = divmod(range(len(self))[key], self.width)
+            part, first, width = self._part(place)
+            return part[row * width + place - first]
+        start, stop, step = key.indices(len(self))
+        if step == self.width and start < step and stop == len(self):
+            part, first, width = self._part(start)
+            return part[start - first :: width]
+        if step == 1 and start % self.width == stop % self.width == 0:
+            rows = slice(start // self.width, stop // self.width)
+            cut = [p[rows.start * w : rows.stop * w] for p, w in zip(self.parts, self._widths, strict=True)]
+            return side_by_side(cut, rows.stop - rows.start)
+        return self.flat()[key]
+
+    def _part(self, place: int) -> tuple[FlatNumbers, int, int]:
+        """Return the part that has the number at this place of a row, the place of its first number, and its width."""
+        first = 0
+        for part, width in zip(self.parts, self._widths, strict=True):
+            if place < first + width:
+                return part, first, width
+            first += width
+        raise IndexError(place)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        import numpy as np
+
+        return np.asarray(self.flat(), dtype).reshape(self.shape)
+
+
+def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
+    """Return the numbers of rows whose parts are in `columns`. They are copied only where this takes little time.
+
+    >>> together([array("d", [1, 2]), array("d", [10, 20])], 2)
+    array('d', [1.0, 10.0, 2.0, 20.0])
+    """
+    if len(columns) == 1:
+        return columns[0]
+    if count == 1 or sum(map(len, columns)) <= MAX_NUMBERS:
+        return side_by_side(columns, count)
+    parts: list[FlatNumbers] = []
+    narrow: list[FlatNumbers] = []
+    for x in columns:
+        if len(x) < MIN_WIDTH * count:
+            narrow.append(x)
+            continue
+        parts += [side_by_side(narrow, count), x] if narrow else [x]
+        narrow = []
+    parts += [side_by_side(narrow, count)] if narrow else []
+    return Columns(parts, count) if len(parts) > 1 else parts[0]
+
+
+def side_by_side(columns: Sequence[FlatNumbers], count: int) -> FlatNumbers:
+    """Return the numbers of rows whose parts are in `columns`, as one array, one row after the other."""
+    if len(columns) == 1:
+        return columns[0]
+    if not count:
+        return array("d")
+    if numpy := sys.modules.get("numpy"):
+        parts = [numpy.asarray(x).reshape(count, len(x) // count) for x in columns]
+        return flat_doubles(numpy.concatenate(parts, axis=1))
+    width = sum(map(len, columns)) // count
+    found, start = array("d", bytes(8 * count * width)), 0
+    for x in columns:
+        part = len(x) // count
+        for k in range(part):
+            found[start + k :: width] = array("d", x[k::part])
+        start += part
+    return found
+
+
+def flat(numbers: Numbers) -> FlatNumbers:
+    """Return the numbers of rows as one array or buffer, one row after the other."""
+    return numbers.flat() if isinstance(numbers, Columns) else numbers
+
+
+def address(data: Any) -> int:
+    """Return the address of the first number of an array or a writable buffer; return 0 for an empty buffer.
+
+    For `Columns`, return what machine code gets as the address of the rows.
+    """
+    if isinstance(data, array):
+        return data.buffer_info()[0]
+    if type(data) is Columns:
+        return data.address
+    return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

@@ -1,0 +1,224 @@
+"""Samples in several large arrays are read where they are, and give the same numbers as rows that are one array."""
+
+import random
+import tracemalloc
+from array import array
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data.columns import MAX_NUMBERS, Columns, together
+from micrograd_cn.losses import binary_cross_entropy_with_logits, cross_entropy
+from micrograd_cn.optim import SGD
+
+N = 3001  # so the last block of rows is not full
+
+
+def data(*widths, n=N, seed=0):
+    """Return an array for each width; a width of 0 means a number for each sample."""
+    rng = np.random.default_rng(seed)
+    found = tuple([rng.normal(size=(n, width) if width else n) for width in widths])
+    assert sum(x.size for x in found) > MAX_NUMBERS
+    return found
+
+
+def flat(columns):
+    return np.column_stack(columns)
+
+
+@pytest.mark.parametrize("widths", [(20, 0), (0, 20), (9, 0, 1, 12, 0), (0, 0, 30, 2), (8, 8, 8), (30, 0, 0)])
+def test_all_results_are_those_of_rows_in_one_array(widths):
+    weights = [Value(0.1 * k - 1) for k in range(sum(max(w, 1) for w in widths))]
+    columns = data(*widths)
+
+    def of(*args):
+        numbers = [x for a in args for x in (a if isinstance(a, np.ndarray) else [a])]
+        return mc.dot(weights, numbers).tanh() + numbers[0] * numbers[-1]
+
+    takes = {
+        2: lambda a, b: of(a, b),
+        3: lambda a, b, c: of(a, b, c),
+        4: lambda a, b, c, d: of(a, b, c, d),
+        5: lambda a, b, c, d, e: of(a, b, c, d, e),
+    }
+    several = compile(takes[len(widths)])
+    one = compile(lambda v: mc.dot(weights, list(v)).tanh() + v[0] * v[len(v) - 1])
+    rows = (flat(columns),)
+    for method in ("forward", "gradient", "value_and_grad"):
+        for threads in (1, 2):
+            found, expected = (getattr(f, method)(x, threads=threads) for f, x in ((several, columns), (one, rows)))
+            for a, b in zip(found, expected, strict=True):
+                assert np.array_equal(a, b)
+    assert several.forward(columns).shape == (N,)
+    assert several.hessian(columns, mean=True).tolist() == one.hessian(rows, mean=True).tolist()
+    assert np.array_equal(several.jacobian(columns, dense=True), one.jacobian(rows, dense=True))
+    for each in (False, True):
+        a, b = (f.value_and_grad(x, "inputs", each=each) for f, x in ((several, columns), (one, rows)))
+        assert np.array_equal(a[0], b[0])
+        assert np.array_equal(a[1], b[1])
+    several.check(tuple([column[:3] for column in columns]))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 500])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fit_takes_the_steps_that_it_takes_with_rows_in_one_array(batch_size, threads):
+    x, y = data(20, 0)
+    found = []
+    for columns in (True, False):
+        weights = [Value(0.0) for _ in range(20)]
+        f = (
+            compile(lambda x, t, weights=weights: (mc.dot(weights, x) - t) ** 2)
+            if columns
+            else compile(lambda v, weights=weights: (mc.dot(weights, v[:20]) - v[20]) ** 2)
+        )
+        samples = (x, y) if columns else (flat((x, y)),)
+        losses = f.fit(
+            samples, SGD(weights, lr=0.001), epochs=2, batch_size=batch_size, shuffle=random.Random(3), threads=threads
+        )
+        found.append((losses, [w.data for w in weights]))
+    assert found[0][1] == found[1][1]
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+
+
+def test_arrays_are_neither_copied_side_by_side_nor_their_rows_listed():
+    """A pass over large arrays takes less memory than a tenth of theirs, or than two integers for each row."""
+    x, y = data(40, 0, n=20_000)
+    weights = [Value(0.0) for _ in range(40)]
+    f = compile(lambda x, t: (mc.dot(weights, x) - t) ** 2)
+    optimizer = SGD(weights, lr=0.001)
+    runs = {
+        "backward": lambda: f.backward((x, y)),
+        "value_and_grad": lambda: f.value_and_grad((x, y)),
+        "forward": lambda: f.forward((x, y)),
+        "fit": lambda: f.fit((x, y), optimizer, epochs=2),
+    }
+    for name, run in runs.items():
+        run()
+        tracemalloc.start()
+        try:
+            run()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 0.1 * x.nbytes, name
+        assert peak < 16 * len(x) + 100_000, name
+
+
+def test_no_memory_of_the_results_is_read_as_rows():
+    x, y = data(20, 0)
+    f = compile(lambda x, t: x[0] + t)
+    expected = x[:, 0] + y
+    assert np.array_equal(f.forward((x, targets := y.copy()), out=targets), expected)
+    for place in (slice(N), slice(-N, None)):
+        copied = x.copy()
+        assert np.array_equal(f.forward((copied, y), out=copied.reshape(-1)[place]), expected)
+
+
+def test_a_callback_that_changes_an_array_does_not_change_what_fit_reads():
+    x, y = data(20, 0)
+    found = []
+    for changes in (False, True):
+        weights = [Value(0.0) for _ in range(20)]
+        f = compile(lambda x, t, weights=weights: (mc.dot(weights, x) - t) ** 2)
+        arrays = x.copy(), y.copy()
+
+        def callback(epoch, loss, arrays=arrays, changes=changes):
+            if changes:
+                for x in arrays:
+                    x[:] = 100.0
+
+        found.append(list(f.fit(arrays, SGD(weights, lr=0.001), epochs=3, callback=callback)))
+    assert found[0] == found[1]
+
+
+def test_errors_name_the_sample():
+    x, y = data(20, 0)
+    classes = np.zeros(N)
+    w = Value(1.0)
+
+    @compile
+    def loss(x, c):
+        return cross_entropy([w * x[k] for k in range(3)], c)
+
+    assert loss.value_and_grad((x, classes))[0] == pytest.approx(loss.forward((x, classes)).mean())
+    classes[777] = 5
+    for method in ("backward", "value_and_grad"):
+        with pytest.raises(IndexError, match="sample 777"):
+            getattr(loss, method)((x, classes))
+    with pytest.raises(IndexError, match="sample 777"):
+        loss.fit((x, classes), SGD([w], lr=0.1), epochs=1)
+
+    branching = compile(lambda x, t: w * x[0] if t > -10 else w * x[1])
+    branching.forward((x, y))
+    y[55] = -11
+    with pytest.raises(GuardError, match="sample 55"):
+        branching.forward((x, y))
+    y[55] = 1.0
+    x[99, 3] = np.inf
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError, match="row 99"):
+        compile(lambda x, t: w * x[3] * t - x[3]).backward((x, y))
+
+
+def test_branches_get_their_rows():
+    x, y = data(20, 0)
+    w = Value(2.0)
+    f = compile(lambda x, t: w * x[0] if t > 0 else x[1] - w, branches=True)
+    expected = np.where(y > 0, 2.0 * x[:, 0], x[:, 1] - 2.0)
+    assert np.array_equal(f.forward((x, y)), expected)
+    assert f.value_and_grad((x, y))[1] == pytest.approx([np.where(y > 0, x[:, 0], -1.0).mean()])
+    f.fit((x, y), SGD([w], lr=0.0), epochs=1, batch_size=500)
+
+
+def test_one_sample_of_many_numbers():
+    x, t = np.arange(30_000.0).reshape(1, -1), np.array([2.0])
+    f = compile(lambda x, t: x[0] + x[29_999] * t)
+    for _ in range(60):
+        assert f.forward((x, t)).tolist() == [59_998.0]
+
+
+def test_small_and_narrow_columns_are_side_by_side_and_wide_ones_stay():
+    small = together([np.zeros(10).data, np.ones(10).data], 10)
+    assert not isinstance(small, Columns)
+    n = MAX_NUMBERS
+    wide, narrow = array("d", [1.0]) * (8 * n), array("d", [2.0]) * n
+    found = together([narrow, narrow, wide, narrow], n)
+    assert isinstance(found, Columns)
+    assert [len(part) // n for part in found.parts] == [2, 8, 1]
+    assert found.parts[1] is wide
+    assert not isinstance(together([narrow, narrow, narrow], n), Columns)
+
+
+def test_columns_are_a_sequence_of_the_rows_numbers():
+    a, b = array("d", range(12)), array("d", range(100, 108))
+    columns = Columns([a, b], 4)
+    every = columns.flat()
+    expected = [0, 1, 2, 100, 101, 3, 4, 5, 102, 103, 6, 7, 8, 104, 105, 9, 10, 11, 106, 107]
+    assert list(every) == list(columns) == expected
+    assert [columns[k] for k in range(-20, 20)] == expected * 2
+    for cut in (
+        slice(5, 10),
+        slice(0, 20),
+        slice(3, None, 5),
+        slice(4, None, 5),
+        slice(1, 19, 3),
+        slice(2, 8),
+        slice(5, 5),
+    ):
+        assert list(columns[cut]) == expected[cut]
+    with pytest.raises(IndexError):
+        columns[20]
+    assert np.asarray(columns).tolist() == np.reshape(expected, (4, 5)).tolist()
+    assert np.asarray(columns.giving_numpy(), dtype=int).dtype == int
+
+
+def test_logistic_regression_gives_the_gradient_of_numpy():
+    x, y = data(20, 0)
+    y = (y > 0).astype(float)
+    weights = [Value(0.05 * k) for k in range(20)]
+    f = compile(lambda x, t: binary_cross_entropy_with_logits(mc.dot(weights, x), t))
+    z = x @ np.array([w.data for w in weights])
+    gradient = x.T @ (1 / (1 + np.exp(-z)) - y) / N
+    assert f.value_and_grad((x, y))[1] == pytest.approx(gradient, rel=1e-10, abs=1e-13)
