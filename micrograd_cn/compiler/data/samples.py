@@ -23,6 +23,7 @@ from ...derivatives.tree import flatten
 from ...engine import Value
 from ...module import Module
 from ...ops.number import number, number_or_none, own_operator
+from .alike import group_alike
 from .arrays import (
     FlatNumbers,
     flat_doubles,
@@ -44,6 +45,7 @@ TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
 NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
 MAX_COMPARED = 1000  # a collection inside a static value is compared item by item if it has at most this many items
+MIN_ALIKE = 8  # so many samples are read argument by argument, if they are alike; fewer are read in no time
 MAX_CLASSES = 100  # the keys of so many classes are kept
 BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that are compared by identity
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
@@ -604,6 +606,8 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
         TypeError: a sample is not a tuple of arguments, or contains something that is not a number. The message names
             the sample.
     """
+    if alike := _buckets_of_alike(samples, split):
+        return alike
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}
     for i, sample in enumerate(_iterable(samples)):
@@ -623,6 +627,32 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
     for key, bucket in found.items():
         bucket.numbers = rows[key]
     return list(found.values())
+
+
+def _buckets_of_alike(
+    samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]
+) -> list[Bucket] | None:
+    """Return what `bucket_samples` returns, if an argument has the same type in all samples, and otherwise None."""
+    if type(samples) is not list or len(samples) < MIN_ALIKE or not {*map(type, samples)} <= {tuple, list}:
+        return None
+    if len({*map(len, samples)}) > 1:
+        return None
+    static, arguments = split((0, samples[0]))
+    if (
+        static
+        or not arguments
+        or not (len(arguments) == len(samples[0]) and all(map(is_, arguments.values(), samples[0])))
+    ):
+        return None
+    groups = group_alike([*zip(*samples, strict=True)])
+    buckets = []
+    for rows, numbers in groups or ():
+        own = array("d")
+        treedef = tuple([(name, treedef_of(x, own)) for name, x in zip(arguments, samples[rows[0]], strict=True)])
+        bucket = Bucket(treedef)
+        bucket.samples, bucket.numbers, bucket.width = rows, numbers, len(own)
+        buckets.append(bucket)
+    return buckets or None
 
 
 def _iterable(samples: Any) -> Iterable[Any]:

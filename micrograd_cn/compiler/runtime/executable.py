@@ -100,9 +100,9 @@ def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
     """Return the address of a driver, see `driver`. The driver is compiled if no program has needed it yet."""
-    writer = drivers.Drivers(machine(), lanes)
-    called = writer.name[name]
-    return machine().address(called, writer.kernels()[called], fast)
+    called = drivers.driver_names(lanes)[name]
+    known = machine().addresses[fast].get(called)
+    return known or machine().address(called, drivers.Drivers(machine(), lanes).kernels()[called], fast)
 
 
 def padded_count(parameters: int) -> int:

@@ -53,7 +53,12 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     check_captured(optimizer.parameters, compiled.captured)
     constants, watched = compiled.graph.constants, compiled.data.watched
     compiled.data.check_constants()
-    for i, p in enumerate(optimizer.parameters if constants or watched else ()):
+    if not (constants or watched):
+        return
+    trained = {*optimizer.parameters}
+    if trained.isdisjoint(constants) and trained.isdisjoint(watched):
+        return
+    for i, p in enumerate(optimizer.parameters):
         if p.requires_grad and (p in constants or p in watched):
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "

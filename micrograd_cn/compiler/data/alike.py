@@ -1,0 +1,139 @@
+"""Read a list of samples argument by argument, which is several times as fast as sample by sample.
+
+This is possible if an argument has the same type in all samples: a number, an array of doubles or integers, or a list
+or tuple of such numbers, of lists of them, or of arrays of one shape. The arguments may have other lengths in each
+sample.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from operator import attrgetter, methodcaller
+from typing import Any
+
+from ...ops.number import number
+
+PYTHON_NUMBERS = {float, int}
+WORD = 8  # bytes in a double
+SAMPLES_PER_CHUNK = 64
+# The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
+# keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes.
+Column = tuple[list[bytes], list[Any]]
+
+
+def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], array[float]]] | None:
+    """Group samples that are nested in the same way, in the order of their first samples.
+
+    Args:
+        arguments: for each argument, its values in all samples.
+
+    Returns:
+        for each group, the indices of its samples, and their numbers, one sample after the other; or None if the
+            samples must be read one by one.
+
+    >>> [(rows, numbers.tolist()) for rows, numbers in group_alike([[[1], [2, 3], [4]], [5.0, 6.0, 7.0]])]
+    [([0, 2], [1.0, 5.0, 4.0, 7.0]), ([1], [2.0, 3.0, 6.0])]
+    >>> group_alike([[{}, 1.0]])
+    """
+    columns = []
+    for values in arguments:
+        if not (column := _read(values)):
+            return None
+        columns.append(column)
+    varying = [keys for _, keys in columns if len({*keys}) > 1]
+    pieces = [column for column, _ in columns]
+    rows_of: dict[Any, list[int]] = {}
+    if not varying:
+        rows_of[None] = [*range(len(arguments[0]))]
+    for i, key in enumerate(varying[0] if len(varying) == 1 else zip(*varying, strict=True)):
+        rows_of.setdefault(key, []).append(i)
+    found = []
+    for rows in rows_of.values():
+        chosen = [[column[i] for i in rows] for column in pieces] if varying else pieces
+        numbers = array("d")
+        numbers.frombytes(b"".join(chain.from_iterable(zip(*chosen, strict=True))))
+        found.append((rows, numbers))
+    return found
+
+
+def _read(values: Sequence[Any]) -> Column | None:
+    """Return the numbers of an argument in all samples, or None if the samples must be read one by one."""
+    kinds = {*map(type, values)}
+    if kinds <= _number_types():
+        return _cut(_doubles(values, kinds), [1] * len(values)), [None] * len(values)
+    if len(kinds) > 1:
+        return None
+    [kind] = kinds
+    if kind is list or kind is tuple:
+        return _read_sequences(values)
+    return _read_arrays(values)
+
+
+def _number_types() -> set[type]:
+    numpy = sys.modules.get("numpy")
+    return PYTHON_NUMBERS | {numpy.float64, numpy.int64} if numpy else PYTHON_NUMBERS
+
+
+def _doubles(numbers: Iterable[Any], kinds: set[type]) -> array[float]:
+    return array("d", map(number, numbers) if int in kinds else numbers)
+
+
+def _cut(numbers: array[float], counts: Iterable[int]) -> list[bytes]:
+    """Cut an array into parts with these counts of numbers, and return the bytes of each part."""
+    data = numbers.tobytes()
+    return [data[start:end] for start, end in pairwise(accumulate(map(WORD.__mul__, counts), initial=0))]
+
+
+def _read_sequences(values: Sequence[Any]) -> Column | None:
+    """Read an argument that is a list in all samples, or a tuple in all of them; see `_read`.
+
+    The samples are read in chunks, so intermediate lists stay in the cache.
+    """
+    pieces: list[bytes] = []
+    keys: list[Any] = []
+    for start in range(0, len(values), SAMPLES_PER_CHUNK):
+        if not (found := _read_chunk(values[start : start + SAMPLES_PER_CHUNK])):
+            return None
+        pieces += found[0]
+        keys += found[1]
+    return pieces, keys
+
+
+def _read_chunk(values: Sequence[Any]) -> Column | None:
+    counts = [*map(len, values)]
+    items = [*chain.from_iterable(values)]
+    kinds = {*map(type, items)}
+    if kinds <= _number_types():
+        return _cut(_doubles(items, kinds), counts), counts
+    spans = [*pairwise(accumulate(counts, initial=0))]
+    if kinds == {list} or kinds == {tuple}:
+        lengths = [*map(len, items)]
+        numbers = [*chain.from_iterable(items)]
+        if not (inner := {*map(type, numbers)}) <= _number_types():
+            return None
+        inside = [tuple(lengths[start:end]) for start, end in spans]
+        return _cut(_doubles(numbers, inner), map(sum, inside)), [lens or 0 for lens in inside]
+    if len(kinds) == 1 and (column := _read_arrays(items)):
+        found, shapes = column
+        inside = [tuple(shapes[start:end]) for start, end in spans]
+        return [b"".join(found[start:end]) for start, end in spans], [shape or 0 for shape in inside]
+    return None
+
+
+def _read_arrays(values: Sequence[Any]) -> Column | None:
+    numpy = sys.modules.get("numpy")
+    if not numpy or type(values[0]) is not numpy.ndarray:
+        return None
+    dtypes = {*map(attrgetter("dtype"), values)}
+    shapes = [*map(attrgetter("shape"), values)]
+    if () in shapes or len(dtypes) > 1:
+        return None
+    [dtype] = dtypes
+    if dtype.kind not in "fiub" or dtype.itemsize > WORD:
+        return None
+    if dtype != numpy.dtype(float):
+        values = [x.astype(float) for x in values]
+    return [*map(methodcaller("tobytes"), values)], shapes

@@ -1,0 +1,136 @@
+"""Samples that are alike are read argument by argument, into the same rows as if they were read one by one."""
+
+import random
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import samples as samples_module
+from micrograd_cn.compiler.data.alike import SAMPLES_PER_CHUNK
+from micrograd_cn.compiler.data.samples import bucket_samples
+from micrograd_cn.optim import SGD
+
+
+def split(numbered):
+    _, sample = numbered
+    return (), {f"a{k}": x for k, x in enumerate(sample)}
+
+
+# Functions that return an argument of a sample; `n` is a length.
+KINDS = {
+    "float": lambda rng, n: rng.gauss(0, 1),
+    "int": lambda rng, n: rng.choice([3, -2, 10**400]),
+    "number": lambda rng, n: rng.choice([3, 2.5, np.float64(0.1), np.int64(-7), float("nan"), -0.0]),
+    "list": lambda rng, n: [rng.gauss(0, 1) for _ in range(n)],
+    "list of ints": lambda rng, n: [rng.randrange(5) for _ in range(n)],
+    "tuple": lambda rng, n: tuple([rng.choice([1, 2.5, np.float64(3)]) for _ in range(n)]),
+    "array": lambda rng, n: np.array([rng.gauss(0, 1) for _ in range(n)]),
+    "column of an array": lambda rng, n: np.arange(3.0 * n).reshape(n, 3)[:, 1],
+    "integers": lambda rng, n: np.array([rng.randrange(5) for _ in range(n)], dtype=int),
+    "bools": lambda rng, n: np.array([rng.random() < 0.5 for _ in range(n)], dtype=bool),
+    "float32": lambda rng, n: np.array([rng.gauss(0, 1) for _ in range(n)], dtype=np.float32),
+    "big-endian": lambda rng, n: np.array([rng.gauss(0, 1) for _ in range(n)], dtype=">f8"),
+    "matrix": lambda rng, n: np.arange(2.0 * n).reshape(n, 2),
+    "transposed": lambda rng, n: np.arange(2.0 * n).reshape(2, n).T,
+    "rows": lambda rng, n: [[rng.gauss(0, 1), 2] for _ in range(n)],
+    "ragged rows": lambda rng, n: [[1.0] * rng.randrange(3) for _ in range(n)],
+    "tuples": lambda rng, n: [(1.0, k) for k in range(n)],
+    "arrays": lambda rng, n: [np.arange(2.0) + k for k in range(n)],
+    "arrays of many shapes": lambda rng, n: [np.zeros(rng.randrange(1, 3)) for _ in range(n)],
+    # These are read one by one.
+    "dict": lambda rng, n: {"x": [1.0] * n, "y": 2.0},
+    "deep": lambda rng, n: [[[1.0] * n]],
+    "bool": lambda rng, n: rng.random() < 0.5,
+    "scalar": lambda rng, n: np.array(2.0),
+    "mixed": lambda rng, n: rng.choice([1.0, [2.0], (3.0, 4.0), np.ones(2), [np.ones(1), 2.0]]),
+    "of many dtypes": lambda rng, n: np.arange(n, dtype=rng.choice([float, int])),
+}
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_rows_are_those_of_samples_that_are_read_one_by_one(first, monkeypatch):
+    rng = random.Random(first)
+    for trial in range(12):
+        count, longest = rng.choice([8, 30, 2 * SAMPLES_PER_CHUNK + 3]), rng.choice([1, 2, 6])
+        kinds = [KINDS[name] for name in [first, *rng.choices([*KINDS], k=trial % 3)]]
+        same = rng.random() < 0.3
+        data = [
+            rng.choice([tuple, list])([make(rng, longest if same else rng.randrange(longest + 1)) for make in kinds])
+            for _ in range(count)
+        ]
+        found = bucket_samples(data, split)
+        with monkeypatch.context() as patch:
+            patch.setattr(samples_module, "MIN_ALIKE", 10**9)
+            expected = bucket_samples(data, split)
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            assert (a.treedef, a.static, a.width, list(a.samples)) == (b.treedef, b.static, b.width, list(b.samples))
+            assert a.numbers.tobytes() == b.numbers.tobytes()
+
+
+def test_structures_are_read_once_for_each_group(monkeypatch):
+    calls = []
+    original = samples_module.treedef_of
+    monkeypatch.setattr(samples_module, "treedef_of", lambda x, numbers: calls.append(x) or original(x, numbers))
+    rng = np.random.default_rng(0)
+    data = [(rng.normal(size=2 + k % 5), [[1.0, 2.0]] * (k % 3), float(k)) for k in range(600)]
+    assert len(bucket_samples(data, split)) == 15
+    assert len(calls) < 3 * 15 + 45
+
+
+@pytest.mark.parametrize("wrong", ["2", None, 1j, [1.0, "2"], np.array(["a"]), [[1.0], ["2"]], Value(1.0)])
+def test_a_wrong_sample_is_named(wrong):
+    f = compile(lambda x, t: t)
+    for good in ([1.0, 2.0], np.ones(2), [[1.0], [2.0]]):
+        with pytest.raises(TypeError, match="sample 11: "):
+            f.forward([*[(good, 1.0)] * 11, (wrong, 1.0), *[(good, 1.0)] * 5])
+
+
+def test_a_sample_with_too_few_arguments_is_named():
+    f = compile(lambda x, t: x + t)
+    with pytest.raises(TypeError, match="sample 9 does not have the arguments"):
+        f.forward([*[(1.0, 2.0)] * 9, (1.0,)])
+
+
+def test_arguments_that_are_bound_otherwise_are_read_one_by_one():
+    assert compile(lambda *xs: mc.sum(xs) * len(xs)).forward([(float(k),) for k in range(10)]) == [
+        *map(float, range(10))
+    ]
+    with_default = compile(lambda x, y=3.0: x * y)
+    assert with_default.forward([(float(k),) for k in range(10)]) == [3.0 * k for k in range(10)]
+    static = compile(lambda x, n: x * n, static="n")
+    assert static.forward([(1.0, k) for k in range(10)]) == [*map(float, range(10))]
+    Pair = namedtuple("Pair", "x y")
+    assert compile(lambda p: p.x * p.y).forward([(Pair(1.0, k),) for k in range(10)]) == [*map(float, range(10))]
+
+
+def test_training_with_many_lengths_is_a_loop_over_the_samples():
+    rng = np.random.default_rng(0)
+    data = [(rng.normal(size=2 + k % 4), float(k)) for k in range(20)]
+
+    def train(fit):
+        w = Value(0.5)
+
+        def loss(xs, t):
+            h = 0.0
+            for x in xs:
+                h = (h * w + x).tanh()
+            return (h - t) ** 2
+
+        optimizer = SGD([w], lr=0.01)
+        if fit:
+            compile(loss).fit(data, optimizer, epochs=3, batch_size=6)
+        else:
+            for _ in range(3):
+                for start in range(0, 20, 6):
+                    batch = data[start : start + 6]
+                    optimizer.zero_grad()
+                    (mc.sum([loss(*sample) for sample in batch]) / len(batch)).backward()
+                    optimizer.step()
+        return w.data
+
+    assert train(True) == pytest.approx(train(False), rel=1e-12)
