@@ -227,12 +227,13 @@ def check(case: Case) -> None:
                 program, ws = fresh(graph)
             with code_of(kind):
                 found[kind] = numbers(program, ws, some, single, train)
-        for kind in ("gathered", "fused"):  # the compiler chooses these for large graphs alone
+        for kind in ("gathered", "fused", "fused native"):  # the compiler chooses these for large graphs alone
             program, ws = fresh(graph)
             with code_of(kind):
                 found[kind] = numbers(program, ws, some, single, train)
         _same_bits(found, "threaded", "native")
         _like_eager(graph, some, found["threaded"], train)
+        _same_bits(found, "fused", "fused native")
         _like_eager(graph, some, found["gathered"], train)
         if len(some) > MAX_SCALAR_ROWS:
             _same_bits(found, "gathered", "fused")

@@ -26,15 +26,17 @@ SETTINGS = (
     "runtime.executable.SECONDS_BEFORE_NATIVE",
     "runtime.executable.MIN_ALIKE_PER_LEVEL",
     "runtime.executable.MIN_GATHERED_SIZE",
-    "loops.schedule.MAX_NATIVE_COST",
+    "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",
+    "runtime.executable.TRIALS",
 )
 KINDS = {  # for each kind of code, the values of SETTINGS that choose it
-    "threaded": (inf, inf, 0, inf, 1),
-    "gathered": (inf, 0.0, 0, inf, 1),
-    "fused": (inf, 0.0, 0, -1, 1),
-    "native": (0.0, inf, 0, inf, 1),
+    "threaded": (inf, inf, 0, inf, 1, 0),
+    "gathered": (inf, 0.0, 0, inf, 1, 0),
+    "fused": (inf, 0.0, 0, -1, 1, 0),
+    "native": (0.0, inf, 0, inf, 1, 0),
 }
+FUSED_NATIVE = {"fused native": (0.0, 0.0, 0, -1, 1, 0)}
 
 # There are seven, a number that divides the length of few lists, so each kind meets every item of the last list.
 TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")
@@ -61,9 +63,10 @@ def code_of(kind):
 
     "threaded" is threaded code, which is never replaced by native code. "gathered" is threaded code that
     computes instructions of one opcode as vectors even for a single row. "fused" also fuses each instruction with its
-    only user, as the compiler does in large programs. "native" is native code from the first run on.
+    only user, as the compiler does in large programs. "native" is native code from the first run on, and "fused native"
+    is native code of what is fused.
     """
-    return settings(dict(zip(SETTINGS, KINDS[kind], strict=True)))
+    return settings(dict(zip(SETTINGS, (KINDS | FUSED_NATIVE)[kind], strict=True)))
 
 
 def in_turn(*lists):

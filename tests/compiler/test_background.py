@@ -68,6 +68,21 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
     assert program.forward(rows) == expected
 
 
+def test_native_code_of_a_large_program_is_made_in_the_background(monkeypatch):
+    """Calls run threaded code, and may make other code, while native code of a large program is made."""
+    program, rows = small()
+    may_go_on, seconds = threading.Event(), program.compiled._seconds
+    monkeypatch.setattr(program.compiled, "_seconds", lambda code: may_go_on.wait(60) and seconds(code))
+    with settings(AT_ONCE | {"loops.schedule.MAX_UNFUSED_COST": 0, "runtime.executable.TRIALS": 0}):
+        expected = program.forward(rows)
+        for _ in range(3):
+            assert program.forward(rows) == expected
+            assert program.gradient(rows)  # no lock keeps other code from being made
+            assert not program.compiled._cache.get(("forward", True, True))
+        may_go_on.set()
+        until(lambda: program.forward(rows) == expected and is_native(program))
+
+
 @pytest.mark.parametrize("rows", [1, 37])
 def test_training_goes_on_while_native_code_is_made(rows, monkeypatch):
     """`fit` trains with threaded code while native code is made, and changes to it between two steps."""

@@ -18,6 +18,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.runtime.executable import CompiledGraph
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
@@ -35,7 +36,7 @@ def run(output, inputs, rows, kind, parameters):
             for p in parameters:
                 p.grad = 0.0
             found += [*program.forward(forward), program.backward(backward), *(p.grad for p in parameters)]
-    assert is_native(program) == (kind == "native")
+    assert is_native(program) == kind.endswith("native")
     return [struct.pack("d", x) if x == x else b"nan" for x in found]
 
 
@@ -46,7 +47,7 @@ def run(output, inputs, rows, kind, parameters):
 def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
     """Threaded and native code of a random expression give the same bits, and differ from the engine by rounding only.
 
-    So do gathered and fused code for many rows.
+    So do gathered and fused code for many rows, and native code of what is fused.
     """
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
@@ -55,10 +56,11 @@ def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
         return
     row = f.point[:count]
     rows = [row, [x + 0.25 for x in row], [-x for x in row]] * 6
-    threaded, native, gathered, fused = [
-        run(y, inputs, rows, kind, parameters) for kind in ("threaded", "native", "gathered", "fused")
+    threaded, native, gathered, fused, fused_native = [
+        run(y, inputs, rows, kind, parameters) for kind in ("threaded", "native", "gathered", "fused", "fused native")
     ]
     assert threaded == native
+    assert fused == fused_native
     in_lanes = len(rows) + 1 + len(parameters)
     assert gathered[:in_lanes] == fused[:in_lanes]  # for single rows, fused code adds short sums in another order
     expected, size = gradients(y, parameters, create_graph=True), sizes(y)
@@ -140,6 +142,32 @@ def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
     with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0, "loops.schedule.MAX_NATIVE_COST": 0}):
         large.forward([[]])
         assert not is_native(large), "the graph is too large for native code"
+
+
+@pytest.mark.parametrize("threaded_is_faster", [False, True])
+def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is_faster, monkeypatch):
+    """Native code of a large program is compiled in several modules, and used if it is faster than threaded code."""
+    _, program, rows, _ = problem()
+    large = {"loops.schedule.MAX_UNFUSED_COST": 10, "runtime.executable.LINES_PER_MODULE": 20}
+    with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
+        expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
+        measured, original = [], CompiledGraph._seconds
+
+        def seconds(self, code):
+            measured.append((code.kind, code.lanes > 1, code.native, original(self, code) > 0))
+            return float(code.native == threaded_is_faster)
+
+        monkeypatch.setattr(CompiledGraph, "_seconds", seconds)
+    with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
+        for _ in range(3):
+            assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
+        loop_losses = program.fit(rows, SGD(program.parameters, lr=0.0), epochs=3)
+    assert loop_losses == pytest.approx([expected[2]] * 3, rel=1e-12)
+    assert is_native(program) != threaded_is_faster
+    every = [(kind, lanes) for kind, lanes in (("forward", True), ("forward", False), ("gradient", True))]
+    assert sorted(measured) == sorted([(*key, native, True) for key in every for native in (False, True)])
+    modules = program.compiled.get("gradient", True, True).stages
+    assert threaded_is_faster or len(modules._compiled) > 1
 
 
 def test_native_code_is_made_after_a_time_by_itself():

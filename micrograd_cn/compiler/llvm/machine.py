@@ -263,10 +263,13 @@ class Compiled:
             for name in unknown:
                 raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), op_names)
             self.engine.finalize_object()
+            names = [f.name for f in module.functions if not f.is_declaration]
+            self._addresses = {name: int(self.engine.get_function_address(name)) for name in names}
+            self.engine.remove_module(module)  # which takes as much memory as the machine code
 
     def address(self, name: str) -> int:
         """Return the address of the function with this name."""
-        return int(self.engine.get_function_address(name))
+        return self._addresses[name]
 
 
 def _has_function(name: str) -> bool:

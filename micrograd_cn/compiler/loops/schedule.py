@@ -22,7 +22,8 @@ from .totals import Totals
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of these counts as a group by itself
 LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level in it
-MAX_NATIVE_COST = 10_000  # at most so many machine instructions become native code; to compile them takes seconds
+MAX_UNFUSED_COST = 10_000  # a larger program is fused: it runs as threaded code for long before native code is made
+MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
 
 
@@ -65,8 +66,9 @@ class Schedule:
         layers: a dict from each phase to the layers of the phase, in order.
         totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
-        threaded_only: whether the program runs only as threaded code, tables that shared kernels read, since native
-            code would take too long to compile.
+        is_large: whether instructions are fused to formulas, and ordered so threaded code is fast, since the program
+            is so large that it runs as threaded code for long. Threaded code consists of tables that kernels read.
+        may_be_native: whether native code of the program takes not too long to compile.
     """
 
     def __init__(
@@ -91,8 +93,9 @@ class Schedule:
         }
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
-        self.threaded_only = sums and self.cost > MAX_NATIVE_COST
-        if self.threaded_only:
+        self.is_large = sums and self.cost > MAX_UNFUSED_COST
+        self.may_be_native = self.cost <= MAX_NATIVE_COST
+        if self.is_large:
             self.code = fuse(code, self.live, kept, sums=batched)
             self._find_live(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
@@ -145,9 +148,9 @@ class Schedule:
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
         """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
 
-        The instructions are in the order that suits native code or, if the program is `threaded_only`, threaded code.
+        The instructions are in the order that suits native code or, if the program `is_large`, threaded code.
         """
-        if self.threaded_only:
+        if self.is_large:
             return self.straight_lines(self._by_opcode(layer.levels.values()))
         return self.straight_lines(self._depth_first([i for i in layer.numbers if i not in self.zero_starts]))
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from ...engine import Value
 from ..data.captured import CapturedValue
 from ..data.parameters import CachedData
+from ..data.rows import address, row_numbers
 from ..instructions.code import AFTER, BATCH, SAMPLE, copied
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
@@ -40,6 +41,8 @@ from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
+TRIALS = 5  # native code of a large program is compared with threaded code by the fastest of so many runs of each
+LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
@@ -148,12 +151,22 @@ class StageLists:
                     write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
                 )
                 self.stored = self.stored or bool(part.outputs)
-        if self.functions:
-            self._compiled = on.compile(self.functions, op_names=self.plan.code.op_names)
-        names = iter([f.name for f in self.functions])
+        addresses = iter(self._compile(on))
         for phase, found in parts.items():
-            calls[phase] = [part.kernel_call or (self._compiled.address(next(names)), 0) for part in found]
+            calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
         return calls
+
+    def _compile(self, on: Machine) -> Iterator[int]:
+        """Compile the native functions, and yield their addresses.
+
+        They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
+        needs LLVM waits only for one module.
+        """
+        self._compiled = []
+        for group in _split_functions(self.functions):
+            self._compiled.append(on.compile(group, op_names=self.plan.code.op_names))
+            for f in group:
+                yield self._compiled[-1].address(f.name)
 
     def _threaded(self) -> dict[int, list[Call]]:
         """Return the calls of each phase. Straight-line code becomes threaded code: tables that shared kernels read."""
@@ -171,6 +184,20 @@ class StageLists:
     def address_of_broadcasts(self) -> int:
         """Write a list of calls that copy scalars into all lanes of a block to memory; return its address."""
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
+
+
+def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:
+    """Split functions into groups of which each has about LINES_PER_MODULE lines of LLVM text."""
+    group: list[Function] = []
+    lines = 0
+    for f in functions:
+        group.append(f)
+        lines += len(f.lines)
+        if lines >= LINES_PER_MODULE:
+            yield group
+            group, lines = [], 0
+    if group:
+        yield group
 
 
 def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
@@ -476,7 +503,7 @@ class CompiledGraph:
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
                 code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
             schedule = Schedule(code, roots, totals, batched)
-            gather = schedule.threaded_only or (
+            gather = schedule.is_large or (
                 schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
             )
             on, room = self.machine, 2 * self.padded_parameters
@@ -521,22 +548,53 @@ class CompiledGraph:
 
         def make() -> None:
             driver(kind, self.tables(kind, batched).plan.lanes)  # first, so no call compiles it when it finds the code
-            self.get(kind, batched, native=True)
+            self._make_native(kind, batched)
 
         self.background.do((kind, batched), make)
         found: Executable | None = self._cache.get((kind, batched, True))
         return found
 
+    def _make_native(self, kind: str, batched: bool) -> None:
+        """Make native code. If the program is large, and threaded code is faster, let it take the place of native code.
+
+        The processor has to load long native code from memory, while it loads tables ahead of their use. It takes some
+        seconds to make, so no lock is held meanwhile.
+        """
+        tables, key = self.tables(kind, batched), (kind, batched, True)
+        if not tables.schedule.is_large:
+            self.get(kind, batched, True)
+        elif key not in self._cache:
+            native = Executable(tables, self._lowering_of(kind), kind, self.padded_parameters, native=True)
+            threaded = self.get(kind, batched, native=False)
+            self._cache[key] = threaded if self._seconds(threaded) < self._seconds(native) else native
+
+    def _seconds(self, executable: Executable) -> float:
+        """Return for how many seconds an executable computes rows with the numbers with which it was recorded."""
+        n = 2 * executable.lanes if executable.lanes > 1 else 1
+        data = array("d", [x._data for x in self.graph.inputs]) * n
+        out, best = Memory(n * executable.outputs), inf
+        parameters = array("d", [x._data for x in self.graph.parameters])
+        with executable.acquired(parameters, 1) as buffers:
+            for _ in range(TRIALS):
+                start = time.perf_counter()
+                if executable.kind == "forward":
+                    executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
+                else:
+                    executable.gradient(buffers, address(data), address(row_numbers(n)), n)
+                best = min(best, time.perf_counter() - start)
+        return best
+
     def fastest_tier(self, kind: str, rows: int) -> Executable:
         """Compile and return the fastest code for this many rows, without waiting until threaded code has run for long.
 
-        This is native code, or threaded code with optimised kernels if native code would be too large.
+        This is native code, or threaded code with optimised kernels if native code would take seconds to compile.
         """
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
         tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the kernels
-        found = self.get(kind, batched, native=not tables.schedule.threaded_only)
+        made: Executable | None = self._cache.get((kind, batched, True))
+        found = made or self.get(kind, batched, native=not tables.schedule.is_large)
         self.upgrade_kernels(found, inf)
         return found
 
@@ -560,7 +618,8 @@ class CompiledGraph:
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether native code is worth making for an executable of threaded code that runs for `seconds`."""
         schedule = executable.plan.schedule
-        if executable.native or schedule.threaded_only:
+        key = executable.kind, executable.lanes > 1, True
+        if executable.native or not schedule.may_be_native or self._cache.get(key) is executable:
             return False
         return seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE
 
