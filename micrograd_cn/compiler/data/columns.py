@@ -102,8 +102,8 @@ class Columns(Sequence[float]):
 def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
     """Return the numbers of rows whose parts are in `columns`. They are copied only where this takes little time.
 
-    >>> together([array("d", [1, 2]), array("d", [10, 20])], 2)
-    array('d', [1.0, 10.0, 2.0, 20.0])
+    >>> list(together([array("d", [1, 2]), array("d", [10, 20])], 2))
+    [1.0, 10.0, 2.0, 20.0]
     """
     if len(columns) == 1:
         return columns[0]
