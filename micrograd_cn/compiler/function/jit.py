@@ -212,7 +212,7 @@ def compile(  # noqa: A001 -- the field's name
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
             after some 50 calls, calls, `forward`, `backward`, `gradient` and `value_and_grad` run a program for all
-            branches, which computes each of them and selects. Its derivatives may be rounded in another order.
+            branches, which computes each of them and selects. It may round gradients of a mean in another order.
 
     Returns:
         a `CompiledFunction`, or a `Program` for a recorded graph.
@@ -272,10 +272,12 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
+        merged: this recording, which is the first one for a structure of arguments, and the other ones for it, merged.
     """
 
     program: Program
     guards: CompiledGuards
+    merged: MergedRecordings | None = None
 
     def __init__(
         self,
@@ -518,7 +520,6 @@ class CompiledFunction:
         # By the method and the shapes of its arrays: what computes such a call; or a count of calls; or None if nothing
         # does
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
-        self._merged: dict[Any, MergedRecordings] = {}  # by the structure of the arguments, where there are branches
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
@@ -642,9 +643,8 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if not (context.active and context.here().detect_anomaly):
-            key = bucket.static, bucket.treedef
-            known = self._recordings.get(key, ())
-            if (merged := self._merged_of(key, known)) and (program := merged.call()):
+            known = self._recordings.get((bucket.static, bucket.treedef), ())
+            if (merged := self._merged_of(known)) and (program := merged.call()):
                 numbers = program.row(bucket.numbers)
                 if not isnan(numbers[0]):
                     first = merged.recordings[0]
@@ -937,24 +937,23 @@ class CompiledFunction:
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
 
-    def _merged_of(self, key: Any, known: Sequence[Recording]) -> MergedRecordings | None:
-        """Return the recordings `known` as `MergedRecordings`, or None if there are none, or if they have no guards.
+    def _merged_of(self, known: Sequence[Recording]) -> MergedRecordings | None:
+        """Return all recordings for a structure as `MergedRecordings`; None if there are none, or they have no guards.
 
-        `key` is their key in `_recordings`.
+        `known` is the list of these recordings.
         """
         if not known or not known[0].guards.program:  # without guards there is no other recording
             return None
-        found = self._merged.get(key)
-        if not found or not found.is_current(self.parameters):
-            found = self._merged[key] = MergedRecordings(known, self.parameters)
-        return found
+        first = known[0]
+        if not (first.merged and first.merged.is_current(self.parameters)):
+            first.merged = MergedRecordings(known, self.parameters)
+        return first.merged
 
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples; None if there are none, or several structures."""
         if len(buckets) != 1 or context.active:
             return None
-        key = buckets[0].static, buckets[0].treedef
-        return self._merged_of(key, self._recordings.get(key, ()))
+        return self._merged_of(self._recordings.get((buckets[0].static, buckets[0].treedef), ()))
 
     def _merged_gradient(
         self, name: str, buckets: Sequence[Bucket], threads: int
@@ -1545,7 +1544,7 @@ class CompiledFunction:
         if not recordings or not recordings[0].single:
             return None
         program: Program | None = recordings[0].program
-        if merged := self._merged_of(((), treedef), recordings):
+        if merged := self._merged_of(recordings):
             n = shapes[0][0]
             if method == "gradient":
                 wrt = functools.partial(self._wrt, "inputs")

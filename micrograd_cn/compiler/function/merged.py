@@ -27,11 +27,15 @@ from ..data.samples import Bucket
 from ..derivatives import Kind, Program
 from ..instructions.lowering import evaluation_order
 from ..llvm.lanes import ARITHMETIC
+from ..llvm.machine import machine
+from ..runtime.executable import MAX_SCALAR_ROWS
 from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks
 from .guards import CompiledGuards
 
-MAX_OPERANDS = 5_000  # programs with more operands are not merged: to compile them takes a tenth of a second or more
+# Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single
+# recording, whose guards are merged with it, may have so many times as many.
+MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # About how many nanoseconds are taken by an operand of one row, computed alone or among others; by a call that computes
 # rows of one recording; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
@@ -284,10 +288,14 @@ class _Merger:
         ]
         own = [sum(map(self._sizes.__getitem__, keys)) for keys in alike]
         together = sum(self._sizes) + 3 * len(self._tree) * len(self._outputs[0])
+        if together > MAX_OPERANDS * (FACTOR_OF_ONE if len(own) == 1 else 1):
+            return False
         more = max(0.0, together - sum(own) / len(own))
         if alone:
-            return together <= MAX_OPERANDS and more * OPERAND_ALONE <= len(own) * CALL_ALONE
-        return together <= MAX_OPERANDS and more * rows * OPERAND <= len(own) * CALL + rows * SORTED_ROW
+            return more * OPERAND_ALONE <= len(own) * CALL_ALONE
+        in_lanes = OPERAND * max(rows, machine().width)
+        each = rows * OPERAND_ALONE if rows <= MAX_SCALAR_ROWS else in_lanes
+        return more * each <= len(own) * CALL + rows * SORTED_ROW
 
     def program(self, single: bool) -> Program:
         """Return the merged program. If `single` is set, it has one output, and otherwise a list of outputs."""
@@ -318,8 +326,8 @@ class _Merger:
 
 def _is_cheap(op: Op) -> bool:
     """Return whether an operation is arithmetic, a comparison, a selection or a sum."""
-    machine = op.lowerings.machine
-    cheap = machine in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or machine.startswith("fcmp")
+    opcode = op.lowerings.machine
+    cheap = opcode in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or opcode.startswith("fcmp")
     return cheap or op.lowerings.summands is not None
 
 
