@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+from collections.abc import Callable
 from opcode import opname
 from pathlib import Path
 from types import CodeType, FrameType
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..ops.registry import OPS
 
-__all__ = ["array_to_fill", "called_in", "outside_numpy", "refusal"]
+__all__ = ["array_to_fill", "called_in", "logical_function", "outside_numpy", "refusal"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # What to write instead of functions that have no operation of the same name.
@@ -149,27 +150,77 @@ def array_to_fill(frame: FrameType) -> Any:
 
     The array is W in `np.subtract(W, G, out=W)`, `np.subtract(W, G, W)` and `np.subtract.at(W, i, G)`.
     """
+    return _evaluated(frame, _arrays, _code_of_array)
+
+
+def logical_function(frame: FrameType) -> str:
+    """Return the name of the function of numpy that `frame` calls, if it is `logical_and` or `logical_or`; else "".
+
+    A method such as `np.logical_or.reduce` counts as well. With a `dtype`, the result is "", since the function then
+    gives elements of this type, and not its operands.
+    """
+    function = _evaluated(frame, _functions, _code_of_function)
+    function = getattr(function, "__self__", function)  # np.logical_or for np.logical_or.reduce
+    name = getattr(function, "__name__", "") if type(function).__name__ == "ufunc" else ""
+    return name if name in ("logical_and", "logical_or") else ""
+
+
+def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:
+    """Return the value of `code_of(frame)`, a part of the code of the call that `frame` is at; None if there is none.
+
+    `known` is a dict in which the parts at the last places are kept.
+    """
     place = frame.f_code, frame.f_lasti
-    if place not in _arrays:
-        while len(_arrays) >= MAX_PLACES:
-            _arrays.pop(next(iter(_arrays)))
-        call = _call_in(frame)
-        _arrays[place] = _code_of_array(call) if call else ""
+    if place not in known:
+        while len(known) >= MAX_PLACES:
+            known.pop(next(iter(known)))
+        known[place] = code_of(frame)
     try:
-        return eval(_arrays[place], frame.f_globals, frame.f_locals) if _arrays[place] else None
+        return eval(known[place], frame.f_globals, frame.f_locals) if known[place] else None
     except Exception:  # whatever a user's class raises when its items or attributes are read
         return None
 
 
 MAX_PLACES = 64  # numpy asks for each element of an array, so the code at the last places is kept
 _arrays: dict[tuple[CodeType, int], str] = {}
+_functions: dict[tuple[CodeType, int], str] = {}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.UnaryOp, ast.USub, ast.Tuple, ast.Load)
 
 
-def _code_of_array(call: ast.Call) -> str:
-    """Return the code for the array into which `call` puts its results; "" if there is none, or the code calls more."""
+def _code_of_array(frame: FrameType) -> str:
+    """Return the code for the array into which the call puts its results; "" if there is none, or if it calls more."""
+    if not (call := _call_in(frame)):
+        return ""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
     if isinstance(call.func, ast.Attribute) and call.func.attr == "at":
         named = call.args[:1]
     array = [*named, *call.args[2:3]][:1]
     return ast.unparse(array[0]) if array and all(isinstance(x, _SIMPLE) for x in ast.walk(array[0])) else ""
+
+
+def _code_of_function(frame: FrameType) -> str:
+    """Return the dotted name of the function that is called; "" if it has none, or if a dtype is passed.
+
+    This reads the instructions, since a function that was typed at Python's prompt has no source code.
+    """
+    import dis  # imported here, because correct programs do not need it
+
+    names: list[str] = []
+    start = [*frame.f_code.co_positions()][frame.f_lasti // 2][::2]
+    for instruction in dis.get_instructions(frame.f_code):
+        place, name = instruction.positions, instruction.opname
+        if instruction.offset > frame.f_lasti:
+            break
+        if place is None or (place.lineno, place.col_offset) != (start[0], start[1]) or start[0] is None:
+            continue
+        if name.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE")):
+            names = [str(instruction.argval)]
+        elif name in ("LOAD_ATTR", "LOAD_METHOD"):
+            names.append(str(instruction.argval))
+        elif name in ("KW_NAMES", "LOAD_CONST") and instruction.arg is not None:
+            passed_by_name = frame.f_code.co_consts[instruction.arg]
+            if type(passed_by_name) is tuple and "dtype" in passed_by_name:
+                return ""
+        elif instruction.offset < frame.f_lasti and name.startswith(("CALL", "BINARY", "COMPARE")):
+            names = []
+    return ".".join(names)

@@ -13,13 +13,15 @@ or as numbers. (A compiled function gets arrays of another class, for which most
 `value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
-  `max` does, and return one of them. At a tie, this element gets the whole gradient. They treat nan as they do in
-  arrays of floats, if Python finds the source code of the call. To apply the operation `maximum` to each pair of
-  elements of a and b, write `maximum(a, b)`.
-- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_and` and the like take each `Value` for true. So
-  does `np.where` in its condition. The operator `==` goes by identity, and so does `np.equal`, while `np.nansum`,
-  `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers. `np.nan_to_num` and
-  `np.sort` do not recognise nan. Write a
+  `max` does, and return one of them. At a tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the
+  derivative 1, and `np.maximum(0, x)` has the derivative 0. A compiled function does the same. For half of the gradient
+  each, as in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too. The functions treat nan as they do in
+  arrays of floats, if Python finds the source code of the call.
+- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not` and the like take each `Value` for true. So
+  does `np.where` in its condition. `np.logical_and` and `np.logical_or` would return some of the elements. They raise
+  an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.
+  The operator `==` goes by identity, and so does `np.equal`, while `np.nansum`, `np.isclose`, `np.unique` and other
+  functions that numpy writes in Python compare numbers. `np.nan_to_num` and `np.sort` do not recognise nan. Write a
   comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that
   `functional` differentiates, truth and `==` of its arguments go by the numbers.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,

@@ -9,17 +9,18 @@ and from no `Value` of the user. For all other `Value`s they go by identity, exc
 from __future__ import annotations
 
 from contextvars import ContextVar
-from opcode import opname
+from opcode import opmap
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Variables", "called_by_numpy", "numpy_extremum", "stands_for_number", "variables"]
+__all__ = ["FOR_NUMPY", "Variables", "called_by_numpy", "is_call", "numpy_extremum", "stands_for_number", "variables"]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
-NUMPY_METHODS = str(Path(__file__).with_name("numpy_methods.py"))  # numpy's functions compare elements from there
+# Files of this package from which numpy's functions compare elements
+FOR_NUMPY = {str(Path(__file__).with_name(name)) for name in ("numpy_methods.py", "value_arrays.py")}
 
-
+CALLS = {code for name, code in opmap.items() if name.startswith("CALL")}
 EXTREMA = {
     **{"_amax": "max", "maximum": "max", "fmax": "fmax", "_amin": "min", "minimum": "min", "fmin": "fmin"},
     **{"_clip": "both", "clip": "both", "_ptp": "both"},
@@ -76,7 +77,7 @@ def stands_for_number(x: Any, caller: FrameType) -> bool:
     if around is None:
         return False
     path = caller.f_code.co_filename
-    return (not path.startswith(PACKAGE) or path == NUMPY_METHODS) and around.include(x)
+    return (not path.startswith(PACKAGE) or path in FOR_NUMPY) and around.include(x)
 
 
 def called_by_numpy(caller: FrameType) -> bool:
@@ -86,7 +87,7 @@ def called_by_numpy(caller: FrameType) -> bool:
     """
     if caller.f_globals.get("__name__", "").startswith("numpy."):
         return True
-    return _calls(caller) and _called_function(caller) == "sign"
+    return is_call(caller) and _called_function(caller) == "sign"
 
 
 def numpy_extremum(caller: FrameType) -> str:
@@ -102,14 +103,14 @@ def numpy_extremum(caller: FrameType) -> str:
         name = caller.f_code.co_name
         if name == "_wrapreduction":
             name = getattr(caller.f_locals.get("ufunc"), "__name__", "")
-    elif _calls(caller):
+    elif is_call(caller):
         name = _called_function(caller)
     return EXTREMA.get(name, "")
 
 
-def _calls(caller: FrameType) -> bool:
+def is_call(caller: FrameType) -> bool:
     """Return whether the frame is at the call of a function, rather than at an operator such as `==`."""
-    return opname[caller.f_code.co_code[caller.f_lasti]].startswith("CALL")
+    return caller.f_code.co_code[caller.f_lasti] in CALLS
 
 
 def _called_function(caller: FrameType) -> str:

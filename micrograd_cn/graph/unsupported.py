@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .operators import Operators
-from .plain_numbers import stands_for_number, variables
+from .plain_numbers import is_call, stands_for_number, variables
 
-__all__ = ["INSTEAD", "Unsupported"]
+__all__ = ["INSTEAD", "Unsupported", "refuse_logical"]
 
 _variables = variables.get
 _ONE = "x itself, which is one number and has no axes"
@@ -162,6 +163,23 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def refuse_logical(caller: FrameType) -> None:
+    """Raise an error if the frame `caller` calls np.logical_or, or np.logical_and, of an array of `Value`s.
+
+    For an array of objects, these functions return some of their operands, and no bools. A call inside numpy is left
+    alone, since `np.all` and the like ask for bools.
+    """
+    if not is_call(caller) or caller.f_globals.get("__name__", "").startswith("numpy."):
+        return
+    from .conversion import logical_function  # imported here, because correct programs do not need it
+
+    if name := logical_function(caller):
+        raise TypeError(
+            f"np.{name}() of an array of Values would give some of its elements instead of bools; compare them, as in "
+            f"np.{name}(x > 0, y > 0)"
+        )
+
+
 class Unsupported(Operators):
     """Mixin: errors for operators, methods and attributes that a `Value` does not have.
 
@@ -209,7 +227,11 @@ class Unsupported(Operators):
         Traceback (most recent call last):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
-        if _variables() is not None and stands_for_number(self, sys._getframe(1)):
+        caller = sys._getframe(1)
+        names, derivative = caller.f_code.co_names, _variables() is not None
+        if derivative or "logical_or" in names or "logical_and" in names:
+            refuse_logical(caller)
+        if derivative and stands_for_number(self, caller):
             return self._data != 0.0
         if self.op and self.op.is_step:
             raise TypeError(

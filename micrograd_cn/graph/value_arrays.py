@@ -1,13 +1,19 @@
 """`ValueArray`, the class of the arrays of `Value`s that a compiled function gets in the place of arrays of numbers.
 
 numpy compares the elements of a plain array of objects in `np.maximum`, `np.clip`, `np.sort` and the like, and takes
-the elements for true or false in `np.where`. No program can repeat that for other numbers. For a `ValueArray`, these
-functions apply operations to the elements, such as `maximum` and `where`, if they mean the same. All other functions
-treat it as an array of objects.
+the elements for true or false in `np.where` and in an index. No program can repeat that for other numbers. For a
+`ValueArray`, these functions apply operations to the elements, such as `where`, if they mean the same. All other
+functions treat it as an array of objects.
+
+At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
+the first of the elements, as they do in a plain array of `Value`s: numpy returns one of the two, and nobody can give it
+another result. If an operand is a single `Value`, as in `np.maximum(x[0], x)`, each element gets half, as from
+`maximum`.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +27,59 @@ from .node import Node
 __all__ = ["ValueArray"]
 
 
+class _FirstAtTie(ops.Op):
+    """An operation that gives its first operand the whole gradient at a tie, as numpy does in arrays of objects.
+
+    For those, numpy returns one of the two elements, and asks nobody who could do anything else. So a plain array of
+    `Value`s and a `ValueArray` have the same gradients.
+    """
+
+    def __reduce__(self) -> Any:
+        return self.name.upper()
+
+
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    return (a if condition else b) if type(condition) is float else ops.where(condition, a, b)
+
+
+def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any]) -> ops.Op:
+    """Return an operation that computes what `row`, `maximum` or `minimum`, computes.
+
+    `is_above(a, b)` is an operation: whether a is chosen from a and b. If there is a nan, the first nan is chosen.
+    """
+
+    def chosen_first(a: Any, b: Any) -> Any:
+        return _choose(is_above(a, b), 1.0, 1.0 - ops.equal(a, a))
+
+    def weight(a: float, b: float) -> bool:
+        return bool(is_above(a, b)) or a != a
+
+    first = ops.operation.Selection(
+        lambda g, a, b: _choose(chosen_first(a, b), g, 0.0), lambda a, b: 1.0 if weight(a, b) else None
+    )
+    second = ops.operation.Selection(
+        lambda g, a, b: _choose(chosen_first(a, b), 0.0, g), lambda a, b: None if weight(a, b) else 1.0
+    )
+    return _FirstAtTie(
+        f"first_{row.name}",
+        row.forward,
+        (first, second),
+        notation=row.notation,
+        lowerings=ops.traits.Lowerings(formula=row.lowerings.formula),
+    )
+
+
+FIRST_MAXIMUM = _first_at_tie(ops.maximum, lambda a, b: ops.less_equal(b, a))
+FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal)
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    """Return what numpy's `clip` computes for objects: the minimum of the maximum, with the first operand at a tie."""
+    if type(low) is float and type(high) is float and low < high:
+        return ops.clip(x, low, high)
+    return FIRST_MINIMUM(FIRST_MAXIMUM(x, low), high)
+
+
 def _sign(x: Any) -> Any:
     return ops.where(ops.equal(x, x), ops.less(0.0, x) - ops.less(x, 0.0), x)
 
@@ -29,10 +88,16 @@ def _varies(x: Any) -> bool:
     return isinstance(x, Node) and x.requires_grad
 
 
+def _number(x: Any) -> Any:
+    """Return the number of a node, or any other object as it is."""
+    return x.data if isinstance(x, Node) else x
+
+
 def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a function that gives the result of a comparison as a node, or as a bool if it is always the same.
 
-    It is always the same if both operands are constants, or if one of them is no number, such as None.
+    It is always the same if both operands are constants, or if one of them is no number, such as None, or if nothing is
+    recorded.
 
     Args:
         op: the operation.
@@ -40,10 +105,11 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
     """
 
     def compared(a: Any, b: Any) -> Any:
-        varies = (_varies(a) or _varies(b)) and all(
-            isinstance(x, Node) or number_or_none(x) is not None for x in (a, b)
-        )
-        return _condition(op(a, b)) if varies else compare(a, b)
+        if not all(isinstance(x, Node) or number_or_none(x) is not None for x in (a, b)):
+            return compare(a, b)
+        if (_varies(a) or _varies(b)) and context.here().is_recorded:
+            return _condition(op(a, b))
+        return compare(_number(a), _number(b))
 
     return compared
 
@@ -69,31 +135,74 @@ def _connective(of_nodes: Callable[..., Any], of_others: Callable[..., Any]) -> 
     return connected
 
 
+def _logical(connective: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function such as `np.logical_and`: `connective`, but a number counts as true unless it is 0."""
+    return lambda *operands: connective(*map(_truth, operands))
+
+
+def _truth(x: Any) -> Any:
+    """Return whether the number x is not 0, as a bool, or as a node if this varies."""
+    if _is_truth(x):
+        return x
+    return _differs(x, 0.0) if isinstance(x, Node) or number_or_none(x) is not None else bool(x)
+
+
+def _bitwise(sign: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Python's operator `sign`, such as "&", for bools. It is refused for numbers.
+
+    It is not known whether the numbers were bools or integers.
+    """
+
+    def computed(*operands: Any) -> Any:
+        if all(map(_is_truth, operands)):
+            return compute(*operands)
+        raise TypeError(
+            f"there is no operation for {sign} of an array of numbers; for conditions write comparisons, such as "
+            "(x > 0) & (y == 1), and x == 0 instead of ~x"
+        )
+
+    return computed
+
+
 def _is_unequal(a: Any, b: Any) -> Any:
     return 1.0 - ops.equal(a, b)
 
 
 ALWAYS: dict[str, Callable[..., Any]] = {
-    "maximum": ops.maximum,
-    "minimum": ops.minimum,
-    "clip": ops.clip,
+    "maximum": FIRST_MAXIMUM,
+    "minimum": FIRST_MINIMUM,
+    "fmax": lambda a, b: ops.where(ops.less_equal(b, a), a, ops.where(ops.equal(b, b), b, a)),
+    "fmin": lambda a, b: ops.where(ops.less_equal(a, b), a, ops.where(ops.equal(b, b), b, a)),
+    "clip": _clip,
     "logaddexp": ops.logaddexp,
     "sign": _sign,
 }
-# These functions give nodes while a function is recorded. Elsewhere they compare numbers.
-RECORDED: dict[str, Callable[..., Any]] = {
+# If an operand is one `Value`, and no array, each mode calls the operation
+OF_A_VALUE: dict[str, Callable[..., Any]] = {"maximum": ops.maximum, "minimum": ops.minimum}
+_differs = _comparison(_is_unequal, lambda a, b: a != b)
+_and = _connective(lambda a, b: a * b, lambda a, b: a & b)
+_or = _connective(ops.maximum, lambda a, b: a | b)
+_xor = _connective(lambda a, b: abs(a - b), lambda a, b: a ^ b)
+_not = _connective(lambda a: 1.0 - a, lambda a: not a)
+# These functions give nodes while a function is recorded. Elsewhere they give bools.
+CONDITIONS: dict[str, Callable[..., Any]] = {
     "less": _comparison(ops.less, lambda a, b: a < b),
     "less_equal": _comparison(ops.less_equal, lambda a, b: a <= b),
     "greater": _comparison(lambda a, b: ops.less(b, a), lambda a, b: a > b),
     "greater_equal": _comparison(lambda a, b: ops.less_equal(b, a), lambda a, b: a >= b),
     "equal": _comparison(ops.equal, lambda a, b: a == b),
-    "not_equal": _comparison(_is_unequal, lambda a, b: a != b),
-    **dict.fromkeys(("logical_and", "bitwise_and"), _connective(lambda a, b: a * b, lambda a, b: a & b)),
-    **dict.fromkeys(("logical_or", "bitwise_or"), _connective(ops.maximum, lambda a, b: a | b)),
-    **dict.fromkeys(("logical_xor", "bitwise_xor"), _connective(lambda a, b: abs(a - b), lambda a, b: a ^ b)),
-    **dict.fromkeys(("logical_not", "invert"), _connective(lambda a: 1.0 - a, lambda a: ~a)),
+    "not_equal": _differs,
+    **{"logical_and": _logical(_and), "logical_or": _logical(_or), "logical_xor": _logical(_xor)},
+    "logical_not": _logical(_not),
 }
-REDUCED = {"maximum": -np.inf, "minimum": np.inf, "logaddexp": -np.inf}  # with the result for no elements
+BITWISE = {
+    "bitwise_and": _connective(lambda a, b: a * b, _bitwise("&", operator.and_)),
+    "bitwise_or": _connective(ops.maximum, _bitwise("|", operator.or_)),
+    "bitwise_xor": _connective(lambda a, b: abs(a - b), _bitwise("^", operator.xor)),
+    "invert": _connective(lambda a: 1.0 - a, _bitwise("~", operator.not_)),
+}
+# The functions that reduce an array to one number, with the result for no elements
+REDUCED = {"maximum": -np.inf, "minimum": np.inf, "fmax": -np.inf, "fmin": np.inf, "logaddexp": -np.inf}
 
 
 class ValueArray(np.ndarray):
@@ -110,12 +219,19 @@ class ValueArray(np.ndarray):
     ) -> Any:
         """Apply an operation, if `ufunc` means the same, or `ufunc` itself to the elements as objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
-        function = ALWAYS.get(name)
-        if name in RECORDED and context.here().is_recorded:
-            function = RECORDED[name]
+        dtype = options.get("dtype")
+        if (function := CONDITIONS.get(name)) and how == "__call__" and out is None and not {*options} - {"dtype"}:
+            found = _conditions(_applied(function, plain))
+            return found if dtype is None or dtype is object else np.array(found, dtype=dtype)
+        if function and how in ("reduce", "accumulate") and name.startswith("logical_"):
+            truths = np.array(_applied(_truth, plain[:1]), dtype=bool)  # a program for each outcome
+            return getattr(ufunc, how)(truths, *plain[1:], **options, **({} if out is None else {"out": out}))
+        function = ALWAYS.get(name) or BITWISE.get(name)
+        if name in OF_A_VALUE and any(map(_is_single, inputs)):
+            function = OF_A_VALUE[name]
         if function and out is None:
             if how == "__call__" and not options:
-                return _applied(function, plain)
+                return _conditions(_applied(function, plain)) if name in BITWISE else _applied(function, plain)
             if how == "reduce" and name in REDUCED and plain[0].size:
                 applied = np.frompyfunc(function, 2, 1, identity=REDUCED[name])
                 chosen = {k: x for k, x in options.items() if k != "dtype" and x is not None and x is not np._NoValue}
@@ -137,11 +253,19 @@ class ValueArray(np.ndarray):
             return result
         if function is np.linalg.solve and len(args) == 2 and np.ndim(args[0]) == 2:
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
-        return super().__array_function__(function, types, args, options)
+        return _wrapped(super().__array_function__(function, types, args, options))
 
     def __getitem__(self, key: Any) -> Any:
-        """Return elements. A key that has results of comparisons is a mask of bools, on which the program branches."""
-        return super().__getitem__(tuple(map(_mask, key)) if type(key) is tuple else _mask(key))
+        """Return elements. A key that has results of comparisons is a mask of bools, on which the program branches.
+
+        Raises:
+            TypeError: the key has other numbers that vary from sample to sample.
+        """
+        return super().__getitem__(_index(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Assign to elements. The key is as for `__getitem__`."""
+        super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
         """Return a copy; results of comparisons are the numbers 0 and 1 already, so they stay nodes as floats."""
@@ -156,16 +280,40 @@ def _applied(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
         return _wrapped(np.frompyfunc(function, len(operands), 1)(*map(_boxed, operands)))
 
 
+def _conditions(found: Any) -> Any:
+    """Return the results of a comparison as an array of bools, if none of them is a node."""
+    return found if _has_nodes(found) else np.array(found, dtype=bool)[()]
+
+
 def _chosen(condition: Any, a: Any, b: Any) -> Any:
     return _applied(ops.where, [_plain(x) for x in (condition, a, b)])
 
 
-def _mask(key: Any) -> Any:
-    return np.array(key, dtype=bool) if isinstance(key, ValueArray) and _has_nodes(key) else key
+def _index(key: Any) -> Any:
+    """Return an index of an array with bools in the place of conditions that are nodes.
+
+    Raises:
+        TypeError: the index has other nodes. numpy would ask whether they are true, or convert them to integers.
+    """
+    if type(key) is tuple:
+        return tuple(map(_index, key))
+    if not isinstance(key, (Node, np.ndarray, list)) or (isinstance(key, np.ndarray) and key.dtype != object):
+        return key
+    elements = np.asarray(_boxed(key), dtype=object)
+    numbers = [x for x in elements.flat if isinstance(x, Node) and not _is_truth(x)]
+    if not numbers:
+        return np.array(key, dtype=bool) if _has_nodes(key) else key
+    first: Any = numbers[0]
+    operator.index(first)  # raises the error
+    return key
 
 
 def _has_nodes(*arrays: Any) -> bool:
     return any(_varies(x) for a in arrays for x in np.asarray(_boxed(a), dtype=object).flat)
+
+
+def _is_single(x: Any) -> bool:
+    return isinstance(x, Node) or (type(x) is np.ndarray and x.shape == () and x.dtype == object)
 
 
 def _plain(x: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 import micrograd_cn
 from micrograd_cn import Value, gradients, maximum, no_grad
 from micrograd_cn.compiler import compile as compile_function
+from micrograd_cn.functional import grad
 from micrograd_cn.graph.numpy_methods import FUNCTIONS, INSTEAD, NumpyMethods
 
 ONE = ["arcsin", "arccos", "arctan", "fabs", "exp2", "deg2rad", "rad2deg", "radians", "degrees", "conjugate"]
@@ -399,3 +400,42 @@ def test_a_new_array_or_another_one_may_take_the_results_inside_no_grad():
         for result in (np.subtract(weights, 0.5), np.subtract(weights, 0.5, out=other), other, weights - 0.5):
             assert [x.data for x in result] == [0.5, 1.5]
         assert np.add.reduce(weights).data == sum(weights).data == 3.0
+
+
+def logical_or_under_another_name(x):
+    any_of = np.logical_or
+    return any_of(x, x)
+
+
+# as at Python's prompt, without source code
+WITHOUT_SOURCE = eval("lambda x: (x, np.logical_or(x, x))[1]", {"np": np})
+LOGICAL = {
+    "and": lambda x: np.logical_and(x, [1.0, 0.0]),
+    "or": lambda x: np.sum(np.logical_or(x, 0.0)),
+    "reduce": lambda x: x.sum() * np.logical_or.reduce(x),
+    "outer": lambda x: x.sum() * np.logical_and.outer(x, x).sum(),
+    "in a loop": lambda x: np.stack([np.logical_and(a, x) for a in (x, [0.0, 1.0])]),
+    "without source code": WITHOUT_SOURCE,
+}
+
+
+@pytest.mark.parametrize("name", LOGICAL)
+def test_functions_that_would_return_operands_instead_of_bools_are_refused(name):
+    f, message = LOGICAL[name], r"np.logical_(and|or)\(\) of an array of Values would give some of its elements"
+    with pytest.raises(TypeError, match=message):
+        f(np.array([Value(2.0), Value(3.0)]))
+    with pytest.raises(TypeError, match=message):
+        grad(lambda x: np.sum(f(x)))(np.array([2.0, 3.0]))
+
+
+def test_logical_functions_that_give_bools_are_not_refused():
+    x, values = np.array([2.0, 0.0]), np.array([Value(2.0), Value(0.0)])
+    with pytest.raises(TypeError, match="would give some of its elements"):
+        grad(lambda x: np.sum(logical_or_under_another_name(x)))(x)
+    assert grad(lambda x: x.sum() * np.logical_or(x, 0.0, dtype=bool).sum())(x).tolist() == [1.0, 1.0]
+    assert grad(lambda x: x.sum() * (3.0 + np.all(x) + 2 * x.any()))(x).tolist() == [5.0, 5.0]
+    assert np.logical_or(values > 0, [False, True]).tolist() == [True, True]
+    assert [np.logical_or(True, False) for v in values if v] == [True, True]
+    assert compile_function(lambda x: x[0] * bool(np.logical_or(values > 0, [False, True]).all()))(x) == 2.0
+    with pytest.raises(TypeError, match="would give some of its elements"):
+        compile_function(lambda x: x[0] * np.logical_or(values * 2.0, values).sum())(x)

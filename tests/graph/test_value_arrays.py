@@ -1,6 +1,9 @@
 """In the arrays that a compiled function gets, numpy's functions are operations where they mean the same."""
 
+import copy
 import math
+import operator
+import pickle
 
 import numpy as np
 import pytest
@@ -50,12 +53,65 @@ def test_a_function_of_arrays_is_compiled_once_and_computes_what_numpy_does(name
     assert numbers == pytest.approx(slopes, rel=1e-6, abs=1e-8)
 
 
-def test_at_ties_gradients_are_those_of_the_operations():
-    tie = np.array([2.0, 2.0, 1.0])
-    assert compile(lambda x: np.maximum(x[0], x[1:]).sum()).gradient([(tie,)]) == [[1.5, 0.5, 0.0]]
-    assert compile(lambda x: np.clip(x, 0.0, 2.0).sum()).gradient([(tie,)]) == [[1.0, 1.0, 1.0]]
-    assert compile(grad(lambda x: np.maximum(x, 1.0).sum()))(tie).tolist() == [1.0, 1.0, 0.5]
-    assert math.isnan(compile(lambda x: np.maximum(x, 1.0).sum())(np.array([math.nan, 0.0])))
+TIES = {
+    "maximum": lambda x: np.maximum(x, 0.0).sum() + 2 * np.maximum(0.5, x).sum() + np.maximum(x, x[::-1]).sum(),
+    "minimum": lambda x: np.minimum(x, 0.0).sum() + 2 * np.minimum(0.5, x).sum() + (np.minimum(x[::-1], x)[:2]).sum(),
+    "max": lambda x: np.max(x) + 2 * x.max() + (3 * x.reshape(2, 2).max(axis=1)).sum() + x.reshape(2, 2).T.max(),
+    "min": lambda x: np.min(x) + 2 * x.min() + (3 * x.reshape(2, 2).min(axis=0)).sum() + np.amin(x[2:]),
+    "clip": lambda x: np.clip(x, 0, None).sum() + 2 * np.clip(x, None, 0).sum() + 3 * np.clip(x, 0, 1).sum(),
+    "clip with arrays": lambda x: np.clip(x, x[::-1], x + x).sum() + 2 * np.clip(x, 0, 0).sum(),
+    "ptp": lambda x: np.ptp(x) + 2 * np.ptp(x.reshape(2, 2), axis=0).sum(),
+    "fmax": lambda x: np.fmax(x, 0.0).sum() + 2 * np.fmin(x, x[::-1]).sum() + 3 * np.fmax.reduce(x),
+    "accumulate": lambda x: (np.maximum.accumulate(x) * np.arange(4.0)).sum(),
+    "one Value": lambda x: np.maximum(x[1], x).sum() + 2 * np.minimum(x, x[2]).sum() + np.maximum(x[0], 0.0),
+    "the operation": lambda x: mc.maximum(x, 0.0).sum() + 2 * mc.minimum(x, x[::-1]).sum(),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_at_ties_the_gradients_of_all_modes_are_the_same(name):
+    f = TIES[name]
+    compiled = compile(f, branches=True)
+    for row in ([0.0, 0.0, 1.0, 0.0], [0.5, 0.0, 0.5, 0.0], [0.5, 0.5, 0.5, 0.5], [-1.0, 2.0, 0.0, -1.0]):
+        x, values = np.array(row), np.array([Value(v) for v in row])
+        expected = gradients(f(values), [*values])
+        assert grad(f)(x).tolist() == compiled.gradient([(x,)])[0] == expected, row
+        assert compile(grad(f), branches=True)(x).tolist() == expected, row
+
+
+def test_at_a_tie_the_first_element_gets_the_gradient_in_an_array_and_half_of_it_from_the_operation():
+    zeros = np.zeros(2)
+    assert compile(lambda x: np.maximum(x, 0.0).sum()).gradient([(zeros,)]) == [[1.0, 1.0]]
+    assert compile(lambda x: np.maximum(0.0, x).sum()).gradient([(zeros,)]) == [[0.0, 0.0]]
+    assert compile(lambda x: mc.maximum(0.0, x).sum()).gradient([(zeros,)]) == [[0.5, 0.5]]
+    w = Value(0.0)
+    compiled = compile(lambda x: np.maximum(w * x, 0.0).sum())
+    assert compiled.value_and_grad([(np.array([1.0, 2.0]),)], wrt=[w])[1] == [3.0]
+
+
+@pytest.mark.parametrize("f", [np.maximum, np.minimum, np.fmax, np.fmin], ids=lambda f: f.__name__)
+def test_the_extrema_of_nan_are_numpys(f):
+    values = [math.nan, 1.0, 2.0, math.nan, math.nan], [2.0, math.nan, 3.0, math.nan, 0.0]
+    compiled = compile(lambda a, b: list(f(a, b)))
+    compiled(np.arange(5.0), np.ones(5))
+    for a, b in (values, values[::-1]):
+        assert np.array_equal(compiled(np.array(a), np.array(b)), f(a, b), equal_nan=True)
+    reduced = compile(lambda a: f.reduce(a))
+    assert [reduced(np.array(a)) for a in values] == pytest.approx([f.reduce(a) for a in values], nan_ok=True)
+
+
+def test_the_extrema_of_arrays_are_printed_differentiated_twice_and_pickled():
+    compiled = compile(lambda x: (np.maximum(x**3, 8.0) + np.minimum(8.0, x**3)).sum())
+    x = np.array([1.0, 2.0, 3.0])
+    assert compiled(x) == 60.0
+    assert compiled.hessian([(x,)])[0] == [6.0, 12.0, 18.0]
+    scope = {}
+    exec(compiled.source("python"), scope)
+    assert scope["f"](np, [], [*x]) == 60.0
+    node = compiled.program(x).outputs[0]
+    extrema = {y.op for y in mc.engine.traverse(node)[0] if "first_" in y.op.name}
+    assert len(extrema) == 2
+    assert pickle.loads(pickle.dumps(extrema)) == copy.deepcopy(extrema) == extrema
 
 
 def test_code_that_branches_on_a_comparison_of_arrays_has_a_guard():
@@ -72,6 +128,92 @@ def test_code_that_branches_on_a_comparison_of_arrays_has_a_guard():
     assert [masked(x) for x in SAMPLES] == [x[x > 0].sum() + x[0][x[0] > 0].sum() for x in SAMPLES]
     counted = compile(lambda x: np.count_nonzero((x > 0) & (x < 2)) * x[0, 0], branches=True)
     assert [counted(x) for x in SAMPLES] == [np.count_nonzero((x > 0) & (x < 2)) * x[0, 0] for x in SAMPLES]
+
+
+A, INDEX, MASK = np.array([1.0, 2.0, 4.0]), np.array([2, 0, 1]), np.array([True, False, False])
+INDICES = {
+    "a mask": (lambda x, m: x[m].sum(), MASK),
+    "integers": (lambda x, p: x[p].sum(), INDEX),
+    "two arrays": (lambda x, p: np.outer(x, x)[np.arange(3), p].sum(), INDEX),
+    "a slice and an array": (lambda x, m: np.outer(x, x)[:, m].sum(), MASK),
+    "a list": (lambda x, p: x[[p[0], p[1]]].sum(), INDEX),
+    "an integer": (lambda x, p: x[p[0]], INDEX),
+    "conditions as numbers": (lambda x, p: x[(x > 1) * 1].sum(), INDEX),
+    "the complement of a mask": (lambda x, m: x[1 - m].sum(), MASK),
+    "bools that astype makes": (lambda x, m: x[m.astype(bool)].sum(), MASK),
+    "an assignment": (lambda x, m: operator.setitem(y := x.copy(), m, 0.0) or y.sum(), MASK),
+    "np.putmask": (lambda x, m: np.putmask(y := x.copy(), m, 0.0) or y.sum(), MASK),
+    "np.extract": (lambda x, m: np.extract(m, x).sum(), MASK),
+    "np.nonzero": (lambda x, m: x[np.nonzero(m)].sum(), MASK),
+    "np.where with one argument": (lambda x, m: x[np.where(m)].sum(), MASK),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_numbers_of_an_argument_are_refused_as_an_index(name):
+    f, index = INDICES[name]
+    with pytest.raises(TypeError, match=r"would be the same number for every sample; write .*x > 0|m > 0") as caught:
+        compile(f)(A, index)
+    assert __file__ in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, m: x[m > 0].sum(),
+        lambda x, m: x[np.array(m == 1, dtype=bool)].sum(),
+        lambda x, m: np.outer(x, x)[1:, m != 0].sum(),
+        lambda x, m: x[~(m == 0) & (x < 3)].sum(),
+        lambda x, m: operator.setitem(y := x.copy(), m > 0, 5.0) or (y * y).sum(),
+        lambda x, m: operator.setitem(y := x.copy(), x < 2, 0.0) or (y * y).sum(),
+    ],
+)
+def test_a_mask_of_comparisons_is_an_index_with_a_guard(f):
+    compiled, other = compile(f, branches=True), np.array([False, True, True])
+    for mask in (MASK, other):
+        assert compiled(A, mask) == float(f(A, mask))
+        compiled.check([(A, mask)])
+    compiled = compile(f)
+    compiled(A, MASK)
+    with pytest.raises(GuardError):
+        compiled(4.0 - A, other)
+
+
+def test_an_index_may_be_a_static_argument():
+    compiled = compile(lambda x, p: x[np.array(p)].sum(), static=["p"])
+    assert [compiled(A, (2, 0)), compiled(A, (True, False, False))] == [5.0, 1.0]
+    with pytest.raises(TypeError, match=r"such as a tuple for a list or an array, with np.array\(p\) in the function"):
+        compiled(A, INDEX)
+
+
+LOGICAL = {
+    "x.all": lambda x: x.sum() * (1 if x.all() else 10),
+    "np.all": lambda x: x.sum() * (1 if np.all(x) else 10),
+    "x.any": lambda x: (x.sum() + 1) * (1 if x.any() else 10),
+    "np.any of an axis": lambda x: x.sum() * (1 + np.any(x, axis=0)) + np.all(np.stack([x, x + 1]), axis=1).sum(),
+    "np.logical_and": lambda x: x.sum() * np.logical_and(x, [2.0, 1.0, 0.0]).sum(),
+    "np.logical_or": lambda x: x.sum() * np.logical_or(x, x > 2).sum(),
+    "np.logical_xor": lambda x: x.sum() * np.logical_xor(x, 1.0).sum(),
+    "np.logical_not": lambda x: x.sum() * np.logical_not(x).sum(),
+    "with a dtype": lambda x: x.sum() * np.logical_not(x, dtype=bool).sum(),
+    "reduce": lambda x: x.sum() * (np.logical_or.reduce(x) + 2 * np.logical_xor.reduce(x)),
+    "accumulate": lambda x: np.sum(x * np.logical_and.accumulate(x)),
+}
+
+
+@pytest.mark.parametrize("name", LOGICAL)
+def test_logical_functions_of_numbers_ask_whether_they_are_0(name):
+    f = LOGICAL[name]
+    compiled = compile(f, branches=True)
+    for x in np.array([[2.0, 0.0, 3.0], [2.0, 3.0, 3.0], [0.0, 0.0, 0.0], [math.nan, 1.0, 1.0]]):
+        assert compiled(x) == pytest.approx(float(f(x)), nan_ok=True)
+        compiled.check([(x,)])
+
+
+def test_the_operators_of_bools_are_refused_for_numbers():
+    for f in (lambda x, m: x[~m].sum(), lambda x, m: x[m & m].sum(), lambda x, m: np.sum(x * (m | m))):
+        with pytest.raises(TypeError, match=r"of an array of numbers; for conditions write comparisons, .*x == 0"):
+            compile(f)(A, MASK)
 
 
 def test_a_comparison_of_constants_gives_bools_and_of_nothing_recorded_too():

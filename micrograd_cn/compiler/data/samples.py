@@ -292,8 +292,8 @@ def static_value(name: str, x: Any) -> StaticValue:
         hash(x)
     except TypeError as error:
         raise TypeError(
-            f"static argument {name}, {x!r}: {error}; give a hashable value, such as a tuple for a list, since "
-            "programs are looked up by it"
+            f"static argument {name}, {x!r}: {error}; give a hashable value, such as a tuple for a list or an array, "
+            f"with np.array({name}) in the function, since programs are looked up by it"
         ) from None
     return StaticValue(x, _identity(x))
 

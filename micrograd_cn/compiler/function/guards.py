@@ -19,9 +19,10 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
-from ...graph import context, numpy_methods
+from ...graph import context
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
-from ...graph.plain_numbers import stands_for_number
+from ...graph.plain_numbers import FOR_NUMPY, stands_for_number
+from ...graph.unsupported import refuse_logical
 from ...ops import dot, less
 from ...ops.number import number_or_none
 from ...ops.operation import Op
@@ -37,7 +38,6 @@ READ_INSTEAD = (
 )
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
-NUMPY_METHODS = numpy_methods.__file__  # numpy's functions call the methods of a `Value` from there
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 COMPARISONS = ("<", "<=", "==")  # those for which the table has an operation
 MANY_ROWS = 128  # for so many rows, a program is made that computes one number for several guards
@@ -112,7 +112,9 @@ class Traced(Value):
         """Refuse to be a condition if the value's number varies from sample to sample."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
-        return self._data != 0.0 if stands_for_number(self, sys._getframe(1)) else True
+        caller = sys._getframe(1)
+        refuse_logical(caller)
+        return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
         """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
@@ -128,7 +130,11 @@ class Traced(Value):
         return False
 
     def __index__(self) -> int:  # where no index is needed, as in numpy, callers catch this error
-        raise refusal(self, "an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
+        raise refusal(
+            self,
+            "an index or a plain number",
+            "take(xs, index), x[m > 0] for a mask m of 0 and 1, or the table's operations, such as exp()",
+        )
 
     def __repr__(self) -> str:
         """Return a text without the value's number, since this is the number for the recorded sample."""
@@ -180,7 +186,7 @@ class Traced(Value):
         """
         caller = sys._getframe(2)
         path = caller.f_code.co_filename
-        if path.startswith(PACKAGE) and path != NUMPY_METHODS:
+        if path.startswith(PACKAGE) and path not in FOR_NUMPY:
             return False
         if caller.f_code.co_name == "linspace" and caller.f_globals.get("__name__", "").startswith("numpy."):
             return False  # it asks whether the step is 0, and computes the same numbers in either case
@@ -289,7 +295,10 @@ def _user_frame() -> FrameType:
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     user: FrameType | None = frame
-    while user and user.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
+    while user and (
+        user.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES
+        or user.f_code.co_filename in FOR_NUMPY  # numpy calls methods of an array, which call numpy again
+    ):
         user = user.f_back
     return user or frame
 

@@ -88,12 +88,15 @@ from .merged import MergedRecordings, merged_results
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
     r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
-    r"|no callable|of a Value would|there is no operation|has no attribute .*; write .*\.data"
+    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
+    r"|has no attribute .*; write .*\.data"
 )
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 FURTHER_ADVICE = {
     r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
     'compile(f, static=["x"]) for a program for each value of x',
+    r"indices|integer array|dtype\('O'\) to dtype\('int64'": "an array in an index would be the same for every sample: "
+    "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
     r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
 }
 # The errors of Python for a number in the place of a list
