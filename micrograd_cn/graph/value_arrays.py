@@ -211,7 +211,7 @@ class ValueArray(np.ndarray):
     >>> from micrograd_cn import Value
     >>> xs = np.array([Value(-1), Value(2)]).view(ValueArray)
     >>> np.maximum(xs, 0)[0].op, np.clip(xs, 0, 1)[1].data, np.max(xs).data
-    (<operation maximum>, 1.0, 2.0)
+    (<operation first_maximum>, 1.0, 2.0)
     """
 
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
