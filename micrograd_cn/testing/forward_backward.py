@@ -1,7 +1,8 @@
 """Take a forward pass and its backward pass, as courses and small libraries write them, as a function and its vjp.
 
 These are functions `forward(x, w) -> (out, cache)` and `backward(dout, cache) -> (dx, dw)`, and layers, which are
-objects with methods `forward(x)` and `backward(dout)`.
+objects with methods `forward(x)` and `backward(dout)`. A compiled function of this package and its gradient become such
+a pair, too.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from ..derivatives.tree import flatten, is_array
+from ..engine import Value
 from ..module import Module
 
 __tracebackhide__ = True
@@ -91,3 +94,83 @@ def pair_of_layer(layer: Any) -> Pair:
     f, vjp = pair_of_functions(functools.wraps(layer.forward)(forward), backward)
     f.__name__ = f.__qualname__ = name
     return f, vjp
+
+
+def is_compiled(f: Any) -> bool:
+    """Return whether `f` is a function that `compile` of this package made."""
+    return hasattr(f, "gradient") and hasattr(f, "jacobian") and hasattr(f, "fit")
+
+
+def pair_of_compiled(compiled: Any) -> Pair:
+    """Return a compiled function and its vjp, from the derivatives that machine code computes.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> f, vjp = pair_of_compiled(compile(lambda x, w: x * w))
+    >>> f(3.0, 2.0), vjp(3.0, 2.0, 10.0)
+    (6.0, (20.0, 30.0))
+    """
+    static = set(_static_names(compiled))
+
+    @functools.wraps(compiled, updated=())
+    def f(*args: Any, **keywords: Any) -> Any:
+        return compiled(*args, **keywords)
+
+    def vjp(*args: Any, **keywords: Any) -> Any:
+        *given, upstream = args
+        bound = inspect.signature(compiled).bind(*given, **keywords)
+        sample, weights = bound.args, [w for _, w in flatten(upstream)[0]]
+        single = not isinstance(upstream, (list, tuple, dict)) and not is_array(upstream)
+        rows = compiled.gradient([sample]) if single else compiled.jacobian([sample], dense=True)[0]
+        total = [sum([w * row[j] for w, row in zip(weights, rows, strict=True)]) for j in range(len(rows[0]))]
+        found: list[Any] = []
+        start = 0
+        for name, x in zip(_positional_names(compiled, given), given, strict=True):
+            if name in static:
+                found.append(None)
+                continue
+            leaves, unflatten = flatten(x)
+            found.append(unflatten(total[start : start + len(leaves)]))
+            start += len(leaves)
+        return found[0] if len(found) == 1 else tuple(found)
+
+    f.__name__ = compiled._name
+    return f, vjp
+
+
+def args_as_floats(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> tuple[Any, ...]:
+    """Return the arguments of a compiled function with floats for integers and `Value`s, which are numbers for it.
+
+    Arguments that are static, for `compile` or for `gradcheck`, are not changed.
+    """
+    names = _positional_names(compiled, args)
+    kept = {*_static_names(compiled), *static}
+    return tuple(
+        [
+            x if {name, i, i - len(args)} & kept else _as_floats(x)
+            for i, (name, x) in enumerate(zip(names, args, strict=True))
+        ]
+    )
+
+
+def _as_floats(tree: Any) -> Any:
+    leaves, unflatten = flatten(tree)
+    numbers = [
+        x.data if isinstance(x, Value) else float(x) if isinstance(x, int) and not isinstance(x, bool) else x
+        for _, x in leaves
+    ]
+    return unflatten(numbers) if any(a is not b for a, (_, b) in zip(numbers, leaves, strict=True)) else tree
+
+
+def _static_names(compiled: Any) -> tuple[str, ...]:
+    return tuple(compiled._static)
+
+
+def _positional_names(compiled: Any, args: Collection[Any]) -> list[str]:
+    """Return the name of the parameter that each positional argument belongs to."""
+    names: list[str] = []
+    for p in inspect.signature(compiled).parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            names += [p.name] * (len(args) - len(names))
+        else:
+            names.append(p.name)
+    return [*names, *[""] * len(args)][: len(args)]  # if there are too many arguments, the call says so

@@ -14,28 +14,36 @@ import functools
 import inspect
 import itertools
 import math
-import re
 import traceback
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from math import nan
+from numbers import Real
 from typing import Any
 
 from ..derivatives.tree import flatten
-from ..engine import Value, graph_nodes
+from ..engine import Value, constant, graph_nodes
 from ..gradients import gradients
 from ..graph.closures import Closure
 from ..ops.number import number
 from . import pytrees
 from .compare import Claim, Comparison, ValueTolerance, compare_value
-from .forward_backward import is_layer, pair_of_functions, pair_of_layer
+from .forward_backward import (
+    args_as_floats,
+    is_compiled,
+    is_layer,
+    pair_of_compiled,
+    pair_of_functions,
+    pair_of_layer,
+)
 from .libraries import LIBRARIES, is_any_array, library_of
 from .numerical import loses_digits, rounding_error
 from .random_state import restored_generators
 from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
 from .result_hooks import Compared, notify_failure
 from .subject import Subject, make_subject
+from .value_arguments import Binding, bind, choose_variables, values_as_numbers
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -103,7 +111,8 @@ def gradcheck(
     If you give a derivative (`gradient`, `jacobian`, `vjp` or `jvp`), it is checked. Otherwise the derivative that the
     arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for arrays of jax, and
     by micrograd_cn for numbers and numpy arrays. In the last case `f` is called with `Value`s, or arrays of `Value`s,
-    as in `functional.grad` and `compile`.
+    as in `functional.grad` and `compile`. It takes the branches that it takes for numbers, also at `n == 2`, `n in (2,
+    3)` and `if n:`. Of a function that `compile` made, the derivative that its machine code computes is checked.
 
     A derivative agrees if it differs from the numerical one by at most the largest of three numbers: atol, rtol times
     the larger of the two derivatives, and five times the estimated error of the numerical derivative. This estimate
@@ -157,11 +166,15 @@ def gradcheck(
             its buffers are left alone. A `Module` of this package is checked with its parameters, too; of more than
             100, and of more than 8 for second derivatives, a sample is compared. For PyTorch's `autograd.Function`,
             give your class itself or its method `apply`. Of an object with methods `forward(x)` and `backward(dout)`,
-            these are checked, and its attributes are constants.
+            these are checked, and its attributes are constants. A number that a function of `Value`s returns is a
+            constant, and its derivative is 0.
         args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
             data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted. If
             a derivative is given, or there are arrays of PyTorch or jax, everything that is not a floating-point
-            number, such as integers, booleans and text, is a constant.
+            number, such as integers, booleans and text, is a constant. For a function of `Value`s, booleans, masks,
+            None, text, functions, slices and members of an `Enum` are constants. A whole number is a number like any
+            other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
+            looks at its type or its text: then it is a constant.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -230,6 +243,12 @@ def gradcheck(
         derivatives = {"vjp": pulled}
     elif gradient is not None and gradient is f:
         f, derivatives = _part_of_pair(f, 0), {"gradient": _part_of_pair(f, 1)}
+    elif not derivatives and is_compiled(f):
+        if order > 1:
+            raise ValueError("gradcheck: order= is not for compiled functions; give the function without compile")
+        args = args_as_floats(f, args, static)
+        f, pulled = pair_of_compiled(f)
+        derivatives = {"vjp": pulled}
     elif not derivatives and is_layer(f):
         f, pulled = pair_of_layer(f)
         derivatives = {"vjp": pulled}
@@ -247,12 +266,6 @@ def gradcheck(
         raise ValueError(
             "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
             "give the gradient as f, and its derivative as jacobian="
-        )
-    if not foreign and any(map(is_any_array, leaves)) and (count := len(flatten(subject.args)[0])) > MAX_NUMBERS:
-        found = next(type(x).__name__ for x in leaves if is_any_array(x))
-        raise TypeError(
-            f"gradcheck: no derivative of f is given, and {count} numbers in a {found} are too many to check "
-            f"micrograd_cn's, one derivative at a time; {GIVE_DERIVATIVE}"
         )
     with restored_generators():
         if foreign:
@@ -316,19 +329,23 @@ def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], 
         is_constant = k in static or k - len(args) in static or any(isinstance(name, str) for name in static)
         if is_constant or not isinstance(x, (types.FunctionType, types.BuiltinFunctionType, functools.partial)):
             continue
-        try:
-            inspect.signature(f).bind(*args)
-        except (TypeError, ValueError):
-            pass
-        else:
-            if any(map(is_any_array, pytrees.leaves(args))):
-                continue  # f takes a function, which is a constant
+        if _takes(f, args) and (any(map(is_any_array, pytrees.leaves(args))) or not _takes(f, args[:-1])):
+            continue  # f takes a function, which is a constant
         name = getattr(x, "__name__", "df")
         name = name if name.isidentifier() else "df"
         raise TypeError(
             f"gradcheck: an argument of f is a function; to check it as the gradient of f, write "
             f"gradcheck(f, x, gradient={name}), or jacobian=, vjp=, jvp=; if f takes it, write static=[{k}]"
         )
+
+
+def _takes(f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Return whether `f` can be called with as many arguments; False if its signature is not known."""
+    try:
+        inspect.signature(f).bind(*args)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
@@ -381,27 +398,19 @@ def _check_closures(y: Value, heading: str) -> None:
 
 def _compare_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
     """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones."""
+    with values_as_numbers():
+        return _compare_bound_values(subject, order, rtol, atol)
+
+
+def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
+    """Compare derivatives as `_compare_values` does, where `Value`s compare as numbers (see `values_as_numbers`)."""
     heading = subject.heading
-    varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
-    leaves, rebuild = flatten([subject.args[i] for i in varying], "args")
-    names = [re.sub(r"^args\[(\d+)\]", lambda found: subject.names[varying[int(found[1])]], path) for path, _ in leaves]
-    point = [x.data if isinstance(x, Value) else number(x) for _, x in leaves]
-    own = _chosen_parameters(subject, order)
-    names += [f"parameters[{name!r}]" for name in own]
-    parameters, count = list(own.values()), len(point)
-    point += [p.data for p in parameters]
-
-    def make_inputs(xs: list[float]) -> list[Value]:
-        """Return the leaves that are differentiated by, with the numbers `xs`: new ones, then the module's own."""
-        for p, x in zip(parameters, xs[count:], strict=True):
-            p.data = x
-        return [*map(Value, xs[:count]), *parameters]
-
-    def f(*inputs: Any) -> Any:
-        args = list(subject.args)
-        for i, x in zip(varying, inputs, strict=True):
-            args[i] = x
-        return subject.f(*args)
+    bound = bind(subject, _chosen_parameters(subject, order))
+    _refuse_many_numbers(bound.without_whole_numbers())
+    bound = choose_variables(bound)
+    _refuse_many_numbers(bound)
+    inputs_of_f = bound.variables()
+    names, point = [v.name for v in inputs_of_f], [v.number for v in inputs_of_f]
 
     def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
         """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
@@ -409,30 +418,21 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
         The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
         `slots` is empty, the output itself is returned.
         """
-        inputs = make_inputs(xs)
-        y = _outputs(f(*rebuild(inputs[:count])))[output][1]
+        result, inputs = bound.call(inputs_of_f, xs)
+        y = _outputs(result)[output][1]
         for slot in slots:
             [y] = gradients(y, [inputs[slot]], create_graph=True)
         return y, inputs
 
     try:
-        result = f(*rebuild(make_inputs(point)[:count]))
-        if not (refusal := _pair_refusal(result, subject)):
-            outputs = _outputs(result)
-    except (TypeError, AttributeError) as error:
-        if library := _library_that_raised(error):
-            [kind, *_] = [*(type(x).__name__ for x in pytrees.leaves(subject.args)), ""]
-            raise TypeError(
-                f"gradcheck: f computes with {LIBRARY_NAMES[library]}, and gets a {kind}; write "
-                f"gradcheck(f, {ARRAY_MAKERS[library]})"
-            ) from error
-        arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
-        told = any(words in str(error) for words in ("ufunc", "not Value", "of a Value"))
-        if arrays or ("Value" in str(error) and told):
-            raise TypeError(f"gradcheck: f does not take a Value ({error}); {GIVE_DERIVATIVE}") from error
+        result, _ = bound.call(inputs_of_f)
+    except Exception as error:
+        if told := _explanation(error, subject, bound.hint):
+            raise TypeError(told) from error
         raise
-    if refusal:
+    if refusal := _pair_refusal(result, subject):
         raise TypeError(refusal)
+    outputs, given = _outputs(result), [y for _, y in flatten(result)[0]]
     for k, (path, y) in enumerate(outputs):
         again = at(point, k, ())[0].data
         if y.data != again and not (math.isnan(y.data) and math.isnan(again)):
@@ -453,7 +453,8 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
             y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
             return [y.data, *(gradients(y, inputs) if order > 1 else ())]
         finally:
-            make_inputs(point)
+            for p, x in zip(bound.parameters.values(), point[len(point) - len(bound.parameters) :], strict=True):
+                p.data = x
 
     comparisons: list[Comparison] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):
@@ -475,21 +476,68 @@ def _compare_values(subject: Subject, order: int, rtol: float, atol: float | Non
                 tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
                 claim = Claim(title, analytic, along, point[i], y.data, noise, tolerance)
                 comparisons.append(compare_value(claim, rtol, atol, lost))
+                if comparisons[-1].agrees is False and not isinstance(given[k], Value):
+                    raise TypeError(_lost_graph(outputs[k][0], given[k]))
     return comparisons
+
+
+def _refuse_many_numbers(bound: Binding) -> None:
+    """Raise TypeError if there are too many variables to check one by one, and some of them are in arrays."""
+    arrays = [part for part in bound.variable_parts() if is_any_array(part.given)]
+    if arrays and (count := sum([len(flatten(part.given)[0]) for part in bound.variable_parts()])) > MAX_NUMBERS:
+        whole = [part for part in arrays if part.kind == "whole"]
+        also = f"; {whole[0].make_static}" if whole else ""
+        raise TypeError(
+            f"gradcheck: no derivative of f is given, and {count} numbers in a {type(arrays[0].given).__name__} are "
+            f"too many to check micrograd_cn's, one derivative at a time; {GIVE_DERIVATIVE}{also}"
+        )
+
+
+def _explanation(error: Exception, subject: Subject, hint: str) -> str:
+    """Return a message if a function of `Value`s raised `error` because it does not take them; else "".
+
+    Args:
+        error: what the function raised.
+        subject: the function and its arguments.
+        hint: what to write if the function takes one of its arguments as a number, but not as a `Value`; else "".
+    """
+    also = f"; {hint}" if hint else ""
+    if isinstance(error, (TypeError, AttributeError)):
+        if library := _library_that_raised(error):
+            [kind, *_] = [*(type(x).__name__ for x in pytrees.leaves(subject.args)), ""]
+            return (
+                f"gradcheck: f computes with {LIBRARY_NAMES[library]}, and gets a {kind}; write "
+                f"gradcheck(f, {ARRAY_MAKERS[library]})"
+            )
+        arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
+        told = any(words in str(error) for words in ("ufunc", "not Value", "of a Value"))
+        if arrays or ("Value" in str(error) and told):
+            return f"gradcheck: f does not take a Value ({error}); {GIVE_DERIVATIVE}{also}"
+    return f"gradcheck: f does not take a Value ({type(error).__name__}: {error}){also}" if hint else ""
 
 
 def _outputs(result: Any) -> list[tuple[str, Value]]:
     """Return the outputs of the function, each with its path in the structure `result`, such as "[0]['loss']".
 
+    A number becomes a constant, as in `functional.jacobian`.
+
     Raises:
-        TypeError: an output is not a `Value`, or the function has no output.
+        TypeError: an output is neither a `Value` nor a number, or the function has no output.
     """
-    outputs = flatten(result)[0]
-    for _, y in outputs:
-        if not isinstance(y, Value):
+    outputs = []
+    for path, y in flatten(result)[0]:
+        if not isinstance(y, Value) and (isinstance(y, bool) or not (isinstance(y, Real) or hasattr(y, "__float__"))):
             raise TypeError(
-                f"gradcheck: f returned {type(y).__name__} {y!r}, not a Value: its graph was lost; {GIVE_DERIVATIVE}"
+                f"gradcheck: f returned {type(y).__name__} {y!r}{f' as output{path}' * bool(path)}, which is neither a "
+                f"Value nor a number; {GIVE_DERIVATIVE}"
             )
+        outputs.append((path, y if isinstance(y, Value) else constant(number(y))))
     if not outputs:
         raise TypeError(f"gradcheck: f returned {result!r}, which holds no number")
     return outputs
+
+
+def _lost_graph(path: str, y: Any) -> str:
+    """Return a message for a number that f returned at `path` in its result, though it depends on the arguments."""
+    where = f" as output{path}" if path else ""
+    return f"gradcheck: f returned {type(y).__name__} {y!r}{where}, not a Value: its graph was lost; {GIVE_DERIVATIVE}"

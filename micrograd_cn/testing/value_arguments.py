@@ -1,0 +1,381 @@
+"""Choose the numbers by which a function of `Value`s is differentiated, and call it with `Value`s in their place.
+
+The function gets everything else as it is, such as the booleans, texts and masks by which it chooses what to compute. A
+whole number may be either: a number like any other, or a count, an index or a flag. The function itself shows which it
+is (see `choose_variables`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import random
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from ..derivatives.argument_binding import differentiation_level
+from ..derivatives.tree import flatten, is_array
+from ..engine import Value, traverse
+from ..gradients import gradients
+from ..graph.plain_numbers import Variables, variables
+from ..ops.number import number
+from .subject import Subject
+
+__tracebackhide__ = True
+
+Kind: TypeAlias = Literal["real", "whole", "constant"]
+# By the kind of a numpy dtype. Dates and texts hold no numbers, and booleans choose.
+DTYPES: dict[str, Kind] = {"f": "real", **dict.fromkeys("iu", "whole"), **dict.fromkeys("bSUMm", "constant")}
+CONSTANT_TYPES = (type(None), str, bytes, slice, range, type(...), random.Random, enum.Enum)
+SAME = 1e-6  # relative to the largest derivative: derivatives that differ by more are computed in another way
+NEGLIGIBLE = 1e-12  # smaller differences may come from rounding
+
+# For each output: its value, and its derivatives, keyed by the variables
+Derivatives: TypeAlias = list[tuple[float, dict[Any, float]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One item of the arguments: a number, an array, or an object of another type.
+
+    Attributes:
+        path: where it is, such as "p['w']".
+        argument: the name of the argument that it belongs to.
+        given: what the user gave.
+        kind: "real" if its numbers are differentiated by, "constant" if not, and "whole" if the function decides.
+    """
+
+    path: str
+    argument: str
+    given: Any
+    kind: Kind
+
+    @property
+    def make_static(self) -> str:
+        """What to write if the part is a constant, for messages."""
+        if self.path == self.argument:
+            return f"if {self.path} is a constant, write static=[{self.argument!r}]"
+        return f"if {self.path} is a constant, make it an argument of its own, and write static=[...]"
+
+
+class Variable(NamedTuple):
+    """A number by which a function is differentiated.
+
+    Attributes:
+        name: where it is, such as "p['w'][0]" or "parameters['w']".
+        number: the number at the point that is checked.
+        part: the index of the part that it belongs to; None for a parameter of a `Module`.
+        is_plain: whether the user gave a plain number, and not a `Value`.
+    """
+
+    name: str
+    number: float
+    part: int | None
+    is_plain: bool
+
+
+class AskedVariables(Variables):
+    """Variables, as `plain_numbers` needs them, that remember which nodes the function compares with numbers by `==`.
+
+    Attributes:
+        asked: these nodes, and those that the function uses as a condition.
+        part_of: the index of the part that each leaf belongs to.
+    """
+
+    def __init__(self, part_of: dict[Value, int]) -> None:
+        super().__init__(part_of)
+        self.part_of = part_of
+        self.asked: list[Value] = []
+
+    def include(self, root: Any) -> bool:
+        """Return whether the node `root` stands for a plain number, and remember the node if so."""
+        held = super().include(root)
+        if held:
+            self.asked.append(root)
+        return held
+
+
+@contextlib.contextmanager
+def values_as_numbers() -> Iterator[None]:
+    """Let `Value`s that stand for plain numbers compare by data, as in a function that `functional` differentiates."""
+    with differentiation_level():
+        around = variables.get()
+        try:
+            yield
+        finally:
+            variables.set(around)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A function with its arguments, and the parts of these that are variables. The other parts are constants.
+
+    Its methods are called inside `values_as_numbers()`.
+
+    Attributes:
+        subject: the function and its arguments.
+        parts: the items of the arguments, apart from those that are static.
+        rebuild: makes the list of the arguments, apart from static ones, of such items.
+        parameters: the parameters of a `Module` that are variables, too, keyed by name.
+        chosen: the indices of the parts that are variables.
+        hint: what to write if the function fails; "" if that is not known.
+    """
+
+    subject: Subject
+    parts: Sequence[Part]
+    rebuild: Callable[[list[Any]], list[Any]]
+    parameters: Mapping[str, Value]
+    chosen: frozenset[int]
+    hint: str = ""
+
+    def without(self, others: Iterable[int]) -> Binding:
+        """Return a binding in which the parts with the indices `others` are constants, too."""
+        return replace(self, chosen=self.chosen.difference(others))
+
+    def without_whole_numbers(self) -> Binding:
+        """Return a binding in which parts that hold whole numbers are constants."""
+        return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
+
+    def variable_parts(self) -> list[Part]:
+        """Return the parts that are variables."""
+        return [self.parts[i] for i in sorted(self.chosen)]
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether there is anything to differentiate by."""
+        return bool(self.chosen or self.parameters)
+
+    def variables(self) -> list[Variable]:
+        """Return the variables; the parameters of a `Module` come last."""
+        found = []
+        for i in sorted(self.chosen):
+            part = self.parts[i]
+            for path, x in flatten(part.given, part.path)[0]:
+                is_value = isinstance(x, Value)
+                found.append(Variable(path, x.data if is_value else _number(x, part), i, not is_value))
+        own = [Variable(f"parameters[{name!r}]", p.data, None, False) for name, p in self.parameters.items()]
+        return found + own
+
+    def call(self, bound: Sequence[Variable], xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
+        """Call the function; return its result, and the `Value`s that were its variables.
+
+        The parameters of a `Module` keep the numbers that they are given here.
+
+        Args:
+            bound: the variables.
+            xs: a number for each of them; by default, those in the arguments.
+        """
+        xs = [v.number for v in bound] if xs is None else xs
+        count = len(bound) - len(self.parameters)
+        for p, x in zip(self.parameters.values(), xs[count:], strict=True):
+            p.data = x
+        fresh = [Value(x) for x in xs[:count]]
+        plain = {x: v.part for x, v in zip(fresh, bound, strict=False) if v.is_plain and v.part is not None}
+        variables.set(AskedVariables(plain))
+        given, start = [], 0
+        for i, part in enumerate(self.parts):
+            if i in self.chosen:
+                leaves, unflatten = flatten(part.given)
+                given.append(unflatten(fresh[start : start + len(leaves)]))
+                start += len(leaves)
+            else:
+                given.append(part.given)
+        rebuilt, subject = iter(self.rebuild(given)), self.subject
+        pairs = zip(subject.names, subject.args, strict=True)
+        args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
+        return subject.f(*args), [*fresh, *self.parameters.values()]
+
+    def asked(self) -> set[int]:
+        """Return the parts that hold whole numbers, and that the last call compared by `==` or used as a condition."""
+        found = variables.get()
+        if not isinstance(found, AskedVariables) or not found.asked:
+            return set()
+        nodes = {*found.asked, *traverse(*found.asked)[1]}
+        return {i for x, i in found.part_of.items() if self.parts[i].kind == "whole" and x in nodes}
+
+    def derivatives(self) -> Derivatives:
+        """Return the outputs of the function and their derivatives."""
+        bound = self.variables()
+        result, inputs = self.call(bound)
+        keys = [(v.part, v.name) for v in bound]
+        return [
+            (y.data, dict(zip(keys, gradients(y, inputs), strict=True)))
+            if isinstance(y, Value)
+            else (number(y), dict.fromkeys(keys, 0.0))
+            for _, y in flatten(result)[0]
+        ]
+
+
+def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
+    """Return a binding of a function's arguments in which all numbers are variables.
+
+    Args:
+        subject: the function and its arguments.
+        parameters: the parameters of a `Module` that are variables, too, keyed by name.
+
+    Raises:
+        TypeError: there is no number among the arguments, or an item of another type may hold numbers.
+    """
+    varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
+    items, rebuild = flatten([subject.args[i] for i in varying], "args", arrays=False)
+    parts = []
+    for path, x in items:
+        place = re.match(r"args\[(\d+)\]", path)
+        assert place
+        name = subject.names[varying[int(place[1])]]
+        parts.append(Part(name + path[place.end() :], name, x, _kind(x)))
+    chosen = frozenset(i for i, part in enumerate(parts) if part.kind != "constant")
+    found = Binding(subject, parts, rebuild, parameters, chosen)
+    if parts and not found.has_variables:
+        for part in parts:
+            for _, x in flatten(part.given)[0]:
+                _number(x, part)
+        raise TypeError(
+            f"gradcheck: {parts[0].path} contains bools alone, which are not differentiated; write float(x), or "
+            "1.0 * x for an array"
+        )
+    return found
+
+
+def choose_variables(found: Binding) -> Binding:
+    """Return the binding in which each part that holds whole numbers is a variable or a constant, as the function asks.
+
+    A whole number is a constant if the function compares it with an equal number by `==`, uses it as a condition, or
+    computes something else with it than with a `Value`, as `range` and a lookup in a dict do. If nothing else is left
+    to differentiate by, it stays a variable.
+
+    Raises:
+        TypeError: the function computes something else if a float is not a `Value`.
+    """
+    if len(found.chosen) + len(found.parameters) < 2:
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the calls that are compared give these warnings, too
+        while True:
+            found = _without_asked(found)
+            expected, again = _derivatives_or_none(found), _derivatives_or_none(found)
+            if expected is not None:
+                break
+            other = _without_failing(found)
+            if other.chosen == found.chosen:
+                return other
+            found = other
+        if again is None or _differ(expected, again, values=True):
+            return found  # the function is not deterministic, which the caller finds out
+        for i in sorted(found.chosen):
+            part, other = found.parts[i], found.without([i])
+            is_whole = part.kind == "whole"
+            if not other.has_variables or not (is_whole or _is_one_float(part.given)):
+                continue
+            derivatives = _derivatives_or_none(other)
+            if derivatives is None or not _differ(expected, derivatives, values=is_whole):
+                continue
+            if is_whole:
+                return choose_variables(other)
+            raise TypeError(
+                f"gradcheck: f computes something else if {part.path} is a Value than if it is {part.given!r}, so it "
+                f"looks at its type, its text or its hash; {part.make_static}"
+            )
+    return found
+
+
+def _without_asked(found: Binding) -> Binding:
+    """Return a binding without the parts whose whole numbers the function compares by `==`, or uses as a condition."""
+    while True:
+        with contextlib.suppress(Exception):
+            found.call(found.variables())
+        other = found.without(found.asked())
+        if other.chosen == found.chosen or not other.has_variables:
+            return found
+        found = other
+
+
+def _without_failing(found: Binding) -> Binding:
+    """Return a binding without parts whose whole numbers make the function fail if they are `Value`s.
+
+    If the function fails even so, the same binding is returned. Its hint names a part that should perhaps be static.
+    """
+    whole = [i for i in sorted(found.chosen) if found.parts[i].kind == "whole"]
+    for others in [*([i] for i in whole), whole]:
+        other = found.without(others)
+        if others and other.has_variables and _derivatives_or_none(other) is not None:
+            for i in others if len(others) > 1 else ():
+                more = replace(other, chosen=other.chosen | {i})
+                other = other if _derivatives_or_none(more) is None else more
+            return other
+    for i in sorted(found.chosen):
+        other = found.without([i])
+        if other.has_variables and _derivatives_or_none(other) is not None:
+            return replace(found, hint=found.parts[i].make_static)
+    return found
+
+
+def _derivatives_or_none(found: Binding) -> Derivatives | None:
+    """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers."""
+    try:
+        return found.derivatives()
+    except Exception:
+        return None
+
+
+def _differ(a: Derivatives, b: Derivatives, values: bool) -> bool:
+    """Return whether the derivatives with respect to common variables differ by more than rounding.
+
+    If `values` is true, the values of the outputs are compared, too, and so are numbers that are not finite.
+    """
+    if len(a) != len(b):
+        return True
+    for (y, dy), (z, dz) in zip(a, b, strict=True):
+        pairs = [(dy[key], dz[key]) for key in dy.keys() & dz.keys()]
+        size = max([math.fabs(g) for pair in pairs for g in pair if math.isfinite(g)], default=0.0)
+        if any(_is_off(g, h, size, values) for g, h in pairs) or (values and _is_off(y, z, math.fabs(y), True)):
+            return True
+    return False
+
+
+def _is_off(a: float, b: float, size: float, not_finite: bool) -> bool:
+    """Return whether two numbers differ by more than rounding of numbers as large as `size`.
+
+    If one of them is not finite, this is whether they differ and `not_finite` is true.
+    """
+    if math.isfinite(a) and math.isfinite(b):
+        return math.fabs(a - b) > max(SAME * size, NEGLIGIBLE)
+    return not_finite and a != b and not (math.isnan(a) and math.isnan(b))
+
+
+def _kind(x: Any) -> Kind:
+    """Return the kind of an item of the arguments (see `Part`)."""
+    kind = DTYPES.get(str(getattr(getattr(x, "dtype", None), "kind", "")))
+    if kind:
+        return kind
+    if is_array(x):
+        kinds = {_kind(item) for _, item in flatten(x)[0]}
+        return "constant" if kinds == {"constant"} else "whole" if kinds == {"whole"} else "real"
+    if isinstance(x, (bool, *CONSTANT_TYPES)) or (callable(x) and not hasattr(x, "parameters")):
+        return "constant"
+    if isinstance(x, (float, Value)):
+        return "real"
+    # What is neither a number nor surely a constant is refused when its number is read
+    return "whole" if isinstance(x, Real) or hasattr(x, "__float__") else "real"
+
+
+def _is_one_float(x: Any) -> bool:
+    """Return whether an item of the arguments is a single number that is neither a `Value` nor a whole number."""
+    return not (isinstance(x, Value) or is_array(x))
+
+
+def _number(x: Any, part: Part) -> float:
+    """Return `x`, a number in a part of the arguments, as a float.
+
+    Raises:
+        TypeError: `x` is no real number. The message says what to write if it is a constant.
+    """
+    try:
+        return number(x)
+    except TypeError as error:
+        raise TypeError(f"gradcheck: {part.path}: {error}; {part.make_static}") from None
