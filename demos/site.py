@@ -268,12 +268,18 @@ def notebook_page(short: str, title: str, cells: str, links: list[str], data: di
     )
 
 
+def sources() -> list[list[str]]:
+    """Return the sources of the cells of each notebook."""
+    notebooks = [read(HERE / f"{kind}.{short}.ipynb") for kind in ("tutorial", "check", "teacher") for short in TEXTS]
+    return [[cell.source for cell in notebook.cells if cell.cell_type == "code"] for notebook in notebooks]
+
+
 def write(out: Path) -> list[str]:
     """Write all pages of the site into a folder, and return what is missing here for cells that run."""
     out.mkdir(parents=True, exist_ok=True)
     missing = []
     try:
-        runs = Runs(lay_into(out))
+        runs = Runs(lay_into(out, sources()))
     except Missing as error:
         missing.append(str(error))
         runs = Runs(None)

@@ -11,6 +11,7 @@
     formulas      TeX to MathML, for stored outputs and for those of a cell that a reader runs
 
 A page loads `cells.js`, which adds buttons to each cell. The first click on Run starts `worker.js` in a worker: it
-loads Pyodide and runs `cells.py`. `editor.js` is loaded when a reader first edits a cell. Without npm none of this is
+loads Pyodide and runs `cells.py`. Python goes on there from the memory that `snapshot.mjs` has kept, in which the
+package is imported. `editor.js` is loaded when a reader first edits a cell. Without npm none of this is
 written, and the pages only show what the notebooks store.
 """

@@ -37,6 +37,27 @@ PLOTTING = frozenset({"import matplotlib.figure.Figure"})
 STAND_INS = ("matplotlib", "PIL")
 
 
+Needs = tuple[list[list[int]], list[set[str]]]  # for each cell, the cells that it needs, and what it lacks
+
+# What was read of notebooks when the site was written: the facts of cells, by their sources, and what they need.
+KNOWN: dict[str, Facts] = {}
+KNOWN_NEEDS: dict[tuple[str, ...], Needs] = {}
+
+
+def learn(notebooks: str) -> None:
+    """Read notebooks in advance. The argument is JSON: for each notebook, the list of its cells' sources."""
+    for sources in json.loads(notebooks):
+        facts = facts_of(sources)
+        KNOWN.update(zip(sources, facts, strict=True))
+        KNOWN_NEEDS[tuple(sources)] = needs_of(facts)
+
+
+def needs_of(facts: list[Facts]) -> Needs:
+    """Return what each cell of a notebook needs."""
+    needed = needed_cells(facts)
+    return needed, missing_here(facts, needed)
+
+
 class Asked:
     """Count how often a stand-in was asked for a number that only the real thing knows."""
 
@@ -321,7 +342,8 @@ class Cells:
         self.packages: dict[str, str] = json.loads(packages)
         self.cells: list[dict[str, str]] = json.loads(notebook)
         self.ran: dict[str, str] = {}  # the sources of the cells that have run to their end
-        self.facts: dict[str, Facts] = {}  # by sources
+        self.facts = dict(KNOWN)  # by sources
+        self.needed = dict(KNOWN_NEEDS)  # of the notebooks, and of this notebook as the reader has changed it
         sys.meta_path.append(Wheels(json.loads(later), wheel))
         self.reads: dict[str, set[str]] = {}  # what each name that a cell defines reads in its turn
         self.cell = ""
@@ -389,9 +411,10 @@ class Cells:
         cells += [{"id": name, "source": source, "title": name} for name, source in own.items()]
         unread = [cell["source"] for cell in cells if cell["source"] not in self.facts]
         self.facts |= dict(zip(unread, facts_of(unread), strict=True))
-        facts = [self.facts[cell["source"]] for cell in cells]
-        needed = needed_cells(facts)
-        lacks = missing_here(facts, needed)
+        texts = tuple(cell["source"] for cell in cells)
+        if texts not in self.needed:
+            self.needed = KNOWN_NEEDS | {texts: needs_of([self.facts[text] for text in texts])}
+        needed, lacks = self.needed[texts]
         chosen = {index for index, cell in enumerate(cells) if cell["id"] in wanted}
         before = {earlier for index in chosen if "native" not in lacks[index] for earlier in needed[index]}
         again: set[int] = set()

@@ -6,6 +6,7 @@ npm and pip fetch the versions that package-lock.json and wheels.txt name, and r
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -25,6 +26,12 @@ FETCHED = HERE.parent / "out"  # where npm and pip put what they fetch
 PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 SCRIPTS = {"cells.js": "iife", "editor.js": "esm", "start.js": "iife", "gradient.js": "iife", "worker.js": "esm"}
 FIRST = ("graphviz",)  # the wheels that Python needs from the start
+# What the first cells of the notebooks import. Python in the browser starts with it.
+IMPORTED = (
+    *("website.cells", "graphviz", "random", "statistics"),
+    *("micrograd_cn.nn", "micrograd_cn.losses", "micrograd_cn.optim"),
+    *("micrograd_cn.picture", "micrograd_cn.functional"),
+)
 LATER = {"hypothesis": ("sortedcontainers", "hypothesis"), "latex2mathml": ("latex2mathml",)}  # by the first import
 IN_PYTHON = (
     "__init__.py",
@@ -33,7 +40,6 @@ IN_PYTHON = (
     "formulas.py",
     "verdict.py",
 )  # the files of this folder that run there
-TIME = (2020, 1, 1, 0, 0, 0)  # of files in the archive, so that the same files make the same archive
 PATIENCE = 600  # seconds for npm or pip
 
 
@@ -107,11 +113,15 @@ def called(command: list[str], folder: Path, what: str, variables: dict[str, str
         raise Missing(f"{what}: {lines[-1] if lines else 'no message'}")
 
 
-def lay_into(out: Path) -> dict[str, Any]:
+def lay_into(out: Path, notebooks: list[list[str]]) -> dict[str, Any]:
     """Write what runs in the browser into the site, and return what its scripts have to know of it.
 
+    Args:
+        out: the site's folder.
+        notebooks: for each notebook, the sources of its cells.
+
     Raises:
-        Missing: npm or pip cannot fetch it.
+        Missing: npm or pip cannot fetch it, or Python does not start in Node.
     """
     modules, wheels = fetched_from_npm(), fetched_wheels()
     (out / "pyodide").mkdir(parents=True, exist_ok=True)
@@ -125,16 +135,18 @@ def lay_into(out: Path) -> dict[str, Any]:
     (out / "wheels").mkdir(exist_ok=True)
     for path in wheels.values():
         shutil.copy(path, out / "wheels")
-    write_package(out / "python.zip")
+    files = packed([wheels[name] for name in FIRST])
+    write_packed(out / "python.pack", files)
+    keep_memory(modules, out / "python.snapshot", files, notebooks)
     names = {name: f"wheels/{path.name}" for name, path in wheels.items()}
-    first = [names[name] for name in FIRST]
     later = {module: [names[name] for name in needed] for module, needed in LATER.items()}
-    large = [*(out / "pyodide" / name for name in ("pyodide.asm.wasm", "python_stdlib.zip")), out / "python.zip"]
+    large = [out / "pyodide" / name for name in ("pyodide.asm.wasm", "python_stdlib.zip")]
+    large += [out / "python.pack", out / "python.snapshot"]
     version = json.loads((modules / "pyodide/package.json").read_text("utf-8"))["version"]
     [cdn] = re.findall(r"https://[\w.]+/pyodide/v\$", (modules / "pyodide/pyodide.mjs").read_text("utf-8"))
     return {
         "sizes": {path.name: path.stat().st_size for path in large},
-        "wheels": {"first": first, "later": later},
+        "wheels": later,
         "cdn": f"{cdn[:-1]}{version}/full/",
         "elsewhere": ["numpy", "matplotlib", "scipy", "PIL"],
         "licences": licences(modules, wheels),
@@ -170,14 +182,41 @@ def esbuild(modules: Path, source: Path, out: Path, *options: str) -> None:
     called(command, HERE, f"esbuild of {source.name}", {"NODE_PATH": str(modules)})
 
 
-def write_package(path: Path) -> None:
-    """Write an archive with the package, and with those files of this folder that run in the browser's Python."""
-    files = {file: file.relative_to(PACKAGE.parent) for file in sorted(PACKAGE.rglob("*")) if file.is_file()}
-    files |= {HERE / name: Path("website") / name for name in IN_PYTHON}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for file, name in files.items():
-            if "__pycache__" not in name.parts:
-                archive.writestr(zipfile.ZipInfo(name.as_posix(), TIME), file.read_bytes(), zipfile.ZIP_DEFLATED)
+def packed(wheels: Iterable[Path]) -> dict[str, str]:
+    """Return the texts of the files that Python in the browser has from the start, by their paths.
+
+    They are the package, those files of this folder that run there, and the files of some wheels.
+    """
+    files = {file.relative_to(PACKAGE.parent): file for file in sorted(PACKAGE.rglob("*")) if file.is_file()}
+    files |= {Path("website") / name: HERE / name for name in IN_PYTHON}
+    found = {
+        name.as_posix(): file.read_text("utf-8") for name, file in files.items() if "__pycache__" not in name.parts
+    }
+    for path in wheels:
+        with zipfile.ZipFile(path) as archive:
+            found |= {name: archive.read(name).decode() for name in archive.namelist() if not name.endswith("/")}
+    return found
+
+
+def write_packed(path: Path, files: dict[str, str]) -> None:
+    """Write files as compressed JSON, from which a script writes them faster than Python unpacks an archive."""
+    path.write_bytes(gzip.compress(json.dumps(files, ensure_ascii=False).encode(), mtime=0))
+
+
+def keep_memory(modules: Path, out: Path, files: dict[str, str], notebooks: list[list[str]]) -> None:
+    """Write the memory that Python has after its start, so that it need not start from nothing in a browser.
+
+    Raises:
+        Missing: there is no Node, or Python does not start in it.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise Missing("node (Debian: apt-get install nodejs)")
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "given.json"
+        given.write_text(json.dumps({"files": files, "imports": IMPORTED, "notebooks": notebooks}), "utf-8")
+        command = [node, str(HERE / "snapshot.mjs"), str(modules), str(given), str(out)]
+        called(command, HERE, "Python's memory")
 
 
 def licences(modules: Path, wheels: dict[str, Path]) -> list[tuple[str, str, str, str]]:

@@ -1,6 +1,7 @@
 // Python, in a worker of the page: it loads Pyodide, Graphviz and the package, and runs cells.
 
 const PLACE = "/home/pyodide/lib"; // as in cells.py
+const ROOM = 1 << 20; // bytes
 
 let python, cells, loading;
 
@@ -31,21 +32,33 @@ async function start({ base, sizes, wheels, cdn, notebook, interrupt }) {
     if (!response.ok) throw new Error(`${response.status} ${name}`);
     return response;
   });
-  const archives = Promise.all(["python.zip", ...wheels.first].map(name => fetched(name).then(it => it.arrayBuffer())));
-  const [{ loadPyodide }, { instance }, given] = await Promise.all([
+  const inflated = name => fetched(name).then(({ body }) => new Response(body.pipeThrough(new DecompressionStream("gzip"))));
+  const memory = inflated("python.snapshot").then(it => it.arrayBuffer()), pack = inflated("python.pack").then(it => it.json());
+  const [{ loadPyodide }, { default: create }, { instance }, given] = await Promise.all([
     import(at("pyodide/pyodide.mjs")),
+    import(at("pyodide/pyodide.asm.mjs")),
     import(at("viz.js")),
     notebook ? fetched(notebook).then(it => it.text()) : "[]",
   ]);
-  const [made, viz, contents] = await Promise.all([
-    loadPyodide({ indexURL: at("pyodide/"), packageBaseUrl: cdn, stdin: () => null }),
+  // Python starts from the memory that snapshot.mjs has kept. It needs as much room as it had there, and an allocation is
+  // the only way to get room before Python has started.
+  const createPyodideModule = async settings => {
+    const [module, { byteLength }] = await Promise.all([create(settings), memory]);
+    while (module.HEAP8.length < byteLength) module._malloc(ROOM);
+    return module;
+  };
+  const [made, viz, files] = await Promise.all([
+    loadPyodide({ indexURL: at("pyodide/"), packageBaseUrl: cdn, stdin: () => null, _loadSnapshot: memory, createPyodideModule }),
     instance(),
-    archives,
+    pack,
   ]);
   python = made;
-  python.FS.mkdirTree(PLACE);
-  for (const content of contents) python.unpackArchive(new Uint8Array(content), "zip", { extractDir: PLACE });
-  python.runPython(`import sys; sys.path.insert(0, "${PLACE}")`);
+  for (const [name, text] of Object.entries(files)) {
+    const path = `${PLACE}/${name}`;
+    python.FS.mkdirTree(path.slice(0, path.lastIndexOf("/")));
+    python.FS.writeFile(path, text);
+  }
+  python.runPython("import importlib, random; importlib.invalidate_caches(); random.seed(); del importlib, random");
   if (interrupt) python.setInterruptBuffer(interrupt);
   const draw = (source, engine, format) => {
     const { status, output, errors } = viz.render(source, { engine, format });
@@ -61,7 +74,7 @@ async function start({ base, sizes, wheels, cdn, notebook, interrupt }) {
   };
   const { Cells } = python.pyimport("website.cells");
   const lock = JSON.stringify(await packagesByImport(at));
-  cells = Cells(message => tell(JSON.parse(message)), draw, wheel, JSON.stringify(wheels.later), lock, given);
+  cells = Cells(message => tell(JSON.parse(message)), draw, wheel, JSON.stringify(wheels), lock, given);
   tell({ what: "ready" });
 }
 
