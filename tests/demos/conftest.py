@@ -83,3 +83,10 @@ def address(request: pytest.FixtureRequest, written: tuple[Path, list[str]]) -> 
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
+
+
+def axe_script(request: pytest.FixtureRequest) -> str:
+    """Return axe-core's script, which npm fetches."""
+    from tests.flow.test_axe import axe
+
+    return str(axe.__wrapped__(request))

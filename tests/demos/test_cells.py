@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from .conftest import ROOT, Handler, Isolated
+from .conftest import ROOT, Handler, Isolated, axe_script
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = {lang: nbformat.read(ROOT / f"demos/tutorial.{lang}.ipynb", as_version=4) for lang in ("en", "zh")}
@@ -259,11 +259,19 @@ def test_an_error_is_what_python_prints(opened: Any) -> None:
     tab.write(second, "import numpy")
     tab.run(second)
     assert "ModuleNotFoundError" in tab.output(second)
-    assert "numpy cannot be reached: it comes from another host" in tab.output(second)
+    assert "The page could not fetch numpy from another host." in tab.output(second)
     tab.write(second, "nowhere")
     tab.run(second)
     assert "NameError: name 'nowhere' is not defined" in tab.output(second)
     assert "“Run all above”" in tab.output(second)
+    tab.cell(first).locator(".tools .reset").click()
+    plot = next(c.id for c in code_cells("en") if sections("en")[c.id] == "derive" and "Figure(" in c.source)
+    tab.run(plot)
+    assert tab.cell(plot).locator(".note").all_inner_texts() == [
+        "The page could not fetch matplotlib, pillow from another host.",
+        "This is the stored picture. Without matplotlib, no new one is drawn here.",
+    ]
+    assert tab.cell(plot).locator(".output img").count() == 1
 
 
 @pytest.mark.parametrize("address", [Handler, Isolated], ids=["a plain server", "isolated"], indirect=True)
@@ -292,6 +300,21 @@ def test_stop_ends_an_endless_loop_within_a_second(opened: Any, address: str) ->
     tab.write(second, "f(1)")
     tab.run(second)
     assert tab.output(second).strip() == "-2", "the cells that define what it needs have run again"
+
+
+def test_python_goes_on_from_a_memory_in_which_the_package_is_imported_and_the_notebook_read(opened: Any) -> None:
+    drawn = []
+    for _ in range(2):
+        tab = opened("tutorial.en.derive.html")
+        first, second, *_ = [cell.id for cell in code_cells("en") if sections("en")[cell.id] == "derive"]
+        tab.write(first, "import sys, website.cells as c\n'micrograd_cn.nn' in sys.modules, len(c.KNOWN_NEEDS)")
+        tab.run(first)
+        assert tab.output(first).strip() == "(True, 6)"
+        tab.write(second, "import random\nrandom.random()")
+        tab.run(second)
+        drawn.append(tab.output(second))
+        tab.page.close()
+    assert drawn[0] != drawn[1], "each start has random numbers of its own"
 
 
 def test_two_tabs_do_not_disturb_each_other(opened: Any) -> None:
@@ -500,9 +523,7 @@ def test_check_my_gradient_gives_a_verdict(opened: Any, short: str, verdicts: li
     tab.page.locator("#function").fill("import numpy as np\ndef f(x): return np.sum(x)")
     tab.page.locator("#check").click()
     tab.page.locator("#verdict", has_text="numpy").wait_for()
-    said = {"en": "numpy cannot be reached: it comes from another host", "zh": "无法下载 numpy，它在另一个网站上"}[
-        short
-    ]
+    said = {"en": "numpy could not be fetched from another host", "zh": "无法从另一个网站下载 numpy"}[short]
     assert said in tab.page.locator("#verdict").inner_text()
 
 
@@ -561,13 +582,6 @@ def test_axe_finds_nothing_on_pages_with_cells(opened: Any, request: pytest.Fixt
         found = tab.page.evaluate("axe.run(document, { resultTypes: ['violations'] }).then(it => it.violations)")
         tab.errors.clear()  # axe itself adds a style, which the page's policy forbids
         assert not [(each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found], name
-
-
-def axe_script(request: pytest.FixtureRequest) -> str:
-    """Return axe-core's script, which npm fetches."""
-    from tests.flow.test_axe import axe
-
-    return str(axe.__wrapped__(request))
 
 
 @pytest.mark.parametrize(("lang", "width"), [("en", 360), ("zh", 1280)])
