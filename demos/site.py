@@ -57,7 +57,10 @@ ROOMS = {
 }  # the end of the address that opens a room
 # Files that are written as people read them, and minified where esbuild is there.
 SHRUNK = ("playground.js", "playground.css", *(f"figure.{figure.name}.js" for figure in DRAGGED.values()))
-BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
+BACK = (
+    '<header><b>micrograd_cn</b><span><a href="index.html">Start page</a> '
+    '<a href="index.zh.html" hreflang="zh-CN" lang="zh-CN">中文</a></span></header>'
+)
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
@@ -180,7 +183,8 @@ def reference(out: Path) -> None:
         setattr(micrograd_cn, name, getattr(micrograd_cn, name))
     for module in MODULES[1:]:
         import_module(module)
-    pdoc.render.configure(docformat="google", show_source=False, search=True)
+    templates = HERE / "website/reference"
+    pdoc.render.configure(docformat="google", show_source=False, search=True, template_directory=templates)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about types that pdoc cannot resolve
         pdoc.pdoc(*MODULES, output_directory=out)

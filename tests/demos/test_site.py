@@ -10,6 +10,8 @@ from urllib.parse import unquote, urldefrag, urljoin
 import nbformat
 import pytest
 
+from .conftest import axe_script
+
 pytest.importorskip("pdoc")
 pytestmark = pytest.mark.browser  # it runs with the other tests that open pages
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,25 @@ def test_the_reference_shows_the_pages_where_they_are_described(site: Path) -> N
         for each in pictures:
             [source] = re.findall(r'<img src="([^"]*)"', each)
             assert (site / "api" / page).parent.joinpath(source).read_bytes().startswith(b"\x89PNG"), page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_reference_has_the_links_and_the_theme_of_the_site(
+    site: Path, browser: Any, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    colours = []
+    for name, up in (("index.html", ""), ("api/micrograd_cn.html", "../"), ("api/micrograd_cn/testing.html", "../../")):
+        page.goto((site / name).as_uri())
+        colours.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        if up:
+            links = page.locator(".site a").evaluate_all("all => all.map(link => link.getAttribute('href'))")
+            assert links == [up + to for to in ("index.html", "tutorial.en.html", "reference.html", "index.zh.html")]
+    assert len(set(colours)) == 1
+    page.evaluate(axe_script(request))
+    pale = "axe.run(document, { runOnly: ['color-contrast'] }).then(it => it.violations.flatMap(each => each.nodes))"
+    assert [node["html"][:160] for node in page.evaluate(pale)][:5] == []
+    page.close()
 
 
 def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path, browser: Any) -> None:
