@@ -24,7 +24,14 @@ from .analytic import GradientFunction, dot
 from .causes import EQUAL_RTOL
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
-from .directional_comparison import TOO_FEW_CALLS, Compared, can_tell_one_percent, compare_along
+from .directional_comparison import (
+    DOUBLE_PRECISION_BITS,
+    NARROW_FEATURES,
+    TOO_FEW_CALLS,
+    Compared,
+    can_tell_one_percent,
+    compare_along,
+)
 from .directional_function import DirectionalFunction
 from .half_precision import agrees_closely
 from .libraries import is_tensor
@@ -45,6 +52,7 @@ CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by mo
 NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to `Problem.scale`: how far from a kink to compare instead
 MAX_WRONG_ELEMENTS = 3  # this count of wrong elements is enough to show a mistake
 CALLS_AFTER_WRONG = 16  # calls for each element after a wrong one; a clear mistake shows after 6 calls
+MAX_HIDDEN = 0.1  # of the norm of the gradient: if larger mistakes would not show, this is told
 RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
 UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
@@ -253,6 +261,7 @@ class SampledCheck:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
+        self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
 
     def compare(self) -> list[Comparison]:
         """Compare derivatives along directions that move all arrays, or one array, and with respect to single elements.
@@ -267,11 +276,15 @@ class SampledCheck:
         ]
         arrays = min(len(self._arrays), MAX_GROUPS) if several else 0
         found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
-        comparisons = [comparison for comparison, _ in found]
+        comparisons = [replace(comparison, hidden=self._hidden) for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
         needed = 0.5 * len(comparisons) if problem.half_precision else 1.0
         if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
+        verdicts = {comparison.agrees for comparison, _ in found}
+        coarse = problem.bits < DOUBLE_PRECISION_BITS
+        if coarse and MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
+            comparisons.append(_of_whole_gradient(self._hidden))
         hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
         of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []
         comparisons += [comparison for comparison, _ in of_outputs if not comparison.noisy]
@@ -303,8 +316,11 @@ class SampledCheck:
             [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
             max_wrong=MAX_WRONG_ELEMENTS,
         )
+        of_elements = [comparison for comparison, _ in compared]
+        if not any(comparison.agrees is False for comparison in of_elements):
+            comparisons = _without_narrow_features(comparisons, of_elements)
         # In a sample, an element that noise hides is left out: the direction of its array has been compared.
-        return comparisons + [comparison for comparison, _ in compared if self._exhaustive or not comparison.noisy]
+        return comparisons + [comparison for comparison in of_elements if self._exhaustive or not comparison.noisy]
 
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
@@ -472,7 +488,10 @@ class SampledCheck:
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
         if comparison.note.startswith("kink"):  # any slope between those of the two sides agrees: compare beside it
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
-            return (comparison, phi) if comparison.agrees and found[0].agrees is None else found
+            if not (comparison.agrees and found[0].agrees is None):
+                comparison, phi = found
+        if mask is None and typical_slope:
+            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / typical_slope)
         return comparison, phi
 
     def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
@@ -623,6 +642,31 @@ class SampledCheck:
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
         return problem.unit_cotangent(int(some.item()))
+
+
+def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
+    """Return how far a derivative along a direction may be off without being called wrong; inf if nothing is known."""
+    off, e = math.fabs(comparison.analytic - comparison.numeric.slope), comparison.numeric
+    size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
+    allowed = max(problem.atol, problem.rtol * size, 5.0 * e.error)
+    found = allowed if comparison.agrees else off + allowed
+    return found if math.isfinite(found) else math.inf
+
+
+def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Comparison]) -> list[Comparison]:
+    """Return comparisons along directions, wrong ones as not compared if an element has features that explain them.
+
+    The elements that were compared include those that contribute most to a mismatch along a direction.
+    """
+    if not any(comparison.note == NARROW_FEATURES for comparison in of_elements):
+        return comparisons
+    return [replace(c, agrees=None, note=NARROW_FEATURES) if c.agrees is False else c for c in comparisons]
+
+
+def _of_whole_gradient(hidden: float) -> Comparison:
+    """Return a comparison, marked as not compared, that tells how large mistakes in the gradient are hidden."""
+    note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
+    return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Protocol
 
-from .numerical import Estimate, Steps, derivative, noise_level, taylor_order
+from .numerical import Estimate, Steps, agree, derivative, is_off_in_first_order, noise_level, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -37,6 +37,8 @@ class Comparison:
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong; else nan.
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
+        hidden: relative to the norm of the gradient: a mistake smaller than this would not have shown along any
+            direction. It is nan where it is not known, as for a single derivative.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Comparison:
     remainder_order: float = nan
     argument: str = ""
     cause: str = ""
+    hidden: float = nan
 
 
 class Tolerance(Protocol):
@@ -151,6 +154,15 @@ class Claim:
         found = [order for order in orders if not math.isnan(order)]
         return max(found) if found else nan
 
+    def is_off_in_first_order(self, numeric: float) -> bool:
+        """Return whether the analytic derivative is off in spite of curvature (see `numerical.is_off_in_first_order`).
+
+        `numeric` is the numerical derivative.
+        """
+        assert self.steps is not None
+        first, mismatch = self.steps.first_steps[0], self.analytic - numeric
+        return is_off_in_first_order(self.g, self.x, self.analytic, self.rounding, first, mismatch)
+
 
 def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: Callable[[], bool]) -> Comparison:
     """Compare the derivative of a function of `Value`s with a numerical one.
@@ -204,16 +216,33 @@ def compare(claim: Claim) -> Comparison:
     set, the Taylor remainder must be of first order, too (see `taylor_order`).
     """
     comparison = _compare_once(claim)
+    if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
+        return replace(comparison, agrees=False, note="", noisy=False)
     if comparison.agrees is not False:
         return comparison
     if claim.steps and _has_fine_feature(comparison, claim, claim.steps.finest):
         return replace(comparison, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
     order = claim.remainder_order()
-    if claim.needs_first_order and math.isfinite(comparison.analytic) and not order < 1.5:
+    if (
+        claim.needs_first_order
+        and math.isfinite(comparison.analytic)
+        and not (order < 1.5 or claim.is_off_in_first_order(comparison.numeric.slope))
+    ):
         return replace(
             comparison, agrees=None, note="too noisy to tell: the mismatch vanishes in smaller steps", noisy=True
         )
     return replace(comparison, remainder_order=order)
+
+
+def _is_off_though_noisy(claim: Claim) -> bool:
+    """Return whether noise hides the derivatives of the two sides, but the central one shows a mistake."""
+    central = claim.central
+    return (
+        claim.tolerance.is_exact_enough(central)
+        and claim.looks_wrong
+        and math.isfinite(claim.analytic)
+        and claim.is_off_in_first_order(central.slope)
+    )
 
 
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
@@ -257,6 +286,8 @@ def _compare_once(claim: Claim) -> Comparison:
     if is_exact_enough(left) or is_exact_enough(right):
         side, where = (left, "left") if is_exact_enough(left) else (right, "right")
         agrees = math.fabs(analytic - side.slope) <= allowed_error(analytic, side)
+        if not agrees and is_exact_enough(central) and agree(central, side):  # it is smooth on the other side, too
+            return Comparison(title, analytic, central, False)
         beyond, y = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf)), claim.y
         jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
         if math.isfinite(beyond) and (jump or not agrees):

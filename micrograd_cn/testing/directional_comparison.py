@@ -30,6 +30,8 @@ __tracebackhide__ = True
 
 Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
 
+NARROW_FEATURES = "no numerical derivative: features that are narrower than the steps, as between poles of lgamma"
+JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
 DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is far below the tolerance
 VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
@@ -42,6 +44,11 @@ CHANGE_FACTOR = 2.0  # `ArrayTolerance.own_slope` is this times the slope of φ 
 FLAT_POWER = 0.4  # `ArrayTolerance.flat_slope` is eps to this power, times the slope of φ over the largest step
 MAX_TREADS = 4.0  # a mismatch that changes φ by at most so many treads, in the width of a tread, may be rounding
 EDGE_FACTOR = 2.0**-10  # steps are made smaller by this where the edge of the domain or a pole may be near
+FEATURE = 8.0  # times the rounding: what looks like more noise, between far points only, is a feature of f
+LONG_STEP = 2.0**-7  # where even the finest steps are as long, features at whole numbers are not seen
+UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
+ROUGH_SHARE = 0.4  # of the distance from a parabola: a smooth function is nearer to a polynomial of degree 6
+FEATURE_SLOPE = 4.0  # the slope of a feature is at most this times its height, over the distance of near points
 ROUNDED_OFF = 4.0  # times the last bit of the other derivatives: whoever computes these may lose one this small
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
@@ -75,6 +82,7 @@ def compare_along(
     Returns:
         The comparison, and the function of one number that was differentiated.
     """
+    confirmed = False  # whether shorter steps show a mistake, too
     (first, phi), of_first = _compare_within_limit(problem, title, u, v, typical_slope, x), typical_slope
     if first.agrees and not first.noisy and not _agrees_beside_steeper(first, phi):
         return first, phi
@@ -97,25 +105,30 @@ def compare_along(
             along_other = np.zeros(v.size)
             along_other[moved] = np.sign(v[moved]) * other
             again, along = _compare_within_limit(problem, title, u, along_other, of_other, x)
-            unseen = not phi.changed_outputs.any() and along.changed_outputs.any()
-            hidden = problem.half_precision and is_short and again.agrees is None
+            hidden = problem.half_precision and is_short and again.agrees is None and first.agrees is False
             # Larger steps than a feature of f make a kink of it, so that one is no mistake; nor does it excuse one.
             kink = again.note.startswith("kink")
             wrong = again.agrees is False and not kink
+            unseen = (
+                not phi.changed_outputs.any() and along.changed_outputs.any() and not (kink and again.agrees is False)
+            )
             right = again.agrees and not (kink and other.max() > steps.max() and first.agrees is False)
+            if right and first.agrees is False and not is_short and _is_clearly_wrong(first):
+                right = _would_show(problem, again, first, along, phi)
+            confirmed = confirmed or (first.agrees is False and wrong and other.max() < steps.max())
             if right or unseen or hidden or (first.agrees is not False and wrong):
                 first, phi, of_first = again, along, of_other
-    if first.agrees is None and first.note.startswith("a jump or a pole") and not problem.half_precision:
+    if first.agrees is None and first.note.startswith(JUMP_OR_POLE) and not problem.half_precision:
         nearer = _compare_within_limit(problem, title, u, EDGE_FACTOR * v, EDGE_FACTOR * typical_slope, x)
         if nearer[0].agrees:
             return nearer
     if first.agrees is False and math.isfinite(first.analytic):
         try:
-            note = _excuse(problem, first, phi, title, u, of_first, gradient_norm)
+            note = _excuse(problem, first, phi, title, u, of_first, gradient_norm, confirmed)
         except OutOfCalls:
             note = TOO_FEW_CALLS
         if note:
-            first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
+            first = replace(first, agrees=None, note=note, noisy=not note.startswith(("kink", "no num")))
     size = max(math.fabs(first.analytic), math.fabs(first.numeric.slope) + 5.0 * first.numeric.error)
     usual = of_first
     if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
@@ -157,6 +170,24 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
     )
 
 
+def _would_show(
+    problem: Problem, comparison: Comparison, wrong: Comparison, along: DirectionalFunction, phi: DirectionalFunction
+) -> bool:
+    """Return whether a comparison is exact enough to show the mistake that another one shows with other steps.
+
+    The two directions, of `along` and of `phi`, move the same elements by other steps. The mistake and what is allowed
+    are compared with the norm of the part of the gradient that belongs to these elements, in the steps of either.
+    """
+    g = problem.derivative.gradient(phi.x, phi.u)
+    if problem.half_precision or g is None:
+        return True
+    sizes = [norm(g[phi.moved_elements], each.v[phi.moved_elements]) / math.fabs(each.divisor) for each in (along, phi)]
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, along.typical_slope, along.analytic_rounding)
+    allowed = tolerance.allowed_error(comparison.analytic, comparison.numeric)
+    mismatch = math.fabs(wrong.analytic - wrong.numeric.slope)
+    return allowed * sizes[1] <= 0.5 * mismatch * sizes[0]
+
+
 def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
     """Return whether a comparison was exact enough to show an error of 1 % of the derivative.
 
@@ -173,12 +204,14 @@ def _excuse(
     u: Vector,
     typical_slope: float,
     gradient_norm: float = 0.0,
+    confirmed: bool = False,
 ) -> str:
     """Return a reason, other than a mistake, why the derivative in `comparison` differs from the numerical one.
 
     The reason is rounding, or a kink where elements are equal. If neither is found, the result is "". The comparison
     is repeated at other points, for which `title`, `u` and `typical_slope` are needed, as in `compare_along`. `phi` is
-    the function that was differentiated, and `gradient_norm` is the norm of its whole gradient.
+    the function that was differentiated, and `gradient_norm` is the norm of its whole gradient. `confirmed` says that
+    shorter steps show a mistake, too.
     """
     if problem.half_precision:
         return half_precision.rounding_excuse(
@@ -190,6 +223,8 @@ def _excuse(
     small = mismatch <= math.sqrt(problem.eps) * max(typical_slope, gradient_norm) / math.fabs(phi.divisor)
     if (small or comparison.numeric.slope == 0.0) and (rounding := _rounding_nearby(phi, mismatch)):
         return noise_note(rounding)
+    if not confirmed and _has_narrow_features(phi, mismatch):
+        return NARROW_FEATURES
     tread = problem.steps.finest
     still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()  # as if a part of f computed in float32
     # Far below 0, gelu is x times a staircase, and none itself. A mistake would not vanish over larger steps either.
@@ -238,6 +273,44 @@ def _rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
         if not rounding >= least:
             return 0.0
     return rounding
+
+
+def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
+    """Return whether `phi` looks like noise between far points only, so its slope may be another between near ones.
+
+    Between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit large numbers.
+    Rounding would look like noise between near points, too. Only large numbers have steps as long as that.
+    """
+    steps = phi.problem.steps
+    if float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * steps.finest < LONG_STEP:
+        return False
+    quiet: float | None = None
+    bits = phi.problem.bits
+    nearest = [bits - 1.0] if bits < DOUBLE_PRECISION_BITS else []
+    for exponent in [*nearest, *phi.problem.noise_exponents[:3]]:  # from near points to far ones
+        level = _roughness(phi, 2.0**-exponent)
+        if level > FEATURE * phi.rounding:
+            return quiet is not None and mismatch * quiet <= FEATURE_SLOPE * level
+        quiet = 2.0**-exponent
+    return False
+
+
+def _roughness(phi: DirectionalFunction, step: float) -> float:
+    """Return how far `phi` is from a polynomial at uneven points up to four steps away; 0.0 if it is smooth there.
+
+    A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are uneven, since even
+    ones may all lie at the same distance from a pole.
+    """
+    ts = UNEVEN_POINTS * step
+    values = np.array([phi(t) for t in ts.tolist()])
+    if not np.isfinite(values).all():
+        return 0.0
+    left = []
+    for degree in (2, 6):
+        powers = np.vander(UNEVEN_POINTS, degree + 1)
+        rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+        left.append(norm(rest) / math.sqrt(rest.size - degree - 1))
+    return left[1] if left[1] > ROUGH_SHARE * left[0] else 0.0
 
 
 def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
@@ -392,6 +465,8 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
             mismatch = math.fabs(before.analytic - before.numeric.slope)
             if before.agrees is False and not half and mismatch > BEYOND_NOISE * (rounded + 5.0 * before.numeric.error):
                 comparison = before
+    if comparison.noisy and half and seen and seen.numeric.error < comparison.numeric.error:
+        return seen
     if comparison.noisy and not half:
         over = compare_interval_means(phi, title, tolerance)
         comparison = comparison if over is None or over.agrees is None else over

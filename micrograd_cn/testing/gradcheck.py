@@ -152,9 +152,10 @@ def gradcheck(
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
     - in half precision, whether a difference is a mistake or comes from rounding of values that do not depend on
       `args`, or from rounding that goes the same way over steps as large as 16 times the size of the numbers;
-    - in half precision, a mistake that is much smaller over steps of 16 times the size of the numbers;
+    - in half precision, a mistake of some last bits that is much smaller over steps of 16 times the size of the
+      numbers;
     - whether a difference is a mistake or comes from a feature of `f` that is narrower than the finest steps, such as
-      the clamp of x / max(|x|, 1e-12) at 0;
+      the clamp of x / max(|x|, 1e-12) at 0, or the poles of lgamma at -300000 in float32;
     - whether a difference is a mistake or comes from a staircase that rounding makes of `f`, with treads wider than the
       finest steps. Examples are 1 + erf(x) at -5, and 1 - cos(x) at 1e-65, where no digit of the derivative is left;
     - whether a step function with high steps, such as floor or a quantiser, has a gradient of 0 on purpose: it counts
@@ -201,7 +202,8 @@ def gradcheck(
             says what to write instead.
 
     Returns:
-        The comparisons of derivatives with numerical ones, as an object that is always true.
+        The comparisons of derivatives with numerical ones, as an object that is always true. Its `repr` says how large
+        a mistake may be that noise hides in large arrays.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
@@ -216,7 +218,9 @@ def gradcheck(
             structure than is described above.
 
     Warns:
-        PartlyCompared: some derivatives could not be compared. The message names their arguments.
+        PartlyCompared: some derivatives could not be compared. The message names their arguments. In large arrays of
+            float32 and half precision, it also says if noise hides mistakes of more than a tenth of the gradient's
+            norm.
 
     >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
     <6 derivatives agree>

@@ -18,6 +18,7 @@ from .vectors import Vector
 __tracebackhide__ = True
 
 WIDER_INTERVALS = 8.0, 16.0  # half widths of intervals, over which rounding that always goes one way matters less
+ONE_WAY = 4.0  # last bits of each output: rounding that always goes one way may be as much
 NEIGHBOURS = 8  # the count of points nearby at which a mistake must show as well
 NEIGHBOUR_DISTANCE = 2.0**-4  # the greatest distance of these points, relative to each element
 
@@ -54,9 +55,23 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
     """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
+    if _is_beyond_rounding(comparison, phi):
+        return ""
     if any(mismatch_vanishes_over(phi, comparison, steps) for steps in WIDER_INTERVALS):
         return "too noisy to tell: the mismatch vanishes over larger steps"
     return ""
+
+
+def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> bool:
+    """Return whether the mismatch changes `phi` by more, in its largest steps, than rounding that always goes one way.
+
+    Such rounding is about a last bit of each output, or of larger intermediate results (see `intermediate_rounding` and
+    `rounding_beside_largest`). A mistake such as that of gelu may well vanish over larger steps, too.
+    """
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))
+    most = max(one_way / math.fabs(phi.divisor), phi.rounding_beside_largest, phi.intermediate_rounding())
+    return math.isfinite(mismatch) and mismatch * phi.problem.steps.first_steps[0] > most
 
 
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:

@@ -20,6 +20,11 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 LEVELS = 14  # how many steps one extrapolation takes, at most; each is half of the step before
 LOST_DIGITS_ERROR = 1e-10  # a value with a relative error of more than this has lost digits
 STILL_STEP = 2.0**-13  # a step in which a value should change, relative to the operand
+# Relative to the range of the values: rounding is far less, but an oscillation that is sampled too rarely is about 1.
+ALIASED_SHARE = 2.0**-8
+CONTINUOUS = 5.0  # times the median: larger changes between neighbours are jumps
+STEADY = 0.1  # relative: steps in which a function changes by amounts that differ less than this show its slope
+PROPORTIONAL = 1.25  # quotients of a remainder and a step differ by less than this factor if they are in proportion
 WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
 
@@ -110,14 +115,14 @@ def derivative(
             [finer] = [
                 _extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first_steps[i + 1 :][:1]
             ] or [estimate]
-            if _agree(estimate, finer):
+            if agree(estimate, finer):
                 return estimate
         elif steps.suffice(estimate):
             others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first_steps[i + 1 :][-2:]]
-            if all(_agree(estimate, other) for other in others):
+            if all(agree(estimate, other) for other in others):
                 return estimate
     # Trust the estimate of a coarse step only if all finer ones agree: it may have stepped over a kink.
-    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
+    kept = [e for i, e in enumerate(found) if all((_confirms if side else agree)(finer, e) for finer in found[i:])]
     best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
     if math.ulp(x) > WIDE_ULP and not _predicts_neighbours(best, g, x, rounding):
         return Estimate(nan, inf)
@@ -151,6 +156,45 @@ def taylor_order(
     return statistics.median(orders[-3:]) if orders else nan
 
 
+def is_off_in_first_order(
+    g: Callable[[float], float], x: float, slope: float, rounding: float, first: float, mismatch: float
+) -> bool:
+    """Return whether differences of `g` to both sides of `x` show that `slope` is off, though curvature is large.
+
+    The Taylor remainder |g(x + h) - g(x) - slope * h| is of the second order in h if curvature outweighs the mistake.
+    In half of the difference of the remainders to both sides, curvature cancels. It must be in proportion to h in the
+    last three steps in which rounding does not hide it. Half of their sum must vanish faster: at a kink, it does not.
+
+    Args:
+        g: the function.
+        x: the point.
+        slope: the derivative to be checked.
+        rounding: the absolute error of the values of `g`.
+        first: the largest step; it is halved again and again.
+        mismatch: how far `slope` is from the numerical derivative. What the steps show must be as much, up to a half.
+
+    >>> def curved(x: float) -> float:
+    ...     return x + 1e3 * x * x
+    >>> [is_off_in_first_order(curved, 0.0, slope, 1e-9, 0.5, 1.0 - slope) for slope in (0.99, 1.0)]
+    [True, False]
+    """
+    here = g(x)
+    noise = 16.0 * max(rounding, math.ulp(here))
+    seen: list[tuple[float, float]] = []  # of half of the difference and half of the sum, over the step
+    for h in [first * 2.0**-k for k in range(12)]:
+        right, left = g(x + h) - here - slope * h, g(x - h) - here + slope * h
+        odd, even = 0.5 * (right - left), 0.5 * (right + left)
+        if noise < math.fabs(odd) < inf:
+            seen.append((odd / h, even / h))
+    if len(seen) < 3:
+        return False
+    odds, evens = zip(*seen[-3:], strict=True)
+    sizes, last = [math.fabs(odd) for odd in odds], math.fabs(evens[-1])
+    proportional = min(odds) * max(odds) > 0.0 and max(sizes) <= PROPORTIONAL * min(sizes)
+    vanishes = last <= 0.25 * sizes[-1] or last <= 0.4 * math.fabs(evens[0])
+    return proportional and vanishes and 0.5 * math.fabs(mismatch) <= sizes[-1] <= 2.0 * math.fabs(mismatch)
+
+
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
     """Return whether the slope of `e` predicts the values of `g` at the two nearest floats on each side of `x`.
 
@@ -176,15 +220,16 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
         x: the point.
         steps: exponents k. The spacing is about 2**-k and, if |x| < 1, also about 2**-k |x|. Several are needed: points
             that are too close may all give the same value, as when a part of `g` computes in float32, and between
-            points that are too far apart, `g` may oscillate.
+            points that are too far apart, `g` may oscillate. Such an oscillation is no rounding, and is left out, if
+            closer points have shown that `g` is steep and smooth.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
     """
     size = min(math.fabs(x) or 1.0, 1.0)
-    found = 0.0
+    found = slope = 0.0
     for scale in dict.fromkeys((size, 1.0)):
-        for k in steps:
+        for k in sorted(steps, reverse=True):  # from near points to far ones
             step = 0.7 * scale * 2.0**-k
             if step < 4.0 * math.ulp(x):  # between neighbouring floats, not every change is rounding
                 continue
@@ -194,10 +239,31 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
                 if all(map(math.isfinite, values)):
                     break
             level = _noise_in_differences(values)
+            steep = level > ALIASED_SHARE * (max(values) - min(values)) and math.fabs(slope * h) >= 0.25 * level
+            if steep and _is_continuous(g, x, 0.05 * level / math.fabs(slope)):
+                continue
+            slope = slope or _steady_slope(values, h)
             # Farther from x, values may be larger, and so may their last bits: those are no noise at x.
             if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):
                 found = max(found, level)
     return found
+
+
+def _steady_slope(values: list[float], h: float) -> float:
+    """Return the slope of a function from values at points with the spacing `h`; 0.0 if it changes between them."""
+    changes = [b - a for a, b in itertools.pairwise(values)]
+    low, high = min(changes), max(changes)
+    return (values[-1] - values[0]) / (h * len(changes)) if high - low <= STEADY * min(abs(low), abs(high)) else 0.0
+
+
+def _is_continuous(g: Callable[[float], float], x: float, h: float) -> bool:
+    """Return whether no change of a function between points with the spacing `h` is far larger than the others.
+
+    Where rounding makes a staircase or a saw of a function, it jumps between treads.
+    """
+    values = [g(x + (i + 0.3) * h) for i in range(33)]
+    changes = sorted(math.fabs(b - a) for a, b in itertools.pairwise(values))
+    return 0.0 < changes[-1] <= CONTINUOUS * changes[16]
 
 
 def _noise_in_differences(values: list[float]) -> float:
@@ -226,7 +292,18 @@ def _noise_in_differences(values: list[float]) -> float:
     return 0.0
 
 
-def _agree(a: Estimate, b: Estimate) -> bool:
+def _confirms(finer: Estimate, e: Estimate) -> bool:
+    """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is no mere guess.
+
+    It is a guess if, without rounding, its error is larger than the slope of `e`. Then `finer` has not converged, and
+    `e`, with larger steps, cannot have converged either, as where the function oscillates quickly.
+    """
+    guess = finer.error > max(10.0 * max(finer.noise, e.error), math.fabs(e.slope))
+    return agree(e, finer) and not (guess and math.isfinite(finer.error))
+
+
+def agree(a: Estimate, b: Estimate) -> bool:
+    """Return whether two estimates differ by no more than ten times their errors."""
     return not math.fabs(a.slope - b.slope) > 10.0 * (a.error + b.error)
 
 

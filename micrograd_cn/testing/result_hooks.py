@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from .compare import Comparison
 
 __tracebackhide__ = True
 
+TOLD_FROM = 0.01  # of the norm of the gradient: hidden mistakes from this size on are told by `repr`
 ESTIMATED_ERRORS = 5.0  # a derivative may be off by this many estimated errors of the numerical one
 
 
@@ -25,11 +27,15 @@ class Compared:
     comparisons: tuple[Comparison, ...]
 
     def __repr__(self) -> str:
-        """Return how many derivatives agree, and how many could not be compared."""
+        """Return how many derivatives agree, how many could not be compared, and what noise hides in large arrays."""
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree
         text = "1 derivative agrees" if agree == 1 else f"{agree} derivatives agree"
-        return f"<{text}{f', {others} not compared' if others else ''}>"
+        hidden = min((c.hidden for c in self.comparisons if not math.isnan(c.hidden)), default=0.0)
+        also = (
+            f", mistakes below {hidden:.2g} of the gradient's norm are hidden" if TOLD_FROM < hidden < math.inf else ""
+        )
+        return f"<{text}{f', {others} not compared' if others else ''}{also}>"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Mistakes that hide where a numerical derivative is hard to compute: beside large numbers, near poles and kinks."""
 
+import contextlib
+import functools
+import math
 import sys
 import warnings
 
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, PartlyCompared, TooNoisy, gradcheck
+from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
 
 from . import stand_ins
 from .stand_ins import Saved, Tensor, elementwise
@@ -257,3 +260,148 @@ def test_an_exhaustive_check_tells_of_each_element_that_noise_hides():
     x = np.random.default_rng(0).normal(size=40).astype("f")
     with pytest.raises(TooNoisy, match="and 32 more not compared"):
         gradcheck(f, x, gradient=lambda x: 3 * x**2, exhaustive=True)
+
+
+# Mistakes beside curvature, oscillation and rounding.
+
+
+@pytest.mark.parametrize("beside", [[0.7], []])
+def test_a_function_that_oscillates_quickly_is_not_taken_for_noise(beside):
+    def f(a, *b):
+        return math.sin(1e6 * a) + sum(b)
+
+    def df(a, *b, factor=1.0):
+        return (factor * 1e6 * math.cos(1e6 * a), *[1.0] * len(b)) if b else factor * 1e6 * math.cos(1e6 * a)
+
+    passes(f, 0.3, *beside, gradient=df)
+    with pytest.raises(GradientMismatch, match="a factor of 2 is missing"):
+        gradcheck(f, 0.3, *beside, gradient=functools.partial(df, factor=0.5))
+
+
+def logistic(a, x):
+    for _ in range(30):
+        x = a * x * (1.0 - x)
+    return x
+
+
+def of_logistic(a, x):
+    da, dx = 0.0, 1.0
+    for _ in range(30):
+        da, dx, x = x * (1.0 - x) + a * (1.0 - 2.0 * x) * da, a * (1.0 - 2.0 * x) * dx, a * x * (1.0 - x)
+    return da, dx
+
+
+@pytest.mark.parametrize("wrong", ["a", "x"])
+def test_a_mistake_in_the_derivative_of_a_chaotic_function_is_found(wrong):
+    def df(a, x):
+        da, dx = of_logistic(a, x)
+        return (0.5 * da, dx) if wrong == "a" else (da, 0.5 * dx)
+
+    passes(logistic, 3.9, 0.3, gradient=of_logistic)
+    with pytest.raises(GradientMismatch, match=f"wrong for {wrong}, right for {'x' if wrong == 'a' else 'a'}"):
+        gradcheck(logistic, 3.9, 0.3, gradient=df)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [1e-8, 1e-4, 1e4])
+def test_a_mistake_is_found_between_arguments_of_far_other_sizes(seed, size):
+    x, s = np.random.default_rng(seed).normal(size=(2, 10)) * [[size], [1.0 / size]]
+
+    def vjp(x, s, u, factor=1.0):
+        slopes = u * (1.0 - np.tanh(x * s) ** 2)
+        return slopes * s, slopes * x * np.where(np.arange(10) == 3, factor, 1.0)
+
+    passes(lambda x, s: np.tanh(x * s), x, s, vjp=vjp)
+    with pytest.raises(GradientMismatch, match="wrong for s, right for x"):
+        gradcheck(lambda x, s: np.tanh(x * s), x, s, vjp=functools.partial(vjp, factor=1.03))
+
+
+@pytest.mark.parametrize(
+    ("seed", "missing"),
+    [(0, 5000), (1, 5000), *[pytest.param(seed, 1024, marks=pytest.mark.slow) for seed in (2, 3, 4)]],
+)
+def test_curvature_of_many_elements_of_float32_hides_no_missing_gradients(seed, missing):
+    x = (4.0 * np.random.default_rng(seed).normal(size=100000)).astype("f")
+
+    def df(x, missing):
+        g = (1.0 / (1.0 + np.exp(-x)) / x.size).astype("f")
+        g[x.size - missing :] = 0.0
+        return g
+
+    def f(x):
+        return np.logaddexp(np.float32(0.0), x).mean()
+
+    passes(f, x, gradient=lambda x: df(x, 0))
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, x, gradient=lambda x: df(x, missing))
+
+
+def gelu(x):
+    x = np.asarray(x, float)
+    return np.tanh(0.7978845608 * (x + 0.044715 * x**3))
+
+
+@pytest.mark.parametrize("x", [[1.2], [2.0], [-1.5], [0.5]])
+def test_a_mistake_in_half_precision_that_vanishes_over_larger_steps_is_no_rounding(x):
+    def f(x):
+        return (0.5 * x * (1.0 + gelu(x))).astype(np.float16)
+
+    def vjp(x, u, part):
+        second = (
+            0.5 * x.astype(float) * (1.0 - gelu(x) ** 2) * 0.7978845608 * (1.0 + 3 * 0.044715 * x.astype(float) ** 2)
+        )
+        return (u * (0.5 * (1.0 + gelu(x)) + part * second)).astype(np.float16)
+
+    passes(f, np.float16(x), vjp=lambda x, u: vjp(x, u, 1.0))
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, np.float16(x), vjp=lambda x, u: vjp(x, u, 0.0))
+
+
+def test_a_check_tells_what_noise_hides_in_a_large_array():
+    """Along directions in which changes of the sum cancel, rounding of the large number hides a part of the norm."""
+
+    def f(x):
+        return np.float32(np.sum(x, dtype=float) + 1e7)
+
+    x = np.random.default_rng(0).normal(size=40000).astype("f")
+    with pytest.warns(
+        PartlyCompared, match=r"whole gradient .* a mistake of \d+% of the gradient's norm would not show"
+    ):
+        found = gradcheck(f, x, gradient=lambda x: np.ones_like(x))
+    assert "of the gradient's norm are hidden" in repr(found)
+    assert "hidden" not in repr(gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 2 * x))
+
+
+# Functions that are no noise, and derivatives that are no mistakes.
+
+
+def test_a_derivative_between_poles_that_are_nearer_than_the_steps_is_not_called_wrong():
+    """At -41391.3, all steps that suit the size of the number are whole numbers, and so are the distances of poles."""
+
+    def f(x):
+        x = x.astype(float)
+        return (x * np.log(np.abs(x)) - np.log(np.abs(np.sin(np.pi * x)))).astype("f")
+
+    def vjp(x, u):
+        x = x.astype(float)
+        return (u * (np.log(np.abs(x)) + 1.0 - np.pi / np.tan(np.pi * x))).astype("f")
+
+    for x in ([-41391.296875], [-2280.1067], [-8523.195]):
+        with warnings.catch_warnings(), contextlib.suppress(NothingCompared):
+            warnings.simplefilter("ignore", PartlyCompared)
+            gradcheck(f, np.array(x, "f"), vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x * np.log(-x), np.array([-41391.296875], "f"), vjp=vjp)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kinks_that_are_far_nearer_than_the_steps_are_no_mistakes(seed):
+    """Rounding beside 1 absorbs steps of 1e-8, and larger ones step over the kinks of all elements."""
+
+    def f(x):
+        return (1.0 - np.abs(x.astype(float))).astype("f")
+
+    x = (1e-8 * np.random.default_rng(seed).normal(size=5)).astype("f")
+    with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(f, x, vjp=lambda x, u: -u * np.sign(x))

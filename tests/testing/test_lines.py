@@ -1031,8 +1031,9 @@ def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_s
 
 def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
     steps = []
-    problem = problem_of(lambda x: x, [1.0], lambda x, g: g)
+    problem = problem_of(lambda x: x, np.float16([1.0]), lambda x, g: g)
     phi = DirectionalFunction(problem, np.ones(1), np.ones(1), problem.x)
+    close = comparison_of(1.0 + 2.0**-8, 1.0)
     for large, said in ((8.0, [8.0]), (16.0, [8.0, 16.0]), (32.0, [8.0, 16.0])):
         steps.clear()
         monkeypatch.setattr(
@@ -1040,12 +1041,13 @@ def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
             "mismatch_vanishes_over",
             lambda phi, comparison, h, large=large: steps.append(h) or h == large,
         )
-        excuse = half_precision.rounding_excuse(
-            problem, comparison_of(2.0, 1.0), phi, lambda x: comparison_of(2.0, 1.0)
-        )
+        excuse = half_precision.rounding_excuse(problem, close, phi, lambda x: close)
         assert excuse == ("" if large == 32.0 else "too noisy to tell: the mismatch vanishes over larger steps")
         assert steps == said
     steps.clear()
+    far = comparison_of(2.0, 1.0)
+    assert half_precision.rounding_excuse(problem, far, phi, lambda x: far) == "", "rounding is less than that"
+    assert steps == []
     assert half_precision.rounding_excuse(
         problem, comparison_of(2.0, 1.0), phi, lambda x: comparison_of(1.0, 1.0)
     ).endswith("no such mismatch next to the point")

@@ -13,9 +13,9 @@ from micrograd_cn.testing.numerical import (
     Estimate,
     OutOfCalls,
     Steps,
-    _agree,
     _noise_in_differences,
     _predicts_neighbours,
+    agree,
     derivative,
     loses_digits,
     noise_level,
@@ -129,10 +129,10 @@ def test_one_extrapolation_ends_where_it_is_exact_enough_if_it_shall():
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_estimates_agree_up_to_ten_of_their_errors_together(sign):
-    assert _agree(Estimate(sign, 0.1), Estimate(sign * 3.9, 0.2))
-    assert not _agree(Estimate(sign, 0.1), Estimate(sign * 4.1, 0.2))
-    assert _agree(Estimate(0.0, 0.5), Estimate(sign * 10.0, 0.5)), "the limit itself"
-    assert _agree(Estimate(sign, 0.1), Estimate(math.nan, math.inf)), "what is not known does not disagree"
+    assert agree(Estimate(sign, 0.1), Estimate(sign * 3.9, 0.2))
+    assert not agree(Estimate(sign, 0.1), Estimate(sign * 4.1, 0.2))
+    assert agree(Estimate(0.0, 0.5), Estimate(sign * 10.0, 0.5)), "the limit itself"
+    assert agree(Estimate(sign, 0.1), Estimate(math.nan, math.inf)), "what is not known does not disagree"
 
 
 # The whole.
