@@ -152,8 +152,8 @@ def derivative_of(
         run = (_torch_backward_pass if in_torch else _jax_backward_pass)(f, arguments, outputs)
 
         def graph(args: Any) -> list[int]:
-            for leaf in arguments.variables(args):
-                leaf.requires_grad_()
+            inputs = _inputs_of(args, arguments)
+            args = arguments.with_variables(inputs) if arguments.has_array_parts else args
             found = outputs.variables(f(*args))
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
@@ -163,6 +163,11 @@ def derivative_of(
     [(name, user_derivative)] = derivatives.items()
     several = len(arguments.template) > 1
     what = f"{name}="
+    if name == "jacobian" and (arguments.has_array_parts or outputs.has_array_parts):
+        raise ValueError(
+            "gradcheck: jacobian= of complex numbers or of a sparse matrix is not checked, since there are several "
+            "conventions; give vjp= or jvp="
+        )
     if name == "gradient" and outputs.vector.size != 1:
         n = outputs.vector.size
         raise ValueError(f"gradcheck: gradient= is for one output, f has {n}; give jacobian=, vjp= or jvp=")
@@ -303,6 +308,11 @@ def _plain_number(x: Any) -> Any:
     return to_doubles(x) if number_kind(x) == "float" else x
 
 
+def _inputs_of(args: Any, arguments: Packed) -> list[Any]:
+    """Return the tensors in `args` to differentiate by, and let PyTorch record what is computed from them."""
+    return [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
+
+
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
@@ -311,7 +321,9 @@ def _record_in_torch(
     These are three lists of tensors. The weights of a result are the part of `upstream` at the position of the result
     in the output. A result is left out if `upstream` has None there, or if PyTorch cannot differentiate it.
     """
-    inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
+    inputs = _inputs_of(args, arguments)
+    if arguments.has_array_parts:
+        args = arguments.with_variables(inputs)
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
     some = [(y, w) for y, w in pairs if is_tensor(y) and y.requires_grad and w is not None]
     return [y for y, _ in some], inputs, [w for _, w in some]
@@ -400,6 +412,20 @@ def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _ends_at_once_differentiable(gradients: Any) -> bool:
+    """Return whether PyTorch's graph of some gradients has a node that raises an error when it is differentiated."""
+    nodes = [node for g in gradients if (node := getattr(g, "grad_fn", None)) is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        if node.name().endswith("Error"):
+            return True
+        new = {following for following, _ in node.next_functions if following is not None} - seen
+        seen |= new
+        nodes += new
+    return False
+
+
 class GradientFunction:
     """The gradient of f as a function that PyTorch or jax can differentiate again, to check second derivatives.
 
@@ -425,4 +451,10 @@ class GradientFunction:
         found: Any = [None] * len(inputs)
         if results:
             found = torch.autograd.grad(results, inputs, weights, create_graph=True, allow_unused=True)
+            if any(w.requires_grad for w in weights) and _ends_at_once_differentiable(found):
+                raise TypeError(
+                    "gradcheck: a backward pass is marked with once_differentiable, so PyTorch cannot differentiate "
+                    "it, and order=2 cannot be checked; write order=1, or let backward compute with PyTorch's "
+                    "operations and leave out the mark"
+                )
         return tuple([torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)])

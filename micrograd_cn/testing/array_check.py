@@ -34,11 +34,11 @@ from .directional_comparison import (
 )
 from .directional_function import DirectionalFunction
 from .half_precision import agrees_closely
-from .libraries import is_tensor
+from .libraries import is_any_array, is_tensor
 from .numerical import Estimate, OutOfCalls, central_quotient
 from .problem import MAX_CALLS, MAX_COMPARED_SINGLY, Problem, norm
 from .pytrees import leaves
-from .subject import Subject
+from .subject import VALUE_AND_GRADIENT, Subject
 from .vectors import Indices, Vector, chunks, draw_from
 
 __tracebackhide__ = True
@@ -65,6 +65,7 @@ def compare_arrays(
     atol: float | None,
     seed: int,
     exhaustive: bool = False,
+    like: Callable[..., Any] | None = None,
 ) -> tuple[list[Comparison], bool, float]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
@@ -80,12 +81,19 @@ def compare_arrays(
         atol: absolute tolerance; None for the default of `gradcheck`.
         seed: seed of the random directions and of the random weights of the outputs.
         exhaustive: whether derivatives with respect to all elements are compared, and not to a sample of them.
+        like: a function whose numerical derivatives count instead of those of the subject.
 
     Returns:
         The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
         tolerance.
     """
-    problem = Problem(subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static)
+    problem = Problem(
+        subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static, like=like
+    )
+    if not derivatives and _looks_like_value_and_gradient(problem, subject):
+        raise TypeError(VALUE_AND_GRADIENT)
+    if problem.is_empty:
+        return [_of_nothing(problem)], False, problem.rtol
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
     comparisons = compare_problem(problem, seed, exhaustive)
     for level in range(2, order + 1):
@@ -105,6 +113,31 @@ def compare_arrays(
         problem = Problem(heading, df, subject.args, {}, rtol, atol, names, subject.static, f"d{level - 1}f")
         comparisons += compare_problem(problem, seed, exhaustive)
     return comparisons, problem.half_precision, problem.rtol
+
+
+def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
+    """Return whether a plain function returns a pair of a number and an array, or several, of arguments' shapes."""
+    result = problem.outputs.template
+    is_function = getattr(subject.f, "__name__", "") != "apply" and not subject.is_module
+    if not (is_function and isinstance(result, tuple) and len(result) == 2 and np.shape(result[0]) == ()):
+        return False
+    found = result[1] if isinstance(result[1], (tuple, list)) else [result[1]]
+    shapes = [tuple(x.shape) for x in problem.arguments.variables(problem.arguments.template) if is_any_array(x)]
+    return bool(found) and all(is_any_array(x) and x.shape != () and tuple(x.shape) in shapes for x in found)
+
+
+def _of_nothing(problem: Problem) -> Comparison:
+    """Call the derivative of a problem without elements, so it can raise an error for wrong shapes.
+
+    Return a comparison that agrees: there is no number to compare.
+    """
+    u = np.ones(problem.y.size)
+    if problem.derivative.gradient(problem.x, u) is None:
+        problem.derivative.slope(problem.x, u, np.ones(problem.x.size))
+    path = problem.arguments.leaf_slices()[0][0]
+    return Comparison(
+        f"df/d{path}", 0.0, Estimate(0.0, 0.0), True, "an empty array: shapes alone were checked", argument=path
+    )
 
 
 def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> list[Comparison]:

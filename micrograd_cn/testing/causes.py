@@ -14,6 +14,9 @@ __tracebackhide__ = True
 EQUAL_RTOL = 1e-3  # numbers within this relative distance count as equal
 TOO_LARGE = "large as it should be, as if f had a sum and not a mean"
 TOO_SMALL = "small as it should be, as if f had a mean and not a sum"
+PARTS = ".real", ".imag"  # how the names of parts of complex arguments end
+CONJUGATE = "the conjugate; it should be dL/d.real + 1j * dL/d.imag, also upstream, as in PyTorch (in jax, conjugates)"
+CONSTANT = "f is constant near the point: a mask is missing or, for a straight-through gradient, write like=surrogate"
 MISSING = "a gradient is missing"
 KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
@@ -47,7 +50,15 @@ def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
             is_argument = cause.startswith(MISSING) and name.isidentifier() and name != "parameters"
             cure = f"; if {name} is a constant, such as a target, write static=['{name}']" if is_argument else ""
             found.append(f"likely, for {argument}: {cause}{cure}")
+    wrong_parts = [argument for argument in dict.fromkeys(c.argument for c in wrong) if argument.endswith(PARTS)]
+    if wrong_parts and all(_is_opposite(c) for c in wrong if c.argument.endswith(PARTS)):
+        return [f"likely, for {wrong_parts[0].rpartition('.')[0]}: {CONJUGATE}"]
     return found[:2]
+
+
+def _is_opposite(comparison: Comparison) -> bool:
+    """Return whether the derivative that was checked is the numerical one with the wrong sign."""
+    return math.isclose(comparison.analytic, -comparison.numeric.slope, rel_tol=EQUAL_RTOL)
 
 
 def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
@@ -64,6 +75,8 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     pairs = [(comparison.analytic, comparison.numeric.slope) for comparison in wrong]
     if not all(math.isfinite(a) for a, _ in pairs):
         return "it divides by 0, or takes a root or logarithm of 0"
+    if all(b == 0.0 for _, b in pairs) and not some_right and all(comparison.note == "" for comparison in wrong):
+        return CONSTANT
     if all(a == 0.0 for a, _ in pairs):
         return f"{MISSING}: 0 or None is returned" if not (some_right or some) else "some elements get no gradient"
     ratios = [a / b for a, b in pairs if b != 0.0]

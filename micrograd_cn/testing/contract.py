@@ -262,7 +262,7 @@ def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple
         wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
         halves = np.full(u.size, 0.5)
         yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, halves)
-    if derivative.differentiable_outputs is not None and len(leaves) > 1:
+    if derivative.differentiable_outputs is not None and len(leaves) > 1 and not outputs.has_array_parts:
         for k in derivative.differentiable_outputs(problem.arguments.unpack(problem.x))[:MAX_SINGLE_OUTPUTS]:
             path, place = outputs.leaf_slices()[k]
             alone = np.zeros(u.size)

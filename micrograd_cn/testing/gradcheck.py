@@ -42,7 +42,7 @@ from .numerical import loses_digits, rounding_error
 from .random_state import restored_generators
 from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
 from .result_hooks import Compared, notify_failure
-from .subject import Subject, make_subject
+from .subject import VALUE_AND_GRADIENT, Subject, make_subject
 from .value_arguments import Binding, bind, choose_variables, values_as_numbers
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
@@ -102,6 +102,7 @@ def gradcheck(
     atol: float | None = None,
     seed: int = 0,
     exhaustive: bool = False,
+    like: Callable[..., Any] | None = None,
     **others: Any,
 ) -> Compared:
     """Compare the derivatives of `f` at `args` with numerical ones; return what was compared if they agree.
@@ -198,6 +199,9 @@ def gradcheck(
         seed: the seed of the random directions and weights.
         exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not to eight
             of them. This takes about six calls of `f` for each element.
+        like: a surrogate, a function of the same arguments. The derivative of `f` is compared with numerical ones of
+            the surrogate: write `gradcheck(ste, x, like=lambda x: x)` for a straight-through estimator. Only for
+            `order=1`.
         others: options of the `gradcheck` of PyTorch and the `check_grads` of jax. They are refused, and the message
             says what to write instead.
 
@@ -241,7 +245,7 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    written = derivatives  # what a message repeats
+    written = derivatives | ({} if like is None else {"like": like})  # what a message repeats
     if backward:
         f, pulled = pair_of_functions(f, backward)
         derivatives = {"vjp": pulled}
@@ -266,6 +270,15 @@ def gradcheck(
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)
+    surrogate = None
+    if like is not None:
+        if order > 1:
+            raise ValueError("gradcheck: like= is for order=1; check a second derivative by giving the gradient as f")
+        surrogate = make_subject(like, args, kwargs, static, not derivatives).f
+        if subject.is_module and not isinstance(like, type(f)):
+            surrogate = _without_parameters(surrogate)
+    if not foreign and pytrees.has_array_parts(subject.args):
+        raise TypeError(f"gradcheck: Values are neither complex nor sparse; {GIVE_DERIVATIVE}")
     if derivatives and order > 1:
         raise ValueError(
             "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
@@ -281,17 +294,22 @@ def gradcheck(
                 ) from error
             try:
                 comparisons, half_precision, rtol = compare_arrays(
-                    subject, derivatives, order, rtol, atol, seed, exhaustive
+                    subject, derivatives, order, rtol, atol, seed, exhaustive, surrogate
                 )
             except GradientMismatch:
                 notify_failure(subject.short_name)
                 raise
         else:
             rtol = 1e-6 if rtol is None else rtol
-            half_precision, comparisons = False, _compare_values(subject, order, rtol, atol)
+            half_precision, comparisons = False, _compare_values(subject, order, rtol, atol, surrogate)
             atol = 1e-9 if atol is None else atol
     raise_or_warn(subject, comparisons, half_precision, stacklevel=2, rtol=rtol, atol=atol or 0.0)
     return Compared(tuple(comparisons))
+
+
+def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that leaves out its first argument, the parameters of a module, which `f` does not take."""
+    return lambda _, *args, **keywords: f(*args, **keywords)
 
 
 def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
@@ -320,10 +338,7 @@ def _pair_refusal(result: Any, subject: Subject) -> str:
     shapes = [getattr(x, "shape", None) for name, x in given if name not in subject.static and is_any_array(x)]
     if not found or not all(is_any_array(part) and getattr(part, "shape", None) in shapes for part in found):
         return ""
-    return (
-        "gradcheck: f returns a number and an array of the shape of an argument. If they are the value and the "
-        "gradient, write gradcheck(f, x, gradient=f). If both are results to differentiate, return a list of them"
-    )
+    return VALUE_AND_GRADIENT
 
 
 def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], static: Collection[str | int]) -> None:
@@ -400,13 +415,20 @@ def _check_closures(y: Value, heading: str) -> None:
                 )
 
 
-def _compare_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
-    """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones."""
+def _compare_values(
+    subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None = None
+) -> list[Comparison]:
+    """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones.
+
+    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1.
+    """
     with values_as_numbers():
-        return _compare_bound_values(subject, order, rtol, atol)
+        return _compare_bound_values(subject, order, rtol, atol, surrogate)
 
 
-def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float | None) -> list[Comparison]:
+def _compare_bound_values(
+    subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
+) -> list[Comparison]:
     """Compare derivatives as `_compare_values` does, where `Value`s compare as numbers (see `values_as_numbers`)."""
     heading = subject.heading
     bound = bind(subject, _chosen_parameters(subject, order))
@@ -416,13 +438,13 @@ def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float
     inputs_of_f = bound.variables()
     names, point = [v.name for v in inputs_of_f], [v.number for v in inputs_of_f]
 
-    def at(xs: list[float], output: int, slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
+    def at(xs: list[float], output: int, slots: tuple[int, ...], called: Binding = bound) -> tuple[Value, list[Value]]:
         """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
 
         The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
         `slots` is empty, the output itself is returned.
         """
-        result, inputs = bound.call(inputs_of_f, xs)
+        result, inputs = called.call(inputs_of_f, xs)
         y = _outputs(result)[output][1]
         for slot in slots:
             [y] = gradients(y, [inputs[slot]], create_graph=True)
@@ -446,6 +468,8 @@ def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float
             raise NothingCompared(f"{heading}: outside the domain, the function is {y.data} there")
         _check_closures(y, heading)
 
+    valued = bound if surrogate is None else replace(bound, subject=replace(bound.subject, f=surrogate))
+
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
         """Return a list that begins with a derivative of output `k`, at `point` but with input `i` set to `t`.
@@ -454,7 +478,7 @@ def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float
         the gradient of this derivative follows in the list.
         """
         try:
-            y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
+            y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots, valued)
             return [y.data, *(gradients(y, inputs) if order > 1 else ())]
         finally:
             for p, x in zip(bound.parameters.values(), point[len(point) - len(bound.parameters) :], strict=True):
@@ -478,7 +502,8 @@ def _compare_bound_values(subject: Subject, order: int, rtol: float, atol: float
                 noise = rounding_error(y, inputs[i])
                 size = math.fabs(y.data) / max(math.fabs(point[i]), 1.0)
                 tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
-                claim = Claim(title, analytic, along, point[i], y.data, noise, tolerance)
+                here = y.data if surrogate is None else along(point[i])
+                claim = Claim(title, analytic, along, point[i], here, noise, tolerance)
                 comparisons.append(compare_value(claim, rtol, atol, lost))
                 if comparisons[-1].agrees is False and not isinstance(given[k], Value):
                     raise TypeError(_lost_graph(outputs[k][0], given[k]))

@@ -110,8 +110,16 @@ def number_kind(x: Any) -> str:
     if not is_any_array(x) and not isinstance(x, (complex, np.generic, np.ndarray)):
         number = isinstance(x, Value) or (hasattr(x, "__float__") and not isinstance(x, type))
         return "int" if isinstance(x, int) else "float" if number else "other"
+    if library_of(x) == "jax" and _is_random_key(x):
+        return "other"
     dtype = np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "tolist") else x.tolist()).dtype
     return NUMBER_KINDS.get(dtype.kind, "float")
+
+
+def _is_random_key(x: Any) -> bool:
+    """Return whether `x` is a key of jax for random numbers, or an array of keys; numpy has no such type."""
+    jax: Any = sys.modules.get("jax")
+    return hasattr(jax, "dtypes") and bool(jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended))
 
 
 def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:

@@ -56,8 +56,11 @@ class Problem:
         names: the names of the arguments.
         static: names, or indices, of arguments that are constants.
         output_name: what messages call the result.
+        like: a function whose numerical derivatives the derivative of `f` is compared with, instead of those of `f`.
 
     Attributes:
+        is_empty: whether the arguments or the result have no element. Then there are no other attributes than
+            `arguments`, `outputs`, `x`, `y`, `derivative`, `half_precision` and `rtol`.
         arguments: the structure of the arguments.
         outputs: the structure of the result.
         x: the point, as a vector.
@@ -98,21 +101,24 @@ class Problem:
         names: Sequence[str] = (),
         static: Collection[str | int] = (),
         output_name: str = "f",
+        like: Callable[..., Any] | None = None,
     ) -> None:
         self.calls = 0
         self.calls_left: float = MAX_CALLS
         self._call_limit, self._limit_is_firm = math.inf, False
         self._cache: dict[bytes, Vector] | None = {}
 
+        valued = like or f
+
         def counted(*args: Any) -> Any:
             self.calls += 1
-            return f(*args)
+            return valued(*args)
 
-        self.f, self.heading = functools.update_wrapper(counted, f), heading
+        self.f, self.heading = functools.update_wrapper(counted, valued), heading
         self.names = list(names) or [f"x{i}" for i in range(len(args))]
         self.arguments = Packed(args, self.names, _is_differentiated(args, derivatives, self.names, static))
         self.x = self.arguments.vector
-        if not self.x.size:
+        if not self.x.size and not self.arguments.slices():
             raise NothingCompared(f"{heading} compared nothing: {_no_floats_message(self.arguments)}")
         tree = self.arguments.unpack(self.x)
         result = counted(*tree)
@@ -123,9 +129,17 @@ class Problem:
             )
         self.outputs = Packed(result, output_name)
         self.y = self.outputs.vector
-        if not self.y.size:
+        if not self.y.size and not self.outputs.slices():
             raise TypeError(f"{heading}: f returned {type(result).__name__}, which holds no floating-point number")
+        if like is not None:
+            _check_same_shapes(heading, self.outputs, Packed(f(*self.arguments.unpack(self.x)), output_name))
         self._compiled: Callable[..., Any] | None = None
+        self.is_empty = not self.x.size or not self.y.size
+        self.derivative: Derivative
+        if self.is_empty:
+            self.derivative = derivative_of(f, derivatives, self.arguments, self.outputs)
+            self.half_precision, self.rtol = False, 1e-6 if rtol is None else rtol
+            return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         again = self.outputs.pack(counted(*self.arguments.unpack(self.x)))
         self.eps = max(self.arguments.eps, self.outputs.eps)
@@ -141,8 +155,8 @@ class Problem:
                 lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs))))
             )
         # jax calls f while it compiles; these are no calls at a point, so they are not counted
-        differentiated = counted if any(is_tensor(x) for x in varying) else f
-        self.derivative: Derivative = derivative_of(differentiated, derivatives, self.arguments, self.outputs)
+        differentiated = counted if like is None and any(is_tensor(x) for x in varying) else f
+        self.derivative = derivative_of(differentiated, derivatives, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * DETECTABLE_ERROR) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
         if self.x.size + self.y.size > MAX_CACHED_SIZE:
@@ -315,6 +329,17 @@ class Problem:
             return 0.0
         finite = int(np.count_nonzero(np.isfinite(g)))
         return norm(g, self.scale) / math.sqrt(finite) if finite else 0.0
+
+
+def _check_same_shapes(heading: str, expected: Packed, found: Packed) -> None:
+    """Check that f returns arrays of the shapes that the function given as `like=` returns.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    shapes = [[place.stop - place.start for place in packed.slices()] for packed in (expected, found)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{heading}: like= returns {shapes[0]} numbers in its arrays, and f returns {shapes[1]}")
 
 
 def _is_differentiated(

@@ -1,7 +1,8 @@
 """Take pytrees apart, and put them together again.
 
 A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and objects of classes that are
-registered with jax. Everything else in it is a leaf. A path is a text that says where in the structure a leaf is, such
+registered with jax. So are complex and sparse arrays, which consist of dense arrays of real numbers (`array_parts`).
+Everything else in it is a leaf. A path is a text that says where in the structure a leaf is, such
 as "['w'][0]". The module `derivatives.tree` does the same for functions of `Value`s. It treats an array as a nested
 list, but here an array is a leaf.
 """
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .array_parts import array_parts, split_like
 from .libraries import library_of
 
 __tracebackhide__ = True
@@ -30,7 +32,7 @@ def parts(tree: Any) -> Parts | None:
     ([("['w']", 1.0)], None)
     """
     if library_of(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
-        return None
+        return array_parts(tree)
     if isinstance(tree, dict):
         return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
@@ -40,7 +42,7 @@ def parts(tree: Any) -> Parts | None:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = [field.name for field in dataclasses.fields(tree)]
         return [(f".{name}", getattr(tree, name)) for name in names], lambda found: _with_fields(tree, names, found)
-    return _jax_parts(tree)
+    return array_parts(tree) or _jax_parts(tree)
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
@@ -81,6 +83,18 @@ def leaves(tree: Any) -> list[Any]:
     return [tree] if found is None else [leaf for _, part in found[0] for leaf in leaves(part)]
 
 
+def has_array_parts(tree: Any) -> bool:
+    """Return whether a structure has a complex or sparse array or number in it.
+
+    >>> has_array_parts([1.0, {"z": 1j}]), has_array_parts([1.0])
+    (True, False)
+    """
+    if array_parts(tree) is not None:
+        return True
+    found = parts(tree)
+    return found is not None and any(has_array_parts(part) for _, part in found[0])
+
+
 def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
     """Yield, for each leaf of `model`, the part of `tree` at the same position.
 
@@ -102,6 +116,10 @@ def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[
         return
     if tree is None:
         yield from [None] * len(leaves(model))
+        return
+    if (split := split_like(tree, model)) is not None:
+        for part, (suffix, like) in zip(split, found[0], strict=True):
+            yield from flatten_up_to(part, like, what, path + suffix)
         return
     at = f" for {path}" if path else ""
     if isinstance(model, dict):

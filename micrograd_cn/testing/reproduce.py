@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from .array_parts import is_complex, is_sparse
 from .libraries import is_any_array, is_tensor, library_of, to_doubles
 from .pytrees import leaves, parts
 from .subject import Subject
@@ -86,7 +87,14 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
     "{'w': [1.0, 2]}"
     """
     seeds = itertools.count() if seeds is None else seeds
-    if found := parts(tree):
+    if is_sparse(tree):
+        layout = {"torch.sparse_csr": "_csr", "torch.sparse_csc": "_csc"}.get(str(getattr(tree, "layout", "")), "")
+        dense = to_code(tree.detach().to_dense(), most, seeds) if is_tensor(tree) else ""
+        return f"{dense}.to_sparse{layout}()" if dense else f"<{type(tree).__name__}>"
+    if (found := parts(tree)) and is_complex(tree) and hasattr(tree, "dtype"):
+        real, imaginary = [to_code(part, most, seeds) for _, part in found[0]]
+        return f"{real} + 1j * {imaginary}"
+    if found and not isinstance(tree, complex):
         inside = [to_code(part, most, seeds) for _, part in found[0]]
         if isinstance(tree, dict):
             return f"{{{', '.join(f'{key!r}: {text}' for key, text in zip(tree, inside, strict=True))}}}"

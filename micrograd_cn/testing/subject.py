@@ -12,10 +12,16 @@ from typing import Any
 
 from ..engine import Value
 from ..module import Module
+from .array_parts import is_sparse
 from .libraries import LIBRARIES, is_any_array, library_of
 from .pytrees import flatten_pytree, leaves
 
 __tracebackhide__ = True
+
+VALUE_AND_GRADIENT = (
+    "gradcheck: f returns a number and an array of the shape of an argument. If they are the value and the gradient, "
+    "write gradcheck(f, x, gradient=f). If both are results to differentiate, return a list of them"
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def one_line(tree: Any) -> str:
     >>> one_line([1.0, {"a": 2}])
     "[1.0, {'a': 2}]"
     """
-    if is_any_array(tree) and getattr(tree, "shape", None):
+    if (is_any_array(tree) or is_sparse(tree)) and getattr(tree, "shape", None):
         kind = str(getattr(tree, "dtype", type(tree).__name__)).rpartition(".")[2]
         return f"{kind}{list(tree.shape)}"
     if isinstance(tree, dict):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .libraries import array_maker, empty_maker, is_any_array, is_tensor, library_of, number_kind, to_doubles, to_numpy
-from .pytrees import describe, flatten_pytree, flatten_up_to, leaves, parts
+from .pytrees import describe, flatten_pytree, flatten_up_to, has_array_parts, leaves, parts
 
 __tracebackhide__ = True
 
@@ -45,6 +45,7 @@ class Packed:
         vector: the numbers of the variables.
         missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
+        has_array_parts: whether there are complex or sparse arrays, which are made anew of the variables.
         writable: whether `empty_tree` works, since numpy can fill arrays of the types of all variables.
         in_doubles: whether all variables are doubles.
         eps: the distance from 1.0 to the next number, in the coarsest type of the variables.
@@ -52,7 +53,7 @@ class Packed:
         smallest_subnormal: about the smallest positive number that the coarsest type holds.
 
     Raises:
-        TypeError: a leaf is complex, or neither a number nor an array.
+        TypeError: a leaf is neither a number nor an array.
 
     >>> packed = Packed({"w": np.array([1.0, 2.0]), "b": 3.0}, "x")
     >>> packed.vector, packed.element_name(1), packed.unpack(np.zeros(3))
@@ -68,6 +69,7 @@ class Packed:
             named, self._rebuild = flatten_pytree(tree)
             named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
         self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
+        self.has_array_parts = has_array_parts(tree)
         self.template, self._is_leaf = tree, parts(tree) is None
         self._parts: list[
             tuple[int, str, tuple[int, ...], slice]
@@ -77,11 +79,6 @@ class Packed:
         values, start, self.eps = [np.zeros(0)], 0, DOUBLE_EPS
         for i, (path, x) in enumerate(named):
             found = None if x is None else number_kind(x)
-            if found == "complex" and varies(path, x):
-                raise TypeError(
-                    f"gradcheck: {path} is complex; let real and imaginary parts be the arguments and outputs, since "
-                    "libraries differ in what they call a complex gradient"
-                )
             if found != "float" or not varies(path, x):
                 self.constants.append((path, x))
                 continue

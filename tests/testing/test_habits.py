@@ -2,17 +2,21 @@
 
 import functools
 import json
+import math
+import sys
 import unittest
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck
 from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
+
+from . import stand_ins
 
 
 def double(x):
@@ -248,3 +252,93 @@ def test_functions_with_gradients_of_their_own_are_found_in_a_class():
 
     assert [*find_functions(Holder).values()] == [own]
     assert [*find_functions(own).values()] == [own]
+
+
+# Surrogates, empty arrays, keys of jax, and pairs of a value and a gradient.
+
+
+def test_a_derivative_may_be_that_of_a_surrogate():
+    def straight(x, u):
+        return u * (np.abs(x) < 1.0)
+
+    x = np.array([0.3, -0.2, 1.7])
+    gradcheck(np.sign, x, vjp=straight, like=lambda x: np.clip(x, -1.0, 1.0))
+    with pytest.raises(GradientMismatch, match=r"gradcheck\(f, x0, vjp=straight, like=like\)|like=") as caught:
+        gradcheck(np.sign, x, vjp=lambda x, u: 2.0 * straight(x, u), like=lambda x: np.clip(x, -1.0, 1.0))
+    assert "a factor of 2 too much" in str(caught.value)
+    with pytest.raises(GradientMismatch, match=r"f is constant .* write like=surrogate"):
+        gradcheck(lambda x: np.clip(x, -1.0, 1.0), np.array([3.0]), vjp=lambda x, u: u)
+    many = np.random.default_rng(0).normal(size=300)
+    gradcheck(np.round, many, vjp=lambda x, u: u, like=lambda x: x)
+    with pytest.raises(GradientMismatch):
+        gradcheck(np.round, many, vjp=lambda x, u: 1.01 * u, like=lambda x: x)
+
+
+def test_a_surrogate_serves_functions_of_values():
+    sign = Op("sign", lambda x: math.copysign(1.0, x), (lambda y, x: 1.0 - mc.tanh(x) ** 2,))
+    gradcheck(sign, 0.3, like=mc.tanh)
+    with pytest.raises(GradientMismatch):
+        gradcheck(sign, 0.3, like=mc.sin)
+
+
+def test_a_surrogate_of_another_shape_or_for_second_derivatives_is_refused():
+    with pytest.raises(ValueError, match=r"like= returns \[1\] numbers in its arrays, and f returns \[3\]"):
+        gradcheck(np.sign, np.ones(3), vjp=lambda x, u: u, like=np.sum)
+    with pytest.raises(ValueError, match="like= is for order=1"):
+        gradcheck(mc.tanh, 0.3, like=mc.tanh, order=2)
+
+
+@pytest.mark.parametrize("f", [lambda x: 2 * x, lambda x: (2 * x).sum(), lambda x: x[:, :0]])
+def test_the_shapes_of_gradients_of_empty_arrays_are_checked(f):
+    def vjp(x, u):
+        return np.zeros(x.shape)
+
+    assert repr(gradcheck(f, np.zeros((0, 3)), vjp=vjp)) == "<1 derivative agrees>"
+    with pytest.raises(ValueError, match=r"vjp= gave an array of shape \(3, 0\) for x, which has \(0, 3\)"):
+        gradcheck(f, np.zeros((0, 3)), vjp=lambda x, u: np.zeros((3, 0)))
+
+
+def test_the_shape_of_a_jvp_of_empty_arrays_is_checked():
+    gradcheck(lambda x: 2 * x, np.zeros((0, 3)), jvp=lambda x, t: 2 * t)
+    with pytest.raises(ValueError, match=r"jvp= gave an array of shape \(3, 0\)"):
+        gradcheck(lambda x: 2 * x, np.zeros((0, 3)), jvp=lambda x, t: t.T)
+
+
+def test_a_function_of_tensors_that_returns_value_and_gradient_is_told_to_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", stand_ins.torch)
+    x = stand_ins.Tensor(np.linspace(0.5, 1.5, 3))
+    with pytest.raises(TypeError, match=r"write gradcheck\(f, x, gradient=f\)"):
+        gradcheck(lambda x: (stand_ins.Tensor(np.float64(1.0)), x), x)
+
+
+def test_keys_of_jax_are_constants():
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.linspace(1.0, 2.0, 3)
+
+    def f(key, x):
+        return x * jax.random.normal(key, x.shape)
+
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        assert gradcheck(f, key, x)
+        assert gradcheck(f, key, x, static=["key"])
+
+
+def test_a_backward_pass_that_is_once_differentiable_is_refused_for_second_derivatives():
+    torch = pytest.importorskip("torch")
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, u):
+            return 3 * u * ctx.saved_tensors[0] ** 2
+
+    x = torch.linspace(0.5, 1.5, 3, dtype=torch.float64)
+    gradcheck(Cube, x)
+    for f in (Cube, lambda x: Cube.apply(x) * x):
+        with pytest.raises(TypeError, match=r"marked with once_differentiable.*; write order=1"):
+            gradcheck(f, x, order=2)

@@ -146,6 +146,7 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
 # The likely cause.
 
 
+CONSTANT = "f is constant near the point: a mask is missing or, for a straight-through gradient, write like=surrogate"
 MISSING = "a gradient is missing: 0 or None is returned; if w is a constant, such as a target, write static=['w']"
 
 
@@ -164,7 +165,7 @@ MISSING = "a gradient is missing: 0 or None is returned; if w is a constant, suc
         ([(1.0, 2.0), (2.0, 1.0)], "the right numbers in the wrong places: transposed, or reshaped in another order"),
         ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
         ([(-4.0, 2.0)], "-2 times as large as it should be, as if f had a sum and not a mean"),
-        ([(3.0, 0.0)], None),
+        ([(3.0, 0.0)], CONSTANT),
         ([(8.0, 1.0), (16.012, 2.0)], "8 times as large as it should be, as if f had a sum and not a mean"),
         ([(1.0, 2.0), (7.0, 3.0)], None),
     ],

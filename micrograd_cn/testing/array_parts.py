@@ -1,0 +1,196 @@
+"""Take complex and sparse arrays apart: into real and imaginary parts, and into their stored entries.
+
+The parts are dense arrays of real numbers, which a check can move one by one. So a function of complex numbers is
+checked as a function of twice as many real ones, whether or not it is holomorphic, and a function of a sparse matrix is
+differentiated with respect to the entries that the matrix stores.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .libraries import is_tensor, library_of
+
+__tracebackhide__ = True
+
+Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
+KEPT = "_parts_of_check"  # attribute of a tensor: the parts that it was made from, by which PyTorch differentiates
+NO_ARRAYS = (float, int, str, list, tuple, dict)
+COMPRESSED = {"torch.sparse_csr": "csr", "torch.sparse_csc": "csc"}
+STORED = ("csr", "csc", "coo")  # formats of scipy that keep the stored entries alone in one array
+
+
+def array_parts(x: Any) -> Parts | None:
+    """Return the parts of a complex or sparse array or a complex number, and a function that makes one of other parts.
+
+    Each part comes with its path. None is returned for everything else.
+
+    >>> found, rebuild = array_parts(1 + 2j)
+    >>> found, rebuild([3.0, 4.0])
+    ([('.real', 1.0), ('.imag', 2.0)], (3+4j))
+    """
+    if isinstance(x, NO_ARRAYS):
+        return None
+    if is_sparse(x):
+        return _parts_of_tensor(x) if is_tensor(x) else _parts_of_scipy(x)
+    return _complex_parts(x) if is_complex(x) else None
+
+
+def is_sparse(x: Any) -> bool:
+    """Return whether `x` is a sparse tensor of PyTorch, or a sparse array or matrix of scipy."""
+    if is_tensor(x):
+        return _is_other_layout(getattr(x, "layout", None))
+    kind: Any = type(x)  # Any, since mypy does not know that a type is hashable
+    return _is_of_scipy(kind) and hasattr(x, "format")
+
+
+@functools.lru_cache
+def _is_of_scipy(kind: Any) -> bool:
+    return bool(kind.__module__.startswith("scipy.sparse"))
+
+
+@functools.lru_cache
+def _is_other_layout(layout: Any) -> bool:
+    """Return whether a layout of PyTorch is another one than that of dense tensors."""
+    return layout is not None and str(layout) != "torch.strided"
+
+
+@functools.lru_cache
+def _is_complex_type(dtype: Any) -> bool:
+    return "complex" in str(dtype)
+
+
+def is_complex(x: Any) -> bool:
+    """Return whether `x` is a complex number, or an array of these."""
+    if isinstance(x, complex):
+        return True
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and library_of(x) in ("numpy", "torch", "jax") and _is_complex_type(dtype)
+
+
+def split_like(tree: Any, model: Any) -> list[Any] | None:
+    """Return the parts of a derivative of a complex or sparse `model`, in the order of the model's parts.
+
+    The derivative with respect to complex numbers is complex, or real where it has no imaginary part. That with respect
+    to a sparse matrix is a matrix of the same shape, sparse or dense, of which the stored entries of `model` count, or
+    an array of these entries alone. None is returned if `tree` is nothing like that, or if `model` is neither.
+    """
+    if is_sparse(model):
+        return _entries_like(tree, model)
+    if not is_complex(model) or isinstance(tree, (list, tuple, dict)) or not hasattr(tree, "real"):
+        return None
+    return [part for _, part in _complex_parts(tree)[0]]
+
+
+def _complex_parts(x: Any) -> Parts:
+    """Return the real and the imaginary part of an array or number, and a function that makes one of other parts."""
+    if is_tensor(x):
+        torch = sys.modules["torch"]
+        kept = getattr(x, KEPT, None) or ([x.real, x.imag] if x.is_complex() else [x, torch.zeros_like(x)])
+        if not x.requires_grad:
+            kept = [part.contiguous() for part in kept]
+
+        def of_torch(found: list[Any]) -> Any:
+            made: Any = torch.complex(*found)
+            setattr(made, KEPT, found)
+            return made
+
+        return _named(kept), of_torch
+    if library_of(x) == "jax":
+        jax = sys.modules["jax"]
+        return _named([jax.numpy.real(x), jax.numpy.imag(x)]), lambda found: jax.lax.complex(*found)
+    if not hasattr(x, "dtype"):
+        return _named([x.real, x.imag]), lambda found: complex(*found)
+    import numpy as np
+
+    kind = x.dtype
+
+    def of_numpy(found: list[Any]) -> Any:
+        made = np.empty(np.shape(found[0]), kind)
+        made.real, made.imag = found
+        return made if isinstance(x, np.ndarray) else made[()]
+
+    return _named([np.ascontiguousarray(part).reshape(np.shape(x)) for part in (x.real, x.imag)]), of_numpy
+
+
+def _named(pair: list[Any]) -> list[tuple[str, Any]]:
+    return list(zip((".real", ".imag"), pair, strict=True))
+
+
+def _parts_of_tensor(x: Any) -> Parts:
+    """Return the stored entries of a sparse tensor, and a function that makes such a tensor of other entries.
+
+    Raises:
+        TypeError: the tensor has another layout than COO, CSR and CSC.
+    """
+    torch = sys.modules["torch"]
+    layout = str(x.layout)
+    if layout == "torch.sparse_coo":
+        x = x if x.is_coalesced() else x.coalesce()
+        places = x.indices().detach()
+
+        def make(values: Any) -> Any:
+            return torch.sparse_coo_tensor(places, values, x.shape, is_coalesced=True, check_invariants=False)
+
+    elif layout in COMPRESSED:
+        rows = COMPRESSED[layout] == "csr"
+        outer, inner = (x.crow_indices(), x.col_indices()) if rows else (x.ccol_indices(), x.row_indices())
+
+        def make(values: Any) -> Any:
+            made_by = torch.sparse_csr_tensor if rows else torch.sparse_csc_tensor
+            return made_by(outer, inner, values, x.shape, check_invariants=False)
+
+    else:
+        raise TypeError(f"gradcheck: a tensor of layout {layout} is not checked; write x.to_sparse() or x.to_dense()")
+
+    def rebuild(found: list[Any]) -> Any:
+        made = make(found[0])
+        setattr(made, KEPT, found)
+        return made
+
+    kept = getattr(x, KEPT, None)
+    return [(".values()", kept[0] if kept else x.values())], rebuild
+
+
+def _parts_of_scipy(x: Any) -> Parts:
+    """Return the stored entries of a sparse matrix of scipy, and a function that makes such a matrix of other entries.
+
+    Raises:
+        TypeError: the format is none of `STORED`.
+    """
+    if x.format not in STORED:
+        raise TypeError(f"gradcheck: a sparse matrix of the format {x.format} is not checked; write x.tocsr()")
+
+    def rebuild(found: list[Any]) -> Any:
+        made = x.copy()
+        made.data = found[0]
+        return made
+
+    return [(".data", x.data)], rebuild
+
+
+def _entries_like(tree: Any, model: Any) -> list[Any] | None:
+    """Return the entries of a matrix at the places that the sparse matrix `model` stores; None if it is no matrix."""
+    import numpy as np
+
+    entries = model.values() if is_tensor(model) and str(model.layout) != "torch.sparse_coo" else None
+    stored = model.coalesce().values() if is_tensor(model) and entries is None else entries
+    stored = model.data if stored is None else stored
+    shape = tuple(getattr(tree, "shape", ()))
+    if shape == tuple(stored.shape) != tuple(model.shape):
+        return [tree]
+    if shape != tuple(model.shape):
+        return None
+    if is_tensor(model):
+        places = model.to_sparse_coo().coalesce().indices()
+        dense = tree.to_dense() if is_tensor(tree) else sys.modules["torch"].from_numpy(np.asarray(tree))
+        if str(model.layout) == "torch.sparse_csc":
+            order = (places[1] * model.shape[0] + places[0]).argsort()
+            places = places[:, order]
+        return [dense[tuple(places)]]
+    pattern = model.tocoo()
+    dense = tree.toarray() if is_sparse(tree) else np.asarray(tree)
+    return [dense[pattern.row, pattern.col]]
