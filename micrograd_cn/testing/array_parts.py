@@ -18,7 +18,7 @@ __tracebackhide__ = True
 
 Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
 KEPT = "_parts_of_check"  # attribute of a tensor: the parts that it was made from, by which PyTorch differentiates
-NO_ARRAYS = (float, int, str, list, tuple, dict)
+NO_ARRAYS = (float, int, str, list, tuple)
 COMPRESSED = {"torch.sparse_csr": "csr", "torch.sparse_csc": "csc"}
 STORED = ("csr", "csc", "coo")  # formats of scipy that keep the stored entries alone in one array
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .array_parts import array_parts, split_like
+from .array_parts import array_parts, is_sparse, split_like
 from .libraries import library_of
 
 __tracebackhide__ = True
@@ -33,7 +33,7 @@ def parts(tree: Any) -> Parts | None:
     """
     if library_of(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
         return array_parts(tree)
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and not is_sparse(tree):
         return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return [(f".{name}", part) for name, part in zip(tree._fields, tree, strict=True)], lambda x: type(tree)(*x)
