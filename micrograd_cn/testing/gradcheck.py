@@ -277,8 +277,6 @@ def gradcheck(
         surrogate = make_subject(like, args, kwargs, static, not derivatives).f
         if subject.is_module and not isinstance(like, type(f)):
             surrogate = _without_parameters(surrogate)
-    if not foreign and pytrees.has_array_parts(subject.args):
-        raise TypeError(f"gradcheck: Values are neither complex nor sparse; {GIVE_DERIVATIVE}")
     if derivatives and order > 1:
         raise ValueError(
             "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
