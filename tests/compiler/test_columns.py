@@ -107,6 +107,35 @@ def test_arrays_are_neither_copied_side_by_side_nor_their_rows_listed():
         assert peak < 16 * len(x) + 100_000, name
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_arrays_that_cannot_be_written_are_read_where_they_are(count):
+    """A read-only array gives the numbers of a writable one, and is not copied, unless there are few numbers."""
+    weights = [Value(0.1 * k) for k in range(40)]
+    one = compile(lambda x: mc.dot(weights, x).tanh())
+    f = one if count == 1 else compile(lambda x, t: (mc.dot(weights, x) - t).tanh())
+    for n in (10, 20_000):
+        x, y = np.random.default_rng(0).normal(size=(n, 40)), np.ones(n)
+        expected = [getattr(f, name)((x, y)[:count]) for name in ("forward", "gradient", "value_and_grad")]
+        x.flags.writeable = y.flags.writeable = False
+        samples = (x, y)[:count]
+        for name, other in zip(("forward", "gradient", "value_and_grad"), expected, strict=True):
+            getattr(f, name)(samples)
+            tracemalloc.start()
+            try:
+                found = getattr(f, name)(samples)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert all(np.array_equal(a, b) for a, b in zip(found, other, strict=True))
+            if n > 10 and name != "gradient":
+                assert peak < 0.1 * x.nbytes
+        losses = f.fit(samples, SGD(weights, lr=0.0), epochs=2, batch_size=7)
+        assert losses[0] == pytest.approx(float(expected[2][0]), rel=1e-12)
+        assert f.forward([(x[k], y[k])[:count] for k in range(9)]) == pytest.approx(expected[0][:9].tolist())
+    with pytest.raises(TypeError, match="readonly"):
+        f.forward(samples, out=y)
+
+
 def test_no_memory_of_the_results_is_read_as_rows():
     x, y = data(20, 0)
     f = compile(lambda x, t: x[0] + t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
@@ -27,7 +28,7 @@ INSTEAD = {
 def flat_doubles(x: Any) -> FlatNumbers:
     """Return the numbers of the array `x` as a flat array or buffer of doubles.
 
-    A writable array of doubles in C's order is not copied.
+    An array of doubles in C's order is not copied. If it cannot be written, the buffer cannot be written, either.
 
     Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
     so are sparse arrays and floating-point numbers that are wider than doubles.
@@ -35,7 +36,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
     Raises:
         TypeError: the array has entries that are not real numbers. The message says what to write instead.
     """
-    in_place = doubles_in_place(x)
+    in_place = doubles_in_place(x, read_only="numpy" in sys.modules)  # which tells the address of what is read-only
     if in_place is not None:
         return in_place
     if not hasattr(x, "__array__"):
@@ -58,10 +59,11 @@ def flat_doubles(x: Any) -> FlatNumbers:
     return flat_doubles(np.array(found, dtype=np.float64, order="C"))
 
 
-def doubles_in_place(x: Any) -> FlatNumbers | None:
+def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
     """Return the numbers of `x` as a flat buffer of doubles that shares its memory, or None if that is impossible.
 
-    It is impossible if `x` is no writable buffer of doubles in C's order. An empty array has no memory to share.
+    It is impossible if `x` is no buffer of doubles in C's order, or if it is read-only, unless `read_only` is set. An
+    empty array has no memory to share.
 
     Raises:
         TypeError: `x` has missing or sparse entries, or requires a gradient.
@@ -73,7 +75,7 @@ def doubles_in_place(x: Any) -> FlatNumbers | None:
         view = memoryview(x)
     except (TypeError, ValueError, BufferError):
         return None  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
-    if view.format not in DOUBLE_FORMATS or not view.c_contiguous or view.readonly:
+    if view.format not in DOUBLE_FORMATS or not view.c_contiguous or (view.readonly and not read_only):
         return None
     if not view.nbytes:
         return array("d")

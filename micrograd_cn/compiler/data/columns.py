@@ -146,12 +146,15 @@ def flat(numbers: Numbers) -> FlatNumbers:
 
 
 def address(data: Any) -> int:
-    """Return the address of the first number of an array or a writable buffer; return 0 for an empty buffer.
+    """Return the address of the first number of an array or a buffer; return 0 for an empty buffer.
 
-    For `Columns`, return what machine code gets as the address of the rows.
+    For `Columns`, return what machine code gets as the address of the rows. If the buffer is read-only, numpy must have
+    been imported.
     """
     if isinstance(data, array):
         return data.buffer_info()[0]
     if type(data) is Columns:
         return data.address
+    if type(data) is memoryview and data.readonly:
+        return int(sys.modules["numpy"].frombuffer(data).__array_interface__["data"][0]) if len(data) else 0
     return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

@@ -34,7 +34,7 @@ from .arrays import (
     refuse_collection,
     shape_of,
 )
-from .columns import Columns, Numbers, flat, together
+from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
 from .surroundings import DESCRIPTORS, METHODS, is_users_module
 
@@ -99,6 +99,8 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
         numbers = gather_rows(numbers, rows, width)
     elif isinstance(numbers, Columns):
         return numbers
+    elif type(numbers) is memoryview and numbers.readonly and len(numbers) > MAX_NUMBERS:
+        return Columns([numbers], len(rows))  # it would be copied as another buffer
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
 
