@@ -146,7 +146,8 @@ def test_no_memory_of_the_results_is_read_as_rows():
         assert np.array_equal(f.forward((copied, y), out=copied.reshape(-1)[place]), expected)
 
 
-def test_a_callback_that_changes_an_array_does_not_change_what_fit_reads():
+@pytest.mark.parametrize("called", ["callback", "schedule", "progress", "shuffle"])
+def test_a_function_that_changes_an_array_does_not_change_what_fit_reads(called):
     x, y = data(20, 0)
     found = []
     for changes in (False, True):
@@ -154,12 +155,14 @@ def test_a_callback_that_changes_an_array_does_not_change_what_fit_reads():
         f = compile(lambda x, t, weights=weights: (mc.dot(weights, x) - t) ** 2)
         arrays = x.copy(), y.copy()
 
-        def callback(epoch, loss, arrays=arrays, changes=changes):
+        def change(*_, arrays=arrays, changes=changes):
             if changes:
                 for x in arrays:
                     x[:] = 100.0
+            return 0.001 if called == "schedule" else None
 
-        found.append(list(f.fit(arrays, SGD(weights, lr=0.001), epochs=3, callback=callback)))
+        option = type("Shuffler", (), {"shuffle": staticmethod(change)})() if called == "shuffle" else change
+        found.append(list(f.fit(arrays, SGD(weights, lr=0.001), epochs=3, batch_size=1000, **{called: option})))
     assert found[0] == found[1]
 
 

@@ -98,6 +98,12 @@ class TrainingOptions:
             if not norm >= 0.0:
                 raise ValueError(f"fit(): clip_grad_norm must be 0 or more, got {norm}")
 
+    @property
+    def calls_users_code(self) -> bool:
+        """Whether a function of the user's runs between the steps, other than the callback."""
+        own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
+        return bool(self.schedule or callable(self.progress) or own_shuffle)
+
 
 @contextmanager
 def naming_validation() -> Iterator[None]:
