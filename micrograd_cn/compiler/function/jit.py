@@ -214,7 +214,7 @@ def compile(  # noqa: A001 -- the field's name
             items inside an object.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
-            after some 50 calls, calls, `forward`, `backward`, `gradient` and `value_and_grad` run a program for all
+            after some 100 calls, calls, `forward`, `backward`, `gradient` and `value_and_grad` run a program for all
             branches, which computes each of them and selects. It may round gradients of a mean in another order.
 
     Returns:
@@ -1551,11 +1551,11 @@ class CompiledFunction:
             n = shapes[0][0]
             if method == "gradient":
                 wrt = functools.partial(self._wrt, "inputs")
-                program = merged.derivative("gradient", wrt, "inputs", n, often=True)
+                program = merged.derivative("gradient", wrt, "inputs", n)
             elif method == "backward":
-                program = merged.loss(n, often=True)
+                program = merged.loss(n)
             else:
-                program = merged.call(often=True) if method == "call" else merged.forward(n, often=True)
+                program = merged.call() if method == "call" else merged.forward(n)
             if program is None:
                 return 0
         elif method == "gradient":

@@ -67,7 +67,9 @@ class Recorded(Protocol):
 class MergedRecordings:
     """The recordings of a function for samples with the same structure, merged. Programs are made when they are used.
 
-    A program is made in the background once it was asked for several times.
+    A program is made in the background once it was asked for several times. It is used once it was asked for twice as
+    often, even if a call has to wait for it then: the way of a call must not depend on how fast the computer is, since
+    programs that sort rows and merged programs round the gradient of a mean in different ways.
 
     Args:
         recordings: the recordings, as a list to which others may be added later.
@@ -81,6 +83,8 @@ class MergedRecordings:
     def __init__(self, recordings: Sequence[Recorded], parameters: Sequence[Value]) -> None:
         self._known, self.recordings, self.parameters = recordings, tuple(recordings), parameters
         self._background = BackgroundTasks()
+        self._begun = set[Any]()  # the keys of the programs that are being made, or are made
+        self._made: dict[Any, Program | None] = {}
         self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now
         programs = [recorded.program for recorded in recordings]
         self._can_be_merged = not any(program.compiled.graph.runs_users_code for program in programs) and all(
@@ -91,27 +95,24 @@ class MergedRecordings:
         """Return whether there are no further recordings by now, and `parameters`, the function's, are as before."""
         return len(self.recordings) == len(self._known) and len(parameters) == len(self.parameters)
 
-    def call(self, often: bool = False) -> Program | None:
-        """Return a program that computes the result of a call, a single row, or None.
+    def call(self) -> Program | None:
+        """Return a program that computes the result of a call, a single row, or None."""
+        return self._program("call", 1, _of_results)
 
-        `often` says that it is known to be worthwhile to make the program.
-        """
-        return self._program("call", 1, often, _of_results)
+    def forward(self, rows: int) -> Program | None:
+        """Return a program that computes the results of about this many rows, or None."""
+        return self._program("forward", rows, _of_results)
 
-    def forward(self, rows: int, often: bool = False) -> Program | None:
-        """Return a program that computes the results of about this many rows, or None. `often` is as for `call`."""
-        return self._program("forward", rows, often, _of_results)
-
-    def loss(self, rows: int, often: bool = False) -> Program | None:
+    def loss(self, rows: int) -> Program | None:
         """Return a program with the gradient of the mean result with respect to the parameters, or None.
 
-        `rows` and `often` are as for `forward`.
+        `rows` is as for `forward`.
         """
         for recorded in self.recordings:
             program = recorded.program
             if program.compiled.captured or not (recorded.single and program.has_gradient):
                 return None
-        return self._program("loss", 3 * rows, often, _of_results)
+        return self._program("loss", 3 * rows, _of_results)
 
     def may_spoil(self, gradient: array[float]) -> bool:
         """Return whether a branch that is not selected may have made a gradient nan that `loss` has computed.
@@ -136,9 +137,7 @@ class MergedRecordings:
         reached = [reached_nodes(recorded.program.outputs) for recorded in self.recordings]
         return [p for p in self.parameters if not all(p in nodes for nodes in reached)]
 
-    def derivative(
-        self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int, often: bool = False
-    ) -> Program | None:
+    def derivative(self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int) -> Program | None:
         """Return a program that computes derivatives of each row, or None.
 
         Args:
@@ -146,7 +145,6 @@ class MergedRecordings:
             wrt: a function that returns the variables for a recording.
             key: a key for the variables.
             rows: as for `forward`.
-            often: as for `call`.
         """
 
         def outputs(recorded: Recorded) -> Outputs:
@@ -155,22 +153,28 @@ class MergedRecordings:
 
         if any(recorded.indices.columns for recorded in self.recordings):  # the classes of each row are checked
             return None
-        return self._program((kind, key), rows, often, outputs)
+        return self._program((kind, key), rows, outputs)
 
-    def _program(self, key: Any, rows: int, often: bool, outputs: Callable[[Any], Outputs]) -> Program | None:
+    def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs]) -> Program | None:
+        """Return a merged program once it was asked for often enough; see `MergedRecordings`."""
         found = self._programs.get(key, 0)
         if not isinstance(found, int):
             return found
         if not self._can_be_merged:
             return None
-        if not (often or is_worth_preparing(found)):
-            self._programs[key] = found + 1
-            return None
-        kind = "gradient" if key == "loss" else "forward"
-        work = partial(self._make, key, kind, rows, outputs)
-        self._background.do(key, work)
-        made = self._programs.get(key, 0)
-        return None if isinstance(made, int) else made
+        self._programs[key] = found + 1
+        make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs)
+        if is_worth_preparing(found // 2):
+            if begun := self._background.begun.pop(key, None):
+                begun.wait()
+            if key not in self._made:  # it was not begun, or in the parent process
+                make()
+            self._programs[key] = self._made[key]
+            return self._made[key]
+        if is_worth_preparing(found) and key not in self._begun:
+            self._begun.add(key)
+            self._background.do(key, make)
+        return None
 
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
         """Make a program, or note that it is not worthwhile or not possible."""
@@ -183,7 +187,7 @@ class MergedRecordings:
                 compile_kernels()  # which look for nan in the results
         except (TypeError, ValueError, RuntimeError):  # sorting the rows raises the same error where it is one
             made = None
-        self._programs[key] = made
+        self._made[key] = made
 
 
 class _Choice:

@@ -79,6 +79,10 @@ class BackgroundWork:
         except Exception as error:  # whatever it is, a later call raises it, where the user sees it
             self.error = error
 
+    def wait(self) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join()
+
     @property
     def done(self) -> bool:
         """Whether the thread has ended."""
