@@ -433,8 +433,7 @@ def _compare_bound_values(
     _refuse_many_numbers(bound.without_whole_numbers())
     bound = choose_variables(bound)
     _refuse_many_numbers(bound)
-    inputs_of_f = bound.variables()
-    names, point = [v.name for v in inputs_of_f], [v.number for v in inputs_of_f]
+    names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]
 
     def at(xs: list[float], output: int, slots: tuple[int, ...], called: Binding = bound) -> tuple[Value, list[Value]]:
         """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
@@ -442,14 +441,14 @@ def _compare_bound_values(
         The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
         `slots` is empty, the output itself is returned.
         """
-        result, inputs = called.call(inputs_of_f, xs)
+        result, inputs = called.call(xs)
         y = _outputs(result)[output][1]
         for slot in slots:
             [y] = gradients(y, [inputs[slot]], create_graph=True)
         return y, inputs
 
     try:
-        result, _ = bound.call(inputs_of_f)
+        result, _ = bound.call()
     except Exception as error:
         if told := _explanation(error, subject, bound.hint):
             raise TypeError(told) from error

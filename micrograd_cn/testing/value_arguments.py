@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import math
 import random
 import re
@@ -150,8 +151,9 @@ class Binding:
         """Whether there is anything to differentiate by."""
         return bool(self.chosen or self.parameters)
 
+    @functools.cached_property
     def variables(self) -> list[Variable]:
-        """Return the variables; the parameters of a `Module` come last."""
+        """The variables; the parameters of a `Module` come last."""
         found = []
         for i in sorted(self.chosen):
             part = self.parts[i]
@@ -161,33 +163,42 @@ class Binding:
         own = [Variable(f"parameters[{name!r}]", p.data, None, False) for name, p in self.parameters.items()]
         return found + own
 
-    def call(self, bound: Sequence[Variable], xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
+    @functools.cached_property
+    def _slots(self) -> list[tuple[int, slice, Callable[[list[Any]], Any]]]:
+        """For each part that is a variable: its index, the slice of its numbers, and what makes the part of these."""
+        found, start = [], 0
+        for i in sorted(self.chosen):
+            leaves, unflatten = flatten(self.parts[i].given)
+            found.append((i, slice(start, start + len(leaves)), unflatten))
+            start += len(leaves)
+        return found
+
+    @functools.cached_property
+    def _plain(self) -> list[tuple[int, int]]:
+        """For each variable that is a plain number: its index, and that of its part."""
+        return [(k, v.part) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
+
+    def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
         """Call the function; return its result, and the `Value`s that were its variables.
 
         The parameters of a `Module` keep the numbers that they are given here.
 
         Args:
-            bound: the variables.
-            xs: a number for each of them; by default, those in the arguments.
+            xs: a number for each variable; by default, those in the arguments.
         """
-        xs = [v.number for v in bound] if xs is None else xs
-        count = len(bound) - len(self.parameters)
+        xs = [v.number for v in self.variables] if xs is None else xs
+        count = len(xs) - len(self.parameters)
         for p, x in zip(self.parameters.values(), xs[count:], strict=True):
             p.data = x
-        fresh = [Value(x) for x in xs[:count]]
-        plain = {x: v.part for x, v in zip(fresh, bound, strict=False) if v.is_plain and v.part is not None}
-        variables.set(AskedVariables(plain))
-        given, start = [], 0
-        for i, part in enumerate(self.parts):
-            if i in self.chosen:
-                leaves, unflatten = flatten(part.given)
-                given.append(unflatten(fresh[start : start + len(leaves)]))
-                start += len(leaves)
-            else:
-                given.append(part.given)
-        rebuilt, subject = iter(self.rebuild(given)), self.subject
-        pairs = zip(subject.names, subject.args, strict=True)
-        args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
+        fresh = list(map(Value, xs[:count]))
+        variables.set(AskedVariables({fresh[k]: i for k, i in self._plain}))
+        given = [part.given for part in self.parts]
+        for i, place, unflatten in self._slots:
+            given[i] = unflatten(fresh[place])
+        args, subject = self.rebuild(given), self.subject
+        if subject.static:
+            rebuilt, pairs = iter(args), zip(subject.names, subject.args, strict=True)
+            args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
         return subject.f(*args), [*fresh, *self.parameters.values()]
 
     def asked(self) -> set[int]:
@@ -200,9 +211,8 @@ class Binding:
 
     def derivatives(self) -> Derivatives:
         """Return the outputs of the function and their derivatives."""
-        bound = self.variables()
-        result, inputs = self.call(bound)
-        keys = [(v.part, v.name) for v in bound]
+        result, inputs = self.call()
+        keys = [(v.part, v.name) for v in self.variables]
         return [
             (y.data, dict(zip(keys, gradients(y, inputs), strict=True)))
             if isinstance(y, Value)
@@ -257,14 +267,14 @@ def choose_variables(found: Binding) -> Binding:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the calls that are compared give these warnings, too
         while True:
-            found = _without_asked(found)
-            expected, again = _derivatives_or_none(found), _derivatives_or_none(found)
+            found, expected = _without_asked(found)
             if expected is not None:
                 break
             other = _without_failing(found)
             if other.chosen == found.chosen:
                 return other
             found = other
+        again = _derivatives_or_none(found)
         if again is None or _differ(expected, again, values=True):
             return found  # the function is not deterministic, which the caller finds out
         for i in sorted(found.chosen):
@@ -284,14 +294,16 @@ def choose_variables(found: Binding) -> Binding:
     return found
 
 
-def _without_asked(found: Binding) -> Binding:
-    """Return a binding without the parts whose whole numbers the function compares by `==`, or uses as a condition."""
+def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
+    """Return a binding without the parts whose whole numbers the function compares by `==`, or uses as a condition.
+
+    The outputs of the function and their derivatives are returned, too; None if the function fails.
+    """
     while True:
-        with contextlib.suppress(Exception):
-            found.call(found.variables())
+        derivatives = _derivatives_or_none(found)
         other = found.without(found.asked())
         if other.chosen == found.chosen or not other.has_variables:
-            return found
+            return found, derivatives
         found = other
 
 

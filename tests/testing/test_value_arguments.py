@@ -196,11 +196,17 @@ def test_a_float_that_f_cannot_take_as_a_value_is_answered_with_static():
         gradcheck(lambda x, a: x * np.linalg.det(a), 2.0, np.eye(2))
 
 
-@pytest.mark.parametrize("given", [{1.0}, 2j, MLP(1, [1]), object()])
+@pytest.mark.parametrize("given", [{1.0}, MLP(1, [1]), object()])
 def test_what_may_hold_numbers_is_no_constant_unless_it_is_static(given):
     with pytest.raises(TypeError, match=r"w: expected a real number, .*; if w is a constant, write static=\['w'\]"):
         gradcheck(lambda x, w: x * x, 2.0, given)
     assert repr(gradcheck(lambda x, w: x * x, 2.0, given, static=["w"])) == "<1 derivative agrees>"
+
+
+def test_a_complex_constant_is_static():
+    with pytest.raises(TypeError, match=r"complex.*; if .* is a constant, write static=\["):
+        gradcheck(lambda x, w: x * x, 2.0, 2j)
+    assert gradcheck(lambda x, w: x * x, 2.0, 2j, static=["w"])
 
 
 @pytest.mark.parametrize("given", [True, np.array([True, False])])
