@@ -16,6 +16,7 @@ from typing import Any
 from ..derivatives.tree import flatten, is_array
 from ..engine import Value
 from ..module import Module
+from ..ops.operation import Op
 
 __tracebackhide__ = True
 
@@ -133,7 +134,7 @@ def pair_of_compiled(compiled: Any) -> Pair:
             start += len(leaves)
         return found[0] if len(found) == 1 else tuple(found)
 
-    f.__name__ = compiled._name
+    f.__name__ = compiled._f.name if isinstance(compiled._f, Op) else compiled._name
     return f, vjp
 
 

@@ -176,7 +176,8 @@ def gradcheck(
             number, such as integers, booleans and text, is a constant. For a function of `Value`s, booleans, masks,
             None, text, functions, slices and members of an `Enum` are constants. A whole number is a number like any
             other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
-            looks at its type or its text: then it is a constant.
+            looks at its type or its text: then it is a constant. It is one, too, where `f` jumps, or is not defined
+            beside it, as x ** n is not beside (-2) ** 3.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -501,9 +502,14 @@ def _compare_bound_values(
                 tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
                 here = y.data if surrogate is None else along(point[i])
                 claim = Claim(title, analytic, along, point[i], here, noise, tolerance)
-                comparisons.append(compare_value(claim, rtol, atol, lost))
-                if comparisons[-1].agrees is False and not isinstance(given[k], Value):
+                comparison = compare_value(claim, rtol, atol, lost)
+                if comparison.agrees is False and not isinstance(given[k], Value):
                     raise TypeError(_lost_graph(outputs[k][0], given[k]))
+                if comparison.agrees is False and (advice := bound.advice(i)):
+                    comparison = replace(comparison, note=advice)
+                undefined = math.isnan(comparison.analytic) or comparison.note.startswith("a jump")
+                if not (comparison.agrees is None and undefined and bound.is_count(i)):
+                    comparisons.append(comparison)
     return comparisons
 
 

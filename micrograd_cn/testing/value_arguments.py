@@ -125,6 +125,8 @@ class Binding:
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
         chosen: the indices of the parts that are variables.
         hint: what to write if the function fails; "" if that is not known.
+        compared: the indices of the parts that the function compares with an equal number by `==`, or uses as a
+            condition, so a change of these numbers may take another branch.
     """
 
     subject: Subject
@@ -133,6 +135,7 @@ class Binding:
     parameters: Mapping[str, Value]
     chosen: frozenset[int]
     hint: str = ""
+    compared: frozenset[int] = frozenset()
 
     def without(self, others: Iterable[int]) -> Binding:
         """Return a binding in which the parts with the indices `others` are constants, too."""
@@ -202,12 +205,25 @@ class Binding:
         return subject.f(*args), [*fresh, *self.parameters.values()]
 
     def asked(self) -> set[int]:
-        """Return the parts that hold whole numbers, and that the last call compared by `==` or used as a condition."""
+        """Return the parts whose numbers the last call compared with an equal one by `==`, or used as a condition."""
         found = variables.get()
         if not isinstance(found, AskedVariables) or not found.asked:
             return set()
-        nodes = {*found.asked, *traverse(*found.asked)[1]}
-        return {i for x, i in found.part_of.items() if self.parts[i].kind == "whole" and x in nodes}
+        leaves = traverse(*found.asked)[1]
+        return {i for x, i in found.part_of.items() if x in leaves}
+
+    def advice(self, k: int) -> str:
+        """Return what to write if the derivative with respect to the variable with the index `k` is wrong, or ""."""
+        i = self.variables[k].part
+        if i is None or not (i in self.compared or self.is_count(k)):
+            return ""
+        asks = "f asks whether it is this number; " if i in self.compared else ""
+        return f"{asks}{self.parts[i].make_static}"
+
+    def is_count(self, k: int) -> bool:
+        """Return whether the variable with the index `k` is a whole number, and there are variables beside it."""
+        i = self.variables[k].part
+        return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
 
     def derivatives(self) -> Derivatives:
         """Return the outputs of the function and their derivatives."""
@@ -262,7 +278,7 @@ def choose_variables(found: Binding) -> Binding:
     Raises:
         TypeError: the function computes something else if a float is not a `Value`.
     """
-    if len(found.chosen) + len(found.parameters) < 2:
+    if len(found.chosen) + len(found.parameters) < 2:  # a function of one number
         return found
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the calls that are compared give these warnings, too
@@ -301,7 +317,9 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
     """
     while True:
         derivatives = _derivatives_or_none(found)
-        other = found.without(found.asked())
+        asked = found.asked()
+        found = replace(found, compared=frozenset(asked))
+        other = found.without(i for i in asked if found.parts[i].kind == "whole")
         if other.chosen == found.chosen or not other.has_variables:
             return found, derivatives
         found = other

@@ -12,7 +12,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Module
-from micrograd_cn.testing import GradientMismatch, NotDeterministic, checks_gradient, gradcheck
+from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, checks_gradient, gradcheck
 
 np = pytest.importorskip("numpy")
 
@@ -128,6 +128,35 @@ def test_a_whole_number_that_is_used_as_a_number_is_differentiated_by():
 )
 def test_what_f_takes_only_as_it_is_is_a_constant(f, args):
     assert repr(gradcheck(f, *args)) == "<2 derivatives agree>"
+
+
+def test_a_whole_number_at_which_f_jumps_is_a_constant():
+    def power(x, n):
+        r = 1.0
+        while n > 0:
+            r, n = r * x, n - 1
+        return r
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert repr(gradcheck(power, 2.0, 3)) == "<1 derivative agrees>"
+        assert repr(gradcheck(lambda x, n: x**n, -2.0, 3)) == "<1 derivative agrees>"
+    with pytest.warns(PartlyCompared):  # of a float, this is told
+        gradcheck(power, 2.0, 3.0)
+
+
+def test_a_wrong_derivative_by_what_may_be_a_constant_is_answered_with_static():
+    def dropout(x, p):
+        return x if p == 0.0 else x * (1.0 - p)
+
+    with pytest.raises(GradientMismatch, match=r"WRONG +df/dp .* f asks whether .*; if p is a constant, .*\['p'\]"):
+        gradcheck(dropout, 2.0, 0.0)
+    with pytest.raises(GradientMismatch, match=r"WRONG +df/dn .* if n is a constant, write static=\['n'\]"):
+        gradcheck(lambda x, n: x ** n.detach(), 3.0, 2)
+    for args in ((2.0, 0.5), (2,)):
+        with pytest.raises(GradientMismatch) as caught:
+            gradcheck(lambda x, p=1.0: wrong(x) * p, *args)
+        assert "static" not in str(caught.value)
 
 
 def test_an_item_of_a_structure_may_be_a_constant():
@@ -292,6 +321,8 @@ def test_a_compiled_function_is_checked_by_its_own_gradient(f, args, count):
 def test_wrong_derivatives_static_arguments_and_keywords_of_compiled_functions():
     with pytest.raises(GradientMismatch, match=r"(?s)wrong for w, right for x.*df/dw +8.08 +8 "):
         gradcheck(compile(lambda x, w: x * SQUARE_OFF(w)), 2.0, 2.0)
+    with pytest.raises(GradientMismatch, match=r"gradcheck of off at 2\.0"):
+        gradcheck(compile(SQUARE_OFF), 2.0)
     f = compile(lambda x, train: x * x if train else wrong(x), static=["train"])
     assert gradcheck(f, 2.0, True)
     with pytest.raises(GradientMismatch, match="wrong for x"):
