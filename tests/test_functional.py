@@ -1,6 +1,8 @@
 """Derivatives of functions are right at every order, for every structure of arguments, and nested in each other."""
 
+import copy
 import math
+import pickle
 import random
 from array import array
 from collections import deque
@@ -774,3 +776,15 @@ class Point:
 def test_arguments_and_functions_that_have_no_gradient_are_answered_with_what_to_write(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_a_copy_of_an_argument_is_the_argument():
+    assert grad(lambda p: copy.deepcopy(p)["w"] ** 2)({"w": 3.0}) == {"w": 6.0}
+    assert grad(lambda p: copy.copy(p["w"]) ** 2)({"w": 3.0}) == {"w": 6.0}
+    assert grad(lambda x: copy.deepcopy(2.0 * x) ** 2)(3.0) == 24.0
+    assert grad(grad(lambda x: copy.copy(x) ** 3))(2.0) == 12.0
+    w = Value(2.0)
+    assert grad(lambda x: copy.copy(w) * x)(3.0).data == 2.0
+    with pytest.raises(TypeError, match="a pickle of a Value that stands for a number"):
+        grad(lambda p: pickle.loads(pickle.dumps(p))["w"] ** 2)({"w": 3.0})
+    assert pickle.loads(pickle.dumps(w)).data == copy.copy(w).data == 2.0

@@ -19,6 +19,7 @@ from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
 from ..ops import dot
+from ..ops.number import number_or_none
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import flat
 from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
@@ -558,7 +559,8 @@ class Program(Runnable):
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
             if not isinstance(x, Value):
-                raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value")
+                write = f"; samples are one argument, {kind}((X, Y))" if number_or_none(x) is not None else ""
+                raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
             if x not in known or x in found:
                 what = "there twice" if x in found else "neither an input nor a parameter of the program"
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")

@@ -134,7 +134,14 @@ class BoundCall:
         # variables. Results must stay in the graph, too, while a function is being recorded for the compiler, since
         # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
-        self.output = f(*bound, **kwargs)
+        try:
+            self.output = f(*bound, **kwargs)
+        except (TypeError, AttributeError) as error:
+            from ..graph.conversion import numpy_advice  # imported here, because correct programs do not need it
+
+            if advice := numpy_advice(error):
+                error.add_note(f"{name}: Values are in the place of the numbers in the arguments; {advice}")
+            raise
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
         # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
         self._given = given if self.returns_values and not depth and not here().hooks else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 from collections.abc import Callable
 from opcode import opname
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any
 
 from ..ops.registry import OPS
 
-__all__ = ["array_to_fill", "called_in", "logical_function", "outside_numpy", "refusal"]
+__all__ = [
+    "array_to_fill",
+    "called_function",
+    "called_in",
+    "logical_function",
+    "numpy_advice",
+    "outside_numpy",
+    "refusal",
+]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # What to write instead of functions that have no operation of the same name.
@@ -96,6 +105,28 @@ def _operands(count: int | None) -> str:
     return "xs" if count is None else ", ".join("xyz"[:count])
 
 
+# numpy's own errors about arrays of objects, and what to write instead
+NUMPY_ERRORS = {
+    r"ufunc '(isnan|isfinite|isinf|signbit)'": "for a question about an array of Values x, such as np.isnan(x), write "
+    "x != x for nan, or abs(x) < np.inf for what is finite",
+    r"Cannot cast ufunc '(solve|inv|det|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
+    r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
+    "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
+    r"'float' object has no attribute 'shape'": "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
+    "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
+    r"no callable \w+ method": "in an array of Values and numbers, numpy asks each element for the function: write "
+    "micrograd_cn.exp(xs), and the like, which takes arrays of both",
+    r"dtype\('O'\) to dtype\('float64'\)": "this function of numpy takes numbers alone: write the formula, for "
+    "np.interp as a sum of where(less(x, limit), a, b), and for np.bincount a loop that adds the weights up",
+}
+
+
+def numpy_advice(error: BaseException) -> str:
+    """Return what to write instead, if `error` is one of numpy's errors about an array of `Value`s; else ""."""
+    text = str(error)
+    return next((advice for found, advice in NUMPY_ERRORS.items() if re.search(found, text)), "")
+
+
 def outside_numpy(frame: FrameType) -> FrameType:
     """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy."""
     while frame.f_globals.get("__name__", "").startswith("numpy.") and frame.f_back:
@@ -159,10 +190,15 @@ def logical_function(frame: FrameType) -> str:
     A method such as `np.logical_or.reduce` counts as well. With a `dtype`, the result is "", since the function then
     gives elements of this type, and not its operands.
     """
-    function = _evaluated(frame, _functions, _code_of_function)
+    function = called_function(frame)
     function = getattr(function, "__self__", function)  # np.logical_or for np.logical_or.reduce
     name = getattr(function, "__name__", "") if type(function).__name__ == "ufunc" else ""
     return name if name in ("logical_and", "logical_or") else ""
+
+
+def called_function(frame: FrameType) -> Any:
+    """Return the function that `frame` calls; None if it has no dotted name, or if a dtype is passed."""
+    return _evaluated(frame, _functions, _code_of_function)
 
 
 def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:

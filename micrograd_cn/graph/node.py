@@ -41,8 +41,9 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         held = holds(x := self._data, y)
         if context.active and (hooks := context.here().hooks):
             hooks.compared(self, symbol, other, held)
-        if not held and may_choose and (x != x or y != y):
-            return _chooses_nan(symbol, x, y, sys._getframe(1))
+        if not held and (x != x or y != y):
+            choose = _chooses_nan if may_choose else _sorts_nan
+            return choose(symbol, x, y, sys._getframe(1))
         return held
 
     return compare
@@ -74,9 +75,22 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def _sorts_nan(symbol: str, x: float, y: float, caller: FrameType) -> bool:
+    """Return whether x < y or x > y must hold, although one of them is nan, so that numpy sorts nan to the end.
+
+    `np.argmax` and `np.argmin` return the first nan. `symbol` is the sign of the comparison, and `caller` the frame in
+    which numpy is called.
+
+    Raises:
+        ValueError: numpy sorts to find a median or a quantile. These are nan for floats, but not for objects.
+    """
+    order = plain_numbers.numpy_order(caller)
+    later, earlier = (y, x) if (symbol == "<") is (order != "argmin") else (x, y)
+    return bool(order) and later != later and earlier == earlier
+
+
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
 _BINARY_OP = opcode.opmap["BINARY_OP"]
-_CALLS = {code for name, code in opcode.opmap.items() if name.startswith("CALL")}
 
 
 def refuse_array_update(op: Op, caller: FrameType) -> None:
@@ -98,7 +112,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
             f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
             f"g), or W = W {sign} G for a new array"
         )
-    if code[at] in _CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
+    if code[at] in plain_numbers.CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
         sign = op.notation.symbol
         raise TypeError(
             "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
@@ -570,6 +584,13 @@ class Node(NumpyMethods):
         return format(self._data, spec) if spec else str(self)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if plain_numbers.variables.get() is not None and plain_numbers.stands_for_number(self, sys._getframe(1)):
+            if sys._getframe(1).f_globals.get("__name__") == "copy":
+                return ""  # to the module `copy`, a text says that the object itself is the copy, as for a float
+            raise TypeError(
+                "a pickle of a Value that stands for a number in a function to differentiate would have no derivative; "
+                "use the Value itself, or its .data for the number"
+            )
         if self.op:
             raise TypeError(
                 f"cannot copy or pickle {self!r}, an interior node ({self.op.name}), without its whole graph; "

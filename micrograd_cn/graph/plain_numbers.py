@@ -14,13 +14,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["FOR_NUMPY", "Variables", "called_by_numpy", "is_call", "numpy_extremum", "stands_for_number", "variables"]
+__all__ = [
+    "FOR_NUMPY",
+    "Variables",
+    "called_by_numpy",
+    "is_call",
+    "numpy_extremum",
+    "numpy_order",
+    "stands_for_number",
+    *("CALLS", "variables"),
+]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # Files of this package from which numpy's functions compare elements
 FOR_NUMPY = {str(Path(__file__).with_name(name)) for name in ("numpy_methods.py", "value_arrays.py")}
 
-CALLS = {code for name, code in opmap.items() if name.startswith("CALL")}
+CALLS = {code for name, code in opmap.items() if "CALL" in name}  # CPython 3.11 may call a method at PRECALL
+ORDERS = {"sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"}
 EXTREMA = {
     **{"_amax": "max", "maximum": "max", "fmax": "fmax", "_amin": "min", "minimum": "min", "fmin": "fmin"},
     **{"_clip": "both", "clip": "both", "_ptp": "both"},
@@ -106,6 +116,37 @@ def numpy_extremum(caller: FrameType) -> str:
     elif is_call(caller):
         name = _called_function(caller)
     return EXTREMA.get(name, "")
+
+
+def numpy_order(caller: FrameType) -> str:
+    """Return the name of the function or method of numpy that compares elements to order them; "" if none does.
+
+    For np.argmax(x), and x.argmax(), this is "argmax".
+
+    Raises:
+        ValueError: the function is np.median or a quantile.
+    """
+    frame: FrameType | None = caller
+    if caller.f_code.co_filename in FOR_NUMPY:  # a method of `ValueArray`
+        name = getattr(caller.f_locals.get("method"), "__name__", "")
+    elif caller.f_globals.get("__name__", "").startswith("numpy."):
+        name = caller.f_code.co_name
+        if name == "_wrapfunc":
+            name = caller.f_locals.get("method", "")
+    else:
+        from .conversion import called_function  # imported here, because correct programs rarely need it
+
+        function = called_function(caller) if is_call(caller) else None
+        is_method = any(kind.__module__ == "numpy" for kind in type(getattr(function, "__self__", None)).__mro__)
+        name = getattr(function, "__name__", "") if is_method else ""
+    while frame and (frame.f_code.co_filename in FOR_NUMPY or frame.f_globals["__name__"].startswith("numpy.")):
+        if frame.f_code.co_name in ("_median", "_quantile"):
+            raise ValueError(
+                "np.median() or a quantile of Values among which is nan: numpy would take it for the largest of them; "
+                "write np.nanmedian or np.nanquantile to leave it out"
+            )
+        frame = frame.f_back
+    return name if name in ORDERS else ""
 
 
 def is_call(caller: FrameType) -> bool:

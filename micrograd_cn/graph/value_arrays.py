@@ -179,6 +179,8 @@ ALWAYS: dict[str, Callable[..., Any]] = {
 }
 # If an operand is one `Value`, and no array, each mode calls the operation
 OF_A_VALUE: dict[str, Callable[..., Any]] = {"maximum": ops.maximum, "minimum": ops.minimum}
+_equals = _comparison(ops.equal, lambda a, b: a == b)
+_below = _comparison(ops.less, lambda a, b: a < b)
 _differs = _comparison(_is_unequal, lambda a, b: a != b)
 _and = _connective(lambda a, b: a * b, lambda a, b: a & b)
 _or = _connective(ops.maximum, lambda a, b: a | b)
@@ -186,14 +188,17 @@ _xor = _connective(lambda a, b: abs(a - b), lambda a, b: a ^ b)
 _not = _connective(lambda a: 1.0 - a, lambda a: not a)
 # These functions give nodes while a function is recorded. Elsewhere they give bools.
 CONDITIONS: dict[str, Callable[..., Any]] = {
-    "less": _comparison(ops.less, lambda a, b: a < b),
+    "less": _below,
     "less_equal": _comparison(ops.less_equal, lambda a, b: a <= b),
     "greater": _comparison(lambda a, b: ops.less(b, a), lambda a, b: a > b),
     "greater_equal": _comparison(lambda a, b: ops.less_equal(b, a), lambda a, b: a >= b),
-    "equal": _comparison(ops.equal, lambda a, b: a == b),
+    "equal": _equals,
     "not_equal": _differs,
     **{"logical_and": _logical(_and), "logical_or": _logical(_or), "logical_xor": _logical(_xor)},
     "logical_not": _logical(_not),
+    "isnan": lambda x: _differs(x, x),
+    "isinf": lambda x: _equals(abs(x), np.inf),
+    "isfinite": lambda x: _below(abs(x), np.inf),
 }
 BITWISE = {
     "bitwise_and": _connective(lambda a, b: a * b, _bitwise("&", operator.and_)),
@@ -203,6 +208,16 @@ BITWISE = {
 }
 # The functions that reduce an array to one number, with the result for no elements
 REDUCED = {"maximum": -np.inf, "minimum": np.inf, "fmax": -np.inf, "fmin": np.inf, "logaddexp": -np.inf}
+
+
+# These functions of bools give bools, as `1 + 1` gives 1 for `True + True`
+OF_TRUTHS = {
+    **dict.fromkeys(("add", "maximum", "fmax"), _or),
+    **dict.fromkeys(("multiply", "minimum", "fmin"), _and),
+}
+IDENTITIES = {"add": 0.0, "multiply": 1.0}
+ORDERING = {np.searchsorted, np.digitize, np.lexsort}
+PRODUCTS = {np.dot, np.inner, np.vdot}
 
 
 class ValueArray(np.ndarray):
@@ -220,6 +235,13 @@ class ValueArray(np.ndarray):
         """Apply an operation, if `ufunc` means the same, or `ufunc` itself to the elements as objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         dtype = options.get("dtype")
+        if "where" in options:
+            options["where"] = _mask(options["where"])
+            if how == "reduce" and name in IDENTITIES and options.get("initial", np._NoValue) is np._NoValue:
+                options["initial"] = IDENTITIES[name]  # which numpy does not know for objects
+        if how == "__call__" and not options and (function := OF_TRUTHS.get(name)) and all(map(_are_truths, plain)):
+            found = _conditions(_applied(function, plain))
+            return found if out is None else _filled(out[0], found)
         if (function := CONDITIONS.get(name)) and how == "__call__" and out is None and not {*options} - {"dtype"}:
             found = _conditions(_applied(function, plain))
             return found if dtype is None or dtype is object else np.array(found, dtype=dtype)
@@ -239,7 +261,8 @@ class ValueArray(np.ndarray):
                     return _wrapped(applied.reduce(*plain, **{"axis": options.get("axis", 0)} | chosen))
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
-        return _wrapped(getattr(ufunc, how)(*plain, **options))
+        found = _wrapped(getattr(ufunc, how)(*plain, **options))
+        return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
         """Apply operations for `np.where` and `np.select`, and solve linear equations."""
@@ -253,7 +276,17 @@ class ValueArray(np.ndarray):
             return result
         if function is np.linalg.solve and len(args) == 2 and np.ndim(args[0]) == 2:
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
-        return _wrapped(super().__array_function__(function, types, args, options))
+        if function in ORDERING:
+            for x in args:
+                _guard_nan(x)
+        if function is np.diff and _are_truths(args[0]):
+            return _diff_of_truths(*args, **options)
+        found = _wrapped(super().__array_function__(function, types, args, options))
+        return _as_truths(found) if function in PRODUCTS and all(map(_are_truths, args)) else found
+
+    def dot(self, other: Any, *args: Any) -> Any:
+        """Return `np.dot(self, other)`."""
+        return np.dot(self, other, *args)
 
     def __getitem__(self, key: Any) -> Any:
         """Return elements. A key that has results of comparisons is a mask of bools, on which the program branches.
@@ -268,10 +301,82 @@ class ValueArray(np.ndarray):
         super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
-        """Return a copy; results of comparisons are the numbers 0 and 1 already, so they stay nodes as floats."""
-        if np.dtype(dtype).kind == "f" and self.size and all(map(_is_truth, self.flat)):
-            return self.copy()
+        """Return a copy. Results of comparisons are numbers in it, 0 or 1, if the dtype is one of numbers."""
+        if np.dtype(dtype).kind in "fiu" and self.size and all(map(_is_truth, self.flat)):
+            return _applied(lambda x: x * 1.0, [_plain(self)])
         return super().astype(dtype, *args, **options)
+
+
+def _ordering(name: str) -> Callable[..., Any]:
+    """Return the method `name` of arrays, which compares elements to order them, with guards for what is nan."""
+    method = getattr(np.ndarray, name)
+
+    def ordered(self: Any, *args: Any, **options: Any) -> Any:
+        _guard_nan(self)
+        return _wrapped(method(self, *args, **options))
+
+    ordered.__name__, ordered.__qualname__ = name, f"ValueArray.{name}"
+    ordered.__doc__ = f"Call `{name}` of numpy's arrays. A program branches on which elements are nan."
+    return ordered
+
+
+def _guard_nan(array: Any) -> None:
+    """Let a program that is recorded branch on which elements of an array are nan, since numpy orders these itself."""
+    if context.here().is_recorded and isinstance(array, (np.ndarray, list, tuple)):
+        for x in np.asarray(array, dtype=object).flat:
+            if _varies(x):
+                bool(_condition(ops.equal(x, x)))
+
+
+def _averaging(name: str) -> Callable[..., Any]:
+    """Return the method `name` of arrays, for which `where` may have results of comparisons."""
+    method = getattr(np.ndarray, name)
+
+    def averaged(self: Any, *args: Any, **options: Any) -> Any:
+        if "where" in options:
+            options["where"] = _mask(options["where"])
+        return _wrapped(method(self, *args, **options))
+
+    averaged.__name__, averaged.__qualname__ = name, f"ValueArray.{name}"
+    averaged.__doc__ = f"Call `{name}` of numpy's arrays. A program branches on the results of comparisons in `where`."
+    return averaged
+
+
+for _name in ("sort", "argsort", "partition", "argpartition", "searchsorted", "argmax", "argmin"):
+    setattr(ValueArray, _name, _ordering(_name))
+for _name in ("mean", "std", "var"):
+    setattr(ValueArray, _name, _averaging(_name))
+
+
+def _mask(where: Any) -> Any:
+    return np.array(where, dtype=bool) if isinstance(where, ValueArray) else where
+
+
+def _are_truths(x: Any) -> bool:
+    """Return whether x is a bool, the result of a comparison, or an array of these."""
+    if not isinstance(x, np.ndarray):
+        return _is_truth(x)
+    return x.dtype == bool or (x.dtype == object and x.size > 0 and all(map(_is_truth, x.flat)))
+
+
+def _as_truths(found: Any) -> Any:
+    """Return whether numbers are not 0, for the elements of a product of bools."""
+    return _conditions(_applied(_truth, [_plain(found)]))
+
+
+def _filled(array: Any, found: Any) -> Any:
+    _plain(array)[...] = found
+    return array
+
+
+def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
+    """Return what `np.diff` gives for bools: whether each element differs from the next one."""
+    if ends:
+        raise TypeError("np.diff() of comparisons takes no prepend and no append; write np.concatenate first")
+    for _ in range(n):
+        later, earlier = (np.take(x, range(*ends), axis=axis) for ends in ((1, x.shape[axis]), (x.shape[axis] - 1,)))
+        x = np.logical_xor(later, earlier)
+    return x
 
 
 def _applied(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -286,7 +391,11 @@ def _conditions(found: Any) -> Any:
 
 
 def _chosen(condition: Any, a: Any, b: Any) -> Any:
-    return _applied(ops.where, [_plain(x) for x in (condition, a, b)])
+    def chosen(condition: Any, a: Any, b: Any) -> Any:
+        found = ops.where(condition, a, b)
+        return _condition(found) if _is_truth(a) and _is_truth(b) and isinstance(found, Node) else found
+
+    return _applied(chosen, [_plain(x) for x in (condition, a, b)])
 
 
 def _index(key: Any) -> Any:

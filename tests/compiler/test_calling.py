@@ -5,6 +5,7 @@ import sys
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -135,3 +136,22 @@ def test_defaults_keywords_and_wrong_numbers_of_arguments():
     assert (f(1), f(1, 1), f(1, 1, 1), f(1, z=0)) == (321.0, 311.0, 111.0, 21.0)
     with pytest.raises(TypeError, match="too many positional arguments"):
         f(1, 2, 3, 4)
+
+
+def test_samples_in_several_arguments_and_other_things_than_optimizers_are_refused_with_what_to_write():
+    w = Value(2.0)
+    f, xs = compile(lambda x, y: (w * x - y) ** 2), np.array([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"write fit\(\(X, y\), optimizer, epochs=...\)"):
+        f.fit(xs, xs, epochs=2)
+    for method in (f.gradient, f.value_and_grad, f.jacobian):
+        with pytest.raises(TypeError, match=r"samples are one argument.* \w+\(\(X, Y\)\)"):
+            method(xs, xs)
+    with pytest.raises(TypeError, match=r"so write \(\(X, Y\), ...\) for the values of two arguments"):
+        f.check(xs, xs)
+    for given, write in ((SGD, "SGD"), (Adam, "Adam"), ("adam", "Adam"), (0.1, "SGD")):
+        for rest in ({}, {"epochs": 2}):
+            with pytest.raises(TypeError, match=rf"write fit\(samples, {write}\(model.parameters\(\), lr="):
+                f.fit((xs, xs), given, **rest)
+    for call in (lambda g: g(3.0), lambda g: g.forward(xs)):
+        with pytest.raises(TypeError, match="'Value' object is not subscriptable: a Value is in the place of each"):
+            call(compile(lambda v: v[0] * v[1]))

@@ -146,3 +146,15 @@ def test_constants_stay_what_they_are():
     c = constant(3.0)
     compiled = compile(lambda x: (c * c).data * x + c)
     assert (compiled(1.0), compiled(2.0)) == (12.0, 21.0)
+
+
+def test_a_parameter_that_is_frozen_after_it_was_used_is_refused():
+    w = Value(2.0)
+
+    def f(x):
+        y = w * x
+        w.requires_grad = False
+        return y
+
+    with pytest.raises(TypeError, match=r"requires_grad of .* changes while the function is recorded"):
+        compile(f)(2.0)

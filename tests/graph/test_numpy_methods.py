@@ -439,3 +439,20 @@ def test_logical_functions_that_give_bools_are_not_refused():
     assert compile_function(lambda x: x[0] * bool(np.logical_or(values > 0, [False, True]).all()))(x) == 2.0
     with pytest.raises(TypeError, match="would give some of its elements"):
         compile_function(lambda x: x[0] * np.logical_or(values * 2.0, values).sum())(x)
+
+
+@pytest.mark.parametrize("row", [*itertools.permutations([math.nan, 1.0, 2.0])])
+def test_numpy_orders_nan_as_in_an_array_of_floats(row):
+    x, values = np.array(row), np.array([Value(v) for v in row])
+    assert str([v.data for v in np.sort(values)]) == str(np.sort(x).tolist())
+    ordered = values.copy()
+    ordered.sort()
+    assert str([v.data for v in ordered]) == str(np.sort(x).tolist())
+    for f in (np.argsort, np.argmax, np.argmin, lambda v: v.argsort(), lambda v: v.argmax(), lambda v: v.argmin()):
+        assert np.array_equal(f(values), f(x))
+        assert grad(lambda v: v[0] * np.sum(f(v) * np.arange(1.0, 4.0)))(x)[0] == np.sum(f(x) * np.arange(1.0, 4.0))  # noqa: B023
+    assert str([v.data for v in sorted(values)]) == str(sorted(row))
+    for f in (np.median, lambda v: np.quantile(v, 0.5), lambda v: np.percentile(v, 20)):
+        with pytest.raises(ValueError, match="of Values among which is nan"):
+            f(values)
+    assert np.nanmedian(values).data == 1.5

@@ -4,6 +4,7 @@ import copy
 import math
 import operator
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -208,6 +209,112 @@ def test_logical_functions_of_numbers_ask_whether_they_are_0(name):
     for x in np.array([[2.0, 0.0, 3.0], [2.0, 3.0, 3.0], [0.0, 0.0, 0.0], [math.nan, 1.0, 1.0]]):
         assert compiled(x) == pytest.approx(float(f(x)), nan_ok=True)
         compiled.check([(x,)])
+
+
+BOOLS = {
+    "+": lambda x: ((x > 1) + (x < 2.5)).sum() + ((x > 1)[0] + (x < 2.5)[0]) * 1.0,
+    "* and +": lambda x: ((x > 1) * (x < 5) + (x < 2.5)).sum(),
+    "+=": lambda x: operator.iadd(x > 1, x < 2.5).sum(),
+    "astype": lambda x: ((x > 1).astype(float) + (x < 2.5).astype(int)).sum(),
+    "sums": lambda x: np.sum(x > 1) + (x > 1).sum(axis=0) + np.mean(x > 1) + np.cumsum(x > 0).sum() + sum(x > 1),
+    "np.diff": lambda x: np.diff(x > 1).sum() + np.diff(x > 2, n=2).sum(),
+    "products": lambda x: ((x > 0) @ (x > 0)) * 1.0 + np.dot(x > 0, x > 0) * 2.0 + (x > 0).dot(x > 1) * 3,
+    "np.where": lambda x: (np.where(x > 1, x > 2, x < 0.5) + (x > 0)).sum(),
+    "np.maximum": lambda x: (np.maximum(x > 1, x > 2) + (x > 0)).sum(),
+    "np.isnan": lambda x: np.isnan(x).sum() + 2 * np.isinf(x).sum() + 4 * np.isfinite(x).sum() + x[~np.isnan(x)][0],
+}
+ORDERS = {
+    "np.sort": lambda x: (np.sort(x) * np.array([1.0, 2.0, 0.0])).sum(),
+    "sort": lambda x: x.copy().sort() or np.partition(x, 1)[1],
+    "argsort": lambda x: (x.argsort() * np.arange(3)).sum() + np.argsort(x)[0],
+    "argmax": lambda x: 3.0 * np.argmax(x) + np.argmin(x) + x.argmax() * 9.0,
+    "searchsorted": lambda x: np.searchsorted(np.array([1.0, 2.0]), x).sum() + np.digitize(x, [0.5]).sum() * 9.0,
+    "nanmean": lambda x: np.nanmean(x) + np.nansum(x) + np.nanmax(x) + np.nanmin(x) + np.nanstd(x) + np.nanmedian(x),
+    "x != x": lambda x: 1.0 if x[0] != x[0] else 2.0,
+    "where=": lambda x: np.sum(x, where=x > 1) + np.max(x, where=x > 0, initial=-1.0) + np.all(x, where=x > 1),
+    "where= of a mean": lambda x: np.mean(x, where=x > 0) + x.std(where=x > 0) + np.prod(x, where=x > 0),
+}
+
+
+@pytest.mark.parametrize("name", [*BOOLS, *ORDERS])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_of_bools_and_of_nan_are_numpys(name):
+    f, nan = {**BOOLS, **ORDERS}[name], math.nan
+    compiled = compile(f, branches=True)
+    for row in (
+        *([2.0, 0.0, 3.0], [0.5, 1.5, 2.5], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0], [math.inf, 2.0, 0.5]),
+        *([nan, 1.0, 2.0], [1.0, nan, 2.0], [3.0, 2.0, nan], [nan, nan, 1.0]),
+    ):
+        x = np.array(row)
+        assert compiled(x) == pytest.approx(float(f(x)), nan_ok=True), row
+        if name in BOOLS:
+            compiled.check([(x,)])
+
+
+def test_a_median_of_nan_is_refused():
+    compiled = compile(np.median, branches=True)
+    assert compiled(np.array([3.0, 1.0, 2.0])) == 2.0
+    with pytest.raises(ValueError, match=r"np.median\(\) or a quantile of Values among which is nan"):
+        compiled(np.array([3.0, math.nan, 2.0]))
+    strict = compile(np.sort)
+    strict(np.array([1.0, 2.0]))
+    with pytest.raises(GuardError, match=r"a\[0\] == a\[0\] does not hold"):
+        strict(np.array([math.nan, 2.0]))
+
+
+def test_where_may_not_have_numbers_of_an_argument():
+    with pytest.raises(TypeError, match=r"m\[0\] as a condition would be the same number for every sample"):
+        compile(lambda x, m: np.sum(x, where=m))(A, MASK)
+
+
+def test_a_guard_names_the_users_line():
+    def of_sorted(x):
+        return np.sort(x)[0] + np.median(x)
+
+    compiled = compile(of_sorted)
+    compiled(np.array([1.0, 2.0, 3.0]))
+    with pytest.raises(GuardError, match=f"{__file__}, line {of_sorted.__code__.co_firstlineno + 1}: "):
+        compiled(np.array([3.0, 1.0, 2.0]))
+
+
+def test_a_branching_function_that_is_recorded_twice_may_compare_arrays():
+    calls = [0]
+
+    def f(x):
+        calls[0] += 0
+        return x.sum() if (x > 0).all() else 10 * x.sum()
+
+    assert compile(f)(np.array([2.0, 0.0, 3.0])) == 50.0
+
+
+ADVICE = {
+    "np.average": (lambda x: np.average(x, weights=x), r"write \(x \* w\).sum\(\) / w.sum\(\)"),
+    "np.array_equal": (lambda x: x[0] * np.array_equal(x, 2.0 * x), r"write \(x == y\).all\(\)"),
+    "np.isin": (lambda x: x[0] * np.isin(x, [1.0, 2.0]).sum(), r"write \(x == a\) \| \(x == b\)"),
+    "np.cov": (lambda x: np.cov(np.stack([x, x]))[0, 0], r"for np.cov\(x, y\) write"),
+    "np.linalg.inv": (lambda x: np.linalg.inv(np.outer(x, x)).sum(), r"micrograd_cn.solve\(A, b\)"),
+    "np.linalg.det": (lambda x: np.linalg.det(np.outer(x, x)), r"micrograd_cn.solve\(A, b\)"),
+    "np.interp": (lambda x: np.interp(x, [0.0, 1.0], [2.0, 3.0]).sum(), "write the formula, for np.interp as a sum"),
+    "np.bincount": (lambda x: np.bincount([0, 1, 0], weights=x).sum(), "for np.bincount a loop"),
+    "np.exp of a list": (lambda x: np.exp([x[0], 1.0]).sum(), r"write micrograd_cn.exp\(xs\)"),
+    "np.take": (lambda x: np.take(x, x).sum(), r"write \[take\(xs, i\) for i in index\]"),
+    "np.take_along_axis": (lambda x: np.take_along_axis(x, x, 0).sum(), r"write \[take\(xs, i\) for i in index\]"),
+    "an index of numbers": (lambda x: A[x].sum(), r"write \[take\(xs, i\) for i in index\]"),
+}
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_errors_of_numpy_come_with_what_to_write(name):
+    f, advice = ADVICE[name]
+    with pytest.raises((TypeError, IndexError, AttributeError)) as caught:
+        compile(f)(np.array([1.0, 2.0, 0.0]))
+    assert re.search(advice, "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())]))
+
+
+def test_errors_of_numpy_come_with_what_to_write_in_derivatives_too():
+    with pytest.raises(TypeError) as caught:
+        grad(lambda x: np.isnan(x).sum() * x[0])(A)
+    assert "write x != x for nan" in caught.value.__notes__[0]
 
 
 def test_the_operators_of_bools_are_refused_for_numbers():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
+from ...ops.number import number_or_none
 from ..data.arrays import FlatNumbers
 from ..data.partition import at_indices, scatter_rows
 from ..data.rows import writable_address
@@ -123,6 +124,8 @@ class GradientVariables:
         for path, x in leaves:
             if not isinstance(x, Value):
                 write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
+                if number_or_none(x) is not None:
+                    write = "; samples are one argument: write value_and_grad((X, Y))"
                 raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
 
     def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
+from math import isnan
 from pathlib import Path
 from threading import Lock
 from types import FrameType
@@ -23,7 +24,7 @@ from ...graph import context
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
 from ...graph.plain_numbers import FOR_NUMPY, stands_for_number
 from ...graph.unsupported import refuse_logical
-from ...ops import dot, less
+from ...ops import dot, less, maximum
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
@@ -39,6 +40,13 @@ READ_INSTEAD = (
 PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
+# What to write instead of functions of numpy that ask whether two numbers are equal
+INSTEAD_OF_EQUALITY = {
+    "average": "(x * w).sum() / w.sum() for np.average(x, weights=w)",
+    "array_equal": "(x == y).all() for np.array_equal(x, y)",
+    "array_equiv": "(x == y).all() for np.array_equiv(x, y)",
+    "isin": "(x == a) | (x == b) for np.isin(x, [a, b])",
+}
 COMPARISONS = ("<", "<=", "==")  # those for which the table has an operation
 MANY_ROWS = 128  # for so many rows, a program is made that computes one number for several guards
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
@@ -120,11 +128,22 @@ class Traced(Value):
         """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
-        if self is other or not self._varies():
+        varies = self._varies()
+        if self is other and varies:  # a question whether it is nan
+            if hooks := here().hooks:
+                hooks.compared(self, "==", self, not isnan(self._data))
+            return not isnan(self._data)
+        if self is other or not varies:
             same: bool = self._equals(other, sys._getframe(1))
             return same
         if not isinstance(other, Value) or other._data == self._data:
-            self._refuse("an operand of ==", "where(equal(x, y), a, b)")
+            frame: FrameType | None = sys._getframe(1)
+            names = []
+            while frame and (frame.f_globals["__name__"].startswith("numpy.") or frame.f_code.co_filename in FOR_NUMPY):
+                names.append(frame.f_code.co_name)
+                frame = frame.f_back
+            write = next((INSTEAD_OF_EQUALITY[name] for name in names if name in INSTEAD_OF_EQUALITY), None)
+            self._refuse("an operand of ==", write or "where(equal(x, y), a, b)")
         if hooks := here().hooks:
             hooks.compared(self, "==", other, False)
         return False
@@ -215,6 +234,15 @@ class TracedCondition(Traced):
             hooks.compared(a, symbol if symbol in COMPARISONS else "<", b, holds)
         return holds
 
+    def __add__(self, other: Any) -> Any:
+        """Return whether one of two results of comparisons holds, as for bools of numpy; otherwise a sum."""
+        if not isinstance(other, (bool, TracedCondition)) or sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
+            return super().__add__(other)  # numpy adds the elements of np.sum(x > 0) up as numbers
+        found = maximum(self, float(other) if isinstance(other, bool) else other)
+        return hooks.made_condition(found) if (hooks := here().hooks) else found
+
+    __radd__ = __add__
+
 
 class TracedInput(Traced):
     """A value that stands for one number of an argument while a function is recorded."""
@@ -229,6 +257,10 @@ class TracedInput(Traced):
     @data.setter
     def data(self, x: Any) -> None:
         refuse(self, ".data =", "a value of its own for what is computed")
+
+
+for _kind in (Traced, TracedCondition, TracedInput):
+    _kind.__name__ = _kind.__qualname__ = "Value"  # by which Python's own errors call it
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
@@ -359,7 +391,7 @@ class RecordingHooks(Hooks):
                         self.guards.append(Guard(node, held, place, text, canonical))
                 self._self_contained = not any(map(_reads_captured, self._nodes))
                 check_gradient_flow(self._nodes)
-                others = [x for x in (*inputs, *self._nodes) if not x.requires_grad]
+                others = [x for x in (*inputs, *self._nodes, *_frozen_since(self._nodes)) if not x.requires_grad]
                 for x in (*others, *[x for x in self._constants if x.requires_grad]):
                     _refuse_changed_flag(x)
         finally:
@@ -428,7 +460,7 @@ class RecordingHooks(Hooks):
 
     def made_condition(self, x: Value) -> Value:
         """Let Python code branch on `x`, a result of a comparison of arrays, as on a comparison of two `Value`s."""
-        if type(x) is Traced:
+        if type(x) is self._kind:
             x.__class__ = TracedCondition  # it has the same slots
         return x
 
@@ -562,6 +594,18 @@ class OtherThreads(Hooks):
 
 OTHER_THREADS = OtherThreads()
 _NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in vars(RecordingHooks) and name[0] != "_"}
+
+
+def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
+    """Yield the leaves that require no gradient now, but did when one of `nodes` was recorded with them.
+
+    Such a node has a partial derivative for the leaf. An operation of any number of operands may compute partial
+    derivatives for its constants, too, so nodes of such operations are left out.
+    """
+    for node in nodes:
+        for x, partial in ((node._a, node._da), (node._b, node._db)):
+            if partial is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
+                yield x
 
 
 def _reads_captured(node: Value) -> bool:

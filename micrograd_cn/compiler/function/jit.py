@@ -27,7 +27,8 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
-from ...ops.number import flag, is_of_numpy, number
+from ...graph.conversion import numpy_advice
+from ...ops.number import flag, is_of_numpy, number, number_or_none
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -87,7 +88,7 @@ from .merged import MergedRecordings, merged_results
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
-    r"not '?(Value|Traced(Input)?\b)|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
+    r"not '?Value\b|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
     r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
     r"|has no attribute .*; write .*\.data"
 )
@@ -100,7 +101,7 @@ FURTHER_ADVICE = {
     r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
 }
 # The errors of Python for a number in the place of a list
-NO_COLLECTION = r"'(TracedInput|Traced|Value)' object is not (subscriptable|iterable)|'(TracedInput|Traced)' has no len"
+NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no len"
 VECTOR_INSTEAD = (
     "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
     "sample in each row, or as [(x,)] for the one vector x"
@@ -309,7 +310,11 @@ class Recording:
             result = without_collector(functools.partial(copy_context().run, record))
         except (TypeError, IndexError, AttributeError) as error:
             if re.search(NO_COLLECTION, str(error)):
-                error.add_note(f"a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}")
+                raise TypeError(
+                    f"{error}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
+                ) from error
+            if advice := numpy_advice(error):
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
             elif re.search(PLAIN_NUMBER_ERRORS, str(error)):
                 also = [text for found, text in FURTHER_ADVICE.items() if re.search(found, str(error))]
                 advice = "; ".join([WRITE_INSTEAD, *also])
@@ -1398,7 +1403,8 @@ class CompiledFunction:
                 raise TypeError(f"{error}{self._arguments_instead()}") from error
             if len(columns) == 1:
                 raise TypeError(
-                    f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns"
+                    f"{error}; an array has the values of one argument, so write ((X, Y), ...) for the values of two "
+                    "arguments, such as (x[:, 0], x[:, 1]) for the columns of x"
                 ) from error
             raise TypeError(
                 f"{error}; a tuple has one entry for each argument, so write a list, [(x, y), ...], of the samples"
@@ -1841,7 +1847,13 @@ def _variables(kind: str, wrt: Any) -> Any:
         raise TypeError(
             f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
         )
-    return list(wrt)
+    found = list(wrt)
+    if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
+        raise TypeError(
+            f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
+            "of two arguments"
+        )
+    return found
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:

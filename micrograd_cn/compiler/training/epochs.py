@@ -13,6 +13,7 @@ from math import inf
 from operator import mul
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from ... import optim
 from ...optim import Optimizer
 from ..data.rows import checked_order
 from ..threads.tasks import check_threads
@@ -20,24 +21,44 @@ from ..threads.tasks import check_threads
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
+OPTIMIZERS = [name for name, x in vars(optim).items() if isinstance(x, type) and issubclass(x, Optimizer)]
 POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
 Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Decorate a method `fit`, so a call `fit(X, y, optimizer, epochs=n)` raises an error that shows the correct call.
+    """Decorate a method `fit`, so a call such as `fit(X, y, optimizer, epochs=n)` raises a helpful error.
 
-    Without the decorator, Python would only say that there are two values for `epochs`.
+    Without the decorator, Python would only say that there are two values for `epochs`, or that one is missing.
     """
 
     @wraps(fit)
     def checked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > 2 and "epochs" in kwargs:
             raise TypeError("fit() takes samples as one argument; write fit((X, y), optimizer, epochs=...)")
+        optimizer: Any = kwargs.get("optimizer", args[1] if len(args) > 1 else None)
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise no_optimizer(optimizer)
         return fit(self, *args, **kwargs)
 
     return checked
+
+
+def no_optimizer(given: Any) -> TypeError:
+    """Return the error for something else than an optimizer as the second argument of `fit`. It says what to write."""
+    if isinstance(given, (list, tuple)) or hasattr(given, "shape"):
+        write = "; samples are one argument: write fit((X, y), optimizer, epochs=...)"
+    elif isinstance(given, (str, type)):
+        name = given if isinstance(given, str) else given.__name__
+        known = {x.lower(): x for x in OPTIMIZERS}.get(name.lower(), "SGD")
+        write = f"; write fit(samples, {known}(model.parameters(), lr=...), epochs=...)"
+    else:
+        write = "; write fit(samples, SGD(model.parameters(), lr=0.1), epochs=...)"
+    shown = repr(given) if isinstance(given, (str, int, float)) else type(given).__name__
+    if isinstance(given, type):
+        shown = f"the class {given.__name__}"
+    return TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {shown}{write}")
 
 
 class Shuffler(Protocol):
@@ -73,10 +94,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         optimizer, shuffle, schedule, progress = self.optimizer, self.shuffle, self.schedule, self.progress
         if not isinstance(optimizer, Optimizer):
-            arrays = (
-                "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
-            )
-            raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
+            raise no_optimizer(optimizer)
         counts = (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1), ("patience", self.patience, 1))
         for name, count, least in counts:
             if count is None and name != "epochs":
