@@ -13,7 +13,8 @@ false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for
 
 A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
 derivative is 0. An argument that contains nothing but bools is refused. An int is a number like any other, and is
-differentiated: write `argnums` for the arguments that are meant. It cannot be an index.
+differentiated: write `argnums` for the arguments that are meant. It cannot be an index. A copy of a `Value` that stands
+for a number, as by `copy.deepcopy`, is this `Value`, so it has the same derivative.
 
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.

@@ -21,9 +21,11 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   does `np.where` in its condition. `np.logical_and` and `np.logical_or` would return some of the elements. They raise
   an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.
   The operator `==` goes by identity, and so does `np.equal`, while `np.nansum`, `np.isclose`, `np.unique` and other
-  functions that numpy writes in Python compare numbers. `np.nan_to_num` and `np.sort` do not recognise nan. Write a
-  comparison, such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that
-  `functional` differentiates, truth and `==` of its arguments go by the numbers.
+  functions that numpy writes in Python compare numbers. `np.nan_to_num` does not recognise nan. Write a comparison,
+  such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that `functional`
+  differentiates, truth and `==` of its arguments go by the numbers.
+- `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats if they are called by
+  a name, as in `x.argmax()` and not in `(2 * x).argmax()`. A median or a quantile of nan is refused.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
   `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write. They
   ask no element. For a question about numbers, write `np.isnan([x.data for x in a])`. For a result with a gradient,

@@ -5,6 +5,10 @@ the elements for true or false in `np.where` and in an index. No program can rep
 `ValueArray`, these functions apply operations to the elements, such as `where`, if they mean the same. All other
 functions treat it as an array of objects.
 
+A comparison gives an array of nodes that are 0 or 1. They are added and multiplied as numpy's bools are, so
+`(x > 0) + (x < 9)` says where one of the two holds. Where Python or numpy asks for a bool, as in an index or in
+`where=`, the program branches on it. It also branches on which elements are nan where numpy orders elements.
+
 At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
 the first of the elements, as they do in a plain array of `Value`s: numpy returns one of the two, and nobody can give it
 another result. If an operand is a single `Value`, as in `np.maximum(x[0], x)`, each element gets half, as from

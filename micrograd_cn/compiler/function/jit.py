@@ -152,7 +152,7 @@ def compile(  # noqa: A001 -- the field's name
       another outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again
       for such a sample instead. The comparisons are computed in machine code for all samples of a batch.
     - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
-    - To read the number of a value that is not a constant, by `x.data`, as a condition or as a key, raises an error,
+    - To read the number of a value that is not a constant, by `x.data`, as a condition, index or key, raises an error,
       since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
       while the function is recorded, if the function uses the result of another program, or if another thread reads an
       argument or computes with it. Such an error is raised even if the function catches it.
