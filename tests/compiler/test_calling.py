@@ -141,12 +141,12 @@ def test_defaults_keywords_and_wrong_numbers_of_arguments():
 def test_samples_in_several_arguments_and_other_things_than_optimizers_are_refused_with_what_to_write():
     w = Value(2.0)
     f, xs = compile(lambda x, y: (w * x - y) ** 2), np.array([1.0, 2.0])
-    with pytest.raises(TypeError, match=r"write fit\(\(X, y\), optimizer, epochs=...\)"):
+    with pytest.raises(TypeError, match=r"samples are one argument, fit\(\(X, y\), optimizer, ...\)"):
         f.fit(xs, xs, epochs=2)
     for method in (f.gradient, f.value_and_grad, f.jacobian):
         with pytest.raises(TypeError, match=r"samples are one argument.* \w+\(\(X, Y\)\)"):
             method(xs, xs)
-    with pytest.raises(TypeError, match=r"so write \(\(X, Y\), ...\) for the values of two arguments"):
+    with pytest.raises(TypeError, match=r"for its columns, or \(\(X, Y\), ...\) for the values of two"):
         f.check(xs, xs)
     for given, write in ((SGD, "SGD"), (Adam, "Adam"), ("adam", "Adam"), (0.1, "SGD")):
         for rest in ({}, {"epochs": 2}):

@@ -1403,8 +1403,8 @@ class CompiledFunction:
                 raise TypeError(f"{error}{self._arguments_instead()}") from error
             if len(columns) == 1:
                 raise TypeError(
-                    f"{error}; an array has the values of one argument, so write ((X, Y), ...) for the values of two "
-                    "arguments, such as (x[:, 0], x[:, 1]) for the columns of x"
+                    f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns, "
+                    "or ((X, Y), ...) for the values of two arguments"
                 ) from error
             raise TypeError(
                 f"{error}; a tuple has one entry for each argument, so write a list, [(x, y), ...], of the samples"

@@ -38,17 +38,21 @@ def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concat
         if len(args) > 2 and "epochs" in kwargs:
             raise TypeError("fit() takes samples as one argument; write fit((X, y), optimizer, epochs=...)")
         optimizer: Any = kwargs.get("optimizer", args[1] if len(args) > 1 else None)
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
+        if isinstance(optimizer, (type, str, float)) or (len(args) == 2 and _is_array(optimizer)):
             raise no_optimizer(optimizer)
         return fit(self, *args, **kwargs)
 
     return checked
 
 
+def _is_array(given: Any) -> bool:
+    return isinstance(given, (list, tuple)) or hasattr(given, "shape")
+
+
 def no_optimizer(given: Any) -> TypeError:
     """Return the error for something else than an optimizer as the second argument of `fit`. It says what to write."""
-    if isinstance(given, (list, tuple)) or hasattr(given, "shape"):
-        write = "; samples are one argument: write fit((X, y), optimizer, epochs=...)"
+    if _is_array(given):
+        write = "; samples are one argument, fit((X, y), optimizer, ...)"
     elif isinstance(given, (str, type)):
         name = given if isinstance(given, str) else given.__name__
         known = {x.lower(): x for x in OPTIMIZERS}.get(name.lower(), "SGD")
