@@ -177,7 +177,11 @@ def gradcheck(
             None, text, functions, slices and members of an `Enum` are constants. A whole number is a number like any
             other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
             looks at its type or its text: then it is a constant. It is one, too, where `f` jumps, or is not defined
-            beside it, as x ** n is not beside (-2) ** 3.
+            beside it, as x ** n is not beside (-2) ** 3. For other functions, complex arrays and numbers are checked by
+            their real and imaginary parts: the gradient by z is dL/dz.real + 1j * dL/dz.imag, as in PyTorch, and so is
+            the upstream gradient of a complex result. Sparse tensors of PyTorch (COO, CSR, CSC) and sparse matrices of
+            scipy (csr, csc, coo) are checked by their stored entries. Of empty arrays, only the shapes of gradients are
+            checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
