@@ -464,3 +464,20 @@ def test_the_call_that_merges_does_not_depend_on_how_fast_the_computer_is(sorts)
     assert found[0] == found[1]
     assert found[0][:5] == [True] * 5
     assert not any(found[0][10:])
+
+
+def test_large_batches_are_merged_after_a_few_calls(sorts):
+    """To sort ten thousand rows takes as long as many small calls, so the merged program is used sooner."""
+    w, counts = weights(), {}
+    with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 50}):
+        for n in (10, 10_000):
+            xs, ys = RANDOM.standard_normal(n), RANDOM.standard_normal(n)
+            program, calls = compile(brackets(w), branches=True), 0
+            sorts.append(n)
+            while sorts:
+                sorts.clear()
+                program.forward((xs, ys))
+                calls += 1
+            counts[n] = calls
+    assert counts[10_000] < 15
+    assert 50 < counts[10] < 150

@@ -215,8 +215,9 @@ def compile(  # noqa: A001 -- the field's name
             items inside an object.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
-            after some 100 calls, calls, `forward`, `backward`, `gradient` and `value_and_grad` run a program for all
-            branches, which computes each of them and selects. It may round gradients of a mean in another order.
+            after some 100 calls, or fewer for large batches, one program computes all branches and selects. It serves
+            calls, `forward`, `backward`, `gradient` and `value_and_grad`, and may round gradients of a mean in another
+            order.
 
     Returns:
         a `CompiledFunction`, or a `Program` for a recorded graph.

@@ -39,6 +39,7 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # About how many nanoseconds are taken by an operand of one row, computed alone or among others; by a call that computes
 # rows of one recording; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
+ROWS_PER_CALL = 1_000  # so many rows count as a further call, since to sort them takes as long
 FUNCTION = 20  # an elementary function takes as long as so many operands of arithmetic
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # nodes, and the program whose graph they are of
 
@@ -85,7 +86,7 @@ class MergedRecordings:
         self._background = BackgroundTasks()
         self._begun = set[Any]()  # the keys of the programs that are being made, or are made
         self._made: dict[Any, Program | None] = {}
-        self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now
+        self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now; see ROWS_PER_CALL
         programs = [recorded.program for recorded in recordings]
         self._can_be_merged = not any(program.compiled.graph.runs_users_code for program in programs) and all(
             recorded.result_paths == recordings[0].result_paths for recorded in recordings
@@ -162,7 +163,7 @@ class MergedRecordings:
             return found
         if not self._can_be_merged:
             return None
-        self._programs[key] = found + 1
+        self._programs[key] = found + 1 + rows // ROWS_PER_CALL
         make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs)
         if is_worth_preparing(found // 2):
             if begun := self._background.begun.pop(key, None):
