@@ -41,6 +41,7 @@ interface PageElements {
   fault: HTMLElement;
   field: HTMLDivElement;
   first_lesson: HTMLButtonElement;
+  formula: HTMLDivElement;
   functions: HTMLSelectElement;
   graph: HTMLDivElement;
   hello: HTMLElement;

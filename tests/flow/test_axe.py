@@ -34,8 +34,8 @@ STATES = {
         wiring.pin({ l: 0, j: 1 });
     })()""",
     "a wrong setting": "(() => { byId('b_rate').value = 'x'; byId('b_rate').dispatchEvent(new Event('input')); })()",
-    "points to draw": "(() => { byId('b_rate').value = '0.1'; set('data', 'own'); })()",
-    "a batch": "(() => { set('data', 'moons'); openBatch(); commands.end(); })()",
+    "points to draw": "(() => { byId('b_rate').value = '0.1'; setTraining('data', 'own'); })()",
+    "a batch": "(() => { setTraining('data', 'moons'); openBatch(); commands.end(); })()",
     "a language model": "(() => { byId('tab_model').click(); model.learner.step(); invent(10); showModel(); })()",
     "one's own lines": """(() => {
         byId('m_lines').value = 'one\\ntwo';

@@ -10,7 +10,7 @@ export function drawArcs(root, letters, shares) {
   const place = i => ARC.rim + i * ARC.apart;
   const width = 2 * ARC.rim + last * ARC.apart;
   root.setAttribute("viewBox", `0 0 ${width} ${ARC.height}`);
-  root.style.width = `${width}px`;
+  root.style.width = `calc(${width}px * var(--wide, 1))`;
   const arcs = shares.map((share, i) => {
     const [from, to] = [place(last), place(i)];
     const tall = Math.min(ARC.base - 8, 20 + 11 * (last - i));

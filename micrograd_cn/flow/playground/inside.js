@@ -17,7 +17,7 @@ import { showRoom } from "./rooms.js";
 import { slopeOfFactor, slopeOfLogsumexp, slopeOfSummand } from "./sequences.js";
 import { DEFAULTS } from "./settings.js";
 import { Trainer } from "./train.js";
-import { openBatch, openSample, renew, stopTraining } from "./training.js";
+import { openBatch, openSample, renew, setTraining, stopTraining } from "./training.js";
 import { readTyped } from "./typing.js";
 import { deadNeurons } from "./wiring.js";
 import { offerLessons, showLesson } from "../lessons/lesson.js";
@@ -37,7 +37,19 @@ openDoor({
   ...{ EXAMPLES, readExpression, readTyped, showRoom, REST },
   ...{ LESSONS, offerLessons, showLesson },
   ...{ DATA, DEFAULTS, GRID, REACH, Field, Network, Survey, Trainer, computationOf, inputsAt, levelLine },
-  ...{ deadNeurons, drawBoard, drawLosses, openBatch, openSample, refresh, renew, stopTraining, views, wiring },
+  ...{
+    deadNeurons,
+    drawBoard,
+    drawLosses,
+    openBatch,
+    openSample,
+    refresh,
+    renew,
+    setTraining,
+    stopTraining,
+    views,
+    wiring,
+  },
   ...{ Constant, Program, Random, Recorder, slopeOfFactor, slopeOfLogsumexp, slopeOfSummand },
   ...{ Learner, MODEL_DEFAULTS, attentionGraph, chanceGraph, drawModelLosses, letterOf, lossGraph },
   ...{ invent, model, modelShares, openAttention, openChance, setModel, showModel, typedTokens },

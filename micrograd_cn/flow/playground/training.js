@@ -119,7 +119,7 @@ export function openBatch() {
   );
 }
 
-function set(name, value) {
+export function setTraining(name, value) {
   session.board.settings[name] = value;
   remember();
   if (name !== "speed") renew();
@@ -202,7 +202,7 @@ addRoom("board", {
       names: Object.keys(DEFAULTS),
       words,
       fits: isSetting,
-      chosen: set,
+      chosen: setTraining,
       refused: tellState,
     });
     showSettings();

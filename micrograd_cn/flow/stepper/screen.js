@@ -2,6 +2,7 @@
 
 import { drag } from "./editing.js";
 import { byId, fieldById, html } from "./elements.js";
+import { formulaOf } from "./formula.js";
 import { momentNow } from "./moment.js";
 import { settleIn } from "./motion.js";
 import { toggle } from "./opening.js";
@@ -77,6 +78,8 @@ function showAll() {
   viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
   viewport.picture.update(seen, words, active);
   viewport.bring([...active.boxes].map(i => shape.boxes[i]));
+  const formula = formulaOf(view, step);
+  byId("formula").replaceChildren(...(formula ? [formula] : []));
   drawPlot(byId("plot"), view, step, words);
   fillTables(seen, words);
 }
