@@ -46,17 +46,18 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
     return (a if condition else b) if type(condition) is float else ops.where(condition, a, b)
 
 
-def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any]) -> ops.Op:
+def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any], holds: Callable[[float, float], bool]) -> ops.Op:
     """Return an operation that computes what `row`, `maximum` or `minimum`, computes.
 
-    `is_above(a, b)` is an operation: whether a is chosen from a and b. If there is a nan, the first nan is chosen.
+    `is_above(a, b)` is an operation: whether a is chosen from a and b. `holds(a, b)` is the same for floats. If there
+    is a nan, the first nan is chosen.
     """
 
     def chosen_first(a: Any, b: Any) -> Any:
         return _choose(is_above(a, b), 1.0, 1.0 - ops.equal(a, a))
 
     def weight(a: float, b: float) -> bool:
-        return bool(is_above(a, b)) or a != a
+        return holds(a, b) or a != a
 
     first = ops.operation.Selection(
         lambda g, a, b: _choose(chosen_first(a, b), g, 0.0), lambda a, b: 1.0 if weight(a, b) else None
@@ -73,8 +74,8 @@ def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any]) -> ops.Op:
     )
 
 
-FIRST_MAXIMUM = _first_at_tie(ops.maximum, lambda a, b: ops.less_equal(b, a))
-FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal)
+FIRST_MAXIMUM = _first_at_tie(ops.maximum, lambda a, b: ops.less_equal(b, a), operator.ge)
+FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal, operator.le)
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
