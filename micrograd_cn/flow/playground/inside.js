@@ -6,7 +6,7 @@ import { computationOf } from "./computation.js";
 import { levelLine } from "./contour.js";
 import { DATA, REACH, inputsAt } from "./data.js";
 import { EXAMPLES } from "./examples.js";
-import { readExpression } from "./expression.js";
+import { ReadError, readExpression } from "./expression.js";
 import { REST } from "./link.js";
 import { Network } from "./network.js";
 import { Field, GRID, Survey } from "./plane.js";
@@ -34,7 +34,7 @@ import { openDoor } from "../stepper/door.js";
 import "../stepper/inside.js";
 
 openDoor({
-  ...{ EXAMPLES, readExpression, readTyped, showRoom, REST },
+  ...{ EXAMPLES, ReadError, readExpression, readTyped, showRoom, REST },
   ...{ LESSONS, offerLessons, showLesson },
   ...{ DATA, DEFAULTS, GRID, REACH, Field, Network, Survey, Trainer, computationOf, inputsAt, levelLine },
   ...{
