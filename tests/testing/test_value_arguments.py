@@ -327,6 +327,7 @@ def test_wrong_derivatives_static_arguments_and_keywords_of_compiled_functions()
     assert gradcheck(f, 2.0, True)
     with pytest.raises(GradientMismatch, match="wrong for x"):
         gradcheck(f, 2.0, False)
+    assert gradcheck(compile(lambda x, n: sum([x * x for _ in range(n)]), static=["n"]), 2.0, 3)  # 3 stays an int
     assert len(gradcheck(compile(lambda x, w: x * w), 2.0, kwargs={"w": 3.0}).comparisons) == 1
     assert len(gradcheck(compile(lambda x, w: x * w), 2.0, 3.0, static=["w"]).comparisons) == 1
     assert len(gradcheck(compile(lambda x, w: x * w), 2.0, True).comparisons) == 1
