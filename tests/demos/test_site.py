@@ -171,7 +171,7 @@ def test_the_three_rooms_are_pictures_that_open_them(site: Path, made: Any, brow
         shape = room.locator("img").evaluate("image => image.clientWidth / image.clientHeight")
         assert shape == pytest.approx(960 / 600, rel=0.01)
         room.click()
-        assert page.locator(f"#{panel}").is_visible()
+        page.locator(f"#{panel}").wait_for()  # the model comes after its names
     page.close()
 
 
