@@ -31,6 +31,7 @@ from benchmarks.engine_costs import (
 )
 from benchmarks.gradient_checks import table as checks
 from benchmarks.microgpt_steps import table as microgpt
+from benchmarks.programs.measuring import programs
 from benchmarks.sparse_derivatives import table as sparse_derivatives
 from benchmarks.timing import Row
 from benchmarks.training_times import attention_step, collector_cost, digits_step, moons_step, share_of_peak
@@ -54,6 +55,7 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "recurrent": ("A recurrent network, the gradient", recurrent),
     "functions": ("Functions on vectors, compiled", functions),
     "threads": ("MLP(8, [32, 32, 1]), 100,000 rows", threads),
+    "programs": ("Programs from practice, beside the best peer", programs),
     "first": ("Before the second step", first_step),
     "compile": ("Compiling a graph", compile_time),
     "checks": ("Mistakes in hand-written backward passes, and who finds them", checks),

@@ -336,9 +336,9 @@ class Neuron(Module):
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Raise TypeError if a weight or the bias is a number, or is computed from leaves that nothing would train.
 
-        Nothing but the graph refers to such leaves, as after `n.w = [w * 0.5 for w in n.w]`; or they are former weights
-        of this neuron that are not in the model. A weight that was computed from other leaves, such as the parameters
-        of another model, is allowed, and is no parameter.
+        There are two kinds of such leaves. To some, nothing but the graph refers any more, as after
+        `n.w = [w * 0.5 for w in n.w]`. Others are former weights of this neuron that are not in the model. A weight
+        that was computed from other leaves, such as the parameters of another model, is allowed, and is no parameter.
         """
         w, b = getattr(self, "w", None), getattr(self, "b", None)
         if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:

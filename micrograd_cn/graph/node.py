@@ -97,8 +97,8 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf for `W -= ...` inside `no_grad()`, where W is an array of leaves.
 
     The same holds for `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code.
-    numpy would put the results into the array. They are constants, so nothing would train them any more. For a leaf
-    that is in no array, Python does not compute `op`: it calls `_changed_in_place`.
+    numpy would put the results into the array. The results are constants, so nothing would train them any more. The
+    statement `w -= ...` of a single leaf is no such mistake: it changes the leaf's data by `_changed_in_place`.
 
     Args:
         op: the operation, one of whose operands is a leaf.

@@ -185,7 +185,7 @@ def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each sum of the gradients that a node may send if its turn comes more than once.
+    """Yield a `Turn` for each gradient that a node may have sent if a wrong order gave it several turns.
 
     `arrived` has all contributions to the node.
     """

@@ -41,7 +41,7 @@ class Contribution(NamedTuple):
 
     @property
     def product(self) -> float:
-        """Return local derivative × upstream gradient, which may be 0 × inf if nothing is sent."""
+        """Return local derivative × upstream gradient. Where no gradient flows, this may be 0 × inf, which is nan."""
         return self.local * self.upstream
 
     @property

@@ -341,7 +341,7 @@ AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
 
 
 def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
-    """Return what to write instead of a call of an operation of lists that is wrong; "" if that is not known."""
+    """Return what to write instead of a wrong call of an operation that takes a list; "" if that is not known."""
     for axis in AXES:
         if axis in options:
             return f"a list has no axes, so there is no {axis}; write [{op.name}(row) for row in rows]"

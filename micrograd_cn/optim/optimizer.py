@@ -514,7 +514,7 @@ def _takes(function: Any, name: str) -> bool:
 
 
 def _is_given(x: Any, given: Any) -> bool:
-    """Return whether the option `x` is the number, or the sequence of numbers, that was given for it."""
+    """Return whether the option `x` still has the number, or the numbers, that the user passed as `given`."""
     return bool(x == (tuple(given) if isinstance(given, list) else given))
 
 

@@ -371,7 +371,7 @@ def _rough_estimate(phi: DirectionalFunction) -> Estimate:
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
     """Compare the derivative at 0 of φ, the function `phi`, in stages of growing cost, until one of them decides.
 
-    `typical_slope` is about how large derivatives along directions such as that of φ are.
+    Its counterpart is the derivative that f's gradient gives. `typical_slope` is the usual size of such derivatives.
 
     1. The comparison ends if steps leave the domain, if no output changes, or if noise hides everything.
     2. In half precision (float16 and bfloat16), means over intervals around the point are compared. In other types, a

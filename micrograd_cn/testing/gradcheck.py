@@ -51,7 +51,7 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 # one of 300 numbers would take minutes.
 MAX_NUMBERS = 100
 
-MAX_PARAMETERS_TWICE = 8  # how many parameters of a module are differentiated by if second derivatives are compared
+MAX_PARAMETERS_TWICE = 8  # to at most so many parameters of a module second derivatives are compared
 
 GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "

@@ -86,7 +86,7 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
     Args:
         op: the operation.
         xs: the operands.
-        what: what messages call the function that is called in the block.
+        what: the name, for messages, of the function that the block runs.
         code: code to paste that raises the error, as for `op_failure`.
     """
     try:

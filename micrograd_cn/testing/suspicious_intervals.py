@@ -63,7 +63,7 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
-    """Return a function of a number that computes the operation, and the partial with respect to operand `slot`.
+    """Return a function of a number. It computes both the operation and its partial with respect to operand `slot`.
 
     Operand `slot` is that number, and the other operands come from `others`. The function returns a `Sample`. If the
     operation raises an error, the value and the partial in it are nan.

@@ -48,7 +48,7 @@ class Part:
         path: where it is, such as "p['w']".
         argument: the name of the argument that it belongs to.
         given: what the user gave.
-        kind: "real" if its numbers are differentiated by, "constant" if not, and "whole" if the function decides.
+        kind: "real" if derivatives are taken with respect to its numbers, "constant" if not, "whole" if f decides.
     """
 
     path: str

@@ -116,7 +116,9 @@ class Packed:
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return a function that unpacks `vector`, and `vector` rounded to the types of the structure's variables.
+        """Return two things: a function that unpacks `vector`, and a vector with the same numbers, rounded.
+
+        They are rounded to the types of the structure's variables.
 
         The variables are the floating-point leaves that are not constants. The function returns the structure with the
         rounded numbers in its variables. The next call of `unpack_later` may overwrite the rounded vector.

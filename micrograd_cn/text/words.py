@@ -255,7 +255,7 @@ functions: {functions}
 
 
 def instead_of(root: object, call: str, lang: str) -> str:
-    """Return the end of a message about `root`, which `call` was given and cannot draw: what to write instead.
+    """Return the end of an error message, which says what to write instead of `call(root)`. `call` cannot draw `root`.
 
     >>> instead_of([1.0], "draw_dot", "en")
     '; write draw_dot(xs[0]) for one of several, or draw_dot(sum(xs)) for the graph of all'

@@ -149,8 +149,8 @@ def test_a_one_counts_as_true(x):
     assert flag("option", x) is True
 
 
-def test_a_bound_of_clip_may_be_left_out():
+def test_the_upper_bound_of_clip_may_be_left_out():
     """PyTorch and numpy 2 have the same names, and no bound by default."""
     assert mc.clip(-3.0, min=0) == 0.0
-    assert mc.clip(Value(7.0), max=5).data == 5.0
-    assert mc.clip(-3.0, 0) == 0.0
+    assert mc.clip(Value(-3.0), 0).data == 0.0
+    assert mc.clip(Value(7.0), None, 5).data == 5.0

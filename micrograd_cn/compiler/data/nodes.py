@@ -109,7 +109,7 @@ class NodeLoop:
     def node(self, index: str) -> tuple[str, str]:
         """Write a load of the address of a node, and code that tells whether it is a `Value` and not of a subclass.
 
-        Return both. If it is none, the address is that of another `Value`.
+        Return both. If it is something else, the address is that of a `Value` which is always there to be read.
         """
         found = self.f.pointer(self._items, index)
         is_value = self._has_type(found, Value)

@@ -248,10 +248,10 @@ class Code:
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
         """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
 
-        In one loop, all right factors must be samples, the values that depend on the row, and the left factors must be
-        all samples or all scalars. For this reason the products of two samples are separated from the products of a
-        scalar and a sample. The smaller of these two groups and the terms become a sum of their own, from which the
-        loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not
+        In one loop, all right factors must be samples, which are the values that depend on the row. The left factors
+        must be all samples or all scalars. For this reason the products of two samples are separated from the products
+        of a scalar and a sample. The smaller of these two groups and the terms become a sum of their own, from which
+        the loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not
         separated.
         """
         per_sample = self.per_sample

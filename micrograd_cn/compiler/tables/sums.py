@@ -186,7 +186,7 @@ def inner(machine: Machine, opcode: str) -> Function:
 
 
 def rows_per_tile(machine: Machine) -> int:
-    """Return how many rows of a matrix of totals, sums over the rows of a batch, are computed together in a tile.
+    """Return how many rows of a matrix are computed together in a tile. The entries of the matrix are totals.
 
     A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that the tile fills the vector
     registers.

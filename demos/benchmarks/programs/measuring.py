@@ -1,0 +1,184 @@
+"""Time each program here, in jax and, where it is written by hand, in numpy, after their results were compared."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import micrograd_cn as mg
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.optim import Adam
+
+from ..timing import Row, Work, jax_on_one_thread, ratio, time_in_turns
+from . import economics, learning, physics, statistics
+from .cases import Case
+
+RATE = 1e-3  # the learning rate of Adam
+ELEMENTARY = ("exp", "log", "tanh", "sqrt", "sin", "cos", "tan", "asin", "atan", "log1p", "expm1", "abs")
+OTHERS = ("lgamma", "sigmoid", "softplus", "relu", "softmax", "log_softmax", "logsumexp", "take")
+FUNCTIONS = (*ELEMENTARY, *OTHERS)  # that programs call
+Run = Callable[[], tuple[Any, Any]]  # computes the value and its derivatives once
+
+
+def programs(turns: int = 5) -> list[Row]:
+    """Return a row for each program, and one for all of them: the geometric mean of peer / ours."""
+    if not find_spec("llvmlite"):
+        return []
+    rows: list[Row] = []
+    ratios = []
+    for case in (*statistics.cases(), *physics.cases(), *learning.cases(), *economics.cases()):
+        ours, peers = _ours(case), _peers(case)
+        _check(case, ours[0](), {name: run() for name, (run, _) in peers.items()})
+        times = time_in_turns([ours[1], *(work for _, work in peers.values())], seconds=0.4, turns=turns)
+        found = {name: x for name, x in zip(peers, times[1:], strict=True) if x}
+        name = min(found, key=found.__getitem__, default="")
+        best = ratio(times[0], found.get(name))
+        row: Row = {"program": case.name, "ours us": times[0] and 1e6 * times[0]}
+        rows.append(row | {"peer us": found.get(name, math.nan) * 1e6, "best peer": name, "peer / ours": best})
+        ratios += [best] if best else []
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+    return [
+        *rows,
+        {"program": "geometric mean", "ours us": None, "peer us": None, "best peer": "", "peer / ours": mean},
+    ]
+
+
+def _check(case: Case, ours: tuple[Any, Any], peers: dict[str, tuple[Any, Any]]) -> None:
+    """Raise RuntimeError if a peer computes something else."""
+    for name, found in peers.items():
+        for x, y in zip(map(_size, ours), map(_size, found), strict=True):
+            if not math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-9):
+                raise RuntimeError(f"{case.name}: {name} computes {y}, and this package {x}")
+
+
+def _size(x: Any) -> float:
+    """Return the sum of the absolute values of all numbers in x, whatever their order."""
+    if isinstance(x, dict):
+        return sum(map(_size, x.values()))
+    return float(np.abs(np.asarray(x, dtype=float)).sum())
+
+
+def _repeated(run: Run) -> Work:
+    def work(times: int) -> None:
+        for _ in range(times):
+            run()
+
+    return work
+
+
+def _ours(case: Case) -> tuple[Run, Work]:
+    nodes = np.vectorize(mg.Value, otypes=[object])
+    parameters = {name: nodes(np.asarray(x, dtype=float)) for name, x in case.parameters.items()}
+    f = compile(partial(case.formula, _our_functions(), parameters))
+    if case.kind == "fit":
+        optimizer = Adam([p for x in parameters.values() for p in x.flat], lr=RATE)
+        first = f.value_and_grad(case.data)
+        f.fit(case.data, optimizer, 1)
+
+        def work(times: int) -> None:
+            f.fit(case.data, optimizer, times)
+
+        return lambda: first, work
+    if case.kind == "jacobian":
+        run: Run = lambda: (0.0, f.jacobian(case.data, dense=True))  # noqa: E731
+    elif case.kind == "each":
+        *_, name = inspect.signature(case.formula).parameters
+        run = partial(f.value_and_grad, case.data, wrt=name, each=True)
+    else:
+        run = partial(f.value_and_grad, case.data)
+    run()
+    return run, _repeated(run)
+
+
+def _our_functions() -> SimpleNamespace:
+    def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
+        for _ in range(times):
+            state = step(state)
+        return state
+
+    return SimpleNamespace(**{name: getattr(mg, name) for name in FUNCTIONS}, repeat=repeat)
+
+
+def _peers(case: Case) -> dict[str, tuple[Run, Work]]:
+    found: dict[str, tuple[Run, Work]] = {}
+    if jax := jax_on_one_thread():
+        found["jax.jit"] = _in_jax(case, jax)
+    if case.by_hand:
+        parameters = {name: np.asarray(x, dtype=float) for name, x in case.parameters.items()}
+        run = partial(case.by_hand, parameters, case.data)
+        found["numpy by hand"] = run, _repeated(run)
+    return found
+
+
+def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
+    module = _functions_of_jax(jax)
+    parameters = {name: jax.numpy.asarray(x, dtype=float) for name, x in case.parameters.items()}
+    data = tuple(map(jax.numpy.asarray, case.data))
+
+    def mean(parameters: Any, *data: Any) -> Any:
+        return jax.vmap(partial(case.formula, module, parameters))(*data).mean()
+
+    if case.kind == "fit":
+        return _adam_in_jax(jax, mean, parameters, data)
+    if case.kind == "gradient":
+        compiled = jax.jit(jax.value_and_grad(mean))
+    elif case.kind == "each":
+        compiled = jax.jit(lambda p, x: jax.vmap(jax.value_and_grad(partial(case.formula, module, p)))(x))
+    else:
+        results = lambda p, x: jax.numpy.stack(case.formula(module, p, x))  # noqa: E731
+        compiled = jax.jit(lambda p, x: (0.0, jax.vmap(jax.jacfwd(partial(results, p)))(x)))
+    run: Run = lambda: jax.block_until_ready(compiled(parameters, *data))  # noqa: E731
+    run()
+    return run, _repeated(run)
+
+
+def _adam_in_jax(jax: Any, mean: Callable[..., Any], parameters: Any, data: Any) -> tuple[Run, Work]:
+    gradient, map_leaves = jax.value_and_grad(mean), jax.tree_util.tree_map
+
+    def step(parameters: Any, m: Any, v: Any, t: Any) -> Any:
+        loss, g = gradient(parameters, *data)
+        m = map_leaves(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = map_leaves(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate = RATE * jax.numpy.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
+        moved = map_leaves(lambda p, m, v: p - rate * m / (jax.numpy.sqrt(v) + 1e-8), parameters, m, v)
+        return moved, m, v, loss
+
+    compiled = jax.jit(step)
+    zeros = map_leaves(jax.numpy.zeros_like, parameters)
+
+    def work(times: int) -> None:
+        state = parameters, zeros, zeros
+        losses = []
+        for t in range(1, times + 1):
+            *state, loss = compiled(*state, float(t))
+            losses.append(loss)
+        jax.block_until_ready(losses)
+
+    work(1)
+    first = gradient(parameters, *data)
+    return lambda: first, work
+
+
+def _functions_of_jax(jax: Any) -> SimpleNamespace:
+    """Return the functions that the programs call, under the names that they have in `micrograd_cn`."""
+    np_, nn = jax.numpy, jax.nn
+    return SimpleNamespace(
+        **{name: getattr(np_, name) for name in ELEMENTARY},
+        lgamma=jax.scipy.special.gammaln,
+        sigmoid=nn.sigmoid,
+        softplus=nn.softplus,
+        relu=nn.relu,
+        softmax=nn.softmax,
+        log_softmax=nn.log_softmax,
+        logsumexp=lambda xs: jax.scipy.special.logsumexp(np_.stack(xs)),
+        take=lambda xs, index: xs[index],
+        # XLA would compile a loop that is written out for minutes.
+        repeat=lambda times, step, state: jax.lax.fori_loop(0, times, lambda _, x: step(x), state),
+    )
