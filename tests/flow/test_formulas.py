@@ -63,10 +63,9 @@ def test_rows_refuse_what_is_no_formula_and_stay_whole(forward, partials):
 
 def test_only_the_rows_that_a_graph_needs_are_written():
     page = draw_flow(Value(1, "x").tanh() * 2).html
-    assert '"sech": ' in page
-    assert re.search('"sech": .*', page)[0].count("forward.exp(") == 1  # a term that is used twice is computed once
-    assert '"sigmoid": ' not in page
-    assert '"logsumexp": ' not in page
+    assert re.search('"sech":.*', page)[0].count("forward.exp(") == 1  # a term that is used twice is computed once
+    assert '"sigmoid":' not in page
+    assert '"logsumexp":' not in page
 
 
 @pytest.mark.parametrize("count", [9, 10, 11, 12])

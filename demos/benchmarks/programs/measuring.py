@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import micrograd_cn as mg
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import Adam
 
 from ..timing import Row, Work, jax_on_one_thread, ratio, time_in_turns
@@ -76,7 +75,7 @@ def _repeated(run: Run) -> Work:
 def _ours(case: Case) -> tuple[Run, Work]:
     nodes = np.vectorize(mg.Value, otypes=[object])
     parameters = {name: nodes(np.asarray(x, dtype=float)) for name, x in case.parameters.items()}
-    f = compile(partial(case.formula, _our_functions(), parameters))
+    f = mg.compiler.compile(partial(case.formula, _our_functions(), parameters))
     if case.kind == "fit":
         optimizer = Adam([p for x in parameters.values() for p in x.flat], lr=RATE)
         first = f.value_and_grad(case.data)
