@@ -242,3 +242,25 @@ def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():
         assert guarded.forward(x).tolist() == [1.0] * 5
         with pytest.raises(Exception, match="does not hold"):
             guarded.forward(-x)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 4), (5,), (1,), (2, 3, 2), (9, 2)])
+def test_each_call_with_an_array_of_a_known_shape_gives_what_the_first_gave(shape):
+    """Small arrays are served by other programs from the third call or so on."""
+    f = compile(lambda q: (q * q * q).sum() if hasattr(q, "sum") else q * q * q)
+    xs = np.random.default_rng(0).normal(size=shape)
+    first = f.value_and_grad((xs,), "q", each=True)
+    for k in range(6):
+        values, gradients = f.value_and_grad((xs + k,), "q", each=True)
+        assert values.shape == first[0].shape
+        assert gradients.shape == first[1].shape
+        assert values == pytest.approx(((xs + k) ** 3).reshape(len(xs), -1).sum(1))
+        assert gradients == pytest.approx(3 * (xs + k) ** 2)
+
+
+def test_derivatives_with_respect_to_another_argument_are_not_those_of_all():
+    f = compile(lambda q, r: (q * q).sum() * r)
+    q, r = np.ones((1, 3)), np.array([2.0])
+    for _ in range(6):
+        _, gradients = f.value_and_grad((q, r), "r", each=True)
+        assert gradients.tolist() == [3.0]

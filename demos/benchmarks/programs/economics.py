@@ -7,6 +7,7 @@ import numpy as np
 from .cases import Case, generator
 
 rng = generator()
+INCOMES, DISCOUNTS = np.repeat([1.0, 0.2], [30, 10]), 0.96 ** np.arange(40)
 MATURITIES = np.array([0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 25.0, 30.0])
 
 
@@ -49,13 +50,14 @@ def shortfall(m: Any, p: Any, returns: Any) -> Any:
 
 def life_cycle(m: Any, p: Any, savings: Any) -> Any:
     """The negative utility of a life of 40 years, of which each saves a share of the income and the wealth."""
-    wealth, utility = 1.0, 0.0
-    for year in range(40):
+
+    def live(state: Any, year: Any) -> Any:
+        wealth, utility = state
         share = m.sigmoid(savings[year])
-        means = wealth + (1.0 if year < 30 else 0.2)
-        utility = utility - 0.96**year / ((1.0 - share) * means)
-        wealth = 1.03 * share * means
-    return -utility
+        means = wealth + m.take(INCOMES, year)
+        return 1.03 * share * means, utility - m.take(DISCOUNTS, year) / ((1.0 - share) * means)
+
+    return -m.repeat(40, live, (1.0, 0.0), with_index=True)[1]
 
 
 def cases() -> list[Case]:

@@ -97,12 +97,12 @@ def _ours(case: Case) -> tuple[Run, Work]:
 
 
 def _our_functions() -> SimpleNamespace:
-    def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
-        for _ in range(times):
-            state = step(state)
+    def repeat(times: int, step: Callable[..., Any], state: Any, with_index: bool = False) -> Any:
+        for k in range(times):
+            state = step(state, k) if with_index else step(state)
         return state
 
-    return SimpleNamespace(**{name: getattr(mg, name) for name in FUNCTIONS}, repeat=repeat)
+    return SimpleNamespace(**{name: getattr(mg, name) for name in FUNCTIONS}, repeat=repeat, roll=np.roll)
 
 
 def _peers(case: Case) -> dict[str, tuple[Run, Work]]:
@@ -168,6 +168,11 @@ def _adam_in_jax(jax: Any, mean: Callable[..., Any], parameters: Any, data: Any)
 def _functions_of_jax(jax: Any) -> SimpleNamespace:
     """Return the functions that the programs call, under the names that they have in `micrograd_cn`."""
     np_, nn = jax.numpy, jax.nn
+
+    def repeat(times: int, step: Callable[..., Any], state: Any, with_index: bool = False) -> Any:
+        # XLA would compile a loop that is written out for minutes, and take gigabytes.
+        return jax.lax.fori_loop(0, times, lambda k, x: step(x, k) if with_index else step(x), state)
+
     return SimpleNamespace(
         **{name: getattr(np_, name) for name in ELEMENTARY},
         lgamma=jax.scipy.special.gammaln,
@@ -177,7 +182,7 @@ def _functions_of_jax(jax: Any) -> SimpleNamespace:
         softmax=nn.softmax,
         log_softmax=nn.log_softmax,
         logsumexp=lambda xs: jax.scipy.special.logsumexp(np_.stack(xs)),
-        take=lambda xs, index: xs[index],
-        # XLA would compile a loop that is written out for minutes.
-        repeat=lambda times, step, state: jax.lax.fori_loop(0, times, lambda _, x: step(x), state),
+        take=lambda xs, index: np_.asarray(xs)[index],
+        roll=np_.roll,
+        repeat=repeat,
     )

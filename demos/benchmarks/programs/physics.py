@@ -71,13 +71,13 @@ def lennard_jones(m: Any, p: Any, q: Any) -> Any:
 
 def burgers(m: Any, p: Any, u: Any) -> Any:
     """How rough a wave in 32 cells is after 20 steps."""
-    cells = [u[k] for k in range(32)]
-    for _ in range(20):
-        cells = [
-            c - 0.05 * c * (c - cells[k - 1]) + 0.02 * (cells[(k + 1) % 32] - 2.0 * c + cells[k - 1])
-            for k, c in enumerate(cells)
-        ]
-    return sum((cells[k] - cells[k - 1]) ** 2 for k in range(32))
+
+    def step(u: Any) -> Any:
+        left, right = m.roll(u, 1), m.roll(u, -1)
+        return u - 0.05 * u * (u - left) + 0.02 * (right - 2.0 * u + left)
+
+    u = m.repeat(20, step, u)
+    return ((u - m.roll(u, 1)) ** 2).sum()
 
 
 def diodes(m: Any, p: Any, v: Any) -> Any:

@@ -453,6 +453,9 @@ class Recording:
         return ""
 
 
+MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
+
+
 class ReadyCall(NamedTuple):
     """What computes a method for samples in arrays of known shapes.
 
@@ -901,6 +904,8 @@ class CompiledFunction:
             ready.runner.give_back(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
                 return mean, as_list(found, sys.modules["numpy"])
+        if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
+            return ready_pair
         variables = GradientVariables(wrt, self._signature.parameters)
         flat = "inputs" if variables.arguments == ("inputs",) else ()  # others are nested as the arguments are
         buckets = self._buckets("value_and_grad", samples)
@@ -1519,6 +1524,25 @@ class CompiledFunction:
             results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
         found.runner.give_back(rows)
         return results if is_valid else None
+
+    def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
+        """Return what `value_and_grad` returns with `each` if the only argument is a small array of a known shape.
+
+        The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
+        than what Python does to find the program that computes both. Return None for other arguments, or if the
+        derivatives are not those with respect to this argument.
+        """
+        names, arrays = self._signature.parameters, as_tuple(samples)
+        if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
+            return None
+        if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
+            return None
+        if len(self._programs) != 1 or len(self._programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
+            return None
+        gradients = self._array_results("gradient", samples, None)
+        if gradients is None or (values := self._array_results("forward", samples, None)) is None:
+            return None
+        return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
 
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
         """Return what computes a method for samples in numpy arrays of doubles, one array for each argument.
