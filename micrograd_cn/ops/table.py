@@ -437,7 +437,7 @@ clip: Op = define(Op(
                lambda x, low, high: 1.0 if x > high or low > high else None)),
     "Return x, but min if x is below it, and max if x is above it; nan if one is nan.\n\n"
     ">>> clip(5, 0, 1), clip(-2, 0, 1)\n(1.0, 0.0)",
-    signature=lambda x, min, max=None: (x, -inf if min is None else min, inf if max is None else max),  # noqa: A006 -- numpy's names
+    signature=lambda x, min, max: (x, -inf if min is None else min, inf if max is None else max),  # noqa: A006 -- numpy's names
     smoothness=Smoothness(
         kink=lambda x, low, high: min(x - low, high - x) if low < high else low - high,
         convention="at min and at max, x has derivative 1, or 0 if max <= min; at nan it is 0; if max < min, max has 1",

@@ -147,10 +147,3 @@ def test_an_option_that_is_true_or_false_is_nothing_else(call, name, x):
 @pytest.mark.parametrize("x", [True, 1, 1.0, np.True_])
 def test_a_one_counts_as_true(x):
     assert flag("option", x) is True
-
-
-def test_the_upper_bound_of_clip_may_be_left_out():
-    """PyTorch and numpy 2 have the same names, and no bound by default."""
-    assert mc.clip(-3.0, min=0) == 0.0
-    assert mc.clip(Value(-3.0), 0).data == 0.0
-    assert mc.clip(Value(7.0), None, 5).data == 5.0

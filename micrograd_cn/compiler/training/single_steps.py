@@ -7,6 +7,7 @@ the last bit, as those of the update in Python.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 from array import array
 from collections.abc import Callable, Sequence
@@ -219,7 +220,7 @@ class SingleSteps:
         if not slot_offset("_data") or key is None:
             return None
         if not is_compiled(key):
-            self._tasks.do(key, partial(_make, optimizer))
+            self._tasks.do(key, partial(_make, copy.copy(optimizer)))  # a copy, since this thread may change options
         if not is_compiled(key):
             return None
         found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))

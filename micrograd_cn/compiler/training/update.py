@@ -184,6 +184,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         traced.parameters = traced.state = traced.skipped = (
             None  # so the update cannot depend on them; its code is used for other optimisers, too
         )
+        traced._owners = traced._list = ()  # their numbers may change meanwhile, in a thread that trains
         before = {option: repr(x) for option, x in vars(traced).items()}
         p: Any = TracedParameter(data, gradient)
         state: dict[str, Any] = dict(state_terms)
