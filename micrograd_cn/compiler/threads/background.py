@@ -23,26 +23,40 @@ class _ShortTurns:
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
         self._threads = 0  # in this context
-        self._usual = 0.0  # the switch interval outside of it
+        self._is_short, self._usual = False, 0.0  # whether turns are short, and the switch interval before
+
+    def shorten(self) -> None:
+        """Make turns short until the next thread that is in this context leaves it.
+
+        The thread that begins background work calls this first. Otherwise it would still wait for a long turn to end.
+        """
+        with self._lock():
+            if not self._is_short:
+                self._usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual, SWITCH_INTERVAL))
+                self._is_short = True
+
+    def lengthen(self) -> None:
+        """Make turns as long as they were, unless a thread is in this context."""
+        with self._lock():
+            if self._is_short and not self._threads:
+                self._is_short = False
+                sys.setswitchinterval(self._usual)
 
     def __enter__(self) -> None:
         with self._lock():
-            if not self._threads:
-                self._usual = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._usual, SWITCH_INTERVAL))
             self._threads += 1
+            self.shorten()
 
     def __exit__(self, *error: object) -> None:
         with self._lock():
             self._threads -= 1
-            if not self._threads:
-                sys.setswitchinterval(self._usual)
+            self.lengthen()
 
     def end(self) -> None:
         """Leave this context in a child process, which does not have the threads that were in it."""
-        if self._threads:
-            self._threads = 0
-            sys.setswitchinterval(self._usual)
+        self._threads = 0
+        self.lengthen()
 
 
 _short_turns = _ShortTurns()
@@ -70,7 +84,12 @@ class BackgroundWork:
     def __init__(self, work: Callable[[], object]) -> None:
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn native code", daemon=False)
-        self._thread.start()
+        _short_turns.shorten()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system, or the end of the process, allows no new thread
+            _short_turns.lengthen()
+            raise
 
     def _run(self, work: Callable[[], object]) -> None:
         try:
