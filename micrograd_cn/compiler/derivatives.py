@@ -21,8 +21,8 @@ from ..graph import context
 from ..ops import dot
 from ..ops.number import number_or_none
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
-from .data.columns import flat
-from .data.rows import Numbers, as_result, numpy_if_array, row_numbers, writable_address
+from .data.columns import Numbers, flat
+from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
 from .instructions.lowering import DETACH
 from .program import Mismatch, Runnable, close

@@ -20,16 +20,17 @@ from .c.file import Options
 from .data.anomalies import detect_anomaly
 from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, with_kept_constants
+from .data.columns import MAX_NUMBERS, Numbers, address
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.parameters import Gradients, add_gradients, reached_nodes
-from .data.rows import Numbers, address, as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
+from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
 from .instructions.lowering import DETACH
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
-from .runtime.prepared import MAX_NUMBERS, PreparedCall, RowRunner, is_worth_preparing
+from .runtime.prepared import PreparedCall, RowRunner, is_worth_preparing
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,

@@ -457,7 +457,7 @@ def _compare_bound_values(
 
     try:
         result, _ = bound.call()
-    except Exception as error:
+    except Exception as error:  # of the user's function, which may raise anything; it is raised again in any case
         if told := _explanation(error, subject, bound.hint):
             raise TypeError(told) from error
         raise

@@ -189,7 +189,7 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     if parameters or _library_of_function(f) == "jax":
         try:
             f(args[0])
-        except Exception:  # f does not take a tuple
+        except Exception:  # of any kind: f takes no tuple, and is called with the items later, where its errors show
             return args[0]
         return args
     if any(is_any_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):

@@ -349,7 +349,7 @@ def _derivatives_or_none(found: Binding) -> Derivatives | None:
     """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers."""
     try:
         return found.derivatives()
-    except Exception:
+    except Exception:  # of any kind: the user's function is tried with more or fewer Values, to learn which it takes
         return None
 
 

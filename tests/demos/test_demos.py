@@ -483,6 +483,23 @@ def measuring(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "demos/benchmark.py"), run_name="benchmark")
 
 
+def test_programs_written_by_hand_compute_what_the_compiled_ones_do(measuring: dict[str, Any]) -> None:
+    """This is what `demos/benchmark.py programs` asks before it measures; and each name has words in Chinese."""
+    programs = importlib.import_module("benchmarks.programs.measuring")
+    cases = programs.all_cases()
+    by_hand = [case for case in cases if case.by_hand]
+    assert len(by_hand) == 3
+    for case in by_hand:
+        run, _ = programs._ours(case)
+        programs._check(case, run(), {"by hand": case.by_hand(case.parameters, case.data)})
+        with pytest.raises(RuntimeError, match="wrong computes"):
+            programs._check(case, run(), {"wrong": (run()[0], 1.001 * run()[1])})
+    names = [measuring["chinese"](case.name) for case in cases]
+    assert len({*names}) == len(cases) >= 30
+    for name in names:
+        assert {*re.findall("[A-Za-z]{2,}", name)} <= {"Adam", "SABR", "softmax"}, name
+
+
 @pytest.mark.slow
 def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str, Any]) -> None:
     times, runs = importlib.import_module("benchmarks.training_times"), []

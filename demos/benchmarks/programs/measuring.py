@@ -26,13 +26,18 @@ FUNCTIONS = (*ELEMENTARY, *OTHERS)  # that programs call
 Run = Callable[[], tuple[Any, Any]]  # computes the value and its derivatives once
 
 
+def all_cases() -> list[Case]:
+    """Return all programs."""
+    return [*statistics.cases(), *physics.cases(), *learning.cases(), *economics.cases()]
+
+
 def programs(turns: int = 5) -> list[Row]:
     """Return a row for each program, and one for all of them: the geometric mean of peer / ours."""
     if not find_spec("llvmlite"):
         return []
     rows: list[Row] = []
     ratios = []
-    for case in (*statistics.cases(), *physics.cases(), *learning.cases(), *economics.cases()):
+    for case in all_cases():
         ours, peers = _ours(case), _peers(case)
         _check(case, ours[0](), {name: run() for name, (run, _) in peers.items()})
         times = time_in_turns([ours[1], *(work for _, work in peers.values())], seconds=0.4, turns=turns)
@@ -64,6 +69,12 @@ def _size(x: Any) -> float:
     return float(np.abs(np.asarray(x, dtype=float)).sum())
 
 
+def _value_and_derivatives(case: Case, compute: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return what `compute` returns; the value is 0.0 for a Jacobian, which is computed without one."""
+    found = compute()
+    return (0.0, found) if case.kind == "jacobian" else found
+
+
 def _repeated(run: Run) -> Work:
     def work(times: int) -> None:
         for _ in range(times):
@@ -86,12 +97,13 @@ def _ours(case: Case) -> tuple[Run, Work]:
 
         return lambda: first, work
     if case.kind == "jacobian":
-        run: Run = lambda: (0.0, f.jacobian(case.data, dense=True))  # noqa: E731
+        compute: Callable[[], Any] = partial(f.jacobian, case.data, dense=True)
     elif case.kind == "each":
         *_, name = inspect.signature(case.formula).parameters
-        run = partial(f.value_and_grad, case.data, wrt=name, each=True)
+        compute = partial(f.value_and_grad, case.data, wrt=name, each=True)
     else:
-        run = partial(f.value_and_grad, case.data)
+        compute = partial(f.value_and_grad, case.data)
+    run = partial(_value_and_derivatives, case, compute)
     run()
     return run, _repeated(run)
 
@@ -126,14 +138,21 @@ def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
 
     if case.kind == "fit":
         return _adam_in_jax(jax, mean, parameters, data)
+
+    def results(parameters: Any, *sample: Any) -> Any:
+        return jax.numpy.stack(case.formula(module, parameters, *sample))
+
     if case.kind == "gradient":
         compiled = jax.jit(jax.value_and_grad(mean))
     elif case.kind == "each":
         compiled = jax.jit(lambda p, x: jax.vmap(jax.value_and_grad(partial(case.formula, module, p)))(x))
     else:
-        results = lambda p, x: jax.numpy.stack(case.formula(module, p, x))  # noqa: E731
-        compiled = jax.jit(lambda p, x: (0.0, jax.vmap(jax.jacfwd(partial(results, p)))(x)))
-    run: Run = lambda: jax.block_until_ready(compiled(parameters, *data))  # noqa: E731
+        compiled = jax.jit(lambda p, x: jax.vmap(jax.jacfwd(partial(results, p)))(x))
+
+    def compute() -> Any:
+        return jax.block_until_ready(compiled(parameters, *data))
+
+    run = partial(_value_and_derivatives, case, compute)
     run()
     return run, _repeated(run)
 

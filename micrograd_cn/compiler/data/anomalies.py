@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ...engine import Value, record
 from ...graph.context import here, recording
 from ..instructions.lowering import Graph, evaluation_order
-from .rows import Numbers
+from .columns import Numbers
 
 
 def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:

@@ -14,7 +14,7 @@ from ...engine import Value, constant, record
 from ...graph.context import recording
 from ..instructions.lowering import Graph, is_check, is_nan
 from .arrays import FlatNumbers
-from .rows import Numbers
+from .columns import Numbers
 
 
 class Indices(NamedTuple):

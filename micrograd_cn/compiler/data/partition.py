@@ -16,8 +16,8 @@ from ..llvm.machine import Machine, machine
 from ..llvm.text import KERNEL_PREFIX, Function
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
+from .columns import address
 from .nodes import address_of
-from .rows import address
 
 FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
 NUMBERS_BEFORE_CODE = 200_000  # Python code serves so many numbers before machine code is made, which takes as long

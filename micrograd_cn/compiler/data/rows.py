@@ -25,9 +25,7 @@ from .arrays import (
     number_without_axes,
     shape_of,
 )
-from .columns import Columns
-from .columns import Numbers as Numbers  # also imported from here
-from .columns import address as address
+from .columns import Columns, Numbers, address
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from ... import ops
 from ...graph.context import recording
-from ..data.rows import Numbers, row_numbers
+from ..data.columns import Numbers
+from ..data.rows import row_numbers
 from ..derivatives import CompiledDerivative, Kind, Program, Variables
 from .guards import CompiledGuards, Guard, GuardError
 

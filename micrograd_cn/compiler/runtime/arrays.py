@@ -12,10 +12,11 @@ from functools import cached_property
 from math import prod
 from typing import Any, TypeAlias
 
+from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
 from ..data.samples import ArrayDef, TreeDef
 from .executable import CompiledGraph, Executable
-from .prepared import MAX_NUMBERS, PreparedRows, RowsRunner
+from .prepared import PreparedRows, RowsRunner
 
 MAX_SHAPES = 8  # a function is ready for so many combinations of shapes, each of which needs about a megabyte
 Shape: TypeAlias = "tuple[int, ...]"

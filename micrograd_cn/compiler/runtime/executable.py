@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 
 from ...engine import Value
 from ..data.captured import CapturedValue
+from ..data.columns import address
 from ..data.parameters import CachedData
-from ..data.rows import address, row_numbers
+from ..data.rows import row_numbers
 from ..instructions.code import AFTER, BATCH, SAMPLE, copied
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function

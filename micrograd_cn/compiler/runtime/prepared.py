@@ -6,8 +6,8 @@ import time
 from array import array
 from typing import Any
 
-from ..data.columns import MAX_NUMBERS as MAX_NUMBERS  # also imported from here
-from ..data.rows import Numbers, address, row_numbers
+from ..data.columns import Numbers, address
+from ..data.rows import row_numbers
 from .executable import CompiledGraph, Executable
 
 CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
@@ -144,7 +144,7 @@ class RowRunner(RowsRunner):
             row = self._idle.pop()
         except IndexError:
             row = self.take()
-        row.numbers[:] = numbers  # type: ignore[assignment]  # rows of so few numbers are one array
+        row.numbers[:] = numbers  # type: ignore[assignment]  # no `Columns`: they have more rows and numbers
         row.renew()
         self._calls += 1
         if self._calls < self._next_check:

@@ -20,9 +20,9 @@ from ...engine import Value
 from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
-from ..data.columns import flat
+from ..data.columns import Numbers, address, flat
 from ..data.partition import at_indices, gather_rows, has_nan, partition, scatter_rows
-from ..data.rows import Numbers, address, row_numbers
+from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD

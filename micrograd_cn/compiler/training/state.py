@@ -19,8 +19,8 @@ from ...graph import context
 from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states
 from ..data.captured import check_captured
+from ..data.columns import address
 from ..data.parameters import CachedData
-from ..data.rows import address
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
