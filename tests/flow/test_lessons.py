@@ -344,6 +344,27 @@ def test_a_lesson_gives_back_what_was_typed_and_where_it_was(opened):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("lesson", ["adding", "xor"])
+def test_a_lesson_that_began_in_another_room_gives_back_the_numbers_that_were_typed(lesson, opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.locator("#text").fill("a*b + a")
+    for i, number in enumerate(("2", "3")):
+        page.page.locator("#numbers input").nth(i).fill(number)
+    page.page.locator("#text").fill("a*b + a ")  # the graph is read with these numbers
+    page.page.locator("#numbers input").nth(0).fill("7")
+    page.page.locator("#tab_board").click()
+    for _ in range(2):
+        page.page.evaluate(f"showLesson('{lesson}', 1)")
+        page.press("n")
+        page.page.locator("#lesson_close").click()
+        assert page.page.locator("#board").is_visible()
+    page.page.locator("#tab_typing").click()
+    assert page.page.locator("#result").inner_text() == "= 28"
+    assert [each.input_value() for each in page.page.locator("#numbers input").all()] == ["7", "3"]
+    assert page.nodes()["a"]["value"] == "7"
+
+
+@pytest.mark.browser
 def test_a_lesson_gives_back_a_trained_network_and_a_trained_model(opened):
     page = opened(playground("en"), replays=False, reduced_motion="reduce")
     page.page.locator("#tab_board").click()

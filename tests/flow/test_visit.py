@@ -89,6 +89,26 @@ def test_back_and_forward_go_through_rooms_and_what_they_open(opened):
     page.requests[:] = [page.url]
 
 
+@pytest.mark.parametrize(("room", "opens"), [("board", "open_loss"), ("model", "m_open_loss")])
+def test_the_numbers_of_an_expression_stay_while_another_computation_is_open(room, opens, opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#text").fill("a*b + a")
+    for i, number in enumerate(("2", "3")):
+        page.page.locator("#numbers input").nth(i).fill(number)
+    page.page.locator("#text").fill("a*b + a ")  # the graph is read with these numbers
+    page.page.locator("#numbers input").nth(0).fill("7")
+    page.page.locator(f"#tab_{room}").click()
+    page.page.locator(f"#{opens}").click()
+    assert page.page.locator("#origin").is_visible()
+    page.page.locator("#tab_typing").click()
+    assert page.page.locator("#result").inner_text() == "= 28"
+    assert [each.input_value() for each in page.page.locator("#numbers input").all()] == ["7", "3"]
+    assert {name: node["value"] for name, node in page.nodes().items() if name in "ab"} == {"a": "7", "b": "3"}
+    assert "%3Da=7" in page.link
+    page.click("undo")
+    assert page.page.locator("#result").inner_text() == "= 8"
+
+
 def test_another_address_is_shown_without_loading_the_page_again(opened):
     page = opened(playground("en"), **REDUCED)
     page.page.evaluate("window.mark = 1")

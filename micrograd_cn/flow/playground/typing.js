@@ -117,6 +117,16 @@ function showNumbers(values) {
   });
 }
 
+// Open the graph of the expression with the present numbers of its variables, which may have changed since it was read.
+function openTyped(made, values) {
+  const edits = new Map();
+  made.graph.nodes.forEach((node, i) => {
+    if (!isEditable(node) || !values.has(node.name)) return;
+    if (!Object.is(values.get(node.name), made.data[i])) edits.set(i, values.get(node.name));
+  });
+  session.open([made], false, edits);
+}
+
 function setVariable(name, x) {
   session.typed.values.set(name, x);
   const i = session.graph.nodes.findIndex(node => node.name === name && isLeaf(node));
@@ -176,10 +186,10 @@ addRoom("typing", {
   panel: "stepping",
   entered() {
     const {
-      typed: { made },
+      typed: { made, values },
       graph,
     } = session;
-    if (made && graph !== made.graph) session.open([made]);
+    if (made && graph !== made.graph) openTyped(made, values);
   },
   facts() {
     const { text, made, values } = session.typed;
@@ -193,13 +203,10 @@ addRoom("typing", {
     const before = new Map(values);
     return () => {
       byId("text").value = text;
-      Object.assign(session.typed, { text, values: before, made, error, number });
+      Object.assign(session.typed, { text, values: new Map(before), made, error, number });
       tellFault("");
       if (made) {
-        session.open([made]);
-        made.graph.nodes.forEach(
-          (node, i) => isEditable(node) && before.has(node.name) && session.chosen.edits.set(i, before.get(node.name)),
-        );
+        openTyped(made, before);
         showNumbers(before.size ? new Map([...made.values.keys()].map(name => [name, before.get(name)])) : made.values);
       }
       if (number !== null || error) readTyped(text, before);

@@ -118,10 +118,11 @@ class Session {
 
   /**
    * Open a graph, or the graphs of a training run, at the end of the forward pass. If it `stays`, open the graph at the
-   * same point of the run as the graph before.
+   * same point of the run as the graph before. Leaves in `edits` have the numbers that it gives them.
    * @param {Recorded[]} recorded
+   * @param {Map<number, number>} edits
    */
-  open(recorded, stays = false) {
+  open(recorded, stays = false, edits = new Map()) {
     const { chosen, graph, moves } = this;
     clearInterval(chosen.timer);
     const pass = recorded[0].graph.order.length;
@@ -129,7 +130,7 @@ class Session {
     const done = kept ? samePoint(chosen.done, { pass: graph.order.length, all: moves.length }, pass) : pass;
     this.snapshots = recorded;
     this.graph = null;
-    this.choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done, timer: null, fresh: !kept });
+    this.choose({ snapshot: 0, edits, actions: ["backward"], done, timer: null, fresh: !kept });
   }
 
   /** @param {Partial<Chosen>} changes */
