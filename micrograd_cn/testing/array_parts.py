@@ -17,7 +17,7 @@ from .libraries import is_tensor, library_of
 __tracebackhide__ = True
 
 Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
-KEPT = "_parts_of_check"  # attribute of a tensor: the parts that it was made from, by which PyTorch differentiates
+KEPT = "_parts_of_check"  # attribute of a tensor: the parts that it was made from, and its version at that time
 NO_ARRAYS = (float, int, str, list, tuple)
 COMPRESSED = {"torch.sparse_csr": "csr", "torch.sparse_csc": "csc"}
 STORED = ("csr", "csc", "coo")  # formats of scipy that keep the stored entries alone in one array
@@ -89,13 +89,13 @@ def _complex_parts(x: Any) -> Parts:
     """Return the real and the imaginary part of an array or number, and a function that makes one of other parts."""
     if is_tensor(x):
         torch = sys.modules["torch"]
-        kept = getattr(x, KEPT, None) or ([x.real, x.imag] if x.is_complex() else [x, torch.zeros_like(x)])
+        kept = _parts_kept(x) or ([x.real, x.imag] if x.is_complex() else [x, torch.zeros_like(x)])
         if not x.requires_grad:
             kept = [part.contiguous() for part in kept]
 
         def of_torch(found: list[Any]) -> Any:
             made: Any = torch.complex(*found)
-            setattr(made, KEPT, found)
+            _keep_parts(made, found)
             return made
 
         return _named(kept), of_torch
@@ -114,6 +114,18 @@ def _complex_parts(x: Any) -> Parts:
         return made if isinstance(x, np.ndarray) else made[()]
 
     return _named([np.ascontiguousarray(part).reshape(np.shape(x)) for part in (x.real, x.imag)]), of_numpy
+
+
+def _keep_parts(made: Any, found: list[Any]) -> None:
+    """Let the tensor `made` remember the parts `found`, by which PyTorch differentiates."""
+    if not made.is_inference():  # such a tensor counts no versions, and nothing is differentiated by it
+        setattr(made, KEPT, (found, made._version))
+
+
+def _parts_kept(x: Any) -> list[Any] | None:
+    """Return the parts that a tensor was made from; None if there are none, or if it was changed in place since."""
+    found, version = getattr(x, KEPT, (None, 0))
+    return found if found is not None and version == x._version else None
 
 
 def _named(pair: list[Any]) -> list[tuple[str, Any]]:
@@ -148,10 +160,10 @@ def _parts_of_tensor(x: Any) -> Parts:
 
     def rebuild(found: list[Any]) -> Any:
         made = make(found[0])
-        setattr(made, KEPT, found)
+        _keep_parts(made, found)
         return made
 
-    kept = getattr(x, KEPT, None)
+    kept = _parts_kept(x)
     return [(".values()", kept[0] if kept else x.values())], rebuild
 
 

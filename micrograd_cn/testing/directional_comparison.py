@@ -49,7 +49,7 @@ LONG_STEP = 2.0**-7  # where even the finest steps are as long, features at whol
 UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
 ROUGH_SHARE = 0.4  # of the distance from a parabola: a smooth function is nearer to a polynomial of degree 6
 FEATURE_SLOPE = 4.0  # the slope of a feature is at most this times its height, over the distance of near points
-ROUNDED_OFF = 4.0  # times the last bit of the other derivatives: whoever computes these may lose one this small
+ROUNDED_OFF = 4.0  # times the last bit of the other derivatives: whoever adds to these may lose one this small
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
@@ -133,7 +133,7 @@ def compare_along(
     usual = of_first
     if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
         size, usual = size * float(problem.scale[moved[0]]), max(gradient_norm, typical_slope)
-    if first.agrees is False and size <= ROUNDED_OFF * problem.eps * usual:
+    if first.agrees is False and size <= min(ROUNDED_OFF * problem.eps, NEGLIGIBLE_SHARE) * usual:
         first = replace(first, agrees=True, note="negligible beside the other derivatives")
     if first.agrees is None and first.noisy and half_precision.agrees_closely(first, problem):
         first = replace(first, agrees=True, note="agrees to the precision of the type", noisy=False)

@@ -151,6 +151,7 @@ def gradcheck(
     - in arrays, a mistake in a derivative that is far smaller than others. There, rtol is relative to at least a
       hundredth of a typical derivative. If rounding hides a derivative of less than a 10,000th of the gradient's norm,
       it counts as right;
+    - a backward pass of complex tensors of PyTorch that changes its upstream gradient in place;
     - in large arrays, a mistake that all random directions miss, such as one of less than about rtol times the norm of
       the whole gradient; `exhaustive=True` compares each element;
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;

@@ -16,7 +16,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..derivatives.argument_binding import differentiation_level
@@ -391,7 +391,14 @@ def _kind(x: Any) -> Kind:
     if isinstance(x, (float, Value)):
         return "real"
     # What is neither a number nor surely a constant is refused when its number is read
-    return "whole" if isinstance(x, Real) or hasattr(x, "__float__") else "real"
+    return "whole" if _is_whole(x) else "real"
+
+
+def _is_whole(x: Any) -> bool:
+    """Return whether a number of another type than float, such as a `Fraction` or a `Decimal`, is a whole number."""
+    if isinstance(x, Integral):
+        return True
+    return bool(hasattr(x, "__float__") and math.isfinite(x) and x == int(x))
 
 
 def _is_one_float(x: Any) -> bool:

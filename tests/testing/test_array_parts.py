@@ -180,6 +180,31 @@ def test_sparse_tensors_are_checked():
         gradcheck(torch.sum, s[:4].to_sparse_bsr((2, 2)))
 
 
+def test_a_wrong_backward_of_a_function_that_changes_a_complex_or_sparse_tensor_in_place_is_found():
+    torch = pytest.importorskip("torch")
+
+    class Tripled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z):
+            ctx.mark_dirty(z)
+            return z.mul_(3)
+
+        @staticmethod
+        def backward(ctx, u):
+            return 77 * u
+
+    z = torch.from_numpy(Z)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda z: Tripled.apply(z * 1), z)
+    sparse = torch.eye(3, dtype=torch.float64).to_sparse()
+    for x in (z, sparse):
+        for factor in (1, 77):
+            with pytest.raises(GradientMismatch):
+                gradcheck(lambda x: x.mul_(3), x, vjp=lambda x, u, factor=factor: factor * u)
+    with torch.inference_mode():
+        assert gradcheck(lambda z: z * 3, torch.from_numpy(Z), vjp=lambda z, u: 3 * u)
+
+
 def test_complex_arrays_of_jax_are_checked():
     jax = pytest.importorskip("jax")
     z = jax.numpy.asarray(Z)

@@ -405,3 +405,15 @@ def test_kinks_that_are_far_nearer_than_the_steps_are_no_mistakes(seed):
     with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(f, x, vjp=lambda x, u: -u * np.sign(x))
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_a_wrong_element_in_half_precision_is_found_beside_larger_ones(factor):
+    weights = np.ones(20, np.float16)
+    weights[7] = 0.0015
+    wrong = weights.copy()
+    wrong[7] *= factor
+    x = np.linspace(0.5, 1.5, 20, dtype=np.float16)
+    gradcheck(lambda x: x * weights, x, vjp=lambda x, u: u * weights, exhaustive=True)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x * weights, x, vjp=lambda x, u: u * wrong, exhaustive=True)

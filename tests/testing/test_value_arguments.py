@@ -3,6 +3,7 @@
 import enum
 import math
 import warnings
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -13,6 +14,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, checks_gradient, gradcheck
+from micrograd_cn.testing.value_arguments import _kind
 
 np = pytest.importorskip("numpy")
 
@@ -70,7 +72,7 @@ BRANCHES = {
     "match": (matched, 2),
     "numpy's integer": (lambda x, n: wrong(x) if n == 2 else x * x, np.int64(2)),
     "array without an axis": (lambda x, n: wrong(x) if n == 2 else x * x, np.array(2)),
-    "fraction": (lambda x, n: wrong(x) if n == Fraction(1, 2) else x * x, Fraction(1, 2)),
+    "fraction": (lambda x, n: wrong(x) if n == Fraction(2) else x * x, Fraction(2)),
     "int()": (lambda x, n: wrong(x) if int(n) == 2 else x * x, 2),
     "range": (lambda x, n: sum(wrong(x) for _ in range(n)), 2),
 }
@@ -230,6 +232,18 @@ def test_what_may_hold_numbers_is_no_constant_unless_it_is_static(given):
     with pytest.raises(TypeError, match=r"w: expected a real number, .*; if w is a constant, write static=\['w'\]"):
         gradcheck(lambda x, w: x * x, 2.0, given)
     assert repr(gradcheck(lambda x, w: x * x, 2.0, given, static=["w"])) == "<1 derivative agrees>"
+
+
+@pytest.mark.parametrize("kind", [Fraction, Decimal])
+def test_a_fraction_or_decimal_is_a_whole_number_only_if_it_has_no_fraction(kind):
+    def f(x, n):
+        return x * math.floor(n.data if isinstance(n, Value) else n) + (wrong(x) if isinstance(n, Value) else x * x)
+
+    assert gradcheck(lambda x, n: x * n, 2.0, kind(3)).comparisons[1].agrees
+    assert _kind(kind(3)) == "whole"
+    assert _kind(kind("2.5")) == "real"
+    with pytest.raises(TypeError, match="computes something else"):
+        gradcheck(f, 2.0, kind("2.5"))
 
 
 def test_a_complex_constant_is_static():
