@@ -279,7 +279,7 @@ def gradcheck(
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)
-    surrogate = None
+    surrogate, constants = None, list[str]()
     if like is not None:
         if order > 1:
             raise ValueError("gradcheck: like= is for order=1; check a second derivative by giving the gradient as f")
@@ -308,10 +308,10 @@ def gradcheck(
                 raise
         else:
             rtol = 1e-6 if rtol is None else rtol
-            half_precision, comparisons = False, _compare_values(subject, order, rtol, atol, surrogate)
+            half_precision, (comparisons, constants) = False, _compare_values(subject, order, rtol, atol, surrogate)
             atol = 1e-9 if atol is None else atol
     raise_or_warn(subject, comparisons, half_precision, stacklevel=2, rtol=rtol, atol=atol or 0.0)
-    return Compared(tuple(comparisons))
+    return Compared(tuple(comparisons), tuple(constants))
 
 
 def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -424,10 +424,11 @@ def _check_closures(y: Value, heading: str) -> None:
 
 def _compare_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None = None
-) -> list[Comparison]:
+) -> tuple[list[Comparison], list[str]]:
     """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones.
 
-    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1.
+    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1. The paths of
+    whole numbers that are constants are returned, too.
     """
     with values_as_numbers():
         return _compare_bound_values(subject, order, rtol, atol, surrogate)
@@ -435,13 +436,38 @@ def _compare_values(
 
 def _compare_bound_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
-) -> list[Comparison]:
+) -> tuple[list[Comparison], list[str]]:
     """Compare derivatives as `_compare_values` does, where `Value`s compare as numbers (see `values_as_numbers`)."""
-    heading = subject.heading
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())
     bound = choose_variables(bound)
+    if len(bound.variables) > MAX_NUMBERS and bound.without_flags().has_variables:
+        bound = bound.without_flags()
     _refuse_many_numbers(bound)
+    comparisons, constants = _compare_binding(bound, order, rtol, atol, surrogate)
+    varying = {v.name for v in bound.variables}
+    for other in bound.doubtful:
+        found, _ = _compare_binding(other, 1, rtol, atol, surrogate, varying)
+        whole = [path for path in bound.constants() if path not in other.constants()]
+        note = f"if f gets a Value as {', '.join(whole)}"
+        comparisons += [replace(comparison, note=note) for comparison in found if comparison.agrees is False]
+    return comparisons, [*bound.constants(), *constants]
+
+
+def _compare_binding(
+    bound: Binding,
+    order: int,
+    rtol: float,
+    atol: float | None,
+    surrogate: Callable[..., Any] | None,
+    only: Collection[str] | None = None,
+) -> tuple[list[Comparison], list[str]]:
+    """Compare the derivatives of a function with respect to the variables of `bound` with numerical ones.
+
+    If names of variables are given as `only`, the other derivatives are left out. The names of whole numbers that are
+    constants, since f asks for them or has no derivative there, are returned, too.
+    """
+    subject, heading = bound.subject, bound.subject.heading
     names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]
 
     def at(xs: list[float], output: int, slots: tuple[int, ...], called: Binding = bound) -> tuple[Value, list[Value]]:
@@ -491,10 +517,16 @@ def _compare_bound_values(
                 p.data = x
 
     comparisons: list[Comparison] = []
+    constants: dict[str, None] = {}
     for k, level in itertools.product(range(len(outputs)), range(order)):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, k, slots)
             for i, analytic in enumerate(gradients(y, inputs)):
+                if only is not None and names[i] not in only:
+                    continue
+                if any(bound.is_flag(j) for j in (*slots, i)):
+                    constants.update((names[j], None) for j in (*slots, i) if bound.is_flag(j))
+                    continue
 
                 def along(t: float, k: int = k, slots: tuple[int, ...] = slots, i: int = i) -> float:
                     try:
@@ -516,9 +548,11 @@ def _compare_bound_values(
                 if comparison.agrees is False and (advice := bound.advice(i)):
                     comparison = replace(comparison, note=advice)
                 undefined = math.isnan(comparison.analytic) or comparison.note.startswith("a jump")
-                if not (comparison.agrees is None and undefined and bound.is_count(i)):
+                if comparison.agrees is None and undefined and bound.is_count(i):
+                    constants[names[i]] = None
+                else:
                     comparisons.append(comparison)
-    return comparisons
+    return comparisons, [*constants]
 
 
 def _refuse_many_numbers(bound: Binding) -> None:

@@ -13,6 +13,7 @@ from .compare import Comparison
 __tracebackhide__ = True
 
 TOLD_FROM = 0.01  # of the norm of the gradient: hidden mistakes from this size on are told by `repr`
+MOST_NAMES = 8  # so many constants are named by `repr`
 ESTIMATED_ERRORS = 5.0  # a derivative may be off by this many estimated errors of the numerical one
 
 
@@ -22,12 +23,18 @@ class Compared:
 
     Attributes:
         comparisons: the comparisons of derivatives with numerical ones.
+        constants: the paths of whole numbers that a function of `Value`s was not differentiated by, since it uses them
+            as counts, indices or flags, or has no derivative there.
     """
 
     comparisons: tuple[Comparison, ...]
+    constants: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return how many derivatives agree, how many could not be compared, and what noise hides in large arrays."""
+        """Return how many derivatives agree, and how many could not be compared.
+
+        Mistakes that noise hides in large arrays, and whole numbers that are constants, are told, too.
+        """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree
         text = "1 derivative agrees" if agree == 1 else f"{agree} derivatives agree"
@@ -35,7 +42,9 @@ class Compared:
         also = (
             f", mistakes below {hidden:.2g} of the gradient's norm are hidden" if TOLD_FROM < hidden < math.inf else ""
         )
-        return f"<{text}{f', {others} not compared' if others else ''}{also}>"
+        shown = [*self.constants[:MOST_NAMES], *(["..."] if len(self.constants) > MOST_NAMES else [])]
+        kept = f"; constants: {', '.join(shown)}" if shown else ""
+        return f"<{text}{f', {others} not compared' if others else ''}{also}{kept}>"
 
 
 @dataclass(frozen=True)

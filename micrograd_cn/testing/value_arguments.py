@@ -85,12 +85,12 @@ class AskedVariables(Variables):
 
     Attributes:
         asked: these nodes, and those that the function uses as a condition.
-        part_of: the index of the part that each leaf belongs to.
+        name_of: the name of the variable that each leaf is.
     """
 
-    def __init__(self, part_of: dict[Value, int]) -> None:
-        super().__init__(part_of)
-        self.part_of = part_of
+    def __init__(self, name_of: dict[Value, str]) -> None:
+        super().__init__(name_of)
+        self.name_of = name_of
         self.asked: list[Value] = []
 
     def include(self, root: Any) -> bool:
@@ -125,8 +125,10 @@ class Binding:
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
         chosen: the indices of the parts that are variables.
         hint: what to write if the function fails; "" if that is not known.
-        compared: the indices of the parts that the function compares with an equal number by `==`, or uses as a
+        compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
             condition, so a change of these numbers may take another branch.
+        doubtful: bindings that were given up since derivatives differ if a whole number is a `Value`, although the
+            outputs do not differ. The derivative may be wrong there.
     """
 
     subject: Subject
@@ -135,7 +137,8 @@ class Binding:
     parameters: Mapping[str, Value]
     chosen: frozenset[int]
     hint: str = ""
-    compared: frozenset[int] = frozenset()
+    compared: frozenset[str] = frozenset()
+    doubtful: tuple[Binding, ...] = ()
 
     def without(self, others: Iterable[int]) -> Binding:
         """Return a binding in which the parts with the indices `others` are constants, too."""
@@ -144,6 +147,11 @@ class Binding:
     def without_whole_numbers(self) -> Binding:
         """Return a binding in which parts that hold whole numbers are constants."""
         return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
+
+    def without_flags(self) -> Binding:
+        """Return a binding in which arrays of whole numbers are constants if the function asks for one of these."""
+        asked = {v.part for v in self.variables if v.name in self.compared}
+        return self.without(i for i in asked if i is not None and self.parts[i].kind == "whole")
 
     def variable_parts(self) -> list[Part]:
         """Return the parts that are variables."""
@@ -177,9 +185,9 @@ class Binding:
         return found
 
     @functools.cached_property
-    def _plain(self) -> list[tuple[int, int]]:
-        """For each variable that is a plain number: its index, and that of its part."""
-        return [(k, v.part) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
+    def _plain(self) -> list[tuple[int, str]]:
+        """For each variable that is a plain number: its index and its name."""
+        return [(k, v.name) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
 
     def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
         """Call the function; return its result, and the `Value`s that were its variables.
@@ -194,7 +202,7 @@ class Binding:
         for p, x in zip(self.parameters.values(), xs[count:], strict=True):
             p.data = x
         fresh = list(map(Value, xs[:count]))
-        variables.set(AskedVariables({fresh[k]: i for k, i in self._plain}))
+        variables.set(AskedVariables({fresh[k]: name for k, name in self._plain}))
         given = [part.given for part in self.parts]
         for i, place, unflatten in self._slots:
             given[i] = unflatten(fresh[place])
@@ -204,26 +212,42 @@ class Binding:
             args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
         return subject.f(*args), [*fresh, *self.parameters.values()]
 
-    def asked(self) -> set[int]:
-        """Return the parts whose numbers the last call compared with an equal one by `==`, or used as a condition."""
+    def asked(self) -> set[str]:
+        """Return the variables that the last call compared with an equal number by `==`, or used as a condition."""
         found = variables.get()
         if not isinstance(found, AskedVariables) or not found.asked:
             return set()
         leaves = traverse(*found.asked)[1]
-        return {i for x, i in found.part_of.items() if x in leaves}
+        return {name for x, name in found.name_of.items() if x in leaves}
+
+    def is_asked_everywhere(self, i: int) -> bool:
+        """Return whether each number of the part with the index `i` is one of the variables in `compared`."""
+        return all(v.name in self.compared for v in self.variables if v.part == i)
 
     def advice(self, k: int) -> str:
         """Return what to write if the derivative with respect to the variable with the index `k` is wrong, or ""."""
-        i = self.variables[k].part
-        if i is None or not (i in self.compared or self.is_count(k)):
+        i, asked = self.variables[k].part, self.variables[k].name in self.compared
+        if i is None or not (asked or self.is_count(k)):
             return ""
-        asks = "f asks whether it is this number; " if i in self.compared else ""
+        asks = "f asks whether it is this number; " if asked else ""
         return f"{asks}{self.parts[i].make_static}"
 
     def is_count(self, k: int) -> bool:
         """Return whether the variable with the index `k` is a whole number, and there are variables beside it."""
         i = self.variables[k].part
         return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
+
+    def is_flag(self, k: int) -> bool:
+        """Return whether the function asks for the variable with the index `k`, but not for all numbers beside it.
+
+        These are the whole numbers of an array. The variable is a constant, and the others are not.
+        """
+        i = self.variables[k].part
+        return self.is_count(k) and self.variables[k].name in self.compared and not self.is_asked_everywhere(i or 0)
+
+    def constants(self) -> list[str]:
+        """Return the paths of the whole numbers that are constants, for messages."""
+        return [part.path for i, part in enumerate(self.parts) if part.kind == "whole" and i not in self.chosen]
 
     def derivatives(self) -> Derivatives:
         """Return the outputs of the function and their derivatives."""
@@ -272,11 +296,13 @@ def choose_variables(found: Binding) -> Binding:
     """Return the binding in which each part that holds whole numbers is a variable or a constant, as the function asks.
 
     A whole number is a constant if the function compares it with an equal number by `==`, uses it as a condition, or
-    computes something else with it than with a `Value`, as `range` and a lookup in a dict do. If nothing else is left
-    to differentiate by, it stays a variable.
+    computes something else with it than with a `Value`, as `range` and a lookup in a dict do. An array of whole numbers
+    is a constant by the first two rules only if they hold for each of its numbers. If nothing else is left to
+    differentiate by, a whole number stays a variable.
 
     Raises:
         TypeError: the function computes something else if a float is not a `Value`.
+        NameError: the function uses a name that it has not defined.
     """
     if len(found.chosen) + len(found.parameters) < 2:  # a function of one number
         return found
@@ -302,6 +328,8 @@ def choose_variables(found: Binding) -> Binding:
             if derivatives is None or not _differ(expected, derivatives, values=is_whole):
                 continue
             if is_whole:
+                if _same_outputs(expected, derivatives):
+                    other = replace(other, doubtful=(*other.doubtful, found))
                 return choose_variables(other)
             raise TypeError(
                 f"gradcheck: f computes something else if {part.path} is a Value than if it is {part.given!r}, so it "
@@ -317,9 +345,9 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
     """
     while True:
         derivatives = _derivatives_or_none(found)
-        asked = found.asked()
-        found = replace(found, compared=frozenset(asked))
-        other = found.without(i for i in asked if found.parts[i].kind == "whole")
+        found = replace(found, compared=frozenset(found.asked()))
+        whole = [i for i in found.chosen if found.parts[i].kind == "whole"]
+        other = found.without(i for i in whole if found.is_asked_everywhere(i))
         if other.chosen == found.chosen or not other.has_variables:
             return found, derivatives
         found = other
@@ -345,10 +373,24 @@ def _without_failing(found: Binding) -> Binding:
     return found
 
 
+def _same_outputs(a: Derivatives, b: Derivatives) -> bool:
+    """Return whether the values of the outputs differ by no more than rounding."""
+    return len(a) == len(b) and not any(_is_off(y, z, math.fabs(y), True) for (y, _), (z, _) in zip(a, b, strict=True))
+
+
 def _derivatives_or_none(found: Binding) -> Derivatives | None:
-    """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers."""
+    """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers.
+
+    Raises:
+        NameError: the function uses a name that it has not defined. That is a slip, and does not show what it takes.
+    """
     try:
         return found.derivatives()
+    except NameError as error:
+        for part in found.variable_parts():
+            if part.kind == "whole":
+                error.add_note(f"gradcheck gave f a Value as {part.path}; {part.make_static}")
+        raise
     except Exception:  # of any kind: the user's function is tried with more or fewer Values, to learn which it takes
         return None
 

@@ -100,7 +100,7 @@ def test_a_loop_that_counts_down_to_0_ends():
         return r
 
     assert grad(power)(2.0, 3) == 12.0
-    assert repr(gradcheck(power, 2.0, 3)) == "<1 derivative agrees>"
+    assert repr(gradcheck(power, 2.0, 3)) == "<1 derivative agrees; constants: n>"
 
 
 def test_a_whole_number_that_is_used_as_a_number_is_differentiated_by():
@@ -129,7 +129,10 @@ def test_a_whole_number_that_is_used_as_a_number_is_differentiated_by():
     ],
 )
 def test_what_f_takes_only_as_it_is_is_a_constant(f, args):
-    assert repr(gradcheck(f, *args)) == "<2 derivatives agree>"
+    whole = [name for name, x in zip(("n", "m"), args[1:], strict=False) if isinstance(x, int)]
+    whole = ["some"] if isinstance(args[1], np.ndarray) and args[1].dtype != bool else whole
+    told = f"; constants: {', '.join(whole)}" if whole else ""
+    assert repr(gradcheck(f, *args)) == f"<2 derivatives agree{told}>"
 
 
 def test_a_whole_number_at_which_f_jumps_is_a_constant():
@@ -141,8 +144,8 @@ def test_a_whole_number_at_which_f_jumps_is_a_constant():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert repr(gradcheck(power, 2.0, 3)) == "<1 derivative agrees>"
-        assert repr(gradcheck(lambda x, n: x**n, -2.0, 3)) == "<1 derivative agrees>"
+        assert repr(gradcheck(power, 2.0, 3)) == "<1 derivative agrees; constants: n>"
+        assert repr(gradcheck(lambda x, n: x**n, -2.0, 3)) == "<1 derivative agrees; constants: n>"
     with pytest.warns(PartlyCompared):  # of a float, this is told
         gradcheck(power, 2.0, 3.0)
 
@@ -273,9 +276,57 @@ def test_a_function_of_chance_is_called_one_and_warnings_come_once():
         assert repr(gradcheck(f, 2.0, 3)) == "<2 derivatives agree>"
 
 
+def test_a_derivative_that_is_wrong_only_beside_a_value_is_found_although_a_whole_number_may_be_a_constant():
+    def power(x, n):
+        if not isinstance(n, Value):
+            return x**n
+        out = Value(x.data**n.data, (x, n), "pow")
+
+        def _backward():
+            x.grad += 2.0 * n.data * x.data ** (n.data - 1) * out.grad
+            n.grad += out.data * math.log(x.data) * out.grad
+
+        out._backward = _backward
+        return out
+
+    with pytest.raises(GradientMismatch, match=r"WRONG +df/dx +24 +12 .*if f gets a Value as n"):
+        gradcheck(power, 2.0, 3)
+
+
+def test_a_name_that_is_not_defined_is_told_and_makes_no_whole_number_a_constant():
+    def scaled(x, n):
+        return x * undefined if isinstance(n, Value) else x * n  # noqa: F821
+
+    with pytest.raises(NameError, match="undefined") as caught:
+        gradcheck(scaled, 2.0, 3)
+    assert caught.value.__notes__ == ["gradcheck gave f a Value as n; if n is a constant, write static=['n']"]
+
+
+def test_one_flag_among_whole_numbers_does_not_make_the_others_constants():
+    def doubled(x, factor):
+        out = Value(2.0 * x.data, (x,), "double")
+
+        def _backward():
+            x.grad += factor * out.grad
+
+        out._backward = _backward
+        return out
+
+    def f(xs, w, factor):
+        return sum([doubled(x, factor) * w for x in xs if x != 0], 0.0 * w)
+
+    xs = np.array([0, 1, 2])
+    assert repr(gradcheck(lambda xs, w: f(xs, w, 2.0), xs, 3.0)) == "<3 derivatives agree; constants: xs[0]>"
+    with pytest.raises(GradientMismatch, match=r"WRONG +df/dxs\[1\] +15 +6"):
+        gradcheck(lambda xs, w: f(xs, w, 5.0), xs, 3.0)
+    labels = np.arange(300) % 2
+    found = gradcheck(lambda x, y: sum([x[0] if k == 1 else x[1] for k in y]), np.array([1.0, 2.0]), labels)
+    assert repr(found) == "<2 derivatives agree; constants: y>"
+
+
 def test_a_large_array_of_labels_is_no_array_of_too_many_numbers():
     x, labels = np.array([1.0, 2.0, 4.0]), np.arange(300) % 3
-    assert repr(gradcheck(lambda x, y: x[y].sum(), x, labels)) == "<3 derivatives agree>"
+    assert repr(gradcheck(lambda x, y: x[y].sum(), x, labels)) == "<3 derivatives agree; constants: y>"
     with pytest.raises(TypeError, match=r"303 numbers .* too many .*; if y is a constant, write static=\['y'\]"):
         gradcheck(lambda x, y: x.sum() * y.sum(), x, labels)
 
