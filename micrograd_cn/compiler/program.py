@@ -452,7 +452,7 @@ class Runnable:
         bucket = Bucket(())
         bucket.numbers, n = self._read_batch("fit", rows)
         bucket.samples = range(n)
-        if callback:
+        if options.calls_users_code:
             copy_numbers([bucket])
 
         def parameter_free(_: Bucket) -> Any:
@@ -465,7 +465,7 @@ class Runnable:
                 other = Bucket(())
                 other.numbers, count = self._read_batch("fit", validation)
                 other.samples = range(count)
-                if callback:
+                if options.calls_users_code:
                     copy_numbers([other])
                 validate = self._mean_loss(other.numbers, count, threads)
             if self.compiled.graph.has_gathers and isnan(validate()):

@@ -134,3 +134,9 @@ def test_training_with_many_lengths_is_a_loop_over_the_samples():
         return w.data
 
     assert train(True) == pytest.approx(train(False), rel=1e-12)
+
+
+def test_lists_and_tuples_are_told_apart_however_many_samples_there_are():
+    f = compile(lambda x: x[0][0] + (100 if isinstance(x[0], tuple) else 0))
+    samples = [([[1.0, 2.0]],)] * 64 + [([(1.0, 2.0)],)] * 64
+    assert f.forward(samples) == [1.0] * 64 + [101.0] * 64

@@ -22,10 +22,16 @@ from .common import OPTIMISERS, everything, is_native, loop, problem, settings
 AT_ONCE = {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}
 
 
+def nothing_is_compiled():
+    return not any(t.name.startswith("micrograd_cn native") for t in threading.enumerate())
+
+
 @pytest.fixture(autouse=True)
 def in_background():
+    until(nothing_is_compiled)  # threads of earlier tests
     with settings({"threads.background.IN_BACKGROUND": True}):
         yield
+    until(nothing_is_compiled)
 
 
 def until(condition):
@@ -226,3 +232,28 @@ def test_python_adds_gradients_until_machine_code_that_adds_them_is_made(monkeyp
         until(lambda: nodes.uses_machine_code(ps))
         assert nodes.add_to_gradients(ps, array("d", [2.0] * 40), 1.5)
     assert [p.grad for p in ps] == [3.0] * 40
+
+
+def test_an_interval_that_the_user_sets_meanwhile_stays():
+    usual, begun, may_end = sys.getswitchinterval(), threading.Event(), threading.Event()
+    work = background.BackgroundWork(lambda: (begun.set(), may_end.wait(60)))
+    assert begun.wait(60)
+    sys.setswitchinterval(0.02)
+    may_end.set()
+    until(lambda: work.done)
+    found = sys.getswitchinterval()
+    sys.setswitchinterval(usual)
+    assert found == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_turns_are_long_again_if_no_thread_begins(error, monkeypatch):
+    usual = sys.getswitchinterval()
+
+    def refuse(thread):
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(error):
+        background.BackgroundWork(lambda: None)
+    assert sys.getswitchinterval() == usual

@@ -256,3 +256,17 @@ def test_logistic_regression_gives_the_gradient_of_numpy():
     z = x @ np.array([w.data for w in weights])
     gradient = x.T @ (1 / (1 + np.exp(-z)) - y) / N
     assert f.value_and_grad((x, y))[1] == pytest.approx(gradient, rel=1e-10, abs=1e-13)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3, 4])
+def test_an_array_may_begin_at_any_address(offset):
+    """A part of a file's bytes, for example, need not be aligned."""
+    count = 40
+    xs = np.frombuffer(bytearray(8 * count + offset), dtype=float, offset=offset, count=count)
+    xs[:] = np.arange(count)
+    w = Value(2.0)
+    f, program = compile(lambda x: w * x), compile(w * (x := Value(0.0)), [x])
+    for _ in range(3):
+        assert f.forward(xs).tolist() == [2.0 * k for k in range(count)]
+        assert program.forward(xs.reshape(-1, 1)).tolist() == [2.0 * k for k in range(count)]
+        assert f.forward((xs,)).tolist() == [2.0 * k for k in range(count)]

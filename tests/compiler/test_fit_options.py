@@ -364,3 +364,32 @@ def test_an_eager_function_stops_where_the_compiled_one_does():
     stopping.restore()
     assert history.validation == pytest.approx(found, rel=1e-12)
     assert (w.data, len(history) < 30) == (pytest.approx(v.data, rel=1e-12), True)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("made", [True, False], ids=["a graph", "a function"])
+def test_data_that_a_schedule_changes_in_place_are_those_of_the_call(columns, made):
+    """`fit` reads samples and validation samples once, before it calls any code of the user's."""
+    xs, w = np.arange(1.0, 41.0).reshape(20, 2), Value(0.1)
+    if made:
+        inputs = [Value(0.0), Value(0.0)]
+        program, data = compile((w * inputs[0] - inputs[1]) ** 2, inputs), lambda: xs
+    elif columns == 1:
+        program, data = compile(lambda row: (w * row[0] - row[1]) ** 2), lambda: (xs,)
+    else:
+        first, second = xs[:, 0].copy(), xs[:, 1].copy()
+        program, data = compile(lambda x, y: (w * x - y) ** 2), lambda: (first, second)
+
+    def losses(schedule):
+        w.data = 0.1
+        given = data()
+        history = program.fit(given, SGD([w], 1e-6), 3, schedule=schedule, validation=given)
+        return [*history], history.validation
+
+    def clear(step):
+        for x in data() if isinstance(data(), tuple) else [data()]:
+            x[:] = 0.0
+        return 1e-6
+
+    expected = losses(lambda step: 1e-6)
+    assert losses(clear) == expected

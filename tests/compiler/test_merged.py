@@ -474,10 +474,30 @@ def test_large_batches_are_merged_after_a_few_calls(sorts):
             xs, ys = RANDOM.standard_normal(n), RANDOM.standard_normal(n)
             program, calls = compile(brackets(w), branches=True), 0
             sorts.append(n)
-            while sorts:
+            while sorts and calls < 200:
                 sorts.clear()
                 program.forward((xs, ys))
                 calls += 1
             counts[n] = calls
     assert counts[10_000] < 15
     assert 50 < counts[10] < 150
+
+
+def test_fit_asks_guards_about_each_parameter_by_its_own_data():
+    """The guards of many rows have a program of their own, which must not mistake one parameter for another."""
+    rng = random.Random(1)
+    data = [(0.9, 0.5)] + [(rng.random(), rng.random()) for _ in range(400)]
+
+    def problem():
+        a, b = Value(0.6, "a"), Value(0.1, "b")
+        return a, b, lambda x, y: ((a * x if x > a and 2 * x > b else b - x) - y) ** 2, SGD([a, b], lr=0.1)
+
+    a, b, f, optimizer = problem()
+    losses = compile(f, branches=True).fit(data, optimizer, epochs=10)
+    c, d, g, other = problem()
+    for _ in range(10):
+        other.zero_grad()
+        loss = mc.mean([g(*sample) for sample in data])
+        loss.backward()
+        other.step()
+    assert [a.data, b.data, losses[-1]] == pytest.approx([c.data, d.data, loss.data], rel=1e-12)

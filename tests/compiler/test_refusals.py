@@ -15,6 +15,7 @@ import pytest
 from micrograd_cn import Op, Value, exp, functional, no_grad
 from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.optim import SGD, Optimizer
 
@@ -357,7 +358,7 @@ def test_a_parameter_that_was_frozen_since_leaves_nothing_to_train():
     """Samples in arrays have a faster way, which checks it, too."""
     w = Value(1.0)
     f, columns = compile(lambda x, y: (w * x - y) ** 2), (np.array([1.0, 2.0]), np.array([2.0, 3.0]))
-    for _ in range(50):
+    for _ in range(prepared.CALLS_BEFORE_PREPARED + 10):
         f.backward(columns)
     w.requires_grad = False
     for samples in (columns, [(1.0, 2.0)]):

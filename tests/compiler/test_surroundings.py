@@ -786,10 +786,14 @@ class Moved:
         self.weights = {"a": self.a, "b": self.b, "c": -0.0}
         self.options = SimpleNamespace(beta=1.0)
         self.scales, self.layers = [Scale(1.0)], [[self.a], [self.b]]
+        self.settings = type("Settings", (), {"factor": 1.0, "__module__": __name__})()
         self.optimizer = SGD([self.a, self.b], 0.0)
 
     def scaled(self, x, y):
         return (self.scales[0].factor * self.a * x - y) ** 2
+
+    def set_by_class(self, x, y):
+        return (self.settings.factor * self.a * x - y) ** 2
 
     def layered(self, x, y):
         return (self.layers[0][0] * x - y) ** 2
@@ -870,6 +874,7 @@ def f_of(m, name):
         ("head", swap_entries),
         ("summed", lambda m: m.weights.update(a=m.weights.pop("a"))),
         ("summed", lambda m: m.weights.update(c=0.0)),
+        ("set_by_class", lambda m: setattr(m.settings, "factor", 3.0)),
         ("scaled", lambda m: m.scales.__setitem__(0, Scale(3.0))),
         ("layered", replace_an_inner_list_by_an_equal_one_and_change_it),
         ("chained", change_the_order_of_maps),

@@ -115,7 +115,8 @@ def _read_chunk(values: Sequence[Any]) -> Column | None:
         if not (inner := {*map(type, numbers)}) <= _number_types():
             return None
         inside = [tuple(lengths[start:end]) for start, end in spans]
-        return _cut(_doubles(numbers, inner), map(sum, inside)), [lens or 0 for lens in inside]
+        [kind] = kinds  # another chunk may have the other one
+        return _cut(_doubles(numbers, inner), map(sum, inside)), [(kind, *lens) if lens else 0 for lens in inside]
     if len(kinds) == 1 and (column := _read_arrays(items)):
         found, shapes = column
         inside = [tuple(shapes[start:end]) for start, end in spans]

@@ -17,9 +17,9 @@ from .arrays import FlatNumbers, flat_doubles
 
 MAX_NUMBERS = 20_000  # rows with more numbers are not copied: their computation takes longer than to prepare a call
 MIN_WIDTH = 8  # narrower columns are copied side by side, since machine code reads each column of numbers one by one
-# Arrays of doubles have even addresses. If this bit of an address is set, the rest is the address of a table: the count
-# of columns and, for each of them, the address of its numbers and how many numbers each row has there.
-TABLE_BIT = 1
+# If this bit of an address is set, which no address of memory has, the rest is the address of a table: the count of
+# columns and, for each of them, the address of its numbers and how many numbers each row has there.
+TABLE_BIT = 1 << 62
 Numbers: TypeAlias = "FlatNumbers | Columns"
 
 

@@ -85,6 +85,7 @@ WRITING_NAMES = {
 # What may read attributes whose names are not in the code that calls it
 READING_ALL = {
     *("getattr", "hasattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "getmembers"),
+    *("format", "format_map"),
     *("__dict__", "__getattribute__", "asdict", "astuple", "fields", "replace", "__dataclass_fields__", "__slots__"),
     *("parameters", "named_parameters", "modules", "named_modules", "children", "state_dict"),
 }
@@ -374,9 +375,11 @@ class Surroundings:
         elif "_f" in held and type(x).__module__.partition(".")[0] == PACKAGE_NAME:  # a compiled function
             self._waiting.append(held["_f"])
         elif isinstance(x, (FunctionType, SimpleNamespace)) or is_users_module(type(x).__module__):
-            for name in self._attributes & held.keys():
+            of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
+            for name in self._attributes & (held.keys() | of_classes):
                 self._variables.append((held, name))
-                self._add([held[name]])
+                if name in held:
+                    self._add([held[name]])
         else:  # the methods of another package read attributes that the user's code does not name
             self._visit_items(held)
 

@@ -687,7 +687,9 @@ class CompiledGuards:
         kept = with_kept_constants([guard.node for guard in self.guards], self.program.compiled.graph.constants)
         with recording():
             broken = dot([-1.0 if guard.held else 1.0 for guard in self.guards], kept)
-            made = self._make([less(broken, 0.5 - sum(self.expected))], self._inputs)
+            # `outputs_of` may be given the data of parameters, in the order in which the guards' program has them.
+            parameters = self.program.parameters
+            made = self._make([less(broken, 0.5 - sum(self.expected))], self._inputs, parameters=parameters)
         made.compiled.data.watch_as(self.program.compiled.data)
         return made
 

@@ -1068,14 +1068,18 @@ class CompiledFunction:
             raise TypeError(
                 f"fit() of {self._name} takes all samples as one argument: write fit((X, Y), optimizer, epochs)"
             )
+        options = TrainingOptions(
+            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
+            clip_grad_norm, callback, patience,
+        )  # fmt: skip
         found = self._buckets("fit", samples)
-        if callback:
+        if options.calls_users_code:
             copy_numbers(found)
         others: list[Bucket] = []
         if validation is not None:
             with naming_validation():
                 others = self._buckets("fit", validation)
-            if callback:
+            if options.calls_users_code:
                 copy_numbers(others)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
@@ -1085,10 +1089,6 @@ class CompiledFunction:
         if self._programs:
             self._check_parameters_are_in_place([*found, *others], optimizer)
         self._has_fitted = True
-        options = TrainingOptions(
-            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
-            clip_grad_norm, callback, patience,
-        )  # fmt: skip
         if len(found) == 1:  # every program can be checked before the first step
             groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)

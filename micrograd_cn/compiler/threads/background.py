@@ -23,7 +23,8 @@ class _ShortTurns:
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
         self._threads = 0  # in this context
-        self._is_short, self._usual = False, 0.0  # whether turns are short, and the switch interval before
+        self._is_short = False  # whether turns are short
+        self._usual = self._short = 0.0  # the switch interval before, and while turns are short
 
     def shorten(self) -> None:
         """Make turns short until the next thread that is in this context leaves it.
@@ -34,14 +35,15 @@ class _ShortTurns:
             if not self._is_short:
                 self._usual = sys.getswitchinterval()
                 sys.setswitchinterval(min(self._usual, SWITCH_INTERVAL))
-                self._is_short = True
+                self._is_short, self._short = True, sys.getswitchinterval()
 
     def lengthen(self) -> None:
         """Make turns as long as they were, unless a thread is in this context."""
         with self._lock():
             if self._is_short and not self._threads:
                 self._is_short = False
-                sys.setswitchinterval(self._usual)
+                if sys.getswitchinterval() == self._short:  # otherwise the user has chosen another interval meanwhile
+                    sys.setswitchinterval(self._usual)
 
     def __enter__(self) -> None:
         with self._lock():
@@ -87,7 +89,7 @@ class BackgroundWork:
         _short_turns.shorten()
         try:
             self._thread.start()
-        except RuntimeError:  # the system, or the end of the process, allows no new thread
+        except BaseException:  # no new thread is allowed, or Ctrl-C came; if the thread runs, turns stay short
             _short_turns.lengthen()
             raise
 

@@ -122,9 +122,9 @@ class TrainingOptions:
 
     @property
     def calls_users_code(self) -> bool:
-        """Whether a function of the user's runs between the steps, other than the callback."""
+        """Whether a function of the user's runs between the steps, which may change the arrays of samples."""
         own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
-        return bool(self.schedule or callable(self.progress) or own_shuffle)
+        return bool(self.callback or self.schedule or callable(self.progress) or own_shuffle)
 
 
 @contextmanager

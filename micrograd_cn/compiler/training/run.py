@@ -20,7 +20,7 @@ from ...engine import Value
 from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
-from ..data.columns import Numbers, address, flat
+from ..data.columns import Numbers, address
 from ..data.partition import at_indices, gather_rows, has_nan, partition, scatter_rows
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
@@ -178,9 +178,6 @@ class TrainingRun:
                 raise ValueError("fit(): patience needs validation data; write validation=...")
             optimizer = options.optimizer
             self._stopping = EarlyStopping(optimizer.parameters, options.patience, optimizer.maximize)
-        if options.calls_users_code:  # which may change the arrays, and `fit` reads them once
-            for bucket in buckets:
-                bucket.numbers = flat(bucket.numbers)
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
         # For each sample, the place in `_assigned` of its program and its bucket if its program is the same whatever
