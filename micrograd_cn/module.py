@@ -12,8 +12,9 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from decimal import Decimal
 from functools import partial
-from numbers import Real
+from numbers import Number
 from pathlib import Path
 from types import MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -694,21 +695,43 @@ def _assign(model: Module, name: str, x: Any) -> None:
 
 
 def _refuse_numbers(model: Module, name: str, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has numbers in their place."""
-    if not (count := _count_of_numbers(x)):
-        return
+    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has numbers in their place.
+
+    It is no error if the rest of the model still has these parameters, or if `x` has as many.
+    """
     old = vars(model)[name]
-    held, kept = _leaves_to_train(old), _leaves_to_train(x)
-    if count > _count_of_numbers(old) and len(kept) < len(held):
-        path, write = f"model.{name}", "for w, x in zip({0}, new): w.data = x"
-        if isinstance(old, Value):
-            write = "{0}.data = x"
-        elif _is_array(old):
-            write = "for w, x in zip({0}.flat, new.flat): w.data = x"
-        raise TypeError(
-            f"{type(model).__name__}.{name} = ... would replace parameters by numbers, which nothing trains or saves; "
-            f"change the numbers of the parameters, as in {write.format(path)}, or write del {path} first"
-        )
+    if not (_may_hold_leaves(old) and (held := _leaves_to_train(old))):
+        return
+    if len(_leaves_to_train(x)) >= len(held) or not _has_number(x):
+        return
+    if held <= _leaves_to_train([each for key, each in vars(model).items() if key != name]):
+        return
+    path = f"model.{name}"
+    raise TypeError(
+        f"{type(model).__name__}.{name} = ... would replace parameters by numbers, which are neither trained nor "
+        f"saved; change the numbers of the parameters, as in {_assignment(path, old, 'x')}, or write del {path} first; "
+        "for a Value that is no parameter, write Value(x, requires_grad=False)"
+    )
+
+
+def _assignment(path: str, x: Any, new: str) -> str:
+    """Return code that gives the parameters in `x`, which is at `path`, other numbers. `new` is code for a number."""
+    if isinstance(x, Value):
+        return f"{path}.data = {new}"
+    if _is_array(x):
+        return f"for w, x in zip({path}.flat, new.flat): w.data = {new}"
+    return f"for w, x in zip({path}, new): w.data = {new}"
+
+
+def _may_hold_leaves(x: Any) -> bool:
+    """Return whether there may be `Value`s in `x`. There are none in numbers, nor in lists and arrays of numbers."""
+    if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
+        return any(_members_of_known(cls) for cls in {*map(type, x)})
+    return bool(_members_of_known(type(x))) and not (_is_array(x) and x.dtype.kind != "O")
+
+
+def _members_of_known(cls: type) -> Members | None:
+    return _members[cls] if cls in _members else _members_of(cls)
 
 
 def _leaves_to_train(x: Any) -> set[Value]:
@@ -716,21 +739,21 @@ def _leaves_to_train(x: Any) -> set[Value]:
     return {item for item in found if item.op is None and item.requires_grad}
 
 
-def _count_of_numbers(x: Any) -> int:
-    """Return how many plain numbers there are in `x`: a number, or an array or nested lists, tuples and dicts."""
-    count, waiting, entered = 0, [x], set[int]()
+def _has_number(x: Any) -> bool:
+    """Return whether there is a plain number in `x`: a number itself, or in an array or in nested collections."""
+    waiting, entered = [x], set[int]()
     while waiting:
         x = waiting.pop()
-        if isinstance(x, (list, tuple, dict)):
-            items = x.values() if isinstance(x, dict) else x
-            if id(x) not in entered and not _ONLY_VALUES.issuperset(map(type, items)):
+        if isinstance(x, (list, tuple, dict, deque, set, frozenset)) or (_is_array(x) and x.dtype.kind == "O"):
+            if id(x) not in entered:
                 entered.add(id(x))
-                waiting += items
+                waiting += x.values() if isinstance(x, dict) else x.flat if _is_array(x) else x
         elif _is_array(x):
-            waiting += x.flat if x.dtype.kind == "O" else [0.0] * int(x.size * (x.dtype.kind in "iuf"))
-        else:
-            count += isinstance(x, Real) and not isinstance(x, (bool, Value))
-    return count
+            if x.size and x.dtype.kind in "iufc":
+                return True
+        elif isinstance(x, (Number, Decimal)) and not isinstance(x, (bool, Value)):
+            return True
+    return False
 
 
 def _refuse_constants(model: Module, name: str, x: Any) -> None:
@@ -744,15 +767,9 @@ def _refuse_constants(model: Module, name: str, x: Any) -> None:
     kept = {id(item) for item in new}
     held = [item for _, item in _walk(vars(model)[name], _descends_always) if isinstance(item, Value)]
     if any(item.op is None and item.requires_grad and id(item) not in kept for item in held):
-        path, cls = f"model.{name}", type(model).__name__
-        write = f"for w, x in zip({path}, new): w.data = x.data"
-        if isinstance(x, Value):
-            write = f"{path}.data = x.data"
-        elif _is_array(x):
-            write = f"for w, x in zip({path}.flat, new.flat): w.data = x.data"
         raise TypeError(
-            f"{cls}.{name} = ... inside no_grad() would replace parameters by constants, which nothing trains; change "
-            f"their numbers, as in {write}"
+            f"{type(model).__name__}.{name} = ... inside no_grad() would replace parameters by constants, which "
+            f"nothing trains; change their numbers, as in {_assignment(f'model.{name}', x, 'x.data')}"
         )
 
 
@@ -957,7 +974,7 @@ def _members_of(cls: type) -> Members | None:
 
 
 def _is_array(x: object) -> bool:
-    return (_members.get(type(x)) or _members_of(type(x))) is _of_array
+    return _members_of_known(type(x)) is _of_array
 
 
 def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:

@@ -13,6 +13,7 @@ import sys
 from collections import OrderedDict, UserDict, UserList, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -1126,8 +1127,30 @@ def test_parameters_are_not_replaced_by_numbers(name, change, write):
     assert model.parameters() == before
 
 
+def test_other_collections_of_numbers_are_refused_too():
+    for numbers in (deque([0.5]), {0.5}, Decimal(1), (0.5,), np.array([1j])):
+        model = Kept()
+        with pytest.raises(TypeError, match="would replace parameters by numbers"):
+            model.ws = numbers
+    model.inside = {"a": Value(1.0), "rate": 0.1}
+    with pytest.raises(TypeError, match="would replace parameters by numbers"):
+        model.inside = {"a": 1.0}
+
+
+def test_an_array_that_contains_itself_is_assigned():
+    model, array = Kept(), np.empty(2, object)
+    array[:] = [array, 1.0]
+    with pytest.raises(TypeError, match="would replace parameters by numbers"):
+        model.ws = array
+    model.last = array
+    model.last = 2.0
+
+
 def test_numbers_may_stand_where_no_parameter_was():
     model = Kept()
+    model.kept, model.w = model.w, 0.5  # the model still has it
+    model.w = model.kept
+    del model.kept
     model.ws = [Value(1.0), 2]
     model.ws = [Value(3.0), 4]
     model(1.0)
