@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from .. import ops
-from ..ops.number import number, number_or_none
+from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
 from .closures import Closure, sends_nothing
@@ -135,12 +135,6 @@ def _before_read(x: Any, how: str) -> None:
         hooks.read(x, how)
 
 
-def _checked_bool(requires_grad: Any) -> bool:
-    if isinstance(requires_grad, str) or requires_grad not in (False, True):
-        raise TypeError(f"requires_grad must be True or False, got {requires_grad!r}")
-    return bool(requires_grad)
-
-
 def _number_in_name(x: Any) -> str:
     """Return the digits of an operand `x`, or "" if it is no constant. Micrograd's name for x**2, "**2", has them."""
     if isinstance(x, Node) and x.requires_grad:
@@ -233,7 +227,7 @@ class Node(NumpyMethods):
         self.op = None
         self._a = self._b = self._da = self._db = None
         self.group = None
-        self.requires_grad = requires_grad if requires_grad is True else _checked_bool(requires_grad)
+        self.requires_grad = requires_grad if requires_grad is True else flag("requires_grad", requires_grad)
         if isinstance(_children, str) and isinstance(label, str) and _op == "":
             self.label = _children or label
         else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
 from ..module import Absent
+from ..ops.number import flag
 
 __all__ = ["Optimizer"]
 
@@ -286,9 +287,7 @@ maximize=False>
         return float(x)
 
     def _flag(self, name: str, x: bool) -> bool:
-        if x not in (0, 1):
-            raise ValueError(f"{type(self).__name__}: {name} must be True or False, got {x!r}")
-        return bool(x)
+        return flag(f"{type(self).__name__}: {name}", x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that are kept for the parameter `p`.

@@ -29,7 +29,7 @@ class RMSprop(Optimizer):
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
-        TypeError: `parameters` is not a sequence of `Value`s.
+        TypeError: `parameters` is not a sequence of `Value`s, or `maximize` is not True or False.
         ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or a number is out of range.
 
     >>> p = Value(1.0)
