@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..engine import Value, topological_order
+from ..ops import neg
 from ..text.words import WORDS
 from .boxes import FULL_LABELS, READABLE_EDGES, Flow, readable_flow
 from .cells import NUMBER, TITLE, Text, roomy
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 FIRST, LEAVES, FORWARD, BACKWARD, LAST = 2.0, 1.5, 1.2, 2.4, 4.0  # seconds of the scenes, in their order
 LONGEST_EXPRESSION = 60  # characters; a longer part of an expression becomes "…"
 LONGEST_NAME = 30  # characters; a node without a label whose expression is longer is called by its operation
-NEGATION = 3  # the precedence of -a, which a negative number has too
 MOST_LEAVES = 6  # whose gradients the caption of the last moment has
 
 
@@ -220,7 +220,7 @@ def equation(root: Value, texts: dict[Value, str]) -> str:
 def _precedence(node: Value) -> int:
     """Return how tightly the text of a node binds, or 0 if nothing can tear it apart."""
     if node.op is None:
-        return NEGATION if not node.label and number(node.data).startswith("-") else 0
+        return neg.notation.precedence if not node.label and number(node.data).startswith("-") else 0
     return node.op.notation.precedence
 
 

@@ -16,7 +16,10 @@ except ModuleNotFoundError as error:
 
 __all__ = ["Picture"]
 
-PICTURES = {".svg", ".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps", ".eps"}  # endings of files of pictures
+# The endings of files of pictures
+PICTURES = {
+    *(".svg", ".svgz", ".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".ps", ".eps"),
+}
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type hints
@@ -52,11 +55,13 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         self,
         filename: str | os.PathLike[str] | None = None,
         directory: str | os.PathLike[str] | None = None,
-        **options: Any,
+        *,
+        skip_existing: bool | None = False,
     ) -> str:
         """Write the picture if the name of the file ends as that of a picture, such as "y.svg", else the DOT text.
 
-        Return the path of the file. The arguments are those of graphviz's method, which always writes DOT text.
+        Return the path of the file. The arguments are those of graphviz's method, which always writes DOT text. If
+        `skip_existing` is true, a file that exists is left as it is.
 
         Raises:
             RenderError: the picture cannot be drawn, as for `render`.
@@ -69,10 +74,11 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         ...     "<svg" in pathlib.Path(path).read_text(encoding="utf-8")
         True
         """
-        ending = Path(filename or "").suffix.lower()
-        if filename is not None and ending in PICTURES:
-            return self.render(outfile=filename, directory=directory, format=ending[1:])
-        return str(super().save(filename, directory=directory, **options))
+        name, folder = filename or self.filename, directory or self.directory
+        if (ending := Path(name).suffix.lower()) not in PICTURES:
+            return str(super().save(filename, directory=directory, skip_existing=skip_existing))
+        path = Path(folder or "", name)
+        return str(path) if skip_existing and path.exists() else self.render(outfile=path, format=ending[1:])
 
     def render(
         self,
