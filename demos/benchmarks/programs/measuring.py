@@ -19,7 +19,7 @@ from ..timing import Row, Work, jax_on_one_thread, ratio, time_in_turns
 from . import economics, learning, physics, statistics
 from .cases import Case
 
-RATE = 1e-3  # the learning rate of Adam
+RATE, STEPS = 1e-3, 20  # the learning rate of Adam; after so many steps, the parameters are compared
 ELEMENTARY = ("exp", "log", "tanh", "sqrt", "sin", "cos", "tan", "asin", "atan", "log1p", "expm1", "abs")
 OTHERS = ("lgamma", "sigmoid", "softplus", "relu", "softmax", "log_softmax", "logsumexp", "take")
 FUNCTIONS = (*ELEMENTARY, *OTHERS)  # that programs call
@@ -55,18 +55,17 @@ def programs(turns: int = 5) -> list[Row]:
 
 
 def _check(case: Case, ours: tuple[Any, Any], peers: dict[str, tuple[Any, Any]]) -> None:
-    """Raise RuntimeError if a peer computes something else."""
+    """Raise RuntimeError if a peer computes other numbers."""
     for name, found in peers.items():
-        for x, y in zip(map(_size, ours), map(_size, found), strict=True):
-            if not math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-9):
+        for x, y in zip(ours, found, strict=True):
+            if not np.allclose(_numbers(case, x), _numbers(case, y), rtol=1e-6, atol=1e-9):
                 raise RuntimeError(f"{case.name}: {name} computes {y}, and this package {x}")
 
 
-def _size(x: Any) -> float:
-    """Return the sum of the absolute values of all numbers in x, whatever their order."""
-    if isinstance(x, dict):
-        return sum(map(_size, x.values()))
-    return float(np.abs(np.asarray(x, dtype=float)).sum())
+def _numbers(case: Case, x: Any) -> Any:
+    """Return all numbers in x as one array; a dict has them in the order of the case's parameters."""
+    parts = [x[name] for name in case.parameters] if isinstance(x, dict) else [x]
+    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts])
 
 
 def _value_and_derivatives(case: Case, compute: Callable[[], Any]) -> tuple[Any, Any]:
@@ -75,10 +74,10 @@ def _value_and_derivatives(case: Case, compute: Callable[[], Any]) -> tuple[Any,
     return (0.0, found) if case.kind == "jacobian" else found
 
 
-def _repeated(run: Run) -> Work:
+def _repeated(compute: Callable[[], Any]) -> Work:
     def work(times: int) -> None:
         for _ in range(times):
-            run()
+            compute()
 
     return work
 
@@ -88,14 +87,19 @@ def _ours(case: Case) -> tuple[Run, Work]:
     parameters = {name: nodes(np.asarray(x, dtype=float)) for name, x in case.parameters.items()}
     f = mg.compiler.compile(partial(case.formula, _our_functions(), parameters))
     if case.kind == "fit":
-        optimizer = Adam([p for x in parameters.values() for p in x.flat], lr=RATE)
-        first = f.value_and_grad(case.data)
-        f.fit(case.data, optimizer, 1)
+        leaves = [p for x in parameters.values() for p in x.flat]
 
         def work(times: int) -> None:
-            f.fit(case.data, optimizer, times)
+            f.fit(case.data, Adam(leaves, lr=RATE), times)
 
-        return lambda: first, work
+        def train() -> tuple[Any, Any]:
+            for p, x in zip(leaves, _numbers(case, case.parameters), strict=True):
+                p.data = float(x)
+            losses = f.fit(case.data, Adam(leaves, lr=RATE), STEPS)
+            return losses[-1], {name: [p.data for p in x.flat] for name, x in parameters.items()}
+
+        train()
+        return train, work
     if case.kind == "jacobian":
         compute: Callable[[], Any] = partial(f.jacobian, case.data, dense=True)
     elif case.kind == "each":
@@ -103,9 +107,15 @@ def _ours(case: Case) -> tuple[Run, Work]:
         compute = partial(f.value_and_grad, case.data, wrt=name, each=True)
     else:
         compute = partial(f.value_and_grad, case.data)
-    run = partial(_value_and_derivatives, case, compute)
-    run()
-    return run, _repeated(run)
+    compute()
+    place = {p: k for k, p in enumerate(f.parameters)}
+    places = [place[p] for x in parameters.values() for p in x.flat]
+
+    def run() -> tuple[Any, Any]:
+        value, derivatives = _value_and_derivatives(case, compute)
+        return value, np.asarray(derivatives)[places] if case.kind == "gradient" else derivatives
+
+    return run, _repeated(compute)
 
 
 def _our_functions() -> SimpleNamespace:
@@ -154,34 +164,33 @@ def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
 
     run = partial(_value_and_derivatives, case, compute)
     run()
-    return run, _repeated(run)
+    return run, _repeated(compute)
 
 
 def _adam_in_jax(jax: Any, mean: Callable[..., Any], parameters: Any, data: Any) -> tuple[Run, Work]:
     gradient, map_leaves = jax.value_and_grad(mean), jax.tree_util.tree_map
 
-    def step(parameters: Any, m: Any, v: Any, t: Any) -> Any:
+    def step(t: Any, state: Any) -> Any:
+        parameters, m, v, _ = state
         loss, g = gradient(parameters, *data)
         m = map_leaves(lambda m, g: 0.9 * m + 0.1 * g, m, g)
         v = map_leaves(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        rate = RATE * jax.numpy.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
-        moved = map_leaves(lambda p, m, v: p - rate * m / (jax.numpy.sqrt(v) + 1e-8), parameters, m, v)
+        rate, scale = RATE / (1.0 - 0.9 ** (t + 1)), jax.numpy.sqrt(1.0 - 0.999 ** (t + 1))
+        moved = map_leaves(lambda p, m, v: p - rate * m / (jax.numpy.sqrt(v) / scale + 1e-8), parameters, m, v)
         return moved, m, v, loss
 
-    compiled = jax.jit(step)
     zeros = map_leaves(jax.numpy.zeros_like, parameters)
+    steps = jax.jit(lambda times: jax.lax.fori_loop(0, times, step, (parameters, zeros, zeros, 0.0)))
 
     def work(times: int) -> None:
-        state = parameters, zeros, zeros
-        losses = []
-        for t in range(1, times + 1):
-            *state, loss = compiled(*state, float(t))
-            losses.append(loss)
-        jax.block_until_ready(losses)
+        jax.block_until_ready(steps(times))
 
-    work(1)
-    first = gradient(parameters, *data)
-    return lambda: first, work
+    def run() -> tuple[Any, Any]:
+        moved, _, _, loss = steps(STEPS)
+        return loss, moved
+
+    run()
+    return run, work
 
 
 def _functions_of_jax(jax: Any) -> SimpleNamespace:
