@@ -374,12 +374,12 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
         passing = (None,) * len(parents)
         partials = op.needed_partials(node, operands, needed)
     edges = []
-    for x, want, partial, then, function in zip(parents, needed, partials, captured, passing, strict=True):
+    slots = zip(parents, needed, partials, captured, passing, strict=True)
+    for slot, (x, want, partial, then, function) in enumerate(slots):
         if want and (partial is not None or function):
             now = partial._data if isinstance(partial, Value) else partial or 0.0
             then = then or 0.0
             if now != then and not (math.isnan(now) or math.isnan(then)):
-                slot = next(k for k, parent in enumerate(parents) if parent is x)
                 raise RuntimeError(
                     f"data was changed after {describe(op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"

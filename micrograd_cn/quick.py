@@ -138,7 +138,7 @@ class Quick(Value):
         else:
             return _constant_of_operands(y, *xs)
         partials: Any = op.partials
-        if type(partials) is not tuple:
+        if op.arity is None:
             found = partials(y, *inputs)
             if type(found) is tuple and len(found) == len(inputs):
                 return _node(op, y, xs, found, None, None)

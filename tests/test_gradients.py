@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, gradients
+from micrograd_cn import Op, Value, gradients
 from micrograd_cn.engine import constant
 from micrograd_cn.nn import MLP
 
@@ -252,3 +252,12 @@ def test_options_of_pytorch_and_nested_inputs_are_answered_with_what_to_write(ca
     x = Value(2.0)
     assert gradients(3 * x, np.array([[x]]).ravel()) == gradients(3 * x, [x for row in [[x]] for x in row]) == [3.0]
     assert gradients(x * x, [Value(1.0)]) == [0.0]
+
+
+def test_the_operand_whose_partial_changed_is_named_although_another_operand_is_the_same():
+    linear = Op("linear_and_square", lambda a, b: a + b * b / 2, (lambda y, a, b: 1.0, lambda y, a, b: b))
+    x = Value(2.0)
+    y = linear(x, x)
+    x.data = 3.0
+    with pytest.raises(RuntimeError, match=r"operand 1 had the partial 2\.0, now 3\.0"):
+        gradients(y, [x], create_graph=True)

@@ -1,6 +1,7 @@
 """The quick engine makes the same nodes, orders, gradients and errors as the plain one, to the bit."""
 
 import operator
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -493,3 +494,11 @@ def test_help_says_when_an_assignment_operator_changes_a_leaf(twins):
 def test_the_programs_know_the_operators():
     """The random programs choose among all operators, reflected and unary ones included."""
     assert {"__add__", "__rpow__", "__neg__"} <= {*SIGNS}
+
+
+def test_partials_may_be_a_tuple_of_a_subclass():
+    partials = namedtuple("Partials", "a b c")
+    op = Op("three", lambda a, b, c: a * b + c, partials(lambda y, a, b, c: b, lambda y, a, b, c: a, lambda *_: 1.0))
+    a, b = Value(2.0), Value(3.0)
+    op(a, b, 4.0).backward()
+    assert (a.grad, b.grad) == (3.0, 2.0)

@@ -105,6 +105,7 @@ def _operands(count: int | None) -> str:
     return "xs" if count is None else ", ".join("xyz"[:count])
 
 
+NO_SHAPE = r"'(float|int)' object has no attribute 'shape'"  # the user's own code may raise such an error, too
 # numpy's own errors about arrays of objects, and what to write instead
 NUMPY_ERRORS = {
     r"ufunc '(isnan|isfinite|isinf|signbit)'": "for a question about an array of Values x, such as np.isnan(x), write "
@@ -112,10 +113,10 @@ NUMPY_ERRORS = {
     r"Cannot cast ufunc '(solve|inv|det|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
     r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
     "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
-    r"'float' object has no attribute 'shape'": "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
+    NO_SHAPE: "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
     "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
-    r"no callable \w+ method": "in an array of Values and numbers, numpy asks each element for the function: write "
-    "micrograd_cn.exp(xs), and the like, which takes arrays of both",
+    r"loop of ufunc does not support .* no callable \w+ method": "in an array of Values and numbers, numpy asks each "
+    "element for the function: write micrograd_cn.exp(xs), and the like, which takes arrays of both",
     r"dtype\('O'\) to dtype\('float64'\)": "this function of numpy takes numbers alone: write the formula, for "
     "np.interp as a sum of where(less(x, limit), a, b), and for np.bincount a loop that adds the weights up",
 }
@@ -123,8 +124,13 @@ NUMPY_ERRORS = {
 
 def numpy_advice(error: BaseException) -> str:
     """Return what to write instead, if `error` is one of numpy's errors about an array of `Value`s; else ""."""
-    text = str(error)
-    return next((advice for found, advice in NUMPY_ERRORS.items() if re.search(found, text)), "")
+    text, traceback = str(error), error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    in_python = module.startswith("numpy.")  # other errors are those of numpy's C code, or of the user's own code
+    known = {found: advice for found, advice in NUMPY_ERRORS.items() if in_python or found != NO_SHAPE}
+    return next((advice for found, advice in known.items() if re.search(found, text)), "")
 
 
 def outside_numpy(frame: FrameType) -> FrameType:

@@ -139,7 +139,7 @@ def numpy_order(caller: FrameType) -> str:
         function = called_function(caller) if is_call(caller) else None
         is_method = any(kind.__module__ == "numpy" for kind in type(getattr(function, "__self__", None)).__mro__)
         name = getattr(function, "__name__", "") if is_method else ""
-    while frame and (frame.f_code.co_filename in FOR_NUMPY or frame.f_globals["__name__"].startswith("numpy.")):
+    while frame and (frame.f_code.co_filename in FOR_NUMPY or frame.f_globals.get("__name__", "").startswith("numpy.")):
         if frame.f_code.co_name in ("_median", "_quantile"):
             raise ValueError(
                 "np.median() or a quantile of Values among which is nan: numpy would take it for the largest of them; "

@@ -80,8 +80,6 @@ FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal, operator.le)
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
     """Return what numpy's `clip` computes for objects: the minimum of the maximum, with the first operand at a tie."""
-    if type(low) is float and type(high) is float and low < high:
-        return ops.clip(x, low, high)
     return FIRST_MINIMUM(FIRST_MAXIMUM(x, low), high)
 
 

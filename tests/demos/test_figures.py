@@ -228,7 +228,7 @@ def test_sizes_in_twenty_layers_are_those_of_the_library(opened: Any) -> None:
     full, half = (numbers_of(chosen(page, deviation=deviation)) for deviation in (0.204, 0.102))
     assert 5 < full[5] / full[7] < 20, "about a tenth"
     assert full[7] / half[7] > 100_000, "the right answer"
-    assert half[7] / half[5] == pytest.approx(0.5**19, rel=1), "half in each layer"
+    assert (half[7] / half[5]) ** (1 / 19) == pytest.approx(0.5, abs=0.03), "half in each layer"
 
 
 @pytest.mark.browser

@@ -1,5 +1,6 @@
 """In functions that `functional` differentiates, `==`, `!=`, `in` and truth go by the number, as for the arguments."""
 
+import math
 from collections import ChainMap, UserDict
 from types import MappingProxyType
 
@@ -175,3 +176,13 @@ def test_compiled_functions_take_the_branch_too():
     g = compiler.compile(lambda x: w * grad(lambda t: t if t * 1 == 2 else -t)(x))
     with pytest.raises(TypeError, match="as an operand of == would be"):
         g(2.0)
+
+
+def test_code_without_a_module_s_name_compares_nan():
+    """`exec` and `eval` may be given a dict without `__name__`."""
+    names = {"a": Value(math.nan), "b": 1.0, "np": np}
+    exec("larger = max(a, b)", names)
+    assert names["larger"] is names["a"]
+    assert eval("a < b", names) is False
+    del names["__builtins__"]
+    assert len(eval("np.sort(np.array([b, a, 0.0]))", names)) == 3

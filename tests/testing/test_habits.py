@@ -263,7 +263,7 @@ def test_a_derivative_may_be_that_of_a_surrogate():
 
     x = np.array([0.3, -0.2, 1.7])
     gradcheck(np.sign, x, vjp=straight, like=lambda x: np.clip(x, -1.0, 1.0))
-    with pytest.raises(GradientMismatch, match=r"gradcheck\(f, x0, vjp=straight, like=like\)|like=") as caught:
+    with pytest.raises(GradientMismatch, match="like=") as caught:
         gradcheck(np.sign, x, vjp=lambda x, u: 2.0 * straight(x, u), like=lambda x: np.clip(x, -1.0, 1.0))
     assert "a factor of 2 too much" in str(caught.value)
     with pytest.raises(GradientMismatch, match=r"f is constant .* write like=surrogate"):
