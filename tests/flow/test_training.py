@@ -258,6 +258,23 @@ def test_looking_changes_nothing(board):
     assert board.page.evaluate(run, True) == board.page.evaluate(run, False)
 
 
+@pytest.mark.parametrize(("data", "batch"), [("moons", 16), ("bits", 32)])  # there are 16 points of bits
+def test_a_link_tells_the_steps_after_a_batch_was_opened(board, data, batch):
+    board.page.locator("#b_data").select_option(data)
+    board.page.locator("#b_batch").select_option(str(batch))
+    board.page.evaluate("for (let i = 0; i < 12; i++) session.board.trainer.step()")  # fewer than a batch are left
+    for _ in range(3):
+        button(board, "open_loss")
+        assert board.page.evaluate("session.origin") == "A batch of 16 samples after 12 training steps"
+        board.page.locator("#return").click()
+    inside(board, "trainer.step()")
+    assert "trained=13" in board.link
+    weights = inside(board, "[...trainer.network.data]")
+    board.page.reload()
+    assert inside(board, "[...trainer.network.data]") == weights
+    board.requests[:] = [board.url]
+
+
 def test_the_loss_of_all_samples_and_of_those_held_out_are_said(board):
     button(board, "one_step")
     told = board.page.locator("#state").inner_text()

@@ -296,6 +296,19 @@ def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(ope
     assert "trained" not in page.link  # the number of steps does not tell these weights
 
 
+def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "lesson=xor&at=5")
+    page.page.locator("#plane").focus()
+    page.press("ArrowRight", "ArrowRight", "Enter", "ArrowRight")
+    state = "[session.lesson.name, session.lesson.at, session.origin, session.chosen.done, session.numbers.data]"
+    before, link = page.page.evaluate(state), page.link
+    assert "lesson=xor&at=5&" in link
+    assert before[2].startswith("Sample 3 after ")
+    load(page, link)
+    assert page.page.evaluate(state) == before
+
+
 def test_back_leaves_a_page_that_a_link_has_opened_in_a_computation(opened):
     page = opened(playground("en"), **REDUCED)
     load(page, "lesson=attention&at=4")

@@ -47,7 +47,8 @@ function arriveBy(link) {
   if (isLesson(link.get("lesson"))) {
     session.choose({});
     showLesson(link.get("lesson"), captionOf(link));
-    if (["text", "room"].some(key => link.has(key))) rooms.get(session.room).arrive(link);
+    const opens = ["text", "room"].some(key => link.has(key)) && rooms.get(session.room).arrive(link);
+    if (opens) opens();
   } else {
     const opens = rooms.get(room).arrive(link);
     showRoom(room);

@@ -44,16 +44,21 @@ export class Trainer {
     this.plain = true; // whether every step took the next batch, so the number of steps tells the weights
   }
 
-  // Return the next samples. The order is shuffled again whenever all have been used.
+  // How many samples the next batch has. A batch of 0 stands for all points.
+  get size() {
+    const { batch, points } = this;
+    return batch > 0 ? Math.min(batch, points.length) : points.length;
+  }
+
+  // Return the next samples. The order is shuffled again whenever fewer than `count` are left of it.
   next(count) {
     if (this.waiting.length < count) this.waiting = this.rng.shuffle([...this.points.keys()]);
     return this.waiting.splice(-count).reverse();
   }
 
-  // Return the next samples without using them up.
-  peek(count) {
-    if (this.waiting.length < count) this.plain = false; // the order is shuffled early
-    const samples = this.next(count);
+  // Return the next batch without using it up. If the order is shuffled for it, the next step takes this order.
+  peek() {
+    const samples = this.next(this.size);
     this.waiting.push(...reversed(samples));
     return samples;
   }
@@ -63,7 +68,7 @@ export class Trainer {
    * @param {number[] | null} given
    */
   step(given = null) {
-    const samples = given ?? this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length);
+    const samples = given ?? this.next(this.size);
     if (given) this.plain = false;
     const loss = this.gradient(samples);
     this.steps++;

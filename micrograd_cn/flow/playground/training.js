@@ -110,9 +110,9 @@ export function openBatch() {
   inStepper.sample = false;
   const {
     words,
-    board: { trainer, settings },
+    board: { trainer },
   } = session;
-  const samples = trainer.peek(settings.batch === "0" ? trainer.points.length : Number(settings.batch));
+  const samples = trainer.peek();
   stepThrough(
     computationOf(trainer, samples),
     filled(words.origin_batch, { count: samples.length, step: trainer.steps }),
