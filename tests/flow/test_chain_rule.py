@@ -3,6 +3,7 @@
 import pytest
 
 from micrograd_cn import Value, draw_flow, playground
+from micrograd_cn import sum as total
 
 from .pages import example
 
@@ -77,3 +78,7 @@ def test_long_names_and_many_operands_have_no_formula(opened):
     assert formula(page) == ""
     page.press("End")
     assert formula(page) == ""
+    for count in (4, 5):
+        page = opened(draw_flow(total([Value(i, f"x{i}") for i in range(count)]), "en"))
+        page.press("End")
+        assert (formula(page) == "") == (count == 5)

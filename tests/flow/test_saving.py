@@ -163,8 +163,9 @@ def test_a_part_that_the_reader_has_zoomed_to_is_saved_alone(opened):
     seen = [[float(x) for x in each.find(SVG + "svg").get("viewBox").split()] for each in (whole, part)]
     zoom, room, x = page.page.evaluate("[viewport.zoom, viewport.room[0], viewport.x]")
     assert seen[0][2] > seen[1][2]
-    assert abs(seen[1][0] + max(8, x / zoom)) < 1e-6 or seen[1][0] >= -8
-    assert abs(seen[1][2] - room / zoom) < 20
+    left, right = max(-8, -x / zoom), min(seen[0][0] + seen[0][2], (room - x) / zoom)
+    assert seen[1][0] == pytest.approx(left, abs=0.1)
+    assert seen[1][2] == pytest.approx(right - left, abs=0.1)
 
 
 def test_a_graph_that_no_animation_can_show_is_refused_with_what_to_do(opened):
