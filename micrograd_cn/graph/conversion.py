@@ -208,9 +208,9 @@ def called_function(frame: FrameType) -> Any:
 
 
 def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:
-    """Return the value of `code_of(frame)`, a part of the code of the call that `frame` is at; None if there is none.
+    """Evaluate `code_of(frame)`, a part of the call that `frame` is executing; None if there is no such part.
 
-    `known` is a dict in which the parts at the last places are kept.
+    `known` is a cache: a dict from places in the code to their parts.
     """
     place = frame.f_code, frame.f_lasti
     if place not in known:
@@ -230,7 +230,10 @@ _SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.
 
 
 def _code_of_array(frame: FrameType) -> str:
-    """Return the code for the array into which the call puts its results; "" if there is none, or if it calls more."""
+    """Return the source text of the array into which the call that `frame` is executing puts its results (`out=`).
+
+    The text is "" if there is no such array, or if evaluating it would call a function.
+    """
     if not (call := _call_in(frame)):
         return ""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "out"]

@@ -263,7 +263,7 @@ class NumpyMethods(Unsupported):
 
 
 def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> Any:
-    """Return an array of the results of numpy's function `ufunc`, about which `known` has the facts.
+    """Return an array of the results of numpy's function `ufunc`, which `known` describes.
 
     `array` is one of the operands x and y; the other operand is a `Value`.
 
@@ -306,9 +306,9 @@ def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
 
 
 def _needs_array(caller: FrameType) -> bool:
-    """Return whether the frame `caller` is in a function of numpy that wants the result in an array, by `out=...`.
+    """Return whether the frame `caller` is in a function of numpy that wants the result put into an array (`out=...`).
 
-    `np.quantile` and `np.var` call such functions. numpy does not pass the argument `out` on to `__array_ufunc__`.
+    `np.quantile` and `np.var` call such functions. Their argument `out` does not reach `__array_ufunc__`.
     """
     return caller.f_code.co_name in ("_lerp", "_var") and caller.f_globals.get("__name__", "").startswith("numpy.")
 
@@ -324,7 +324,7 @@ def _boxed(x: Any) -> Any:
 
 
 def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Return the result of numpy's function `ufunc` for `operands`, with an array of one object for each `Value`.
+    """Return the result of numpy's function `ufunc`, with each `Value` in `operands` put into an array of one object.
 
     Raises:
         TypeError: numpy cannot apply the function to objects, or cannot put the results into the array `out`.

@@ -81,7 +81,7 @@ variables: ContextVar[Variables | None] = ContextVar("micrograd_cn_variables", d
 def stands_for_number(x: Any, caller: FrameType) -> bool:
     """Return whether the node `x` stands for a plain number, and `caller` is code outside this package.
 
-    The code of this package tells nodes apart by identity. What numpy's functions do, they do for the user.
+    The code of this package tells nodes apart by identity. A function of numpy counts as code of the user who calls it.
     """
     around = variables.get()
     if around is None:

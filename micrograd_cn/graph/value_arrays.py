@@ -34,8 +34,8 @@ __all__ = ["ValueArray"]
 class _FirstAtTie(ops.Op):
     """An operation that gives its first operand the whole gradient at a tie, as numpy does in arrays of objects.
 
-    For those, numpy returns one of the two elements, and asks nobody who could do anything else. So a plain array of
-    `Value`s and a `ValueArray` have the same gradients.
+    In a plain array of `Value`s, numpy compares two elements and returns one of them, which gets the whole gradient.
+    This class gives the elements of a `ValueArray` the same gradients.
     """
 
     def __reduce__(self) -> Any:
@@ -49,8 +49,8 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
 def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any], holds: Callable[[float, float], bool]) -> ops.Op:
     """Return an operation that computes what `row`, `maximum` or `minimum`, computes.
 
-    `is_above(a, b)` is an operation: whether a is chosen from a and b. `holds(a, b)` is the same for floats. If there
-    is a nan, the first nan is chosen.
+    The operation `is_above(a, b)` is 1 if a is the result and 0 if b is. `holds(a, b)` says the same of floats, as a
+    bool. If there is a nan, the result is the first nan.
     """
 
     def chosen_first(a: Any, b: Any) -> Any:
@@ -118,7 +118,10 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
 
 
 def _condition(node: Any) -> Any:
-    """Return a node that is 0 or 1 as what Python code may branch on, if hooks for this are installed."""
+    """Return the object that stands for `node`, which is 0 or 1, so Python code may branch on it.
+
+    If no hooks are installed, that is `node` itself.
+    """
     hooks = context.here().hooks
     return hooks.made_condition(node) if hooks else node
 
@@ -144,16 +147,16 @@ def _logical(connective: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _truth(x: Any) -> Any:
-    """Return whether the number x is not 0, as a bool, or as a node if this varies."""
+    """Return whether the number x is not 0: a bool, or a node if the answer depends on arguments."""
     if _is_truth(x):
         return x
     return _differs(x, 0.0) if isinstance(x, Node) or number_or_none(x) is not None else bool(x)
 
 
 def _bitwise(sign: str, compute: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Python's operator `sign`, such as "&", for bools. It is refused for numbers.
+    """Return a function that applies Python's operator `sign`, such as "&", to bools, and refuses numbers.
 
-    It is not known whether the numbers were bools or integers.
+    The function cannot know whether numbers were bools or integers, for which the operator means different things.
     """
 
     def computed(*operands: Any) -> Any:
@@ -332,7 +335,7 @@ def _guard_nan(array: Any) -> None:
 
 
 def _averaging(name: str) -> Callable[..., Any]:
-    """Return the method `name` of arrays, for which `where` may have results of comparisons."""
+    """Return a method that does what the array method `name` does, and whose argument `where` may be a comparison."""
     method = getattr(np.ndarray, name)
 
     def averaged(self: Any, *args: Any, **options: Any) -> Any:

@@ -141,7 +141,7 @@ def fmod(a: float, b: float) -> float:
 
 
 def floor_div(a: float, b: float) -> float:
-    """Return floor(a/b), of the exact quotient, rounded; a/b if b is 0."""
+    """Return floor(a/b) of the exact quotient a/b, as the nearest float; a/b, which is inf or nan, if b is 0."""
     return a // b if b else div(a, b)
 
 

@@ -58,10 +58,10 @@ def _is_pythons(module: str) -> bool:
 
 
 def flag(name: str, x: object) -> bool:
-    """Return an option that is True or False; `name` names it in the error.
+    """Return the option `x` as a bool: it is True or False, or the number 1 or 0. An error calls the option `name`.
 
     Raises:
-        TypeError: the option is something else, such as a text, which would count as true.
+        TypeError: the option is anything else, such as a text, which Python would take for true.
 
     >>> flag("strict", 1)
     True

@@ -86,7 +86,7 @@ def power(x: float, exponent: int) -> float:
 
 
 def lgamma_far(x: float, log_x: float, inverse: float) -> float:
-    """Return lgamma(x) for x >= FAR, from log(x) and 1/x. The product comes last, so it overflows no sooner than it."""
+    """Return lgamma(x) for x >= FAR, from log(x) and 1/x. No intermediate result overflows unless lgamma(x) does."""
     rest = LOG_SQRT_2PI - 0.5 + polynomial(inverse * inverse, LGAMMA_FAR) * inverse
     return (x - 0.5) * (log_x - 1.0) + rest
 
@@ -109,9 +109,9 @@ def digamma_near_root(u: float) -> float:
 
 @cache
 def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
-    """Return the count of terms that `polygamma` sums up, (order - 1)!, and the coefficients of its asymptotic series.
+    """Return how many terms `polygamma` adds up first, (order - 1)!, and the coefficients of its asymptotic series.
 
-    Beginning with that count, the series has all digits.
+    The series stands for all later terms. After so many terms, it is accurate to all digits of a float.
     """
     start, factor = 12 + order, math.factorial(order - 1)
     found = []
@@ -124,9 +124,10 @@ def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
 
 
 def polygamma_sum(order: int, inverses: Sequence[float]) -> float:
-    """Return the derivative of digamma of this order at x > 0, from 1/x, 1/(x + 1) and so on.
+    """Return the derivative of digamma of this order at x > 0, from the list 1/x, 1/(x + 1), 1/(x + 2) and so on.
 
-    The last of the `inverses`, of which `polygamma_series` says how many there are, is that of the asymptotic series.
+    `polygamma_series` says how many items of `inverses` are terms of the sum. One more item follows, 1/(x + count), at
+    which the asymptotic series is computed.
     """
     start, factor, series = polygamma_series(order)
     last = inverses[start]

@@ -505,7 +505,7 @@ take: _Take = define(_Take(
 
 
 def _wave(x: float, period: float) -> float:
-    """Return a wave of triangles that is 0 at the multiples of a period, and at 0 if the period is 0."""
+    """Return the triangle wave of x that is 0 at the multiples of `period`; 0 if `period` is 0."""
     if period == 0.0 or not math.isfinite(x):
         return 0.0 if period == 0.0 else x
     rest = math.remainder(x, 2.0 * period)
