@@ -18,10 +18,9 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of doubles if all new leaves are numbers, of bools if all are, and of objects if some
-    are `Value`s. If the new
-    leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some new leaves are other
-    structures, the result is nested lists with the new leaves as items. An array of another library is unflattened to
-    nested lists.
+    are `Value`s. If the new leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some
+    new leaves are other structures, the result is nested lists with the new leaves as items. An array of another
+    library is unflattened to nested lists.
 
     Args:
         tree: the structure.

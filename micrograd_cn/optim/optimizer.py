@@ -18,7 +18,7 @@ States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
 
 
 class MachineCode(Protocol):
-    """What does the work of optimisers in machine code; the compiler has it."""
+    """The type of an object that does the work of optimisers in machine code; the compiler has such an object."""
 
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step and return True, or return False if Python code shall take it."""
@@ -432,8 +432,8 @@ maximize=False>
     def _with_options(self, options: Mapping[str, Any]) -> Self:
         """Return a new optimiser of the same class and parameters that has these options.
 
-        If the class has an `__init__` of its own that takes other options, or changes them, then the `__init__` of the
-        class is called that names the options in its attribute `options`.
+        The `__init__` of a user's subclass may take other options, or change them. Then the `__init__` of the base
+        class is called whose attribute `options` lists the options.
 
         Raises:
             TypeError, ValueError: an option is wrong.

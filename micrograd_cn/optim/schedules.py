@@ -18,7 +18,7 @@ __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 
 class _Schedule:
-    """The base class of schedules. To use `step`, which PyTorch's have, raises an error that says what to write."""
+    """The base class of schedules. PyTorch's have a method `step`; here it raises an error that says what to write."""
 
     if not TYPE_CHECKING:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")

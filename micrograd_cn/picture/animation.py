@@ -218,7 +218,7 @@ def equation(root: Value, texts: dict[Value, str]) -> str:
 
 
 def _precedence(node: Value) -> int:
-    """Return how tightly the text of a node binds, or 0 if nothing can tear it apart."""
+    """Return how tightly the operator in the text of a node binds, or 0 if the text never needs parentheses."""
     if node.op is None:
         return neg.notation.precedence if not node.label and number(node.data).startswith("-") else 0
     return node.op.notation.precedence

@@ -112,9 +112,10 @@ Row: TypeAlias = Text | tuple[Text, Text]  # a line of a box: one text, or a wor
 
 
 def steady(now: Sequence[Row], ever: Sequence[Sequence[Row]]) -> list[Row]:
-    """Return the rows `now` of a box or edge, with room for its rows at every moment, which `ever` has.
+    """Return the rows `now` of a box or edge, with room for its rows at any other moment.
 
-    So nothing moves from one moment to the next. A row that is not there yet is blank.
+    `ever` is a list of its rows at every moment. The room keeps everything in its place from one moment to the next. A
+    row that is not there yet is blank.
     """
     rows: list[Row] = []
     most = max(len(each) for each in ever)

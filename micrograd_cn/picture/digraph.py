@@ -58,7 +58,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         *,
         skip_existing: bool | None = False,
     ) -> str:
-        """Write the picture if the name of the file ends as that of a picture, such as "y.svg", else the DOT text.
+        """Write the picture if the file has the ending of a picture, as "y.svg" has; otherwise write the DOT text.
 
         Return the path of the file. The arguments are those of graphviz's method, which always writes DOT text. If
         `skip_existing` is true, a file that exists is left as it is.
