@@ -145,7 +145,7 @@ class DerivativeArithmetic:
         return self._zero if number == 0.0 else y if number == 1.0 else number * y
 
     def _selected(self, x: Value) -> Value:
-        """Return a node that is 0 if `x`, a key of `_selections`, is 0 since its operand was not selected; else not 0."""
+        """Return a node that is 0 only if `x`, a key of `_selections`, is 0 since its operand was not selected."""
         selections = tuple(self._selections[x])
         if len(selections) > 1:
             if selections not in self._any_selected:  # the units of a layer, for example, share theirs
