@@ -295,7 +295,7 @@ class Program(Runnable):
         """Return whether the variables in `wrt` are inputs, and not parameters. `kind` is the method, for messages.
 
         Raises:
-            TypeError, ValueError: `wrt` is not as for `gradient`, or has both.
+            TypeError, ValueError: `wrt` is not as for `gradient`, or has both inputs and parameters.
         """
         if isinstance(wrt, str):
             return wrt != "parameters" and bool(self._variables(kind, wrt))
@@ -535,10 +535,12 @@ class Program(Runnable):
                 )
 
     def check_variables(self, kind: str, wrt: Sequence[Value]) -> None:
-        """Raise an error unless each of `wrt` is a parameter that can be a variable. `kind` is as in messages.
+        """Raise an error unless each of `wrt` is a parameter that can be a variable.
+
+        `kind` is the name of the method, for messages.
 
         Raises:
-            ValueError: as for `gradient`, or there is an input.
+            ValueError: as for `gradient`, or one of `wrt` is an input.
         """
         if self.are_inputs(kind, wrt):
             raise ValueError(f"{kind}(): wrt has inputs; write the names of arguments")

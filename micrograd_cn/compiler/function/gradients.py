@@ -19,7 +19,7 @@ from ..derivatives import Program, as_list, split
 
 
 class Recorded(Protocol):
-    """The attributes of a `Recording` that are needed here."""
+    """The attributes of a `Recording` that this module uses."""
 
     program: Program
     rebuild: Callable[..., Any]
@@ -138,7 +138,7 @@ class GradientVariables:
             numpy: the module numpy if the result is to be a numpy array, otherwise None.
 
         Raises:
-            ValueError: there is something else among the variables.
+            ValueError: one of the variables is not a parameter of the function.
         """
         if self._are_parameters:
             return as_list(gradient, numpy)
@@ -204,7 +204,7 @@ class GradientVariables:
         return values, tuple(nested) if self._many else nested[0]
 
     def in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
-        """Return the variables as the program of a recording takes them."""
+        """Return the variables in the form in which the program of a recording takes the argument `wrt`."""
         if self._are_parameters:
             return parameters
         if not self.arguments:
@@ -247,7 +247,10 @@ def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
 
 
 def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
-    """Return the mean of Hessians of several programs, each with the count of its samples.
+    """Return the mean of the Hessians that several programs computed, weighted by the counts of their samples.
+
+    `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` and `out` are
+    those arguments of `CompiledFunction.hessian`.
 
     Raises:
         ValueError: the Hessians are not dense or have different shapes, or there is an `out`.

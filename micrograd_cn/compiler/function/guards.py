@@ -75,7 +75,7 @@ class Guard(NamedTuple):
         held: whether the comparison held for the recorded sample.
         location: the file and line of the comparison in the user's code.
         text: the comparison as text, for messages.
-        canonical: a text for comparisons of guards: that of b < a if the comparison was noted as a > b.
+        canonical: the text by which guards are compared with each other: b < a if `text` is a > b.
     """
 
     node: Value
@@ -86,8 +86,9 @@ class Guard(NamedTuple):
 
     @property
     def outcome(self) -> tuple[bool, str, str]:
-        """Whether the comparison held, where it is, and what it compares. Guards of other recordings may be the same.
+        """Whether the comparison held, where it is, and what it compares.
 
+        Guards of different recordings are the same if their outcomes are equal.
         For a > b, Python calls the method of b if the class of b is a subclass of the class of a, so the same
         comparison may be noted as b < a.
         """
@@ -125,7 +126,7 @@ class Traced(Value):
         return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse a comparison with a number, or with a value that has the same number; report others to the hooks."""
+        """Refuse to compare with a number, or a value of the same number; report other comparisons to the hooks."""
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
         varies = self._varies()
@@ -216,7 +217,7 @@ class Traced(Value):
 
 
 class TracedCondition(Traced):
-    """A value that is 0 or 1, an element of what a comparison of arrays has given, such as `X > 0`.
+    """A value that is 0 or 1: an element of the result of a comparison of arrays, such as `X > 0`.
 
     It is a part of the recording like any other value. If Python code branches on it, as in `if X[0] > 0`, or in
     `(X > 0).all()`, the comparison becomes a guard, too.
@@ -235,7 +236,7 @@ class TracedCondition(Traced):
         return holds
 
     def __add__(self, other: Any) -> Any:
-        """Return whether one of two results of comparisons holds, as for bools of numpy; otherwise a sum."""
+        """Return whether at least one of two conditions holds, as numpy's bools do; add other operands as numbers."""
         if not isinstance(other, (bool, TracedCondition)) or sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
             return super().__add__(other)  # numpy adds the elements of np.sum(x > 0) up as numbers
         found = maximum(self, float(other) if isinstance(other, bool) else other)
@@ -484,10 +485,10 @@ class RecordingHooks(Hooks):
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Note the operands from which a constant was computed, since none of them requires a gradient.
+        """Note the operands of an operation whose result is a constant because none of them requires a gradient.
 
-        The method `recording` refuses those that require a gradient when the recording ends. If one of the operands was
-        itself computed during the recording, its `requires_grad` was switched off, so TypeError is raised at once.
+        The method `recording` refuses those that require a gradient by the end of the recording. If one of the operands
+        was itself computed during the recording, its `requires_grad` was switched off, so TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):
@@ -500,7 +501,7 @@ class RecordingHooks(Hooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object, which becomes the new node. Its class is the `kind` that the hooks were given."""
+        """Return an empty object, which becomes the new node. Its class is that of the hooks, not the class `kind`."""
         node = object.__new__(self._kind)
         self._nodes.append(node)
         return node
@@ -571,7 +572,7 @@ class OtherThreads(Hooks):
         self._refuse_traced(operands)
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
-        """Refuse a node with a `_backward` of the user's own that is made of a recorded value."""
+        """Refuse a node with a `_backward` of the user's own that is made from a recorded value."""
         self._refuse_traced(operands)
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
@@ -671,7 +672,7 @@ class CompiledGuards:
     def first_broken(self, numbers: Any) -> Guard:
         """Return the first guard that has another outcome than recorded for the row with these numbers.
 
-        Return the last guard if none has another outcome, which may be if rounding decides.
+        Return the last guard if none has another outcome. This happens if rounding decides a comparison.
         """
         assert self.program
         pairs = zip(self.guards, self.program.row(numbers), strict=True)

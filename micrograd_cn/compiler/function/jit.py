@@ -159,9 +159,9 @@ def compile(  # noqa: A001 -- the field's name
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
     - If a parameter, or a number around the function, is replaced after the function was recorded, `fit` raises an
-      error. A call and the other methods do not look: they go on with what was recorded, and a structure or a branch
-      that is recorded later has the new one. So compile anew after something was replaced, or change a parameter's
-      `data` instead.
+      error. A call and the other methods do not check this: they go on with what was recorded, and a structure or a
+      branch that is recorded later uses the new one. So compile anew after something was replaced, or change a
+      parameter's `data` instead.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
@@ -173,8 +173,8 @@ def compile(  # noqa: A001 -- the field's name
       the first 8 items of a collection or the first 50 objects of a class, in a collection or an array of more than
       10000 items, in an array of another library than numpy, in a global variable or an attribute of a class that the
       function makes, or if both recordings happen to be the same, as with a count of calls that only matters in the
-      tenth call. Nor is it noticed what another thread reads of a parameter, or what code reads of attributes that
-      begin with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
+      tenth call. Nor is it noticed if another thread reads a parameter, or what code reads from attributes that begin
+      with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
       number.
 
     Results are those of the eager engine, except for rounding:
@@ -277,7 +277,8 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
-        merged: this recording, which is the first one for a structure of arguments, and the other ones for it, merged.
+        merged: for the first recording for a structure of arguments, all recordings for this structure, merged. It is
+            None for other recordings, and until it is first needed.
     """
 
     program: Program
@@ -383,7 +384,7 @@ class Recording:
         return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
     def guard_broken_by(self, other: Recording) -> Guard:
-        """Return the first guard of this recording that had another outcome, or was not checked, in another one."""
+        """Return the first guard of this recording that had another outcome, or was not checked, in `other`."""
         pairs = zip(self._guards, other.outcomes, strict=False)
         return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
 
@@ -457,12 +458,13 @@ MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_v
 
 
 class ReadyCall(NamedTuple):
-    """What computes a method for samples in arrays of known shapes.
+    """Code that is ready to compute a method, such as `forward`, for samples in arrays of known shapes.
 
     Attributes:
         runner: the code and its memory.
         program: the program that runs.
-        merged: the recordings that the program is merged of, if it is. A result is nan then if rows have to be sorted.
+        merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
+            a program is nan, the rows have to be sorted by their branches, and computed by other programs.
     """
 
     runner: ArrayRunner
@@ -529,8 +531,8 @@ class CompiledFunction:
                 names = tuple(parameters) if {p.kind for p in parameters.values()} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, list[Recording]] = {}
-        # By the method and the shapes of its arrays: what computes such a call; or a count of calls; or None if nothing
-        # does
+        # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
+        # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
@@ -781,8 +783,8 @@ class CompiledFunction:
         `wrt=model.parameters()`. With `mean`, the result is the Hessian of the mean over the samples.
 
         Raises:
-            ValueError: as for `Program.hessian`; or with `mean`, the samples have several programs, and `dense` is not
-                set, or they have different numbers of variables.
+            ValueError: as for `Program.hessian`; or with `mean`, several programs compute the samples, and `dense` is
+                not set, or the samples have different numbers of variables.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
@@ -1008,7 +1010,7 @@ class CompiledFunction:
     ) -> Iterator[tuple[Program, float, float, array[float]]]:
         """Yield, for each part of a batch: its program, its share of the rows, its mean output, and the gradient.
 
-        `name` is the method that needs them, for messages.
+        `name` is the method that needs the gradients, for messages.
         """
         n = sum(len(part.rows) for part in parts)
         for recording, bucket, rows, _ in parts:  # a program whose output is a constant has gradient 0
@@ -1147,8 +1149,8 @@ class CompiledFunction:
         """Raise the plain function's IndexError if one of some rows has a class that `cross_entropy` does not have.
 
         The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
-        since the plain function raises nothing: `take` gives nan. A class that is computed from an argument is not
-        looked at, unless it is only replaced where it is the `ignore_index`.
+        since the plain function raises nothing: `take` gives nan. Classes that are computed from arguments are not
+        checked, but an argument that is replaced only where it equals the `ignore_index` is.
 
         Raises:
             IndexError, TypeError, ValueError: as for `_call_where_nan`.
@@ -1229,7 +1231,7 @@ class CompiledFunction:
         self._made_inside |= leaves - others
 
     def _recorded_and_restored(self, bucket: Bucket, row: int, find_held: bool = False) -> tuple[Recording, set[Value]]:
-        """Return a new recording for a row of a bucket, and put back what the function has changed meanwhile.
+        """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
 
         Args:
             bucket: the bucket.
@@ -1421,10 +1423,10 @@ class CompiledFunction:
         return {} if static else bound
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return what to pass as `wrt` to a method of the recording's program.
+        """Return the argument `wrt` for a method of the recording's program.
 
-        For "parameters", it is a list of all parameters of the function if another of its programs, for another branch,
-        has parameters that this program does not have.
+        Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
+        another branch, has parameters that this program does not have.
         """
         if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
             return self.parameters
@@ -1529,8 +1531,8 @@ class CompiledFunction:
         """Return what `value_and_grad` returns with `each` if the only argument is a small array of a known shape.
 
         The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
-        than what Python does to find the program that computes both. Return None for other arguments, or if the
-        derivatives are not those with respect to this argument.
+        than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
+        not the name of this argument.
         """
         names, arrays = self._signature.parameters, as_tuple(samples)
         if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
@@ -1545,7 +1547,7 @@ class CompiledFunction:
         return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
 
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return what computes a method for samples in numpy arrays of doubles, one array for each argument.
+        """Return code that computes a method for samples in numpy arrays of doubles, one array for each argument.
 
         Return None if the method was called only a few times with arrays of these shapes, or if the function has
         branches that cannot be merged.
@@ -1570,7 +1572,10 @@ class CompiledFunction:
         return None
 
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
-        """Return what `_array_runner` returns, or the count from which to count the calls until it may be ready."""
+        """Make the code that `_array_runner` returns, or return None if no code can compute the method in this way.
+
+        Return 0 if a merged program is not ready yet. The calls are then counted from 0 again before the next attempt.
+        """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
         treedef = treedef_of_shapes(self._positional, shapes)
@@ -1614,7 +1619,7 @@ class CompiledFunction:
             ) from None
 
     def _arguments_instead(self) -> str:
-        """Return what to write where samples have the wrong number of arguments, as the end of a message, or ""."""
+        """Return the end of an error message about the wrong number of arguments: what to write instead, or ""."""
         parameters = self._signature.parameters.values()
         if by_name := [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]:
             names = ", ".join(self._signature.parameters)
@@ -1628,7 +1633,7 @@ class CompiledFunction:
         return ""
 
     def _sample_instead(self, sample: Any) -> str:
-        """Return what to write instead of samples that are not tuples of arguments, such as `sample`."""
+        """Return the end of an error message about `sample`, which is no tuple of arguments: what to write instead."""
         if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self._signature.parameters.values()):
             return self._arguments_instead().removeprefix("; ")
         wanted = [name for name in self._signature.parameters if name not in self._static]
@@ -1674,7 +1679,7 @@ class CompiledFunction:
         return self._turn.in_turn(functools.partial(self._record_rows, bucket, rows, threads))
 
     def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Return what `_record_missing` returns, while other threads may also record the function."""
+        """Do the work of `_record_missing`. Other threads may record the function at the same time."""
         known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
         found: list[RecordingRows] = []
         tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
@@ -1887,7 +1892,7 @@ def as_tuple(samples: Any) -> tuple[Any, ...]:
 
 
 def _names(static: Any) -> tuple[str, ...]:
-    """Return the names of the static arguments, which may be one name."""
+    """Return the names of the static arguments as a tuple. `static` is a single name or an iterable of names."""
     if isinstance(static, str):
         return (static,)
     if not isinstance(static, Iterable):
@@ -1898,7 +1903,7 @@ def _names(static: Any) -> tuple[str, ...]:
 def _dispatch_among(
     known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
 ) -> tuple[list[RecordingRows], array[int]]:
-    """Return what `CompiledFunction._dispatch_known` returns, for the recordings in `known`.
+    """Return those of the recordings in `known` that can be used for some rows, each with its rows, and the other rows.
 
     `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
     """

@@ -3,7 +3,8 @@
 The merged program computes all branches for each row, and selects the results of the branch that the row takes. For
 small branches this takes less time than to sort the rows by their branches. No gradient of a branch is lost or added:
 derivatives for each row are selected, too, and the gradient of a mean is nan where a branch that is not selected would
-spoil it. The first result is nan for a row that no recording has been made for. So whoever gets a nan sorts the rows.
+spoil it. The first result is nan for a row that no recording has been made for. So if a caller gets a nan, it sorts the
+rows by their branches, and computes them with the program of each branch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
 ROWS_PER_CALL = 1_000  # so many rows count as a further call, since to sort them takes as long
 FUNCTION = 20  # an elementary function takes as long as so many operands of arithmetic
-Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # nodes, and the program whose graph they are of
+Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
 
 def _of_results(recorded: Recorded) -> Outputs:
@@ -49,7 +50,7 @@ def _of_results(recorded: Recorded) -> Outputs:
 
 
 class Recorded(Protocol):
-    """The attributes of a `Recording` that are needed here."""
+    """The attributes of a `Recording` that this module uses."""
 
     program: Program
     guards: CompiledGuards
@@ -69,8 +70,8 @@ class MergedRecordings:
     """The recordings of a function for samples with the same structure, merged. Programs are made when they are used.
 
     A program is made in the background once it was asked for several times. It is used once it was asked for twice as
-    often, even if a call has to wait for it then: the way of a call must not depend on how fast the computer is, since
-    programs that sort rows and merged programs round the gradient of a mean in different ways.
+    often, even if a call then has to wait until it is made. Whether a call uses it must not depend on how fast the
+    computer is, since merged programs and the programs of single branches round the gradient of a mean differently.
 
     Args:
         recordings: the recordings, as a list to which others may be added later.
@@ -93,7 +94,7 @@ class MergedRecordings:
         )
 
     def is_current(self, parameters: Sequence[Value]) -> bool:
-        """Return whether there are no further recordings by now, and `parameters`, the function's, are as before."""
+        """Return whether the function has no further recordings by now, and its `parameters` are as many as before."""
         return len(self.recordings) == len(self._known) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
@@ -116,17 +117,17 @@ class MergedRecordings:
         return self._program("loss", 3 * rows, _of_results)
 
     def may_spoil(self, gradient: array[float]) -> bool:
-        """Return whether a branch that is not selected may have made a gradient nan that `loss` has computed.
+        """Return whether `gradient`, computed by the program of `loss`, has a nan that an unselected branch may cause.
 
-        A factor of a sum that is infinite there is multiplied by 0.
+        If a factor of a sum is infinite in a branch that is not selected, it is multiplied by 0, and gives nan.
         """
         return len(self.recordings) > 1 and has_nan(gradient)
 
     def leaves_gradients_out(self) -> bool:
-        """Return whether the effect of backward depends on which branches are taken, by more than numbers.
+        """Return whether `backward` may have to raise an error, or leave a `grad` None, because of the branches taken.
 
-        If a branch has no parameters that can be trained now, backward raises an error if no other branch is taken. If
-        a parameter has no `grad` now, it stays so unless its branch is taken.
+        If a branch has no parameters that can be trained now, `backward` raises an error if no other branch is taken. A
+        parameter whose `grad` is None now keeps it unless a branch that uses the parameter is taken.
         """
         if not all(recorded.program.has_trainable for recorded in self.recordings):
             return True
@@ -157,7 +158,7 @@ class MergedRecordings:
         return self._program((kind, key), rows, outputs)
 
     def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs]) -> Program | None:
-        """Return a merged program once it was asked for often enough; see `MergedRecordings`."""
+        """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`."""
         found = self._programs.get(key, 0)
         if not isinstance(found, int):
             return found
@@ -196,7 +197,7 @@ class _Choice:
 
     Attributes:
         condition: the comparison; None where all guards of a recording hold.
-        key: the key of the comparison's structure.
+        key: an integer, which is the same for comparisons that compute the same.
         following: the next nodes, by the outcome of the comparison.
         recording: the index of the recording whose guards hold.
     """
@@ -286,7 +287,10 @@ class _Merger:
         return tree
 
     def is_worthwhile(self, rows: int, alone: bool) -> bool:
-        """Return whether the merged program computes so many rows in less time than programs that sort them take."""
+        """Return whether the merged program takes less time for `rows` rows than the programs of single branches.
+
+        The rows have to be sorted for these. `alone` says that there is a single row, the arguments of a call.
+        """
         alike = [
             {self._keys[node] for node in evaluation_order([*conditions, *outputs]) if node.op}
             for conditions, outputs in zip(self._conditions, self._outputs, strict=True)
@@ -337,6 +341,6 @@ def _is_cheap(op: Op) -> bool:
 
 
 def merged_results(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
-    """Return what a merged program computes for all rows of a bucket, or None if there is a nan."""
+    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan."""
     numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
     return None if has_nan(numbers, len(program.outputs)) else numbers
