@@ -1,8 +1,8 @@
 """Read a list of samples argument by argument, which is several times as fast as sample by sample.
 
 This is possible if an argument has the same type in all samples: a number, an array of doubles or integers, or a list
-or tuple of such numbers, of lists of them, or of arrays of one shape. The arguments may have other lengths in each
-sample.
+or tuple of such numbers, of lists of them, or of arrays of one shape. An argument may have different lengths in
+different samples.
 """
 
 from __future__ import annotations

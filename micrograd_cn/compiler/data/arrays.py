@@ -28,7 +28,7 @@ INSTEAD = {
 def flat_doubles(x: Any) -> FlatNumbers:
     """Return the numbers of the array `x` as a flat array or buffer of doubles.
 
-    An array of doubles in C's order is not copied. If it cannot be written, the buffer cannot be written, either.
+    An array of doubles in C's order is not copied. If it is read-only, so is the buffer that is returned.
 
     Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
     so are sparse arrays and floating-point numbers that are wider than doubles.
@@ -36,7 +36,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
     Raises:
         TypeError: the array has entries that are not real numbers. The message says what to write instead.
     """
-    in_place = doubles_in_place(x, read_only="numpy" in sys.modules)  # which tells the address of what is read-only
+    in_place = doubles_in_place(x, read_only="numpy" in sys.modules)  # for `columns.address`
     if in_place is not None:
         return in_place
     if not hasattr(x, "__array__"):
@@ -106,7 +106,7 @@ def is_matrix(x: Any) -> bool:
 
 
 def number_without_axes(x: Any) -> float:
-    """Return the number in an array without axes, or the number that a scalar of an array library is.
+    """Return the number in an array without axes, or in a scalar of an array library.
 
     Raises:
         TypeError: `x` is not a real number, or its number is masked.
@@ -169,7 +169,7 @@ def _refuse_special(x: Any) -> None:
 
 
 def _has_missing(x: Any) -> bool:
-    """Return whether `x`, a Series or DataFrame of pandas, has missing entries that its dtypes tell from nan."""
+    """Return whether `x`, a Series or DataFrame of pandas, has missing entries that its dtypes distinguish from nan."""
     if not hasattr(x, "isna"):
         return False
     if hasattr(x, "columns"):

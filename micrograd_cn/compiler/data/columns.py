@@ -37,7 +37,7 @@ class Columns(Sequence[float]):
         width: how many numbers a row has.
         shape: the count of rows, and `width`.
         gives_numpy: whether results for these rows shall be numpy arrays.
-        address: what machine code gets as the address of the rows; see `TABLE_BIT`.
+        address: the address that is passed to machine code as that of the rows; see `TABLE_BIT`.
 
     >>> rows = Columns([array("d", [1, 2, 3, 4]), array("d", [10, 20])], 2)
     >>> list(rows), rows[3:6].tolist(), rows[2::3].tolist(), rows[4]
@@ -148,8 +148,8 @@ def flat(numbers: Numbers) -> FlatNumbers:
 def address(data: Any) -> int:
     """Return the address of the first number of an array or a buffer; return 0 for an empty buffer.
 
-    For `Columns`, return what machine code gets as the address of the rows. If the buffer is read-only, numpy must have
-    been imported.
+    For `Columns`, return the address that is passed to machine code as that of the rows. If the buffer is read-only,
+    numpy must have been imported.
     """
     if isinstance(data, array):
         return data.buffer_info()[0]

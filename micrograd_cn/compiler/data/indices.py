@@ -23,7 +23,7 @@ class Indices(NamedTuple):
     Attributes:
         columns: a dict from the positions of inputs in a row to counts. Such an input is an index that must be less
             than the count.
-        computed: nodes that are computed from other nodes, each with such a count.
+        computed: a dict from nodes to such counts, for indices that are computed by operations of the graph.
         ignored: a dict from positions to numbers. The input at such a position is an index, unless it is this number,
             which stands for another index. So `cross_entropy` uses its target if it has an `ignore_index`.
     """
@@ -101,7 +101,7 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
 
 
 def _are_indices(column: FlatNumbers, count: int) -> bool:
-    """Return True if numpy, which does so in a moment, finds only integers from 0 to below `count` in a column."""
+    """Return whether all numbers in a column are integers from 0 to below `count`; False if numpy is not imported."""
     if not (numpy := sys.modules.get("numpy")):
         return False
     numbers = numpy.asarray(column)

@@ -2,8 +2,9 @@
 
 A node keeps its data and its gradient as Python floats. The machine code reads these objects where they are in memory.
 To write a number, it changes the float in place if nothing but the node refers to it, and otherwise makes a new one.
-The GIL is held meanwhile, so no other thread sees half of a change, and Ctrl-C cannot interrupt it. If a node is not as
-the machine code expects, for example because it is frozen, nothing is changed, and Python code does the work instead.
+The machine code holds the GIL while it runs, so no other thread sees half of a change, and Ctrl-C cannot interrupt it.
+If a node is not as the machine code expects, for example because it is frozen, nothing is changed, and Python code does
+the work instead.
 """
 
 from __future__ import annotations
@@ -107,9 +108,10 @@ class NodeLoop:
         f.open(rest)
 
     def node(self, index: str) -> tuple[str, str]:
-        """Write a load of the address of a node, and code that tells whether it is a `Value` and not of a subclass.
+        """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
 
-        Return both. If it is something else, the address is that of a `Value` which is always there to be read.
+        Return the names of the address and of the condition. If the object in the list is something else, the address
+        is that of a `Value` that is always there to be read.
         """
         found = self.f.pointer(self._items, index)
         is_value = self._has_type(found, Value)
@@ -145,7 +147,7 @@ class NodeLoop:
         return found
 
     def assign_all(self, offset: int | str, unshared: str, number: Callable[[str, str], str]) -> None:
-        """Write code that assigns a number to a slot of each node, in which there is a float or None.
+        """Write code that assigns a number to a slot of each node. There must be a float or None in the slot.
 
         Args:
             offset: the offset of the slot.

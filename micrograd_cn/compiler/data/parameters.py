@@ -108,7 +108,8 @@ class CachedData:
 def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[Value]:
     """Return those constants to which something refers besides the dict `constants`.
 
-    If `in_graph` is true, each constant is an operand of a graph, and one reference of the graph does not count either.
+    If `in_graph` is true, each constant is an operand of a graph, and one reference from the graph does not count,
+    either.
     """
     operand = Value(0.0)
     graph = ((operand,) if in_graph else (), {operand: 0.0})
@@ -120,7 +121,8 @@ def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[
 def _data_version() -> int:
     """Return an integer. It differs from that of the last call if the `data` of any node have been assigned since.
 
-    This also holds if only a node that no program uses has been assigned, and while a function is recorded.
+    It also differs if only the data of a node that no program uses have been assigned, and it differs at every call
+    while a function is recorded.
     """
     global _version
     if context.data_changed:
@@ -176,8 +178,7 @@ class Gradients(NamedTuple):
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
         unreached: the indices of the parameters to which no gradient can flow, since the program does not use them.
         captured: if there are captured values among the parameters, a function without arguments. It returns the nodes
-            that get a gradient whatever the operations of the program select, such as those between which `where`
-            chooses.
+            to which a gradient flows regardless of what operations such as `where` select.
     """
 
     parameters: Sequence[Value]

@@ -62,9 +62,9 @@ def _write_partition() -> Function:
 def _write_split() -> Function:
     """Write the function that copies the `%n` integers at `%rows`, in order, to one of two addresses.
 
-    Each of them has `%width` numbers at `%outcomes`. Those whose numbers are those at `%expected` are copied to
-    `%holding`, and the others to `%others`. At each address there is room for `%n` integers. The function returns how
-    many it has copied to `%holding`.
+    `%outcomes` has `%width` numbers for each integer. If these are equal to the numbers at `%expected`, the integer is
+    copied to `%holding`, and otherwise to `%others`. At each address there is room for `%n` integers. The function
+    returns how many it has copied to `%holding`.
     """
     operands = "ptr %rows, ptr %outcomes, i64 %n, ptr %expected, i64 %width, ptr %holding, ptr %others"
     f = Function(f"{KERNEL_PREFIX}split", operands, "i64")
@@ -121,9 +121,9 @@ def _any_nan(f: Function, address: str, n: str, stride: str) -> str:
 
 
 def _write_has_nan() -> Function:
-    """Write the function that returns 1 if one of `%n` numbers at `%x`, each `%stride` doubles further on, is nan.
+    """Write the function that returns 1 if one of `%n` numbers at `%x` is nan, and otherwise 0.
 
-    Otherwise it returns 0.
+    Each number is `%stride` doubles after the one before.
     """
     f = Function(f"{KERNEL_PREFIX}has_nan", "ptr %x, i64 %n, i64 %stride", "i64")
     found = _any_nan(f, "%x", "%n", "%stride")
@@ -163,7 +163,7 @@ def compile_kernels() -> None:
 
 
 def _uses_machine_code(numbers: int) -> bool:
-    """Return whether machine code is worthwhile for so many numbers, and exists.
+    """Return whether machine code is worthwhile for this many numbers, and exists.
 
     It is compiled in the background once Python code has served many numbers.
     """
@@ -218,7 +218,8 @@ def split_rows(rows: array[int], outcomes: array[float], expected: array[float])
 def partition(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
     """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return the rows with each label.
 
-    Rows with the same label keep their order. If all of them have the same label, `rows` itself is returned for it.
+    Rows with the same label keep their order. If all rows have the same label, `rows` itself is returned for this
+    label.
 
     >>> partition(array("q", [7, 5, 3]), array("d", [1, 0, 1]), 3)
     [array('q', [5]), array('q', [7, 3]), array('q')]
@@ -271,7 +272,7 @@ def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
 
 
 def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
-    """Return whether the first number of one of some rows is nan. Each row has `width` numbers.
+    """Return whether the first number of at least one row is nan. Each row has `width` numbers.
 
     >>> nan = float("nan")
     >>> [has_nan(array("d", [1.0, 2.0, 3.0, nan]), width) for width in (1, 2)]
@@ -283,9 +284,10 @@ def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
 
 
 def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
-    """Return a function without arguments that returns what `has_nan` returns for the numbers at that time.
+    """Return a function that takes no arguments, and tells whether the first number of at least one row is nan.
 
-    It may not be called after the array was freed.
+    It reads the array `numbers`, with `width` numbers for each row, at each call. It may not be called after the array
+    was freed.
 
     >>> numbers = array("d", [1.0, 2.0])
     >>> finds_nan = nan_finder(numbers, 1)
@@ -299,7 +301,7 @@ def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
 
 
 def at_indices(integers: Sequence[int], index: array[int]) -> array[int]:
-    """Return those of some integers that have the indices in `index`.
+    """Return the items of `integers` at the indices in `index`.
 
     >>> at_indices([4, 6, 8], array("q", [2, 0])), at_indices(range(9), array("q", [2, 0]))
     (array('q', [8, 4]), array('q', [2, 0]))

@@ -304,7 +304,7 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
-    object has the attributes that the object has now, and those of its class if the class is the user's. FlatNumbers,
+    object has the attributes that the object has now, and those of its class if the class is the user's. Numbers,
     texts, collections and arrays among them are in the key by value, and so are objects with such attributes. The key
     is made at each call of a compiled function, so two things are left out because they would take too long: attributes
     of a `Module` that are neither numbers nor texts, and the contents of collections of more than `MAX_COMPARED` items
@@ -458,7 +458,10 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield the path to each collection in an argument whose type is a subclass of list, tuple or dict, and it."""
+    """Yield, for each collection in an argument that is of an unknown subclass of list, tuple or dict, its path and it.
+
+    `OrderedDict` and `defaultdict` are known.
+    """
     if isinstance(x, (list, tuple, dict)):
         if type(x) not in NESTINGS:
             yield path, x
@@ -483,11 +486,11 @@ def _refusal(x: Any) -> str:
 
 
 def columns_of(samples: Any) -> tuple[Any, ...] | None:
-    """Return the values of each argument if the samples are given in that way, and otherwise None.
+    """Return the values of each argument if `samples` has them in columns, and otherwise None.
 
-    They are given in that way if `samples` is a tuple with a list or an array for each argument, or one array. The
-    first axis of each list or array runs over the samples. A number in the tuple is that of all samples, if another
-    entry is a list or an array.
+    It has them in columns if it is a tuple with a list or an array for each argument, or one array. The first axis of
+    each list or array runs over the samples. A number in the tuple is the value in all samples, if another entry is a
+    list or an array.
 
     Raises:
         TypeError: an entry of the tuple is no list, no array and no number, or all entries are numbers.
@@ -527,10 +530,10 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
 
 
 class Repeated(list[Any]):
-    """A list of one number, as often as there are samples. It stands for a number in the place of a column."""
+    """A list that repeats one number for all samples. It takes the place of a number that was passed for a column."""
 
     def __mul__(self, count: Any) -> Repeated:
-        """Return the repeated number."""
+        """Return the list, repeated `count` times, as an object of this class."""
         return Repeated(super().__mul__(count))
 
 
@@ -541,7 +544,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     not numbers, since these may be nested in several ways.
 
     Raises:
-        TypeError: an array has entries that are not numbers, or an argument would be an array that cannot be one.
+        TypeError: an array has entries that are not numbers, or is an `np.matrix`, whose rows are matrices, too.
         ValueError: the entries have different lengths.
     """
     shapes = [None if isinstance(x, (list, range)) else shape_of(x) for x in columns.values()]
@@ -634,7 +637,10 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
 def _buckets_of_alike(
     samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]
 ) -> list[Bucket] | None:
-    """Return what `bucket_samples` returns, if an argument has the same type in all samples, and otherwise None."""
+    """Sort samples into buckets, as `bucket_samples` does, by reading them argument by argument.
+
+    Return None if the samples have to be read one by one; see `group_alike`.
+    """
     if type(samples) is not list or len(samples) < MIN_ALIKE or not {*map(type, samples)} <= {tuple, list}:
         return None
     if len({*map(len, samples)}) > 1:

@@ -161,7 +161,7 @@ class ReachableCode:
 
     @property
     def attributes(self) -> frozenset[str] | None:
-        """The names of the attributes that the code may read; None if it may read attributes whose names it lacks.
+        """The names of the attributes that the code may read; None if it may read some by names that it computes.
 
         >>> model = Module()
         >>> sorted(ReachableCode([lambda x: model.w * x]).attributes)
@@ -485,8 +485,9 @@ class Places:
     """Variables, collections and arrays, with what they hold when this object is made.
 
     Args:
-        variables: pairs of what has a variable, and the variable's name. It is a cell of a closure, a dict, a module or
-            a class; or it is an object, and the name is one of its slots, a descriptor.
+        variables: pairs of a holder and a name. The holder is a cell of a closure, a dict, a module or a class, and the
+            name is that of a variable in it. Or the holder is an object, and the name is one of its slots, a
+            descriptor.
         collections: dicts, lists, sets and the like.
         ordered: those dicts among the collections whose order matters.
         arrays: arrays of numbers.
@@ -630,7 +631,7 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
 
     Of the neurons of a layer that have the same activation function, only one is in the result. Neurons of this
-    package whose activation function has a name are left out.
+    package whose activation function is given by a text, such as "relu", are left out.
     """
     found: dict[Any, Any] = {}
     for attribute in attributes:
