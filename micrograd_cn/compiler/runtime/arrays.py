@@ -1,7 +1,7 @@
 """Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
 
-The numbers of the arrays are copied to memory that is kept from call to call. Large arrays are not copied: reading how
-they are nested takes little time beside computing them.
+The numbers of the arrays are copied to memory that is kept from call to call. Large arrays are not copied, and take the
+usual way: reading how they are nested takes little time beside computing them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _ArrayRows(PreparedRows):
 
     @cached_property
     def finds_nan(self) -> Callable[[], bool]:
-        """A function that returns whether the first output of a row is nan."""
+        """A function that returns whether the first output of at least one row is nan."""
         return nan_finder(self.out, len(self.out) // self._rows)
 
 
@@ -69,7 +69,10 @@ class ArrayRunner(RowsRunner):
         return _ArrayRows(self._compiled, executable, self._shapes, self._single)
 
     def computed(self, arrays: Sequence[Any]) -> Any:
-        """Copy the numbers of the arrays, compute the samples, and return the rows. Pass them to `give_back`."""
+        """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
+
+        The caller reads the outputs from the rows, and then passes the rows to `give_back`.
+        """
         rows: Any = self.take()
         for part, x in zip(rows.parts, arrays, strict=True):
             part[...] = x

@@ -267,7 +267,7 @@ class Drivers:
         """Write the code of a built-in function of Python, which calls the driver `forward`; see `llvm.builtin`.
 
         `%self` is a tuple. Its first item is a `bytes` with the operands of `forward`, and a last word that says
-        whether to release the GIL meanwhile. Its second item is the object that the function returns.
+        whether to release the GIL while `forward` runs. Its second item is the object that the function returns.
         """
 
         def forward(f: Function, operands: list[str]) -> None:

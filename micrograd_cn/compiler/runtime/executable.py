@@ -183,12 +183,15 @@ class StageLists:
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
-        """Write a list of calls that copy scalars into all lanes of a block to memory; return its address."""
+        """Make a list of calls, which copy scalars into all lanes of a block. Write the list to memory.
+
+        Return the address of the list.
+        """
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 
 def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:
-    """Split functions into groups of which each has about LINES_PER_MODULE lines of LLVM text."""
+    """Split functions into groups. Each group has about LINES_PER_MODULE lines of LLVM text."""
     group: list[Function] = []
     lines = 0
     for f in functions:
@@ -556,10 +559,11 @@ class CompiledGraph:
         return found
 
     def _make_native(self, kind: str, batched: bool) -> None:
-        """Make native code. If the program is large, and threaded code is faster, let it take the place of native code.
+        """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
 
-        The processor has to load long native code from memory, while it loads tables ahead of their use. It takes some
-        seconds to make, so no lock is held meanwhile.
+        Threaded code may be faster if native code is long: the processor has to load long code from memory, but it
+        loads tables before they are used. Native code of a large program takes some seconds to make. It is made without
+        a lock, so other threads need not wait.
         """
         tables, key = self.tables(kind, batched), (kind, batched, True)
         if not tables.schedule.is_large:
@@ -570,7 +574,7 @@ class CompiledGraph:
             self._cache[key] = threaded if self._seconds(threaded) < self._seconds(native) else native
 
     def _seconds(self, executable: Executable) -> float:
-        """Return for how many seconds an executable computes rows with the numbers with which it was recorded."""
+        """Return how many seconds an executable takes to compute some rows, which all repeat the recorded numbers."""
         n = 2 * executable.lanes if executable.lanes > 1 else 1
         data = array("d", [x._data for x in self.graph.inputs]) * n
         out, best = Memory(n * executable.outputs), inf
@@ -649,7 +653,10 @@ class CompiledGraph:
         return without_collector(partial(write, lowering))
 
     def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
-        """Return what `self._cache` has for `key`. If it has nothing, `make` makes it; this may run the user's code."""
+        """Return the lowering that `self._cache` has for `key`. If there is none, make it by `make`.
+
+        `make` may run the user's code.
+        """
         found: Lowering | None = self._cache.get(key)
         if found:
             return found
@@ -671,9 +678,9 @@ class CompiledGraph:
             return work()
 
     def _make_once(self, kind: str, key: Any, make: Callable[[], T]) -> T:
-        """Return what `self._cache` has for `key`. If it has nothing, `make` makes it from the graph's instructions.
+        """Return the object that `self._cache` has for `key`. If there is none, make it by `make`.
 
-        `kind` is as for `tables`.
+        `make` uses the graph's instructions for `kind`, which is as for `tables`.
         """
         if key not in self._cache:
             self._lowering_of(kind)  # before the lock is held, since this may run the user's code
@@ -692,7 +699,7 @@ def copied_lowering(lowering: Lowering) -> Lowering:
 
 
 def without_collector(work: Callable[[], T]) -> T:
-    """Return `work()`, and switch off the garbage collector meanwhile, which would visit new objects repeatedly.
+    """Return `work()`. The garbage collector, which would visit new objects repeatedly, is off while `work` runs.
 
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon

@@ -15,7 +15,7 @@ CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many call
 
 
 def is_worth_preparing(calls: int) -> bool:
-    """Return whether there have been enough calls for the same count of rows, or for arrays of the same shapes."""
+    """Return whether a call is worth preparing after `calls` calls with the same count of rows, or the same shapes."""
     return calls > CALLS_BEFORE_PREPARED
 
 
@@ -126,7 +126,7 @@ class RowsRunner:
 
 
 class RowRunner(RowsRunner):
-    """A function that computes the outputs of one row at a time, or of n rows, by memory that is kept between calls.
+    """A function that computes the outputs of n rows, by default of one row, in memory that is kept between calls.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(2), Value(3)

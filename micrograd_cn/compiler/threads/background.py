@@ -1,4 +1,4 @@
-"""Work that a thread of its own does while the caller goes on, such as making native code."""
+"""Do work, such as making native code, in a background thread, while the caller goes on."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class BackgroundTasks:
     """Tasks, each of which is begun once, in a thread of its own. If IN_BACKGROUND is not set, it is done at once.
 
     Attributes:
-        begun: by the keys of the tasks, those that a thread was begun for.
+        begun: a dict from the keys of tasks that were begun in threads to their `BackgroundWork`.
 
     >>> tasks, found = BackgroundTasks(), []
     >>> while not found:
@@ -128,10 +128,11 @@ class BackgroundTasks:
         self._at_once: set[Any] = set()  # the keys of tasks that are being done, but not in the background
 
     def do(self, key: Any, work: Callable[[], object]) -> None:
-        """Begin the task of this key unless it was begun before. If it has raised an error since, raise the error here.
+        """Begin the task `work` in a thread, unless the task with this key is running.
 
-        Once the task has ended, its key is forgotten, so a later call begins it again. A child process after `os.fork`
-        does so, since it does not have the thread.
+        The first call after a task has ended begins nothing. It forgets the key and, if the task has raised an error,
+        raises this error. The next call begins the task again. In a child process after `os.fork`, a task that was
+        running has ended, since the child does not have the thread.
         """
         if key in self._at_once:  # another thread does this
             return
