@@ -213,7 +213,11 @@ def derivative_of(
         return len(result) == sum(varying) != len(varying)
 
     def pack_pair(result: Any, args: Any) -> Vector:
-        """Return the gradient of a pair (value, gradient) as a vector; the value is compared with that of f."""
+        """Return the gradient in a pair (value, gradient) as a vector.
+
+        Raises:
+            GradientMismatch: the value in the pair is not the value of f at `args`.
+        """
         value, expected = float(_plain_number(result[0])), float(outputs.pack(f(*args))[0])
         eps = max(arguments.eps, outputs.eps)
         same = math.isclose(value, expected, rel_tol=max(1e-6, 8192.0 * eps), abs_tol=1024.0 * eps)
@@ -347,7 +351,10 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _torch_gradient(results: Any, inputs: Any, weights: Any, retain_graph: bool = False) -> Vector:
-    """Return, as a vector, the gradient that PyTorch computes of the weighted sum of `results` by `inputs`."""
+    """Return as a vector the gradient of the weighted sum of `results` with respect to `inputs`; PyTorch computes it.
+
+    `weights` has the weights of the results.
+    """
     torch = sys.modules["torch"]
     found = torch.autograd.grad(results, inputs, weights, allow_unused=True, retain_graph=retain_graph)
     zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]

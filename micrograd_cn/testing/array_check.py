@@ -52,7 +52,7 @@ CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by mo
 NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to `Problem.scale`: how far from a kink to compare instead
 MAX_WRONG_ELEMENTS = 3  # this count of wrong elements is enough to show a mistake
 CALLS_AFTER_WRONG = 16  # calls for each element after a wrong one; a clear mistake shows after 6 calls
-MAX_HIDDEN = 0.1  # of the norm of the gradient: if larger mistakes would not show, this is told
+MAX_HIDDEN = 0.1  # of the norm of the gradient: if larger mistakes would not show, the user gets a warning
 RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
 UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
@@ -116,7 +116,11 @@ def compare_arrays(
 
 
 def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
-    """Return whether a plain function returns a pair of a number and an array, or several, of arguments' shapes."""
+    """Return whether a plain function returns a pair that looks like a value and its gradient.
+
+    It does if the first item is a number, and the second is an array with the shape of an argument, or several such
+    arrays. A module and the method `apply` of an `autograd.Function` are no plain functions.
+    """
     result = problem.outputs.template
     is_function = getattr(subject.f, "__name__", "") != "apply" and not subject.is_module
     if not (is_function and isinstance(result, tuple) and len(result) == 2 and np.shape(result[0]) == ()):
@@ -127,9 +131,9 @@ def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
 
 
 def _of_nothing(problem: Problem) -> Comparison:
-    """Call the derivative of a problem without elements, so it can raise an error for wrong shapes.
+    """Call the derivative of a problem with empty arguments or results, so it can raise an error for wrong shapes.
 
-    Return a comparison that agrees: there is no number to compare.
+    Return a comparison that agrees, since there is no number to compare.
     """
     u = np.ones(problem.y.size)
     if problem.derivative.gradient(problem.x, u) is None:
@@ -209,7 +213,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but as not compared if a wrong derivative and its argument are both infinite or nan.
+    """Return the comparison, but mark it as not compared if a wrong derivative and its argument are infinite or nan.
 
     `phi` is the function that was differentiated. It tells which elements of the argument were moved. The argument
     counts as infinite or nan if any of these elements is.
@@ -358,7 +362,8 @@ class SampledCheck:
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
 
-        If the derivative is wrong, an output is looked for whose own derivative is wrong, and it is compared instead.
+        If it is wrong, a single output whose own derivative is wrong is looked for, and that derivative is compared
+        instead.
 
         Args:
             i: the index of the element.
@@ -388,8 +393,9 @@ class SampledCheck:
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
         """Return "a transposed matrix" if that explains the wrong derivative with respect to element `i`; else "".
 
-        It does if the gradient of u · f has the correct derivative at the index that the element has in the transposed
-        matrix. `u` has the weights of the outputs, and `comparison` has the correct derivative.
+        A transposed matrix explains it if the gradient of u · f has the correct derivative at the index that the
+        element has in the transposed matrix. `u` has the weights of the outputs, and `comparison` has the correct
+        derivative.
         """
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
@@ -399,7 +405,7 @@ class SampledCheck:
         """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
 
         The last comparison is returned. Along some directions, the function may change too little to show an error of
-        1 %, or it may have a kink. The title of the comparison numbers it with `k`, an index that counts from 0.
+        1 %, or it may have a kink. `k` is the index of the comparison, and becomes the number in its title.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
@@ -421,10 +427,11 @@ class SampledCheck:
         return comparison, phi
 
     def _hidden_outputs(self) -> list[tuple[str, Vector]]:
-        """Return a name and weights for each array of the result that hides behind a larger array.
+        """Return a name and weights of the outputs for each array of the result that hides behind another array.
 
-        The weights are 0 for all other arrays. An array hides if a sum of all outputs hardly depends on its part. This
-        is tried with one backward pass for each array, but for at most `MAX_GROUPS` arrays.
+        An array hides if its outputs change far less than those of the other array, so a weighted sum of all outputs
+        would hardly show a mistake in them. The weights are 0 for the outputs of all other arrays. The list is empty if
+        there are more than `MAX_GROUPS` arrays, since one backward pass is needed for each.
         """
         problem = self._problem
         places = [one for one in problem.outputs.leaf_slices() if problem.finite_outputs[one[1]].any()]
@@ -440,7 +447,10 @@ class SampledCheck:
         return [one for one, size in zip(found, sizes, strict=True) if size < HIDDEN_SHARE * max(sizes)]
 
     def _steepness(self, u: Vector) -> float:
-        """Return about how far u · f, the sum of the outputs with the weights `u`, changes over the largest steps."""
+        """Return about how far u · f changes if each element moves by its entry in `Problem.scale`.
+
+        u · f is the sum of the outputs with the weights `u`.
+        """
         problem = self._problem
         g = problem.derivative.gradient(problem.x, u)
         if g is not None:
@@ -448,7 +458,10 @@ class SampledCheck:
         return math.fabs(problem.derivative.slope(problem.x, u, self._random_direction(None, 0.0)))
 
     def _compare_output(self, path: str, u: Vector) -> Compared:
-        """Compare along a direction the sum of the outputs of one array of the result, whose weights are `u`."""
+        """Compare, along a random direction, the derivative of the weighted sum of the outputs of one array.
+
+        `path` is the path of this array in the result. The weights `u` are 0 for the outputs of all other arrays.
+        """
         comparison, phi = self._compare_along(f"direction of {path}", 1.0, u=u)
         array, *others = [path for path, _ in self._arrays]
         return replace(comparison, argument="" if others else array), phi
@@ -650,8 +663,8 @@ class SampledCheck:
         """Return weights that are 1.0 for an output whose derivative is far off along `phi`, and 0.0 for all others.
 
         `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The steepest output is the
-        one that contributes most to its numerical derivative. It is chosen if its own derivative is clearly wrong, or
-        if the derivative of `phi` that is checked is infinite or nan. Otherwise, an output is found by bisection.
+        one that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly
+        wrong, or if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
         """
         problem, size = self._problem, phi.u.size
         h = problem.steps.first_steps[2]
@@ -687,9 +700,10 @@ def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
 
 
 def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Comparison]) -> list[Comparison]:
-    """Return comparisons along directions, wrong ones as not compared if an element has features that explain them.
+    """Return comparisons along directions, but mark the wrong ones as not compared if an element has narrow features.
 
-    The elements that were compared include those that contribute most to a mismatch along a direction.
+    These are features of the function that are narrower than the steps. They explain the wrong comparisons, since
+    `of_elements` has comparisons of the elements that contribute most to a mismatch along a direction.
     """
     if not any(comparison.note == NARROW_FEATURES for comparison in of_elements):
         return comparisons
@@ -697,7 +711,7 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
 
 
 def _of_whole_gradient(hidden: float) -> Comparison:
-    """Return a comparison, marked as not compared, that tells how large mistakes in the gradient are hidden."""
+    """Return a comparison, marked as not compared, which says how large a mistake in the gradient noise can hide."""
     note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 

@@ -24,9 +24,11 @@ STORED = ("csr", "csc", "coo")  # formats of scipy that keep the stored entries 
 
 
 def array_parts(x: Any) -> Parts | None:
-    """Return the parts of a complex or sparse array or a complex number, and a function that makes one of other parts.
+    """Return the parts of a complex or sparse array or a complex number, and a function that puts parts together.
 
-    Each part comes with its path. None is returned for everything else.
+    Complex numbers have a real and an imaginary part. The only part of a sparse array is the array of its stored
+    entries. Each part comes with a path, such as ".real". The function takes a list of other parts, and returns an
+    array or a number that has these parts, and is otherwise like `x`. None is returned for everything else.
 
     >>> found, rebuild = array_parts(1 + 2j)
     >>> found, rebuild([3.0, 4.0])
@@ -72,11 +74,12 @@ def is_complex(x: Any) -> bool:
 
 
 def split_like(tree: Any, model: Any) -> list[Any] | None:
-    """Return the parts of a derivative of a complex or sparse `model`, in the order of the model's parts.
+    """Return the parts of `tree`, a derivative with respect to a complex or sparse `model`, in the order of its parts.
 
-    The derivative with respect to complex numbers is complex, or real where it has no imaginary part. That with respect
-    to a sparse matrix is a matrix of the same shape, sparse or dense, of which the stored entries of `model` count, or
-    an array of these entries alone. None is returned if `tree` is nothing like that, or if `model` is neither.
+    The derivative with respect to complex numbers is complex, or real where it has no imaginary part. The derivative
+    with respect to a sparse matrix is either a matrix of the same shape, sparse or dense, or an array of the entries
+    that `model` stores. From a matrix, only the entries at the places where `model` stores entries are taken. None is
+    returned if `tree` has another form, or if `model` is neither complex nor sparse.
     """
     if is_sparse(model):
         return _entries_like(tree, model)
@@ -86,7 +89,10 @@ def split_like(tree: Any, model: Any) -> list[Any] | None:
 
 
 def _complex_parts(x: Any) -> Parts:
-    """Return the real and the imaginary part of an array or number, and a function that makes one of other parts."""
+    """Return the real and the imaginary part of an array or number, and a function that joins two such parts.
+
+    The function takes a list of the two parts.
+    """
     if is_tensor(x):
         torch = sys.modules["torch"]
         kept = _parts_kept(x) or ([x.real, x.imag] if x.is_complex() else [x, torch.zeros_like(x)])
@@ -117,13 +123,13 @@ def _complex_parts(x: Any) -> Parts:
 
 
 def _keep_parts(made: Any, found: list[Any]) -> None:
-    """Let the tensor `made` remember the parts `found`, by which PyTorch differentiates."""
+    """Store in the tensor `made` the parts `found` that it was made from; PyTorch differentiates by these parts."""
     if not made.is_inference():  # such a tensor counts no versions, and nothing is differentiated by it
         setattr(made, KEPT, (found, made._version))
 
 
 def _parts_kept(x: Any) -> list[Any] | None:
-    """Return the parts that a tensor was made from; None if there are none, or if it was changed in place since."""
+    """Return the stored parts that a tensor was made from; None if none are stored, or the tensor has been changed."""
     found, version = getattr(x, KEPT, (None, 0))
     return found if found is not None and version == x._version else None
 
@@ -133,7 +139,7 @@ def _named(pair: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _parts_of_tensor(x: Any) -> Parts:
-    """Return the stored entries of a sparse tensor, and a function that makes such a tensor of other entries.
+    """Return the stored entries of a sparse tensor, and a function that builds such a tensor from other entries.
 
     Raises:
         TypeError: the tensor has another layout than COO, CSR and CSC.
@@ -168,7 +174,7 @@ def _parts_of_tensor(x: Any) -> Parts:
 
 
 def _parts_of_scipy(x: Any) -> Parts:
-    """Return the stored entries of a sparse matrix of scipy, and a function that makes such a matrix of other entries.
+    """Return the stored entries of a sparse matrix of scipy, and a function that builds such a matrix from others.
 
     Raises:
         TypeError: the format is none of `STORED`.
@@ -185,7 +191,10 @@ def _parts_of_scipy(x: Any) -> Parts:
 
 
 def _entries_like(tree: Any, model: Any) -> list[Any] | None:
-    """Return the entries of a matrix at the places that the sparse matrix `model` stores; None if it is no matrix."""
+    """Return a list of one array: the entries of `tree` at the places where the sparse matrix `model` stores entries.
+
+    If `tree` is the array of these entries itself, it is returned. None is returned if `tree` has another shape.
+    """
     import numpy as np
 
     entries = model.values() if is_tensor(model) and str(model.layout) != "torch.sparse_coo" else None

@@ -175,7 +175,7 @@ def _separated(xs: list[float], kind: Callable[[float], Any], low: float, high: 
 def _spaced_out(xs: list[float], kind: Callable[[float], Any], low: float, high: float, apart: float) -> list[float]:
     """Return the ascending numbers `xs`, moved up until they are at least `low`, and at least `apart` from each other.
 
-    Numbers that this moves beyond `high` are moved down again, with the numbers before them where that is necessary.
+    A number that gets beyond `high` is moved down again, and so are the numbers before it where that is necessary.
     """
     found: list[float] = []
     least = low

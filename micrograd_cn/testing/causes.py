@@ -22,7 +22,7 @@ KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "
 
 
 def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line of text for each argument whose derivatives are wrong for a likely cause; two lines at most.
+    """Return a line of text for each argument whose wrong derivatives have a likely cause; two lines at most.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
@@ -67,7 +67,7 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     Args:
         wrong: the comparisons of the wrong derivatives with respect to single elements of the argument.
         some_right: whether another derivative with respect to the argument is correct and not 0.
-        some: whether any wrong derivative is not 0 as the user's code gives it; those along directions count, too.
+        some: whether the user's code gives any wrong derivative that is not 0. Those along directions count, too.
     """
     first, *others = {comparison.cause for comparison in wrong}
     if first and not others:

@@ -54,7 +54,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     def run(*of_test_case: Any) -> None:
         """Check the gradient at points that Hypothesis draws.
 
-        In the body of a class, the test is called with the object, which it does not need.
+        A test in the body of a class is called with an instance of this class as `of_test_case`, and does not need it.
         """
         test()
 
