@@ -155,9 +155,10 @@ class Claim:
         return max(found) if found else nan
 
     def is_off_in_first_order(self, numeric: float) -> bool:
-        """Return whether the analytic derivative is off in spite of curvature (see `numerical.is_off_in_first_order`).
+        """Return whether values on both sides of the point show that the analytic derivative is wrong.
 
-        `numeric` is the numerical derivative.
+        `numeric` is the numerical derivative. This works even if `g` has a large curvature, which hides a mistake in
+        the order of the Taylor remainder (see `numerical.is_off_in_first_order`).
         """
         assert self.steps is not None
         first, mismatch = self.steps.first_steps[0], self.analytic - numeric
@@ -235,7 +236,7 @@ def compare(claim: Claim) -> Comparison:
 
 
 def _is_off_though_noisy(claim: Claim) -> bool:
-    """Return whether noise hides the derivatives of the two sides, but the central one shows a mistake."""
+    """Return whether the central numerical derivative shows a mistake, even if noise hides the one-sided ones."""
     central = claim.central
     return (
         claim.tolerance.is_exact_enough(central)

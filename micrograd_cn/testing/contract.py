@@ -35,7 +35,7 @@ MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstr
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
-    """Return random weights of the outputs of the function. The larger the outputs of an array, the smaller they are.
+    """Return random weights for the outputs of the function; arrays with larger outputs get smaller weights.
 
     Every floating-point type holds the weights exactly. A single output has the weight 1. Outputs that are not finite
     have the weight 0.
@@ -224,8 +224,9 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 def _without_cancelling(problem: Problem, u: Vector) -> Vector:
     """Return `CANCELLING` times the gradient for the absolute values of the cotangent `u`.
 
-    This gradient is about as large as the terms of the gradient for `u`, which may cancel. A backward pass that adds up
-    positive and negative terms apart, as that of logcumsumexp, is rounded as these terms are.
+    A cotangent is a vector of weights of the outputs. The returned gradient is about as large as the terms of the
+    gradient for `u`, which may cancel. If a backward pass adds up positive terms and negative terms separately, as that
+    of logcumsumexp does, its rounding error is relative to these terms, and not to their sum.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
@@ -272,7 +273,7 @@ def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple
 
 
 def _non_contiguous(w: Any) -> Any:
-    """Return an array that has the numbers of `w` but is not contiguous: between them in memory are nans."""
+    """Return an array that has the numbers of `w` but is not contiguous: nans lie between the numbers in memory."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
     spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)

@@ -143,9 +143,10 @@ def compare_along(
 
 
 def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether a derivative agrees only since f is far steeper in the largest steps than at the point.
+    """Return whether a derivative agrees only because f is far steeper in the largest steps than at the point.
 
-    At 0, x**4 is flat, but rounding of its derivative in steps of 1e9 hides one of 3. Shorter steps tell more.
+    For example, x**4 is flat at 0, but so steep in steps of 1e9 that rounding hides a wrong derivative of 3. The
+    comparison should then be repeated with shorter steps.
     """
     problem = phi.problem
     if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
@@ -173,10 +174,11 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 def _would_show(
     problem: Problem, comparison: Comparison, wrong: Comparison, along: DirectionalFunction, phi: DirectionalFunction
 ) -> bool:
-    """Return whether a comparison is exact enough to show the mistake that another one shows with other steps.
+    """Return whether `comparison` is exact enough to show the mistake that the comparison `wrong` shows.
 
-    The two directions, of `along` and of `phi`, move the same elements by other steps. The mistake and what is allowed
-    are compared with the norm of the part of the gradient that belongs to these elements, in the steps of either.
+    The two comparisons differentiated the functions `along` and `phi`, which move the same elements by different steps.
+    So the error that `comparison` allows and the mismatch in `wrong` are each divided by the norm of these elements'
+    part of the gradient, taken in the steps of its own function.
     """
     g = problem.derivative.gradient(phi.x, phi.u)
     if problem.half_precision or g is None:
@@ -208,10 +210,10 @@ def _excuse(
 ) -> str:
     """Return a reason, other than a mistake, why the derivative in `comparison` differs from the numerical one.
 
-    The reason is rounding, or a kink where elements are equal. If neither is found, the result is "". The comparison
-    is repeated at other points, for which `title`, `u` and `typical_slope` are needed, as in `compare_along`. `phi` is
-    the function that was differentiated, and `gradient_norm` is the norm of its whole gradient. `confirmed` says that
-    shorter steps show a mistake, too.
+    The reason is rounding, features of f that are narrower than the steps, or a kink where elements are equal. If none
+    is found, the result is "". In half precision, the comparison is repeated at other points, for which `title`, `u`
+    and `typical_slope` are needed, as in `compare_along`. `phi` is the function that was differentiated, and
+    `gradient_norm` is the norm of its whole gradient. `confirmed` says that shorter steps show a mistake, too.
     """
     if problem.half_precision:
         return half_precision.rounding_excuse(
@@ -244,7 +246,7 @@ def _absorbing_rounding(phi: DirectionalFunction, numeric: Estimate, mismatch: f
     """Return the rounding of outputs that is larger than their changes, if it explains the mismatch; else 0.0.
 
     In 1000 + 1e-20 * x, rounding absorbs each change of x. Such outputs do not change in any step, and the numerical
-    derivative lacks their part. It explains the mismatch if the other outputs have the derivative that is checked.
+    derivative lacks their part. Rounding explains the mismatch if the checked derivative of the other outputs agrees.
     """
     part, rounding = phi.absorbed_part()
     hidden = math.fabs(part) * phi.problem.steps.first_steps[0] <= VISIBLE_MISMATCH * rounding
@@ -276,10 +278,11 @@ def _rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
 
 
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
-    """Return whether `phi` looks like noise between far points only, so its slope may be another between near ones.
+    """Return whether `phi` has features that are narrower than the steps, so its slope at the point may be another.
 
-    Between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit large numbers.
-    Rounding would look like noise between near points, too. Only large numbers have steps as long as that.
+    For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
+    large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
+    Rounding would look like noise at close points, too. The result is False if even the finest steps are short.
     """
     steps = phi.problem.steps
     if float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * steps.finest < LONG_STEP:
@@ -343,7 +346,7 @@ def _compare_within_limit(
 ) -> Compared:
     """Compare a derivative along the direction `v`, but only as long as calls of the user's function are left.
 
-    If there are too few, a comparison that says so is returned. The arguments are those of `compare_along`; if `x` is
+    If no calls are left, a comparison that says so is returned. The arguments are those of `compare_along`; if `x` is
     None, the point is that of the problem.
     """
     phi = DirectionalFunction(problem, u, v, problem.x if x is None else x, per_element=True)
@@ -354,9 +357,9 @@ def _compare_within_limit(
 
 
 def _rough_estimate(phi: DirectionalFunction) -> Estimate:
-    """Return a numerical derivative from the largest steps alone, if the function is known there, and its large error.
+    """Return a numerical derivative from the largest steps alone, whose error is at least as large as itself.
 
-    The error is at least the derivative itself.
+    If the function has not been computed in these steps, the derivative is nan.
     """
     h = phi.problem.steps.first_steps[0]
     above, below = phi.known(h), phi.known(-h)
@@ -369,9 +372,9 @@ def _rough_estimate(phi: DirectionalFunction) -> Estimate:
 
 
 def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
-    """Compare the derivative at 0 of φ, the function `phi`, in stages of growing cost, until one of them decides.
+    """Compare the derivative at 0 of φ, the function `phi`, with numerical ones, in stages until one of them decides.
 
-    Its counterpart is the derivative that f's gradient gives. `typical_slope` is the usual size of such derivatives.
+    Each stage costs more than the one before. `typical_slope` is the usual size of such derivatives.
 
     1. The comparison ends if steps leave the domain, if no output changes, or if noise hides everything.
     2. In half precision (float16 and bfloat16), means over intervals around the point are compared. In other types, a
@@ -501,7 +504,7 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison for a derivative of 0 of `phi`, if small steps change no output: the derivative is right.
+    """Return the comparison for a derivative of 0, which is right since small steps change no output.
 
     If far larger steps do change an output, rounding may hide the changes in small steps, so the derivative counts as
     not compared.

@@ -134,7 +134,7 @@ class DirectionalFunction:
 
     @property
     def largest_change(self) -> float:
-        """The largest absolute value of this function that has been computed: it is hardly rounded by more than that.
+        """The largest absolute value of this function that has been computed. Its rounding error is hardly larger.
 
         The result is inf if no finite value but 0 has been computed.
         """
@@ -143,9 +143,10 @@ class DirectionalFunction:
     def absorbed_part(self) -> tuple[float, float]:
         """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
 
-        An output as large as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The
-        part is what is left of `analytic` without the outputs that have changed: in a saturated softmax, rounding
-        beside the probability 1 loses the derivatives of tiny probabilities.
+        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part is
+        `analytic` less the derivative of the outputs that have changed. So it includes what rounding beside unchanged
+        outputs has lost in `analytic`: in a saturated softmax, rounding beside the probability 1 loses the derivatives
+        of tiny probabilities.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():
@@ -243,8 +244,8 @@ class DirectionalFunction:
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         """For each array of the arguments, its elements at x, and the entries of v that move these elements.
 
-        Both are in the array's type. If few elements are moved, nobody reads the entries of v here, and the elements of
-        x are in their place.
+        Both are in the array's type. If few elements are moved, the entries of v are not needed, and each item has the
+        elements at x twice.
         """
         arguments = self.problem.arguments
         point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
@@ -281,7 +282,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and forget the value of `rounding`, which is of fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and clear the cache of `rounding`, which was of fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

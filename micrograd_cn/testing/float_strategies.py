@@ -136,8 +136,8 @@ def reals(
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
     """Return the interval in which numbers are drawn with all their digits.
 
-    Other numbers are rounded to three digits. The interval is near 0 if 0 is in the domain and between the bounds
-    `first` and `last`. Otherwise it is near the end of the domain, or the bound, that is nearest to 0.
+    Other numbers are rounded to three significant digits. The interval is near 0 if 0 is in the domain and between the
+    bounds `first` and `last`. Otherwise it is near the end of the domain, or the bound, that is nearest to 0.
     """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)
@@ -145,7 +145,7 @@ def _near_interval(domain: Interval, first: float, last: float) -> Interval:
 
 
 def _tidy(x: float, first: float, last: float, least: float) -> float:
-    """Return x, but round a tiny number to three digits, and a number of less than `least` in absolute value to 0.0.
+    """Return x, but round a tiny number to three significant digits, and one below `least` in absolute value to 0.0.
 
     If 0.0 is not between the bounds `first` and `last`, the bound that is farther from 0.0 is returned instead of 0.0.
 
@@ -173,10 +173,11 @@ def floats_between(low: float, high: float) -> SearchStrategy[float]:
 
 
 def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Return a Hypothesis strategy for numbers of three digits between the bounds `low` and `high`.
+    """Return a Hypothesis strategy for numbers with at most three significant digits, such as 0.125 or 4e+30.
 
-    Their absolute values are from `least` to `most`. The numbers are enumerated, and the whole numbers up to 999 come
-    first, so they are drawn most often. An integer is drawn as the index of a number, since integers shrink well.
+    They lie between the bounds `low` and `high`, and their absolute values are from `least` to `most`. The numbers are
+    enumerated, and the whole numbers up to 999 come first, so they are drawn most often. An integer is drawn as the
+    index of a number, since integers shrink well.
     """
     st = import_strategies()
     count, numbered = _enumerate_three_digits(low, high, least, most)
@@ -184,7 +185,7 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
 
 
 def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
-    """Return the count of numbers of up to three digits, and a function that maps an index to one of the numbers.
+    """Return the count of numbers with up to three significant digits, and a function from an index to such a number.
 
     The numbers lie between `low` and `high`, and their absolute values between `least` and `most`. Some numbers are
     counted several times, since 1.0 and 1.00 are two of them.
@@ -212,11 +213,11 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
 
 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Return a Hypothesis strategy for numbers of three digits between the bounds `low` and `high`.
+    """Return a Hypothesis strategy for numbers of all magnitudes from `least` to `most`, about equally often.
 
-    Their absolute values are from `least` to `most`. They are powers of 10, whose exponent is drawn as a float, since
-    Hypothesis draws floats from all parts of an interval about equally often. It does not do so for large integers. A
-    failure shrinks to a whole exponent.
+    They lie between the bounds `low` and `high`. A number is 10**e or -10**e, rounded to three significant digits. The
+    exponent e is drawn as a float, since Hypothesis draws floats from all parts of an interval about equally often. It
+    does not do so for large integers, such as the index of a number. A failure shrinks to a whole e.
     """
     st = import_strategies()
     signs = []
@@ -229,7 +230,7 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
 
 
 def _power_of_10(exponent: float) -> float:
-    """Return 10**exponent, rounded to three digits.
+    """Return 10**exponent, rounded to three significant digits.
 
     >>> _power_of_10(2.5), _power_of_10(-3.5), _power_of_10(-3.0)
     (316.0, 0.000316, 0.001)

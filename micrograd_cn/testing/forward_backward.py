@@ -139,9 +139,10 @@ def pair_of_compiled(compiled: Any) -> Pair:
 
 
 def args_as_floats(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> tuple[Any, ...]:
-    """Return the arguments of a compiled function with floats for integers and `Value`s, which are numbers for it.
+    """Return the arguments of a compiled function, with floats in place of integers and of `Value`s.
 
-    Arguments that are static, for `compile` or for `gradcheck`, are not changed.
+    The function computes the same with these. Arguments that are static, for `compile` or for `gradcheck`, are not
+    changed.
     """
     names = _positional_names(compiled, args)
     kept = {*_static_names(compiled), *static}

@@ -180,12 +180,12 @@ def gradcheck(
             number, such as integers, booleans and text, is a constant. For a function of `Value`s, booleans, masks,
             None, text, functions, slices and members of an `Enum` are constants. A whole number is a number like any
             other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
-            looks at its type or its text: then it is a constant. It is one, too, where `f` jumps, or is not defined
-            beside it, as x ** n is not beside (-2) ** 3. For other functions, complex arrays and numbers are checked by
-            their real and imaginary parts: the gradient by z is dL/dz.real + 1j * dL/dz.imag, as in PyTorch, and so is
-            the upstream gradient of a complex result. Sparse tensors of PyTorch (COO, CSR, CSC) and sparse matrices of
-            scipy (csr, csc, coo) are checked by their stored entries. Of empty arrays, only the shapes of gradients are
-            checked.
+            looks at its type or its text: then it is a constant. It is also a constant if `f` jumps at this number, or
+            is not defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and
+            numbers are checked by their real and imaginary parts: the gradient by z is dL/dz.real + 1j * dL/dz.imag, as
+            in PyTorch, and so is the upstream gradient of a complex result. Sparse tensors of PyTorch (COO, CSR, CSC)
+            and sparse matrices of scipy (csr, csc, coo) are checked by their stored entries. Of empty arrays, only the
+            shapes of gradients are checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -199,7 +199,8 @@ def gradcheck(
             structure that `gradient` returns. `upstream` has the structure of the output.
         jvp: `(*args, tangents)` -> the derivative of the outputs along `tangents`, which has the structure of the
             argument; for several arguments, it is a tuple.
-        backward: `(dout, cache)` -> what `vjp` returns. `f` then returns `(out, cache)`, and `out` is differentiated.
+        backward: `(dout, cache)` -> the gradient, as from `vjp`. `f` then returns `(out, cache)`, and `out` is
+            differentiated.
         order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
         rtol: relative tolerance; by default 1e-6, and up to 5e-3 in types that have fewer digits than float64.
         atol: absolute tolerance. By default, it is 1e-9 for functions of `Value`s and 0 for all others. The default of
@@ -209,8 +210,8 @@ def gradcheck(
         exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not to eight
             of them. This takes about six calls of `f` for each element.
         like: a surrogate, a function of the same arguments. The derivative of `f` is compared with numerical ones of
-            the surrogate: write `gradcheck(ste, x, like=lambda x: x)` for a straight-through estimator. Only for
-            `order=1`.
+            the surrogate: write `gradcheck(ste, x, like=lambda x: x)` for a straight-through estimator. This works only
+            with `order=1`.
         others: options of the `gradcheck` of PyTorch and the `check_grads` of jax. They are refused, and the message
             says what to write instead.
 
@@ -315,7 +316,7 @@ def gradcheck(
 
 
 def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that leaves out its first argument, the parameters of a module, which `f` does not take."""
+    """Return a function that calls `f` without its own first argument, which is the dict of a module's parameters."""
     return lambda _, *args, **keywords: f(*args, **keywords)
 
 
@@ -336,7 +337,8 @@ def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
 def _pair_refusal(result: Any, subject: Subject) -> str:
     """Return a message if the result of a function of `Value`s looks like a value and a gradient; else "".
 
-    It does if it is a pair of a number and an array, or several, with the shapes of arguments.
+    It does if it is a pair of a number and an array with the shape of an argument, or of a number and several such
+    arrays.
     """
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], (Value, float))):
         return ""
@@ -366,7 +368,7 @@ def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], 
 
 
 def _takes(f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Return whether `f` can be called with as many arguments; False if its signature is not known."""
+    """Return whether `f` can be called with as many arguments as `args` has; False if its signature is not known."""
     try:
         inspect.signature(f).bind(*args)
     except (TypeError, ValueError):
@@ -464,8 +466,9 @@ def _compare_binding(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare the derivatives of a function with respect to the variables of `bound` with numerical ones.
 
-    If names of variables are given as `only`, the other derivatives are left out. The names of whole numbers that are
-    constants, since f asks for them or has no derivative there, are returned, too.
+    If names of variables are given as `only`, the other derivatives are left out. The names of some whole numbers are
+    returned, too. They count as constants, since f compares them with numbers by `==`, uses them as conditions, or has
+    no derivative there.
     """
     subject, heading = bound.subject, bound.subject.heading
     names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]

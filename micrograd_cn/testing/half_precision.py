@@ -63,10 +63,11 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 
 
 def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether the mismatch changes `phi` by more, in its largest steps, than rounding that always goes one way.
+    """Return whether the mismatch changes `phi` by more than rounding could, even if rounding always goes one way.
 
-    Such rounding is about a last bit of each output, or of larger intermediate results (see `intermediate_rounding` and
-    `rounding_beside_largest`). A mistake such as that of gelu may well vanish over larger steps, too.
+    The changes are those in the largest steps. Rounding that always goes one way is about a last bit of each output, or
+    of larger intermediate results (see `intermediate_rounding` and `rounding_beside_largest`). A larger mismatch is a
+    mistake even if it vanishes over larger steps, as some mistakes do.
     """
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))
@@ -96,9 +97,9 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
-    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is that
-    of their means. Each mismatch is taken relative to one of the two derivatives, the checked one or the numerical one.
-    A mismatch that vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
+    difference of their means. It is enough if the mismatch relative to one of the two derivatives is less than half. A
+    mismatch that vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

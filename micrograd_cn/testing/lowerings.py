@@ -198,8 +198,8 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
     """Return the value and the partials at each point, computed by JavaScript functions.
 
-    They are the functions that the page of `draw_flow` uses, which steps through the gradient flow. They are called at
-    all points in one run of the JavaScript engine.
+    The HTML page that `draw_flow` writes uses the same functions. They are called at all points in one run of the
+    JavaScript engine.
     """
     run = javascript_engine()
     if run is None:

@@ -162,8 +162,9 @@ def is_off_in_first_order(
     """Return whether differences of `g` to both sides of `x` show that `slope` is off, though curvature is large.
 
     The Taylor remainder |g(x + h) - g(x) - slope * h| is of the second order in h if curvature outweighs the mistake.
-    In half of the difference of the remainders to both sides, curvature cancels. It must be in proportion to h in the
-    last three steps in which rounding does not hide it. Half of their sum must vanish faster: at a kink, it does not.
+    In half of the difference of the remainders to both sides, curvature cancels. That half difference must be in
+    proportion to h in the last three steps in which rounding does not hide it. Half of the sum of the remainders must
+    vanish faster: at a kink, it does not.
 
     Args:
         g: the function.
@@ -171,7 +172,8 @@ def is_off_in_first_order(
         slope: the derivative to be checked.
         rounding: the absolute error of the values of `g`.
         first: the largest step; it is halved again and again.
-        mismatch: how far `slope` is from the numerical derivative. What the steps show must be as much, up to a half.
+        mismatch: how far `slope` is from the numerical derivative. The steps must show a mistake of half to twice this
+            size.
 
     >>> def curved(x: float) -> float:
     ...     return x + 1e3 * x * x
@@ -250,16 +252,17 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
 
 
 def _steady_slope(values: list[float], h: float) -> float:
-    """Return the slope of a function from values at points with the spacing `h`; 0.0 if it changes between them."""
+    """Return the slope of a function from values at points with the spacing `h`; 0.0 if the slope is not constant."""
     changes = [b - a for a, b in itertools.pairwise(values)]
     low, high = min(changes), max(changes)
     return (values[-1] - values[0]) / (h * len(changes)) if high - low <= STEADY * min(abs(low), abs(high)) else 0.0
 
 
 def _is_continuous(g: Callable[[float], float], x: float, h: float) -> bool:
-    """Return whether no change of a function between points with the spacing `h` is far larger than the others.
+    """Return whether none of the changes of a function between points with the spacing `h` is a jump.
 
-    Where rounding makes a staircase or a saw of a function, it jumps between treads.
+    A jump is a change that is far larger than most of the others. If rounding makes a staircase or a sawtooth of a
+    function, it jumps.
     """
     values = [g(x + (i + 0.3) * h) for i in range(33)]
     changes = sorted(math.fabs(b - a) for a, b in itertools.pairwise(values))
@@ -431,8 +434,8 @@ def _has_stated_rounding(node: Value) -> bool:
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     """Return the absolute rounding error of a node's operation.
 
-    It is what the operation states (`Smoothness.rounding`), but at least the last bit of the node's value. If a
-    user-defined operation states nothing, its rounding error is measured, since the operation may lose digits. `moved`
+    It is the error that the operation states (`Smoothness.rounding`), but at least the last bit of the node's value. If
+    a user-defined operation states none, its rounding error is measured, since the operation may lose digits. `moved`
     is explained at `rounding_error`.
     """
     op = node.op
