@@ -141,7 +141,7 @@ class CompiledDerivative:
         return made
 
     def scattered(self, flat: array[float], n: int, numpy: Any, out: Any) -> Any:
-        """Return the matrices of n rows, whose entries are in `flat`; see `dense`."""
+        """Return the matrices of n rows, whose entries are in `flat`. `numpy` and `out` are as for `dense`."""
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
         if numpy and out is None:
@@ -201,7 +201,7 @@ class Program(Runnable):
     inputs nor constants.
 
     Attributes:
-        siblings: all programs of the same compiled function. It is empty for a program that was made of a recorded
+        siblings: all programs of the same compiled function. It is empty for a program that was made from a recorded
             graph. The derivative with respect to a parameter that only other programs of the function have is 0.
 
     >>> from micrograd_cn.compiler import compile
@@ -310,7 +310,7 @@ class Program(Runnable):
         return frozenset(self.inputs)
 
     def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
-        """Return the entries of `gradients`, which are in the order of `.parameters`, in the order of `wrt`."""
+        """Return derivatives in the order of `wrt`. In `gradients` they are in the order of `.parameters`."""
         if isinstance(wrt, str):
             return gradients
         place = {p: i for i, p in enumerate(self.parameters)}
@@ -619,7 +619,10 @@ class Program(Runnable):
 
 
 def split(found: Any, numpy: Any) -> tuple[Any, Any]:
-    """Return the first numbers of all rows, and the other numbers of all rows."""
+    """Return the first number of each row of `found`, and the other numbers of each row.
+
+    `found` and the results are numpy arrays if `numpy` is the module numpy, otherwise lists.
+    """
     if numpy:
         return found[:, 0], found[:, 1:]
     return [row[0] for row in found], [row[1:] for row in found]

@@ -101,7 +101,8 @@ class Runnable:
         self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
         self.row = RowRunner(self.compiled)
-        self._runners: dict[int, RowRunner | int] = {}  # by the count of rows: what computes them, or a count of calls
+        # From the count of rows to the `RowRunner` that computes them, or to the count of calls before there is one
+        self._runners: dict[int, RowRunner | int] = {}
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -178,7 +179,7 @@ class Runnable:
         return out
 
     def _runner(self, n: int) -> RowRunner | None:
-        """Return what computes n rows with memory that is kept from call to call.
+        """Return the `RowRunner` that computes n rows, with memory that is kept from call to call.
 
         Return None if there are many rows, or if there were only few calls with n rows.
         """
@@ -307,7 +308,7 @@ class Runnable:
         return loss
 
     def as_gradients(self, numbers: array[float], weight: float = 1.0) -> Gradients:
-        """Return the derivatives `numbers` with respect to the parameters as `add_gradients` takes them."""
+        """Return the derivatives `numbers` with respect to the parameters as `Gradients`, for `add_gradients`."""
         captured = (lambda: self._selected_nodes) if self.compiled.captured else None
         return Gradients(self.parameters, numbers, weight, self._unreached, captured)
 
@@ -321,7 +322,7 @@ class Runnable:
 
     @cached_property
     def _selected_nodes(self) -> set[Value]:
-        """The nodes that get a gradient whatever operands are selected by operations such as `where`."""
+        """The nodes that get a gradient regardless of which operands operations such as `where` select."""
         return reached_nodes(self.outputs, unselected=False)
 
     def check_frozen(self, name: str) -> None:
@@ -510,7 +511,9 @@ class Runnable:
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
     def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise an error if a loss refuses a target or a probability in one of some rows. `name` is as in messages.
+        """Raise an error if a loss refuses a target or a probability in one of some rows.
+
+        `name` is what the message calls a row, such as "row".
 
         Raises:
             ValueError: the output is nan in a row, and an operation chose nan there instead of a number.
@@ -814,7 +817,7 @@ class Runnable:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return what `_read_rows` returns, or raise an error if the rows cannot be used for a gradient.
+        """Read rows, as `_read_rows` does, or raise an error if they cannot be used for a gradient.
 
         It is an error if there are no rows, if the program was compiled from a list of outputs, or if its one output
         has no gradient. The message names `name`, the method that needs the gradient.

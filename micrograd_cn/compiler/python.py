@@ -107,11 +107,11 @@ DEFINITIONS = {
 
 @cache
 def _differentiable(op: Op) -> Op:
-    """Return the operation whose formula is printed: other libraries differentiate the text."""
+    """Return an operation with the formula to print for `op`, which other libraries will differentiate."""
     return Op(op.name, op.lowerings.differentiable, op.partials) if op.lowerings.differentiable else op
 
 
-# The table's operations without a kink, also those that only its derivatives are written with.
+# The table's operations without a kink, including those that only occur in derivatives.
 SMOOTH = {op for op in vars(table).values() if isinstance(op, Op) and op.smoothness.kink is None}
 
 
@@ -190,8 +190,9 @@ class PythonWriter:
         Args:
             op: the operation.
             names: the operands, as names, constants or comparisons.
-            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink, so the
-                formula is printed that other libraries may differentiate, instead of the library's function.
+            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink. If `op`
+                has a formula for libraries that differentiate, `lowerings.differentiable`, this formula is then printed
+                instead of the library's function.
 
         Raises:
             ValueError: the operation is `detach()`.
@@ -245,7 +246,10 @@ class PythonWriter:
         return known_so_far[result] if isinstance(result, int) else result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
-        """Add the definition of a function that not all libraries have to `helpers`. The others get the formula."""
+        """Define, in `helpers`, a function that some libraries lack. For these libraries it computes the formula.
+
+        `count` is the count of its operands.
+        """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
             return

@@ -50,7 +50,7 @@ def _is_array(given: Any) -> bool:
 
 
 def no_optimizer(given: Any) -> TypeError:
-    """Return the error for something else than an optimizer as the second argument of `fit`. It says what to write."""
+    """Return the error for a second argument of `fit` that is no optimizer. The error says what to write instead."""
     if _is_array(given):
         write = "; samples are one argument, fit((X, y), optimizer, ...)"
     elif isinstance(given, (str, type)):

@@ -370,7 +370,7 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return the places in `_assigned` of the programs of some samples, or nan where they may change."""
+        """Return, for each sample, the index of its program in `_assigned`, or nan if its program may change."""
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
@@ -391,7 +391,7 @@ class TrainingRun:
         return [SubBatch(program, bucket, rows) for (program, bucket), rows in found.items()]
 
     def _sub_batches_at(self, samples: array[int], places: array[float]) -> list[SubBatch]:
-        """Split samples into sub-batches. `places` has the places of their programs in `_assigned`."""
+        """Split samples into sub-batches. `places` has, for each sample, the index of its program in `_assigned`."""
         parts = zip(self._assigned, partition(samples, places, len(self._assigned)), strict=True)
         return [SubBatch(program, k, at_indices(self._row_of, chosen)) for (program, k), chosen in parts if chosen]
 
@@ -416,7 +416,7 @@ class TrainingRun:
         return found
 
     def _by_bucket(self, samples: array[int]) -> list[array[int]]:
-        """Return, for each bucket, those of some samples that it has."""
+        """Return, for each bucket, those of `samples` that belong to it."""
         if len(self._buckets) == 1:
             return [samples]
         return partition(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))

@@ -41,7 +41,8 @@ class StateInBlocks:
 
     Args:
         blocks: the blocks.
-        names: the names of the numbers that the state has for each parameter. The columns from 2 on have them.
+        names: the names of the numbers that the state has for each parameter. They are in the blocks' columns from
+            column 2 on.
         count: how many parameters there are.
     """
 
@@ -164,7 +165,7 @@ def _is_held(optimizer: Optimizer) -> bool:
 
 
 def _references(holder: Any) -> tuple[int, int]:
-    """Return how many references there are to the list `holder.lazy_state`, and to each of its items at most."""
+    """Return the count of references to the list `holder.lazy_state`, and the largest such count of its items."""
     state = holder.lazy_state
     return getrefcount(state), max(map(getrefcount, state), default=0)
 
@@ -215,7 +216,7 @@ class SingleSteps:
         return False
 
     def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
-        """Return what takes the optimiser's steps; None for a class of the user's, or while machine code is made."""
+        """Return the `SingleStep` of an optimiser; None if its class is the user's, or while machine code is made."""
         key = update_key(optimizer, False, False)
         if not slot_offset("_data") or key is None:
             return None
