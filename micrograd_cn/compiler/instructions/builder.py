@@ -45,10 +45,11 @@ MAX_TRACED = 1000  # at most so many formulas of the operations in `OPS` are kep
 
 
 class FormulaCall(NamedTuple):
-    """How one instruction computes one result of a formula.
+    """The one instruction that computes a result of a formula, and the instructions that are hoisted out of it.
 
-    An instruction of the formula that does not depend on the row, the numbers of one sample, is hoisted: it is computed
-    only once for a batch. Which instructions are hoisted depends on which inputs of the formula depend on the row.
+    A formula is an operation written as simpler operations. Those of its instructions that do not depend on the row
+    (the numbers of one sample) are hoisted: they are computed only once for a batch. Which ones these are depends on
+    which inputs of the formula depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.
@@ -143,7 +144,7 @@ class CodeBuilder(Code):
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
-        """Append instructions for what an operation that selects adds to the gradients of its operands.
+        """Append instructions for the contributions of an operation that selects to the gradients of its operands.
 
         Args:
             op: the operation, which must select one of its operands, as `where` and `maximum` do (`Op.selects`).
@@ -282,10 +283,9 @@ class CodeBuilder(Code):
         inline: set[str],
         is_of_user: bool,
     ) -> FormulaCall | None:
-        """Return how one instruction computes a formula's result, or None.
+        """Return the `FormulaCall` for a formula's result, or None if the formula shall be expanded instead.
 
-        None is returned if at most one of the formula's instructions depends on the row, or if the formula has a long
-        sum or a gather.
+        It shall be expanded if at most one of its instructions depends on the row, or if it has a long sum or a gather.
 
         Args:
             steps: the formula's steps, see `text.formula.StraightLine`.

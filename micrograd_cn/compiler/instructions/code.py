@@ -56,9 +56,9 @@ MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products wit
 
 @dataclass(eq=False)
 class Scatter:
-    """Totals, sums over the rows of a batch, to one of which each row adds a value. An index selects that total.
+    """Several totals, which are sums over the rows of a batch. Each row adds a value to one of them, by an index.
 
-    They are the gradients of the operands of gathers, since in each row a gather takes one of its operands.
+    The totals are the gradients of the operands of gathers, since in each row a gather takes one of its operands.
 
     Attributes:
         totals: the indices of the totals in `Lowering.totals`. In each row, the index selects one of these.
@@ -300,13 +300,14 @@ def register_formula(code: Code, result: int) -> str:
 
 
 def may_inline(formula: tuple[Code, int], shared: tuple[Code, int]) -> bool:
-    """Return whether a formula may have its constants in its opcode: only MAX_INLINED formulas like it may.
+    """Return whether a formula may have an opcode of its own, with its constants built in.
 
-    Its code is a little shorter and faster than code with operands in the place of the constants.
+    Of the formulas that differ only in their constants, the first MAX_INLINED may. Such code is a little shorter and
+    faster than code that has operands in the place of the constants.
 
     Args:
         formula: the code with constants, and the number of the result in it.
-        shared: the same for the code with operands in the place of the constants.
+        shared: the code with operands in the place of the constants, and the number of the result in it.
     """
     text = repr((formula[0].instructions, formula[1]))
     with _naming():

@@ -51,7 +51,7 @@ def is_check(operation: tuple[Value, Op]) -> bool:
 
 
 def is_nan(x: Any) -> bool:
-    """Return whether an operand is the number nan, and no node whose data are nan at the moment."""
+    """Return whether an operand is the constant nan, and not a node whose data are nan only at the moment."""
     return math.isnan(x._data) and not (x.op or x.requires_grad) if isinstance(x, Value) else math.isnan(x)
 
 
@@ -351,8 +351,8 @@ class Lowering:
             terms: the summands of all gradients, to which this method adds the totals.
 
         Returns:
-            whether it has done so. Nothing is scattered if the operation is not of the table, if there are at most
-            MOST_SELECTED operands, if the index does not depend on the row, or if an operand does.
+            whether the gradient is scattered. It is not if the operation is a user's own, if it has at most
+            MOST_SELECTED operands, if the index does not depend on the row, or if an operand depends on the row.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):

@@ -68,7 +68,7 @@ class Schedule:
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
         is_large: whether instructions are fused to formulas, and ordered so threaded code is fast, since the program
             is so large that it runs as threaded code for long. Threaded code consists of tables that kernels read.
-        may_be_native: whether native code of the program takes not too long to compile.
+        may_be_native: whether native code for the program does not take too long to compile.
     """
 
     def __init__(
