@@ -52,7 +52,10 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, as twice its half: for the half, 2**(k - 1) is enough, which overflows later than 2**k."""
+    """Return exp(x) - 1, computed as twice its half.
+
+    With x = k * log(2) + r, the half needs the power 2**(k - 1), which overflows later than 2**k.
+    """
     return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 
 

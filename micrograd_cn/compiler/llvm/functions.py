@@ -18,7 +18,7 @@ from .lanes import Lanes, vector
 from .text import KERNEL_PREFIX, Function
 from .vectors import Vector
 
-LIBRARY = "libmvec.so.1"
+LIBRARY = "libmvec.so.1"  # glibc's library of vector functions
 # The letters for SSE, AVX2 and AVX-512 in the names of libmvec's functions, by the count of doubles in a vector.
 LETTERS = {2: "b", 4: "d", 8: "e"}
 # The largest errors that were found on x86-64 with vectors of 2, 4 and 8 doubles, in units in the last place, rounded
@@ -38,8 +38,8 @@ class Library:
         triple: LLVM's name of the machine and system.
         simd: the count of doubles in a SIMD vector.
         fused: whether the machine has FMA, which multiplies and adds with one rounding.
-        found: a function from a name to whether the process has a C function with this name. If the system has
-            `LIBRARY`, the process must have loaded it.
+        found: a function that takes a name, and returns whether the process has a C function with this name. If the
+            system has libmvec, glibc's library of vector functions, the process must have loaded it before.
     """
 
     def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:

@@ -163,7 +163,7 @@ class Machine:
         }
 
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
-        """Compile those of some kernels that are not compiled yet, and the kernels that they call.
+        """Compile kernels, and the kernels that they call, if they are not compiled yet.
 
         Args:
             kernels: for each kernel's name, the function that writes the kernel.

@@ -33,7 +33,7 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Add to a plan's tables those by which its straight-line code runs as threaded code.
+    """Write the tables with which a plan's straight-line code runs as threaded code.
 
     Such a table lists the kernels that compute the instructions, one after the other.
 
