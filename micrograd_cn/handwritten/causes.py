@@ -117,7 +117,7 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """A wrong number by which a user of a node may have multiplied the local derivative, instead of by its gradient.
+    """A wrong number that a user of a node may have multiplied by its local derivative, in place of its gradient.
 
     In the backward pass, the turn of each node comes once: the node then multiplies its gradient by its local
     derivatives, and sends the products to its operands. In a faulty backward pass, the turn of a user may come before

@@ -1,10 +1,10 @@
 """Take pytrees apart, and put them together again.
 
 A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and objects of classes that are
-registered with jax. So are complex and sparse arrays, which consist of dense arrays of real numbers (`array_parts`).
-Everything else in it is a leaf. A path is a text that says where in the structure a leaf is, such
-as "['w'][0]". The module `derivatives.tree` does the same for functions of `Value`s. It treats an array as a nested
-list, but here an array is a leaf.
+registered with jax. A complex or sparse array counts as a structure, too: it is taken apart into dense arrays of real
+numbers (`array_parts`). Everything else is a leaf. A path is a text that says where in the structure a leaf is, such as
+"['w'][0]". The module `derivatives.tree` does the same for functions of `Value`s. It treats an array as a nested list,
+but here a dense array of real numbers is a leaf.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
 
 
 def parts(tree: Any) -> Parts | None:
-    """Return the items or fields of a structure, and a function that rebuilds the structure from other ones.
+    """Return the items or fields of a structure, and a function that builds such a structure from other items.
 
     Each item or field comes with its path, such as "['w']". None is returned for a leaf.
 
@@ -46,7 +46,7 @@ def parts(tree: Any) -> Parts | None:
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
-    """Return the leaves of a structure, each with its path, and a function that makes such a structure of other leaves.
+    """Return the leaves of a structure, each with its path, and a function that builds such a structure from others.
 
     >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])
@@ -84,7 +84,7 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def has_array_parts(tree: Any) -> bool:
-    """Return whether a structure has a complex or sparse array or number in it.
+    """Return whether a structure contains a complex number, or a complex or sparse array.
 
     >>> has_array_parts([1.0, {"z": 1j}]), has_array_parts([1.0])
     (True, False)

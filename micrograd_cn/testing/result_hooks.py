@@ -12,14 +12,14 @@ from .compare import Comparison
 
 __tracebackhide__ = True
 
-TOLD_FROM = 0.01  # of the norm of the gradient: hidden mistakes from this size on are told by `repr`
-MOST_NAMES = 8  # so many constants are named by `repr`
+TOLD_FROM = 0.01  # of the norm of the gradient: `repr` mentions hidden mistakes from this size on
+MOST_NAMES = 8  # `repr` names at most this many constants
 ESTIMATED_ERRORS = 5.0  # a derivative may be off by this many estimated errors of the numerical one
 
 
 @dataclass(frozen=True, repr=False)
 class Compared:
-    """What `gradcheck` compared, if no derivative is wrong. The object is always true.
+    """The result of a call of `gradcheck` in which no derivative was wrong. The object is always true.
 
     Attributes:
         comparisons: the comparisons of derivatives with numerical ones.
@@ -31,9 +31,9 @@ class Compared:
     constants: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return how many derivatives agree, and how many could not be compared.
+        """Return a text that says how many derivatives agree, and how many could not be compared.
 
-        Mistakes that noise hides in large arrays, and whole numbers that are constants, are told, too.
+        The text also says how large a mistake in large arrays may be that noise hides, and names the `constants`.
         """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree

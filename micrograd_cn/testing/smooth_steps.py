@@ -1,4 +1,4 @@
-"""Build the steps of a random expression, and leave out steps whose derivatives `gradcheck` could not tell.
+"""Build the steps of a random expression, and leave out steps whose derivatives `gradcheck` could not compare.
 
 A step applies an operation to operands. It must be smooth at the point of the expression, and rounding of its result
 must not hide the effect of an input of the expression.
@@ -28,9 +28,9 @@ LARGE_INPUT = 1e12  # a nudge of 0.05 suits no larger input, since neighbouring 
 
 @dataclass(eq=False)
 class NudgedValue:
-    """An input or a result in a random expression, at its point, and also where each input in turn is nudged.
+    """The values of an input or a result in a random expression: at the expression's point, and with an input nudged.
 
-    A nudge is a small change of one input. Each input is nudged down and up.
+    A nudge is a small change of one input, while the others stay the same. Each input in turn is nudged down and up.
 
     Attributes:
         value: the value at the point.

@@ -1,8 +1,8 @@
-"""Tell what a function that is constant in small steps is: a step function such as floor, or a rounded function.
+"""Tell whether a function that does not change in small steps is a step function, such as floor, or is rounded.
 
-Where 1 - cos(x) is computed near 0, it is a staircase: it stays the same in small steps, and then jumps by the last
-bit of 1. Its outputs are 0 there, so their own last bits do not show how far they are rounded. The height of a tread
-does. A step function such as floor looks alike, but it has few treads, and they are high.
+For example, rounding makes a staircase of 1 - cos(x) near 0: the computed values stay the same in small steps, and then
+jump by the last bit of 1. At 0 the value is 0, so its own last bit does not show how far it is rounded, but the height
+of a tread does. A step function such as floor looks similar, but it has few treads, and they are high.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Tread(NamedTuple):
 def tread_of(phi: DirectionalFunction) -> Tread | None:
     """Return the narrower of the two treads on both sides of the point; None if an output changes in the finest steps.
 
-    None is also returned if no output changes in large steps. The weighted sum of the outputs does not tell, since
-    their changes may cancel in it.
+    None is also returned if no output changes in large steps. The changes of single outputs count, and not that of
+    their weighted sum, in which they may cancel.
     """
     finest = phi.problem.steps.finest
     if _total_change(phi, finest) != 0.0 or _total_change(phi, -finest) != 0.0:
@@ -96,7 +96,7 @@ def is_step_function(phi: DirectionalFunction) -> bool:
 
     Outputs stay the same in the smallest steps (in half precision, at least half of those that change in large steps
     do), or they jump at the point itself. Most of them jump by far more than rounding could explain. If an output
-    changes by less in the smallest steps, this takes two calls of f.
+    changes by less than such a jump in the smallest steps, the result is False, and only two calls of f were needed.
     """
     problem, half = phi.problem, phi.problem.half_precision
     here, weighted = np.abs(phi.outputs), phi.u != 0.0

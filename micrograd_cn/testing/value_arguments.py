@@ -48,7 +48,8 @@ class Part:
         path: where it is, such as "p['w']".
         argument: the name of the argument that it belongs to.
         given: what the user gave.
-        kind: "real" if derivatives are taken with respect to its numbers, "constant" if not, "whole" if f decides.
+        kind: "real" if derivatives are taken with respect to its numbers, and "constant" if not. It is "whole" if the
+            numbers are whole; then it depends on how f uses them (see `choose_variables`).
     """
 
     path: str
@@ -58,7 +59,7 @@ class Part:
 
     @property
     def make_static(self) -> str:
-        """What to write if the part is a constant, for messages."""
+        """The end of an error message, which says what the user should write if the part is a constant."""
         if self.path == self.argument:
             return f"if {self.path} is a constant, write static=[{self.argument!r}]"
         return f"if {self.path} is a constant, make it an argument of its own, and write static=[...]"
@@ -81,11 +82,13 @@ class Variable(NamedTuple):
 
 
 class AskedVariables(Variables):
-    """Variables, as `plain_numbers` needs them, that remember which nodes the function compares with numbers by `==`.
+    """The variables of a function, and a list of the nodes that the function compares with an equal number by `==`.
+
+    `graph.plain_numbers` calls `include` for each of these nodes, and for nodes that are used as a condition.
 
     Attributes:
-        asked: these nodes, and those that the function uses as a condition.
-        name_of: the name of the variable that each leaf is.
+        asked: the nodes for which `include` was called, if they stand for plain numbers.
+        name_of: the name of the variable that each leaf stands for.
     """
 
     def __init__(self, name_of: dict[Value, str]) -> None:
@@ -121,14 +124,15 @@ class Binding:
     Attributes:
         subject: the function and its arguments.
         parts: the items of the arguments, apart from those that are static.
-        rebuild: makes the list of the arguments, apart from static ones, of such items.
+        rebuild: takes a list of other items, and returns the list of the arguments, apart from static ones.
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
         chosen: the indices of the parts that are variables.
-        hint: what to write if the function fails; "" if that is not known.
+        hint: the end of an error message, which says what the user should write if the function fails; "" if that is
+            not known.
         compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
             condition, so a change of these numbers may take another branch.
-        doubtful: bindings that were given up since derivatives differ if a whole number is a `Value`, although the
-            outputs do not differ. The derivative may be wrong there.
+        doubtful: bindings in which one part more is a variable. If the whole numbers of this part are `Value`s, the
+            function has the same outputs, but other derivatives, and these may be wrong.
     """
 
     subject: Subject
@@ -149,7 +153,7 @@ class Binding:
         return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
 
     def without_flags(self) -> Binding:
-        """Return a binding in which arrays of whole numbers are constants if the function asks for one of these."""
+        """Return a binding in which an array of whole numbers is a constant if one of the numbers is in `compared`."""
         asked = {v.part for v in self.variables if v.name in self.compared}
         return self.without(i for i in asked if i is not None and self.parts[i].kind == "whole")
 
@@ -176,7 +180,10 @@ class Binding:
 
     @functools.cached_property
     def _slots(self) -> list[tuple[int, slice, Callable[[list[Any]], Any]]]:
-        """For each part that is a variable: its index, the slice of its numbers, and what makes the part of these."""
+        """For each part that is a variable: its index, the slice of its numbers, and a function that rebuilds the part.
+
+        The slice is a slice of the list of all variables. The function takes a list of numbers or `Value`s.
+        """
         found, start = [], 0
         for i in sorted(self.chosen):
             leaves, unflatten = flatten(self.parts[i].given)
@@ -213,7 +220,10 @@ class Binding:
         return subject.f(*args), [*fresh, *self.parameters.values()]
 
     def asked(self) -> set[str]:
-        """Return the variables that the last call compared with an equal number by `==`, or used as a condition."""
+        """Return the names of the variables that the last call compared with an equal number by `==`.
+
+        Variables that the call used as a condition are returned, too.
+        """
         found = variables.get()
         if not isinstance(found, AskedVariables) or not found.asked:
             return set()
@@ -225,7 +235,10 @@ class Binding:
         return all(v.name in self.compared for v in self.variables if v.part == i)
 
     def advice(self, k: int) -> str:
-        """Return what to write if the derivative with respect to the variable with the index `k` is wrong, or ""."""
+        """Return a text for a message about a wrong derivative with respect to the variable with the index `k`; or "".
+
+        The text says what the user should write if this variable is a constant.
+        """
         i, asked = self.variables[k].part, self.variables[k].name in self.compared
         if i is None or not (asked or self.is_count(k)):
             return ""
@@ -233,14 +246,15 @@ class Binding:
         return f"{asks}{self.parts[i].make_static}"
 
     def is_count(self, k: int) -> bool:
-        """Return whether the variable with the index `k` is a whole number, and there are variables beside it."""
+        """Return whether the variable with the index `k` is a whole number, and not all variables are in its part."""
         i = self.variables[k].part
         return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
 
     def is_flag(self, k: int) -> bool:
-        """Return whether the function asks for the variable with the index `k`, but not for all numbers beside it.
+        """Return whether the variable with the index `k` is a single flag among the whole numbers of an array.
 
-        These are the whole numbers of an array. The variable is a constant, and the others are not.
+        Then it is in `compared`, and some other number of the array is not. The variable counts as a constant, and the
+        others do not.
         """
         i = self.variables[k].part
         return self.is_count(k) and self.variables[k].name in self.compared and not self.is_asked_everywhere(i or 0)
@@ -250,7 +264,7 @@ class Binding:
         return [part.path for i, part in enumerate(self.parts) if part.kind == "whole" and i not in self.chosen]
 
     def derivatives(self) -> Derivatives:
-        """Return the outputs of the function and their derivatives."""
+        """Return the value of each output of the function, with its derivatives with respect to all variables."""
         result, inputs = self.call()
         keys = [(v.part, v.name) for v in self.variables]
         return [
@@ -301,7 +315,7 @@ def choose_variables(found: Binding) -> Binding:
     differentiate by, a whole number stays a variable.
 
     Raises:
-        TypeError: the function computes something else if a float is not a `Value`.
+        TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
         NameError: the function uses a name that it has not defined.
     """
     if len(found.chosen) + len(found.parameters) < 2:  # a function of one number
@@ -382,7 +396,8 @@ def _derivatives_or_none(found: Binding) -> Derivatives | None:
     """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers.
 
     Raises:
-        NameError: the function uses a name that it has not defined. That is a slip, and does not show what it takes.
+        NameError: the function uses a name that it has not defined. This is a mistake in the function, and does not
+            show which arguments it takes.
     """
     try:
         return found.derivatives()
@@ -413,7 +428,7 @@ def _differ(a: Derivatives, b: Derivatives, values: bool) -> bool:
 def _is_off(a: float, b: float, size: float, not_finite: bool) -> bool:
     """Return whether two numbers differ by more than rounding of numbers as large as `size`.
 
-    If one of them is not finite, this is whether they differ and `not_finite` is true.
+    If one of them is not finite, the result is True only if `not_finite` is true and they differ at all.
     """
     if math.isfinite(a) and math.isfinite(b):
         return math.fabs(a - b) > max(SAME * size, NEGLIGIBLE)
@@ -444,7 +459,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether an item of the arguments is a single number that is neither a `Value` nor a whole number."""
+    """Return whether an item of the arguments, which holds no whole numbers, is a single number and no `Value`."""
     return not (isinstance(x, Value) or is_array(x))
 
 

@@ -45,7 +45,7 @@ class Packed:
         vector: the numbers of the variables.
         missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
-        has_array_parts: whether there are complex or sparse arrays, which are made anew of the variables.
+        has_array_parts: whether there are complex or sparse arrays, which are rebuilt from their parts when unpacked.
         writable: whether `empty_tree` works, since numpy can fill arrays of the types of all variables.
         in_doubles: whether all variables are doubles.
         eps: the distance from 1.0 to the next number, in the coarsest type of the variables.

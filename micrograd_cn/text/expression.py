@@ -200,14 +200,14 @@ class _Bracket:
 
     @property
     def untouched(self) -> bool:
-        """Return whether nothing of the argument, or list item, that is read next has been read yet.
+        """Return whether no part of the next argument or list item has been read yet.
 
         Call this only where an operand is expected.
         """
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
-        """Apply those operators in `operators`, from the last one back, whose precedence is at least `precedence`."""
+        """Apply the operators at the end of `operators`, the last one first, that have at least this precedence."""
         while self.operators and self.operators[-1][0] >= precedence:
             _, op = self.operators.pop()
             operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
