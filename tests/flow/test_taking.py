@@ -6,6 +6,7 @@ import io
 import pytest
 
 from micrograd_cn import Value, draw_flow, playground, scope
+from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
 
 from .pages import example
@@ -62,6 +63,47 @@ def test_the_link_has_numbers_and_language_after_a_drag_and_undo(opened):
     assert "%3Db=6.4" in page.link
     page.press("l")
     assert "lang=zh" in page.link
+
+
+COPIES = """by => {
+    globalThis.copied = [];
+    const keep = text => globalThis.copied.push(text);
+    const refuse = () => { throw new Error("not allowed"); };
+    navigator.clipboard.writeText = async text => (by === "clipboard" ? keep(text) : refuse());
+    document.execCommand = () => {
+        if (by === "selection") keep(document.activeElement.value);
+        return by === "throws" ? refuse() : by === "selection";
+    };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("by", "lang"), [("clipboard", "en"), ("selection", "zh"), ("nothing", "en"), ("nothing", "zh"), ("throws", "en")]
+)
+def test_the_page_says_copied_only_if_the_browser_has_copied(by, lang, opened):
+    page, words = opened(playground(lang)), PAGE[lang]
+    page.page.evaluate(COPIES, by)
+    copies = by in ("clipboard", "selection")
+    for name, refused in (("copy_link", "link_not_copied"), ("copy_python", "python_not_copied")):
+        page.page.evaluate("copied.length = 0; byId('menu_told').textContent = ''")
+        page.open_menu()
+        page.page.locator(f"#{name}").click()
+        page.wait_for(f"byId('{name}').dataset.word === 'copied' || byId('menu_told').textContent !== ''")
+        assert len(page.page.evaluate("copied")) == copies
+        assert page.page.locator("#menu_told").inner_text() == ("" if copies else words[refused])
+        assert page.page.locator(f"#{name}").inner_text() == words["copied" if copies else name]
+        assert page.page.locator("textarea[readonly]").count() == 0
+        assert page.page.evaluate("document.activeElement.id") == name
+
+
+def test_the_link_that_is_copied_has_what_was_typed_just_before(opened):
+    page = opened(playground("en"))
+    page.page.evaluate(COPIES, "clipboard")
+    page.open_menu()
+    page.page.evaluate("(() => { readTyped('just*typed'); byId('copy_link').click(); })()")
+    [link] = page.page.evaluate("copied")
+    assert "#text=just*typed&" in link
+    assert link == page.link
 
 
 def test_a_strange_language_in_a_link_is_no_language(opened):

@@ -239,11 +239,19 @@ def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
 
 
 def test_a_wire_tells_its_weight_and_gradient(board):
-    inside(board, "trainer.step()")
     box = board.page.locator("#wires").bounding_box()
     (x0, y0), (x1, y1) = board.page.evaluate("[wiring.places[0][0], wiring.places[1][0]]")
     board.page.mouse.move(box["x"] + (x0 + x1) / 2, box["y"] + (y0 + y1) / 2)
     assert board.page.evaluate("wiring.wire") == {"l": 0, "i": 0, "j": 0}
+    numbers = "[trainer.network.data[0], trainer.network.grad[0]]"
+    for told in ("wire_untrained", "wire_told"):
+        weight, gradient = (board.page.evaluate("shown", x) for x in inside(board, numbers))
+        text = NETWORK["en"][told].format(weight=weight, gradient=gradient)
+        assert text in [each for each, _ in board.page.evaluate(f"({TEXTS_OF})(() => wiring.draw())")]
+        before = inside(board, "(() => { trainer.gradient(trainer.peek()); return trainer.network.grad[0]; })()")
+        inside(board, "trainer.step()")
+        assert inside(board, "trainer.network.grad[0]") == before  # that of the weights before the step
+    assert "last step" in text
 
 
 def test_looking_changes_nothing(board):

@@ -2,6 +2,7 @@
 // they open are entries of the browser's history.
 
 import { flushLink, inHistory, readLink, writeLink } from "./link.js";
+import { copying } from "../stepper/copy.js";
 import { byId, fieldById, targetOf } from "../stepper/elements.js";
 import { openedAtFirst } from "../stepper/fold.js";
 import { savings } from "../stepper/saving.js";
@@ -249,6 +250,8 @@ export function followHistory(arriveAt) {
     remember();
   });
 }
+
+copying.before = flushLink;
 
 byId("tabs").addEventListener("keydown", event => {
   const names = [...rooms.keys()];

@@ -188,9 +188,14 @@ export class Wiring {
     const at = first + wire.j * (nin + 1) + wire.i;
     const [x0, y0] = this.places[wire.l][wire.i];
     const [x1, y1] = this.places[wire.l + 1][wire.j];
-    const told = filled(words.wire_told, { weight: shown(data[at]), gradient: shown(grad[at]) });
+    // The weight is the one after the last step. Its gradient was computed before that step.
+    const told = filled(this.trainer.steps ? words.wire_told : words.wire_untrained, {
+      weight: shown(data[at]),
+      gradient: shown(grad[at]),
+    });
     Object.assign(context, { textAlign: "center", fillStyle: colours.ink });
-    const middle = [Math.min(width - 130, Math.max(130, (x0 + x1) / 2)), Math.max(16, (y0 + y1) / 2 - 8)];
+    const side = context.measureText(told).width / 2 + 4;
+    const middle = [Math.min(width - side, Math.max(side, (x0 + x1) / 2)), Math.max(16, (y0 + y1) / 2 - 8)];
     context.strokeText(told, ...middle);
     context.fillText(told, ...middle);
   }

@@ -55,24 +55,46 @@ export function pythonOf(graph, data, actions) {
   return `from micrograd_cn import ${[...new Set(["Value", ...functions])].join(", ")}\n\n${lines.join("\n")}\n`;
 }
 
-// Copy a text to the clipboard, and say so on the button.
-async function copyText(button, text) {
+// `before` is called before the address is copied, because the address may wait to be written.
+export const copying = { before() {} };
+
+// Copy a text to the clipboard, and say so on the button. If the browser does not allow this, say `refused`.
+async function copyText(button, text, refused) {
+  let copied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // a page in a frame may lack the permission
-    const field = html("textarea", { readonly: "" });
-    field.value = text;
-    document.body.append(field);
-    field.select();
-    document.execCommand("copy");
+    copied = copySelected(button, text); // a page in a frame may lack the permission
+  }
+  byId("menu_told").textContent = copied ? "" : session.words[refused];
+  if (copied) tellOn(button, "copied");
+}
+
+// Copy a text as a selection of the page, and return whether the browser has done it.
+function copySelected(button, text) {
+  const field = html("textarea", { readonly: "" });
+  field.value = text;
+  button.after(field); // in the menu, which closes when something outside has the focus
+  field.select();
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false;
+  } finally {
+    button.focus();
     field.remove();
   }
-  tellOn(button, "copied");
 }
 
 byId("copy_python").addEventListener("click", () =>
-  copyText(byId("copy_python"), pythonOf(session.graph, session.numbers.data, session.chosen.actions)),
+  copyText(
+    byId("copy_python"),
+    pythonOf(session.graph, session.numbers.data, session.chosen.actions),
+    "python_not_copied",
+  ),
 );
-byId("copy_link").addEventListener("click", () => copyText(byId("copy_link"), location.href));
+byId("copy_link").addEventListener("click", () => {
+  copying.before();
+  copyText(byId("copy_link"), location.href, "link_not_copied");
+});
 session.watch(() => (byId("copy_python").disabled = !isCopyable(session.graph)));
