@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import losses
 from ..engine import Value, topological_order
@@ -25,12 +25,26 @@ from .texts import EXPRESSION, LESSONS, MODEL, NETWORK, PAGE, PLAYGROUND
 MOST_OPERANDS = 17  # The page can compute an n-ary operation of up to this many operands.
 MOST_NEURONS = 16  # A layer has at most this many neurons.
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
-LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
-    "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
-    "mse_loss": (losses.mse_loss, (-1.0, 1.0)),
-    "hinge_loss": (losses.hinge_loss, (-1.0, 1.0)),
-    "huber_loss": (losses.huber_loss, (-1.0, 1.0)),
-    "l1_loss": (losses.l1_loss, (-1.0, 1.0)),
+
+
+class Loss(NamedTuple):
+    """A loss of the playground: its function, the targets of the two classes, and what the network's output stands for.
+
+    If `logits` is True, the output is a logit: its sigmoid is the chance of class 1. Otherwise, the output is an
+    estimate of the target.
+    """
+
+    function: Callable[..., Any]
+    targets: tuple[float, float] = (-1.0, 1.0)
+    logits: bool = False
+
+
+LOSSES = {
+    "binary_cross_entropy_with_logits": Loss(losses.binary_cross_entropy_with_logits, (0.0, 1.0), logits=True),
+    "mse_loss": Loss(losses.mse_loss),
+    "hinge_loss": Loss(losses.hinge_loss),
+    "huber_loss": Loss(losses.huber_loss),
+    "l1_loss": Loss(losses.l1_loss),
 }
 BETAS = (0.85, 0.99)  # of Adam for the language model, as in microgpt
 # The first 4,000 names of demos/names.txt. They are from the lists of the US Social Security Administration, as
@@ -68,7 +82,7 @@ class Playground:
             "activations": ACTIVATIONS,
             "neurons": MOST_NEURONS,
             "names": NAMES.read_text("utf-8"),
-            "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
+            "losses": {name: _loss(loss, rows) for name, loss in LOSSES.items()},
         }
         updates = {"playground/updates.js": _updates(rows), "model/update.js": _model_update(rows)}
         modules = {**updates, "rows.js": rows.module()}
@@ -135,17 +149,18 @@ def _errors() -> dict[str, dict[str, str]]:
     }
 
 
-def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) -> dict[str, Any]:
-    """Return a dict with the two `targets`, and for each target the steps that compute the loss of a network's output.
+def _loss(loss: Loss, rows: Rows) -> dict[str, Any]:
+    """Return a dict with the two `targets`, whether outputs are `logits`, and for each target the `steps` of the loss.
 
-    A step is a list of the name of an operation and the list of its operands. An operand 0 stands for the network's
-    output, and an operand n for the result of the step n, counted from 1. A constant operand is a list that contains
-    the number. The operations are added to `rows`, which prints them as JavaScript functions.
+    The steps compute the loss of a network's output. A step is a list of the name of an operation and the list of its
+    operands. An operand 0 stands for the network's output, and an operand n for the result of the step n, counted from
+    1. A constant operand is a list that contains the number. The operations are added to `rows`, which prints them as
+    JavaScript functions.
     """
     written = []
-    for target in targets:
+    for target in loss.targets:
         output = Value(0.5)
-        order = topological_order(loss(output, target))[::-1]
+        order = topological_order(loss.function(output, target))[::-1]
         number = {node: i for i, node in enumerate([output, *order])}
         written.append(
             [[node.op.name, [number.get(x, [x.data]) for x in node.parents]] for node in order if node.op is not None]
@@ -153,7 +168,7 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
         for node in order:
             assert node.op
             rows.add(node.op, len(node.parents))
-    return {"targets": targets, "steps": written}
+    return {"targets": loss.targets, "logits": loss.logits, "steps": written}
 
 
 def _updates(rows: Rows) -> str:

@@ -308,7 +308,7 @@ interface PageData {
   activations: string[];
   neurons: number;
   names: string;
-  losses: Record<string, { targets: [number, number]; steps: LossStep[][] }>;
+  losses: Record<string, { targets: [number, number]; logits: boolean; steps: LossStep[][] }>;
 }
 
 /** A point of the data: where it is drawn, what the network gets, and its class. */

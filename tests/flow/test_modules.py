@@ -8,6 +8,7 @@ from micrograd_cn import Value, draw_flow, playground
 from micrograd_cn.flow.bundle import bundle
 from micrograd_cn.flow.sheet import HERE, scripts
 from micrograd_cn.flow.squeeze import squeezed
+from micrograd_cn.ops.registry import OPS
 
 from .scripts import names, tokens
 
@@ -45,6 +46,15 @@ def test_every_script_imports_what_it_uses_of_others():
 def test_every_import_is_used():
     for module, text in scripts().items():
         assert imported(text) <= names(IMPORT.sub("", text))[1], module
+
+
+def test_every_export_is_imported():
+    modules = scripts()
+    wanted = {name for text in modules.values() for name in imported(text)}
+    wanted |= {op.lowerings.javascript for op in OPS.values()}  # the rows call functions of stepper/ieee.js
+    for module, text in modules.items():
+        exported = re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", text, re.MULTILINE)
+        assert set(exported) <= wanted, module
 
 
 def test_the_stepper_does_not_know_the_rooms():

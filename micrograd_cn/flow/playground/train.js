@@ -150,7 +150,8 @@ export class Trainer {
 
   // Return how sure an output is of a class, from -1 for class 0 to 1 for class 1.
   verdict(output) {
-    const [low, high] = this.loss.targets;
-    return low === 0 ? Math.tanh(output / 2) : Math.max(-1, Math.min(1, (2 * output - low - high) / (high - low)));
+    const { targets, logits } = this.loss;
+    const [low, high] = targets;
+    return logits ? Math.tanh(output / 2) : Math.max(-1, Math.min(1, (2 * output - low - high) / (high - low)));
   }
 }

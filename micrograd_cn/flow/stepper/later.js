@@ -7,7 +7,7 @@ import { html } from "./elements.js";
 import { tellFailure } from "./failure.js";
 import { page } from "./page.js";
 
-export const isLater = name => Object.hasOwn(page.later ?? {}, name ?? "");
+const isLater = name => Object.hasOwn(page.later ?? {}, name ?? "");
 
 // Call `use` when the page has these parts: at once, or after their files have come.
 export function whenThere(names, use) {

@@ -169,7 +169,7 @@ const gradientsTold = (run, { state }) =>
  * Return the text of an SVG of what is seen now.
  * @returns {string}
  */
-export function pictureNow() {
+function pictureNow() {
   const run = runApart();
   const now = momentNow(session, false);
   const { done, asking } = session.chosen;
@@ -194,7 +194,7 @@ export function pictureNow() {
  * Return the text of an animated SVG of all steps, or null if the graph is too large to be read in it.
  * @returns {string | null}
  */
-export function pictureOfPass() {
+function pictureOfPass() {
   const run = runApart();
   const { shape, steps, moves, words } = run;
   const { limits, seconds } = page;
