@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from micrograd_cn.ops.registry import OPS
+
 from .pages import same
 
 pytestmark = pytest.mark.browser
@@ -96,15 +98,41 @@ def test_what_is_not_reached_sends_nothing_in_the_program_either(room, biased):
 def test_slopes_of_sequences_are_those_of_the_rows(room, count):
     script = """count => {
         const rng = new Random(count), xs = Array.from({ length: count }, () => rng.uniform(-3, 3));
-        const { operations } = page, dot = operations.dot[count], y = forward[dot.row](...xs), n = count >> 1;
-        const products = xs.map((_, i) => (i < 2 * n ? slopeOfFactor(xs[(i + n) % (2 * n)]) : slopeOfSummand));
+        const { operations } = page, dot = operations.dot[count], y = forward[dot.row](...xs);
         const { row } = operations.logsumexp[count], z = forward[row](...xs);
-        return { dot: [products, partials[dot.row](y, ...xs)],
-            logsumexp: [xs.map(x => slopeOfLogsumexp(z, x)), partials[row](z, ...xs)] };
+        return { dot: [slopesOf.dot(y, ...xs), partials[dot.row](y, ...xs)],
+            logsumexp: [slopesOf.logsumexp(z, ...xs), partials[row](z, ...xs)] };
     }"""
     got = room.evaluate(script, count)
     assert got["dot"][0] == got["dot"][1]
     assert got["logsumexp"][0] == pytest.approx(got["logsumexp"][1], rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "text"),
+    [
+        ("dot", 40, "dot([{0}, …, {19}], [{20}, …, {39}])"),
+        ("dot", 41, "dot([{0}, …, {19}], [{20}, …, {39}], {40})"),
+        ("logsumexp", 18, "logsumexp([{0}, …, {17}])"),
+    ],
+)
+def test_operations_of_more_operands_than_the_page_has_rows_for_are_those_of_the_table(room, name, count, text):
+    script = """([name, count]) => {
+        const recorder = new Recorder(), n = count >> 1;
+        const xs = Array.from({ length: count }, (_, i) => recorder.leaf(`x${i}`, 1, i % 5));
+        const root = name === "dot"
+            ? recorder.dot(xs.slice(0, n), xs.slice(n, 2 * n), null, xs[2 * n] ?? null) : recorder.logsumexp(xs);
+        const { graph, data, partials } = recorder.finish(root), { text, written } = graph.nodes[graph.root];
+        const narrow = count in page.operations[name];
+        return { text, written, narrow, value: data[graph.root], slopes: partials[graph.root] };
+    }"""
+    got = room.evaluate(script, [name, count])
+    op, xs = OPS[name], [float(i % 5) for i in range(count)]
+    assert not got["narrow"]
+    assert got["text"] == text
+    assert got["written"] == op.text(*[f"{{{i}}}" for i in range(count)])
+    assert got["value"] == pytest.approx(y := op.evaluate(*xs), rel=1e-15)
+    assert got["slopes"] == pytest.approx(op.local_derivatives(y, *xs), rel=1e-14)
 
 
 @pytest.mark.parametrize("count", [3, 8, 16])

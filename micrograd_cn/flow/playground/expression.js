@@ -210,7 +210,8 @@ class Reader {
     const operands = places.flatMap(name => bound.get(name) ?? []);
     try {
       if (token.text in page.operations) return this.recorder.apply(token.text, operands);
-      // The only function that is not an operation is mean().
+      // mean() is no operation, so it has no row that the page could take it from. It is the only such function, and
+      // records what mean() in ops/table.py does.
       return this.recorder.apply("div", [this.recorder.apply("sum", operands), operands.length]);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;

@@ -14,7 +14,7 @@ import { Program } from "./program.js";
 import { Random } from "./random.js";
 import { Constant, Recorder } from "./recorder.js";
 import { showRoom } from "./rooms.js";
-import { slopeOfFactor, slopeOfLogsumexp, slopeOfSummand } from "./sequences.js";
+import { slopesOf } from "./sequences.js";
 import { DEFAULTS } from "./settings.js";
 import { Trainer } from "./train.js";
 import { openBatch, openSample, renew, setTraining, stopTraining } from "./training.js";
@@ -50,7 +50,7 @@ openDoor({
     views,
     wiring,
   },
-  ...{ Constant, Program, Random, Recorder, slopeOfFactor, slopeOfLogsumexp, slopeOfSummand },
+  ...{ Constant, Program, Random, Recorder, slopesOf },
   ...{ Learner, MODEL_DEFAULTS, attentionGraph, chanceGraph, drawModelLosses, letterOf, lossGraph },
   ...{ invent, model, modelShares, openAttention, openChance, setModel, showModel, typedTokens },
 });

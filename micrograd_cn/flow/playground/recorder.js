@@ -5,10 +5,9 @@
 // what belongs to a part, and `alike` for parts that have the same stages.
 
 import { forward, partials } from "../rows.js";
-import { slopeOfFactor, slopeOfLogsumexp, slopeOfSummand } from "./sequences.js";
+import { slopesOf } from "./sequences.js";
 import { evaluated } from "../stepper/engine.js";
 import { makeGraph } from "../stepper/graph.js";
-import { dot, logsumexp } from "../stepper/ieee.js";
 import { page } from "../stepper/page.js";
 
 // A node that is an operand: its index in `nodes`, wrapped to tell it from a number.
@@ -171,37 +170,29 @@ export class Recorder {
   }
 }
 
-// Operations of any number of operands. From Python, the page has them for a few operands only.
-const WIDE = {
-  dot: {
-    value: dot,
-    slopes: (_, ...xs) => {
-      const n = xs.length >> 1;
-      return xs.map((_, i) => (i < 2 * n ? slopeOfFactor(xs[(i + n) % (2 * n)]) : slopeOfSummand));
-    },
-    text: count => [0, count >> 1].map(first => `[{${first}}, …, {${first + (count >> 1) - 1}}]`),
-    written: count =>
-      [0, count >> 1].map(first => `[${Array.from({ length: count >> 1 }, (_, i) => `{${first + i}}`).join(", ")}]`),
-  },
-  logsumexp: {
-    value: logsumexp,
-    slopes: (y, ...xs) => xs.map(x => slopeOfLogsumexp(y, x)),
-    text: count => [`[{0}, …, {${count - 1}}]`],
-    written: count => [`[${Array.from({ length: count }, (_, i) => `{${i}}`).join(", ")}]`],
-  },
-};
+// Operations of more operands than the page has rows for. What such an operation is comes from its narrower rows: how it
+// is computed, which takes any number of operands, and which lists it is called with.
 const widened = new Map();
 
 function factsFor(name, count) {
-  const listed = page.operations[name][count];
-  if (listed) return listed;
+  const listed = /** @type {(Operation | null)[]} */ (page.operations[name]);
+  if (listed[count]) return listed[count];
   const row = `${name}/${count}`;
   if (!widened.has(row)) {
-    const { value, slopes, text, written } = WIDE[name];
-    forward[row] = value;
-    partials[row] = slopes;
-    const call = list => `${name}(${list.join(", ")})`;
-    widened.set(row, { ...page.operations[name][2], row, text: call(text(count)), written: call(written(count)) });
+    const narrow = listed.find(Boolean);
+    const { length } = page.grammar.functions[name].parameters.filter(([, isList]) => isList);
+    const size = Math.floor(count / length);
+    const firsts = Array.from({ length }, (_, k) => k * size);
+    const single = count % length ? [`{${count - 1}}`] : []; // such as a bias
+    const call = list => `${name}(${[...firsts.map(first => `[${list(first)}]`), ...single].join(", ")})`;
+    forward[row] = forward[narrow.row];
+    partials[row] = slopesOf[name];
+    widened.set(row, {
+      ...narrow,
+      row,
+      text: call(first => `{${first}}, …, {${first + size - 1}}`),
+      written: call(first => Array.from({ length: size }, (_, i) => `{${first + i}}`).join(", ")),
+    });
   }
   return widened.get(row);
 }

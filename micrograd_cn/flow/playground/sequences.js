@@ -7,3 +7,12 @@
 export const slopeOfFactor = other => other; // of a product in a sum of products
 export const slopeOfSummand = 1; // such as a neuron's bias
 export const slopeOfLogsumexp = (y, x) => Math.exp(x - y);
+
+// All derivatives of an operation, as the rows give them.
+export const slopesOf = {
+  dot(_, ...xs) {
+    const n = xs.length >> 1;
+    return xs.map((_, i) => (i < 2 * n ? slopeOfFactor(xs[(i + n) % (2 * n)]) : slopeOfSummand));
+  },
+  logsumexp: (y, ...xs) => xs.map(x => slopeOfLogsumexp(y, x)),
+};

@@ -62,7 +62,9 @@ const coloured = (look, element) => {
 const mathDerivative = (of, by) =>
   math("mfrac", mathRow(math("mi", "∂"), nameOf(of)), mathRow(math("mi", "∂"), nameOf(by)));
 
-// How operations are written that have their own layout. An operand is an element, with brackets if it needs them.
+// How the page typesets operations that mathematics does not write as Python does. This is of drawing alone, so it is no
+// fact of the operation's row. It is found by the text that the row gives, and a text without a layout is set as it is.
+// An operand is an element, with brackets if it needs them.
 /** @type {Record<string, (...operands: Element[]) => Element>} */
 const LAYOUTS = {
   "{0} / {1}": (a, b) => math("mfrac", a, b),
