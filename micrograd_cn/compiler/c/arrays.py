@@ -167,7 +167,7 @@ class Arrays:
 
 
 def address(place: Place) -> int:
-    """Return a place, an array's name and an index in the array, as one integer, as the class `Places` needs it.
+    """Return a place (an array's name, and an index in the array) as one integer, for the class `Places`.
 
     >>> address(("inputs", 3)) - address(("inputs", 1))
     2

@@ -25,7 +25,7 @@ takes one step of {optimizer}, whose learning rate was {rate}. Before the first 
 
 
 class Interface(NamedTuple):
-    """What the caller of a C file's functions needs to know. It is written in the comment at the top of the file.
+    """The facts that a caller of a C file's functions needs to know, for the comment at the top of the file.
 
     Attributes:
         name: the prefix of the names of functions and macros.

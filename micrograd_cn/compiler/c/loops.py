@@ -227,7 +227,7 @@ class Loops(Arrays):
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, with that whose opcode has the lower rank in `ARRAY_ORDER` on the left."""
+    """Return two factors, or two terms, in order: the lower the rank of an opcode in `ARRAY_ORDER`, the further left."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair

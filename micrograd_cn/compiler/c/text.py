@@ -1,4 +1,4 @@
-"""Write what all functions of a C file need: numbers, expressions, tables, and C functions for formulas.
+"""Write the parts that all functions of a C file need: numbers, expressions, tables, and C functions for formulas.
 
 A formula is an operation that is defined by simpler operations.
 """

@@ -1,1 +1,1 @@
-"""Convert what goes into a program and what comes out of it: samples, rows of numbers, parameters, captured values."""
+"""Convert the data that go into a program and come out of it: samples, rows, parameters and captured values."""

@@ -83,7 +83,7 @@ def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
 
 
 def is_column(x: Any) -> bool:
-    """Return whether `x` is an array of any library with at least one axis. Lists and tuples are not meant.
+    """Return whether `x` is an array of any library with at least one axis. Lists and tuples are no arrays.
 
     >>> is_column(array("d", [1.0])), is_column([1.0])
     (True, False)

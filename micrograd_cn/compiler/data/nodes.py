@@ -89,7 +89,7 @@ class NodeLoop:
     """Write machine code that reads and writes the nodes in a list.
 
     Args:
-        f: the function that is written. Its operands `%list` and `%n` are the addresses of a list and the count of the
+        f: the function that is written. Its operands `%list` and `%n` are the address of a list and the count of the
             nodes in it. The function returns 1 if it can do nothing, and 0 when it has done its work.
     """
 

@@ -458,9 +458,9 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield, for each collection in an argument that is of an unknown subclass of list, tuple or dict, its path and it.
+    """Find collections in an argument whose class is a subclass of list, tuple or dict that is not in `NESTINGS`.
 
-    `OrderedDict` and `defaultdict` are known.
+    Yield the path to each, and the collection itself.
     """
     if isinstance(x, (list, tuple, dict)):
         if type(x) not in NESTINGS:
@@ -538,7 +538,7 @@ class Repeated(list[Any]):
 
 
 def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
-    """Return samples that are passed as an array, or a list of numbers, for each argument, as one bucket.
+    """Make one bucket of all samples. `columns` has the values of each argument in an array or a list of numbers.
 
     A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items that are
     not numbers, since these may be nested in several ways.

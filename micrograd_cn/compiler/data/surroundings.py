@@ -288,7 +288,7 @@ class ReachableCode:
 class Surroundings:
     """The variables around some functions, and the objects that the functions can reach from them.
 
-    Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are.
+    Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are looked into.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -521,7 +521,7 @@ class Places:
         self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
 
     def _objects(self) -> list[Any]:
-        """Return those objects that are compared by identity. Nearly all of them are read by a loop in C."""
+        """Return the objects in these places that are compared by identity. A loop in C reads nearly all of them."""
         found = [
             *map(dict.get, self._dicts, self._keys),
             *map(getitem, self._holders, self._indices),
@@ -533,7 +533,9 @@ class Places:
         return found
 
     def have_moved(self) -> bool:
-        """Return whether something else is held now. Plain numbers are compared by type and text, others by identity.
+        """Return whether one of the places holds something else now.
+
+        Plain numbers are compared by type and text, other objects by identity.
 
         >>> weights, beta = [Value(1.0), Value(2.0)], 1.0
         >>> places = Surroundings([lambda x: beta * weights[0] * x]).places()

@@ -95,8 +95,8 @@ class GradientVariables:
         arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
 
     Raises:
-        ValueError: there is no argument of this name.
-        TypeError: `wrt` is something else, or contains something else than `Value`s.
+        ValueError: a name in `wrt` is not the name of an argument.
+        TypeError: `wrt` is none of these, or contains something other than `Value`s.
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ class GradientVariables:
     def of_samples(
         self, parts: Sequence[Part], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
-        """Return the results of all samples, and their gradients, or, unless `each` is set, the mean and its gradient.
+        """Return the results of all samples and their gradients; unless `each` is set, the mean and its gradient.
 
         `parameters` has all parameters of the function. `numpy` is as for `of_mean`.
         """

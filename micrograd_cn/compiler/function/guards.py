@@ -89,6 +89,7 @@ class Guard(NamedTuple):
         """Whether the comparison held, where it is, and what it compares.
 
         Guards of different recordings are the same if their outcomes are equal.
+
         For a > b, Python calls the method of b if the class of b is a subclass of the class of a, so the same
         comparison may be noted as b < a.
         """
@@ -201,8 +202,8 @@ class Traced(Value):
         """Return whether code outside this package uses a value whose number varies from sample to sample.
 
         This method is called by methods such as `__hash__`. If code of this package has called `__hash__`, return
-        False, since this package compares and hashes nodes, and not their numbers. What numpy's functions do, they do
-        for the user, although they reach a `Value` through this package.
+        False, since this package compares and hashes nodes, and not their numbers. Functions of numpy count as code
+        outside this package, although they reach a `Value` through it.
         """
         caller = sys._getframe(2)
         path = caller.f_code.co_filename

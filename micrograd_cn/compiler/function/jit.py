@@ -271,7 +271,8 @@ class Recording:
     Attributes:
         outcomes: the `outcome` of each guard: whether its comparison held, the file and line, and a text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
-        result_paths: the Python expression that reads each of these numbers from the result, or "" for one number.
+        result_paths: for each number that the function returned, the Python expression that reads it from the result,
+            such as "[0]"; it is "" if the result is one number.
         output_count: how many numbers the function returned.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
             function.
@@ -966,7 +967,10 @@ class CompiledFunction:
         return first.merged
 
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
-        """Return the merged recordings that may compute all samples; None if there are none, or several structures."""
+        """Return the merged recordings that may compute all samples. Return None if there are none.
+
+        There are none if the samples have several structures.
+        """
         if len(buckets) != 1 or context.active:
             return None
         return self._merged_of(self._recordings.get((buckets[0].static, buckets[0].treedef), ()))
@@ -1396,8 +1400,8 @@ class CompiledFunction:
         """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
 
         Raises:
-            TypeError: the function does not take that many arguments, or the values of a static argument are in an
-                array.
+            TypeError: the function does not take that many arguments, or some of them are static, and the values of an
+                argument are in an array.
         """
         if len(self._positional) == len(columns):
             return dict(zip(self._positional, columns, strict=True))
@@ -1528,7 +1532,7 @@ class CompiledFunction:
         return results if is_valid else None
 
     def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
-        """Return what `value_and_grad` returns with `each` if the only argument is a small array of a known shape.
+        """Do the work of `value_and_grad` with `each`, if the only argument is a small array of a known shape.
 
         The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
         than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
@@ -1832,7 +1836,10 @@ class CompiledFunction:
             )
 
     def _check_key_order(self, name: str, buckets: Sequence[Bucket]) -> None:
-        """Raise ValueError if samples have the same keys in another order, since columns would change their meaning."""
+        """Raise ValueError if samples have the same keys in different orders.
+
+        A column of their derivatives would not mean the same in all samples.
+        """
         seen: dict[Any, Bucket] = {}
         for bucket in buckets:
             first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
@@ -1848,7 +1855,7 @@ class CompiledFunction:
 
 
 def _depends_on_inputs(wrt: Any) -> bool:
-    """Return whether derivatives are with respect to numbers of the arguments."""
+    """Return whether some of the variables that `wrt` names are numbers of the arguments."""
     names = [wrt] if isinstance(wrt, str) else wrt
     return any(isinstance(name, str) and name != "parameters" for name in names)
 
@@ -1887,7 +1894,7 @@ def _variables(kind: str, wrt: Any) -> Any:
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:
-    """Return the arrays of samples that are passed as a tuple of arrays, or as one array."""
+    """Return `samples`, a tuple of arrays or one array, as a tuple."""
     return samples if type(samples) is tuple else (samples,)
 
 
@@ -1903,8 +1910,9 @@ def _names(static: Any) -> tuple[str, ...]:
 def _dispatch_among(
     known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
 ) -> tuple[list[RecordingRows], array[int]]:
-    """Return those of the recordings in `known` that can be used for some rows, each with its rows, and the other rows.
+    """Find the recording in `known` for each of some rows. Return these recordings, each with its rows, and other rows.
 
+    The other rows are those for which no recording in `known` can be used.
     `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
     """
     found: list[RecordingRows] = []

@@ -98,7 +98,7 @@ class MergedRecordings:
         return len(self.recordings) == len(self._known) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
-        """Return a program that computes the result of a call, a single row, or None."""
+        """Return a program that computes the result of a call, which has a single row; or return None."""
         return self._program("call", 1, _of_results)
 
     def forward(self, rows: int) -> Program | None:
@@ -197,8 +197,8 @@ class _Choice:
 
     Attributes:
         condition: the comparison; None where all guards of a recording hold.
-        key: an integer, which is the same for comparisons that compute the same.
-        following: the next nodes, by the outcome of the comparison.
+        key: an integer, which is the same for comparisons that compute the same number.
+        following: a dict from the outcomes of the comparison, True and False, to the next nodes.
         recording: the index of the recording whose guards hold.
     """
 
@@ -212,8 +212,8 @@ class _Choice:
 class _Merger:
     """The graphs of recordings with common inputs, and the tree of their comparisons.
 
-    Recordings begin with the same comparison. Those for which it has the same outcome go on with the same comparison,
-    and so on. If they do not, the recordings cannot be merged.
+    Recordings begin with the same comparison. Those for which it has the same outcome go on with the same next
+    comparison, and so on. If they do not, the recordings cannot be merged.
 
     Args:
         parts: the recordings, each with the program whose outputs are merged, and these outputs.

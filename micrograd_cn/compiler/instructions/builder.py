@@ -346,7 +346,7 @@ class CodeBuilder(Code):
 
 
 def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
-    """Return instructions as a formula: its code, the number of its result there, and its operands in `source`.
+    """Return instructions as a formula: its code, the number of its result in it, and its operands in `source`.
 
     Args:
         source: the code that has the instructions.

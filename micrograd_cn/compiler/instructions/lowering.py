@@ -327,7 +327,10 @@ class Lowering:
                 pairs[parent].append((upstream, self._if_reached(node, partials[slot])))
 
     def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
-        """Return for each of an operation's `count` operands if a gradient flows to it, and if it may be left out."""
+        """Return two lists: for each operand, whether a gradient may flow to it, and whether it may be left unselected.
+
+        `count` is the count of the operation's operands.
+        """
         if (known := self._slots.get((op, count))) is None:
             flows = [op.propagates_gradient_to(slot) for slot in range(count)]
             known = self._slots[op, count] = flows, [op.may_leave_out(slot) for slot in range(count)]

@@ -40,7 +40,7 @@ def addresses() -> dict[str, int]:
 
 @cache
 def _definition(code: int) -> _Definition:
-    """Return the definition of functions that run the machine code at the address `code`.
+    """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
     A definition must outlive all functions that are made with it, so it is cached for good.
     """

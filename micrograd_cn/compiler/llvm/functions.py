@@ -64,7 +64,9 @@ class Library:
         return symbol if name in ULPS and self.found(symbol) else ""
 
     def write_vector_function(self, name: str, count: int, operands: int) -> Function:
-        """Write the LLVM function that applies a function of C's library to vectors. `vector_function_name` names it.
+        """Write the LLVM function that applies a function of C's library to vectors.
+
+        `vector_function_name` returns its name.
 
         Args:
             name: the name of the C function.

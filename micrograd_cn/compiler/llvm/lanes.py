@@ -1,4 +1,4 @@
-"""Write operations on vectors or scalars as LLVM instructions, of which the compiler's LLVM functions consist."""
+"""Write operations on vectors or scalars as LLVM instructions, for the compiler's LLVM functions."""
 
 from __future__ import annotations
 

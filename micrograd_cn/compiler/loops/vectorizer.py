@@ -78,7 +78,7 @@ class Vectorizer:
         return candidate.order
 
     def _candidates(self, opcode: str, numbers: Iterable[int]) -> list[_Candidate]:
-        """Return a `_Candidate` for each of some instructions, which have the same opcode, sorted by `order`."""
+        """Return a `_Candidate` for each instruction in `numbers`, sorted by `order`. All have the opcode `opcode`."""
         operands, preferred = self._code.operands, self._preferred
         sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather

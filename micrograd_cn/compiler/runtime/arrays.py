@@ -1,7 +1,7 @@
 """Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
 
-The numbers of the arrays are copied to memory that is kept from call to call. Large arrays are not copied, and take the
-usual way: reading how they are nested takes little time beside computing them.
+The numbers of the arrays are copied to memory that is kept from call to call. This is not worthwhile for large arrays:
+reading how they are nested takes little time beside computing them.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ class Drivers:
     def _end_if_contiguous(self, f: Function, lanes: Lanes) -> None:
         """Write code that copies the rows as one vector, and ends the driver `load`, if they are contiguous numbers.
 
-        They are if each row is one number, and all lanes have a row, whose indices follow each other.
+        Rows are contiguous numbers if each row is one number, all lanes have a row, and the rows' indices follow each
+        other.
         """
         check, copy, rest = f.fresh("check"), f.fresh("copy"), f.fresh("rest")
         one, all_lanes = f.op("icmp eq i64 %width, 1"), f.op(f"icmp eq i64 %valid, {lanes.count}")
@@ -402,7 +403,8 @@ class Drivers:
 
         The last block may have lanes without a row. They have the seed 0, and add nothing to a total. But 0 * inf is
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
-        are computed again, one row at a time: this row is in all lanes, and each lane has an equal share of the seed.
+        are computed again, one row at a time: the row is then in all lanes, and each lane has an equal share of the
+        seed.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")

@@ -668,9 +668,9 @@ class CompiledGraph:
         return self.in_turn(made)
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """Return `work()`, which lowers or differentiates the graph. Threads do so one after the other.
+        """Return `work()`, which lowers or differentiates the graph. Only one thread at a time does such work.
 
-        If this runs the user's code, which may wait for another thread, threads do not wait for each other for long.
+        But if the work runs the user's code, which may itself wait for another thread, threads do not wait for long.
         """
         if self.graph.runs_users_code:
             return self._lowering_lock.in_turn(work)

@@ -69,8 +69,8 @@ if hasattr(os, "register_at_fork"):
 class BackgroundWork:
     """A call of `work` in a new thread.
 
-    Python waits for the thread at its exit, since the thread may be inside LLVM, which is taken down at the exit. In a
-    child process after `os.fork`, the work counts as done: the child does not have the thread.
+    When Python exits, it waits for the thread, since the thread may be inside LLVM, which is taken down at the exit. In
+    a child process after `os.fork`, the work counts as done: the child does not have the thread.
 
     Attributes:
         error: what `work` has raised, or None.
@@ -111,7 +111,9 @@ class BackgroundWork:
 
 
 class BackgroundTasks:
-    """Tasks, each of which is begun once, in a thread of its own. If IN_BACKGROUND is not set, it is done at once.
+    """Tasks that are done in threads of their own. No task is begun a second time while it is running.
+
+    If IN_BACKGROUND is not set, a task is done at once, in the thread that begins it.
 
     Attributes:
         begun: a dict from the keys of tasks that were begun in threads to their `BackgroundWork`.

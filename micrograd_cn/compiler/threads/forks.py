@@ -38,8 +38,8 @@ class ForkSafeLock:
     def in_turn(self, work: Callable[[], T]) -> T:
         """Return `work()`, which may run code of the user's. If another thread does such work, wait for it first.
 
-        But no thread waits for long, since the user's code may itself wait for a thread that waits here. After that
-        time, several threads work at once.
+        But no thread waits longer than MAX_SECONDS_OF_WAITING, since the user's code may itself wait for a thread that
+        waits here. After that, several threads work at once.
 
         >>> ForkSafeLock().in_turn(lambda: 2)
         2

@@ -216,9 +216,9 @@ class TrainingRun:
                 raise
 
     def _end(self) -> None:
-        """Copy the results back, restore the best parameters, and release the buffers. A second call changes nothing.
+        """Copy the results back, restore the best parameters, and release the buffers.
 
-        If Ctrl-C interrupted a call, the next call does what is left to do.
+        If Ctrl-C interrupts a call, a second call does the rest. After a complete call, it changes nothing.
         """
         self._write_back()
         if self._stopping:

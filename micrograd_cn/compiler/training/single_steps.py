@@ -189,7 +189,7 @@ def _make(optimizer: Optimizer) -> None:
 
 
 class SingleSteps:
-    """Steps of all optimisers in machine code; see `optim.optimizer.MachineCode`."""
+    """Take the steps of optimisers in machine code; see `optim.optimizer.MachineCode`."""
 
     def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[Optimizer, _Waiting] = WeakKeyDictionary()

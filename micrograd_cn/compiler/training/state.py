@@ -227,7 +227,7 @@ class ParameterBlocks:
             column[:] = memoryview(numbers)[lane :: self._update.lanes]
 
     def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
-        """Return the numbers in some columns, one for each lane. No step is taken between the columns."""
+        """Return the numbers in some columns, one for each lane. All columns are read after the same step."""
         copied = memoryview(array("d", self.memory.view.tobytes()))
         found = []
         for k in columns:
