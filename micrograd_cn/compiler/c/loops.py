@@ -227,7 +227,7 @@ class Loops(Arrays):
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, in order: the lower the rank of an opcode in `ARRAY_ORDER`, the further left."""
+    """Return two factors, or two terms, sorted by the ranks of their opcodes in `ARRAY_ORDER`."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair

@@ -72,9 +72,9 @@ class PreparedRows(PreparedCall):
 class RowsRunner:
     """A function that computes the same count of rows at each call. Several threads may call it at the same time.
 
-    Each call takes `PreparedRows` that no other thread uses, or makes new ones. The first calls run threaded code (tables
-    that shared kernels read). From time to time a call checks whether this code has run for so long that native code is
-    worthwhile.
+    Each call takes `PreparedRows` that no other thread uses, or makes new ones. The first calls run threaded code
+    (tables that shared kernels read). From time to time a call checks whether this code has run for so long that native
+    code is worthwhile.
 
     Args:
         compiled: the graph.
