@@ -85,7 +85,7 @@ class Columns(Sequence[float]):
         return self.flat()[key]
 
     def _part(self, place: int) -> tuple[FlatNumbers, int, int]:
-        """Return the part that has the number at `place` of a row, the place of the part's first number, and its width."""
+        """Return the part that has the number at `place` of a row, the place where the part begins, and its width."""
         first = 0
         for part, width in zip(self.parts, self._widths, strict=True):
             if place < first + width:
