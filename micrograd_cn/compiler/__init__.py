@@ -37,7 +37,7 @@ Each of these words has one meaning in this package:
     panel          several blocks; each stage is computed for all of them before the next stage
     total          a sum over the rows of a batch, from which gradients of parameters are computed
     gather         an instruction that loads one of its operands, by an index that is known at run time
-    scatter        totals to one of which each row adds a value, by an index: the gradient of a gather
+    scatter        several totals; each row adds a value to one of them, by an index: the gradient of a gather
     kernel         a machine-code function that all programs share; it reads in a table where its operands are
     threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
     driver         a kernel that loops over rows, batches or epochs

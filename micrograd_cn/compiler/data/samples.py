@@ -51,7 +51,7 @@ BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that a
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these
 _class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
-NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # types of which two values are the same if they are equal
+NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # two values of one of these types are the same if they are equal
 
 
 class ArrayDef(NamedTuple):

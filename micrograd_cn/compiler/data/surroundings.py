@@ -82,7 +82,7 @@ WRITING_NAMES = {
         "__setattr__",
     ),
 }
-# What may read attributes whose names are not in the code that calls it
+# The names of functions and methods that may read attributes whose names are not in the code that calls them
 READING_ALL = {
     *("getattr", "hasattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "getmembers"),
     *("format", "format_map"),

@@ -214,7 +214,7 @@ class Lowering:
             self.code.constant(x)
         self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
-        self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # what `_slots_of` has returned
+        self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
 
     def _lower(self, node: Value, op: Op) -> None:
         number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
