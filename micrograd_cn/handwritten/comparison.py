@@ -51,7 +51,9 @@ class Contribution(NamedTuple):
 
 
 class Comparison:
-    """A comparison of each node's gradient with the sum of what the node's users, which have it as an operand, send.
+    """A comparison of each node's gradient with the sum of the contributions that the node's users send it.
+
+    The users of a node are the nodes that have it as an operand.
 
     Args:
         root: the node on which `backward()` was called.

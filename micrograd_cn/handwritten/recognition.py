@@ -1,4 +1,4 @@
-"""Find the operation that made a node of somebody's own `Value` class, from what that class keeps of the node.
+"""Find the operation that made a node of somebody's own `Value` class, from the attributes that the node has.
 
 The operations to choose from are the rows of the table of operations in `micrograd_cn.ops`. Usually a class keeps the
 operands, and a text such as "+" or "**3" that names the operation. Operands in a set have no order, and the set does

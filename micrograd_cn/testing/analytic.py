@@ -199,7 +199,7 @@ def derivative_of(
     varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
 
     def with_constants(result: Any) -> Any:
-        """Return the gradients of all arguments, with None for constants, if `result` leaves out the constants."""
+        """Return `result`, which leaves out the gradients of constants, with None inserted for each constant."""
         if not several or all(varying):
             return result
         one = sum(varying) == 1

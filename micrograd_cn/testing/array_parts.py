@@ -174,7 +174,7 @@ def _parts_of_tensor(x: Any) -> Parts:
 
 
 def _parts_of_scipy(x: Any) -> Parts:
-    """Return the stored entries of a sparse matrix of scipy, and a function that builds such a matrix from others.
+    """Return the stored entries of a sparse scipy matrix, and a function that builds such a matrix from other entries.
 
     Raises:
         TypeError: the format is none of `STORED`.

@@ -129,9 +129,10 @@ def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str
 
 
 def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
-    """Yield some indices of a gather, each with a new operation: the gather at this index, of its other operands.
+    """Yield some indices of a gather, each with a new operation, which is the gather with this index.
 
-    A gather is an operation that picks one of its operands by an index, which is its first operand.
+    A gather is an operation that picks one of its operands by an index, which is its first operand. The new operation
+    takes only the other operands.
     """
     for index in FIXED_INDICES:
         arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]

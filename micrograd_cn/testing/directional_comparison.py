@@ -49,7 +49,7 @@ LONG_STEP = 2.0**-7  # where even the finest steps are as long, features at whol
 UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
 ROUGH_SHARE = 0.4  # of the distance from a parabola: a smooth function is nearer to a polynomial of degree 6
 FEATURE_SLOPE = 4.0  # the slope of a feature is at most this times its height, over the distance of near points
-ROUNDED_OFF = 4.0  # times the last bit of the other derivatives: whoever adds to these may lose one this small
+ROUNDED_OFF = 4.0  # times the last bit of the others: a derivative this small may be lost if it is added to these
 NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
@@ -106,7 +106,7 @@ def compare_along(
             along_other[moved] = np.sign(v[moved]) * other
             again, along = _compare_within_limit(problem, title, u, along_other, of_other, x)
             hidden = problem.half_precision and is_short and again.agrees is None and first.agrees is False
-            # Larger steps than a feature of f make a kink of it, so that one is no mistake; nor does it excuse one.
+            # In steps that are larger than a feature of f, it looks like a kink, which is no mistake and no excuse.
             kink = again.note.startswith("kink")
             wrong = again.agrees is False and not kink
             unseen = (
@@ -519,7 +519,7 @@ def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:
 def _compare_quickly(
     phi: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical_slope: float
 ) -> Comparison | None:
-    """Compare the derivative of `phi` with a few difference quotients; return None if they do not tell clearly."""
+    """Compare the derivative of `phi` with a few difference quotients; return None if these give no clear verdict."""
     steps = phi.problem.steps
     e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
     if tolerance.accepts(phi.analytic, e):

@@ -91,7 +91,7 @@ class DirectionalFunction:
         return self._rounding
 
     def raise_rounding(self, least: float) -> None:
-        """Let `rounding` be at least `least`, since f has been seen to be rounded that far."""
+        """Raise the attribute `rounding` to at least `least`, a rounding error that the caller has seen in f."""
         _ = self.rounding
         assert self._rounding_floor is not None
         self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
@@ -282,7 +282,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and clear the cache of `rounding`, which was of fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which counts fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

@@ -1,8 +1,8 @@
-"""Take a forward pass and its backward pass, as courses and small libraries write them, as a function and its vjp.
+"""Turn a forward and a backward pass, in the forms that courses and small libraries use, into a function and its vjp.
 
-These are functions `forward(x, w) -> (out, cache)` and `backward(dout, cache) -> (dx, dw)`, and layers, which are
-objects with methods `forward(x)` and `backward(dout)`. A compiled function of this package and its gradient become such
-a pair, too.
+The two passes are either functions `forward(x, w) -> (out, cache)` and `backward(dout, cache) -> (dx, dw)`, or methods
+`forward(x)` and `backward(dout)` of an object, which is called a layer. A compiled function of this package and its
+gradient become a function and its vjp, too.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def is_compiled(f: Any) -> bool:
 
 
 def pair_of_compiled(compiled: Any) -> Pair:
-    """Return a compiled function and its vjp, from the derivatives that machine code computes.
+    """Return a compiled function and its vjp, which uses the derivatives that the machine code computes.
 
     >>> from micrograd_cn.compiler import compile
     >>> f, vjp = pair_of_compiled(compile(lambda x, w: x * w))

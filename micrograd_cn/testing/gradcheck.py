@@ -141,8 +141,8 @@ def gradcheck(
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
     must be linear in the upstream gradient up to rtol, even in a large one, must not change the upstream gradient, and
     must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in
-    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs. There, it
-    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
+    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs, and must
+    give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
 
     What `gradcheck` cannot see:
 
@@ -182,10 +182,10 @@ def gradcheck(
             other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
             looks at its type or its text: then it is a constant. It is also a constant if `f` jumps at this number, or
             is not defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and
-            numbers are checked by their real and imaginary parts: the gradient by z is dL/dz.real + 1j * dL/dz.imag, as
-            in PyTorch, and so is the upstream gradient of a complex result. Sparse tensors of PyTorch (COO, CSR, CSC)
-            and sparse matrices of scipy (csr, csc, coo) are checked by their stored entries. Of empty arrays, only the
-            shapes of gradients are checked.
+            numbers are checked by their real and imaginary parts: as in PyTorch, the gradient with respect to z is
+            dL/dz.real + 1j * dL/dz.imag, and the upstream gradient of a complex result has the same form. Sparse
+            tensors of PyTorch (COO, CSR, CSC) and sparse matrices of scipy (csr, csc, coo) are checked by their stored
+            entries. Of empty arrays, only the shapes of gradients are checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -576,7 +576,8 @@ def _explanation(error: Exception, subject: Subject, hint: str) -> str:
     Args:
         error: what the function raised.
         subject: the function and its arguments.
-        hint: what to write if the function takes one of its arguments as a number, but not as a `Value`; else "".
+        hint: the end of the message, which says what the user should write if the function takes one of its arguments
+            as a number, but not as a `Value`; "" if there is no such argument.
     """
     also = f"; {hint}" if hint else ""
     if isinstance(error, (TypeError, AttributeError)):

@@ -78,7 +78,7 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
     """Return whether the derivative is off by about the same amount at each of several random points next to `x`.
 
-    `compare` compares it with a numerical derivative at a point.
+    `compare` takes a point, and compares the derivative with a numerical one there.
     """
     random = np.random.default_rng(0)
     mismatch: list[float] = []
@@ -98,8 +98,9 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
     A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
-    difference of their means. It is enough if the mismatch relative to one of the two derivatives is less than half. A
-    mismatch that vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    difference of their means. Both mismatches are relative to the checked derivatives or to the numerical ones; it is
+    enough if one of the two pairs shows a decrease. A mismatch that vanishes comes from rounding that always goes one
+    way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

@@ -98,7 +98,7 @@ def to_numpy(x: Any) -> NDArray[Any]:
 
 
 def number_kind(x: Any) -> str:
-    """Return what an array or a number holds: "float", "complex", "int" (also booleans) or "other".
+    """Return the kind of a number or of an array's numbers: "float", "complex", "int" (also booleans); else "other".
 
     >>> number_kind(0.5), number_kind(1 + 2j), number_kind(3), number_kind("sum")
     ('float', 'complex', 'int', 'other')

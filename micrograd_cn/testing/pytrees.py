@@ -46,7 +46,7 @@ def parts(tree: Any) -> Parts | None:
 
 
 def flatten_pytree(tree: Any, path: str = "") -> Parts:
-    """Return the leaves of a structure, each with its path, and a function that builds such a structure from others.
+    """Return the leaves of a structure with their paths, and a function that builds such a structure from other leaves.
 
     >>> leaves, rebuild = flatten_pytree({"w": [1.0, 2.0], "b": 3.0}, "p")
     >>> leaves, rebuild([4.0, 5.0, 6.0])

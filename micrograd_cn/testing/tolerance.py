@@ -1,4 +1,4 @@
-"""How far the derivative of a function of arrays may be from the numerical one, and how exact that must be."""
+"""How far the derivative of a function of arrays may be from the numerical one, and how exact the latter must be."""
 
 from __future__ import annotations
 

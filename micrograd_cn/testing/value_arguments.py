@@ -47,7 +47,7 @@ class Part:
     Attributes:
         path: where it is, such as "p['w']".
         argument: the name of the argument that it belongs to.
-        given: what the user gave.
+        given: the item as the user gave it.
         kind: "real" if derivatives are taken with respect to its numbers, and "constant" if not. It is "whole" if the
             numbers are whole; then it depends on how f uses them (see `choose_variables`).
     """
@@ -246,7 +246,10 @@ class Binding:
         return f"{asks}{self.parts[i].make_static}"
 
     def is_count(self, k: int) -> bool:
-        """Return whether the variable with the index `k` is a whole number, and not all variables are in its part."""
+        """Return whether the variable with the index `k` is a whole number, and other arguments have variables, too.
+
+        Other items of the same argument and the parameters of a `Module` count as well.
+        """
         i = self.variables[k].part
         return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
 
@@ -353,9 +356,10 @@ def choose_variables(found: Binding) -> Binding:
 
 
 def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
-    """Return a binding without the parts whose whole numbers the function compares by `==`, or uses as a condition.
+    """Return a binding in which whole numbers that the function compares by `==`, or branches on, are constants.
 
-    The outputs of the function and their derivatives are returned, too; None if the function fails.
+    An array of whole numbers is a constant only if this is so for each of its numbers. The outputs of the function and
+    their derivatives are returned, too; None if the function fails.
     """
     while True:
         derivatives = _derivatives_or_none(found)
@@ -368,7 +372,7 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
 
 
 def _without_failing(found: Binding) -> Binding:
-    """Return a binding without parts whose whole numbers make the function fail if they are `Value`s.
+    """Return a binding in which whole numbers are constants if the function fails when they are `Value`s.
 
     If the function fails even so, the same binding is returned. Its hint names a part that should perhaps be static.
     """

@@ -93,7 +93,7 @@ class Term(Operators):
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
 
     def __hash__(self) -> int:
-        """Refuse to be a key in code outside this package, which would look an operand's number up."""
+        """Raise FormulaError in code outside this package: a lookup would depend on the operand's number."""
         if sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
             return object.__hash__(self)
         raise remembered(
