@@ -571,7 +571,7 @@ class Program(Runnable):
         return list(found)
 
     def _inputs_of(self, kind: str, name: str) -> list[Value]:
-        """Return the inputs that stand for the numbers in an argument, by its name."""
+        """Return the inputs that stand for the numbers in the argument called `name`."""
         names = dict.fromkeys([x.label.partition("[")[0] for x in self.inputs])
         if name not in names:
             known = " or ".join(map(repr, filter(None, names))) or "no input has a label"

@@ -117,7 +117,7 @@ class Plan:
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return a sort key for each scalar in a list of factors: the index of the list, and the position in it.
+        """Return a sort key for each scalar that lists of factors contain: the index of a list, and the position in it.
 
         A list has, for example, the right factors of some sums. A loop over scalars is fast if the members of such a
         list are contiguous.
