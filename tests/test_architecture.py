@@ -47,8 +47,8 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "special", "rounding", "table", "linear"),
     "graph": (
-        *("operators", "conversion", "plain_numbers", "unsupported", "numpy_methods", "subclasses", "groups"),
-        *("anomaly", "stepwise", "context", "scopes", "closures", "node", "value_arrays"),
+        *("operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "numpy_methods"),
+        *("subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node", "value_arrays"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

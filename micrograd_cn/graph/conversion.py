@@ -7,23 +7,19 @@ import linecache
 import re
 from collections.abc import Callable
 from opcode import opname
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 from ..ops.registry import OPS
+from .callers import PACKAGE, outside_numpy
 
 __all__ = [
     "array_to_fill",
-    "called_function",
     "called_in",
-    "logical_function",
     "numpy_advice",
-    "outside_numpy",
     "refusal",
 ]
 
-PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 # What to write instead of functions that have no operation of the same name.
 OTHER_NAMES = {
     "fabs": "abs(x)",
@@ -133,13 +129,6 @@ def numpy_advice(error: BaseException) -> str:
     return next((advice for found, advice in known.items() if re.search(found, text)), "")
 
 
-def outside_numpy(frame: FrameType) -> FrameType:
-    """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy."""
-    while frame.f_globals.get("__name__", "").startswith("numpy.") and frame.f_back:
-        frame = frame.f_back
-    return frame
-
-
 def called_in(frame: FrameType) -> str:
     """Return the name of the function that `frame` calls, as its source code writes it, such as "math.exp".
 
@@ -190,23 +179,6 @@ def array_to_fill(frame: FrameType) -> Any:
     return _evaluated(frame, _arrays, _code_of_array)
 
 
-def logical_function(frame: FrameType) -> str:
-    """Return the name of the function of numpy that `frame` calls, if it is `logical_and` or `logical_or`; else "".
-
-    A method such as `np.logical_or.reduce` counts as well. With a `dtype`, the result is "", since the function then
-    gives elements of this type, and not its operands.
-    """
-    function = called_function(frame)
-    function = getattr(function, "__self__", function)  # np.logical_or for np.logical_or.reduce
-    name = getattr(function, "__name__", "") if type(function).__name__ == "ufunc" else ""
-    return name if name in ("logical_and", "logical_or") else ""
-
-
-def called_function(frame: FrameType) -> Any:
-    """Return the function that `frame` calls; None if it has no dotted name, or if a dtype is passed."""
-    return _evaluated(frame, _functions, _code_of_function)
-
-
 def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:
     """Evaluate `code_of(frame)`, a part of the call that `frame` is executing; None if there is no such part.
 
@@ -225,7 +197,6 @@ def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[Frame
 
 MAX_PLACES = 64  # numpy asks for each element of an array, so the code at the last places is kept
 _arrays: dict[tuple[CodeType, int], str] = {}
-_functions: dict[tuple[CodeType, int], str] = {}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.UnaryOp, ast.USub, ast.Tuple, ast.Load)
 
 
@@ -241,31 +212,3 @@ def _code_of_array(frame: FrameType) -> str:
         named = call.args[:1]
     array = [*named, *call.args[2:3]][:1]
     return ast.unparse(array[0]) if array and all(isinstance(x, _SIMPLE) for x in ast.walk(array[0])) else ""
-
-
-def _code_of_function(frame: FrameType) -> str:
-    """Return the dotted name of the function that is called; "" if it has none, or if a dtype is passed.
-
-    This reads the instructions, since a function that was typed at Python's prompt has no source code.
-    """
-    import dis  # imported here, because correct programs do not need it
-
-    names: list[str] = []
-    start = [*frame.f_code.co_positions()][frame.f_lasti // 2][::2]
-    for instruction in dis.get_instructions(frame.f_code):
-        place, name = instruction.positions, instruction.opname
-        if instruction.offset > frame.f_lasti:
-            break
-        if place is None or (place.lineno, place.col_offset) != (start[0], start[1]) or start[0] is None:
-            continue
-        if name.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE")):
-            names = [str(instruction.argval)]
-        elif name in ("LOAD_ATTR", "LOAD_METHOD"):
-            names.append(str(instruction.argval))
-        elif name in ("KW_NAMES", "LOAD_CONST") and instruction.arg is not None:
-            passed_by_name = frame.f_code.co_consts[instruction.arg]
-            if type(passed_by_name) is tuple and "dtype" in passed_by_name:
-                return ""
-        elif instruction.offset < frame.f_lasti and name.startswith(("CALL", "BINARY", "COMPARE")):
-            names = []
-    return ".".join(names)

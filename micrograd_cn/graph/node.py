@@ -16,8 +16,10 @@ from .. import ops
 from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
+from .callers import CALLS
 from .closures import Closure, sends_nothing
 from .groups import Group
+from .nan_order import holds_with_nan
 from .numpy_methods import NumpyMethods
 
 __all__ = ["Node", "assign_data", "refuse_array_update"]
@@ -31,8 +33,6 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         symbol: the sign of the comparison, such as "<", which is passed to hooks.
     """
 
-    may_choose = symbol in ("<=", ">=")  # by which numpy chooses the larger or smaller of two objects
-
     def compare(self: Any, other: Any) -> Any:
         try:
             y = other if type(other) is float else other._data if isinstance(other, Node) else number(other)
@@ -42,25 +42,10 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         if context.active and (hooks := context.here().hooks):
             hooks.compared(self, symbol, other, held)
         if not held and (x != x or y != y):
-            choose = _chooses_nan if may_choose else _sorts_nan
-            return choose(symbol, x, y, sys._getframe(1))
+            return holds_with_nan(symbol, self, other, x, y, sys._getframe(1))
         return held
 
     return compare
-
-
-def _chooses_nan(symbol: str, x: float, y: float, caller: FrameType) -> bool:
-    """Return whether x <= y or x >= y must hold, although one of them is nan, so that numpy's maximum is nan.
-
-    For the maximum of a and b, numpy chooses a if a >= b. Python asks b <= a instead if only b is a `Value`. So this
-    returns True if a is nan, or for `np.fmax`, which ignores nan, if b is. `symbol` is the sign of the comparison, and
-    `caller` the frame in which numpy is called.
-    """
-    extremum = plain_numbers.numpy_extremum(caller)
-    direct = extremum == "both" or extremum.endswith("max" if symbol == ">=" else "min")
-    a, b = (x, y) if direct else (y, x)
-    decisive = b if extremum.startswith("f") else a
-    return bool(extremum) and decisive != decisive
 
 
 def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
@@ -73,20 +58,6 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
         raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
 
     return refuse
-
-
-def _sorts_nan(symbol: str, x: float, y: float, caller: FrameType) -> bool:
-    """Return whether x < y or x > y must hold, although one of them is nan, so that numpy sorts nan to the end.
-
-    `np.argmax` and `np.argmin` return the first nan. `symbol` is the sign of the comparison, and `caller` the frame in
-    which numpy is called.
-
-    Raises:
-        ValueError: numpy sorts to find a median or a quantile. These are nan for floats, but not for objects.
-    """
-    order = plain_numbers.numpy_order(caller)
-    later, earlier = (y, x) if (symbol == "<") is (order != "argmin") else (x, y)
-    return bool(order) and later != later and earlier == earlier
 
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
@@ -112,7 +83,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
             f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
             f"g), or W = W {sign} G for a new array"
         )
-    if code[at] in plain_numbers.CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
+    if code[at] in CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
         sign = op.notation.symbol
         raise TypeError(
             "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
@@ -444,9 +415,12 @@ class Node(NumpyMethods):
 
         def __eq__(self, other: object) -> bool:
             """Compare by identity; in a function that `functional` differentiates, compare plain numbers by data."""
-            if isinstance(other, (Node, float)) and self is not other:
-                if self._data != (other if isinstance(other, float) else other._data):
+            if isinstance(other, float):
+                if self._data != other:
                     return False  # by identity and by data
+            elif isinstance(other, Node) and self is not other:
+                if self._data != other._data:
+                    return False
             elif self is other and not isnan(self._data):  # `!=` of nan sets a flag of which numpy would warn
                 return True
             return self._equals(other, sys._getframe(1))

@@ -16,7 +16,8 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   `max` does, and return one of them. At a tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the
   derivative 1, and `np.maximum(0, x)` has the derivative 0. A compiled function does the same. For half of the gradient
   each, as in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too. The functions treat nan as they do in
-  arrays of floats, if Python finds the source code of the call.
+  arrays of floats. They raise an error if they are not called by a name, as in `[np.maximum][0](x, y)`, and two plain
+  numbers in an array of `Value`s are compared as Python does.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not` and the like take each `Value` for true. So
   does `np.where` in its condition. `np.logical_and` and `np.logical_or` would return some of the elements. They raise
   an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.
@@ -24,8 +25,8 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   functions that numpy writes in Python compare numbers. `np.nan_to_num` does not recognise nan. Write a comparison,
   such as `a > 0`, or take the numbers first, `np.array([x.data for x in a])`. Only in a function that `functional`
   differentiates, truth and `==` of its arguments go by the numbers.
-- `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats if they are called by
-  a name, as in `x.argmax()` and not in `(2 * x).argmax()`. A median or a quantile of nan is refused.
+- `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
+  quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
   `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write. They
   ask no element. For a question about numbers, write `np.isnan([x.data for x in a])`. For a result with a gradient,
@@ -50,6 +51,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import ops
 from ..ops.number import DATES, number
+from .callers import is_numpys_code, outside_numpy
 from .operators import method
 from .unsupported import Unsupported
 
@@ -149,7 +151,7 @@ def _no_operation(name: str) -> TypeError:
 
     If another function of numpy calls this one, the message names the other function, which the user has called.
     """
-    from .conversion import called_in, outside_numpy  # imported here, because correct programs do not need it
+    from .conversion import called_in  # imported here, because correct programs do not need it
 
     caller = sys._getframe(2)
     user = outside_numpy(caller)
@@ -310,7 +312,7 @@ def _needs_array(caller: FrameType) -> bool:
 
     `np.quantile` and `np.var` call such functions. Their argument `out` does not reach `__array_ufunc__`.
     """
-    return caller.f_code.co_name in ("_lerp", "_var") and caller.f_globals.get("__name__", "").startswith("numpy.")
+    return caller.f_code.co_name in ("_lerp", "_var") and is_numpys_code(caller)
 
 
 def _boxed(x: Any) -> Any:
@@ -331,7 +333,8 @@ def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options
     """
     boxed = [_boxed(x) if isinstance(x, NumpyMethods) else x for x in operands]
     try:
-        return getattr(ufunc, how)(*boxed, **options)
+        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which function of numpy compares elements
+        return apply(*boxed, **options)
     except TypeError as error:
         text = str(error)
         if "output from dtype('O')" in text:

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .callers import is_call, is_numpys_code, logical_function
 from .operators import Operators
-from .plain_numbers import is_call, stands_for_number, variables
+from .plain_numbers import stands_for_number, variables
 
 __all__ = ["INSTEAD", "Unsupported", "refuse_logical"]
 
-_variables = variables.get
+_variables, _modules = variables.get, sys.modules
+_not_logical = {"logical_or", "logical_and"}.isdisjoint
 _ONE = "x itself, which is one number and has no axes"
 _HERE = "x itself, which is a float64 in main memory"
 _NUMBER = "x.data for the number"
@@ -169,10 +171,8 @@ def refuse_logical(caller: FrameType) -> None:
     For an array of objects, these functions return some of their operands, and no bools. A call inside numpy is left
     alone, since `np.all` and the like ask for bools.
     """
-    if not is_call(caller) or caller.f_globals.get("__name__", "").startswith("numpy."):
+    if not is_call(caller) or is_numpys_code(caller):
         return
-    from .conversion import logical_function  # imported here, because correct programs do not need it
-
     if name := logical_function(caller):
         raise TypeError(
             f"np.{name}() of an array of Values would give some of its elements instead of bools; compare them, as in "
@@ -227,15 +227,17 @@ class Unsupported(Operators):
         Traceback (most recent call last):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
+        op = self.op
+        is_plain = (op is None or not op.is_step) and _variables() is None
+        if is_plain and ("numpy" not in _modules or _not_logical(sys._getframe(1).f_code.co_names)):
+            return True
         caller = sys._getframe(1)
-        names, derivative = caller.f_code.co_names, _variables() is not None
-        if derivative or "logical_or" in names or "logical_and" in names:
-            refuse_logical(caller)
-        if derivative and stands_for_number(self, caller):
+        refuse_logical(caller)
+        if _variables() is not None and stands_for_number(self, caller):
             return self._data != 0.0
-        if self.op and self.op.is_step:
+        if op and op.is_step:
             raise TypeError(
-                f"{self.op.name}(...) gives a Value, which is true whatever its number; write x < y, or "
+                f"{op.name}(...) gives a Value, which is true whatever its number; write x < y, or "
                 "where(condition, a, b)"
             )
         return True

@@ -267,7 +267,8 @@ class ValueArray(np.ndarray):
                     return _wrapped(applied.reduce(*plain, **{"axis": options.get("axis", 0)} | chosen))
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
-        found = _wrapped(getattr(ufunc, how)(*plain, **options))
+        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which function of numpy compares elements
+        found = _wrapped(apply(*plain, **options))
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
@@ -283,8 +284,10 @@ class ValueArray(np.ndarray):
         if function is np.linalg.solve and len(args) == 2 and np.ndim(args[0]) == 2:
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
         if function in ORDERING:
-            for x in args:
+            for x in (*args, *options.values()):
                 _guard_nan(x)
+        if function is np.lexsort:
+            return _lexsort(*args, **options)
         if function is np.diff and _are_truths(args[0]):
             return _diff_of_truths(*args, **options)
         found = _wrapped(super().__array_function__(function, types, args, options))
@@ -332,6 +335,10 @@ def _guard_nan(array: Any) -> None:
         for x in np.asarray(array, dtype=object).flat:
             if _varies(x):
                 bool(_condition(ops.equal(x, x)))
+
+
+def _lexsort(keys: Any, axis: int = -1) -> Any:
+    return np.lexsort([_plain(key) for key in keys], axis)
 
 
 def _averaging(name: str) -> Callable[..., Any]:

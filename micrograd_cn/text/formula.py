@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
+from ..graph.callers import PACKAGE
 from ..graph.operators import Operators
 from ..ops.checks import RowError
 from ..ops.number import number
@@ -25,7 +25,6 @@ __all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", 
 
 T = TypeVar("T")
 
-PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]
 
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
 

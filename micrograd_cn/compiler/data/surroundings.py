@@ -32,12 +32,12 @@ from types import (
 from typing import Any, NamedTuple
 
 from ...engine import Value
+from ...graph.callers import PACKAGE
 from ...module import Module
 from ...ops.operation import Op, Selection
 from ...ops.registry import OPS
 
 PACKAGE_NAME = __name__.partition(".")[0]
-PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]
 LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are looked at
 MAX_ITEMS = 200  # only so many items of a collection are looked into

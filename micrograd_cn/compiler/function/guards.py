@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from math import isnan
-from pathlib import Path
 from threading import Lock
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, constant, record, traverse
 from ...graph import context
+from ...graph.callers import PACKAGE, is_numpys_code
 from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
 from ...graph.plain_numbers import FOR_NUMPY, stands_for_number
 from ...graph.unsupported import refuse_logical
@@ -37,7 +37,6 @@ from ..instructions.lowering import DETACH, check_gradient_flow
 READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
-PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 # What to write instead of functions of numpy that ask whether two numbers are equal
@@ -141,7 +140,7 @@ class Traced(Value):
         if not isinstance(other, Value) or other._data == self._data:
             frame: FrameType | None = sys._getframe(1)
             names = []
-            while frame and (frame.f_globals["__name__"].startswith("numpy.") or frame.f_code.co_filename in FOR_NUMPY):
+            while frame and (is_numpys_code(frame) or frame.f_code.co_filename in FOR_NUMPY):
                 names.append(frame.f_code.co_name)
                 frame = frame.f_back
             write = next((INSTEAD_OF_EQUALITY[name] for name in names if name in INSTEAD_OF_EQUALITY), None)
@@ -209,7 +208,7 @@ class Traced(Value):
         path = caller.f_code.co_filename
         if path.startswith(PACKAGE) and path not in FOR_NUMPY:
             return False
-        if caller.f_code.co_name == "linspace" and caller.f_globals.get("__name__", "").startswith("numpy."):
+        if caller.f_code.co_name == "linspace" and is_numpys_code(caller):
             return False  # it asks whether the step is 0, and computes the same numbers in either case
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 

@@ -1,0 +1,237 @@
+"""Which function calls a method of a `Value`: the function that the code in a stack frame is calling at the moment.
+
+numpy's C code and Python's `max` and `sorted` compare the elements of arrays and lists, and call methods such as
+`__lt__` for this. They have no stack frame, so the caller's frame is the one that calls `np.argmax` or `sorted`. Its
+instructions say which function that is, even if it was typed at Python's prompt and has no source code.
+"""
+
+from __future__ import annotations
+
+import builtins
+from functools import partial
+from opcode import opmap
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
+from typing import Any, NamedTuple
+
+__all__ = [
+    "CALLS",
+    "NOT_NUMPY",
+    "PACKAGE",
+    "Question",
+    "asked_by",
+    "called_function",
+    "is_call",
+    "is_numpys_code",
+    "logical_function",
+    "outside_numpy",
+]
+
+PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
+CALLS = {code for name, code in opmap.items() if "CALL" in name}  # CPython 3.11 may call a method at PRECALL
+OPERATORS = {code for name, code in opmap.items() if name in ("COMPARE_OP", "CONTAINS_OP", "IS_OP")}
+# The functions of numpy that are written in C and compare elements
+COMPARING = {
+    *("sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"),
+    *("maximum", "minimum", "fmax", "fmin", "clip"),
+}
+IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("__ne__",)}
+COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge"}
+PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
+
+
+class Question(NamedTuple):
+    """Who compares two objects.
+
+    Attributes:
+        name: the name of the function of numpy that compares, such as "argmax", or "maximum" for np.maximum.reduce.
+            It is "" for all that is known not to be numpy: an operator such as `<`, or Python's own functions.
+        is_known: whether this is certain. If it is not, `name` is that of the method that is called, or "".
+    """
+
+    name: str
+    is_known: bool
+
+
+class _Place(NamedTuple):
+    """What the instruction at one place of a function's code calls.
+
+    Attributes:
+        is_operator: whether it is an operator, such as `<`, and no call.
+        is_call: whether it is a call.
+        names: the parts of the dotted name of the function. The first is "" if an expression is in its place, as in
+            `f(x).argmax()`. A part in braces is that of a variable, as in `getattr(x, name)()`. The tuple is empty if
+            not even the name of a method is known.
+        is_global: whether the first of the names is a global variable.
+        passed: the names of arguments that are passed by name.
+    """
+
+    is_operator: bool
+    is_call: bool
+    names: tuple[str, ...] = ()
+    is_global: bool = False
+    passed: tuple[str, ...] = ()
+
+
+_OPERATOR = _Place(True, False)
+NOT_NUMPY = Question("", True)
+VARIABLES = "LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE"
+MAX_PLACES = 256  # numpy asks for each element of an array, so what is known about the last places is kept
+_places: dict[tuple[int, int], tuple[CodeType, _Place]] = {}  # by the identity of the code, whose hash takes long
+
+
+def _place(frame: FrameType) -> _Place:
+    code, at = frame.f_code, frame.f_lasti
+    known = _places.get((id(code), at))
+    if known is None or known[0] is not code:
+        while len(_places) >= MAX_PLACES:
+            _places.pop(next(iter(_places)), None)
+        known = _places[id(code), at] = code, _read(code, at)
+    return known[1]
+
+
+def _read(code: CodeType, at: int) -> _Place:
+    """Return what the instruction at the offset `at` calls."""
+    instruction = code.co_code[at]
+    if instruction in OPERATORS:
+        return _OPERATOR
+    if instruction not in CALLS:
+        return _Place(False, False)
+    import dis  # imported here, because correct programs do not need it
+
+    names: tuple[str, ...] = ()
+    loaded: list[str] = []  # the variables and texts that were loaded last, one after the other
+    is_global, is_built, passed = False, False, ()
+    line, _, column, _ = [*code.co_positions()][at // 2]
+    for found in dis.get_instructions(code):
+        place, kind, argument = found.positions, found.opname, found.argval
+        if found.offset >= at:
+            break
+        variables = () if not kind.startswith(VARIABLES) else argument if type(argument) is tuple else (argument,)
+        if variables or type(argument) is str:
+            loaded += [f"{{{name}}}" for name in variables] or [argument]
+        elif kind not in ("PUSH_NULL", "PRECALL", "CALL"):
+            loaded = []
+        if place is None or line is None or column is None or (place.lineno, place.col_offset) != (line, column):
+            continue  # the instructions that find the function begin where the call does
+        if variables:
+            names, is_global = variables[:1], kind == "LOAD_GLOBAL"
+        elif kind in ("LOAD_ATTR", "LOAD_METHOD"):
+            names = (*(("",) if is_built else names), argument)
+        elif kind in ("KW_NAMES", "LOAD_CONST") and found.arg is not None:
+            constant = code.co_consts[found.arg]
+            passed = constant if type(constant) is tuple else passed
+        elif kind == "CALL" and names == ("getattr",):  # getattr(x, "argmax")()
+            x = loaded[-2].strip("{}") if loaded[-3:-2] == ["{getattr}"] else ""
+            names, is_global = (x, loaded[-1]), False
+        elif kind.startswith(("CALL", "BINARY", "COMPARE", "UNARY")) and not kind.startswith("CALL_INTRINSIC"):
+            names = ("",)
+        is_built = kind.startswith("BUILD")  # a list such as [xs] in [xs].sort(), or the arguments in f(*args)
+    return _Place(False, True, names, is_global, passed)
+
+
+_MISSING = object()
+
+
+def _value(frame: FrameType, place: _Place) -> Any:
+    """Return the function that is called at a place; None if it is not known."""
+    names = place.names
+    if not names or not names[0]:
+        return None
+    first, *rest = names
+    found: Any = _MISSING if place.is_global else frame.f_locals.get(first, _MISSING)
+    if found is _MISSING:
+        found = frame.f_globals.get(first, _MISSING)
+    if found is _MISSING:
+        found = getattr(builtins, first, None)
+    try:
+        for name in rest:
+            found = getattr(found, frame.f_locals[name[1:-1]] if name.startswith("{") else name)
+    except Exception:  # whatever a user's class raises when its attributes are read
+        return None
+    return found
+
+
+def is_call(caller: FrameType) -> bool:
+    """Return whether the frame is at the call of a function, rather than at an operator such as `==`."""
+    return _place(caller).is_call
+
+
+def called_function(frame: FrameType) -> Any:
+    """Return the function that `frame` calls; None if it has no dotted name."""
+    return _value(frame, _place(frame))
+
+
+def asked_by(frame: FrameType) -> Question:
+    """Return which function compares two objects, if `frame` is where Python code calls it, or uses an operator.
+
+    >>> import sys
+    >>> class Number:
+    ...     def __lt__(self, other):
+    ...         print(asked_by(sys._getframe(1)))
+    ...         return True
+    ...     __gt__ = __lt__
+    >>> a = Number()
+    >>> a < a and None
+    Question(name='', is_known=True)
+    >>> import numpy as np
+    >>> xs = np.array([a, a])
+    >>> np.lexsort([xs]) is None
+    Question(name='lexsort', is_known=True)
+    False
+    >>> (xs[:].argmax(), [xs][0].argmin()) and None
+    Question(name='argmax', is_known=False)
+    Question(name='argmin', is_known=False)
+    """
+    place = _place(frame)
+    if place.is_operator:
+        return NOT_NUMPY
+    if not place.is_call:  # such as a loop over map(np.ndarray.argmax, rows)
+        return Question("", _speaks_for_python(frame))
+    function = _value(frame, place)
+    while isinstance(function, partial):
+        function = function.func
+    if function is None:
+        return Question(place.names[-1] if place.names else "", place.names[-1:] in IN_PYTHON)
+    held: Any = getattr(function, "__self__", None)
+    if type(held).__name__ == "ufunc":  # of np.maximum.reduce
+        return Question(str(held.__name__), True)
+    owner: type = getattr(function, "__objclass__", type(held))  # of np.ndarray.argmax, or of xs.argmax
+    if _is_numpys(type(function)) or _is_numpys(function) or any(map(_is_numpys, owner.__mro__)):
+        return Question(str(getattr(function, "__name__", "")), True)
+    return Question("", isinstance(function, PYTHONS) or _speaks_for_python(frame))
+
+
+def _is_numpys(x: Any) -> bool:
+    return str(getattr(x, "__module__", "")).partition(".")[0] == "numpy"
+
+
+def _speaks_for_python(frame: FrameType) -> bool:
+    """Return whether the names in the code that `frame` runs speak for a function of Python, and none for numpy."""
+    names = frame.f_code.co_names
+    return COMPARING.isdisjoint(names) and not COMPARING_IN_PYTHON.isdisjoint(names)
+
+
+def logical_function(frame: FrameType) -> str:
+    """Return the name of the function of numpy that `frame` calls, if it is `logical_and` or `logical_or`; else "".
+
+    A method such as `np.logical_or.reduce` counts as well. With a `dtype`, the result is "", since the function then
+    gives elements of this type, and not its operands.
+    """
+    place = _place(frame)
+    function = None if "dtype" in place.passed else _value(frame, place)
+    function = getattr(function, "__self__", function)  # np.logical_or for np.logical_or.reduce
+    name = getattr(function, "__name__", "") if type(function).__name__ == "ufunc" else ""
+    return name if name in ("logical_and", "logical_or") else ""
+
+
+def is_numpys_code(frame: FrameType) -> bool:
+    """Return whether the frame runs code of numpy."""
+    return str(frame.f_globals.get("__name__", "")).startswith("numpy.")
+
+
+def outside_numpy(frame: FrameType) -> FrameType:
+    """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy."""
+    while is_numpys_code(frame) and frame.f_back:
+        frame = frame.f_back
+    return frame

@@ -1,0 +1,125 @@
+"""What comparisons with nan return, so numpy's functions treat nan in an array of `Value`s as in an array of floats.
+
+A comparison with nan does not hold, and Python's `max` and `sorted` rely on that. numpy treats nan as the largest float
+when it sorts, and the result of `np.maximum` is nan if one of the operands is. It implements this for floats alone. For
+objects it relies on their comparisons: `np.sort` and the like ask a < b and then a > b, `np.argmax` asks a > b,
+`np.argmin` asks a < b, `np.maximum` chooses a if a >= b, and `np.minimum` chooses a if a <= b. So the comparison has to
+know who asks. If `callers` cannot say it, the comparison raises an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+from .callers import NOT_NUMPY, Question, asked_by, is_numpys_code
+from .plain_numbers import FOR_NUMPY
+
+__all__ = ["holds_with_nan"]
+
+# The functions and methods of numpy that order elements
+ORDERS = {"sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"}
+# The functions of numpy that choose one of two elements
+EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "clip": "both"}
+
+
+def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: FrameType) -> bool:
+    """Return whether a comparison must hold although one of the numbers is nan.
+
+    Args:
+        symbol: the sign of the comparison: "<", "<=", ">" or ">=".
+        a: the `Value` whose method Python has called.
+        b: the other operand.
+        x: the number of a.
+        y: the number of b.
+        caller: the frame in which the comparison, or the function that compares, is called.
+
+    Raises:
+        ValueError: it is not known which function compares, or numpy orders the elements for a median or a quantile,
+            or two of the elements that `np.unique` orders are nan, or `np.clip` compares `Value`s and numbers.
+    """
+    question = asked_by(caller)
+    if question is NOT_NUMPY:
+        return False
+    if symbol in ("<", ">"):
+        return _sorts_nan(question, symbol, x, y, caller)
+    kind = EXTREMA.get(question.name, "")
+    if not kind:
+        _refuse_unknown(question)
+        return False
+    if kind == "both":
+        _check_clip(a, b, caller)
+    direct = kind == "both" or symbol == (">=" if kind.endswith("max") else "<=")
+    first, second = (x, y) if direct else (y, x)
+    decisive = second if kind.startswith("f") else first
+    return decisive != decisive
+
+
+def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: FrameType) -> bool:
+    """Return whether x < y or x > y must hold, although one of them is nan, so that numpy sorts nan to the end.
+
+    `np.argmax` and `np.argmin` return the first nan.
+    """
+    name = question.name
+    is_list = name == "sort" and not question.is_known and symbol == "<"  # sort() of a list never asks for x > y
+    if is_list:
+        return False
+    if name not in ORDERS:
+        _refuse_unknown(question)
+        return False
+    if name == "sort" and not question.is_known:
+        raise ValueError(
+            "x.sort() of Values among which is nan, where x is an expression: numpy and Python order nan in different "
+            "ways; give x a name, or write np.sort(x)"
+        )
+    _refuse_functions(x != x and y != y, caller)
+    later, earlier = (y, x) if (symbol == "<") is (name != "argmin") else (x, y)
+    return later != later and earlier == earlier
+
+
+def _refuse_unknown(question: Question) -> None:
+    """Raise an error if it is not known which function asks. It may be one for which nan is above all numbers."""
+    if not question.is_known:
+        raise ValueError(
+            "a comparison of Values with nan by a function that is not called by its name: numpy and Python treat nan "
+            "in different ways; write the name, as in np.argmax(x), x.argmax(), np.maximum(x, y), max(xs) or sorted(xs)"
+        )
+
+
+def _refuse_functions(both: bool, caller: FrameType) -> None:
+    """Raise an error if numpy orders elements for a function that looks for nan in arrays of floats alone.
+
+    `both` says whether both of two elements are nan. `caller` is the frame that orders the elements.
+    """
+    frame: FrameType | None = caller
+    while frame and (is_numpys_code(frame) or frame.f_code.co_filename in FOR_NUMPY):
+        name = frame.f_code.co_name
+        if name in ("median", "quantile", "percentile"):
+            raise ValueError(
+                f"np.{name}() of Values among which is nan: numpy would take it for the largest of them; write "
+                f"np.nan{name} to leave it out"
+            )
+        if name == "unique" and both and frame.f_locals.get("equal_nan"):
+            raise ValueError(
+                "np.unique() of Values among which nan is more than once: numpy would not find that they are the same; "
+                "write np.unique([x.data for x in xs]) for the numbers"
+            )
+        frame = frame.f_back
+
+
+def _check_clip(a: Any, b: Any, caller: FrameType) -> None:
+    """Raise an error if it is not known whether a comes before b in `np.clip`.
+
+    numpy asks x >= low, and then r <= high, where r is the larger one. If low is a `Value` and x is a float, or if the
+    class of low is a subclass of that of x, Python asks low <= x instead, and for high likewise.
+    """
+    known = caller.f_locals
+    operands = known["operands"] if "operands" in known else [known.get(name) for name in ("a", "min", "max")]
+    kinds = [set(map(type, sys.modules["numpy"].asarray(x, dtype=object).flat)) for x in operands]
+    is_value = [any(hasattr(kind, "_data") for kind in found) for found in kinds]
+    if type(a) is not type(b) and is_value != [True, False, False] and len(set.union(*kinds)) > 1:
+        raise ValueError(
+            "np.clip() of Values and numbers among which is nan: numpy does not say which of them are the bounds; "
+            "write np.minimum(np.maximum(x, low), high)"
+        )
