@@ -193,6 +193,7 @@ class Lowering:
             one of the totals of a `Scatter`. `differentiate` fills this list.
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
+        omits_gates: whether `differentiate` has omitted gates, so totals may be nan that should not be.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -214,6 +215,7 @@ class Lowering:
             self.code.constant(x)
         self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
+        self.omits_gates = False
         self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
 
     def _lower(self, node: Value, op: Op) -> None:
@@ -256,13 +258,21 @@ class Lowering:
         )
         return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
-    def differentiate(self) -> None:
+    def differentiate(self, gated: bool = True) -> None:
         """Append instructions for the gradient of the only output with respect to every parameter.
 
         The chain rule is applied as in `Value.backward`. If a node does not depend on the row but its users do, the
         users' contributions to the node's gradient are added up over the rows of a batch in a total. The total divided
         by the count of rows is then propagated to the operands of the node.
+
+        If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
+        derivative would be nan. A gate prevents this: it is a selection of the partial derivative or, where no gradient
+        reaches the node, of 0. If `gated` is not set, gates are omitted for the factors of multiplications that are
+        computed for each row. Factors are rarely infinite, and a layer of a network has a gate for each weight. If a
+        factor is infinite after all, a total may be nan. If no total is nan, all gradients are what they are with
+        gates.
         """
+        self._gated, self.omits_gates = gated, False
         self.totals = []  # an earlier call may have been interrupted
         [root] = self._output_nodes
         wanted = set(self.parameters)
@@ -322,6 +332,9 @@ class Lowering:
             if value == 1.0:
                 terms[parent].append(upstream)
             elif certain or (value is not None and math.isfinite(value)):
+                pairs[parent].append((upstream, partials[slot]))
+            elif not self._gated and partials[slot] in xs and value is None and node in self.per_sample:
+                self.omits_gates = True
                 pairs[parent].append((upstream, partials[slot]))
             else:
                 pairs[parent].append((upstream, self._if_reached(node, partials[slot])))

@@ -41,6 +41,7 @@ FIELDS = (
     "gradients",  # how many contiguous runs the gradients form among the scalars
     "gradient_table",  # for each run its offset, the index of its first gradient, and its length
     "gradients_at",  # where the runs are copied to, one after the other
+    "spoiled_at",  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
 )  # fmt: skip
 CALL_WORDS = 2  # a stage has two words: the addresses of its kernel and of its table
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
@@ -431,7 +432,8 @@ class Drivers:
 
         `scale` is 1 / (count of rows), so the products are means.
 
-        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise.
+        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise. If the header has a field
+        `spoiled_at`, the value is stored there, too.
         """
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
@@ -441,7 +443,10 @@ class Drivers:
             f.store(lanes.type, mean, f.at(to, place))
             [total] = loop.carried
             loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
-        return lanes.horizontal_sum(*loop.next)
+        bad, spoiled_at = lanes.horizontal_sum(*loop.next), _field(f, "spoiled_at")
+        with f.when(f.op(f"icmp ne i64 {spoiled_at}, 0")):
+            f.store("double", bad, f.at("%s", spoiled_at, BYTE))
+        return bad
 
     def gradient(self) -> Function:
         """Write the driver that computes, in one thread, the mean output of a batch and the gradient of this mean."""
@@ -633,14 +638,16 @@ class Drivers:
         description begins. The description is the count of the batch's rows, the count of its sub-batches and, for each
         sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its rows.
 
-        A gradient call is eight words: the addresses of a program's `gradient` driver, of its header, of the numbers
-        of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; and the
-        count of the program's parameters.
+        A gradient call is nine words: the addresses of a program's `gradient` driver, of its header, of the numbers of
+        all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count of
+        the program's parameters; and the address of a number that is nan if the gradient has to be computed anew.
 
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
         computed before its step, is written to `%losses`. `%rates` has the learning rate of each step, or is null if
         the rate does not change. The remaining operands are those of `update`.
+
+        The driver returns how many steps it has taken: `%steps`, or less if a gradient has to be computed anew.
         """
         return self._fit("fit", FIT_PARAMETERS)
 
@@ -652,7 +659,7 @@ class Drivers:
         return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
 
     def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
-        f = Function(self.name[name], parameters)
+        f = Function(self.name[name], parameters, "i64")
         stays = f.op("icmp eq ptr %rates, null")
         with f.loop("%steps", [("i1", "true")] if clips else []) as step:
             number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
@@ -664,8 +671,9 @@ class Drivers:
             several = f.op(f"xor i1 {alone}, true")
             with f.when(several):
                 f.clear("%gradients", "%parameters")
-            with f.loop(sub_batches, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as sub_batch:
-                [words, mean] = sub_batch.carried
+            carried = [("ptr", f.at(at, 2, "i64")), ("double", "0.0"), ("double", "0.0")]
+            with f.loop(sub_batches, carried) as sub_batch:
+                [words, mean, spoiled] = sub_batch.carried
                 called, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)
                 gradient, header, data, s, w, a, found = (f.pointer(called, k) for k in range(7))
                 own = f.word(called, 7)
@@ -678,7 +686,13 @@ class Drivers:
                         f, "void", "accumulate", "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}"
                     )
                 added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-                sub_batch.next = [f.at(words, 3, "i64"), added]
+                spoiled = f.op(f"fadd double {spoiled}, {f.load('double', f.pointer(called, 8))}")
+                sub_batch.next = [f.at(words, 3, "i64"), added, spoiled]
+            stop, go_on = f.fresh("stop"), f.fresh("go_on")
+            f.do(f"br i1 {f.op(f'fcmp uno double {sub_batch.next[2]}, 0.0')}, label %{stop}, label %{go_on}")
+            f.open(stop)
+            f.do(f"ret i64 {step.index}")
+            f.open(go_on)
             f.store("double", sub_batch.next[1], f.at("%losses", step.index))
             rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
             gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
@@ -694,7 +708,7 @@ class Drivers:
                 step.next = [finite]
             else:
                 self._call(f, *update)
-        f.do("ret void")
+        f.do("ret i64 %steps")
         return f
 
 

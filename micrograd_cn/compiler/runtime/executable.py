@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import chain
-from math import inf
+from math import inf, isnan
 from typing import Any, TypeVar
+from weakref import WeakMethod
 
 from ...engine import Value
 from ..data.captured import CapturedValue
@@ -50,6 +51,7 @@ SECONDS_BEFORE_NATIVE = 5e-5
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
+NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
 # In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
 # instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
@@ -75,8 +77,8 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "accumulate": (None, [POINTER, POINTER, DOUBLE, COUNT]),
     "update": (None, [*POINTERS, *POINTERS, COUNT, COUNT]),
     "clip": (None, [POINTER, POINTER, COUNT, POINTER]),
-    "fit": (None, FIT_OPERANDS),
-    "fit_clipped": (None, [*FIT_OPERANDS, POINTER, COUNT, POINTER]),
+    "fit": (COUNT, FIT_OPERANDS),
+    "fit_clipped": (COUNT, [*FIT_OPERANDS, POINTER, COUNT, POINTER]),
 }
 
 
@@ -100,6 +102,11 @@ def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
     called = writer.name[name]
     address = on.address(called, writer.kernels()[called], fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
+
+
+def driver_of(kind: str) -> str:
+    """Return the name of the driver that runs an executable of this kind."""
+    return "forward" if kind == "forward" else "gradient"
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
@@ -235,13 +242,14 @@ class Executable:
     Args:
         tables: the tables of the plan to compute.
         lowering: the graph, lowered to instructions.
-        kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
+        kind: "forward", "gradient" or "gated", as for `CompiledGraph.tables`.
         padded_count: how many places the parameters have among the scalars.
         native: whether the code is native code. If not, it is threaded code.
+        select_tier: the method of the `CompiledGraph`, which chooses an executable that computes a gradient with gates.
 
     Attributes:
         plan: the plan that is computed.
-        kind: "forward" or "gradient", as in the arguments.
+        kind: "forward", "gradient" or "gated", as in the arguments.
         native: whether the code is native code.
         lanes: how many rows a block has; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
@@ -252,12 +260,23 @@ class Executable:
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
     """
 
-    def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        lowering: Lowering,
+        kind: str,
+        padded_count: int,
+        native: bool,
+        select_tier: Callable[[str, int], Executable],
+    ) -> None:
         self.tables, self.kind, self.native = tables, kind, native
+        self._select_tier = WeakMethod(select_tier)  # the graph refers to its executables
+        # The scalars begin with the parameters and their gradients. A number follows that is nan if a total is spoiled.
+        self._gradients_at, self._checks = padded_count, lowering.omits_gates and kind == "gradient"
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        copied = _contiguous_runs([plan.offset(i) for i in lowering.gradients] if kind == "gradient" else [])
+        copied = _contiguous_runs([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [])
         self.stages = stages = StageLists(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
@@ -283,6 +302,7 @@ class Executable:
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
                 gradients_at=WORD * padded_count,
+                spoiled_at=2 * WORD * padded_count if self._checks else 0,
             )
         )
         self.outputs = len(lowering.outputs)
@@ -296,7 +316,7 @@ class Executable:
     def compile_fast_kernels(self) -> None:
         """Compile the optimised versions of the kernels and of the driver that this code needs."""
         self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
-        driver(self.kind, self.lanes, fast=True)
+        driver(driver_of(self.kind), self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
         key = name, self.tables.fast
@@ -393,7 +413,31 @@ class Executable:
             self._driver("finish")(self.header, data, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
+        if self.is_spoiled(first):
+            self.compute_with_gates(first, data, index, n)
         return loss
+
+    def spoiled_address(self, buffers: Buffers) -> int:
+        """Return the address of a number that is nan if the gradient in `buffers` has to be computed with gates."""
+        return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
+
+    def is_spoiled(self, buffers: Buffers) -> bool:
+        """Return whether the gradient in `buffers` has to be computed with gates, see `Lowering.differentiate`."""
+        return self._checks and isnan(buffers.scalars.view[2 * self._gradients_at])
+
+    def compute_with_gates(self, buffers: Buffers, data: int, index: int, n: int) -> None:
+        """Compute the gradient of the mean output of n rows with gates, and leave it in `buffers`.
+
+        `buffers` have the parameters. The other arguments are as for `forward`.
+        """
+        select_tier = self._select_tier()
+        assert select_tier  # whoever runs the code keeps the graph alive
+        gated = select_tier("gated", n)
+        own, size = gated.acquire(), WORD * self._gradients_at
+        ctypes.memmove(own.scalars.address, buffers.scalars.address, size)
+        gated.gradient([own], data, index, n)
+        ctypes.memmove(buffers.scalars.address + size, own.scalars.address + size, size)
+        gated.release(own)
 
     def acquire(self) -> Buffers:
         """Return buffers that no other thread uses until they are passed to `release`."""
@@ -476,20 +520,22 @@ class CompiledGraph:
         """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""
         return self._lower_once("lowering", lambda: Lowering(self.graph))
 
-    @property
-    def _differentiated(self) -> Lowering:
-        """Return the graph and its gradient, lowered to instructions when these are first needed."""
+    def _differentiated(self, gated: bool) -> Lowering:
+        """Return the graph and its gradient, lowered to instructions when these are first needed.
+
+        `gated` is as for `Lowering.differentiate`.
+        """
 
         def make() -> Lowering:
             known: Lowering | None = self._cache.get("lowering")
             lowering = copied_lowering(known) if known else Lowering(self.graph)  # an interrupt may leave it half done
-            lowering.differentiate()
+            lowering.differentiate(gated)
             return lowering
 
-        return self._lower_once("differentiated", make)
+        return self._lower_once("gated" if gated else "differentiated", make)
 
     def _lowering_of(self, kind: str) -> Lowering:
-        return self._differentiated if kind == "gradient" else self.lowering
+        return self.lowering if kind == "forward" else self._differentiated(kind == "gated")
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables that compute the outputs, or the gradient, of the graph.
@@ -497,20 +543,21 @@ class CompiledGraph:
         If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, rows one at a
         time.
 
-        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient.
+        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. It is
+        "gated" for the same with all gates, where a gradient is nan without them; see `Lowering.differentiate`.
         """
 
         def make() -> Tables:
             lowering = self._lowering_of(kind)
             code, roots, totals = lowering.code, lowering.outputs, []
-            if kind == "gradient":
+            if kind != "forward":
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
                 code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
             schedule = Schedule(code, roots, totals, batched)
             gather = schedule.is_large or (
                 schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
             )
-            on, room = self.machine, 2 * self.padded_parameters
+            on, room = self.machine, 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
             plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
             return Tables(plan, on)
 
@@ -524,9 +571,12 @@ class CompiledGraph:
 
         def make() -> Executable:
             lowering = self._lowering_of(kind)
-            return Executable(self.tables(kind, batched), lowering, kind, self.padded_parameters, native)
+            return self._executable(self.tables(kind, batched), lowering, kind, native)
 
         return self._make_once(kind, (kind, batched, native), make)
+
+    def _executable(self, tables: Tables, lowering: Lowering, kind: str, native: bool) -> Executable:
+        return Executable(tables, lowering, kind, self.padded_parameters, native, self.select_tier)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
@@ -551,7 +601,8 @@ class CompiledGraph:
         """
 
         def make() -> None:
-            driver(kind, self.tables(kind, batched).plan.lanes)  # first, so no call compiles it when it finds the code
+            # The driver first, so no call compiles it when it finds the code
+            driver(driver_of(kind), self.tables(kind, batched).plan.lanes)
             self._make_native(kind, batched)
 
         self.background.do((kind, batched), make)
@@ -569,7 +620,7 @@ class CompiledGraph:
         if not tables.schedule.is_large:
             self.get(kind, batched, True)
         elif key not in self._cache:
-            native = Executable(tables, self._lowering_of(kind), kind, self.padded_parameters, native=True)
+            native = self._executable(tables, self._lowering_of(kind), kind, native=True)
             threaded = self.get(kind, batched, native=False)
             self._cache[key] = threaded if self._seconds(threaded) < self._seconds(native) else native
 
@@ -649,7 +700,8 @@ class CompiledGraph:
 
         If the instructions do not include the gradient, `write` gets a copy, which it may differentiate.
         """
-        lowering: Lowering = self._cache.get("differentiated") or copied_lowering(self.lowering)
+        known: Lowering | None = self._cache.get("differentiated")
+        lowering = known if known and not known.omits_gates else copied_lowering(self.lowering)
         return without_collector(partial(write, lowering))
 
     def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:

@@ -44,6 +44,12 @@ class PreparedCall:
             self._buffers, address(data), address(index), n, out, *kept_alive, index, data, compiled
         )
         self._data, self._parameters = compiled.data, array("d")
+        self._operands = address(data), address(index), n
+
+    def mend(self) -> None:
+        """Compute the gradient anew if it has to be computed with gates, see `Lowering.differentiate`."""
+        if self.executable.is_spoiled(self._buffers):
+            self.executable.compute_with_gates(self._buffers, *self._operands)
 
     def renew(self) -> None:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
@@ -107,6 +113,8 @@ class RowsRunner:
             rows.run()
         else:
             self._run_and_check_tier(rows)
+        if self._kind == "gradient":
+            rows.mend()
 
     def give_back(self, rows: PreparedRows) -> None:
         """Take rows back, for the next thread that calls `take`."""

@@ -99,9 +99,17 @@ class GradientRunner:
             self.compiled.upgrade_kernels(self.executable, seconds)
         if left and self.compiled.should_compile(self.executable, seconds):
             worse, thread_buffers = self.executable, self.thread_buffers
-            if better := self.compiled.native_when_made("gradient", worse.lanes > 1):
+            if better := self.compiled.native_when_made(worse.kind, worse.lanes > 1):
                 self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
                 _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
+
+    def use_gates(self) -> None:
+        """Switch to code that computes gradients with gates, see `Lowering.differentiate`."""
+        before, thread_buffers = self.executable, self.thread_buffers
+        if before.kind != "gated":
+            gated = self.compiled.get("gated", before.lanes > 1, native=False)
+            self.executable, self.thread_buffers = gated, [gated.acquire() for _ in thread_buffers]
+            _release_all(before, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def release(self) -> None:
         """Give the buffers back to the executable."""
@@ -130,18 +138,19 @@ class _GradientCall:
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
         self.runner, self._numbers = runner, numbers
-        self.words = array("q", bytes(8 * WORD))
+        self.words = array("q", bytes(9 * WORD))
         self.work = 0
 
     def renew(self, panel: int) -> None:
         """Fill in the operands for the present code and buffers. All calls share the panel with the address `panel`."""
-        executable, buffers = self.runner.executable, self.runner.thread_buffers[0]
+        executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
         self.words[:] = array("q", [
             driver_address("gradient", executable.lanes, executable.tables.fast), executable.header,
             address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
             scalars + WORD * compiled.padded_parameters, len(compiled.graph.parameters),
+            executable.spoiled_address(buffers),
         ])  # fmt: skip
 
 
@@ -312,13 +321,23 @@ class TrainingRun:
             batches, first, ready_steps = Batches(array("q"), array("q"), array("q", [0])), 0, 1
             self._append_batch(batches, self._sub_batches(self._batch_samples(step)))
         state, losses = self._current_state(), Memory(ready_steps)
+        self._renew_calls()
+        fast = self._kernels_are_fast()
+        self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast, self._use_gates))
+        return losses.data[:]  # type: ignore[no-any-return]
+
+    def _renew_calls(self) -> None:
+        """Describe the present code and buffers in all gradient calls."""
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
         largest = max(panels, key=lambda panel: len(panel.data))
         for call in self._gradient_calls.values():
             call.renew(largest.address)  # all calls use one panel, so it stays in the cache
-        fast = self._kernels_are_fast()
-        self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast))
-        return losses.data[:]  # type: ignore[no-any-return]
+
+    def _use_gates(self) -> None:
+        """Compute gradients with gates from now on, see `Lowering.differentiate`."""
+        for call in self._gradient_calls.values():
+            call.runner.use_gates()
+        self._renew_calls()
 
     def _steps_ready(self, step: int, steps: int) -> int:
         """Return for how many steps, from `step` on, the programs of all samples are known.

@@ -333,7 +333,16 @@ class TrainingState:
         """Return the operands of the driver `Drivers.update` that do not change."""
         return self.update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
 
-    def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
+    def run(
+        self,
+        batches: Batches,
+        first: int,
+        steps: int,
+        losses: Memory,
+        gradients: Memory,
+        fast: bool,
+        use_gates: Callable[[], None],
+    ) -> None:
         """Take training steps in the compiled loop.
 
         Args:
@@ -343,6 +352,8 @@ class TrainingState:
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
+            use_gates: a function that is called if a gradient has to be computed with gates, see
+                `Lowering.differentiate`. Then the batches must describe gradient calls of such code.
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
@@ -353,11 +364,17 @@ class TrainingState:
         clips = self._clip_operands
 
         def take(steps: int, rates: array[float] | None) -> None:
-            driver(self.driver_name, fast=fast)(
-                address(order), address(words), address(starts), len(starts), first, steps, losses.address,
-                None if rates is None else address(rates), self.parameter_data.address, gradients.address,
-                len(self.parameters), *self._update_arguments, *clips,
-            )  # fmt: skip
+            step = 0
+            while True:
+                step += driver(self.driver_name, fast=fast)(
+                    address(order), address(words), address(starts), len(starts), first + step, steps - step,
+                    losses.address + WORD * step, None if rates is None else address(rates) + WORD * step,
+                    self.parameter_data.address, gradients.address, len(self.parameters), *self._update_arguments,
+                    *clips,
+                )  # fmt: skip
+                if step == steps:
+                    break
+                use_gates()
             self._check_norm()
 
         if self.schedule is None:
