@@ -9,6 +9,7 @@ from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
+from micrograd_cn.ops.number import number
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +209,24 @@ def test_arrays_of_a_shape_that_was_seen_are_read_anew_at_each_call():
         before = held.copy()
         f.forward((x + 1, y))
         assert (held == before).all()
+
+
+NUMBERS_BESIDE_ARRAYS = {
+    "finite": (2.0, 3, True, np.float64(0.1), np.float32(0.1), np.int64(-7), np.uint8(200), np.bool_(False), 2**53 + 1),
+    "large": (10**400, -(10**400), 2**1023, float("inf"), float("nan"), np.uint64(2**64 - 1)),
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS_BESIDE_ARRAYS.values(), ids=NUMBERS_BESIDE_ARRAYS)
+def test_numbers_of_every_type_stand_beside_an_array_at_every_call(numbers):
+    w, x = Value(3.0), np.array([0.5, 0.25])
+    f = compile(lambda x, y: w * x[0] * y)
+    expected = [3.0 * 0.5 * number(y) for y in numbers]
+    for _ in range(4):
+        assert [f(x, y) for y in numbers] == pytest.approx(expected, rel=0, nan_ok=True)
+    for wrong in ("2", None, 1j, Value(1.0), [1.0]):
+        with pytest.raises((TypeError, ValueError)):
+            f(x, wrong)
 
 
 def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():

@@ -139,6 +139,9 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
 3.0, 4.0])
     """
     kind = type(x)
+    if kind is float:
+        numbers.append(x)
+        return None
     if kind in PYTHON_NUMBERS:
         numbers.append(number(x))
         return None

@@ -390,7 +390,7 @@ class RecordingHooks(Hooks):
                         text = f"{left} {symbol} {right}"
                         canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
                         self.guards.append(Guard(node, held, place, text, canonical))
-                self._self_contained = not any(map(_reads_captured, self._nodes))
+                self._self_contained = not _read_captured(self._nodes)
                 check_gradient_flow(self._nodes)
                 others = [x for x in (*inputs, *self._nodes, *_frozen_since(self._nodes)) if not x.requires_grad]
                 for x in (*others, *[x for x in self._constants if x.requires_grad]):
@@ -609,9 +609,13 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
                 yield x
 
 
-def _reads_captured(node: Value) -> bool:
-    """Return whether a node has an operand that was computed before recording began."""
-    return any(type(x) is Value and x.op is not None for x in node.operands)
+def _read_captured(nodes: Iterable[Value]) -> bool:
+    """Return whether one of `nodes` has an operand that was computed before recording began."""
+    for node in nodes:
+        for x in node.operands:
+            if type(x) is Value and x.op is not None:
+                return True
+    return False
 
 
 def is_inlining() -> bool:

@@ -643,7 +643,7 @@ class CompiledFunction:
         if is_inlining():
             return self._f(*args, **kwargs)
         kind = type(args[0]) if args and not kwargs else float
-        if kind is not float and kind is not list and type(args[-1]) is not float:
+        if kind is not float and kind is not list:
             found = self._array_runner("call", args)
             if found:
                 rows = found.runner.computed(args)
@@ -1551,15 +1551,15 @@ class CompiledFunction:
         return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
 
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes a method for samples in numpy arrays of doubles, one array for each argument.
+        """Return code that computes a method for samples in numpy arrays of doubles, an array for each argument.
 
         Return None if the method was called only a few times with arrays of these shapes, or if the function has
         branches that cannot be merged.
 
         `method` is "call", "forward", "gradient" or "backward". In a "call", the arrays are the arguments of one
-        sample.
+        sample, and numbers may be among them.
         """
-        if is_inlining() or context.active or (shapes := shapes_of(arrays)) is None:
+        if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
         key = method, shapes
         found = self._array_runners.get(key, 0)

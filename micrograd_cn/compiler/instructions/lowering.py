@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ... import ops
 from ...engine import Value, topological_order, traverse
-from ...ops.operation import Op
+from ...ops.operation import Op, Selection
 from .builder import CodeBuilder, is_of_the_table
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
@@ -152,26 +152,28 @@ def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) 
 recorded with it, so it would get none there; record the graph again, and write .detach() where no gradient is wanted
     """
     for node in nodes:
-        if node._da is not None and node._db is not None:
-            continue
-        for k, (x, partial) in enumerate(((node._a, node._da), (node._b, node._db))):
-            if partial is not None or not isinstance(x, Value) or not x.requires_grad:
-                continue
-            assert node.op
-            if node.op.may_leave_out(k) and not _selected(node, k):
-                continue
-            if node.op.propagates_gradient_to(k) and x not in exempt:
-                raise ValueError(
-                    f"compile(): {x!r} requires a gradient, but did not when {node.op.name}(...) was recorded with it, "
-                    "so it would get none there; record the graph again, and write .detach() where no gradient is "
-                    "wanted"
-                )
+        if node._da is None:
+            _check_operand(node, 0, node._a, exempt)
+        if node._db is None and node._b is not None:
+            _check_operand(node, 1, node._b, exempt)
 
 
-def _selected(node: Value, slot: int) -> bool:
-    """Return whether the operation that made `node` selects the operand in `slot`, by its operands' present data."""
-    assert node.op
-    return bool(node.op.local_derivatives(node._data, *[x._data for x in node.parents])[slot])
+def _check_operand(node: Value, slot: int, x: Any, exempt: Collection[Value]) -> None:
+    """Raise ValueError if the operand `x` in `slot` requires a gradient, since `node` has no partial derivative for it.
+
+    No error is raised if x is in `exempt`, or if the operation of `node` passes no gradient to x in any case.
+    """
+    if not isinstance(x, Value) or not x.requires_grad:
+        return
+    op: Any = node.op
+    partial = op.partials[slot]
+    if type(partial) is Selection:  # which may not select x, so it sends nothing to x whether x is frozen or not
+        partial = partial.weight(*[each._data if isinstance(each, Value) else each for each in node.operands])
+    if partial and x not in exempt:
+        raise ValueError(
+            f"compile(): {x!r} requires a gradient, but did not when {op.name}(...) was recorded with it, so it would "
+            "get none there; record the graph again, and write .detach() where no gradient is wanted"
+        )
 
 
 class Lowering:

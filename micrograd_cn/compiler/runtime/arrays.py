@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, RowsRunner
 
 MAX_SHAPES = 8  # a function is ready for so many combinations of shapes, each of which needs about a megabyte
+LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 
 
@@ -54,6 +55,8 @@ class _ArrayRows(PreparedRows):
 class ArrayRunner(RowsRunner):
     """Compute samples whose arguments are numpy arrays of doubles with the same shapes at each call.
 
+    If there is a single sample, an argument may be a number in the place of an array with one number.
+
     Args:
         compiled: the graph.
         kind: "forward" or "gradient", as for `RowsRunner`.
@@ -80,21 +83,41 @@ class ArrayRunner(RowsRunner):
         return rows
 
 
-def shapes_of(arrays: Sequence[Any]) -> tuple[Shape, ...] | None:
+def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
     """Return the shapes of arguments, if all of them are numpy arrays of doubles, and otherwise None.
+
+    If `may_be_numbers` is true, some may be floats or integers, whose shape is ().
 
     >>> import numpy
     >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5)]), shapes_of([numpy.zeros(5), [1.0]])
     (((5, 2), (5,)), None)
+    >>> shapes_of([numpy.zeros(5), 1.0, 7], may_be_numbers=True)
+    ((5,), (), ())
     """
     if not (numpy := sys.modules.get("numpy")):
         return None
-    kind, doubles, found = numpy.ndarray, numpy.dtype(float), []
+    array_kind, doubles, found = numpy.ndarray, numpy.dtype(float), []
     for x in arrays:
-        if type(x) is not kind or x.dtype is not doubles:
+        kind = type(x)
+        if kind is array_kind and x.dtype is doubles:
+            found.append(x.shape)
+        elif may_be_numbers and (kind in _number_types() or (kind is int and -LARGEST_INT < x < LARGEST_INT)):
+            found.append(())
+        else:
             return None
-        found.append(x.shape)
     return tuple(found)
+
+
+@cache
+def _number_types() -> frozenset[type]:
+    """Return the types of numbers that numpy converts to doubles without an error, as an assignment to an array does.
+
+    An int is not among them, because it may be too large.
+    """
+    import numpy as np
+
+    integers = [np.dtype(code).type for code in np.typecodes["AllInteger"]]
+    return frozenset([float, bool, np.bool_, np.float64, np.float32, np.float16, *integers])
 
 
 def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape]) -> TreeDef | None:
