@@ -134,7 +134,9 @@ class DirectionalFunction:
 
     @property
     def largest_change(self) -> float:
-        """The largest absolute value of this function that has been computed. Its rounding error is hardly larger.
+        """The largest absolute value of this function that has been computed.
+
+        The function can hardly have a larger rounding error than that.
 
         The result is inf if no finite value but 0 has been computed.
         """

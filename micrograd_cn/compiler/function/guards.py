@@ -487,8 +487,9 @@ class RecordingHooks(Hooks):
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Note the operands of an operation whose result is a constant because none of them requires a gradient.
 
-        The method `recording` refuses those that require a gradient by the end of the recording. If one of the operands
-        was itself computed during the recording, its `requires_grad` was switched off, so TypeError is raised at once.
+        The user may still switch on the `requires_grad` of an operand. The method `recording` refuses it at the end. An
+        operand that is a recorded node required a gradient when it was made, so the user has switched this off, and
+        TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):

@@ -106,9 +106,9 @@ class MergedRecordings:
         return self._program("forward", rows, _of_results)
 
     def loss(self, rows: int) -> Program | None:
-        """Return a program with the gradient of the mean result with respect to the parameters, or None.
+        """Return a program with the gradient of the mean result with respect to the parameters.
 
-        `rows` is as for `forward`.
+        Return None if the recordings cannot be merged into one program. `rows` is as for `forward`.
         """
         for recorded in self.recordings:
             program = recorded.program
