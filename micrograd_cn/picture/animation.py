@@ -2,7 +2,8 @@
 
 `Animation` makes a picture of each moment. All have the same boxes in the same places, so the SVG stores
 a line of its text only once if it is the same at all moments. A line that changes is stored once for each of its forms,
-and CSS shows each form at its moments. A viewer without animation, or whose user prefers reduced motion, shows the last moment.
+and CSS shows each form at its moments. A viewer without animation, or whose user prefers reduced motion, shows the last
+moment.
 """
 
 from __future__ import annotations

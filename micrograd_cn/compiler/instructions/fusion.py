@@ -43,8 +43,8 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
         live: the numbers of the instructions on which wanted values depend, in order.
         kept: the numbers of the instructions whose values are read not only by instructions but also, for example, by
             the caller. These instructions are not fused into their users.
-        sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they can become maps, and one
-            kernel computes all sums with the same count of products.
+        sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they stay as they are, and
+            one kernel computes all those that have the same count of products.
     """
     live = list(live)
     trees = _Trees(code, sums)
