@@ -214,4 +214,4 @@ def _entries_like(tree: Any, model: Any) -> list[Any] | None:
         return [dense[tuple(places)]]
     pattern = model.tocoo()
     dense = tree.toarray() if is_sparse(tree) else np.asarray(tree)
-    return [dense[pattern.row, pattern.col]]
+    return [dense[pattern.coords if pattern.ndim == 1 else (pattern.row, pattern.col)]]

@@ -122,6 +122,13 @@ def test_what_is_not_checked_of_sparse_matrices_says_what_to_write(matrix):
     assert array_parts("text") is array_parts(np.ones(2)) is None
 
 
+def test_a_sparse_vector_is_checked(sparse):
+    x = sparse.coo_array((np.array([1.0, 2.0]), (np.array([0, 2]),)), shape=(3,))
+    gradcheck(lambda s: float((s.toarray() ** 2).sum()), x, gradient=lambda s: 2.0 * s.toarray())
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda s: float((s.toarray() ** 2).sum()), x, gradient=lambda s: 3.0 * s.toarray())
+
+
 # PyTorch and jax.
 
 
