@@ -52,15 +52,35 @@ def pair_of_functions(forward: Callable[..., Any], backward: Callable[..., Any])
 
 
 def is_layer(f: Any) -> bool:
-    """Return whether `f` is an object or a class with methods `forward` and `backward`, but of no known library."""
+    """Return whether `f` is an object or a class with methods `forward` and `backward`, but of no known library.
+
+    The `backward` of a layer takes the upstream gradient. An object whose `backward` takes no argument, as that of a
+    `Value`, is no layer.
+    """
     kind = f if isinstance(f, type) else type(f)
     known = ("torch", "jax", "jaxlib", "numpy")
     return (
         callable(getattr(f, "forward", None))
         and callable(getattr(f, "backward", None))
+        and _takes_gradient(f)
         and not issubclass(kind, Module)
         and not any(base.__module__.partition(".")[0] in known for base in kind.__mro__)
     )
+
+
+def _takes_gradient(f: Any) -> bool:
+    """Return whether the method `backward` of an object or a class takes an argument, or has an unknown signature."""
+    found = _positional(f.backward)
+    return found is None or len(found) > isinstance(f, type)  # the first parameter of a class's method is the object
+
+
+def _positional(method: Any) -> list[inspect.Parameter] | None:
+    """Return the parameters of a method that may be positional; None if its signature is not known."""
+    try:
+        found = list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    return [p for p in found if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
 
 
 def pair_of_layer(layer: Any) -> Pair:
@@ -70,7 +90,8 @@ def pair_of_layer(layer: Any) -> Pair:
     arguments, its `forward` returns `(out, cache)`, and the second argument is `cache`.
 
     Raises:
-        TypeError: a class was given, and it cannot be called without arguments.
+        TypeError: a class was given, and it cannot be called without arguments; or `backward` needs a second argument
+            that is no cache, such as a learning rate.
     """
     name = layer.__name__ if isinstance(layer, type) else type(layer).__name__
     if isinstance(layer, type):
@@ -78,15 +99,18 @@ def pair_of_layer(layer: Any) -> Pair:
             layer = layer()
         except TypeError as error:
             raise TypeError(f"gradcheck: give a layer, not its class: gradcheck({name}(...), x) ({error})") from error
-    try:
-        places = list(inspect.signature(layer.backward).parameters.values())
-    except (TypeError, ValueError):
-        places = []
-    with_cache = sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in places) == 2
+    places = _positional(layer.backward) or []
+    needed = [p.name for p in places if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    with_cache = len(needed) == 2
 
     def forward(*args: Any, **keywords: Any) -> tuple[Any, Any]:
         own = copy.deepcopy(layer)
         found = own.forward(*args, **keywords)
+        if with_cache and not (isinstance(found, tuple) and len(found) == 2):
+            raise TypeError(
+                f"gradcheck: backward of {name} needs {needed[1]}, which forward does not return beside its result; "
+                f"give {needed[1]} a default, or let forward return (out, cache)"
+            )
         return found if with_cache else (found, own)
 
     def backward(upstream: Any, cache: Any) -> Any:
@@ -119,6 +143,15 @@ def pair_of_compiled(compiled: Any) -> Pair:
     def vjp(*args: Any, **keywords: Any) -> Any:
         *given, upstream = args
         bound = inspect.signature(compiled).bind(*given, **keywords)
+        parameters = bound.signature.parameters
+        for name in keywords:
+            if name not in parameters or parameters[name].kind is inspect.Parameter.KEYWORD_ONLY:
+                raise TypeError(
+                    f"gradcheck: {name} is keyword-only, and a compiled function is differentiated by positional "
+                    f"arguments alone; let f take {name} as a positional argument"
+                )
+        if bound.kwargs:  # arguments after one that was left out; with its default, they become positional
+            bound.apply_defaults()
         sample, weights = bound.args, [w for _, w in flatten(upstream)[0]]
         single = not isinstance(upstream, (list, tuple, dict)) and not is_array(upstream)
         rows = compiled.gradient([sample]) if single else compiled.jacobian([sample], dense=True)[0]

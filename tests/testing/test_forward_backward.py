@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.testing import GradientMismatch, gradcheck
-from micrograd_cn.testing.forward_backward import pair_of_layer
+from micrograd_cn.testing.forward_backward import pair_of_compiled, pair_of_layer
 
 X, W, B = np.arange(6.0).reshape(2, 3) - 2.5, np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 0.25]]), np.array([0.5, -1.0])
 
@@ -85,6 +86,47 @@ def test_layers():
 
     with pytest.raises(GradientMismatch, match="wrong for w, right for x"):
         gradcheck(Wrong, X, W)
+
+
+def test_a_second_argument_of_backward_that_is_no_cache_is_answered():
+    class Trained:
+        def forward(self, x):
+            self.x = x
+            return x * x
+
+        def backward(self, dout, learning_rate):
+            return 2.0 * self.x * dout
+
+    with pytest.raises(TypeError, match=r"backward of Trained needs learning_rate, .* give learning_rate a default"):
+        gradcheck(Trained(), X)
+
+
+def test_an_object_whose_backward_takes_no_gradient_is_a_function():
+    class Graph:
+        def __call__(self, x):
+            return x * x
+
+        forward = __call__
+
+        def backward(self):
+            raise AssertionError
+
+    assert repr(gradcheck(Graph(), 2.0)) == "<1 derivative agrees>"
+
+
+def test_values_after_one_that_is_left_out_reach_the_gradient_of_a_compiled_function():
+    def f(x, a=1.0, b=1.0):
+        return x * x * a * b
+
+    def g(x, *, b=1.0):
+        return x * x * b
+
+    compiled = compile(f)
+    assert gradcheck(compiled, 2.0, kwargs={"b": 3.0})
+    assert pair_of_compiled(compiled)[1](2.0, 1.0, b=3.0) == 12.0
+    for other in (g, lambda x, **options: x * x * options.get("b", 1.0)):
+        with pytest.raises(TypeError, match=r"b is keyword-only, .* let f take b as a positional argument"):
+            gradcheck(compile(other), 2.0, kwargs={"b": 3.0})
 
 
 def test_a_class_that_needs_arguments_is_answered():
