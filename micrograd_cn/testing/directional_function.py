@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import dot
-from .problem import DOMAIN_ERRORS, Problem, norm
+from .numerical import DOMAIN_ERRORS
+from .problem import Problem, norm
+from .report import GradientMismatch
 from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
@@ -296,5 +298,7 @@ class DirectionalFunction:
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)
+        except GradientMismatch:  # of a check inside the derivative, which is no edge of its domain
+            raise
         except DOMAIN_ERRORS:
             return float("nan")

@@ -38,11 +38,11 @@ from .forward_backward import (
     pair_of_layer,
 )
 from .libraries import LIBRARIES, is_any_array, library_of
-from .numerical import loses_digits, rounding_error
+from .numerical import DOMAIN_ERRORS, loses_digits, rounding_error
 from .random_state import restored_generators
 from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
 from .result_hooks import Compared, notify_failure
-from .subject import VALUE_AND_GRADIENT, Subject, make_subject
+from .subject import VALUE_AND_GRADIENT, Subject, make_subject, parameter_names
 from .value_arguments import Binding, bind, choose_variables, values_as_numbers
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
@@ -71,7 +71,7 @@ OTHER_OPTIONS = {  # of PyTorch's `gradcheck`, jax's `check_grads` and others: w
     "check_grad_dtypes": f"{LEAVE_OUT} types of gradients are not checked",
     "check_backward_ad": f"{LEAVE_OUT} the backward pass is always checked",
     "check_undefined_grad": f"{LEAVE_OUT} upstream gradients that are None are always tried",
-    "masked": f"{LEAVE_OUT} the arguments must be dense",
+    "masked": f"{LEAVE_OUT} sparse tensors are always checked by their stored entries",
     "grad": "to check a gradient that you wrote, give it as gradient=",
     "df": "to check a gradient that you wrote, give it as gradient=",
     "grad_fn": "to check a gradient that you wrote, give it as gradient=",
@@ -175,17 +175,19 @@ def gradcheck(
             these are checked, and its attributes are constants. A number that a function of `Value`s returns is a
             constant, and its derivative is 0.
         args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
-            data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted. If
-            a derivative is given, or there are arrays of PyTorch or jax, everything that is not a floating-point
-            number, such as integers, booleans and text, is a constant. For a function of `Value`s, booleans, masks,
-            None, text, functions, slices and members of an `Enum` are constants. A whole number is a number like any
-            other, unless `f` asks whether it equals a number, uses it as a condition, a count, an index or a key, or
-            looks at its type or its text: then it is a constant. It is also a constant if `f` jumps at this number, or
-            is not defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and
-            numbers are checked by their real and imaginary parts: as in PyTorch, the gradient with respect to z is
-            dL/dz.real + 1j * dL/dz.imag, and the upstream gradient of a complex result has the same form. Sparse
-            tensors of PyTorch (COO, CSR, CSC) and sparse matrices of scipy (csr, csc, coo) are checked by their stored
-            entries. Of empty arrays, only the shapes of gradients are checked.
+            data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted,
+            unless a derivative is given or an array of that library is among the arguments. If a derivative is given,
+            or there are arrays of PyTorch or jax, everything that is not a floating-point number, such as integers,
+            booleans and text, is a constant. For a function of `Value`s, booleans, masks, None, text, functions, slices
+            and members of an `Enum` are constants. A whole number is a number like any other, unless `f` asks whether
+            it equals a number, uses it as a condition, a count, an index or a key, or looks at its type or its text:
+            then it is a constant, and the result names it. It is also a constant if `f` jumps at this number, or is not
+            defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and numbers
+            are checked by their real and imaginary parts: as in PyTorch, the gradient with respect to z is dL/dz.real +
+            1j * dL/dz.imag, and the upstream gradient of a complex result has the same form. Derivatives of jax itself,
+            such as those of `custom_vjp`, keep the convention of jax. Sparse tensors of PyTorch (COO, CSR, CSC) and
+            sparse matrices of scipy (csr, csc, coo) are checked by their stored entries. If the arguments have no
+            element, only the shapes of gradients are checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which
@@ -284,9 +286,8 @@ def gradcheck(
     if like is not None:
         if order > 1:
             raise ValueError("gradcheck: like= is for order=1; check a second derivative by giving the gradient as f")
-        surrogate = make_subject(like, args, kwargs, static, not derivatives).f
-        if subject.is_module and not isinstance(like, type(f)):
-            surrogate = _without_parameters(surrogate)
+        other = make_subject(like, args, kwargs, static, not derivatives)
+        surrogate = _without_parameters(other.f) if subject.is_module and not other.is_module else other.f
     if derivatives and order > 1:
         raise ValueError(
             "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
@@ -352,9 +353,10 @@ def _pair_refusal(result: Any, subject: Subject) -> str:
 
 def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], static: Collection[str | int]) -> None:
     """Raise TypeError if the first or last argument is a function that seems to be the derivative to check."""
+    names = parameter_names(f, len(args))
     for k in dict.fromkeys((len(args) - 1, 0) if args else ()):
         x = args[k]
-        is_constant = k in static or k - len(args) in static or any(isinstance(name, str) for name in static)
+        is_constant = bool({k, k - len(args), names[k]} & {*static})
         if is_constant or not isinstance(x, (types.FunctionType, types.BuiltinFunctionType, functools.partial)):
             continue
         if _takes(f, args) and (any(map(is_any_array, pytrees.leaves(args))) or not _takes(f, args[:-1])):
@@ -503,7 +505,10 @@ def _compare_binding(
             raise NothingCompared(f"{heading}: outside the domain, the function is {y.data} there")
         _check_closures(y, heading)
 
-    valued = bound if surrogate is None else replace(bound, subject=replace(bound.subject, f=surrogate))
+    valued = bound
+    if surrogate is not None:
+        valued = replace(bound, subject=replace(bound.subject, f=surrogate))
+        _check_same_outputs(heading, _outputs(valued.call()[0]), outputs)
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
@@ -534,7 +539,9 @@ def _compare_binding(
                 def along(t: float, k: int = k, slots: tuple[int, ...] = slots, i: int = i) -> float:
                     try:
                         return moved(k, slots[:-1], i, t)[slots[-1] + 1 if slots else 0]
-                    except (ArithmeticError, ValueError):  # outside the domain of f
+                    except GradientMismatch:  # of a check inside f, which is no edge of its domain
+                        raise
+                    except DOMAIN_ERRORS:
                         return nan
 
                 over = "/".join(f"d{names[j]}" for j in (*slots, i))
@@ -613,6 +620,18 @@ def _outputs(result: Any) -> list[tuple[str, Value]]:
     if not outputs:
         raise TypeError(f"gradcheck: f returned {result!r}, which holds no number")
     return outputs
+
+
+def _check_same_outputs(heading: str, expected: list[tuple[str, Value]], found: list[tuple[str, Value]]) -> None:
+    """Check that f returns numbers in the same structure as the function given as `like=`.
+
+    Raises:
+        ValueError: one of them returns other outputs, or more.
+    """
+    paths = [[path for path, _ in outputs] for outputs in (expected, found)]
+    if paths[0] != paths[1]:
+        like, f = ["one number" if some == [""] else f"{len(some)} in a structure" for some in paths]
+        raise ValueError(f"{heading}: like= returns {like}, and f returns {f}; let like= return what f returns")
 
 
 def _lost_graph(path: str, y: Any) -> str:

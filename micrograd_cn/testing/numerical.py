@@ -28,6 +28,11 @@ PROPORTIONAL = 1.25  # quotients of a remainder and a step differ by less than t
 WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
 
+# What a function raises outside its domain: it may assert that its arguments lie inside, PyTorch raises RuntimeError,
+# and numpy's warnings may be errors. A GradientMismatch is an AssertionError, too, but it is always raised again.
+DOMAIN_ERRORS = ArithmeticError, AssertionError, ValueError, RuntimeError, RuntimeWarning
+
+
 class OutOfCalls(Exception):
     """Raised instead of a call of the function when the budget of calls is used up (`Problem.with_call_limit`)."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .analytic import Derivative, derivative_of, jit_compiled
 from .libraries import is_tensor, library_of, number_kind
-from .numerical import OutOfCalls, Steps
+from .numerical import DOMAIN_ERRORS, OutOfCalls, Steps
 from .pytrees import leaves
 from .random_state import advanced_generator, generator_states
 from .report import GradientMismatch, NotDeterministic, NothingCompared
@@ -28,7 +28,6 @@ HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half 
 MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most this many numbers together
 MIN_EXACT_SQUARE_SUM = 1e-280  # a sum of squares that is smaller than this has lost digits by underflow
 DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
-DOMAIN_ERRORS = ArithmeticError, AssertionError, ValueError, RuntimeError, RuntimeWarning  # PyTorch raises RuntimeError
 
 
 class Problem:
@@ -59,7 +58,7 @@ class Problem:
         like: a function whose numerical derivatives the derivative of `f` is compared with, instead of those of `f`.
 
     Attributes:
-        is_empty: whether the arguments or the result have no element. Then there are no other attributes than
+        is_empty: whether the arguments have no element. Then there are no other attributes than
             `arguments`, `outputs`, `x`, `y`, `derivative`, `half_precision` and `rtol`.
         arguments: the structure of the arguments.
         outputs: the structure of the result.
@@ -84,7 +83,7 @@ class Problem:
         calls_left: how many calls the remaining comparisons may make together.
 
     Raises:
-        NothingCompared: no argument is a floating-point number, or no output is finite.
+        NothingCompared: no argument is a floating-point number, no output is finite, or there is no output.
         NotDeterministic: two calls at the point gave different results.
         GradientMismatch: the function changes an argument.
         TypeError: the result holds no floating-point number.
@@ -131,10 +130,14 @@ class Problem:
         self.y = self.outputs.vector
         if not self.y.size and not self.outputs.slices():
             raise TypeError(f"{heading}: f returned {type(result).__name__}, which holds no floating-point number")
+        if self.x.size and not self.y.size:
+            raise NothingCompared(
+                f"{heading} compared nothing: f returned no number; give a point where it returns some"
+            )
         if like is not None:
             _check_same_shapes(heading, self.outputs, Packed(f(*self.arguments.unpack(self.x)), output_name))
         self._compiled: Callable[..., Any] | None = None
-        self.is_empty = not self.x.size or not self.y.size
+        self.is_empty = not self.x.size
         self.derivative: Derivative
         if self.is_empty:
             self.derivative = derivative_of(f, derivatives, self.arguments, self.outputs)
@@ -229,6 +232,8 @@ class Problem:
                 self.calls += 1
                 found = self._compiled(*self.arguments.variables(tree))
                 y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
+        except GradientMismatch:  # of a check inside f, which is no edge of its domain
+            raise
         except DOMAIN_ERRORS:
             y = np.full(self.y.size, np.nan)
         y = y if self.all_outputs_finite else np.where(self.finite_outputs, y, 0.0)
@@ -249,6 +254,8 @@ class Problem:
         try:
             found = self.f(*tree)
             return found, self.outputs.flat_leaves(found)
+        except GradientMismatch:  # of a check inside f, which is no edge of its domain
+            raise
         except DOMAIN_ERRORS:
             return None
 
@@ -337,9 +344,12 @@ def _check_same_shapes(heading: str, expected: Packed, found: Packed) -> None:
     Raises:
         ValueError: the shapes differ.
     """
-    shapes = [[place.stop - place.start for place in packed.slices()] for packed in (expected, found)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{heading}: like= returns {shapes[0]} numbers in its arrays, and f returns {shapes[1]}")
+    if expected.shapes() != found.shapes():
+        shapes = [", ".join(map(str, packed.shapes())) for packed in (expected, found)]
+        raise ValueError(
+            f"{heading}: like= returns arrays of the shapes {shapes[0]}, and f returns {shapes[1]}; let like= return "
+            "the same shapes"
+        )
 
 
 def _is_differentiated(

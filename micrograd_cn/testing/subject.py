@@ -15,6 +15,7 @@ from ..module import Module
 from .array_parts import is_sparse
 from .libraries import LIBRARIES, is_any_array, library_of
 from .pytrees import flatten_pytree, leaves
+from .random_state import restored_generators
 
 __tracebackhide__ = True
 
@@ -91,7 +92,7 @@ def make_subject(
     """
     if isinstance(f, type) and hasattr(f, "apply") and hasattr(f, "backward"):
         f = f.apply  # an autograd.Function was given by its own name
-    args = _unpack_single_tuple(f, args)
+    args = _unpack_single_tuple(f, args, keywords or {})
     names = parameter_names(f, len(args))
     if converts and (library := _library_of_function(f)):
         args = _converted(args, library, [i for i, name in enumerate(names) if {i, i - len(args), name} & {*static}])
@@ -174,10 +175,11 @@ def _function_name(f: Any) -> str:
     return name if isinstance(name, str) else str(f)
 
 
-def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _unpack_single_tuple(f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the arguments of `f`. If `f` takes several, but a single tuple is given, return the items of the tuple.
 
-    PyTorch's `gradcheck` takes its arguments in this form.
+    PyTorch's `gradcheck` takes its arguments in this form. Where the parameters of `f` do not tell what it takes, it is
+    called with copies, and random number generators are restored.
     """
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
@@ -188,16 +190,25 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args[0] if least > 1 else args
     if parameters or _library_of_function(f) == "jax":
         try:
-            f(args[0])
+            with restored_generators():
+                f(_copied(args[0]), **keywords)
         except Exception:  # of any kind: f takes no tuple, and is called with the items later, where its errors show
             return args[0]
         return args
     if any(is_any_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):
         try:
-            f(args[0])
+            with restored_generators():
+                f(_copied(args[0]), **keywords)
         except TypeError:
             return args[0]
     return args
+
+
+def _copied(tree: Any) -> Any:
+    """Return a structure with copies of the arrays of numpy and PyTorch in `tree`."""
+    inside, rebuild = flatten_pytree(tree)
+    copies = {"numpy": "copy", "torch": "clone"}  # keyed by library: the method that copies an array
+    return rebuild([getattr(x, copies.get(library_of(x), ""), lambda x=x: x)() for _, x in inside])
 
 
 def _library_of_function(f: Any) -> str:

@@ -301,6 +301,10 @@ class Packed:
         inside = range(start, start + len(leaves(self.template[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return, for each floating-point leaf that is not a constant, its shape."""
+        return [shape for _, _, shape, _ in self._parts]
+
     def slices(self) -> list[slice]:
         """Return, for each floating-point leaf that is not a constant, its slice of the vector."""
         return [place for *_, place in self._parts]

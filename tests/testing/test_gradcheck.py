@@ -576,3 +576,33 @@ def test_the_tolerances_are_those_that_are_given_or_a_millionth():
         with pytest.raises(GradientMismatch):
             gradcheck(off_by(1.1e-6), 3.0, **how)
     gradcheck(off_by(1.1e-6), 3.0, rtol=0.0, atol=6.7e-6)
+
+
+def test_what_f_asserts_is_the_edge_of_its_domain_but_a_mismatch_inside_f_is_raised():
+    np = pytest.importorskip("numpy")
+
+    def at_most_1(x):
+        assert x <= 1.0
+        return x * x
+
+    [comparison] = gradcheck(at_most_1, 1.0).comparisons
+    assert comparison.agrees
+    assert comparison.note.startswith("edge of the domain")
+
+    def nested(x):
+        if x > 1.0:
+            raise GradientMismatch("inside")
+        return x * x
+
+    with pytest.raises(GradientMismatch, match="inside"):
+        gradcheck(nested, 1.0)
+    with pytest.raises(GradientMismatch, match="inside"):
+        gradcheck(nested, 1.0, gradient=lambda x: 2.0 * x)
+    for n in (1, 2000):
+        with pytest.raises(GradientMismatch, match="inside"):
+            gradcheck(lambda x: x + nested(np.max(2.0 - x)), np.ones(n), vjp=lambda x, u: u)
+
+
+def test_a_static_name_of_another_argument_does_not_hide_a_derivative_among_the_arguments():
+    with pytest.raises(TypeError, match="to check it as the gradient of f"):
+        gradcheck(lambda x, a: x * a, 2.0, 3.0, lambda x, a: a, static=["a"])

@@ -13,7 +13,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
-from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck
+from micrograd_cn.testing import GradientMismatch, NothingCompared, checks_gradient, find_functions, gradcheck
 from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
 
 from . import stand_ins
@@ -282,8 +282,13 @@ def test_a_surrogate_serves_functions_of_values():
 
 
 def test_a_surrogate_of_another_shape_or_for_second_derivatives_is_refused():
-    with pytest.raises(ValueError, match=r"like= returns \[1\] numbers in its arrays, and f returns \[3\]"):
+    with pytest.raises(ValueError, match=r"like= returns arrays of the shapes \(\), and f returns \(3,\)"):
         gradcheck(np.sign, np.ones(3), vjp=lambda x, u: u, like=np.sum)
+    with pytest.raises(ValueError, match=r"arrays of the shapes \(3, 2\), and f returns \(2, 3\)"):
+        gradcheck(np.square, np.ones((2, 3)), vjp=lambda x, u: 2.0 * x * u, like=lambda x: (x * x).T)
+    for f, like in ((lambda x: [2 * x], lambda x: [2 * x, x]), (lambda x: [2 * x, x], lambda x: [2 * x])):
+        with pytest.raises(ValueError, match=r"like= returns . in a structure, and f returns . in a structure"):
+            gradcheck(f, 1.0, like=like)
     with pytest.raises(ValueError, match="like= is for order=1"):
         gradcheck(mc.tanh, 0.3, like=mc.tanh, order=2)
 
@@ -296,6 +301,11 @@ def test_the_shapes_of_gradients_of_empty_arrays_are_checked(f):
     assert repr(gradcheck(f, np.zeros((0, 3)), vjp=vjp)) == "<1 derivative agrees>"
     with pytest.raises(ValueError, match=r"vjp= gave an array of shape \(3, 0\) for x, which has \(0, 3\)"):
         gradcheck(f, np.zeros((0, 3)), vjp=lambda x, u: np.zeros((3, 0)))
+
+
+def test_an_empty_result_of_arguments_that_are_not_empty_is_not_compared():
+    with pytest.raises(NothingCompared, match="f returned no number"):
+        gradcheck(lambda x: x[x > 10.0], np.arange(3.0), vjp=lambda x, u: np.full(3, 99.0))
 
 
 def test_the_shape_of_a_jvp_of_empty_arrays_is_checked():

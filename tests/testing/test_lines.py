@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import half_precision
+from micrograd_cn.testing import GradientMismatch, half_precision
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.directional_comparison import (
     _compare_within_limit,
@@ -164,6 +164,21 @@ def test_a_line_through_another_point_begins_there():
     assert phi(1.0) == 7.0
     divided = DirectionalFunction(problem, np.ones(1), np.full(1, 4.0), np.array([3.0]), per_element=True)
     assert (divided.analytic, divided.analytic_at(0.5), divided(1.0)) == (6.0, 10.0, 10.0)
+
+
+def test_beside_the_point_a_derivative_may_be_undefined_but_a_mismatch_inside_it_is_raised():
+    def df(x, g):
+        if x[0] > 4.0:
+            raise GradientMismatch("inside")
+        if x[0] > 3.0:
+            raise ValueError
+        return 2.0 * x * g
+
+    phi = phi_of(np.square, [3.0], df)
+    assert phi.analytic_at(-1.0) == 4.0
+    assert math.isnan(phi.analytic_at(0.5))
+    with pytest.raises(GradientMismatch, match="inside"):
+        phi.analytic_at(2.0)
 
 
 # Many numbers, in their own types.

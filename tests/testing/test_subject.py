@@ -15,6 +15,7 @@ from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
 from micrograd_cn.testing.array_check import compare_arrays
 from micrograd_cn.testing.pytrees import flatten_pytree, flatten_up_to, parts
+from micrograd_cn.testing.random_state import generator_states
 from micrograd_cn.testing.reproduce import to_code
 from micrograd_cn.testing.subject import make_subject, parameter_names
 from micrograd_cn.testing.subject import one_line as shown_in_a_line
@@ -450,7 +451,7 @@ def test_of_a_module_all_parameters_are_compared_and_buffers_stay(torch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(norm, x)
-    assert all(torch.tied_elements(buffer, before[name]) for name, buffer in norm.named_buffers())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
     assert norm.weight.grad is None
 
 
@@ -539,7 +540,7 @@ def test_a_module_is_a_function_of_copies_and_what_is_frozen_stays_so(torch):
     parameters, copied, *others = found.args
     assert {name: p.requires_grad for name, p in parameters.items()} == {"weight": True, "bias": False}
     assert parameters["weight"] is not linear.weight
-    assert torch.tied_elements(parameters["weight"], linear.weight)
+    assert torch.equal(parameters["weight"], linear.weight)
     assert (copied is not x, copied.requires_grad, x.requires_grad) == (True, True, False)
     assert others[0] is labels
     assert others[1] is w
@@ -624,3 +625,40 @@ def test_it_is_said_whether_the_type_is_one_of_few_bits():
     for kind, few in (("float16", True), ("float32", False), ("float64", False)):
         asked = make_subject(lambda x: 2 * x, (np.ones(2, kind),), None, ())
         assert compare_arrays(asked, {"vjp": lambda x, g: 2 * g}, 1, None, None, 0)[1] is few
+
+
+def test_how_one_tuple_is_taken_is_tried_with_the_keywords_on_copies_and_draws_nothing():
+    def f(p, scale=1.0, *, power):
+        np.random.random()
+        np.add(p[0], 1.0, out=p[0])
+        return float((p[0] ** power).sum() * np.sum(scale) + (p[1] ** power).sum())
+
+    x, w = X.copy(), Y.copy()
+    before = generator_states()
+    found = make_subject(f, ((x, w),), {"power": 2}, ())
+    assert found.names == ["p"]
+    assert found.args == ((x, w),)
+    assert (x == X).all()
+    assert (w == Y).all()
+    assert generator_states() == before
+
+
+def test_a_module_of_another_class_gets_the_parameters_of_the_one_that_it_stands_for(torch):
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 2).double()
+
+        def forward(self, x):
+            return self.linear(x)
+
+    class Rounded(Plain):
+        def forward(self, x):
+            y = self.linear(x)
+            return y + (y.round() - y).detach()
+
+    x = torch.randn(4, 3).double()
+    gradcheck(Rounded(), x, like=Plain())
+    gradcheck(Plain(), x, like=Plain())
+    with pytest.raises(GradientMismatch):
+        gradcheck(Rounded(), x)
