@@ -11,8 +11,9 @@ A comparison gives an array of nodes that are 0 or 1. They are added and multipl
 
 At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
 the first of the elements, as they do in a plain array of `Value`s: numpy returns one of the two, and nobody can give it
-another result. If an operand is a single `Value`, as in `np.maximum(x[0], x)`, each element gets half, as from
-`maximum`.
+another result. `np.clip(x, low, high)` is the minimum of `np.maximum(x, low)` and high, so x gets the gradient where it
+equals a bound. If an operand of `np.maximum` or `np.minimum` is a single `Value`, as in `np.maximum(x[0], x)`, each
+element gets half, as from `maximum`. `np.clip` with one bound is one of these two functions.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _FirstAtTie(ops.Op):
     """
 
     def __reduce__(self) -> Any:
-        return self.name.upper()
+        return f"FIRST_{self.notation.symbol.upper()}"
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
@@ -66,10 +67,14 @@ def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any], holds: Calla
         lambda g, a, b: _choose(chosen_first(a, b), 0.0, g), lambda a, b: None if weight(a, b) else 1.0
     )
     return _FirstAtTie(
-        f"first_{row.name}",
+        f"np_{row.name}",  # messages say it to a user who wrote np.maximum or np.max
         row.forward,
         (first, second),
-        notation=row.notation,
+        f"Return what np.{row.name} gives for two elements of arrays of `Value`s.",
+        notation=row.notation._replace(text=lambda a, b: f"np.{row.name}({a}, {b})"),
+        smoothness=row.smoothness._replace(
+            convention="at a tie, the first operand has derivative 1; if an operand is nan, the first that is nan has 1"
+        ),
         lowerings=ops.traits.Lowerings(formula=row.lowerings.formula),
     )
 
@@ -232,7 +237,7 @@ class ValueArray(np.ndarray):
     >>> from micrograd_cn import Value
     >>> xs = np.array([Value(-1), Value(2)]).view(ValueArray)
     >>> np.maximum(xs, 0)[0].op, np.clip(xs, 0, 1)[1].data, np.max(xs).data
-    (<operation first_maximum>, 1.0, 2.0)
+    (<operation np_maximum>, 1.0, 2.0)
     """
 
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options

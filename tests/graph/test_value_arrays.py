@@ -14,6 +14,7 @@ from micrograd_cn import Value, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.graph.value_arrays import ValueArray
+from micrograd_cn.testing import check_op
 
 X = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
 SAMPLES = [X, 0.1 - 0.3 * X, np.zeros((2, 3)), np.array([[2.0, 2.0, 2.0], [-0.25, 0.75, 9.0]])]
@@ -110,7 +111,7 @@ def test_the_extrema_of_arrays_are_printed_differentiated_twice_and_pickled():
     exec(compiled.source("python"), scope)
     assert scope["f"](np, [], [*x]) == 60.0
     node = compiled.program(x).outputs[0]
-    extrema = {y.op for y in mc.engine.traverse(node)[0] if "first_" in y.op.name}
+    extrema = {y.op for y in mc.engine.traverse(node)[0] if "np_" in y.op.name}
     assert len(extrema) == 2
     assert pickle.loads(pickle.dumps(extrema)) == copy.deepcopy(extrema) == extrema
 
@@ -371,3 +372,39 @@ def test_operations_of_arrays_are_broadcast():
     for call in (lambda: mc.exp(np.array(["1"])), lambda: mc.exp([1.0]), lambda: mc.exp(np.ma.array([1.0]))):
         with pytest.raises(TypeError):
             call()
+
+
+@pytest.mark.parametrize(("f", "name"), [(np.maximum, "maximum"), (np.minimum, "minimum")])
+def test_the_maximum_of_an_array_is_an_operation_with_a_kink_that_messages_call_by_numpys_name(f, name):
+    node = f(np.array([Value(2.0)]).view(ValueArray), 2.0)[0]
+    assert node.op.smoothness.kink(2.0, 2.0) == 0.0 != node.op.smoothness.kink(2.0, 1.0)
+    assert "the first operand has derivative 1" in node.op.smoothness.convention
+    assert (node.op.text("x", "0.0"), node.op.notation.symbol) == (f"np.{name}(x, 0.0)", name)
+    check_op(node.op)
+    with (
+        mc.detect_anomaly(),
+        pytest.raises(FloatingPointError, match=rf"np_{name}\(x=inf, 2.0\) gave|np_{name}\(x=-inf"),
+    ):
+        f(np.array([Value(math.inf if name == "maximum" else -math.inf, "x")]).view(ValueArray), 2.0)
+
+
+DOCUMENTED = {
+    "clip": (lambda x: np.clip(x, 1.0, 2.0).sum(), [1.0, 1.0, 1.0]),
+    "clip with equal bounds": (lambda x: np.clip(x, 1.0, 1.0).sum(), [1.0, 1.0, 0.0]),
+    "clip with one bound": (lambda x: x.clip(max=1.0).sum(), [1.0, 1.0, 0.0]),
+    "clip with bounds that are Values": (lambda x: np.clip(x, x[0], x[1]).sum(), [1.0, 2.0, 0.0]),
+    "clip with one bound that is a Value": (lambda x: np.clip(x, None, x[0]).sum(), [2.5, 0.5, 0.0]),
+    "clip of a Value": (lambda x: np.clip(x[0], 1.0, None) + np.clip(x[1], 0.0, 1.0), [1.0, 1.0, 0.0]),
+    "maximum": (lambda x: np.maximum(1.0, x).sum() + 2 * np.maximum(x, 1.0).sum(), [2.0, 2.0, 3.0]),
+    "maximum of a Value": (lambda x: np.maximum(x[0], 1.0), [0.5, 0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_at_a_tie_arrays_of_all_kinds_have_the_gradient_that_the_documentation_says(name):
+    f, expected = DOCUMENTED[name]
+    x = np.array([1.0, 1.0, 2.0])
+    values = [Value(v) for v in x]
+    f(np.array(values)).backward()
+    assert [v.grad for v in values] == expected
+    assert grad(f)(x).tolist() == compile(grad(f))(x).tolist() == expected
