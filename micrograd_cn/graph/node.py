@@ -532,14 +532,18 @@ class Node(NumpyMethods):
                 'out = Value(data, (x,), "name"), then out._backward = backward'
             )
 
+    def _sent(self, upstream: float) -> list[float | None]:
+        """Return what this node sends to each operand, None for nothing, if its gradient is `upstream`."""
+        if isinstance(self.op, Closure):
+            return self.op.sent(self, upstream)
+        return [None if partial is None else upstream * partial for partial in self._partials]
+
     def _terms(self, upstream: float) -> list[tuple[Self, float]]:
         """Return the operands to which a gradient flows, each with the term that backward adds to its gradient.
 
         `upstream` is the gradient of this node.
         """
-        if not isinstance(self.op, Closure):
-            return [(x, upstream * partial) for x, partial in self.edges()]
-        slots = zip(self._a, self.op.sent(self, upstream), strict=True)
+        slots = zip(self.operands, self._sent(upstream), strict=True)
         return [(x, term) for x, term in slots if term is not None and x.requires_grad]
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -107,6 +106,7 @@ class Flow:
         self.received: dict[Value, list[float]] = defaultdict(list)
         merged: dict[tuple[str, str], Edge] = {}
         self.edges: list[Edge] = []
+        self._steps_of: dict[int, list[int]] = {}  # the steps of the slots of an edge, by its identity
         sent = steps.sent if steps else contributions(root)
         for node in reversed(interior):
             target = self.box_of[node]
@@ -131,8 +131,8 @@ class Flow:
 
     def at(self, moment: Moment) -> Flow:
         """Return the same boxes and edges at another moment of the backward pass."""
-        flow = copy.copy(self)
-        flow.moment = moment
+        flow = object.__new__(Flow)
+        vars(flow).update(vars(self), moment=moment)
         return flow
 
     def gradient(self, node: Value) -> float | None:
@@ -146,8 +146,10 @@ class Flow:
         if not self.steps or not self.moment:
             return edge.contributions if self.ran else []
         done = self.moment.edges or 0
-        slots = zip(edge.slots, edge.contributions, strict=True)
-        return [contribution for slot, contribution in slots if self.steps.index.get(slot, done) < done]
+        if id(edge) not in self._steps_of:
+            self._steps_of[id(edge)] = [self.steps.index.get(slot, len(self.steps.steps)) for slot in edge.slots]
+        slots = zip(self._steps_of[id(edge)], edge.contributions, strict=True)
+        return [contribution for step, contribution in slots if step < done]
 
 
 def groups_of(interior: list[Value]) -> dict[Value, Group]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,8 @@ def picture_of(
     for box in flow.boxes:
         rows = _box_rows(flow, box, words, wrong)
         if flow.steps:
-            arrivals = [i for node in box.nodes for i in flow.steps.arrivals.get(node, ())]
+            shown = [node for node in box.nodes if node.op is None] if box.group else box.nodes
+            arrivals = sorted({i for node in shown for i in flow.steps.arrivals.get(node, ())})
             rows = _steady(partial(_box_rows, box=box, words=words, wrong=wrong), flow, arrivals)
         picture.node(box.name, box_label(rows), **style(box, flow.root, marked, wrong))
     for edge in flow.edges:
@@ -181,10 +183,14 @@ def picture_of(
 def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable[int]) -> list[Row]:
     """Return the rows at the moment of `flow`, with room for the rows at all moments of its backward pass.
 
-    `changes` has the indices of the steps that change the rows.
+    `changes` has the indices of the steps that change the rows, in order.
     """
-    moments = [Moment(None), Moment(0), *(Moment(i + 1) for i in changes)]
-    return steady(rows(flow), [rows(flow.at(moment)) for moment in moments])
+    counts = [0, *(i + 1 for i in changes)]
+    ever = [rows(flow.at(moment)) for moment in (Moment(None), *map(Moment, counts))]
+    moment = flow.moment or Moment(None)
+    if moment.unknown:
+        return steady(rows(flow), ever)
+    return steady(ever[0 if moment.edges is None else bisect_right(counts, moment.edges)], ever)
 
 
 def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
@@ -200,13 +206,13 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Valu
         rows.append(Text(why, NOTE, QUIET))
     if node.requires_grad:
         received = flow.received.get(node, [])
+        if flow.steps and flow.moment and (flow.moment.edges or 0) <= flow.steps.arrivals.get(node, [-1])[-1]:
+            received = []  # the sum is shown when the last contribution has arrived
         total = ieee.sum(*received)
         found = flow.gradient(node)
         grad = found or 0.0
         reset = not flow.steps and node.op is None and grad == 0.0 and total and node not in wrong
         known = found is not None and not reset
-        if flow.steps and flow.moment and (flow.moment.edges or 0) <= max(flow.steps.arrivals.get(node, [-1])):
-            received = []  # the sum is shown when the last contribution has arrived
         rows.append(pair(words["grad"], number(grad) if known else "-", _sign(grad) if known else INK, bold=known))
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
@@ -287,7 +293,7 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
     passed = flow.passed(edge)
     texts = _edge_rows(flow, edge, words)
     if flow.steps:
-        indices = [flow.steps.index[slot] for slot in edge.slots if slot in flow.steps.index]
+        indices = sorted([flow.steps.index[slot] for slot in edge.slots if slot in flow.steps.index])
         rows = _steady(partial(_edge_rows, edge=edge, words=words), flow, indices)
         texts = [row for row in rows if isinstance(row, Text)]
     look = {"label": edge_label(texts)} if texts else {}

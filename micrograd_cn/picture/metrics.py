@@ -7,6 +7,7 @@ each cell is wide enough for its text in the widest of DejaVu Sans, Verdana, Not
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 # The widths of the characters from the space to "~", in thousandths of the font size.
 REGULAR = (
@@ -29,6 +30,7 @@ CHINESE, EMOJI = 1000, 1400
 OTHERS = {False: 1100, True: 1350}  # enough for most other letters and signs; the key is whether the text is bold
 
 
+@lru_cache(4096)
 def width(text: str, size: float, bold: bool = False) -> float:
     """Return how wide `text` may become at the font size `size`, in the unit of `size`. `bold` is for a bold text.
 

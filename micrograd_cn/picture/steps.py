@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 
 from ..engine import Value, topological_order
-from ..graph.closures import Closure
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class BackwardPass:
         gradients: dict[Value, float] = {root: 1.0}
         for node in topological_order(root):
             upstream = gradients.get(node)
-            sent = [None] * len(node.parents) if upstream is None else _sent(node, upstream)
+            sent = [None] * len(node.parents) if upstream is None else node._sent(upstream)
             for slot, (operand, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
                 if not operand.requires_grad:
                     continue
@@ -104,12 +104,6 @@ class BackwardPass:
             return None
         if node is self.root:
             return 1.0
-        arrived = [i for i in self.arrivals.get(node, ()) if i < moment.edges]
-        return self.steps[arrived[-1]].after if arrived else None
-
-
-def _sent(node: Value, upstream: float) -> list[float | None]:
-    """Return what `node` sends to each operand, None for nothing, if its gradient is `upstream`."""
-    if isinstance(node.op, Closure):
-        return node.op.sent(node, upstream)
-    return [None if partial is None else upstream * partial for partial in node._partials]
+        arrivals = self.arrivals.get(node, ())
+        count = bisect_left(arrivals, moment.edges)
+        return self.steps[arrivals[count - 1]].after if count else None
