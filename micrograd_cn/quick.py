@@ -76,9 +76,7 @@ def _constant_result(y: float) -> Value:
 
 def _constant_leaf(x: Any) -> Value:
     """Return a constant for an operand that is no `Value`."""
-    if context.active or type(x) is not float:
-        return Value._constant(x)
-    leaf = _constant_result(x)
+    leaf = _constant_result(x if type(x) is float else number(x))
     leaf._da = None  # unlike a result, a leaf may be changed in place
     return leaf
 
