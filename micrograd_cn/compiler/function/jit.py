@@ -216,8 +216,8 @@ def compile(  # noqa: A001 -- the field's name
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
             after some 100 calls, or fewer for large batches, one program computes all branches and selects. It serves
-            calls, `forward`, `backward`, `gradient` and `value_and_grad`, and may round gradients of a mean in another
-            order.
+            calls, `forward`, `backward`, `gradient`, `value_and_grad` and a `fit` of more than 100 steps, and may round
+            gradients of a mean in another order.
 
     Returns:
         a `CompiledFunction`, or a `Program` for a recorded graph.
@@ -1109,7 +1109,16 @@ class CompiledFunction:
         def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
             return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
 
-        dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters)
+        def merged(bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
+            recordings = self._recordings.get((bucket.static, bucket.treedef), ())
+            whole = shuffle is None and rows == len(bucket.samples)
+            if context.active or (whole and all(made.guards.parameter_free for made in recordings)):
+                return None  # the rows are sorted once
+            merged = self._merged_of(recordings)
+            program = merged.loss(rows, steps) if merged else None
+            return program.compiled if program else None
+
+        dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters, merged)
         validate = None
         if validation is not None:
             with naming_validation():

@@ -105,15 +105,18 @@ class MergedRecordings:
         """Return a program that computes the results of about this many rows, or None."""
         return self._program("forward", rows, _of_results)
 
-    def loss(self, rows: int) -> Program | None:
+    def loss(self, rows: int, calls: int = 1) -> Program | None:
         """Return a program with the gradient of the mean result with respect to the parameters.
 
-        Return None if the recordings cannot be merged into one program. `rows` is as for `forward`.
+        Return None if the recordings cannot be merged into one program. `rows` is as for `forward`. The program is
+        going to be used for about so many `calls`.
         """
         for recorded in self.recordings:
             program = recorded.program
             if program.compiled.captured or not (recorded.single and program.has_gradient):
                 return None
+        if isinstance(count := self._programs.get("loss", 0), int):
+            self._programs["loss"] = count + calls - 1
         return self._program("loss", 3 * rows, _of_results)
 
     def may_spoil(self, gradient: array[float]) -> bool:

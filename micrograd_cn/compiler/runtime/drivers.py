@@ -638,9 +638,10 @@ class Drivers:
         description begins. The description is the count of the batch's rows, the count of its sub-batches and, for each
         sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its rows.
 
-        A gradient call is nine words: the addresses of a program's `gradient` driver, of its header, of the numbers of
+        A gradient call is ten words: the addresses of a program's `gradient` driver, of its header, of the numbers of
         all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count of
-        the program's parameters; and the address of a number that is nan if the gradient has to be computed anew.
+        the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and
+        whether it has to be, too, if the loss or a derivative is nan.
 
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
@@ -687,7 +688,12 @@ class Drivers:
                     )
                 added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
                 spoiled = f.op(f"fadd double {spoiled}, {f.load('double', f.pointer(called, 8))}")
-                sub_batch.next = [f.at(words, 3, "i64"), added, spoiled]
+                checked = f.op(f"select i1 {f.op(f'icmp ne i64 {f.word(called, 9)}, 0')}, i64 {own}, i64 0")
+                start = f.op(f"select i1 {f.op(f'icmp ne i64 {checked}, 0')}, double {loss}, double 0.0")
+                with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
+                    x = f.load("double", f.at(found, derivative.index))
+                    derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {x}")]
+                sub_batch.next = [f.at(words, 3, "i64"), added, *derivative.next]
             stop, go_on = f.fresh("stop"), f.fresh("go_on")
             f.do(f"br i1 {f.op(f'fcmp uno double {sub_batch.next[2]}, 0.0')}, label %{stop}, label %{go_on}")
             f.open(stop)

@@ -48,12 +48,16 @@ class Dispatcher(NamedTuple):
         parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows whose
             program is the same whatever data the parameters have.
         parameters: `parameters()` returns the parameters of all existing programs.
+        merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
+            worthwhile for about this many steps, with so many rows each. Where the program cannot tell, the loss or a
+            derivative is nan. See `function.merged`.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
     record: Callable[[Bucket, array[int]], Dispatched]
     parameter_free: Callable[[Bucket], Dispatched]
     parameters: Callable[[], Sequence[Value]]
+    merged: Callable[[Bucket, int, int], CompiledGraph | None] = lambda *_: None
 
 
 class SubBatch(NamedTuple):
@@ -138,11 +142,16 @@ class _GradientCall:
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
         self.runner, self._numbers = runner, numbers
-        self.words = array("q", bytes(9 * WORD))
+        self.words = array("q", bytes(10 * WORD))
         self.work = 0
 
-    def renew(self, panel: int) -> None:
-        """Fill in the operands for the present code and buffers. All calls share the panel with the address `panel`."""
+    def renew(self, panel: int, merged: bool) -> None:
+        """Fill in the operands for the present code and buffers.
+
+        Args:
+            panel: the address of the panel that all calls share.
+            merged: whether the program is a merged one.
+        """
         executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
@@ -150,7 +159,7 @@ class _GradientCall:
             driver_address("gradient", executable.lanes, executable.tables.fast), executable.header,
             address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
             scalars + WORD * compiled.padded_parameters, len(compiled.graph.parameters),
-            executable.spoiled_address(buffers),
+            executable.spoiled_address(buffers), merged,
         ])  # fmt: skip
 
 
@@ -198,8 +207,10 @@ class TrainingRun:
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
         self._state: TrainingState | None = None
+        self._merged: set[CompiledGraph] = set()  # the merged programs that are used
+        self._rejected: set[CompiledGraph] = set()  # those that gave nan, and are used no more
         self._gradients = Memory(0)
-        self._seconds = 0.0
+        self._seconds, self._rates_left = 0.0, array("d")
         self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
@@ -259,8 +270,8 @@ class TrainingRun:
             self._write_back()
         if self._state is None:
             self._check_constants()
-            self._state = TrainingState(self._options, parameters, self._check_constants)
-            if self._only_program:  # otherwise programs that are not made yet may read other parameters
+            self._state = TrainingState(self._options, parameters, self._check_constants, self._rates_left)
+            if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.data))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
@@ -323,21 +334,59 @@ class TrainingRun:
         state, losses = self._current_state(), Memory(ready_steps)
         self._renew_calls()
         fast = self._kernels_are_fast()
-        self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast, self._use_gates))
-        return losses.data[:]  # type: ignore[no-any-return]
+        taken = self._timed(
+            lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast, self._use_gates)
+        )
+        if taken < ready_steps:
+            self._reject_merged()
+            if not taken:
+                return self._take_steps(step, steps)
+        return losses.data[:taken]  # type: ignore[no-any-return]
 
     def _renew_calls(self) -> None:
         """Describe the present code and buffers in all gradient calls."""
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
         largest = max(panels, key=lambda panel: len(panel.data))
         for call in self._gradient_calls.values():
-            call.renew(largest.address)  # all calls use one panel, so it stays in the cache
+            # All calls use one panel, so it stays in the cache
+            call.renew(largest.address, call.runner.compiled in self._merged)
 
-    def _use_gates(self) -> None:
-        """Compute gradients with gates from now on, see `Lowering.differentiate`."""
+    def _use_gates(self) -> bool:
+        """Compute gradients with gates from now on, see `Lowering.differentiate`.
+
+        Return False, and change nothing, if there are merged programs: they are rejected first.
+        """
+        if self._merged:
+            return False
         for call in self._gradient_calls.values():
             call.runner.use_gates()
         self._renew_calls()
+        return True
+
+    def _merge(self, bucket: int) -> CompiledGraph | None:
+        """Return a merged program for all samples of a bucket, or None if there is none that can be used."""
+        if self._options.threads > 1 or here().detect_anomaly:
+            return None
+        steps = self._options.epochs * len(self._batches.starts)
+        merged = self._dispatcher.merged(self._buckets[bucket], self._batch, steps)
+        if not merged or merged in self._rejected:
+            return None
+        self._merged.add(merged)
+        self._set_order(self._order)  # batches that are described already have other programs
+        return merged
+
+    def _reject_merged(self) -> None:
+        """Choose a program for each row from now on, since a merged program has given nan."""
+        self._rejected |= self._merged
+        self._merged.clear()
+        self._only_program, self._place = None, array("d", [nan]) * self._n
+        self._assigned.clear()
+        self._seen.clear()
+        for key in [key for key in self._gradient_calls if key[0] in self._rejected]:
+            del self._gradient_calls[key]
+        self._set_order(self._order)
+        for bucket in range(len(self._buckets)):
+            self._remember_parameter_free(bucket)
 
     def _steps_ready(self, step: int, steps: int) -> int:
         """Return for how many steps, from `step` on, the programs of all samples are known.
@@ -456,9 +505,16 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """Remember the program of each sample of a bucket whose program does not depend on the parameters' data."""
+        """Remember the program of each sample of a bucket whose program does not depend on the parameters' data.
+
+        If there is a merged program, it computes all samples.
+        """
         samples = self._buckets[bucket].samples
-        for program, rows in self._dispatcher.parameter_free(self._buckets[bucket]):
+        merged = self._merge(bucket)
+        found = (
+            [(merged, row_numbers(len(samples)))] if merged else self._dispatcher.parameter_free(self._buckets[bucket])
+        )
+        for program, rows in found:
             if len(rows) == self._n:
                 self._only_program = program
             else:

@@ -275,8 +275,9 @@ class TrainingState:
         options: TrainingOptions,
         parameters: Sequence[Value],
         check_constants: Callable[[], object] = lambda: None,
+        rates_left: array[float] | None = None,
     ) -> None:
-        self._check_constants = check_constants
+        self._check_constants, self._rates_left = check_constants, array("d") if rates_left is None else rates_left
         self.optimizer, self.schedule = options.optimizer, options.schedule
         self.parameters = parameters
         optimizer = options.optimizer
@@ -341,8 +342,8 @@ class TrainingState:
         losses: Memory,
         gradients: Memory,
         fast: bool,
-        use_gates: Callable[[], None],
-    ) -> None:
+        goes_on: Callable[[], bool],
+    ) -> int:
         """Take training steps in the compiled loop.
 
         Args:
@@ -352,8 +353,12 @@ class TrainingState:
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
-            use_gates: a function that is called if a gradient has to be computed with gates, see
-                `Lowering.differentiate`. Then the batches must describe gradient calls of such code.
+            goes_on: a function that is called if a gradient has to be computed anew. If it returns True, the batches
+                describe other code now, and the remaining steps are taken with it. If it returns False, they are not
+                taken.
+
+        Returns:
+            how many steps were taken.
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
@@ -363,8 +368,8 @@ class TrainingState:
         order, words, starts = batches
         clips = self._clip_operands
 
-        def take(steps: int, rates: array[float] | None) -> None:
-            step = 0
+        def take(steps: int, rates: array[float] | None) -> int:
+            step: int = 0
             while True:
                 step += driver(self.driver_name, fast=fast)(
                     address(order), address(words), address(starts), len(starts), first + step, steps - step,
@@ -372,24 +377,29 @@ class TrainingState:
                     self.parameter_data.address, gradients.address, len(self.parameters), *self._update_arguments,
                     *clips,
                 )  # fmt: skip
-                if step == steps:
+                if step == steps or not goes_on():
                     break
-                use_gates()
             self._check_norm()
+            return step
 
         if self.schedule is None:
-            take(steps, None)
-            return
-        rates, done = array("d"), int(self.scalars.data[1])
+            return take(steps, None)
+        done, taken, failure = int(self.scalars.data[1]), 0, None
+        rates = self._rates_left[:steps]  # the schedule was asked for these steps already
         try:
-            for step in range(done, done + steps):
+            for step in range(done + len(rates), done + steps):
                 rate = _learning_rate(self.schedule, step)
                 if context.data_changed:
                     self._check_constants()
                 rates.append(rate)
-        finally:  # if the schedule raises, the steps before that are taken, as in a loop in Python
-            if rates:
-                take(len(rates), rates)
+        except BaseException as error:  # the steps before that are taken, as in a loop in Python
+            failure = error
+        if rates:
+            taken = take(len(rates), rates)
+        self._rates_left[: len(rates)] = rates[taken:]
+        if failure and (taken == len(rates) or not isinstance(failure, Exception)):
+            raise failure
+        return taken
 
     @property
     def _clip_operands(self) -> tuple[int, ...]:
