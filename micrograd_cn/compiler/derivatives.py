@@ -118,7 +118,7 @@ class CompiledDerivative:
         returned. If `out` is None, they are a numpy array if `numpy` is the module numpy, and otherwise nested lists.
         """
         height, width = self.structure.shape
-        if n and (program := self._whole):
+        if n and (program := self.whole):
             found = program.computed(data, n, threads, numpy, out)
             if numpy and out is None:
                 return found.reshape(n, height, width)
@@ -128,7 +128,7 @@ class CompiledDerivative:
         return self.scattered(self.flat(data, n, threads), n, numpy, out)
 
     @cached_property
-    def _whole(self) -> Program | None:
+    def whole(self) -> Program | None:
         """A program that computes all entries of the matrix, row after row; None if most of them are always 0."""
         (rows, columns), (height, width) = self.structure, self.structure.shape
         if not self.program or height * width > MAX_SPARSITY * self.structure.entries:

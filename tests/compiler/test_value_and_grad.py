@@ -283,3 +283,37 @@ def test_derivatives_with_respect_to_another_argument_are_not_those_of_all():
     for _ in range(6):
         _, gradients = f.value_and_grad((q, r), "r", each=True)
         assert gradients.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("kind", ["jacobian", "hessian"])
+@pytest.mark.parametrize("n", [1, 2, 5, 20])
+def test_matrices_of_arrays_are_the_same_in_prepared_calls(kind, n):
+    w = Value(0.7)
+
+    def f(x, y):
+        found = [(w * x[0]).exp() * y, x[0] * x[1] + y * y]
+        return found if kind == "jacobian" else found[0] * found[1]
+
+    compiled = compile(f)
+    rng = np.random.default_rng(n)
+    for k in range(4):
+        w.data = 0.7 + k
+        arrays = rng.normal(size=(n, 2)), rng.normal(size=n)
+        expected = getattr(compiled, kind)([*zip(*(x.tolist() for x in arrays), strict=True)], dense=True)
+        found = getattr(compiled, kind)(arrays, dense=True)
+        out = np.empty_like(found)
+        assert getattr(compiled, kind)(arrays, dense=True, out=out) is out
+        assert found.shape == (n, 2 if kind == "jacobian" else 3, 3)
+        assert found.tolist() == out.tolist() == expected
+        found[:] = 0.0  # the result of this call alone
+    assert any(method == kind and ready for (method, _), ready in compiled._array_runners.items())
+
+
+def test_matrices_of_a_function_that_branches_and_sparse_ones_are_not_prepared():
+    w = Value(0.5)
+    branching = compile(lambda x: [w * x[0] * x[1] if x[0] > 0 else x[1] * x[1]], branches=True)
+    sparse = compile(lambda x: [v * v * w for v in x])
+    for _ in range(4):
+        found = branching.jacobian((np.array([[1.0, 2.0], [-1.0, 3.0]]),), dense=True)
+        assert found.tolist() == [[[1.0, 0.5]], [[0.0, 6.0]]]
+        assert sparse.jacobian((np.eye(6),), dense=True).tolist() == [np.diag(row).tolist() for row in np.eye(6)]

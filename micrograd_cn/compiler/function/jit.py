@@ -53,7 +53,7 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import Places, ReachableCode, Surroundings
-from ..derivatives import Program, Variables, as_list
+from ..derivatives import Kind, Program, Variables, as_list
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
@@ -473,6 +473,7 @@ class ReadyCall(NamedTuple):
     merged: MergedRecordings | None
 
 
+MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
 
 
@@ -760,6 +761,10 @@ class CompiledFunction:
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
         wrt = _variables("jacobian", wrt)
+        if dense and threads == 1 and wrt == "inputs":
+            ready = self._array_results("jacobian", samples, out)
+            if ready is not None:
+                return ready
         return self._map_samples(
             "jacobian", samples, threads, out,
             lambda recording, rows, to: recording.program.jacobian(rows, self._wrt(wrt, recording), dense, threads, to),
@@ -800,6 +805,10 @@ class CompiledFunction:
                 matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
+        if dense and not lower and threads == 1 and wrt == "inputs":
+            ready = self._array_results("hessian", samples, out)
+            if ready is not None:
+                return ready
         return self._map_samples(
             "hessian",
             samples,
@@ -1530,7 +1539,7 @@ class CompiledFunction:
         return rows.tolist() if found is rows else found
 
     def _array_results(self, method: str, samples: Any, out: Any) -> Any:
-        """Return the results of `forward` or `gradient` for samples in numpy arrays, or None; see `_array_runner`."""
+        """Return the results of a method for samples in numpy arrays, or None; see `_array_runner`."""
         if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
         rows = found.runner.computed(as_tuple(samples))
@@ -1565,8 +1574,8 @@ class CompiledFunction:
         Return None if the method was called only a few times with arrays of these shapes, or if the function has
         branches that cannot be merged.
 
-        `method` is "call", "forward", "gradient" or "backward". In a "call", the arrays are the arguments of one
-        sample, and numbers may be among them.
+        `method` is "call", "forward", "gradient", "jacobian", "hessian" or "backward". In a "call", the arrays are the
+        arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a Hessian are dense.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
@@ -1593,10 +1602,15 @@ class CompiledFunction:
             shapes = tuple([(1, *shape) for shape in shapes])
         treedef = treedef_of_shapes(self._positional, shapes)
         recordings = self._recordings.get(((), treedef), ())
-        if not recordings or not recordings[0].single:
+        if not recordings:
             return None
-        program: Program | None = recordings[0].program
-        if merged := self._merged_of(recordings):
+        first, merged = recordings[0], self._merged_of(recordings)
+        if kind_of_matrix := MATRICES.get(method):
+            return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
+        if not first.single:
+            return None
+        program: Program | None = first.program
+        if merged:
             n = shapes[0][0]
             if method == "gradient":
                 wrt = functools.partial(self._wrt, "inputs")
@@ -1608,13 +1622,14 @@ class CompiledFunction:
             if program is None:
                 return 0
         elif method == "gradient":
-            if recordings[0].indices.columns:  # they are checked in each call
+            if first.indices.columns:  # they are checked in each call
                 return None
-            program = recordings[0].program.derivative("gradient").program
+            program = first.program.derivative("gradient").program
         if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, program.has_one_output), program, merged)
+        of_result = () if program.has_one_output else (len(program.outputs),)
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result), program, merged)
 
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
@@ -1914,6 +1929,17 @@ def _names(static: Any) -> tuple[str, ...]:
     if not isinstance(static, Iterable):
         raise TypeError(f'static= must be a name or a list of names of arguments, such as ["x"], got {static!r}')
     return tuple(static)
+
+
+def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
+    """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
+
+    Return None if most entries are always 0. `kind` is as for `Program.derivative`.
+    """
+    derivative = program.derivative(kind)
+    if not (whole := derivative.whole):
+        return None
+    return ReadyCall(ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape), whole, None)
 
 
 def _dispatch_among(

@@ -31,7 +31,9 @@ class _ArrayRows(PreparedRows):
         results: the outputs of the rows as an array.
     """
 
-    def __init__(self, compiled: CompiledGraph, executable: Executable, shapes: Sequence[Shape], single: bool) -> None:
+    def __init__(
+        self, compiled: CompiledGraph, executable: Executable, shapes: Sequence[Shape], of_result: Shape
+    ) -> None:
         import numpy as np
 
         n, widths = shapes[0][0], [prod(shape[1:]) for shape in shapes]
@@ -42,8 +44,8 @@ class _ArrayRows(PreparedRows):
             self.parts.append(numbers[:, end : end + width].reshape(shape))
             end += width
         self.results = np.frombuffer(self.out)
-        if not single:
-            self.results = self.results.reshape(n, -1)
+        if executable.kind == "forward":
+            self.results = self.results.reshape(n, *of_result)
         self._rows = n
 
     @cached_property
@@ -61,15 +63,15 @@ class ArrayRunner(RowsRunner):
         compiled: the graph.
         kind: "forward" or "gradient", as for `RowsRunner`.
         shapes: the shape of each argument's array. The first axis runs over the samples.
-        single: whether a sample has one result, and not an array of results.
+        of_result: the shape of the result of a sample; () for a number.
     """
 
-    def __init__(self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], single: bool) -> None:
+    def __init__(self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], of_result: Shape) -> None:
         super().__init__(compiled, kind, shapes[0][0])
-        self._shapes, self._single = shapes, single
+        self._shapes, self._of_result = shapes, of_result
 
     def _prepare(self, executable: Executable) -> PreparedRows:
-        return _ArrayRows(self._compiled, executable, self._shapes, self._single)
+        return _ArrayRows(self._compiled, executable, self._shapes, self._of_result)
 
     def computed(self, arrays: Sequence[Any]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
