@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import operator
 import random
 import time
 from collections import ChainMap
@@ -896,6 +897,74 @@ def test_fit_notices_whatever_the_function_reads_from_elsewhere(name, change, fi
         f.fit([(1.0, 2.0)], m.optimizer, 1)
     assert f.fit.__self__ is f
     compile(getattr(m, name)).fit([(1.0, 2.0)], SGD([m.a, m.b], 0.0), 1)
+
+
+class Doubling:
+    factor = 2.0
+
+    def method(self, x):
+        return self.factor * x
+
+    @property
+    def attribute(self):
+        return 2.0
+
+    @staticmethod
+    def function(x):
+        return 2.0 * x
+
+    def __call__(self, x):
+        return 2.0 * x
+
+
+class Tripling(Doubling):
+    factor = 3.0
+
+
+def doubled(x, factor=2.0, *, offset=0.0):
+    return factor * x + offset
+
+
+def tripled(x, factor=2.0, *, offset=0.0):
+    return 3.0 * x
+
+
+factor_of, of_doubling = operator.attrgetter("factor"), functools.partial(getattr, Doubling)
+
+
+def replaced(holder, name, x):
+    """Return a function that replaces an attribute, for `monkeypatch`."""
+    return lambda patch, made: patch.setattr(made if holder is None else holder, name, x)
+
+
+@pytest.mark.parametrize("fits", [1, 3])
+@pytest.mark.parametrize(
+    ("f", "change"),
+    [
+        (lambda made, x: made.method(x), replaced(Doubling, "method", lambda self, x: 3.0 * x)),
+        (lambda made, x: made.method(x), replaced(Doubling, "factor", 3.0)),
+        (lambda made, x: made.method(x), replaced(None, "__class__", Tripling)),
+        (lambda made, x: made.attribute * x, replaced(Doubling, "attribute", property(lambda self: 3.0))),
+        (lambda made, x: Doubling.function(x), replaced(Doubling, "function", staticmethod(lambda x: 3.0 * x))),
+        (lambda made, x: made(x), replaced(Doubling, "__call__", lambda self, x: 3.0 * x)),
+        (lambda made, x: doubled(x), replaced(doubled, "__defaults__", (3.0,))),
+        (lambda made, x: doubled(x), replaced(doubled, "__kwdefaults__", {"offset": 1.0})),
+        (
+            lambda made, x: doubled(x),
+            replaced(doubled, "__code__", (lambda x, factor=2.0, *, offset=0.0: 3 * x).__code__),
+        ),
+        (lambda made, x: factor_of(made) * x, replaced(None, "factor", 3.0)),
+        (lambda made, x: of_doubling("factor") * x, replaced(Doubling, "factor", 3.0)),
+    ],
+)
+def test_fit_notices_that_other_code_runs_or_another_attribute_is_read(f, change, fits, monkeypatch):
+    made = Doubling()
+    loss, optimizer = compile(lambda x: (w * f(made, x)) ** 2), SGD([w], 0.0)
+    for _ in range(fits):
+        loss.fit([(1.0,)], optimizer, 1)
+    change(monkeypatch, made)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
 
 
 def test_fit_notices_a_plain_variable_that_changes_between_calls():

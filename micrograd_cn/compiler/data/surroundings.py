@@ -207,6 +207,7 @@ class ReachableCode:
         elif isinstance(x, BuiltinMethodType):
             holder = x.__self__ if isinstance(x.__self__, type) else x  # datetime.now belongs to a class
             self.asks_for_identity |= x is id  # under another name
+            self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
             self.may_change |= _is_changing(holder.__module__, x.__name__) or is_generator(x.__self__)
         elif is_generator(x):
             self.writes = True
@@ -219,6 +220,8 @@ class ReachableCode:
             self._waiting += _functions_of(x)
         elif not isinstance(x, ModuleType):
             self.may_change |= hasattr(kind, "__next__")  # next(x) returns something else in each call
+            if module == "operator":
+                self._names.add(kind.__name__)  # such as attrgetter
             held = getattr(x, "__dict__", None)
             if module.partition(".")[0] != PACKAGE_NAME:
                 if isinstance(held, dict) and len(held) <= MAX_ITEMS:
@@ -318,6 +321,9 @@ class Surroundings:
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
+        # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
+        # a class and the name of a method; and of another object and "__class__"
+        self._code: list[tuple[Any, str]] = []
         seen: dict[int, Any] = {}
         self._waiting: deque[Any] = deque(roots)
         while self._waiting and len(seen) < MAX_OBJECTS:
@@ -362,6 +368,8 @@ class Surroundings:
                     self._waiting += _unlike_parts(held.values())
             kinds = [kind for kind in type(x).__mro__[:-1] if is_users_module(kind.__module__)]
             self._waiting += kinds
+            if kinds:
+                self._code.append((x, "__class__"))
             for slot in _slots(type(x)) if kinds else ():
                 if self._attributes is None or slot.__name__ in self._attributes:
                     self._variables.append((x, slot))
@@ -384,8 +392,13 @@ class Surroundings:
             self._visit_items(held)
 
     def _visit_class(self, kind: type) -> None:
+        # Also names of the bases, which the class may come to hide
+        names = {name for base in kind.__mro__[:-1] for name in vars(base)}
+        if self._attributes is not None:
+            names = {name for name in names if name in self._attributes or name.startswith("__")}
+        self._code += [(kind, name) for name in names]
         for name, part in vars(kind).items():
-            if self._attributes is not None and not (name in self._attributes or name.startswith("__")):
+            if name not in names:
                 continue
             if isinstance(part, METHODS):
                 self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
@@ -408,6 +421,7 @@ class Surroundings:
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
+        self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
         variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
         variables += [(f.__globals__, name) for name in names & f.__globals__.keys()]
         for variable in variables:
@@ -478,7 +492,7 @@ class Surroundings:
     def places(self) -> Places:
         """Return the variables, collections and arrays that the functions can read, with what they hold now."""
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
-        return Places(self._variables, self._collections, ordered, self._arrays, self._object_arrays)
+        return Places(self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code)
 
 
 class Places:
@@ -492,6 +506,7 @@ class Places:
         ordered: those dicts among the collections whose order matters.
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects.
+        code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
     """
 
     def __init__(
@@ -501,11 +516,12 @@ class Places:
         ordered: list[Any],
         arrays: list[Any],
         object_arrays: list[Any],
+        code: list[tuple[Any, str]],
     ) -> None:
         of_dicts = [place for place in variables if isinstance(place[0], dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not isinstance(place[0], dict)]
-        self._arrays, self._object_arrays = arrays, object_arrays
+        self._arrays, self._object_arrays, self._code = arrays, object_arrays, code
         self._sets = [x for x in collections if isinstance(x, set)]
         self._collections = [x for x in collections if not isinstance(x, set)]
         self._copies = [dict(x) if isinstance(x, dict) else copy(x) for x in self._collections]
@@ -526,6 +542,7 @@ class Places:
             *map(dict.get, self._dicts, self._keys),
             *map(getitem, self._holders, self._indices),
             *[_content(*place) for place in self._variables],
+            *[vars(x).get(name) if isinstance(x, type) else getattr(x, name) for x, name in self._code],
             *chain.from_iterable(self._sets),
         ]
         for x in self._object_arrays:

@@ -1064,7 +1064,7 @@ class CompiledFunction:
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
         that it reads may be another one. Later calls of `fit` record it again only if a variable, a collection, an
-        array or an attribute that the function can read has changed since.
+        array, an attribute, a method or a default of an argument that the function can use has changed since.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
