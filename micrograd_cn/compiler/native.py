@@ -144,7 +144,7 @@ def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            _write_stages(PartWriter(plan, Lanes(f, plan.lanes, fused), block, part.stored), part, to)
+            _write_stages(PartWriter(plan, Lanes(f, plan.lanes, fused), str(block), part.stored), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
         _write_stages(PartWriter(plan, Lanes(f, 1, fused), "%s", part.stored), part, "%a")

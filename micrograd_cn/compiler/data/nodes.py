@@ -21,7 +21,7 @@ from ...engine import Value
 from ...graph import context
 from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function, Name
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
 
@@ -107,7 +107,7 @@ class NodeLoop:
         f.do("ret i64 1")
         f.open(rest)
 
-    def node(self, index: str) -> tuple[str, str]:
+    def node(self, index: Name) -> tuple[str, str]:
         """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
 
         Return the names of the address and of the condition. If the object in the list is something else, the address
@@ -146,7 +146,7 @@ class NodeLoop:
             found = self.f.op(f"and i1 {found}, {condition}")
         return found
 
-    def assign_all(self, offset: int | str, unshared: str, number: Callable[[str, str], str]) -> None:
+    def assign_all(self, offset: int | str, unshared: str, number: Callable[[Name, str], str]) -> None:
         """Write code that assigns a number to a slot of each node. There must be a float or None in the slot.
 
         Args:
@@ -207,7 +207,7 @@ def _write_write() -> Function:
         loop.next = [nodes.all(before, is_value, slot.is_good), nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: str, _: str) -> str:
+    def number(index: Name, _: str) -> str:
         return f.load("double", f.at("%from", f.times(index, "%stride")))
 
     nodes.assign_all("%slot", loop.next[1], number)
@@ -229,7 +229,7 @@ def _write_add() -> Function:
         loop.next = [good, nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: str, old: str) -> str:
+    def number(index: Name, old: str) -> str:
         old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
         term = f.op(f"fmul double {f.load('double', f.at('%from', index))}, %weight")
         return f.op(f"fadd double {old}, {term}")

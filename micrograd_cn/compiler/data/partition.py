@@ -13,7 +13,7 @@ from typing import Any
 
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, machine
-from ..llvm.text import KERNEL_PREFIX, Function
+from ..llvm.text import KERNEL_PREFIX, Function, Name
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
 from .columns import address
@@ -37,7 +37,7 @@ def _write_partition() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}partition", "ptr %rows, ptr %labels, i64 %n, ptr %to, ptr %ends, i64 %count", "i64")
 
-    def place(index: str) -> str:
+    def place(index: Name) -> str:
         label = f.op(f"fptosi double {f.load('double', f.at('%labels', index))} to i64")
         return f.at("%ends", label, "i64")
 
@@ -117,7 +117,7 @@ def _any_nan(f: Function, address: str, n: str, stride: str) -> str:
     with f.repeat(f.subtract(n, first), [("i1", found)]) as loop:
         x = f.load("double", f.at(address, f.times(f.add(first, loop.index), stride)))
         loop.next = [f.op(f"or i1 {loop.carried[0]}, {f.op(f'fcmp uno double {x}, {x}')}")]
-    return loop.next[0]
+    return str(loop.next[0])
 
 
 def _write_has_nan() -> Function:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .operands import Pointer
 from .text import KERNEL_PREFIX, Function, literal
 
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
@@ -38,6 +39,14 @@ class Lanes:
         self.scalar = count == 1
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
+    def load(self, pointer: Pointer, align: int = 8) -> str:
+        """Write a load of a vector, and return its name. `align` is the alignment of the address in bytes."""
+        return self.f.op(f"load {self.type}, ptr {pointer.name}, align {align}")
+
+    def store(self, x: str, pointer: Pointer, align: int = 8) -> None:
+        """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""
+        self.f.do(f"store {self.type} {x}, ptr {pointer.name}, align {align}")
+
     def splat(self, x: str) -> str:
         """Write a broadcast of the scalar `x` to all lanes, and return the vector's name."""
         if self.scalar:
@@ -45,6 +54,10 @@ class Lanes:
         one = self.f.op(f"insertelement {self.type} poison, double {x}, i32 0")
         lanes = f"<{self.count} x i32> zeroinitializer"
         return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {lanes}")
+
+    def insert(self, x: str, number: str, lane: int) -> str:
+        """Return the vector `x` with the double `number` in a lane."""
+        return self.f.op(f"insertelement {self.type} {x}, double {number}, i32 {lane}")
 
     def constant(self, x: float) -> str:
         """Return the text of a constant vector with the value `x` in all lanes."""

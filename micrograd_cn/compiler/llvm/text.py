@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..instructions.code import bits
+from .operands import Integer, Operand, is_number
 
 BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
@@ -14,6 +15,9 @@ FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised
 
 # Maps the name of each kernel to the function that writes the kernel.
 KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
+Name: TypeAlias = "Operand | str"  # the name of an operand, or the operand itself
+# The first value of a loop-carried value: an operand, or the type and the name of a vector or a double.
+First: TypeAlias = "Operand | tuple[str, str]"
 
 
 def literal(x: float) -> str:
@@ -28,17 +32,19 @@ def literal(x: float) -> str:
 class Loop:
     """A loop of an LLVM function that is being written.
 
+    A loop-carried value is an operand, such as an `Integer`, or the name of a vector or a double.
+
     Attributes:
-        index: the name of the loop's index.
-        carried: the names of the loop-carried values (phi nodes) in this iteration.
-        next: the names of the same values in the next iteration. The body must set this list. After the loop, the list
-            has the names of the last values.
+        index: the loop's index.
+        carried: the loop-carried values (phi nodes) in this iteration.
+        next: the same values in the next iteration. The body must set this list. After the loop, the list has the last
+            values.
     """
 
-    def __init__(self, index: str, carried: list[str]) -> None:
+    def __init__(self, index: Integer, carried: list[Any]) -> None:
         self.index = index
         self.carried = carried
-        self.next: list[str] = []
+        self.next: list[Any] = []
 
 
 class Function:
@@ -108,14 +114,15 @@ class Function:
             name: the name of the function that is called.
             operands: the operands with their types, such as "double %x".
         """
-        self.called[name] = type_, tuple([_type_of(operand) for operand in operands])
+        if name not in self.called:
+            self.called[name] = type_, tuple([_type_of(operand) for operand in operands])
         text = f"call {type_} @{name}({', '.join(operands)})"
         if type_ != "void":
             return self.op(text)
         self.do(text)
         return ""
 
-    def at(self, pointer: str, index: int | str, of: str = "double") -> str:
+    def at(self, pointer: Name, index: int | Name, of: str = "double") -> str:
         """Write code for the address of element `index` of an array (`getelementptr`), and return the address's name.
 
         Args:
@@ -123,54 +130,56 @@ class Function:
             index: the index of the element.
             of: the type of the elements.
         """
-        return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
+        if is_number(index, 0):
+            return str(pointer)
+        return self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
 
-    def word(self, pointer: str, index: int | str = 0) -> str:
+    def word(self, pointer: Name, index: int | Name = 0) -> str:
         """Write a load of element `index` of the array of 64-bit integers at `pointer`, and return its name."""
         return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
 
-    def pointer(self, pointer: str, index: int | str = 0) -> str:
+    def pointer(self, pointer: Name, index: int | Name = 0) -> str:
         """Write a load of element `index` of the array of addresses at `pointer`, and return its name."""
         return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
 
-    def add(self, a: int | str, b: int | str) -> str:
+    def add(self, a: int | Name, b: int | Name) -> str:
         """Write the sum of two integers, and return its name."""
-        return str(a) if b == 0 else str(b) if a == 0 else self.op(f"add i64 {a}, {b}")
+        return str(a) if is_number(b, 0) else str(b) if is_number(a, 0) else self.op(f"add i64 {a}, {b}")
 
-    def subtract(self, a: int | str, b: int | str) -> str:
+    def subtract(self, a: int | Name, b: int | Name) -> str:
         """Write the difference of two integers, and return its name."""
         return self.op(f"sub i64 {a}, {b}")
 
-    def times(self, a: int | str, b: int | str) -> str:
+    def times(self, a: int | Name, b: int | Name) -> str:
         """Write the product of two integers, and return its name."""
-        return str(a) if b == 1 else self.op(f"mul i64 {a}, {b}")
+        return str(a) if is_number(b, 1) else self.op(f"mul i64 {a}, {b}")
 
-    def quotient(self, a: int | str, b: int | str) -> str:
+    def quotient(self, a: int | Name, b: int | Name) -> str:
         """Write the quotient of two integers that are not negative, rounded down, and return its name."""
         return self.op(f"udiv i64 {a}, {b}")
 
-    def smaller(self, a: int | str, b: int | str) -> str:
+    def smaller(self, a: int | Name, b: int | Name) -> str:
         """Write the smaller of two integers that are not negative, and return its name."""
         return self.op(f"select i1 {self.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
-    def larger(self, a: int | str, b: int | str) -> str:
+    def larger(self, a: int | Name, b: int | Name) -> str:
         """Write the larger of two integers that are not negative, and return its name."""
         return self.op(f"select i1 {self.op(f'icmp ugt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
-    def load(self, type_: str, pointer: str, align: int = 8) -> str:
+    def load(self, type_: str, pointer: Name, align: int = 8) -> str:
         """Write a load of a value, and return its name. `align` is the alignment of the address in bytes."""
         return self.op(f"load {type_}, ptr {pointer}, align {align}")
 
-    def store(self, type_: str, value: str, pointer: str, align: int = 8) -> None:
+    def store(self, type_: str, value: Name, pointer: Name, align: int = 8) -> None:
         """Write a store of a value. `align` is the alignment of the address in bytes."""
         self.do(f"store {type_} {value}, ptr {pointer}, align {align}")
 
-    def copy(self, to: str, pointer: str, count: str) -> None:
+    def copy(self, to: Name, pointer: Name, count: Name) -> None:
         """Write code that copies `count` doubles from the address `pointer` to the address `to`."""
         size = self.times(count, 8)
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
-    def clear(self, pointer: str, count: str) -> None:
+    def clear(self, pointer: Name, count: Name) -> None:
         """Write code that sets `count` doubles to 0, from the address `pointer` on."""
         size = self.times(count, 8)
         self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
@@ -182,7 +191,7 @@ class Function:
 
     @contextmanager
     def loop(
-        self, count: int | str, carried: Sequence[tuple[str, str]] = (), *, first: int | str = 0, step: int | str = 1
+        self, count: int | Name, carried: Sequence[First] = (), *, first: int | Name = 0, step: int | Name = 1
     ) -> Iterator[Loop]:
         """Write a loop. The instructions that are written inside the `with` block are the loop's body.
 
@@ -191,7 +200,7 @@ class Function:
         Args:
             count: the bound of the index. The loop ends once the index is not below the bound, but its body runs at
                 least once.
-            carried: the types and first values of loop-carried values.
+            carried: the first values of loop-carried values. Vectors and doubles are passed with their types.
             first: the first index.
             step: the integer that is added to the index after each iteration.
         """
@@ -199,18 +208,19 @@ class Function:
         self.do(f"br label %{head}")
         self.open(head)
         place = len(self.lines)
-        loop = Loop(self.fresh(), [self.fresh() for _ in carried])
+        loop = Loop(Integer(self, self.fresh()), [_renamed(x, self.fresh()) for x in carried])
         self.lines += [""] * (1 + len(carried))
         yield loop
         after = self.op(f"add nuw nsw i64 {loop.index}, {step}")
-        phis = zip([loop.index, *loop.carried], [("i64", str(first)), *carried], [after, *loop.next], strict=True)
+        starts = [("i64", first), *map(_type_and_name, carried)]
+        phis = zip([loop.index, *loop.carried], starts, [after, *loop.next], strict=True)
         for i, (name, (type_, start), last) in enumerate(phis):
             self.lines[place + i] = f"  {name} = phi {type_} [ {start}, %{before} ], [ {last}, %{self.label} ]"
         self.do(f"br i1 {self.op(f'icmp ult i64 {after}, {count}')}, label %{head}, label %{end}")
         self.open(end)
 
     @contextmanager
-    def repeat(self, count: str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
+    def repeat(self, count: Name, carried: Sequence[First] = ()) -> Iterator[Loop]:
         """Write a loop that runs `count` times, see `loop`.
 
         After the block, `Loop.next` has the names of the last values. These are the first values if `count` is 0.
@@ -224,12 +234,12 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
         loop.next = [
-            self.op(f"phi {type_} [ {first}, %{before} ], [ {last}, %{after} ]")
-            for (type_, first), last in zip(carried, loop.next, strict=True)
+            _renamed(x, self.op(f"phi {type_} [ {first}, %{before} ], [ {last}, %{after} ]"))
+            for x, (type_, first), last in zip(carried, map(_type_and_name, carried), loop.next, strict=True)
         ]
 
     @contextmanager
-    def when(self, condition: str) -> Iterator[None]:
+    def when(self, condition: Name) -> Iterator[None]:
         """Write a branch: the instructions written inside the `with` block are run if the i1 `condition` holds."""
         then, end = self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}")
@@ -248,7 +258,7 @@ class Function:
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
         self.open(then)
-        branch = Loop("", [])
+        branch = Loop(Integer(self, ""), [])
         yield branch
         after = self.label
         self.do(f"br label %{end}")
@@ -258,6 +268,15 @@ class Function:
 
     def __str__(self) -> str:
         return "\n".join([f"define {self.signature} #{int(self.stack)} {{", "start:", *self.lines, "}", ""])
+
+
+def _renamed(first: First, name: str) -> Any:
+    """Return an operand like the first value of a loop-carried value, with another name; or this name for a pair."""
+    return first.named(name) if isinstance(first, Operand) else name
+
+
+def _type_and_name(first: First) -> tuple[str, Name]:
+    return (first.type, first) if isinstance(first, Operand) else first
 
 
 def _type_of(operand: str) -> str:

@@ -27,7 +27,7 @@ from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, Name, literal
 
 # The words of a program's header. Offsets and sizes are in bytes. For tables and lists of stages, a word is the
 # address.
@@ -170,7 +170,7 @@ class Drivers:
         return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
 
     def _run_panel(
-        self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
+        self, f: Function, start: Name, n: str, each: str, other: str, blocks: str, totals: str = "%a"
     ) -> None:
         """Write code that loads `blocks` blocks of rows, and runs the stages that compute their values.
 
@@ -185,7 +185,7 @@ class Drivers:
                 self._load_blocks(f, start, n, each, other, blocks, several)
         self._run_stages(f, "sample", blocks, _field(f, "block"), totals)
 
-    def _load_blocks(self, f: Function, start: str, n: str, each: str, other: str, blocks: str, several: bool) -> None:
+    def _load_blocks(self, f: Function, start: Name, n: str, each: str, other: str, blocks: str, several: bool) -> None:
         """Write code that loads `blocks` blocks of rows.
 
         If `several` is set, the numbers of the rows are in several arrays. The other arguments are as for `_run_panel`.
@@ -304,10 +304,10 @@ class Drivers:
         f.do(f"ret ptr {result}")
         return f
 
-    def _block(self, f: Function, index: str) -> str:
+    def _block(self, f: Function, index: Name) -> str:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
-    def _output(self, f: Function, table: str, block: str, index: str) -> str:
+    def _output(self, f: Function, table: str, block: str, index: Name) -> str:
         """Write code for the address of output number `index` in the block at the address `block`.
 
         `table` is the address of a table with the offset of each output in a block, in bytes.
@@ -506,7 +506,7 @@ class Drivers:
             memory = ("ptr %us", f"ptr {w}", "ptr null")
             self._call(f, "void", "run", f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
 
-        def places(output: str) -> tuple[str, str]:
+        def places(output: Name) -> tuple[str, str]:
             return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
 
         stages("batch", "%uw", "1")
@@ -607,7 +607,7 @@ class Drivers:
         f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
         one = Lanes(f, 1, self.machine.fused)
 
-        def gradient(index: str) -> str:
+        def gradient(index: Name) -> str:
             return f.at("%gradients", f.word("%places", index))
 
         with f.repeat("%n", [("double", "0.0")]) as loop:

@@ -32,10 +32,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from ..llvm.operands import Doubles, Integer, Words
+from ..llvm.text import KERNEL_PREFIX, First, Function
 
 MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
 PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so samples stay in the cache
@@ -47,21 +49,38 @@ KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 KernelWriter = Callable[[Machine, str], Function]
 
 
+class Kernel(Function):
+    """A kernel that is being written. Its arguments are listed at the top of this module.
+
+    Args:
+        name: the kernel's name.
+
+    Attributes:
+        table: the address of the table.
+        scalars: the address of the scalars.
+        totals: the address of the totals.
+        panel: the address of the panel, the count of its blocks, and the size of a block in bytes.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, KERNEL_ARGUMENTS)
+        self.table = Words(self, "%t")
+        self.scalars = Doubles(self, "%s")
+        self.totals = Doubles(self, "%a")
+        self.panel = Doubles(self, "%w"), Integer(self, "%blocks"), Integer(self, "%stride")
+
+
 @contextmanager
-def each_block(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[str, list[str], list[str]]]:
+def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
     """Write a loop over the blocks of a panel. The `with` block writes the loop's body.
 
-    Yield three things: the address of the current block, the names of the loop-carried values, and a list. The body
-    must append the names of the values in the next iteration to the list. After the loop, the list has the names of the
-    last values. `carried` has the types and first values of the loop-carried values.
+    Yield three things: the address of the current block, the loop-carried values, and a list. The body must append the
+    values in the next iteration to the list. After the loop, the list has the last values. `carried` has the first
+    values of the loop-carried values, see `Function.loop`.
     """
-    with f.loop(f.times("%blocks", "%stride"), carried, step="%stride") as loop:
-        yield f.at("%w", loop.index, BYTE), loop.carried, loop.next
-
-
-def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
-    """Write the address `base` plus the offset in word `index` of a table, and return the address's name."""
-    return f.at(base, f.word(table, index), BYTE)
+    panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
+    with f.loop(blocks * stride, carried, step=stride) as loop:
+        yield panel.bytes(loop.index), loop.carried, loop.next
 
 
 # Rows in lanes.
@@ -82,20 +101,19 @@ def start_code(x: float | None) -> int:
     return [*map(repr, STARTS)].index(repr(x))
 
 
-def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
+def _start(lanes: Lanes, first: Integer, place: Doubles, align: int) -> str:
     """Write instructions that choose the vector from which a sum starts, and return the vector's name.
 
     Args:
         lanes: the writer of vector operations.
-        first: the LLVM name of the start code, see `start_code`.
+        first: the start code, see `start_code`.
         place: the address of the result.
         align: the alignment of this address in bytes.
     """
-    f = lanes.f
-    held = f.load(lanes.type, place, align)
-    zero = f.op(f"select i1 {f.op(f'icmp eq i64 {first}, 1')}, double 0.0, double -0.0")
-    fresh = f.op(f"icmp ne i64 {first}, 0")
-    return f.op(f"select i1 {fresh}, {lanes.type} {lanes.splat(zero)}, {lanes.type} {held}")
+    held = lanes.load(place, align)
+    zero = (first == 1).select_double("0.0", "-0.0")
+    fresh = first != 0
+    return lanes.f.op(f"select i1 {fresh}, {lanes.type} {lanes.splat(zero)}, {lanes.type} {held}")
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
@@ -109,21 +127,20 @@ def matrix(machine: Machine, opcode: str) -> Function:
     each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
     result, and the offset of the first scalar in the sum's row of the matrix.
     """
-    f = Function(kernel_name("matrix", opcode), KERNEL_ARGUMENTS)
-    depth, step, count, begin = (f.word("%t", k) for k in range(4))
-    samples = f.at("%t", 4, "i64")
-    first = f.at(samples, depth, "i64")
+    f = Kernel(kernel_name("matrix", opcode))
+    depth, step, count, begin = (f.table[k] for k in range(4))
+    samples = f.table + 4
+    tiles = samples + depth
     with f.loop(depth, step=PRODUCTS_PER_PASS) as part:
-        products = f.smaller(f.subtract(depth, part.index), PRODUCTS_PER_PASS)
-        chosen = f.at(samples, part.index, "i64")
-        scalars = f.at("%s", f.times(part.index, step), BYTE)
-        begun = f.op(f"select i1 {f.op(f'icmp eq i64 {part.index}, 0')}, i64 {begin}, i64 0")
-        with f.loop(count, [("ptr", first)]) as tile:
+        products = (depth - part.index).minimum(PRODUCTS_PER_PASS)
+        chosen = samples + part.index
+        scalars = f.scalars.bytes(part.index * step)
+        begun = (part.index == 0).select(begin, 0)
+        with f.loop(count, [tiles]) as tile:
             [at] = tile.carried
-            sums = f.at(at, 2, "i64")
-            operands = f"ptr {sums}, i64 {begun}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
-            f.do(f"call void {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
-            tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64")]
+            sums = at + 2
+            at.pointer(0).call(sums, begun, chosen, products, step, scalars, *f.panel)
+            tile.next = [sums + at[1] * 2]
     f.do("ret void")
     return f
 
@@ -141,20 +158,22 @@ def tile(m: int) -> KernelWriter:
             "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
-        results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
-        scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
+        sums, samples, scalars = Words(f, "%sums"), Words(f, "%samples"), Doubles(f, "%s")
+        first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
+        results = [sums[k] for k in range(0, 2 * m, 2)]
+        lefts = [scalars.bytes(sums[k]) for k in range(1, 2 * m, 2)]
         with each_block(f) as (block, _, _):
-            places = [f.at(block, result, BYTE) for result in results]
-            starts = [(lanes.type, _start(lanes, "%first", place, align)) for place in places]
-            with f.loop("%products", [*starts, ("i64", "0")]) as loop:
-                x = f.load(lanes.type, _at(f, block, "%samples", loop.index), align)
+            places = [block.bytes(result) for result in results]
+            starts = [(lanes.type, _start(lanes, first, place, align)) for place in places]
+            with f.loop(products, [*starts, Integer(f, "0")]) as loop:
+                x = lanes.load(block.bytes(samples[loop.index]), align)
                 *accumulators, offset = loop.carried
-                for scalar, accumulator in zip(scalars, accumulators, strict=True):
-                    c = lanes.splat(f.load("double", f.at(scalar, offset, BYTE)))
+                for left, accumulator in zip(lefts, accumulators, strict=True):
+                    c = lanes.splat(left.bytes(offset)[0])
                     loop.next.append(lanes.multiply_add(c, x, accumulator, opcode))
-                loop.next.append(f.add(offset, "%step"))
+                loop.next.append(offset + step)
             for accumulator, place in zip(loop.next, places, strict=False):
-                f.store(lanes.type, accumulator, place, align)
+                lanes.store(accumulator, place, align)
         f.do("ret void")
         return f
 
@@ -167,19 +186,19 @@ def inner(machine: Machine, opcode: str) -> Function:
     The kernel's table, with offsets in bytes: the count of sums and the start code. Then, for each sum: the offset of
     the result, the count of products, and the offsets of the factors of these products, pair by pair.
     """
-    f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
-    first = f.word("%t", 1)
+    f = Kernel(kernel_name("inner", opcode))
+    first = f.table[1]
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
+    with f.loop(f.table[0], [f.table + 2]) as item:
         [at] = item.carried
-        result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
+        result, count, pairs = at[0], at[1], at + 2
         with each_block(f) as (block, _, _):
-            place = f.at(block, result, BYTE)
-            with f.loop(count, [(lanes.type, _start(lanes, first, place, align)), ("ptr", pairs)]) as loop:
+            place = block.bytes(result)
+            with f.loop(count, [(lanes.type, _start(lanes, first, place, align)), pairs]) as loop:
                 [accumulator, pair] = loop.carried
-                a, b = (f.load(lanes.type, _at(f, block, pair, k), align) for k in range(2))
-                loop.next = [lanes.multiply_add(a, b, accumulator, opcode), f.at(pair, 2, "i64")]
-            f.store(lanes.type, loop.next[0], place, align)
+                a, b = (lanes.load(block.bytes(pair[k]), align) for k in range(2))
+                loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2]
+            lanes.store(loop.next[0], place, align)
         item.next = loop.next[1:]
     f.do("ret void")
     return f
@@ -208,24 +227,21 @@ def outer(machine: Machine, opcode: str) -> Function:
     of its left factors. Then for each outer product, the offsets of its right factors, with the last offset repeated up
     to whole SIMD vectors.
     """
-    f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "outer")
     size = rows_per_tile(machine)
-    pairs, rows, columns, place = (f.word("%t", k) for k in range(4))
-    whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
-    lefts = f.at("%t", 6, "i64")
-    rights = f.at(lefts, f.times(pairs, rows), "i64")
+    pairs, rows, columns, place = (f.table[k] for k in range(4))
+    whole, rest = f.table.pointer(4), f.table.pointer(5)
+    lefts = f.table + 6
+    rights = lefts + pairs * rows
     with f.loop(columns, step=COLUMNS_PER_PASS) as part:
-        end = f.smaller(f.add(part.index, COLUMNS_PER_PASS), columns)
+        end = (part.index + COLUMNS_PER_PASS).minimum(columns)
         with f.loop(rows, step=size) as row:
-            full = f.op(f"icmp uge i64 {f.subtract(rows, row.index)}, {size}")
-            chosen = f.op(f"select i1 {full}, ptr {whole}, ptr {rest}")
-            left = f.at(lefts, row.index, "i64")
+            tile = (rows - row.index >= size).select(whole, rest)
+            left = lefts + row.index
             with f.loop(end, first=part.index, step=machine.simd) as column:
-                element = f.add(f.times(row.index, columns), column.index)
-                to = f.at("%a", f.add(place, f.times(element, 8)), BYTE)
-                right = f.at(rights, column.index, "i64")
-                operands = f"ptr {left}, i64 {rows}, ptr {right}, i64 {columns}, i64 {pairs}, ptr {to}, ptr %w"
-                f.do(f"call void {chosen}({operands}, i64 %blocks, i64 %stride)")
+                element = row.index * columns + column.index
+                to = f.totals.bytes(place + element * 8)
+                tile.call(left, rows, rights + column.index, columns, pairs, to, *f.panel)
     f.do("ret void")
     return f
 
@@ -247,18 +263,22 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
         )
         simd = machine.simd
         lanes, align = Lanes(f, simd, machine.fused), 8 * simd
+        all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
+        columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
+        panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
 
-        def factors(pair: str, block: str) -> tuple[list[str], list[str]]:
-            left = f.at("%lefts", f.times(pair, "%rows"), "i64")
-            right = f.at("%rights", f.times(pair, "%columns"), "i64")
-            return [_at(f, block, left, k) for k in range(r)], [_at(f, block, right, k) for k in range(simd)]
+        def factors(pair: Integer, block: Doubles) -> tuple[list[Doubles], list[Doubles]]:
+            left, right = all_lefts + pair * rows, all_rights + pair * columns
+            return [block.bytes(left[k]) for k in range(r)], [block.bytes(right[k]) for k in range(simd)]
 
-        def added(sums: list[str], lefts: Sequence[str], rights: Sequence[str], offset: int | str) -> list[str]:
+        def added(
+            sums: list[str], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
+        ) -> list[str]:
             for half in range(0, machine.width, simd):
-                at = f.add(offset, 8 * half)
-                ys = [f.load(lanes.type, f.at(left, at, BYTE), align) for left in lefts]
+                at = offset + 8 * half
+                ys = [lanes.load(left.bytes(at), align) for left in lefts]
                 for k, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
-                    x = f.load(lanes.type, f.at(right, at, BYTE), align)
+                    x = lanes.load(right.bytes(at), align)
                     places = range(k, r * simd, simd)
                     more = [lanes.multiply_add(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
                     sums = [more[i // simd] if i % simd == k else accumulator for i, accumulator in enumerate(sums)]
@@ -267,20 +287,20 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
         zeros = [(lanes.type, lanes.constant(0.0))] * (r * simd)
         if pairs_innermost:
             with each_block(f, zeros) as (block, begun, sums):
-                with f.loop("%pairs", [(lanes.type, accumulator) for accumulator in begun]) as pair:
+                with f.loop(pairs, [(lanes.type, accumulator) for accumulator in begun]) as pair:
                     pair.next = added(pair.carried, *factors(pair.index, block), 0)
                 sums += pair.next
         else:
-            with f.loop("%pairs", zeros) as pair:
-                chosen, here = factors(pair.index, "%w"), [(lanes.type, accumulator) for accumulator in pair.carried]
-                with f.loop(f.times("%blocks", "%stride"), here, step="%stride") as loop:
+            with f.loop(pairs, zeros) as pair:
+                chosen, here = factors(pair.index, panel), [(lanes.type, accumulator) for accumulator in pair.carried]
+                with f.loop(blocks * stride, here, step=stride) as loop:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
             sums = pair.next
         for k in range(r):
-            to = f.at("%to", f.times("%columns", k))
+            place = to + columns * k
             horizontal_sums = lanes.horizontal_sums(sums[k * simd : (k + 1) * simd])
-            f.store(lanes.type, lanes.add(f.load(lanes.type, to), horizontal_sums), to)
+            lanes.store(lanes.add(lanes.load(place), horizontal_sums), place)
         f.do("ret void")
         return f
 
@@ -295,24 +315,24 @@ def single_totals(machine: Machine, opcode: str) -> Function:
     The kernel's table, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and the offset of
     the first total. Then, for each total: the offsets of its two factors.
     """
-    f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "single_totals")
     simd = machine.simd
     lanes, align = Lanes(f, simd, machine.fused), 8 * simd
-    to, pairs = _at(f, "%a", "%t", 1), f.at("%t", 2, "i64")
-    with f.loop(f.word("%t"), step=simd) as loop:
-        chosen = f.at(pairs, f.times(loop.index, 2), "i64")
-        factors = [f.word(chosen, k) for k in range(2 * simd)]
+    to, pairs = f.totals.bytes(f.table[1]), f.table + 2
+    with f.loop(f.table[0], step=simd) as loop:
+        chosen = pairs + loop.index * 2
+        factors = [chosen[k] for k in range(2 * simd)]
         with each_block(f, [(lanes.type, lanes.constant(0.0))] * simd) as (block, sums, after):
             for half in range(0, machine.width, simd):
-                start = f.at(block, half)
-                xs = [f.load(lanes.type, f.at(start, factor, BYTE), align) for factor in factors]
+                start = block + half
+                xs = [lanes.load(start.bytes(factor), align) for factor in factors]
                 sums = [
                     lanes.multiply_add(a, b, accumulator)
                     for a, b, accumulator in zip(xs[::2], xs[1::2], sums, strict=True)
                 ]
             after += sums
-        place = f.at(to, loop.index)
-        f.store(lanes.type, lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(after)), place)
+        place = to + loop.index
+        lanes.store(lanes.add(lanes.load(place), lanes.horizontal_sums(after)), place)
     f.do("ret void")
     return f
 
@@ -323,14 +343,14 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     The kernel's table, with offsets in bytes: the count of scalars. Then, for each scalar: the offset of its vector in
     a block, and the offset of the scalar.
     """
-    f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "broadcast")
     lanes = Lanes(f, machine.width, machine.fused)
-    pairs = f.at("%t", 1, "i64")
-    with f.loop(f.word("%t")) as loop:
-        pair = f.at(pairs, f.times(loop.index, 2), "i64")
-        to, x = f.word(pair), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
+    pairs = f.table + 1
+    with f.loop(f.table[0]) as loop:
+        pair = pairs + loop.index * 2
+        to, x = pair[0], lanes.splat(f.scalars.bytes(pair[1])[0])
         with each_block(f) as (block, _, _):
-            f.store(lanes.type, x, f.at(block, to, BYTE), 8 * machine.simd)
+            lanes.store(x, block.bytes(to), 8 * machine.simd)
     f.do("ret void")
     return f
 
@@ -348,47 +368,48 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     in each sum, the offset of the first right factor, and the offset of the first result. Then, for each sum: the
     offset of its first left factor.
     """
-    f = Function(kernel_name("row_sums", opcode), KERNEL_ARGUMENTS)
+    f = Kernel(kernel_name("row_sums", opcode))
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
-    count, products = f.word("%t"), f.word("%t", 1)
-    right, results, lefts = _at(f, "%s", "%t", 2), _at(f, "%s", "%t", 3), f.at("%t", 4, "i64")
-    vectors = f.quotient(products, simd)
-    whole = f.times(vectors, simd)
+    count, products = f.table[0], f.table[1]
+    right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 4
+    vectors = products // simd
+    whole = vectors * simd
     with f.loop(count, step=simd) as sums:
-        chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(simd)]
+        chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
         with f.repeat(vectors, [(lanes.type, lanes.constant(0.0))] * simd) as loop:
-            k = f.times(loop.index, simd)
-            x = f.load(lanes.type, f.at(right, k))
+            k = loop.index * simd
+            x = lanes.load(right + k)
             for left, accumulator in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.multiply_add(f.load(lanes.type, f.at(left, k)), x, accumulator, opcode))
-        place = f.at(results, sums.index)
-        start = lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(loop.next))
-        with f.repeat(f.subtract(products, whole), [(lanes.type, start)]) as rest:
-            k = f.add(whole, rest.index)
-            x, column = lanes.splat(f.load("double", f.at(right, k))), "poison"
+                loop.next.append(lanes.multiply_add(lanes.load(left + k), x, accumulator, opcode))
+        place = results + sums.index
+        start = lanes.add(lanes.load(place), lanes.horizontal_sums(loop.next))
+        with f.repeat(products - whole, [(lanes.type, start)]) as rest:
+            k = whole + rest.index
+            x, column = lanes.splat(right[k]), "poison"
             for lane, left in enumerate(chosen):
-                one = f.load("double", f.at(left, k))
-                column = f.op(f"insertelement {lanes.type} {column}, double {one}, i32 {lane}")
+                column = lanes.insert(column, left[k], lane)
             [accumulator] = rest.carried
             rest.next = [lanes.multiply_add(column, x, accumulator, opcode)]
         [accumulator] = rest.next
-        f.store(lanes.type, accumulator, place)
+        lanes.store(accumulator, place)
     f.do("ret void")
     return f
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scalar sums whose left factors are a matrix in column-major order, see `_columns`."""
-    return _columns(machine, opcode, "column_sums", "%s")
+    f = Kernel(kernel_name("column_sums", opcode))
+    return _columns(machine, opcode, f, f.scalars)
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
     """Write the kernel that adds sums to totals, with left factors in column-major order, see `_columns`."""
-    return _columns(machine, opcode, "column_totals", "%a")
+    f = Kernel(kernel_name("column_totals", opcode))
+    return _columns(machine, opcode, f, f.totals)
 
 
-def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
+def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
     """Write a kernel of scalar sums whose left factors are the rows of a matrix in column-major order.
 
     For each k, the k-th left factors of all sums are therefore contiguous. The results are contiguous too, and all sums
@@ -402,50 +423,50 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     Args:
         machine: the machine.
         opcode: "dot" or "sum".
-        called: the kernel's short name.
-        base: the kernel's argument from which the results' offsets count: "%s", the address of the scalars, or "%a",
-            the address of the totals.
+        f: the kernel.
+        base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
     """
-    f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
+    with f.loop(f.table[0], [f.table + 1]) as row:
         [at] = row.carried
-        count, products, results, factors = f.word(at), f.word(at, 1), _at(f, base, at, 2), f.at(at, 3, "i64")
-        first = "0"
+        count, products, results, factors = at[0], at[1], base.bytes(at[2]), at + 3
+        first = Integer(f, "0")
         for vectors in (VECTORS_IN_REGISTERS, 1):
             step = simd * vectors
-            chosen = f.quotient(f.subtract(count, first), step)
+            chosen = (count - first) // step
             with f.repeat(chosen) as sums:
-                start = f.add(f.times(sums.index, step), first)
-                places = [f.at(results, f.add(start, simd * v)) for v in range(vectors)]
-                begun = [(lanes.type, f.load(lanes.type, place)) for place in places]
-                with f.loop(products, [*begun, ("ptr", factors)]) as loop:
+                start = sums.index * step + first
+                places = [results + (start + simd * v) for v in range(vectors)]
+                begun = [(lanes.type, lanes.load(place)) for place in places]
+                with f.loop(products, [*begun, factors]) as loop:
                     *accumulators, pair = loop.carried
-                    left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
+                    left, x = f.scalars.bytes(pair[0]) + start, lanes.splat(f.scalars.bytes(pair[1])[0])
                     for v, accumulator in enumerate(accumulators):
-                        y = f.load(lanes.type, f.at(left, simd * v))
+                        y = lanes.load(left + simd * v)
                         loop.next.append(lanes.multiply_add(y, x, accumulator, opcode))
-                    loop.next.append(f.at(pair, 2, "i64"))
+                    loop.next.append(pair + 2)
                 for accumulator, place in zip(loop.next, places, strict=False):
-                    f.store(lanes.type, accumulator, place)
-            first = f.times(chosen, step)
-        row.next = [f.at(factors, f.times(products, 2), "i64")]
+                    lanes.store(accumulator, place)
+            first = chosen * step
+        row.next = [factors + products * 2]
     f.do("ret void")
     return f
 
 
 def list_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel that computes scalar sums one by one, see `_listed`."""
-    return _listed(machine, opcode, "list_sums", "%s")
+    f = Kernel(kernel_name("list_sums", opcode))
+    return _listed(machine, opcode, f, f.scalars)
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
     """Write the kernel that adds sums to totals, sums over the rows of a batch, one by one, see `_listed`."""
-    return _listed(machine, opcode, "list_totals", "%a")
+    f = Kernel(kernel_name("list_totals", opcode))
+    return _listed(machine, opcode, f, f.totals)
 
 
-def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
+def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
     The kernel's table, with offsets in bytes: the count of sums. Then, for each sum: the offset of the result, the
@@ -454,32 +475,30 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     Args:
         machine: the machine.
         opcode: "dot" or "sum".
-        called: the kernel's short name.
-        base: the kernel's argument from which the results' offsets count: "%s", the address of the scalars, or "%a",
-            the address of the totals.
+        f: the kernel.
+        base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
     """
-    f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
+    with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
-        place, count, pairs = _at(f, base, at), f.word(at, 1), f.at(at, 2, "i64")
+        result, count, pairs = base.bytes(at[0]), at[1], at + 2
 
-        def product(pair: str, k: int, accumulator: str) -> str:
-            a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
+        def product(pair: Words, k: int, accumulator: str) -> str:
+            a, b = (f.scalars.bytes(pair[word])[0] for word in range(2 * k, 2 * k + 2))
             return one.multiply_add(a, b, accumulator, opcode)
 
         zero = ("double", one.constant(0.0))
-        with f.repeat(f.quotient(count, ACCUMULATORS), [("ptr", pairs), *[zero] * ACCUMULATORS]) as loop:
+        with f.repeat(count // ACCUMULATORS, [pairs, *[zero] * ACCUMULATORS]) as loop:
             pair, *parts = loop.carried
-            loop.next = [f.at(pair, 2 * ACCUMULATORS, "i64"), *(product(pair, k, part) for k, part in enumerate(parts))]
+            loop.next = [pair + 2 * ACCUMULATORS, *(product(pair, k, part) for k, part in enumerate(parts))]
         rest, *sums = loop.next
-        accumulator = f.load("double", place)
+        accumulator = result[0]
         for part in sums:
             accumulator = one.add(accumulator, part)
-        with f.repeat(f.op(f"urem i64 {count}, {ACCUMULATORS}"), [("ptr", rest), ("double", accumulator)]) as last:
+        with f.repeat(count % ACCUMULATORS, [rest, ("double", accumulator)]) as last:
             [pair, accumulator] = last.carried
-            last.next = [f.at(pair, 2, "i64"), product(pair, 0, accumulator)]
-        f.store("double", last.next[1], place)
+            last.next = [pair + 2, product(pair, 0, accumulator)]
+        result[0] = last.next[1]
         item.next = last.next[:1]
     f.do("ret void")
     return f
@@ -491,10 +510,10 @@ def copy(machine: Machine, opcode: str) -> Function:
     The kernel's table, with offsets in bytes: the count of scalars, the offset of the first of these places, and the
     offset of each scalar.
     """
-    f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
-    to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
-    with f.loop(f.word("%t")) as loop:
-        f.store("double", f.load("double", _at(f, "%s", places, loop.index)), f.at(to, loop.index))
+    f = Kernel(KERNEL_PREFIX + "copy")
+    to, places = f.scalars.bytes(f.table[1]), f.table + 2
+    with f.loop(f.table[0]) as loop:
+        to[loop.index] = f.scalars.bytes(places[loop.index])[0]
     f.do("ret void")
     return f
 
