@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, tanh
+from micrograd_cn import Value, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import value_and_grad
@@ -317,3 +317,17 @@ def test_matrices_of_a_function_that_branches_and_sparse_ones_are_not_prepared()
         found = branching.jacobian((np.array([[1.0, 2.0], [-1.0, 3.0]]),), dense=True)
         assert found.tolist() == [[[1.0, 0.5]], [[0.0, 6.0]]]
         assert sparse.jacobian((np.eye(6),), dense=True).tolist() == [np.diag(row).tolist() for row in np.eye(6)]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32", "float16", ">i4", ">f8"])
+def test_arrays_of_other_numbers_take_the_way_of_arrays_of_doubles(dtype):
+    w = [Value(0.5), Value(-1.5), Value(2.0)]
+    f = compile(lambda x, k: take(w, k) * x[0] + w[1] * x[1] ** 2)
+    x, k = np.array([[1, 0], [1, 1], [0, 1]]), np.array([1, 0, 1])
+    for _ in range(4):
+        value, gradient = f.value_and_grad((x.astype(dtype), k.astype(dtype)))
+        expected, of_doubles = f.value_and_grad((x.astype(float), k.astype(float)))
+        assert (value, gradient.tolist()) == (expected, of_doubles.tolist())
+        assert f.forward((x.astype(dtype), k)).tolist() == f.forward((x.astype(float), k.astype(float))).tolist()
+    assert len(f._array_runners) == 2  # `value_and_grad` and `forward`, each with code for these shapes
+    assert all(f._array_runners.values())

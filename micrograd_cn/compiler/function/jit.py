@@ -1569,7 +1569,7 @@ class CompiledFunction:
         return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
 
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes a method for samples in numpy arrays of doubles, an array for each argument.
+        """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
         Return None if the method was called only a few times with arrays of these shapes, or if the function has
         branches that cannot be merged.

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
 from ..data.samples import ArrayDef, TreeDef
+from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, RowsRunner
 
@@ -55,7 +56,7 @@ class _ArrayRows(PreparedRows):
 
 
 class ArrayRunner(RowsRunner):
-    """Compute samples whose arguments are numpy arrays of doubles with the same shapes at each call.
+    """Compute samples whose arguments are numpy arrays of numbers with the same shapes at each call.
 
     If there is a single sample, an argument may be a number in the place of an array with one number.
 
@@ -86,12 +87,12 @@ class ArrayRunner(RowsRunner):
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
-    """Return the shapes of arguments, if all of them are numpy arrays of doubles, and otherwise None.
+    """Return the shapes of arguments, if all of them are numpy arrays of numbers that doubles hold, otherwise None.
 
     If `may_be_numbers` is true, some may be floats or integers, whose shape is ().
 
     >>> import numpy
-    >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5)]), shapes_of([numpy.zeros(5), [1.0]])
+    >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5, int)]), shapes_of([numpy.zeros(5), [1.0]])
     (((5, 2), (5,)), None)
     >>> shapes_of([numpy.zeros(5), 1.0, 7], may_be_numbers=True)
     ((5,), (), ())
@@ -101,7 +102,7 @@ def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shap
     array_kind, doubles, found = numpy.ndarray, numpy.dtype(float), []
     for x in arrays:
         kind = type(x)
-        if kind is array_kind and x.dtype is doubles:
+        if kind is array_kind and (x.dtype is doubles or (x.dtype.kind in "fiub" and x.dtype.itemsize <= WORD)):
             found.append(x.shape)
         elif may_be_numbers and (kind in _number_types() or (kind is int and -LARGEST_INT < x < LARGEST_INT)):
             found.append(())
