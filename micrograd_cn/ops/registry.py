@@ -39,6 +39,7 @@ class Row:
 R = TypeVar("R", bound=Row)
 
 OPS: dict[str, Any] = {}
+HELPERS: set[Any] = set()  # operations of this package that rows are written with, but that are no rows
 
 
 def _row(name: str) -> Row:
@@ -50,6 +51,16 @@ def _row(name: str) -> Row:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     row: Row = OPS[name]
     return row
+
+
+def is_known(op: Row) -> bool:
+    """Return whether an operation is in the table, or is one that rows of the table are written with.
+
+    >>> from micrograd_cn import Op, tanh
+    >>> is_known(tanh), is_known(Op("tanh", tanh.forward, tanh.partials))
+    (True, False)
+    """
+    return OPS.get(op.name) is op or op in HELPERS
 
 
 def define(op: R) -> R:

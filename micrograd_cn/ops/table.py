@@ -22,7 +22,7 @@ from . import ieee, rounding, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number, numbers_in
 from .operation import Op, Operand, Recorder, Selection
-from .registry import OPS, define
+from .registry import HELPERS, OPS, define
 from .special import HALF_SQRT_PI
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
 
@@ -1087,5 +1087,6 @@ def polygamma(n: int, x: Any) -> Any:
     return (_polygamma(n) if n else digamma)(x)
 
 
+HELPERS.update([x for x in globals().values() if isinstance(x, Op) and OPS.get(x.name) is not x])
 __all__ = [*OPS, "log_softmax", "mean", "polygamma", "softmax"]
 __test__ = {op.name: op.doc for op in OPS.values()}  # doctest runs the examples of the rows

@@ -19,7 +19,7 @@ from ..graph.operators import Operators
 from ..ops.checks import RowError
 from ..ops.number import number
 from ..ops.operation import Op
-from ..ops.registry import OPS
+from ..ops.registry import is_known
 
 __all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "remembered", "straight_line", "trace"]
 
@@ -128,7 +128,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     """
     try:
         found = call_with_terms(function, *operands)
-        if OPS.get(of.name) is not of:
+        if not is_known(of):
             _check_repeatable(operands, found, call_with_terms(function, *operands))
         return found
     except FormulaError as error:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ...ops import OPS
 from ...ops.operation import Op
+from ...ops.registry import is_known
 from ...text.formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from .code import (
     ARITY,
@@ -396,7 +397,7 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
     A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
     traced for each program, since the functions of this operation may depend on variables that change.
     """
-    if not is_of_the_table(op):
+    if not is_known(op):
         return _trace_formula(key[0][1], known, op)
     key_of_functions = key, op.partials, op.lowerings
     if (found := _of_the_table.get(key_of_functions)) is None:
