@@ -1120,8 +1120,10 @@ class CompiledFunction:
 
         def merged(bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
             recordings = self._recordings.get((bucket.static, bucket.treedef), ())
+            if not recordings or not recordings[0].guards.program or context.active:
+                return None
             whole = shuffle is None and rows == len(bucket.samples)
-            if context.active or (whole and all(made.guards.parameter_free for made in recordings)):
+            if whole and all(made.guards.parameter_free for made in recordings):
                 return None  # the rows are sorted once
             merged = self._merged_of(recordings)
             program = merged.loss(rows, steps) if merged else None
