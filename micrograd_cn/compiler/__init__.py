@@ -38,6 +38,7 @@ Each of these words has one meaning in this package:
     total          a sum over the rows of a batch, from which gradients of parameters are computed
     gather         an instruction that loads one of its operands, by an index that is known at run time
     scatter        several totals; each row adds a value to one of them, by an index: the gradient of a gather
+    gate           a selection of a partial derivative or, where no gradient reaches the node, of 0
     kernel         a machine-code function that all programs share; it reads in a table where its operands are
     threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
     driver         a kernel that loops over rows, batches or epochs
@@ -71,6 +72,9 @@ sum.
 If an operation such as `where` did not select a sum of products, the gradient of that sum is 0, and compiled code
 multiplies this 0 by the factors of the products. So an infinite factor makes a gradient nan, as in the matrix products
 of PyTorch and jax, while `backward` of the engine gives 0.
+
+The factors of single multiplications have gates, which prevent this. A program is first compiled without these gates.
+Code with them is made, and computes a gradient anew, where a total is not finite; see `Lowering.differentiate`.
 """
 
 from ..optim import optimizer as _optimizer
