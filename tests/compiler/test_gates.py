@@ -176,3 +176,17 @@ def test_factors_that_do_not_depend_on_the_row_have_gates():
             p.zero_grad()
         compiled.backward([(1.0,)] * n)
         assert [a.grad, b.grad, c.grad] == pytest.approx([1.0, 0.0, 0.0])
+
+
+def test_no_step_is_taken_after_a_norm_that_is_not_finite_though_a_later_step_is_computed_anew():
+    a, b, c = Value(0.5), Value(2.0), Value(0.1)
+
+    def f(xs):
+        return relu(xs[0] * b * a) + c * c if len(xs) == 2 else c * xs[0]
+
+    one, two = [1.0], [-1.0, 0.0]
+    samples = [(xs,) for xs in (two, one, two, one, [inf], [-inf, 0.0], two)]
+    optimizer = SGD([a, b, c], lr=0.1)
+    with pytest.raises(ValueError, match="norm"):
+        compile(f).fit(samples, optimizer, 1, 1, clip_grad_norm=1.0)
+    assert optimizer.steps == 4

@@ -662,7 +662,12 @@ class Drivers:
     def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
         f = Function(self.name[name], parameters, "i64")
         stays = f.op("icmp eq ptr %rates, null")
-        with f.loop("%steps", [("i1", "true")] if clips else []) as step:
+
+        def is_finite() -> str:
+            return f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
+
+        # The norm before the first step is 0, or that of the steps which an earlier call has taken
+        with f.loop("%steps", [("i1", is_finite())] if clips else []) as step:
             number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
             at = f.at("%words", f.word("%starts", number), "i64")
             rows = f.op(f"uitofp i64 {f.word(at)} to double")
@@ -708,7 +713,7 @@ class Drivers:
                 [going] = step.carried
                 with f.when(going):  # once a norm has ended training, this norm is kept
                     self._call(f, "void", "clip", f"ptr {gradients}", "ptr %places", "i64 %n", "ptr %norms")
-                finite = f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
+                finite = is_finite()
                 with f.when(finite):
                     self._call(f, *update)
                 step.next = [finite]
