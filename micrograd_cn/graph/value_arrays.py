@@ -265,7 +265,8 @@ class ValueArray(np.ndarray):
         if function and out is None:
             if how == "__call__" and not options:
                 return _conditions(_applied(function, plain)) if name in BITWISE else _applied(function, plain)
-            if how == "reduce" and name in REDUCED and plain[0].size:
+            is_double = dtype is None or np.dtype(dtype) in (np.dtype(object), np.dtype(float))
+            if how == "reduce" and name in REDUCED and plain[0].size and is_double:
                 applied = np.frompyfunc(function, 2, 1, identity=REDUCED[name])
                 chosen = {k: x for k, x in options.items() if k != "dtype" and x is not None and x is not np._NoValue}
                 with np.errstate(all="ignore"):

@@ -408,3 +408,10 @@ def test_at_a_tie_arrays_of_all_kinds_have_the_gradient_that_the_documentation_s
     f(np.array(values)).backward()
     assert [v.grad for v in values] == expected
     assert grad(f)(x).tolist() == compile(grad(f))(x).tolist() == expected
+
+
+def test_a_maximum_in_another_precision_is_refused():
+    x = np.array([Value(0.1), Value(-0.3)]).view(ValueArray)
+    assert np.maximum.reduce(x, dtype=float).data == np.max(x).data == 0.1
+    with pytest.raises(TypeError, match="would lose its graph"):
+        np.maximum.reduce(x, dtype="float32")
