@@ -205,6 +205,23 @@ def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
     assert page.evaluate(hidden, "#board :is(button:not(.unit), input, select, canvas[tabindex])") == []
 
 
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
+def test_a_part_of_the_graph_that_the_keyboard_reaches_comes_into_view(size, opened):
+    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
+    page.evaluate("(() => { showRoom('board'); openBatch(); session.choose({ done: session.moves.length }); })()")
+    parts = page.locator("#graph [tabindex='0']").count()
+    assert parts > 10
+    inside = """(() => {
+        const part = document.activeElement.getBoundingClientRect(), room = byId("graph").getBoundingClientRect();
+        return part.left >= room.left && part.right <= room.right && part.top >= room.top && part.bottom <= room.bottom;
+    })()"""
+    page.locator("#graph").focus()
+    for _ in range(parts):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.matches('#graph [tabindex]')")
+        assert page.evaluate(inside), page.evaluate("document.activeElement.innerHTML")
+
+
 def test_with_forced_colours_what_is_chosen_looks_chosen(opened):
     page = opened(playground("en"), forced_colors="active", reduced_motion="reduce").page
     looks = "id => (s => [s.backgroundColor, s.color, s.borderBottomColor].join())(getComputedStyle(byId(id)))"
@@ -239,3 +256,25 @@ def test_a_button_in_a_bar_takes_the_focus_without_moving_the_page(opened):
             return scrollY - before;
         })"""
         assert page.evaluate(moved, place) == [0] * 5
+
+
+COVERED = """panel => [...panel.querySelectorAll("button, input, select, summary, h2, p, label, canvas, .caption, td")]
+    .filter(each => each.checkVisibility() && (each.matches("canvas, input, select") || each.innerText.trim()))
+    .filter(each => {
+        each.scrollIntoView({ block: "center", behavior: "instant" });
+        const { left, top, width, height } = each.getBoundingClientRect();
+        const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+        return !each.contains(seen) && !seen?.contains(each);
+    })
+    .map(each => each.id || each.className || each.innerText)"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(1000, 600), (1024, 768), (1280, 640)])
+@pytest.mark.parametrize(("room", "more"), [("board", "b_more"), ("model", "m_more")])
+def test_nothing_in_a_room_is_covered_in_a_low_window(room, more, size, lang, opened):
+    page = opened(playground(lang), viewport=window(size), reduced_motion="reduce").page
+    page.locator(f"#tab_{room}").click()
+    for opens in (False, True):
+        page.evaluate("([more, opens]) => (byId(more).open = opens)", [more, opens])
+        assert page.locator(f"#{room}").evaluate(COVERED) == []

@@ -43,6 +43,7 @@ class Viewport {
     this.touched = false;
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
+    frame.addEventListener("keyup", event => event.key === "Tab" && this.follow(targetOf(event)));
     for (const name of ["pointermove", "pointerup", "pointercancel"])
       addEventListener(name, event => this.move(/** @type {PointerEvent} */ (event)));
     this.vertical = frame.clientWidth < NARROW;
@@ -263,6 +264,18 @@ class Viewport {
     );
     const y = this.y + (this.covers(boxes, this.x + dx, this.y + dy) ? clear : dy);
     if (dx || y !== this.y) move(this.x + dx, y);
+  }
+
+  /**
+   * Bring a part into view that the Tab key has reached. The browser does not do this for a part of an SVG.
+   * @param {Element} part
+   */
+  follow(part) {
+    /** @type {SVGRectElement | null} */
+    const rect = part.querySelector(":scope > :is(.hit, .frame)");
+    if (!rect) return;
+    this.bring([rect.getBBox()], (x, y) => this.to(x, y));
+    part.scrollIntoView({ block: "nearest", inline: "nearest" }); // in a narrow window, the page scrolls too
   }
 
   /**
