@@ -90,6 +90,7 @@ interface PageElements {
   m_embedding: HTMLElement;
   m_heads: HTMLSelectElement;
   m_invent: HTMLButtonElement;
+  m_invented_later: HTMLParagraphElement;
   m_invented: HTMLUListElement;
   m_layers: HTMLSelectElement;
   m_learning: HTMLElement;

@@ -331,7 +331,9 @@ def test_a_lesson_gives_back_what_was_typed_and_where_it_was(opened):
     page.page.locator("#numbers input").nth(1).fill("7")
     page.page.locator("#text").blur()
     page.press("ArrowRight", "ArrowRight")
-    state = "[session.typed.text, [...session.typed.values], session.chosen.done, session.room, session.origin]"
+    state = (
+        "[session.typed.text, [...session.typed.values], session.chosen.done, session.room, origin_text.textContent]"
+    )
     before, nodes = page.page.evaluate(state), page.nodes()
     for name in ("adding", "xor", "attention"):
         page.page.evaluate(f"showLesson('{name}', 1)")
@@ -375,7 +377,7 @@ def test_a_lesson_gives_back_a_trained_network_and_a_trained_model(opened):
     page.page.evaluate("for (let i = 0; i < 3; i++) model.learner.step()")
     page.page.locator("#m_open_text").click()
     page.press("ArrowRight", "ArrowRight")
-    state = """[session.room, session.origin, session.chosen.done, [...session.board.trainer.network.data],
+    state = """[session.room, origin_text.textContent, session.chosen.done, [...session.board.trainer.network.data],
         session.board.trainer.steps, session.board.settings, model.learner.done, model.learner.losses, model.settings,
         [...model.learner.program.data.subarray(0, model.learner.count)]]"""
     before = page.page.evaluate(state)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from micrograd_cn import playground
+from micrograd_cn.flow.texts import MODEL
 
 from .pages import new_page
 
@@ -300,3 +301,24 @@ def test_a_number_deep_in_the_model_has_a_short_name_in_sentences(model):
     told = page.page.locator("#narration").inner_text()
     assert told.startswith("Forward: share0 = exp(log_share0) = ")
     assert page.page.locator("#plot + figcaption").inner_text().startswith("exp(log_share0), as log_share0 varies.")
+
+
+def test_the_hint_of_a_known_word_follows_the_language(model):
+    page = model("en")
+    page.page.evaluate("(() => { globalThis.word = model.learner.words[0]; model.invented = [word]; showModel(); })()")
+    item = page.page.locator("#m_invented li")
+    assert item.get_attribute("title") == MODEL["en"]["m_known"]
+    page.press("l")
+    assert item.get_attribute("title") == MODEL["zh"]["m_known"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_list_of_new_words_says_what_it_will_have(lang, model):
+    page = model(lang)
+    later = page.page.locator("#m_invented_later")
+    assert later.inner_text() == MODEL[lang]["m_invented_later"]
+    assert MODEL[lang]["m_invent"] in later.inner_text()  # the name of the button
+    page.page.locator("#m_invent").click()
+    assert not later.is_visible()
+    page.page.locator("#m_reset").click()
+    assert later.is_visible()

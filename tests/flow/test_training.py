@@ -8,7 +8,7 @@ import pytest
 
 from micrograd_cn import Value, losses, mean, playground
 from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS
-from micrograd_cn.flow.texts import NETWORK, PAGE, PLAYGROUND
+from micrograd_cn.flow.texts import MODEL, NETWORK, PAGE, PLAYGROUND
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
@@ -282,7 +282,7 @@ def test_a_link_tells_the_steps_after_a_batch_was_opened(board, data, batch):
     board.page.evaluate("for (let i = 0; i < 12; i++) session.board.trainer.step()")  # fewer than a batch are left
     for _ in range(3):
         button(board, "open_loss")
-        assert board.page.evaluate("session.origin") == "A batch of 16 samples after 12 training steps"
+        assert board.page.evaluate("origin_text.textContent") == "A batch of 16 samples after 12 training steps"
         board.page.locator("#return").click()
     inside(board, "trainer.step()")
     assert "trained=13" in board.link
@@ -638,3 +638,23 @@ def test_an_empty_chart_says_what_it_will_show(lang, opened):
     draws = "drawLosses(byId('losses'), session.board.trainer, session.words)"
     told = "".join(text for text, _ in page.evaluate(f"({TEXTS_OF})(() => {draws})"))
     assert NETWORK[lang]["losses_later"].replace(" ", "") in told.replace(" ", "")
+
+
+def test_what_was_opened_is_said_in_the_chosen_language(opened):
+    page = opened(playground("en"), reduced_motion="reduce")
+    page.page.evaluate("showRoom('board')")
+    button(page, "open_loss")
+    for lang in ("zh", "en"):
+        page.press("l")
+        assert page.page.locator("#origin_text").inner_text() == NETWORK[lang]["origin_batch"].format(count=16, step=0)
+    page.page.evaluate("(() => { showRoom('model'); openAttention(0, 1); })()")
+    first = page.page.locator("#origin_text").inner_text()
+    page.press("l")
+    assert page.page.locator("#origin_text").inner_text() == MODEL["zh"]["m_origin"].format(
+        told=MODEL["zh"]["m_origin_attention"].format(
+            head=MODEL["zh"]["m_head"].format(head=1), at="m", seen="e", text="•em"
+        ),
+        step=0,
+    )
+    page.press("l")
+    assert page.page.locator("#origin_text").inner_text() == first

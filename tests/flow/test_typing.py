@@ -355,11 +355,15 @@ def test_a_hostile_link_does_no_harm(typing):
     typing.requests[:] = [typing.url]
 
 
-def test_a_number_alone_has_no_gradient_and_says_so(typing):
+def test_a_number_alone_has_no_gradient_and_says_so_in_the_chosen_language(typing):
     write(typing, "2*3")
-    assert typing.page.locator("#fault").inner_text() == (
-        "= 6. There is no variable, so there is no gradient. The graph is still that of the expression before."
-    )
+    english = "= 6. There is no variable, so there is no gradient. The graph is still that of the expression before."
+    assert typing.page.locator("#fault").inner_text() == english
+    typing.page.locator("#step").focus()
+    typing.press("l")
+    assert typing.page.locator("#fault").inner_text() == "= 6。没有变量，也就没有梯度；下面仍是上一个表达式的图。"
+    typing.press("l")
+    assert typing.page.locator("#fault").inner_text() == english
 
 
 def test_the_examples_are_chosen_from_a_list(typing):

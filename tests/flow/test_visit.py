@@ -15,7 +15,7 @@ REDUCED = {"replays": False, "reduced_motion": "reduce"}
 
 def shown(page):
     """Return the room, whether a computation is open in it, and how many moves are done."""
-    return page.page.evaluate("[session.room, session.origin !== '', session.chosen.done]")
+    return page.page.evaluate("[session.room, session.origin !== null, session.chosen.done]")
 
 
 def load(page, link):
@@ -285,7 +285,8 @@ def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(ope
     page.press("ArrowRight", "ArrowRight", "Enter")
     page.press("ArrowRight", "ArrowRight")
     state = (
-        "[session.origin, session.chosen.done, session.numbers.data, session.board.point, session.board.trainer.steps]"
+        "[origin_text.textContent, session.chosen.done, session.numbers.data, session.board.point, "
+        "session.board.trainer.steps]"
     )
     before, link = page.page.evaluate(state), page.link
     assert before[0] == "Sample 3 after 25 training steps"
@@ -301,7 +302,9 @@ def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
     load(page, "lesson=xor&at=5")
     page.page.locator("#plane").focus()
     page.press("ArrowRight", "ArrowRight", "Enter", "ArrowRight")
-    state = "[session.lesson.name, session.lesson.at, session.origin, session.chosen.done, session.numbers.data]"
+    state = (
+        "[session.lesson.name, session.lesson.at, origin_text.textContent, session.chosen.done, session.numbers.data]"
+    )
     before, link = page.page.evaluate(state), page.link
     assert "lesson=xor&at=5&" in link
     assert before[2].startswith("Sample 3 after ")

@@ -4,7 +4,7 @@
 import { cellAt } from "./charts.js";
 import { alphabetOf, Learner } from "./learner.js";
 import { typedTokens } from "./reading.js";
-import { invent, lookAtCell, showInvented, showModel, tellModel } from "./seen.js";
+import { invent, lookAtCell, showModel, tellModel } from "./seen.js";
 import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
 import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
 import { fillFields, showFields } from "../playground/fields.js";
@@ -55,7 +55,6 @@ function renewModel() {
     if (![...settings.typed].every(c => model.learner.number.has(c)))
       settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
   }
-  showInvented();
   showModel();
 }
 
@@ -102,7 +101,6 @@ export function setUpModel(settings, learned = null) {
   if (learned) Object.assign(model, learned);
   else renewModel();
   showModelSettings();
-  showInvented();
   showModel();
   const { learner, known, characters, rng, invented } = model;
   return { learner, known, characters, rng, invented };
@@ -232,7 +230,6 @@ addRoom("model", {
       Object.assign(settings, chosen);
       Object.assign(model, before);
       showModelSettings();
-      showInvented();
       showModel();
     };
   },

@@ -20,6 +20,7 @@ export function showModel() {
   if (learner) {
     showReading();
     drawCharts();
+    showInvented();
     byId("m_curve").setAttribute("aria-label", filled(session.words.curve, { root: "loss" }));
     byId("m_table").setAttribute("aria-label", session.words.m_table_label);
     tellCell();
@@ -75,7 +76,8 @@ export function invent(count) {
   showInvented();
 }
 
-export function showInvented() {
+function showInvented() {
+  byId("m_invented_later").hidden = model.invented.length > 0;
   fill(
     byId("m_invented"),
     model.invented.length,

@@ -10,13 +10,14 @@ import { session } from "../stepper/session.js";
 import { filled } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
-// Open a graph in the stepper. The parts around the root, or around another node, are open. When the reader returns,
-// training goes on if it was running.
-function enterModel(made, told, node = made.graph.root) {
+// Open a graph in the stepper. `tell` says what it is. The parts around the root, or around another node, are open. When
+// the reader returns, training goes on if it was running.
+function enterModel(made, tell, node = made.graph.root) {
   const { graph } = made;
   const open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
-  const origin = filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") });
+  const step = model.learner.done.toLocaleString("en");
+  const origin = () => filled(session.words.m_origin, { told: tell(session.words), step });
   stepThrough(made, origin, () => session.choose({ open, anchor: null }));
   if (node !== graph.root) chooseLeaf(node);
   viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
@@ -24,26 +25,21 @@ function enterModel(made, told, node = made.graph.root) {
 }
 
 export function openWord(word) {
-  enterModel(lossGraph(model.learner, word), filled(session.words.m_origin_loss, { word }));
+  enterModel(lossGraph(model.learner, word), words => filled(words.m_origin_loss, { word }));
 }
 
 export function openChance(next) {
   const read = readNow();
-  enterModel(
-    chanceGraph(model.learner, read, next),
-    filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }),
-  );
+  const told = { next: letterOf(next), text: textOf(read) };
+  enterModel(chanceGraph(model.learner, read, next), words => filled(words.m_origin_chance, told));
 }
 
 export function openAttention(head, seen) {
   const read = readNow();
-  const told = filled(session.words.m_origin_attention, {
-    head: headName(head),
-    at: letterOf(read.at(-1)),
-    seen: letterOf(read[seen]),
-    text: textOf(read),
-  });
-  enterModel(attentionGraph(model.learner, read, head, seen), told);
+  const told = { at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) };
+  enterModel(attentionGraph(model.learner, read, head, seen), words =>
+    filled(words.m_origin_attention, { ...told, head: headName(head) }),
+  );
 }
 
 // Open the loss of a word that contains the token: the word that was typed, or else the next one in training.
@@ -59,9 +55,6 @@ export function openEmbedding({ token, column }) {
   if (word === undefined) return;
   const made = lossGraph(learner, word);
   const node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
-  enterModel(
-    made,
-    filled(session.words.m_origin_embedding, { word, number: column + 1, box: column, token: letterOf(token) }),
-    node,
-  );
+  const told = { word, number: column + 1, box: column, token: letterOf(token) };
+  enterModel(made, words => filled(words.m_origin_embedding, told), node);
 }

@@ -28,7 +28,7 @@ import { session } from "../stepper/session.js";
 
 session.room = "typing";
 session.lesson = null; // the lesson that is shown: its name, the number of the caption, the reader's answer
-session.origin = ""; // says where the computation in the stepper comes from, if a room has opened it
+session.origin = null;
 session.typed = { text: "", values: new Map(), made: null, error: null, number: null };
 session.board = {
   settings: { ...DEFAULTS },

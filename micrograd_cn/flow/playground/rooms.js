@@ -35,8 +35,12 @@ export function addRoom(name, room) {
   );
 }
 
-/** @param {string} name */
-export function showRoom(name, origin = "") {
+/**
+ * Show a room, or what it has opened in the stepper if `origin` says what this is.
+ * @param {string} name
+ * @param {(() => string) | null} origin
+ */
+export function showRoom(name, origin = null) {
   rooms.get(session.room).left?.();
   Object.assign(session, { room: name, origin });
   const panel = origin ? "stepping" : rooms.get(name).panel;
@@ -46,18 +50,22 @@ export function showRoom(name, origin = "") {
     fieldById(`tab_${each}`).setAttribute("aria-selected", String(each === name));
     fieldById(`tab_${each}`).tabIndex = each === name ? 0 : -1;
   }
-  byId("typing").hidden = byId("numbers").hidden = origin !== "";
-  byId("origin").hidden = origin === "";
-  byId("origin_text").textContent = origin;
+  byId("typing").hidden = byId("numbers").hidden = origin !== null;
+  byId("origin").hidden = origin === null;
+  tellOrigin();
   // These entries of the menu are about a graph.
   for (const id of ["copy_python", ...Object.keys(savings)]) fieldById(id).hidden = panel !== "stepping";
   if (!origin) rooms.get(name).entered?.();
 }
 
+function tellOrigin() {
+  byId("origin_text").textContent = session.origin?.() ?? "";
+}
+
 /**
  * Open a computation of the present room in the stepper. `prepare` chooses what is open in it.
  * @param {Recorded} made
- * @param {string} origin
+ * @param {() => string} origin
  */
 export function stepThrough(made, origin, prepare = () => {}) {
   visiting(() => {
@@ -269,6 +277,7 @@ byId("return").addEventListener("click", () => {
   visiting(() => showRoom(session.room));
   fieldById(rooms.get(session.room).panel).querySelector("button").focus();
 });
+session.watch(({ changes }) => "lang" in changes && tellOrigin());
 session.watch(
   ({ changes }) => ["lang", "done", "open", "predict", "hides", "actions"].some(key => key in changes) && remember(),
 );

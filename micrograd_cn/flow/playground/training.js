@@ -87,16 +87,13 @@ const inStepper = { sample: false }; // whether the stepper has the chosen sampl
 export function openSample(wanted) {
   stopTraining();
   inStepper.sample = true;
-  const {
-    words,
-    board: { trainer, point: number },
-  } = session;
+  const { trainer, point: number } = session.board;
   const made = computationOf(trainer, [number]);
   const group = made.graph.groups.findIndex(each => each.path === wanted);
-  const told = filled(words.origin_sample, { number: number + 1, step: trainer.steps });
+  const told = { number: number + 1, step: trainer.steps };
   stepThrough(
     made,
-    told,
+    () => filled(session.words.origin_sample, told),
     () => group >= 0 && session.choose({ open: new Set(around(made.graph, group)), anchor: null }),
   );
   if (group < 0) return;
@@ -108,15 +105,10 @@ export function openSample(wanted) {
 export function openBatch() {
   stopTraining();
   inStepper.sample = false;
-  const {
-    words,
-    board: { trainer },
-  } = session;
+  const { trainer } = session.board;
   const samples = trainer.peek();
-  stepThrough(
-    computationOf(trainer, samples),
-    filled(words.origin_batch, { count: samples.length, step: trainer.steps }),
-  );
+  const told = { count: samples.length, step: trainer.steps };
+  stepThrough(computationOf(trainer, samples), () => filled(session.words.origin_batch, told));
 }
 
 export function setTraining(name, value) {

@@ -16,7 +16,7 @@ import { exact, filled, parsed, shown } from "../stepper/text.js";
 
 // Read what was typed. If it has an error, the error is shown below its column, and the last graph stays.
 export function readTyped(text, values = session.typed.values) {
-  const { typed, words } = session;
+  const { typed } = session;
   Object.assign(typed, { text, error: null, number: null });
   try {
     const made = readExpression(text, values);
@@ -28,7 +28,7 @@ export function readTyped(text, values = session.typed.values) {
       if (isSeen("typing")) session.open([typed.made], true);
     } else {
       typed.number = made.value;
-      tellFault(filled(words.only_number, { value: exact(made.value) }));
+      tellNumber();
     }
     showNumbers(made.values);
   } catch (error) {
@@ -62,6 +62,9 @@ function showError() {
   tellFault(`${" ".repeat(columns(letters.slice(0, error.column).join("")))}^\n${told}`);
   byId("text").setAttribute("aria-invalid", String(true));
 }
+
+// Say that the expression is a number without variables.
+const tellNumber = () => tellFault(filled(session.words.only_number, { value: exact(session.typed.number) }));
 
 function tellFault(text, waits = false) {
   byId("result").classList.toggle("waits", waits || text !== "");
@@ -167,7 +170,7 @@ byId("example").addEventListener("change", () => {
 session.watch(({ changes }) => {
   const { typed, graph, numbers } = session;
   tellResult();
-  if ("lang" in changes && byId("fault").textContent) showError();
+  if ("lang" in changes && byId("fault").textContent) typed.error ? showError() : tellNumber();
   if (!typed.made || graph !== typed.made.graph) return;
   let changed = false;
   graph.nodes.forEach((node, i) => {
@@ -180,7 +183,7 @@ session.watch(({ changes }) => {
   showNumbers(new Map(variableNames().map(name => [name, typed.values.get(name)])));
 });
 
-saved.heading = () => session.origin || session.typed.made?.text;
+saved.heading = () => session.origin?.() ?? session.typed.made?.text;
 
 addRoom("typing", {
   panel: "stepping",

@@ -14,8 +14,8 @@ class Session {
     this.room = undefined;
     /** @type {LessonState | null} */
     this.lesson = undefined;
-    /** @type {string} */
-    this.origin = undefined;
+    /** @type {(() => string) | null} */
+    this.origin = null; // says in the present language what a room has opened in the stepper
     /** @type {import("../playground/chosen.js").Typed} */
     this.typed = undefined;
     /** @type {import("../playground/chosen.js").Board} */

@@ -40,6 +40,7 @@ MODEL = {
         "m_temperature": "Temperature",
         "m_invent": "Ten more",
         "m_known": "one of the words to learn from",
+        "m_invented_later": "Words that the model makes up will be listed here. Press Play, or Ten more.",
         "m_table": "A model reads numbers and not letters, so each token has a row of numbers, its embedding (wte). It "
         "is random at first, and then trained. Blue is above 0, orange below.",
         "m_table_label": "The arrows choose a number. Enter steps through a loss that depends on it.",
@@ -95,10 +96,10 @@ MODEL = {
         "m_chances": "“{text}”之后会是什么？点击一个概率，逐步查看它的计算。",
         "m_attention": "在“{token}”处，每个头按下面的比例读取到此为止的词元。点击一个，逐步查看它的计算。",
         "m_corner": "读取",
-        "m_reads": "{head} 在“{at}”处读到的：",
+        "m_reads": "{head}在“{at}”处读到的：",
         "m_head": "第 {head} 个头",
         "m_head_of": "第 {layer} 层的第 {head} 个头",
-        "m_share": "{head} 在“{at}”处分给“{seen}”的注意力：{share}",
+        "m_share": "{head}在“{at}”处分给“{seen}”的注意力：{share}",
         "m_losses": "损失表示猜得有多差，是 −log（实际下一个词元的概率）的平均值；概率都是 100% 时，损失为 0。每一步都"
         "略微改动模型里的数，使损失降低。",
         "m_open_loss": "逐步查看下一个词的损失",
@@ -107,6 +108,7 @@ MODEL = {
         "m_temperature": "温度",
         "m_invent": "再来十个",
         "m_known": "训练用词里已有这个词",
+        "m_invented_later": "模型造出的词会列在这里。请点“播放”或“再来十个”。",
         "m_table": "模型不认识字母，只认识数，所以用一行数代替每个词元来计算，叫嵌入（wte）；起初是随机的，由训练改变。"
         "蓝色为正，橙色为负。",
         "m_table_label": "方向键选择某个词元嵌入中的一个数，回车逐步查看用到它的一个损失。",
@@ -135,7 +137,7 @@ MODEL = {
         "m_origin": "{told}（训练 {step} 步之后）",
         "m_origin_loss": "“{word}”的损失：每个要猜的词元一个 −log（概率），再取平均",
         "m_origin_chance": "“{text}”之后出现“{next}”的概率",
-        "m_origin_attention": "在“{text}”的“{at}”处，{head} 分给“{seen}”多少注意力",
+        "m_origin_attention": "在“{text}”的“{at}”处，{head}分给“{seen}”多少注意力",
         "m_origin_embedding": "“{token}”的嵌入中的第 {number} 个数（方框 {box}），用在含有它的“{word}”的损失里",
     },
 }
