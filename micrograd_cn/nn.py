@@ -48,7 +48,7 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     if isinstance(activation, (list, tuple)):
         raise TypeError(
             f"activation must be a name or a function, got {activation!r}; for an activation of each layer, write for "
-            "layer, name in zip(model.layers, names): for n in layer.neurons: n.activation = name"
+            "layer, name in zip(model.layers, names): for n in layer.neurons: n.nonlin, n.activation = True, name"
         )
     if not isinstance(activation, str):
         raise TypeError(f"activation must be a name or a function, got {activation!r}{_WITHOUT}")
@@ -300,12 +300,23 @@ class Neuron(Module):
 
     @property
     def activation(self) -> Activation:
-        """The activation function or its name. It is not applied if the neuron's attribute `nonlin` is false."""
+        """The activation function or its name. It is not applied if the neuron's attribute `nonlin` is false.
+
+        A linear neuron refuses another activation with a ValueError, because the assignment would have no effect. Set
+        `nonlin` first: `n.nonlin, n.activation = True, "tanh"`.
+        """
         return self._activation
 
     @activation.setter
     def activation(self, activation: Activation) -> None:
-        self._apply, self._activation = _activation_function(activation), activation
+        apply = _activation_function(activation)
+        if not self.nonlin and activation != self._activation and type(self).__call__ is Neuron.__call__:
+            name = repr(activation) if isinstance(activation, str) else getattr(activation, "__name__", "f")
+            raise ValueError(
+                "a neuron with nonlin=False applies no activation; to apply one, write n.nonlin, n.activation = True, "
+                f"{name}, and to leave out linear neurons such as those of an MLP's last layer, write if n.nonlin"
+            )
+        self._apply, self._activation = apply, activation
 
     def __call__(self, x: Inputs, *others: Never) -> Value:
         """Return the neuron's output for the inputs `x`."""
@@ -537,7 +548,7 @@ class MLP(Module):
 
     if not TYPE_CHECKING:
         activation = Absent(
-            "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer"
+            "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
         )
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
         forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")

@@ -253,6 +253,24 @@ def test_an_activation_that_is_set_is_applied():
     assert neuron.activation == "tanh"
 
 
+def test_a_linear_neuron_refuses_an_activation_that_it_would_not_apply():
+    """What the message says to write has the effect, and so has the advice for a list of activations."""
+    neuron = Neuron(1, nonlin=False, init=lambda *_: 1.0)
+    neuron.activation = neuron.activation  # no change
+    with pytest.raises(ValueError, match=r"nonlin=False applies no activation; .*n\.activation = True, 'tanh', and"):
+        neuron.activation = "tanh"
+    assert (neuron.activation, neuron([0.5]).data) == ("relu", 0.5)
+    neuron.nonlin, neuron.activation = True, "tanh"
+    assert neuron([0.5]).data == math.tanh(0.5)
+
+    with pytest.raises(TypeError, match=r"activation of each layer, write for (?P<code>.*)") as error:
+        MLP(1, [2, 1], activation=["tanh", "sigmoid"])
+    model, names = MLP(1, [2, 1], init=lambda *_: 1.0), ["tanh", "sigmoid"]
+    head, line, body = str(error.value).partition("write ")[2].replace(": for", ":\n for").partition("\n")
+    exec(head + line + body, {"model": model, "names": names})
+    assert model([0.5]).data == pytest.approx(1.0 / (1.0 + math.exp(-2.0 * math.tanh(0.5))))
+
+
 class ByHand(Neuron):
     """A neuron as code for micrograd has it: it sets micrograd's attributes and does not call `super().__init__`."""
 
