@@ -364,7 +364,7 @@ CHANGES = {
     "wrong_neighbour": (
         gathers,
         "_indices",
-        lambda found, lanes, x, count: [lanes.f.smaller(lanes.f.add(k, 1), count) for k in found],
+        lambda found, lanes, x, count: [(k + 1).minimum(count) for k in found],
     ),
     "index_of_another_lane": (gathers, "_indices", lambda found, *_: found[::-1] if len(found) > 1 else found),
     "totals_of_one_lane": (Lanes, "horizontal_sums", lambda found, lanes, xs: xs[0]),

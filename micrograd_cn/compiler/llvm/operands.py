@@ -189,7 +189,14 @@ class Words(Pointer):
 
     def pointer(self, index: Integer | int) -> Pointer:
         """Return the address that word `index` holds."""
-        return Pointer(self.f, self.f.op(f"load ptr, ptr {self._address(index, 'i64')}"))
+        return Pointer(self.f, self._load_address(index))
+
+    def words(self, index: Integer | int) -> Words:
+        """Return the address that word `index` holds. It is that of an array of words."""
+        return Words(self.f, self._load_address(index))
+
+    def _load_address(self, index: Integer | int) -> str:
+        return self.f.op(f"load ptr, ptr {self._address(index, 'i64')}")
 
 
 class Doubles(Pointer):

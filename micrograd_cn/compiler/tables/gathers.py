@@ -14,8 +14,9 @@ from contextlib import contextmanager
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function
-from .sums import KERNEL_ARGUMENTS, each_block
+from ..llvm.operands import Doubles, Integer, Words
+from ..llvm.text import KERNEL_PREFIX, Function
+from .sums import Kernel, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
@@ -29,33 +30,32 @@ def gather(machine: Machine, opcode: str) -> Function:
     one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a table with the
     offsets of the operands and of a nan.
     """
-    f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "gather")
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
-        indices = _indices(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
+        indices = _indices(lanes, lanes.load(block.bytes(index), align), count)
         with f.loop(results) as loop:
-            result = f.at(first, f.times(loop.index, 3), "i64")
-            distance, places = f.word(result, 1), f.pointer(result, 2)
-            base = f.op(f"select i1 {f.op(f'icmp ne i64 {distance}, 0')}, ptr {block}, ptr %s")
+            result = first + loop.index * 3
+            distance, places = result[1], result.words(2)
+            base = (distance != 0).select(block, f.scalars)
             chosen = "poison"
             for lane, number in enumerate(indices):
-                base = f.at(base, distance if lane else 0, BYTE)
-                x = f.load("double", f.at(base, f.word(places, number), BYTE))
-                chosen = f.op(f"insertelement {lanes.type} {chosen}, double {x}, i32 {lane}")
-            f.store(lanes.type, chosen, f.at(block, f.word(result), BYTE), align)
+                base = base.bytes(distance if lane else 0)
+                chosen = lanes.insert(chosen, base.bytes(places[number])[0], lane)
+            lanes.store(chosen, block.bytes(result[0]), align)
     f.do("ret void")
     return f
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
     """Write the kernel of gathers whose index and operands are scalars. Its table is laid out as for `gather`."""
-    f = Function(KERNEL_PREFIX + "gather_scalars", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "gather_scalars")
     with _groups(f, 3) as (index, count, results, first):
-        [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
+        [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
         with f.loop(results) as loop:
-            result = f.at(first, f.times(loop.index, 3), "i64")
-            x = f.load("double", f.at("%s", f.word(f.pointer(result, 2), number), BYTE))
-            f.store("double", x, f.at("%s", f.word(result), BYTE))
+            result = first + loop.index * 3
+            x = f.scalars.bytes(result.words(2)[number])[0]
+            f.scalars.bytes(result[0])[0] = x
     f.do("ret void")
     return f
 
@@ -70,13 +70,13 @@ def scatter(machine: Machine, opcode: str) -> Function:
     of totals, and the count of scatters. Then, for each scatter: the offset of the value, and the offset of the first
     total.
     """
-    f = Function(KERNEL_PREFIX + "scatter", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "scatter")
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
-        numbers = _indices(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
+        numbers = _indices(lanes, lanes.load(block.bytes(index), align), count)
         with f.loop(scatters) as loop:
-            item = f.at(first, f.times(loop.index, 2), "i64")
-            values, to = f.load(lanes.type, f.at(block, f.word(item), BYTE), align), f.at("%a", f.word(item, 1), BYTE)
+            item = first + loop.index * 2
+            values, to = lanes.load(block.bytes(item[0]), align), f.totals.bytes(item[1])
             for lane, number in enumerate(numbers):
                 x = f.op(f"extractelement {lanes.type} {values}, i32 {lane}")
                 _add_to(f, to, number, count, x)
@@ -86,47 +86,47 @@ def scatter(machine: Machine, opcode: str) -> Function:
 
 def scatter_scalars(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scatters whose index and value are scalars. Its table is laid out as for `scatter`."""
-    f = Function(KERNEL_PREFIX + "scatter_scalars", KERNEL_ARGUMENTS)
+    f = Kernel(KERNEL_PREFIX + "scatter_scalars")
     with _groups(f, 2) as (index, count, scatters, first):
-        [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
+        [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
         with f.loop(scatters) as loop:
-            item = f.at(first, f.times(loop.index, 2), "i64")
-            x = f.load("double", f.at("%s", f.word(item), BYTE))
-            _add_to(f, f.at("%a", f.word(item, 1), BYTE), number, count, x)
+            item = first + loop.index * 2
+            x = f.scalars.bytes(item[0])[0]
+            _add_to(f, f.totals.bytes(item[1]), number, count, x)
     f.do("ret void")
     return f
 
 
-def _add_to(f: Function, totals: str, number: str, count: str, x: str) -> None:
+def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: str) -> None:
     """Write instructions that add `x` to the total with the index `number`, if this index is less than `count`.
 
     If it equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
     """
-    valid = f.op(f"icmp ne i64 {number}, {count}")
-    place = f.at(totals, f.op(f"select i1 {valid}, i64 {number}, i64 0"))
-    value = f.op(f"select i1 {valid}, double {x}, double 0.0")
-    f.store("double", f.op(f"fadd double {f.load('double', place)}, {value}"), place)
+    valid = number != count
+    place = totals + valid.select(number, 0)
+    value = valid.select_double(x, "0.0")
+    place[0] = f.op(f"fadd double {place[0]}, {value}")
 
 
 @contextmanager
-def _groups(f: Function, size: int) -> Iterator[tuple[str, str, str, str]]:
+def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, Words]]:
     """Write a loop over the groups of gathers or scatters in a table, see `gather`.
 
     The `with` block writes the loop's body.
 
-    Yield the names of four LLVM values: the offset of the group's index, the count of operands or totals, the count of
+    Yield four values: the offset of the group's index, the count of operands or totals, the count of
     the group's items, and the address of the words for the first item in the table. An item is a result of a gather, or
     a scatter, and has `size` words.
     """
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as group:
+    with f.loop(f.table[0], [f.table + 1]) as group:
         [at] = group.carried
-        index, count, items = (f.word(at, k) for k in range(3))
-        first = f.at(at, 3, "i64")
+        index, count, items = (at[k] for k in range(3))
+        first = at + 3
         yield index, count, items, first
-        group.next = [f.at(first, f.times(items, size), "i64")]
+        group.next = [first + items * size]
 
 
-def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
+def _indices(lanes: Lanes, x: str, count: Integer) -> list[Integer]:
     """Write code that converts the index in each lane to an i64.
 
     An index that is not one of the integers 0 to count - 1 becomes `count`.
@@ -134,10 +134,10 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
     Args:
         lanes: the writer of vector operations.
         x: the name of the vector of indices, which are doubles.
-        count: the name of the count of operands, which is an i64.
+        count: the count of operands.
 
     Returns:
-        for each lane, the name of the lane's index.
+        for each lane, the lane's index.
     """
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
@@ -151,6 +151,5 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
     number = f.op(
         f"fptosi {lanes.type} {lanes.select(lanes.compare('fcmp oeq', [back, bounded]), back, end)} to {whole}"
     )
-    if lanes.count == 1:
-        return [f.op(f"zext i32 {number} to i64")]
-    return [f.op(f"zext i32 {f.op(f'extractelement {whole} {number}, i32 {k}')} to i64") for k in range(lanes.count)]
+    parts = (f.op(f"extractelement {whole} {number}, i32 {k}") for k in range(lanes.count))
+    return [Integer(f, f.op(f"zext i32 {part} to i64")) for part in ([number] if lanes.scalar else parts)]

@@ -14,9 +14,10 @@ from functools import cache
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
+from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.straight_line import compute
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function
-from .sums import KERNEL_ARGUMENTS, KernelWriter, kernel_name
+from ..llvm.text import KERNEL_PREFIX, Function
+from .sums import Kernel, KernelWriter, kernel_name
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
@@ -32,24 +33,28 @@ class _Operands:
                     offset is repeated up to whole vectors
     """
 
-    def __init__(self, lanes: Lanes, pattern: str) -> None:
-        self.lanes, f = lanes, lanes.f
-        places = [f.pointer("%t", k) if letter == "g" else _at(f, "%t", k) for k, letter in enumerate(pattern, 2)]
-        self.all = list(zip(places, pattern, strict=True))
-        self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
+    def __init__(self, f: Kernel, lanes: Lanes, pattern: str) -> None:
+        self.f, self.lanes = f, lanes
+        self.scalars: dict[int, Doubles] = {}
+        self.tables: dict[int, Words] = {}
+        for k, letter in enumerate(pattern):
+            if letter == "g":
+                self.tables[k] = f.table.words(k + 2)
+            else:
+                self.scalars[k] = f.scalars.bytes(f.table[k + 2])
+        self.fixed = {k: lanes.splat(x[0]) for k, x in self.scalars.items() if pattern[k] == "s"}
 
-    def load(self, k: int, first: str) -> str:
+    def load(self, k: int, first: Integer) -> str:
         """Write a load of the operands in slot `k` of neighbouring instructions; return the vector's name.
 
         Each lane of the vector has the operand of one instruction. `first` is the position in the map of the first of
         these instructions.
         """
-        x, letter = self.all[k]
-        if letter == "s":
+        if k in self.fixed:
             return self.fixed[k]
-        if letter == "v":
-            return self.lanes.f.load(self.lanes.type, self.lanes.f.at(x, first))
-        return _gather(self.lanes, self.lanes.f.at(x, first, "i64"))
+        if k in self.scalars:
+            return self.lanes.load(self.scalars[k] + first)
+        return _gather(self.f, self.lanes, self.tables[k] + first)
 
 
 @cache
@@ -64,14 +69,14 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Function(f"{KERNEL_PREFIX}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", KERNEL_ARGUMENTS)
+        f = Kernel(f"{KERNEL_PREFIX}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}")
         lanes = Lanes(f, machine.simd, machine.fused)
-        operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
-        with f.loop(f.word("%t")) as loop:
-            first = f.times(loop.index, machine.simd)
+        operands, result = _Operands(f, lanes, pattern), f.scalars.bytes(f.table[1])
+        with f.loop(f.table[0]) as loop:
+            first = loop.index * machine.simd
             xs = [operands.load(k, first) for k in range(len(pattern))]
             found = unrolled_sum(lanes, opcode, xs) if opcode in SUM_OPCODES else compute(lanes, opcode, xs)
-            f.store(lanes.type, found, f.at(result, first))
+            lanes.store(found, result + first)
         f.do("ret void")
         return f
 
@@ -96,31 +101,26 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd
-    f = Function(kernel_name("gathered_sums", opcode), KERNEL_ARGUMENTS)
+    f = Kernel(kernel_name("gathered_sums", opcode))
     lanes = Lanes(f, simd, machine.fused)
-    result, products = _at(f, "%t", 1), f.word("%t", 2)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:
-        with f.loop(products, [(lanes.type, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
+    result, products = f.scalars.bytes(f.table[1]), f.table[2]
+    with f.loop(f.table[0], [f.table + 3]) as item:
+        with f.loop(products, [(lanes.type, lanes.constant(-0.0)), *item.carried]) as loop:
             [accumulator, pair] = loop.carried
-            a, b = (_gather(lanes, f.at(pair, k * simd, "i64")) for k in range(2))
-            loop.next = [lanes.multiply_add(a, b, accumulator, opcode), f.at(pair, 2 * simd, "i64")]
+            a, b = (_gather(f, lanes, pair + k * simd) for k in range(2))
+            loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2 * simd]
         [accumulator, *item.next] = loop.next
-        f.store(lanes.type, accumulator, f.at(result, f.times(item.index, simd)))
+        lanes.store(accumulator, result + item.index * simd)
     f.do("ret void")
     return f
 
 
-def _at(f: Function, table: str, index: int | str = 0) -> str:
-    return f.at("%s", f.word(table, index), BYTE)
-
-
-def _gather(lanes: Lanes, places: str) -> str:
+def _gather(f: Kernel, lanes: Lanes, places: Words) -> str:
     """Write loads of scalars into the lanes of a vector, and return the vector's name.
 
     `places` is the address of a list with the offset of each scalar in memory.
     """
     vector = "poison"
     for lane in range(lanes.count):
-        x = lanes.f.load("double", _at(lanes.f, places, lane))
-        vector = lanes.f.op(f"insertelement {lanes.type} {vector}, double {x}, i32 {lane}")
+        vector = lanes.insert(vector, f.scalars.bytes(places[lane])[0], lane)
     return vector

@@ -22,10 +22,11 @@ from itertools import chain
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
+from ..llvm.operands import Doubles, Words
 from ..llvm.straight_line import compute
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function
+from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.stages import Call, StraightLine
-from .sums import KERNEL_ARGUMENTS, each_block
+from .sums import Kernel, each_block
 from .tables import Tables
 
 ENTRY_ARGUMENTS = "ptr %pc, ptr %s, ptr %w"
@@ -103,12 +104,13 @@ class Threaded:
 
 
 def _loop_over_blocks(count: int) -> Function:
-    f = Function(f"{KERNEL_PREFIX}threaded_{count}", KERNEL_ARGUMENTS)
+    f = Kernel(f"{KERNEL_PREFIX}threaded_{count}")
     if count > 1:
         with each_block(f) as (block, _, _):
-            f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr {block})")
+            f.table.pointer(0).call(f.table, f.scalars, block)
     else:
-        f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr %w)")
+        panel, *_ = f.panel
+        f.table.pointer(0).call(f.table, f.scalars, panel)
     f.do("ret void")
     return f
 
@@ -132,16 +134,14 @@ class _EntryWriter:
         self.f = Function(name, ENTRY_ARGUMENTS)
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
         self.lanes = Lanes(self.f, count, machine.fused)
-        self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
+        self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
+        self.align = 8 if self.lanes.scalar else 8 * machine.simd
 
-    def load(self, pc: str, place: int) -> str:
-        """Write a load of the value whose offset is word `place` of the words at `pc`; return the value's LLVM name."""
-        return self.f.load(self.lanes.type, self._at(pc, place), self.align)
+    def load(self, words: Words, k: int) -> str:
+        """Write a load of the value whose offset is word `k` of `words`, and return the value's LLVM name."""
+        return self.lanes.load(self.memory.bytes(words[k]), self.align)
 
-    def _at(self, pc: str, place: int) -> str:
-        return self.f.at(self.base, self.f.word(pc, place), BYTE)
-
-    def end(self, result: str, following: str) -> Function:
+    def end(self, result: str, following: Words) -> Function:
         """Write code that stores the result of the entry, and tail-calls the kernel of the next entry.
 
         A tail call does not let the stack grow.
@@ -151,16 +151,16 @@ class _EntryWriter:
             following: the address of the next entry.
         """
         f = self.f
-        f.store(self.lanes.type, result, self._at("%pc", 1), self.align)
-        f.do(f"musttail call void {f.pointer(following)}(ptr {following}, ptr %s, ptr %w)")
+        self.lanes.store(result, self.memory.bytes(self.entry[1]), self.align)
+        f.do(f"musttail call void {following.pointer(0)}({following.typed}, ptr %s, ptr %w)")
         f.do("ret void")
         return f
 
 
 def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
-    entry = _EntryWriter(machine, name, count)
-    result = compute(entry.lanes, opcode, [entry.load("%pc", k) for k in range(2, 2 + operands)])
-    return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
+    writer = _EntryWriter(machine, name, count)
+    result = compute(writer.lanes, opcode, [writer.load(writer.entry, k) for k in range(2, 2 + operands)])
+    return writer.end(result, writer.entry + (2 + operands))
 
 
 def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
@@ -169,10 +169,10 @@ def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Fu
     Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
     offsets of the factors of these products, pair by pair.
     """
-    entry = _EntryWriter(machine, name, count)
-    f, lanes = entry.f, entry.lanes
-    with f.loop(f.word("%pc", 2), [(lanes.type, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
+    writer = _EntryWriter(machine, name, count)
+    entry, lanes = writer.entry, writer.lanes
+    with writer.f.loop(entry[2], [(lanes.type, lanes.constant(-0.0)), entry + 3]) as loop:
         [accumulator, pair] = loop.carried
-        added = lanes.multiply_add(entry.load(pair, 0), entry.load(pair, 1), accumulator, opcode)
-        loop.next = [added, f.at(pair, 2, "i64")]
-    return entry.end(*loop.next)
+        added = lanes.multiply_add(writer.load(pair, 0), writer.load(pair, 1), accumulator, opcode)
+        loop.next = [added, pair + 2]
+    return writer.end(*loop.next)
