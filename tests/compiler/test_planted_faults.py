@@ -249,14 +249,14 @@ def wrong_coefficient(patch):
 
 
 def lost_lane(patch):
-    def without_last(found, drivers, f, lanes, x, number, lane):
+    def without_last(found, drivers, lanes, x, number, lane):
         return x if lane == drivers.lanes - 1 > 0 else found
 
     change_result(patch, Drivers, "_insert", without_last)
 
 
 def lost_tail(patch):
-    patch.setattr(Drivers, "_block_count", lambda self, f, n: f.larger(f.quotient(n, self.lanes), 1))
+    patch.setattr(Drivers, "_block_count", lambda self, n: (n // self.lanes).maximum(1))
 
 
 def gradients_of_no_rows(patch):
@@ -268,7 +268,7 @@ def gradients_of_no_rows(patch):
 
 def one_block_of_a_panel(patch):
     panel = Drivers._run_panel
-    patch.setattr(Drivers, "_run_panel", lambda self, f, *rest: panel(self, f, *rest[:4], "1", *rest[5:]))
+    patch.setattr(Drivers, "_run_panel", lambda self, f, *rest: panel(self, f, *rest[:4], 1, *rest[5:]))
 
 
 def unscaled_means(patch):

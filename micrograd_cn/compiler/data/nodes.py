@@ -21,6 +21,7 @@ from ...engine import Value
 from ...graph import context
 from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
+from ..llvm.operands import Integer
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function, Name
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
@@ -146,7 +147,7 @@ class NodeLoop:
             found = self.f.op(f"and i1 {found}, {condition}")
         return found
 
-    def assign_all(self, offset: int | str, unshared: str, number: Callable[[Name, str], str]) -> None:
+    def assign_all(self, offset: int | str, unshared: str, number: Callable[[Integer, str], str]) -> None:
         """Write code that assigns a number to a slot of each node. There must be a float or None in the slot.
 
         Args:
@@ -207,7 +208,7 @@ def _write_write() -> Function:
         loop.next = [nodes.all(before, is_value, slot.is_good), nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: Name, _: str) -> str:
+    def number(index: Integer, _: str) -> str:
         return f.load("double", f.at("%from", f.times(index, "%stride")))
 
     nodes.assign_all("%slot", loop.next[1], number)
@@ -229,7 +230,7 @@ def _write_add() -> Function:
         loop.next = [good, nodes.all(unshared, slot.unshared)]
     nodes.end_unless(loop.next[0])
 
-    def number(index: Name, old: str) -> str:
+    def number(index: Integer, old: str) -> str:
         old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
         term = f.op(f"fmul double {f.load('double', f.at('%from', index))}, %weight")
         return f.op(f"fadd double {old}, {term}")

@@ -38,6 +38,7 @@ class Lanes:
         self.type = vector(count)
         self.scalar = count == 1
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
+        self._fma = "llvm.fma.f64" if self.scalar else f"llvm.fma.v{count}f64"
 
     def load(self, pointer: Pointer, align: int = 8) -> str:
         """Write a load of a vector, and return its name. `align` is the alignment of the address in bytes."""
@@ -116,7 +117,9 @@ class Lanes:
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
         """Return the name of a * b + total. The product is rounded if the opcode is "sum" or the machine has no FMA."""
         if opcode != "sum" and self.fused:
-            return self.apply("llvm.fma", [a, b, total])
+            type_, name = self.type, self._fma
+            self.f.called[name] = type_, (type_, type_, type_)
+            return self.f.op(f"call {type_} @{name}({type_} {a}, {type_} {b}, {type_} {total})")
         return self.add(total, self.multiply(a, b))
 
     def transpose(self, xs: Sequence[str]) -> list[str]:

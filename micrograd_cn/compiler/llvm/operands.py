@@ -39,17 +39,23 @@ class Operand:
     def __format__(self, _: str) -> str:
         return self.name
 
-    @property
-    def typed(self) -> str:
-        """The type and the name, as calls need them."""
-        return f"{self.type} {self.name}"
-
     def named(self, name: str) -> Self:
         """Return the operand of the same class that has the name `name`."""
         return self.__class__(self.f, name)
 
 
 AnyOperand = TypeVar("AnyOperand", bound=Operand)
+
+
+def typed(x: Operand | int | str) -> str:
+    """Return an operand of a call with its type. A number of Python is an i64, and text has its type already.
+
+    >>> typed(1), typed("double %x")
+    ('i64 1', 'double %x')
+    """
+    if isinstance(x, Operand):
+        return f"{x.type} {x.name}"
+    return x if isinstance(x, str) else f"i64 {x}"
 
 
 class Integer(Operand):
@@ -76,13 +82,16 @@ class Integer(Operand):
         return Condition(self.f, self.f.op(f"icmp {comparison} i64 {self.name}, {operand}"))
 
     def __add__(self, other: Integer | int) -> Integer:
-        return self if is_number(other, 0) else self._op("add", other)
+        return self if isinstance(other, int) and other == 0 else self._op("add", other)
 
     def __sub__(self, other: Integer | int) -> Integer:
         return self._op("sub", other)
 
     def __mul__(self, other: Integer | int) -> Integer:
-        return self if is_number(other, 1) else self._op("mul", other)
+        return self if isinstance(other, int) and other == 1 else self._op("mul", other)
+
+    def __rmul__(self, other: int) -> Integer:
+        return Integer(self.f, self.f.op(f"mul i64 {other}, {self.name}"))
 
     def __floordiv__(self, other: Integer | int) -> Integer:
         return self._op("udiv", other)
@@ -104,6 +113,10 @@ class Integer(Operand):
 
     def __ge__(self, other: Integer | int) -> Condition:
         return self._compare("uge", other)
+
+    def to_double(self) -> str:
+        """Return the name of this integer as a double."""
+        return self.f.op(f"uitofp i64 {self.name} to double")
 
     def minimum(self, other: Integer | int) -> Integer:
         """Return the smaller of this integer and another one."""
@@ -159,13 +172,22 @@ class Pointer(Operand):
 
     def _address(self, index: Integer | int, element: str) -> str:
         """Return the name of the address `index` elements further on."""
-        count = index if isinstance(index, int) else index.name
-        return self.name if count == 0 else self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {count}")
+        if isinstance(index, int):
+            return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index}") if index else self.name
+        return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index.name}")
 
-    def call(self, *operands: Operand | str) -> None:
-        """Write a call of the function at this address. An operand may be text, with its type."""
-        texts = [x.typed if isinstance(x, Operand) else x for x in operands]
-        self.f.do(f"call void {self.name}({', '.join(texts)})")
+    def call(self, *operands: Operand | int | str, returns: str = "void") -> str:
+        """Write a call of the function at this address, and return the name of its result, or "" if there is none.
+
+        Args:
+            operands: the operands, see `typed`.
+            returns: the type of the result, or "void".
+        """
+        text = f"call {returns} {self.name}({', '.join([typed(x) for x in operands])})"
+        if returns != "void":
+            return self.f.op(text)
+        self.f.do(text)
+        return ""
 
 
 class Words(Pointer):
@@ -194,6 +216,10 @@ class Words(Pointer):
     def words(self, index: Integer | int) -> Words:
         """Return the address that word `index` holds. It is that of an array of words."""
         return Words(self.f, self._load_address(index))
+
+    def doubles(self, index: Integer | int) -> Doubles:
+        """Return the address that word `index` holds. It is that of an array of doubles."""
+        return Doubles(self.f, self._load_address(index))
 
     def _load_address(self, index: Integer | int) -> str:
         return self.f.op(f"load ptr, ptr {self._address(index, 'i64')}")

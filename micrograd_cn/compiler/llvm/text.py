@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from ..instructions.code import bits
-from .operands import Integer, Operand, is_number
+from .operands import Integer, Operand, is_number, typed
 
 BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
@@ -106,17 +106,18 @@ class Function:
         self.lines.append(f"  {name} = {expression}")
         return name
 
-    def call(self, type_: str, name: str, *operands: str) -> str:
+    def call(self, type_: str, name: str, *operands: Operand | int | str) -> str:
         """Write a call, and return the name of its result, or "" if there is none.
 
         Args:
             type_: the type of the result, or "void".
             name: the name of the function that is called.
-            operands: the operands with their types, such as "double %x".
+            operands: the operands, see `operands.typed`.
         """
+        texts = [typed(x) for x in operands]
         if name not in self.called:
-            self.called[name] = type_, tuple([_type_of(operand) for operand in operands])
-        text = f"call {type_} @{name}({', '.join(operands)})"
+            self.called[name] = type_, tuple(map(_type_of, texts))
+        text = f"call {type_} @{name}({', '.join(texts)})"
         if type_ != "void":
             return self.op(text)
         self.do(text)

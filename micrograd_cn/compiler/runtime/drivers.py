@@ -27,7 +27,8 @@ from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, Name, literal
+from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
+from ..llvm.text import KERNEL_PREFIX, Function, KernelWriters, literal
 
 # The words of a program's header. Offsets and sizes are in bytes. For tables and lists of stages, a word is the
 # address.
@@ -63,12 +64,12 @@ def driver_names(lanes: int) -> dict[str, str]:
     }
 
 
-def _field(f: Function, name: str) -> str:
-    return f.word("%p", FIELDS.index(name))
+def _field(f: Function, name: str) -> Integer:
+    return Words(f, "%p")[FIELDS.index(name)]
 
 
-def _pointer(f: Function, name: str) -> str:
-    return f.pointer("%p", FIELDS.index(name))
+def _table(f: Function, name: str) -> Words:
+    return Words(f, "%p").words(FIELDS.index(name))
 
 
 class Drivers:
@@ -87,14 +88,16 @@ class Drivers:
         """Return a dict from the LLVM name of each driver to the method that writes the driver."""
         return {called: getattr(self, name) for name, called in self.name.items()}
 
-    def _call(self, f: Function, kind: str, name: str, *operands: str) -> str:
+    def _call(self, f: Function, kind: str, name: str, *operands: Operand | int | str) -> str:
         called = self.name[name]
-        f.kernels[called] = self.kernels()[called]
+        f.kernels[called] = getattr(self, name)
         return f.call(kind, called, *operands)
 
-    def _run_stages(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
-        memory = ("ptr %s", "ptr %w", f"ptr {totals}")
-        self._call(f, "void", "run", f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
+    def _run_stages(
+        self, f: Function, stages: str, blocks: Integer | int, stride: Integer, totals: Doubles | None = None
+    ) -> None:
+        memory = ("ptr %s", "ptr %w", "ptr %a" if totals is None else totals)
+        self._call(f, "void", "run", _table(f, stages), *memory, blocks, stride)
 
     def load(self) -> Function:
         """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
@@ -109,34 +112,34 @@ class Drivers:
             "ptr %rows, i64 %width, ptr %index, i64 %valid, double %each, double %other, ptr %to, ptr %seed",
         )
         lanes = Lanes(f, self.lanes, self.machine.fused)
-        last = f.subtract("%valid", 1)
+        all_rows, width, index = Doubles(f, "%rows"), Integer(f, "%width"), Words(f, "%index")
+        valid, to, seed = Integer(f, "%valid"), Doubles(f, "%to"), Doubles(f, "%seed")
+        last = valid - 1
         rows = []
         for lane in range(self.lanes):
-            number = f.word("%index", f.smaller(lane, last))
-            rows.append(f.at("%rows", f.times(number, "%width")))
+            number = index[Integer(f, str(lane)).minimum(last)]
+            rows.append(all_rows + number * width)
         with f.when(f.op("icmp ne ptr %seed, null")):
             seeds = "poison"
             for lane in range(self.lanes):
-                inside = f.op(f"icmp ugt i64 %valid, {lane}")
-                seeds = self._insert(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
-            f.store(lanes.type, seeds, "%seed", 8)
+                seeds = self._insert(lanes, seeds, (valid > lane).select_double("%each", "%other"), lane)
+            lanes.store(seeds, seed)
         if lanes.scalar:
-            f.copy("%to", rows[0], "%width")
+            f.copy(to, rows[0], width)
             f.do("ret void")
             return f
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         self._end_if_contiguous(f, lanes)
-        with self._simd_steps(f, "%width") as (first, rest):
+        with self._simd_steps(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
-                chosen = [f.load(simd.type, f.at(row, first)) for row in rows[half : half + simd.count]]
+                chosen = [simd.load(row + first) for row in rows[half : half + simd.count]]
                 for k, x in enumerate(simd.transpose(chosen)):
-                    place = f.add(f.times(f.add(first, k), self.lanes), half)
-                    f.store(simd.type, x, f.at("%to", place))
+                    simd.store(x, to + ((first + k) * self.lanes + half))
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
-                x = self._insert(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
-            f.store(lanes.type, x, f.at("%to", f.times(one.index, self.lanes)), 8)
+                x = self._insert(lanes, x, row[one.index], lane)
+            lanes.store(x, to + one.index * self.lanes)
         f.do("ret void")
         return f
 
@@ -147,10 +150,10 @@ class Drivers:
         other.
         """
         check, copy, rest = f.fresh("check"), f.fresh("copy"), f.fresh("rest")
-        one, all_lanes = f.op("icmp eq i64 %width, 1"), f.op(f"icmp eq i64 %valid, {lanes.count}")
-        f.do(f"br i1 {f.op(f'and i1 {one}, {all_lanes}')}, label %{check}, label %{rest}")
+        one, all_lanes = Integer(f, "%width") == 1, Integer(f, "%valid") == lanes.count
+        f.do(f"br i1 {one & all_lanes}, label %{check}, label %{rest}")
         f.open(check)
-        type_, first = f"<{lanes.count} x i64>", f.word("%index")
+        type_, first = f"<{lanes.count} x i64>", Words(f, "%index")[0]
         steps = ", ".join([f"i64 {lane}" for lane in range(lanes.count)])
         vector = f.op(f"insertelement {type_} poison, i64 {first}, i32 0")
         vector = f.op(f"shufflevector {type_} {vector}, {type_} poison, <{lanes.count} x i32> zeroinitializer")
@@ -159,109 +162,110 @@ class Drivers:
         mask = f.op(f"bitcast <{lanes.count} x i1> {same} to i{lanes.count}")
         f.do(f"br i1 {f.op(f'icmp eq i{lanes.count} {mask}, -1')}, label %{copy}, label %{rest}")
         f.open(copy)
-        f.store(lanes.type, f.load(lanes.type, f.at("%rows", first)), "%to")
+        lanes.store(lanes.load(Doubles(f, "%rows") + first), Doubles(f, "%to"))
         f.do("ret void")
         f.open(rest)
 
-    def _insert(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
+    def _insert(self, lanes: Lanes, x: str, number: str, lane: int) -> str:
         """Write code that inserts `number` into a lane of the vector `x`; return the LLVM value of the new vector."""
-        if lanes.scalar:
-            return number
-        return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
+        return number if lanes.scalar else lanes.insert(x, number, lane)
 
     def _run_panel(
-        self, f: Function, start: Name, n: str, each: str, other: str, blocks: str, totals: str = "%a"
+        self,
+        f: Function,
+        start: Integer,
+        n: Integer,
+        each: str,
+        other: str,
+        blocks: Integer | int,
+        totals: Doubles | None = None,
     ) -> None:
         """Write code that loads `blocks` blocks of rows, and runs the stages that compute their values.
 
         The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
         several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
         Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seeds `each`
-        and `other` are as for `load`. `totals` is the address that the stages get as `%a`.
+        and `other` are as for `load`. `totals` is the address that the stages get as `%a`; None stands for `%a` itself.
         """
-        tagged = f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}")
-        for several, comparison in ((False, "eq"), (True, "ne")):
-            with f.when(f.op(f"icmp {comparison} i64 {tagged}, 0")):
+        tagged = Integer(f, f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}"))
+        for several in (False, True):
+            with f.when(tagged != 0 if several else tagged == 0):
                 self._load_blocks(f, start, n, each, other, blocks, several)
         self._run_stages(f, "sample", blocks, _field(f, "block"), totals)
 
-    def _load_blocks(self, f: Function, start: Name, n: str, each: str, other: str, blocks: str, several: bool) -> None:
+    def _load_blocks(
+        self, f: Function, start: Integer, n: Integer, each: str, other: str, blocks: Integer | int, several: bool
+    ) -> None:
         """Write code that loads `blocks` blocks of rows.
 
         If `several` is set, the numbers of the rows are in several arrays. The other arguments are as for `_run_panel`.
         """
         stride, row_at = _field(f, "block"), _field(f, "row_at")
-        seed_at = "" if each == "poison" else _field(f, "seed_at")
-        seeded = f.op(f"icmp sge i64 {seed_at}, 0") if seed_at else ""
+        null, used = Doubles(f, "null"), each != "poison"
+        if used:
+            seed_at = _field(f, "seed_at")
+            has_seed = Condition(f, f.op(f"icmp sge i64 {seed_at}, 0"))
         with f.loop(blocks) as block:
-            first = f.add(start, f.times(block.index, self.lanes))
-            valid = f.smaller(f.subtract(n, first), self.lanes)
-            to = f.at("%w", f.times(block.index, stride), BYTE)
-            seed = f.op(f"select i1 {seeded}, ptr {f.at(to, seed_at, BYTE)}, ptr null") if seeded else "null"
-            chosen = (f"ptr {f.at('%index', first, 'i64')}", f"i64 {valid}", f"double {each}", f"double {other}")
-            to = f.at(to, row_at, BYTE)
+            first = start + block.index * self.lanes
+            valid = (n - first).minimum(self.lanes)
+            to = Doubles(f, "%w").bytes(block.index * stride)
+            seed = has_seed.select(to.bytes(seed_at), null) if used else null
+            chosen = (Words(f, "%index") + first, valid, f"double {each}", f"double {other}")
+            to = to.bytes(row_at)
             if several:
-                table = f.at("%rows", -TABLE_BIT, BYTE)
-                with f.loop(f.word(table), [("ptr", to), ("ptr", seed), ("ptr", f.at(table, 1, "i64"))]) as column:
+                table = Words(f, "%rows").bytes(-TABLE_BIT)
+                with f.loop(table[0], [to, seed, table + 1]) as column:
                     to, seed, words = column.carried
-                    width, place = f.word(words, 1), (f"ptr {to}", f"ptr {seed}")
-                    self._call(f, "void", "load", f"ptr {f.pointer(words)}", f"i64 {width}", *chosen, *place)
-                    column.next = [f.at(to, f.times(width, self.lanes)), "null", f.at(words, 2, "i64")]
+                    width = words[1]
+                    self._call(f, "void", "load", words.pointer(0), width, *chosen, to, seed)
+                    column.next = [to + width * self.lanes, "null", words + 2]
             else:
-                place = f"ptr {to}", f"ptr {seed}"
-                self._call(f, "void", "load", "ptr %rows", f"i64 {_field(f, 'width')}", *chosen, *place)
+                self._call(f, "void", "load", "ptr %rows", _field(f, "width"), *chosen, to, seed)
 
-    def _block_count(self, f: Function, n: str) -> str:
-        return f.quotient(f.add(n, self.lanes - 1), self.lanes)
+    def _block_count(self, n: Integer) -> Integer:
+        return (n + (self.lanes - 1)) // self.lanes
 
     def forward(self) -> Function:
         """Write the driver that computes the outputs of all rows, and stores them at address `%out`, row after row."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
-        table = _pointer(f, "output_table")
-        self._run_stages(f, "batch", "1", stride)
-        self._run_stages(f, "broadcast", f.smaller(self._block_count(f, "%n"), size), stride)
-        stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
-        whole = f.quotient("%n", self.lanes)
-        with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
-            blocks = f.smaller(f.subtract(whole, panel.index), size)
-            start = f.times(panel.index, self.lanes)
-            to = f.at("%out", f.times(start, outputs))
-            totals = f.op(f"select i1 {stored}, ptr {to}, ptr %a")
+        table = _table(f, "output_table")
+        n, out, panel_at, totals_at = Integer(f, "%n"), Doubles(f, "%out"), Doubles(f, "%w"), Doubles(f, "%a")
+        self._run_stages(f, "batch", 1, stride)
+        self._run_stages(f, "broadcast", self._block_count(n).minimum(size), stride)
+        stored = _field(f, "stored") != 0
+        whole = n // self.lanes
+        with f.when(whole != 0), f.loop(whole, step=size) as panel:
+            blocks = (whole - panel.index).minimum(size)
+            start = panel.index * self.lanes
+            to = out + start * outputs
+            totals = stored.select(to, totals_at)
             self._run_panel(
-                f, start, "%n", "poison", "poison", blocks, totals
+                f, start, n, "poison", "poison", blocks, totals
             )  # there is no gradient, so the seed is not used
-            with f.when(f.op(f"xor i1 {stored}, true")):
+            with f.when(~stored):
                 if self.lanes == 1:  # a panel is a single row
                     with f.loop(outputs) as output:
-                        f.store(
-                            "double",
-                            f.load("double", self._output(f, table, "%s", output.index)),
-                            f.at(to, output.index),
-                        )
+                        to[output.index] = Doubles(f, "%s").bytes(table[output.index])[0]
                 else:
                     with f.loop(blocks) as block:
-                        self._store_rows(
-                            f,
-                            table,
-                            self._block(f, block.index),
-                            f.at(to, f.times(block.index, f.times(outputs, self.lanes))),
-                        )
+                        found = self._block(f, block.index)
+                        self._store_rows(f, table, found, to + block.index * (outputs * self.lanes))
         if self.lanes > 1:
-            start = f.times(whole, self.lanes)
-            rest = f.subtract("%n", start)
-            with f.when(f.op(f"icmp ne i64 {rest}, 0")):
-                to = f.at("%out", f.times(start, outputs))
-                unused = f.at("%w", f.times(size, stride), BYTE)
-                totals = f.op(f"select i1 {stored}, ptr {unused}, ptr %a")
-                self._run_panel(f, start, "%n", "poison", "poison", "1", totals)
+            start = whole * self.lanes
+            rest = n - start
+            with f.when(rest != 0):
+                to = out + start * outputs
+                unused = panel_at.bytes(size * stride)
+                totals = stored.select(unused, totals_at)
+                self._run_panel(f, start, n, "poison", "poison", 1, totals)
                 with f.when(stored):
-                    f.copy(to, unused, f.times(rest, outputs))
-                with f.when(f.op(f"xor i1 {stored}, true")), f.loop(outputs) as output:
-                    place = self._output(f, table, "%w", output.index)
+                    f.copy(to, unused, rest * outputs)
+                with f.when(~stored), f.loop(outputs) as output:
+                    place = panel_at.bytes(table[output.index])
                     with f.loop(rest) as row:
-                        x = f.load("double", f.at(place, row.index))
-                        f.store("double", x, f.at(to, f.add(output.index, f.times(row.index, outputs))))
+                        x = place[row.index]
+                        to[output.index + row.index * outputs] = x
         f.do("ret void")
         return f
 
@@ -272,7 +276,7 @@ class Drivers:
         whether to release the GIL while `forward` runs. Its second item is the object that the function returns.
         """
 
-        def forward(f: Function, operands: list[str]) -> None:
+        def forward(f: Function, operands: list[Operand]) -> None:
             self._call(f, "void", "forward", *operands)
 
         return self._builtin("prepared", forward)
@@ -280,79 +284,72 @@ class Drivers:
     def prepared_gradient(self) -> Function:
         """Write code like that of `prepared`, which calls the driver `gradient` and stores the loss at `%out`."""
 
-        def gradient(f: Function, operands: list[str]) -> None:
+        def gradient(f: Function, operands: list[Operand]) -> None:
             out = operands.pop(4)
-            f.store("double", self._call(f, "double", "gradient", *operands), out.removeprefix("ptr "))
+            f.store("double", self._call(f, "double", "gradient", *operands), out)
 
         return self._builtin("prepared_gradient", gradient)
 
-    def _builtin(self, name: str, compute: Callable[[Function, list[str]], None]) -> Function:
+    def _builtin(self, name: str, compute: Callable[[Function, list[Operand]], None]) -> Function:
         f = Function(self.name[name], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
-        held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
-        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(MEMORY_ARGUMENTS))
-        operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
-        long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
+        held = Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}"))
+        count = 5 + len(MEMORY_ARGUMENTS)  # all operands but the fourth, the count of rows, are addresses
+        operands = [held[k] if k == 3 else held.pointer(k) for k in range(count)]
+        long = held[count] != 0
         with f.when(long):  # releases the GIL
             state = f.call("ptr", "PyEval_SaveThread")
             compute(f, [*operands])
             f.call("void", "PyEval_RestoreThread", f"ptr {state}")
-        with f.when(f.op(f"xor i1 {long}, true")):
+        with f.when(~long):
             compute(f, [*operands])
         result = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1")
         f.call("void", "Py_IncRef", f"ptr {result}")
         f.do(f"ret ptr {result}")
         return f
 
-    def _block(self, f: Function, index: Name) -> str:
-        return f.at("%w", f.times(index, _field(f, "block")), BYTE)
+    def _block(self, f: Function, index: Integer) -> Doubles:
+        return Doubles(f, "%w").bytes(index * _field(f, "block"))
 
-    def _output(self, f: Function, table: str, block: str, index: Name) -> str:
-        """Write code for the address of output number `index` in the block at the address `block`.
-
-        `table` is the address of a table with the offset of each output in a block, in bytes.
-        """
-        return f.at(block, f.word(table, index), BYTE)
-
-    def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
+    def _store_rows(self, f: Function, table: Words, block: Doubles, to: Doubles) -> None:
         """Write code that stores the outputs of all rows of a block from the address `to` on, row after row.
 
-        `table` is the address of the table of the outputs' offsets.
+        `table` is the address of the table of the outputs' offsets in a block, in bytes.
         """
         outputs = _field(f, "outputs")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._simd_steps(f, outputs) as (number, rest):
-            places = [self._output(f, table, block, f.add(number, k)) for k in range(simd.count)]
+            places = [block.bytes(table[number + k]) for k in range(simd.count)]
             for half in range(0, self.lanes, simd.count):
-                xs = [f.load(simd.type, f.at(place, half)) for place in places]
+                xs = [simd.load(place + half) for place in places]
                 for k, x in enumerate(simd.transpose(xs)):
-                    f.store(simd.type, x, f.at(to, f.add(number, f.times(half + k, outputs))))
+                    simd.store(x, to + (number + (half + k) * outputs))
         with f.repeat(rest) as one:
-            place = self._output(f, table, block, one.index)
+            place = block.bytes(table[one.index])
             for lane in range(self.lanes):
-                x = f.load("double", f.at(place, lane))
-                f.store("double", x, f.at(to, f.add(one.index, f.times(lane, outputs))))
+                x = place[lane]
+                to[one.index + lane * outputs] = x
 
     @contextmanager
-    def _simd_steps(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
+    def _simd_steps(self, f: Function, count: Integer) -> Iterator[tuple[Integer, Integer]]:
         """Write a loop over the SIMD vectors of `count` contiguous values, whose body is written in the `with` block.
 
         The `with` block gets the index of the vector's first value, and the count of values that are left for a scalar
         loop. If `count` is not a multiple of the vector's size, the last vector overlaps the one before, and no value
         is left. If there are fewer values than a vector has, the body is not run, and all values are left.
         """
-        simd = self.machine.simd
-        few = f.op(f"icmp ult i64 {count}, {simd}")
-        parts = f.quotient(f.add(count, simd - 1), simd)
-        rest = f.op(f"select i1 {few}, i64 {count}, i64 0")
-        last = f.subtract(count, simd)
-        with f.repeat(f.op(f"select i1 {few}, i64 0, i64 {parts}")) as part:
-            yield f.smaller(f.times(part.index, simd), last), rest
+        simd, none = self.machine.simd, Integer(f, "0")
+        few = count < simd
+        parts = (count + (simd - 1)) // simd
+        rest = few.select(count, none)
+        last = count - simd
+        with f.repeat(few.select(none, parts)) as part:
+            yield (part.index * simd).minimum(last), rest
 
     def begin(self) -> Function:
         """Write the driver that computes the values that depend on parameters alone, once for a batch of rows."""
         f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
-        self._run_stages(f, "batch", "1", _field(f, "block"))
+        self._run_stages(f, "batch", 1, _field(f, "block"))
         f.do("ret void")
         return f
 
@@ -367,21 +364,22 @@ class Drivers:
             f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY_PARAMETERS}",
             "double",
         )
-        stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
+        stride, size, table = _field(f, "block"), _field(f, "panel"), _table(f, "output_table")
         f.clear("%a", _field(f, "count"))
-        count = self._block_count(f, "%n")
-        self._run_stages(f, "broadcast", f.smaller(count, size), stride)
+        n = Integer(f, "%n")
+        count = self._block_count(n)
+        self._run_stages(f, "broadcast", count.minimum(size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
-            blocks = f.smaller(f.subtract(count, panel.index), size)
-            start = f.times(panel.index, self.lanes)
-            self._run_panel(f, start, "%n", "%each", "%other", blocks)
+            blocks = (count - panel.index).minimum(size)
+            start = panel.index * self.lanes
+            self._run_panel(f, start, n, "%each", "%other", blocks)
             self._run_stages(f, "totals", blocks, stride)
-            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.lanes))
+            rows = (n - start).minimum(blocks * self.lanes)
             [total] = panel.carried
             with f.loop(rows, [("double", total)]) as row:
                 [total] = row.carried
-                block, lane = f.quotient(row.index, self.lanes), f.op(f"urem i64 {row.index}, {self.lanes}")
-                x = f.load("double", f.at(self._output(f, table, self._block(f, block), "0"), lane))
+                block, lane = row.index // self.lanes, row.index % self.lanes
+                x = self._block(f, block).bytes(table[Integer(f, "0")])[lane]
                 row.next = [f.op(f"fadd double {total}, {x}")]
             panel.next = row.next
         [total] = panel.next
@@ -392,10 +390,11 @@ class Drivers:
         """Write the driver that adds the totals of another thread, at address `%others`, to those at address `%a`."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
-        with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
-            place = f.times(loop.index, lanes.count)
-            x, y = (f.load(lanes.type, f.at(base, place)) for base in ("%a", "%others"))
-            f.store(lanes.type, lanes.add(x, y), f.at("%a", place))
+        totals, others = Doubles(f, "%a"), Doubles(f, "%others")
+        with f.repeat(_field(f, "count") // lanes.count) as loop:
+            place = loop.index * lanes.count
+            x, y = (lanes.load(base + place) for base in (totals, others))
+            lanes.store(lanes.add(x, y), totals + place)
         f.do("ret void")
         return f
 
@@ -408,22 +407,23 @@ class Drivers:
         seed.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
-        n = f.op("uitofp i64 %n to double")
+        rows, scalars = Integer(f, "%n"), Doubles(f, "%s")
+        n = rows.to_double()
         bad = self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
         if self.lanes > 1:
-            ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.lanes}')}, 0")
-            with f.when(f.op(f"and i1 {ragged}, {f.op(f'fcmp uno double {bad}, 0.0')}")):
+            ragged = rows % self.lanes != 0
+            with f.when(ragged & Condition(f, f.op(f"fcmp uno double {bad}, 0.0"))):
                 f.clear("%a", _field(f, "count"))
                 each = literal(1.0 / self.lanes)
-                with f.loop("%n") as row:
-                    self._run_panel(f, row.index, f.add(row.index, 1), each, each, "1")
-                    self._run_stages(f, "totals", "1", _field(f, "block"))
+                with f.loop(rows) as row:
+                    self._run_panel(f, row.index, row.index + 1, each, each, 1)
+                    self._run_stages(f, "totals", 1, _field(f, "block"))
                 self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
-        self._run_stages(f, "after", "1", _field(f, "block"))
-        table, to = _pointer(f, "gradient_table"), f.at("%s", _field(f, "gradients_at"), BYTE)
+        self._run_stages(f, "after", 1, _field(f, "block"))
+        table, to = _table(f, "gradient_table"), scalars.bytes(_field(f, "gradients_at"))
         with f.repeat(_field(f, "gradients")) as part:
-            found, first, count = (f.word(table, f.add(f.times(part.index, 3), k)) for k in range(3))
-            f.copy(f.at(to, first), f.at("%s", found, BYTE), count)
+            found, first, count = (table[part.index * 3 + k] for k in range(3))
+            f.copy(to + first, scalars.bytes(found), count)
         f.do("ret void")
         return f
 
@@ -436,16 +436,17 @@ class Drivers:
         `spoiled_at`, the value is stored there, too.
         """
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
-        factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
-        with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.type, lanes.constant(0.0))]) as loop:
-            place = f.times(loop.index, lanes.count)
-            mean = lanes.multiply(f.load(lanes.type, f.at("%a", place)), factor)
-            f.store(lanes.type, mean, f.at(to, place))
+        scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
+        factor, to = lanes.splat(scale), scalars.bytes(_field(f, "totals_at"))
+        with f.repeat(_field(f, "count") // lanes.count, [(lanes.type, lanes.constant(0.0))]) as loop:
+            place = loop.index * lanes.count
+            mean = lanes.multiply(lanes.load(totals + place), factor)
+            lanes.store(mean, to + place)
             [total] = loop.carried
             loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
         bad, spoiled_at = lanes.horizontal_sum(*loop.next), _field(f, "spoiled_at")
-        with f.when(f.op(f"icmp ne i64 {spoiled_at}, 0")):
-            f.store("double", bad, f.at("%s", spoiled_at, BYTE))
+        with f.when(spoiled_at != 0):
+            scalars.bytes(spoiled_at)[0] = bad
         return bad
 
     def gradient(self) -> Function:
@@ -456,7 +457,7 @@ class Drivers:
         seeds = ("double 1.0", "double 0.0")
         total = self._call(f, "double", "panels", *given, *seeds, *MEMORY_ARGUMENTS)
         self._call(f, "void", "finish", *given, *MEMORY_ARGUMENTS)
-        n = f.op("uitofp i64 %n to double")
+        n = Integer(f, "%n").to_double()
         f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
         return f
 
@@ -469,10 +470,11 @@ class Drivers:
         f.do("br label %next")
         f.open("next")
         f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
-        function = f.pointer("%stage")
-        f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
+        stage = Words(f, "%stage")
+        kernel = stage.pointer(0)
+        f.do(f"br i1 {f.op(f'icmp eq ptr {kernel}, null')}, label %out, label %one")
         f.open("one")
-        f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride)")
+        kernel.call(stage.pointer(1), *MEMORY_ARGUMENTS, Integer(f, "%blocks"), Integer(f, "%stride"))
         f.do(f"%following = getelementptr i64, ptr %stage, i64 {CALL_WORDS}")
         f.do("br label %next")
         f.open("out")
@@ -494,53 +496,55 @@ class Drivers:
         )
         width = self.machine.width
         lanes, align = Lanes(f, width, self.machine.fused), 8 * self.machine.simd
-        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
-        end = f.at(
-            "%uw", f.times("%all", stride), BYTE
+        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
+        own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
+        trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
+        scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
+        end = panel.bytes(
+            all_blocks * stride
         )  # new values wait here until all values of a block are computed, since they are computed from the old values
-        steps = f.at("%us", 1)
-        f.store("double", f.load("double", "%rate"), "%us")
-        f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
+        steps = scalars + 1
+        scalars[0] = Doubles(f, "%rate")[0]
+        steps[0] = f.op(f"fadd double {steps[0]}, 1.0")
 
-        def stages(name: str, w: str, count: str) -> None:
-            memory = ("ptr %us", f"ptr {w}", "ptr null")
-            self._call(f, "void", "run", f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
+        def stages(name: str, w: Doubles, count: Integer | int) -> None:
+            self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
 
-        def places(output: Name) -> tuple[str, str]:
-            return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
+        def places(output: Integer) -> tuple[Words, Doubles]:
+            return table + output * 3, end + output * width
 
-        stages("batch", "%uw", "1")
-        with f.loop("%all", step=BLOCKS_PER_UPDATE) as group:
+        stages("batch", panel, 1)
+        with f.loop(all_blocks, step=BLOCKS_PER_UPDATE) as group:
             first = group.index
-            count = f.smaller(f.subtract("%all", first), BLOCKS_PER_UPDATE)
-            own = f.smaller(f.subtract(f.larger("%own", first), first), count)
-            w = f.at("%uw", f.times(first, stride), BYTE)
+            count = (all_blocks - first).minimum(BLOCKS_PER_UPDATE)
+            own = (own_blocks.maximum(first) - first).minimum(count)
+            w = panel.bytes(first * stride)
             with f.repeat(own) as block:
-                to = f.at(w, f.times(block.index, stride), BYTE)
-                place = f.times(f.add(first, block.index), width)
-                f.store(lanes.type, f.load(lanes.type, f.at("%gradients", place)), f.at(to, width), align)
+                to = w.bytes(block.index * stride)
+                place = (first + block.index) * width
+                lanes.store(lanes.load(gradients + place), to + width, align)
             stages("broadcast", w, count)
             stages("sample", w, count)
             with f.loop(count) as block:
-                to = f.at(w, f.times(block.index, stride), BYTE)
+                to = w.bytes(block.index * stride)
                 with f.loop(outputs) as output:
                     entry, waiting = places(output.index)
-                    in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
-                    base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
-                    source = f.at(base, f.word(entry, 1), BYTE)
-                    one = lanes.splat(f.load("double", source))
+                    in_lanes = entry[0] != 0
+                    base = in_lanes.select(to, scalars)
+                    source = base.bytes(entry[1])
+                    one = lanes.splat(source[0])
                     with f.when(in_lanes):
-                        f.store(lanes.type, f.load(lanes.type, source, align), waiting, align)
-                    with f.when(f.op(f"xor i1 {in_lanes}, true")):
-                        f.store(lanes.type, one, waiting, align)
+                        lanes.store(lanes.load(source, align), waiting, align)
+                    with f.when(~in_lanes):
+                        lanes.store(one, waiting, align)
                 with f.loop(outputs) as output:
                     entry, waiting = places(output.index)
-                    x = f.load(lanes.type, waiting, align)
-                    f.store(lanes.type, x, f.at(to, f.word(entry, 2), BYTE), align)
+                    x = lanes.load(waiting, align)
+                    lanes.store(x, to.bytes(entry[2]), align)
             with f.repeat(own) as block:
-                from_ = f.at(w, f.times(block.index, stride), BYTE)
-                place = f.times(f.add(first, block.index), width)
-                f.store(lanes.type, f.load(lanes.type, from_, align), f.at("%s", place))
+                from_ = w.bytes(block.index * stride)
+                place = (first + block.index) * width
+                lanes.store(lanes.load(from_, align), trained + place)
         f.do("ret void")
         return f
 
@@ -558,19 +562,20 @@ class Drivers:
             "i64",
         )
         nodes, stride, width = NodeLoop(f), _field(f, "block"), self.machine.width
+        panel, gradients, new_data = Doubles(f, "%uw"), Doubles(f, "%gradients"), Doubles(f, "%data")
         with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
             node, is_value = nodes.node(loop.index)
             data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
-            block, lane = f.quotient(loop.index, width), f.op(f"urem i64 {loop.index}, {width}")
-            f.store("double", data.number, f.at(f.at("%uw", f.times(block, stride), BYTE), lane))
-            f.store("double", grad.number, f.at("%gradients", loop.index))
+            block, lane = loop.index // width, loop.index % width
+            panel.bytes(block * stride)[lane] = data.number
+            gradients[loop.index] = grad.number
             before, unshared = loop.carried
             good = nodes.all(before, is_value, data.is_float, grad.is_float, nodes.is_unfrozen(node))
             loop.next = [good, nodes.all(unshared, data.unshared)]
         nodes.end_unless(loop.next[0])
         work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
         self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
-        nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: f.load("double", f.at("%data", index)))
+        nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
         f.do("ret i64 0")
         return f
 
@@ -578,18 +583,19 @@ class Drivers:
         """Write the driver that adds `%n` doubles at address `%from`, times `%weight`, to those at address `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
-        whole = f.quotient("%n", simd.count)
-        done = f.times(whole, simd.count)
+        n, to, added = Integer(f, "%n"), Doubles(f, "%to"), Doubles(f, "%from")
+        whole = n // simd.count
+        done = whole * simd.count
         for lanes, count, first in (
-            (simd, whole, "0"),
-            (Lanes(f, 1, self.machine.fused), f.subtract("%n", done), done),
+            (simd, whole, Integer(f, "0")),
+            (Lanes(f, 1, self.machine.fused), n - done, done),
         ):
             weight = lanes.splat("%weight")
             with f.repeat(count) as loop:
-                place = f.add(first, f.times(loop.index, lanes.count))
-                to = f.at("%to", place)
-                product = lanes.multiply(f.load(lanes.type, f.at("%from", place)), weight)
-                f.store(lanes.type, lanes.add(f.load(lanes.type, to), product), to)
+                place = first + loop.index * lanes.count
+                sum_at = to + place
+                product = lanes.multiply(lanes.load(added + place), weight)
+                lanes.store(lanes.add(lanes.load(sum_at), product), sum_at)
         f.do("ret void")
         return f
 
@@ -606,27 +612,25 @@ class Drivers:
         """
         f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
         one = Lanes(f, 1, self.machine.fused)
-
-        def gradient(index: Name) -> str:
-            return f.at("%gradients", f.word("%places", index))
+        gradients, places, norms = Doubles(f, "%gradients"), Words(f, "%places"), Doubles(f, "%norms")
 
         with f.repeat("%n", [("double", "0.0")]) as loop:
-            size = one.apply("llvm.fabs", [f.load("double", gradient(loop.index))])
+            size = one.apply("llvm.fabs", [gradients[places[loop.index]]])
             larger = f.op(f"fcmp ogt double {size}, {loop.carried[0]}")
             loop.next = [f.op(f"select i1 {larger}, double {size}, double {loop.carried[0]}")]
         [largest] = loop.next
         zero = f.op(f"fcmp oeq double {largest}, 0.0")
         unit = f.op(f"select i1 {zero}, double 1.0, double {largest}")
         with f.repeat("%n", [("double", "0.0")]) as loop:
-            part = f.op(f"fdiv double {f.load('double', gradient(loop.index))}, {unit}")
+            part = f.op(f"fdiv double {gradients[places[loop.index]]}, {unit}")
             loop.next = [f.op(f"fadd double {loop.carried[0]}, {f.op(f'fmul double {part}, {part}')}")]
         norm = f.op(f"fmul double {unit}, {one.apply('llvm.sqrt', loop.next)}")
-        f.store("double", norm, f.at("%norms", 1))
-        factor = f.op(f"fdiv double {f.load('double', '%norms')}, {f.op(f'fadd double {norm}, {literal(1e-6)}')}")
+        norms[1] = norm
+        factor = f.op(f"fdiv double {norms[0]}, {f.op(f'fadd double {norm}, {literal(1e-6)}')}")
         finite = f.op(f"fcmp olt double {norm}, {literal(inf)}")
         with f.when(f.op(f"and i1 {finite}, {f.op(f'fcmp olt double {factor}, 1.0')}")), f.repeat("%n") as loop:
-            place = gradient(loop.index)
-            f.store("double", f.op(f"fmul double {f.load('double', place)}, {factor}"), place)
+            gradient = gradients + places[loop.index]
+            gradient[0] = f.op(f"fmul double {gradient[0]}, {factor}")
         f.do("ret void")
         return f
 
@@ -661,58 +665,55 @@ class Drivers:
 
     def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
         f = Function(self.name[name], parameters, "i64")
-        stays = f.op("icmp eq ptr %rates, null")
+        gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
+        losses, rates, norms = Doubles(f, "%losses"), Doubles(f, "%rates"), Doubles(f, "%norms")
+        stays = Condition(f, f.op("icmp eq ptr %rates, null"))
 
-        def is_finite() -> str:
-            return f.op(f"fcmp olt double {f.load('double', f.at('%norms', 1))}, {literal(inf)}")
+        def is_finite() -> Condition:
+            return Condition(f, f.op(f"fcmp olt double {norms[1]}, {literal(inf)}"))
 
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
-        with f.loop("%steps", [("i1", is_finite())] if clips else []) as step:
-            number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
-            at = f.at("%words", f.word("%starts", number), "i64")
-            rows = f.op(f"uitofp i64 {f.word(at)} to double")
-            sub_batches, first = f.word(at, 1), f.pointer(at, 2)
-            one, all_ = f.op(f"icmp eq i64 {sub_batches}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %parameters")
-            alone = f.op(f"and i1 {one}, {all_}")  # one sub-batch with all parameters: no gradients to add up
-            several = f.op(f"xor i1 {alone}, true")
+        with f.loop("%steps", [is_finite()] if clips else []) as step:
+            number = (Integer(f, "%first") + step.index) % Integer(f, "%batches")
+            at = Words(f, "%words") + Words(f, "%starts")[number]
+            rows = at[0].to_double()
+            sub_batches, first = at[1], at.words(2)
+            # If there is one sub-batch with all parameters, there are no gradients to add up.
+            alone = (sub_batches == 1) & (first[7] == parameter_count)
+            several = ~alone
             with f.when(several):
-                f.clear("%gradients", "%parameters")
-            carried = [("ptr", f.at(at, 2, "i64")), ("double", "0.0"), ("double", "0.0")]
-            with f.loop(sub_batches, carried) as sub_batch:
+                f.clear(gradients, parameter_count)
+            with f.loop(sub_batches, [at + 2, ("double", "0.0"), ("double", "0.0")]) as sub_batch:
                 [words, mean, spoiled] = sub_batch.carried
-                called, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)
-                gradient, header, data, s, w, a, found = (f.pointer(called, k) for k in range(7))
-                own = f.word(called, 7)
+                called, index, count = words.words(0), Words(f, "%index") + words[1], words[2]
+                gradient, header, data, s, w, a = (called.pointer(k) for k in range(6))
+                found, own = called.doubles(6), called[7]
                 f.copy(s, "%s", own)
-                memory = f"ptr {s}, ptr {w}, ptr {a}"
-                loss = f.op(f"call double {gradient}(ptr {header}, ptr {data}, ptr {index}, i64 {count}, {memory})")
-                part = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+                loss = gradient.call(header, data, index, count, s, w, a, returns="double")
+                part = f.op(f"fdiv double {count.to_double()}, {rows}")
                 with f.when(several):
-                    self._call(
-                        f, "void", "accumulate", "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}"
-                    )
+                    self._call(f, "void", "accumulate", gradients, found, f"double {part}", own)
                 added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-                spoiled = f.op(f"fadd double {spoiled}, {f.load('double', f.pointer(called, 8))}")
-                checked = f.op(f"select i1 {f.op(f'icmp ne i64 {f.word(called, 9)}, 0')}, i64 {own}, i64 0")
-                start = f.op(f"select i1 {f.op(f'icmp ne i64 {checked}, 0')}, double {loss}, double 0.0")
+                spoiled = f.op(f"fadd double {spoiled}, {called.doubles(8)[0]}")
+                checked = (called[9] != 0).select(own, 0)
+                start = (checked != 0).select_double(loss, "0.0")
                 with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
-                    x = f.load("double", f.at(found, derivative.index))
-                    derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {x}")]
-                sub_batch.next = [f.at(words, 3, "i64"), added, *derivative.next]
+                    derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {found[derivative.index]}")]
+                sub_batch.next = [words + 3, added, *derivative.next]
             stop, go_on = f.fresh("stop"), f.fresh("go_on")
             f.do(f"br i1 {f.op(f'fcmp uno double {sub_batch.next[2]}, 0.0')}, label %{stop}, label %{go_on}")
             f.open(stop)
             f.do(f"ret i64 {step.index}")
             f.open(go_on)
-            f.store("double", sub_batch.next[1], f.at("%losses", step.index))
-            rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
-            gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
-            work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-            update = ("void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
+            losses[step.index] = sub_batch.next[1]
+            rate = stays.select(Doubles(f, "%us"), rates + step.index)
+            summed = alone.select(first.doubles(6), gradients)
+            work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+            update = ("void", "update", "ptr %update", "ptr %s", summed, *work)
             if clips:
                 [going] = step.carried
                 with f.when(going):  # once a norm has ended training, this norm is kept
-                    self._call(f, "void", "clip", f"ptr {gradients}", "ptr %places", "i64 %n", "ptr %norms")
+                    self._call(f, "void", "clip", summed, "ptr %places", "i64 %n", norms)
                 finite = is_finite()
                 with f.when(finite):
                     self._call(f, *update)

@@ -152,7 +152,7 @@ class _EntryWriter:
         """
         f = self.f
         self.lanes.store(result, self.memory.bytes(self.entry[1]), self.align)
-        f.do(f"musttail call void {following.pointer(0)}({following.typed}, ptr %s, ptr %w)")
+        f.do(f"musttail call void {following.pointer(0)}(ptr {following}, ptr %s, ptr %w)")
         f.do("ret void")
         return f
 
