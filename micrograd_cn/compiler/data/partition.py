@@ -13,7 +13,8 @@ from typing import Any
 
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, machine
-from ..llvm.text import KERNEL_PREFIX, Function, Name
+from ..llvm.operands import Condition, Doubles, Integer, Words
+from ..llvm.text import KERNEL_PREFIX, Function
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
 from .columns import address
@@ -37,25 +38,27 @@ def _write_partition() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}partition", "ptr %rows, ptr %labels, i64 %n, ptr %to, ptr %ends, i64 %count", "i64")
 
-    def place(index: Name) -> str:
-        label = f.op(f"fptosi double {f.load('double', f.at('%labels', index))} to i64")
-        return f.at("%ends", label, "i64")
+    rows, labels, n = Words(f, "%rows"), Doubles(f, "%labels"), Integer(f, "%n")
+    to, ends, zero = Words(f, "%to"), Words(f, "%ends"), Integer(f, "0")
 
-    with f.repeat("%n") as loop:
-        to = place(loop.index)
-        f.store("i64", f.add(f.word(to), 1), to)
-    with f.repeat("%count", [("i64", "0"), ("i64", "0")]) as loop:
+    def end_of(index: Integer) -> Words:
+        return ends + Integer(f, f.op(f"fptosi double {labels[index]} to i64"))
+
+    with f.repeat(n) as loop:
+        end = end_of(loop.index)
+        end[0] = end[0] + 1
+    with f.repeat("%count", [zero, zero]) as loop:
         begin, largest = loop.carried
-        count = f.word("%ends", loop.index)
-        f.store("i64", begin, f.at("%ends", loop.index, "i64"))  # advances to the end while integers are copied
-        loop.next = [f.add(begin, count), f.larger(largest, count)]
-    alike = f.op(f"icmp eq i64 {loop.next[1]}, %n")
-    with f.when(f.op(f"xor i1 {alike}, true")), f.repeat("%n") as loop:
-        end = place(loop.index)
-        position = f.word(end)
-        f.store("i64", f.word("%rows", loop.index), f.at("%to", position, "i64"))
-        f.store("i64", f.add(position, 1), end)
-    f.do(f"ret i64 {f.op(f'zext i1 {alike} to i64')}")
+        count = ends[loop.index]
+        ends[loop.index] = begin  # advances to the end while integers are copied
+        loop.next = [begin + count, largest.maximum(count)]
+    alike = loop.next[1] == n
+    with f.when(~alike), f.repeat(n) as loop:
+        end = end_of(loop.index)
+        position = end[0]
+        to[position] = rows[loop.index]
+        end[0] = position + 1
+    f.do(f"ret i64 {alike.to_integer()}")
     return f
 
 
@@ -68,17 +71,19 @@ def _write_split() -> Function:
     """
     operands = "ptr %rows, ptr %outcomes, i64 %n, ptr %expected, i64 %width, ptr %holding, ptr %others"
     f = Function(f"{KERNEL_PREFIX}split", operands, "i64")
-    with f.repeat("%n", [("i64", "0"), ("i64", "0")]) as loop:
+    rows, outcomes, expected = Words(f, "%rows"), Doubles(f, "%outcomes"), Doubles(f, "%expected")
+    width, holding, others, zero = Integer(f, "%width"), Words(f, "%holding"), Words(f, "%others"), Integer(f, "0")
+    with f.repeat("%n", [zero, zero]) as loop:
         kept, left = loop.carried
-        row = f.word("%rows", loop.index)
-        f.store("i64", row, f.at("%holding", kept, "i64"))  # to both, which takes less time than a branch
-        f.store("i64", row, f.at("%others", left, "i64"))
-        found = f.at("%outcomes", f.times(loop.index, "%width"))
-        with f.loop("%width", [("i1", "true")]) as one:
-            x, y = f.load("double", f.at(found, one.index)), f.load("double", f.at("%expected", one.index))
-            one.next = [f.op(f"and i1 {one.carried[0]}, {f.op(f'fcmp oeq double {x}, {y}')}")]
-        holds = f.op(f"zext i1 {one.next[0]} to i64")
-        loop.next = [f.add(kept, holds), f.add(left, f.op(f"xor i64 {holds}, 1"))]
+        row = rows[loop.index]
+        holding[kept] = row  # to both, which takes less time than a branch
+        others[left] = row
+        found = outcomes + loop.index * width
+        with f.loop(width, [Condition(f, "true")]) as one:
+            equal = Condition(f, f.op(f"fcmp oeq double {found[one.index]}, {expected[one.index]}"))
+            one.next = [one.carried[0] & equal]
+        holds = one.next[0].to_integer()
+        loop.next = [kept + holds, left + Integer(f, f.op(f"xor i64 {holds}, 1"))]
     f.do(f"ret i64 {loop.next[0]}")
     return f
 
@@ -90,34 +95,35 @@ def _write_copy_rows(name: str, scatter: bool) -> Function:
     those at `%from`. At the other address, the rows follow one another.
     """
     f = Function(KERNEL_PREFIX + name, "ptr %to, ptr %from, ptr %rows, i64 %n, i64 %width")
+    rows, width = Words(f, "%rows"), Integer(f, "%width")
     with f.repeat("%n") as row:
-        near, far = f.times(row.index, "%width"), f.times(f.word("%rows", row.index), "%width")
-        to, source = f.at("%to", far if scatter else near), f.at("%from", near if scatter else far)
-        with f.repeat("%width") as one:
-            f.store("double", f.load("double", f.at(source, one.index)), f.at(to, one.index))
+        near, far = row.index * width, rows[row.index] * width
+        to, source = Doubles(f, "%to") + (far if scatter else near), Doubles(f, "%from") + (near if scatter else far)
+        with f.repeat(width) as one:
+            to[one.index] = source[one.index]
     f.do("ret void")
     return f
 
 
-def _any_nan(f: Function, address: str, n: str, stride: str) -> str:
+def _any_nan(f: Function, numbers: Doubles, n: Integer, stride: Integer) -> Condition:
     """Write code that tells whether one of `n` numbers, each `stride` doubles after the one before, is nan."""
     count = machine().simd
     kind, flags = f"<{count} x double>", f"<{count} x i1>"
-    contiguous = f.op(f"icmp eq i64 {stride}, 1")
-    whole = f.op(f"select i1 {contiguous}, i64 {f.quotient(n, VECTORS * count)}, i64 0")
+    whole = (stride == 1).select(n // (VECTORS * count), 0)
     with f.repeat(whole, [(flags, "zeroinitializer")]) as loop:
         [found] = loop.carried
-        begin = f.at(address, f.times(loop.index, VECTORS * count))
-        xs = [f.load(kind, f.at(begin, k * count)) for k in range(VECTORS)]
+        begin = numbers + loop.index * (VECTORS * count)
+        xs = [f.load(kind, begin + k * count) for k in range(VECTORS)]
         for a, b in zip(xs[::2], xs[1::2], strict=True):  # uno holds if either operand is nan
             found = f.op(f"or {flags} {found}, {f.op(f'fcmp uno {kind} {a}, {b}')}")
         loop.next = [found]
     found = f.op(f"icmp ne i{count} {f.op(f'bitcast {flags} {loop.next[0]} to i{count}')}, 0")
-    first = f.times(whole, VECTORS * count)
-    with f.repeat(f.subtract(n, first), [("i1", found)]) as loop:
-        x = f.load("double", f.at(address, f.times(f.add(first, loop.index), stride)))
-        loop.next = [f.op(f"or i1 {loop.carried[0]}, {f.op(f'fcmp uno double {x}, {x}')}")]
-    return str(loop.next[0])
+    first = whole * (VECTORS * count)
+    with f.repeat(n - first, [Condition(f, found)]) as loop:
+        x = numbers[(first + loop.index) * stride]
+        loop.next = [Condition(f, f.op(f"or i1 {loop.carried[0]}, {f.op(f'fcmp uno double {x}, {x}')}"))]
+    result: Condition = loop.next[0]
+    return result
 
 
 def _write_has_nan() -> Function:
@@ -126,8 +132,8 @@ def _write_has_nan() -> Function:
     Each number is `%stride` doubles after the one before.
     """
     f = Function(f"{KERNEL_PREFIX}has_nan", "ptr %x, i64 %n, i64 %stride", "i64")
-    found = _any_nan(f, "%x", "%n", "%stride")
-    f.do(f"ret i64 {f.op(f'zext i1 {found} to i64')}")
+    found = _any_nan(f, Doubles(f, "%x"), Integer(f, "%n"), Integer(f, "%stride"))
+    f.do(f"ret i64 {found.to_integer()}")
     return f
 
 
@@ -137,8 +143,8 @@ def _write_finds_nan() -> Function:
     `%self` is a tuple. Its first item is a `bytes` with the operands of `has_nan`, and its second item is True.
     """
     f = Function(f"{KERNEL_PREFIX}finds_nan", "ptr %self, ptr %unused", "ptr")
-    held = f.call("ptr", "PyBytes_AsString", f"ptr {f.call('ptr', 'PyTuple_GetItem', 'ptr %self', 'i64 0')}")
-    found = _any_nan(f, f.pointer(held), f.word(held, 1), f.word(held, 2))
+    held = Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {f.call('ptr', 'PyTuple_GetItem', 'ptr %self', 0)}"))
+    found = _any_nan(f, held.doubles(0), held[1], held[2])
     result = f.op(f"select i1 {found}, ptr {address_of(True)}, ptr {address_of(False)}")
     f.call("void", "Py_IncRef", f"ptr {result}")
     f.do(f"ret ptr {result}")

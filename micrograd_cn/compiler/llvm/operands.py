@@ -142,6 +142,10 @@ class Condition(Operand):
     def __bool__(self) -> bool:
         raise TypeError("whether a condition holds is known only when the function runs; use f.when(condition)")
 
+    def to_integer(self) -> Integer:
+        """Return 1 if the condition holds, and 0 if it does not."""
+        return Integer(self.f, self.f.op(f"zext i1 {self.name} to i64"))
+
     def select(self, then: AnyOperand, other: AnyOperand | int) -> AnyOperand:
         """Return `then` if the condition holds, and `other` if it does not."""
         type_ = then.type
@@ -208,6 +212,9 @@ class Words(Pointer):
 
     def __getitem__(self, index: Integer | int) -> Integer:
         return Integer(self.f, self.f.op(f"load i64, ptr {self._address(index, 'i64')}"))
+
+    def __setitem__(self, index: Integer | int, value: Integer) -> None:
+        self.f.do(f"store i64 {value.name}, ptr {self._address(index, 'i64')}, align 8")
 
     def pointer(self, index: Integer | int) -> Pointer:
         """Return the address that word `index` holds."""
