@@ -21,8 +21,8 @@ from ...engine import Value
 from ...graph import context
 from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
-from ..llvm.operands import Integer
-from ..llvm.text import BYTE, KERNEL_PREFIX, Function, Name
+from ..llvm.operands import Condition, Doubles, Integer, Words
+from ..llvm.text import KERNEL_PREFIX, Function
 from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
 
@@ -69,21 +69,21 @@ def slot_offset(name: str) -> int:
 
 
 class Slot(NamedTuple):
-    """The names of LLVM values that tell what is in a slot of a node.
+    """LLVM values that tell what is in a slot of a node.
 
     Attributes:
         content: the address of the object in the slot. For an empty slot it is that of a `Value`.
-        number: the number of the float in the slot, if there is one.
+        number: the name of the number of the float in the slot, if there is one.
         is_float: whether there is a float.
         is_good: whether there is a float or None, in whose place machine code can put another float.
         unshared: whether there is a float to which nothing else refers.
     """
 
-    content: str
+    content: Words
     number: str
-    is_float: str
-    is_good: str
-    unshared: str
+    is_float: Condition
+    is_good: Condition
+    unshared: Condition
 
 
 class NodeLoop:
@@ -96,10 +96,11 @@ class NodeLoop:
 
     def __init__(self, f: Function) -> None:
         self.f = f
-        self.end_unless(f.op(f"icmp eq i64 {f.word(f.at('%list', COUNT, BYTE))}, %n"))
-        self._items = f.pointer(f.at("%list", ITEMS, BYTE))
+        nodes = Words(f, "%list")
+        self.end_unless(nodes.bytes(COUNT)[0] == Integer(f, "%n"))
+        self._items = nodes.bytes(ITEMS).words(0)
 
-    def end_unless(self, good: str) -> None:
+    def end_unless(self, good: Condition) -> None:
         """Write code that ends the function unless the condition `good` holds."""
         f = self.f
         bad, rest = f.fresh("bad"), f.fresh("rest")
@@ -108,46 +109,39 @@ class NodeLoop:
         f.do("ret i64 1")
         f.open(rest)
 
-    def node(self, index: Name) -> tuple[str, str]:
+    def node(self, index: Integer) -> tuple[Words, Condition]:
         """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
 
-        Return the names of the address and of the condition. If the object in the list is something else, the address
+        Return the address and the condition. If the object in the list is something else, the address
         is that of a `Value` that is always there to be read.
         """
-        found = self.f.pointer(self._items, index)
+        found = self._items.words(index)
         is_value = self._has_type(found, Value)
-        return self.f.op(f"select i1 {is_value}, ptr {found}, ptr {address_of(_sample)}"), is_value
+        return is_value.select(found, Words(self.f, address_of(_sample))), is_value
 
-    def slot(self, node: str, offset: int | str) -> Slot:
+    def slot(self, node: Words, offset: Integer | int) -> Slot:
         """Write code that reads the slot at an offset of a node."""
         f = self.f
-        found = f.pointer(f.at(node, offset, BYTE))
-        empty = f.op(f"icmp eq ptr {found}, null")
-        content = f.op(f"select i1 {empty}, ptr {address_of(_sample)}, ptr {found}")
+        found = node.bytes(offset).words(0)
+        empty = Condition(f, f.op(f"icmp eq ptr {found}, null"))
+        content = empty.select(Words(f, address_of(_sample)), found)
         is_float, is_none = self._has_type(content, float), self.is_same(content, None)
         # The number of another object would be read behind its end: None has 16 bytes.
-        readable = f.op(f"select i1 {is_float}, ptr {content}, ptr {address_of(_sample._data)}")
-        number = f.load("double", f.at(readable, NUMBER, BYTE))
+        readable = is_float.select(content, Words(f, address_of(_sample._data)))
+        number = _number(readable)[0]
         references = f.op(f"load i32, ptr {content}")  # the low half of the count
-        unshared = self.all(is_float, f.op(f"icmp eq i32 {references}, 1"))
-        return Slot(content, number, is_float, f.op(f"or i1 {is_float}, {is_none}"), unshared)
+        unshared = is_float & Condition(f, f.op(f"icmp eq i32 {references}, 1"))
+        return Slot(content, number, is_float, is_float | is_none, unshared)
 
-    def is_unfrozen(self, node: str) -> str:
+    def is_unfrozen(self, node: Words) -> Condition:
         """Write code that tells whether a node requires a gradient."""
-        return self.is_same(self.f.pointer(self.f.at(node, slot_offset("requires_grad"), BYTE)), True)
+        return self.is_same(node.bytes(slot_offset("requires_grad")).words(0), True)
 
-    def is_same(self, x: str, other: object) -> str:
+    def is_same(self, x: Words, other: object) -> Condition:
         """Write code that tells whether the object at the address `x` is `other`."""
-        return self.f.op(f"icmp eq ptr {x}, {address_of(other)}")
+        return Condition(self.f, self.f.op(f"icmp eq ptr {x}, {address_of(other)}"))
 
-    def all(self, *conditions: str) -> str:
-        """Write code that tells whether all conditions hold."""
-        found, *rest = conditions
-        for condition in rest:
-            found = self.f.op(f"and i1 {found}, {condition}")
-        return found
-
-    def assign_all(self, offset: int | str, unshared: str, number: Callable[[Integer, str], str]) -> None:
+    def assign_all(self, offset: Integer | int, unshared: Condition, number: Callable[[Integer, str], str]) -> None:
         """Write code that assigns a number to a slot of each node. There must be a float or None in the slot.
 
         Args:
@@ -158,22 +152,27 @@ class NodeLoop:
         """
         f = self.f
         with f.when(unshared), f.repeat("%n") as loop:
-            place = f.at(f.pointer(f.at(f.pointer(self._items, loop.index), offset, BYTE)), NUMBER, BYTE)
-            f.store("double", number(loop.index, f.load("double", place)), place)
-        with f.when(f.op(f"xor i1 {unshared}, true")), f.repeat("%n") as loop:
-            node = f.pointer(self._items, loop.index)
+            place = _number(self._items.words(loop.index).bytes(offset).words(0))
+            place[0] = number(loop.index, place[0])
+        with f.when(~unshared), f.repeat("%n") as loop:
+            node = self._items.words(loop.index)
             slot = self.slot(node, offset)
-            new = number(loop.index, f.op(f"select i1 {slot.is_float}, double {slot.number}, double 0.0"))
+            new = number(loop.index, slot.is_float.select_double(slot.number, "0.0"))
             with f.when(slot.unshared):
-                f.store("double", new, f.at(slot.content, NUMBER, BYTE))
-            with f.when(f.op(f"xor i1 {slot.unshared}, true")):
+                _number(slot.content)[0] = new
+            with f.when(~slot.unshared):
                 made = f.call("ptr", "PyFloat_FromDouble", f"double {new}")
                 with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
-                    f.do(f"store ptr {made}, ptr {f.at(node, offset, BYTE)}")
-                    f.call("void", "Py_DecRef", f"ptr {slot.content}")
+                    f.do(f"store ptr {made}, ptr {node.bytes(offset)}")
+                    f.call("void", "Py_DecRef", slot.content)
 
-    def _has_type(self, x: str, kind: type) -> str:
-        return self.is_same(self.f.pointer(self.f.at(x, TYPE, BYTE)), kind)
+    def _has_type(self, x: Words, kind: type) -> Condition:
+        return self.is_same(x.bytes(TYPE).words(0), kind)
+
+
+def _number(x: Words) -> Doubles:
+    """Return the address of the number of the Python float at the address `x`."""
+    return Doubles(x.f, x.name).bytes(NUMBER)
 
 
 def address_of(x: object) -> str:
@@ -184,12 +183,12 @@ def address_of(x: object) -> str:
 def _write_read() -> Function:
     """Write the function that copies the numbers in a slot of the nodes to the address `%to`."""
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
-    nodes = NodeLoop(f)
-    with f.repeat("%n", [("i1", "true")]) as loop:
+    nodes, to, offset = NodeLoop(f), Doubles(f, "%to"), Integer(f, "%slot")
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        slot = nodes.slot(node, "%slot")
-        f.store("double", slot.number, f.at("%to", loop.index))
-        loop.next = [nodes.all(*loop.carried, is_value, slot.is_float)]
+        slot = nodes.slot(node, offset)
+        to[loop.index] = slot.number
+        loop.next = [loop.carried[0] & is_value & slot.is_float]
     nodes.end_unless(*loop.next)
     f.do("ret i64 0")
     return f
@@ -201,17 +200,14 @@ def _write_write() -> Function:
     The number for the first node is at the address `%from`, and that for each other node `%stride` doubles further on.
     """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from, i64 %stride", "i64")
-    nodes = NodeLoop(f)
-    with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
+    nodes, offset, true = NodeLoop(f), Integer(f, "%slot"), Condition(f, "true")
+    numbers, stride = Doubles(f, "%from"), Integer(f, "%stride")
+    with f.repeat("%n", [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
-        slot, (before, unshared) = nodes.slot(node, "%slot"), loop.carried
-        loop.next = [nodes.all(before, is_value, slot.is_good), nodes.all(unshared, slot.unshared)]
+        slot, (before, unshared) = nodes.slot(node, offset), loop.carried
+        loop.next = [before & is_value & slot.is_good, unshared & slot.unshared]
     nodes.end_unless(loop.next[0])
-
-    def number(index: Integer, _: str) -> str:
-        return f.load("double", f.at("%from", f.times(index, "%stride")))
-
-    nodes.assign_all("%slot", loop.next[1], number)
+    nodes.assign_all(offset, loop.next[1], lambda index, _: numbers[index * stride])
     f.do("ret i64 0")
     return f
 
@@ -222,17 +218,18 @@ def _write_add() -> Function:
     It does nothing if one of the nodes requires no gradient.
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
-    nodes, grad = NodeLoop(f), slot_offset("_grad")
-    with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
+    nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
+    numbers = Doubles(f, "%from")
+    with f.repeat("%n", [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
-        good = nodes.all(before, is_value, slot.is_good, nodes.is_unfrozen(node))
-        loop.next = [good, nodes.all(unshared, slot.unshared)]
+        unfrozen = nodes.is_unfrozen(node)
+        loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
     nodes.end_unless(loop.next[0])
 
     def number(index: Integer, old: str) -> str:
         old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
-        term = f.op(f"fmul double {f.load('double', f.at('%from', index))}, %weight")
+        term = f.op(f"fmul double {numbers[index]}, %weight")
         return f.op(f"fadd double {old}, {term}")
 
     nodes.assign_all(grad, loop.next[1], number)

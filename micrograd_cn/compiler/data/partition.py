@@ -121,7 +121,7 @@ def _any_nan(f: Function, numbers: Doubles, n: Integer, stride: Integer) -> Cond
     first = whole * (VECTORS * count)
     with f.repeat(n - first, [Condition(f, found)]) as loop:
         x = numbers[(first + loop.index) * stride]
-        loop.next = [Condition(f, f.op(f"or i1 {loop.carried[0]}, {f.op(f'fcmp uno double {x}, {x}')}"))]
+        loop.next = [loop.carried[0] | Condition(f, f.op(f"fcmp uno double {x}, {x}"))]
     result: Condition = loop.next[0]
     return result
 

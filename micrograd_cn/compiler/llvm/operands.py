@@ -136,6 +136,9 @@ class Condition(Operand):
     def __and__(self, other: Condition) -> Condition:
         return Condition(self.f, self.f.op(f"and i1 {self.name}, {other.name}"))
 
+    def __or__(self, other: Condition) -> Condition:
+        return Condition(self.f, self.f.op(f"or i1 {self.name}, {other.name}"))
+
     def __invert__(self) -> Condition:
         return Condition(self.f, self.f.op(f"xor i1 {self.name}, true"))
 

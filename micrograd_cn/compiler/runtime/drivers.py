@@ -563,15 +563,17 @@ class Drivers:
         )
         nodes, stride, width = NodeLoop(f), _field(f, "block"), self.machine.width
         panel, gradients, new_data = Doubles(f, "%uw"), Doubles(f, "%gradients"), Doubles(f, "%data")
-        with f.repeat("%n", [("i1", "true"), ("i1", "true")]) as loop:
+        true = Condition(f, "true")
+        with f.repeat("%n", [true, true]) as loop:
             node, is_value = nodes.node(loop.index)
             data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
             block, lane = loop.index // width, loop.index % width
             panel.bytes(block * stride)[lane] = data.number
             gradients[loop.index] = grad.number
             before, unshared = loop.carried
-            good = nodes.all(before, is_value, data.is_float, grad.is_float, nodes.is_unfrozen(node))
-            loop.next = [good, nodes.all(unshared, data.unshared)]
+            unfrozen = nodes.is_unfrozen(node)
+            good = before & is_value & data.is_float & grad.is_float & unfrozen
+            loop.next = [good, unshared & data.unshared]
         nodes.end_unless(loop.next[0])
         work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
         self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
