@@ -56,7 +56,8 @@ times a vector. `loops.vectorizer.Vectorizer` collects instructions of one opcod
 operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight-line code, with places from
 `loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
 `tables.maps`, and `tables.threaded` or `native` prints the straight-line code between them. All of these write machine
-code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications.
+code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications, and with
+`llvm.operands`, whose operators compute integers and addresses.
 `runtime.executable.CompiledGraph` chooses the tier.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in

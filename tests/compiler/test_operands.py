@@ -24,6 +24,7 @@ def result_of(called: str, expression, a: int, b: int) -> int:
     [
         ("arithmetic", lambda a, b: (a + b) * 3 - a // b + a % b),
         ("shortcuts", lambda a, b: (a + 0) * 1 + b),
+        ("number_first", lambda a, b: 5 * a + b),
     ],
 )
 def test_integers_compute_as_those_of_python(called, expression):
@@ -41,6 +42,8 @@ def test_integers_compute_as_those_of_python(called, expression):
         ("less", lambda a, b: (a < b).select(a, 100), lambda a, b: a if a < b else 100),
         ("not_less", lambda a, b: (a >= b).select(a, 100), lambda a, b: a if a >= b else 100),
         ("not", lambda a, b: (~(a > b)).select(a, 100), lambda a, b: a if not a > b else 100),
+        ("either", lambda a, b: ((a > 7) | (b > 2)).select(a, 100), lambda a, b: a if a > 7 or b > 2 else 100),
+        ("as_integer", lambda a, b: (a < b).to_integer(), lambda a, b: int(a < b)),
         ("both", lambda a, b: ((a > 2) & (b > 2)).select(a, 100), lambda a, b: a if a > 2 and b > 2 else 100),
     ],
 )
@@ -59,9 +62,11 @@ def test_words_and_doubles_are_loaded_and_stored():
     f = Function(f"{KERNEL_PREFIX}test_operands_memory", "ptr %words, ptr %doubles", "i64")
     words, doubles = Words(f, "%words"), Doubles(f, "%doubles")
     doubles[words[0]] = (doubles + 1).bytes(8)[-2]
+    words[3] = words[0] * 4
     f.do(f"ret i64 {(words + 1)[words[0]]}")
     address = machine().address(f.name, lambda: f, fast=False)
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(address)
     numbers, values = (ctypes.c_int64 * 4)(2, 20, 30, 40), (ctypes.c_double * 3)(0.5, 1.5, 2.5)
-    assert run(numbers, values) == 40
+    assert run(numbers, values) == 8
     assert [*values] == [0.5, 1.5, 0.5]
+    assert [*numbers] == [2, 20, 30, 8]

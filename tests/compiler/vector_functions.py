@@ -27,6 +27,7 @@ with contextlib.suppress(ImportError):  # without llvmlite, pytest must still be
     from micrograd_cn.compiler.llvm.functions import ULPS, Library
     from micrograd_cn.compiler.llvm.lanes import vector
     from micrograd_cn.compiler.llvm.machine import Machine, _has_function, machine
+    from micrograd_cn.compiler.llvm.operands import Doubles
     from micrograd_cn.compiler.llvm.text import Function
 
 BINARY = ("pow", "atan2", "hypot")
@@ -67,9 +68,9 @@ class Functions:
         function = on.library.write_vector_function(name, lanes, operands)
         f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
         with f.loop("%n") as loop:
-            start = f.times(loop.index, lanes)
-            xs = [f"{kind} {f.load(kind, f.at(f'%x{k}', start))}" for k in range(operands)]
-            f.store(kind, f.call(kind, function.name, *xs), f.at("%y", start))
+            start = loop.index * lanes
+            xs = [f"{kind} {f.load(kind, Doubles(f, f'%x{k}') + start)}" for k in range(operands)]
+            f.store(kind, f.call(kind, function.name, *xs), Doubles(f, "%y") + start)
         f.do("ret void")
         self.text = str(function)
         self.run, self.compiled = compiled(on, f, function)
@@ -101,9 +102,10 @@ def exact(name, *xs):
     """Return the results of C's function of long double, which are exact to far more than a double's digits."""
     f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
     with f.loop("%n") as loop:
-        numbers = [f.load("double", f.at(f"%x{k}", loop.index)) for k in range(len(xs))]
+        numbers = [Doubles(f, f"%x{k}")[loop.index] for k in range(len(xs))]
         wide = [f"{LONG} {f.op(f'fpext double {x} to {LONG}')}" for x in numbers]
-        f.store(LONG, f.call(LONG, f"{name}l", *wide), f.at("%y", loop.index, LONG), 16)
+        to = f.op(f"getelementptr {LONG}, ptr %y, i64 {loop.index}")
+        f.store(LONG, f.call(LONG, f"{name}l", *wide), to, 16)
     f.do("ret void")
     run, _code = compiled(machine(), f)
     y = np.empty(len(xs[0]), np.longdouble)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from .elementary import POLYNOMIALS
 from .lanes import Lanes, vector
+from .operands import Doubles
 from .text import KERNEL_PREFIX, Function
 from .vectors import Vector
 
@@ -128,10 +129,10 @@ def vector_function_name(name: str, count: int) -> str:
 def _lane_by_lane(f: Function, name: str, count: int, parameters: Sequence[str]) -> str:
     """Write a loop that calls the C function `name` for each lane, and return the name of the vector of results."""
     type_ = vector(count)
-    memory = [f.op(f"alloca {type_}, align 64") for _ in parameters]
+    memory = [Doubles(f, f.op(f"alloca {type_}, align 64")) for _ in parameters]
     for x, pointer in zip(parameters, memory, strict=True):
         f.store(type_, x, pointer, 64)
     with f.loop(count) as lane:
-        xs = [f"double {f.load('double', f.at(pointer, lane.index))}" for pointer in memory]
-        f.store("double", f.call("double", name, *xs), f.at(memory[0], lane.index))
+        xs = [f"double {pointer[lane.index]}" for pointer in memory]
+        memory[0][lane.index] = f.call("double", name, *xs)
     return f.load(type_, memory[0], 64)

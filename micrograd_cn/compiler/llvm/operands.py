@@ -246,8 +246,3 @@ class Doubles(Pointer):
 
     def __setitem__(self, index: Integer | int, value: str) -> None:
         self.f.do(f"store double {value}, ptr {self._address(index, 'double')}, align 8")
-
-
-def is_number(x: object, number: int) -> bool:
-    """Return whether `x` is this number of Python. An operand is not, since its value is known only at run time."""
-    return x.__class__ is int and x == number
