@@ -331,3 +331,30 @@ def test_arrays_of_other_numbers_take_the_way_of_arrays_of_doubles(dtype):
         assert f.forward((x.astype(dtype), k)).tolist() == f.forward((x.astype(float), k.astype(float))).tolist()
     assert len(f._array_runners) == 2  # `value_and_grad` and `forward`, each with code for these shapes
     assert all(f._array_runners.values())
+
+
+@pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])
+def test_an_argument_called_inputs_or_parameters_is_no_variable_by_this_text(method):
+    """The text means all arguments, or the parameters; a list of names means arguments, and so does no clash."""
+    w = Value(3.0)
+    f = compile(lambda inputs, targets: w * inputs**2 * targets)
+    g = compile(lambda parameters, x: w * parameters * x)
+    expected = {"hessian": [[60.0]]}.get(method, [[120.0]])
+    for _ in range(4):
+        with pytest.raises(ValueError, match=r'wrt="inputs" means all arguments.* write wrt=\["inputs"\] for the arg'):
+            getattr(f, method)([(2.0, 10.0)], wrt="inputs")
+        with pytest.raises(ValueError, match=r'wrt="parameters" means the parameters.* or wrt=<lambda>\.parameters'):
+            getattr(g, method)((np.ones(2), np.ones(2)), wrt="parameters")
+        if method == "value_and_grad":
+            assert f.value_and_grad([(2.0, 10.0)], wrt=["inputs"]) == (120.0, ([120.0],))
+            assert f.value_and_grad([(2.0, 10.0)]) == (120.0, [40.0])
+            assert g.value_and_grad([(2.0, 10.0)], wrt=("parameters",)) == (60.0, ([30.0],))
+            assert g.value_and_grad([(2.0, 10.0)]) == (60.0, [20.0])
+        else:
+            assert getattr(f, method)([(2.0, 10.0)], wrt=["inputs"]) == expected
+            assert getattr(f, method)([(2.0, 10.0)]) == getattr(f, method)([(2.0, 10.0)], wrt=["inputs", "targets"])
+    alone = compile(lambda inputs: inputs**2)
+    assert alone.gradient([(2.0,)], wrt="inputs") == alone.gradient([(2.0,)], wrt=["inputs"]) == [[4.0]]
+    h = compile(lambda parameters: parameters["x"] * parameters["y"])
+    with pytest.raises(ValueError, match="have the keys of a dict in another order"):
+        h.gradient([({"x": 1.0, "y": 2.0},), ({"y": 1.0, "x": 2.0},)], wrt=["parameters"])

@@ -93,6 +93,7 @@ class GradientVariables:
     Attributes:
         key: a key for the variables, which a dict can look up.
         arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
+        are_inputs: whether the variables are all numbers of the arguments.
 
     Raises:
         ValueError: a name in `wrt` is not the name of an argument.
@@ -103,13 +104,14 @@ class GradientVariables:
         given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
         self._many = not isinstance(wrt, str)
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
+        self.are_inputs = given == ("inputs",) and "inputs" not in names
         self.arguments: tuple[str, ...] = ()
         self.key: tuple[Any, ...] = ("parameters",)
         if self._are_parameters:
             return
         if given and all(isinstance(name, str) for name in given):
             for name in given:
-                if name not in names and not (name == "inputs" and len(given) == 1):
+                if name not in names and not self.are_inputs:
                     known = ", ".join([repr(name) for name in names])
                     raise ValueError(
                         f'value_and_grad(): wrt has no argument {name!r}; write "parameters", some of {known}, or a '
@@ -183,7 +185,7 @@ class GradientVariables:
             flat = flat / n if numpy else [[x / n for x in row] for row in flat]
         if not self.arguments:
             return values, flat if self._are_parameters or self._is_flat else [*map(self._nested, flat)]
-        if self.arguments == ("inputs",):
+        if self.are_inputs:
             return values, flat
         nested, end = [], [0] * n
         for name in self.arguments:
@@ -209,7 +211,7 @@ class GradientVariables:
             return parameters
         if not self.arguments:
             return self._values
-        if self.arguments == ("inputs",):
+        if self.are_inputs:
             return "inputs"
         for name in self.arguments:
             if name not in recording.arguments:

@@ -709,17 +709,18 @@ class CompiledFunction:
 
         return self._map_samples("forward", samples, threads, out, results)
 
-    def gradient(self, samples: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None) -> Any:
+    def gradient(self, samples: Any, wrt: Variables | None = None, threads: int = 1, out: Any = None) -> Any:
         """Return the gradient of the result for every sample.
 
         By default this is the gradient with respect to all numbers of the arguments, in their order.
 
         Args:
             samples: as for `backward`.
-            wrt: the variables to differentiate with respect to: "inputs", which are the numbers of the arguments; the
-                name of an argument, or a list of names, for the numbers in these; "parameters", which are in the order
-                of `.parameters`, in which the function uses them first; or a list of some of `.parameters`. For the
-                order of a model's parameters, write `wrt=model.parameters()`.
+            wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
+                arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", which
+                are in the order of `.parameters`, in which the function uses them first; or a list of some of
+                `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`. For an argument
+                that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
             threads: as for `backward`.
             out: as for `forward`.
 
@@ -735,7 +736,7 @@ class CompiledFunction:
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
-        wrt = _variables("gradient", wrt)
+        wrt = self._variables("gradient", wrt)
         if threads == 1 and wrt == "inputs" and (ready := self._array_results("gradient", samples, out)) is not None:
             return ready
         return self._map_samples(
@@ -748,7 +749,7 @@ class CompiledFunction:
         )
 
     def jacobian(
-        self, samples: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
+        self, samples: Any, wrt: Variables | None = None, dense: bool = False, threads: int = 1, out: Any = None
     ) -> Any:
         """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
 
@@ -760,7 +761,7 @@ class CompiledFunction:
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
-        wrt = _variables("jacobian", wrt)
+        wrt = self._variables("jacobian", wrt)
         if dense and threads == 1 and wrt == "inputs":
             ready = self._array_results("jacobian", samples, out)
             if ready is not None:
@@ -775,7 +776,7 @@ class CompiledFunction:
         self,
         samples: Any,
         lower: bool = False,
-        wrt: Variables = "inputs",
+        wrt: Variables | None = None,
         dense: bool = False,
         threads: int = 1,
         out: Any = None,
@@ -795,7 +796,7 @@ class CompiledFunction:
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
-        wrt = _variables("hessian", wrt)
+        wrt = self._variables("hessian", wrt)
         if mean:
             found = []
             parts = self._parts("hessian", self._buckets("hessian", samples), threads, wrt=wrt)
@@ -873,7 +874,7 @@ class CompiledFunction:
         return total
 
     def value_and_grad(
-        self, samples: Any, wrt: Any = "parameters", each: bool = False, has_aux: bool = False, threads: int = 1
+        self, samples: Any, wrt: Any = None, each: bool = False, has_aux: bool = False, threads: int = 1
     ) -> tuple[Any, Any]:
         """Return the mean result over the samples, and the gradient of this mean; no `grad` is changed.
 
@@ -885,11 +886,12 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`.
-            wrt: the variables to differentiate with respect to. The gradient is one array for "parameters", which are
-                in the order of `.parameters`, and for a list of `Value`s, such as `model.parameters()`. For any other
-                nesting of lists, tuples and dicts of `Value`s, the gradient has the same nesting. For the name of an
-                argument, it has the derivatives with respect to this argument in every sample, nested as the argument
-                is. For a tuple of names it is a tuple.
+            wrt: the variables to differentiate with respect to. The gradient is one array for "parameters", the
+                default, which are in the order of `.parameters`, and for a list of `Value`s, such as
+                `model.parameters()`. For any other nesting of lists, tuples and dicts of `Value`s, the gradient has the
+                same nesting. For the name of an argument, it has the derivatives with respect to this argument in every
+                sample, nested as the argument is. For a tuple of names it is a tuple. For an argument that is called
+                inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
@@ -908,6 +910,10 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
+        if wrt is None:
+            wrt = "parameters"
+        elif type(wrt) is str:
+            self._refuse_clash("value_and_grad", wrt)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
         if is_mean and (ready := self._array_runner("backward", as_tuple(samples))):
             ready.program.check_frozen("value_and_grad")
@@ -919,7 +925,7 @@ class CompiledFunction:
         if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
             return ready_pair
         variables = GradientVariables(wrt, self._signature.parameters)
-        flat = "inputs" if variables.arguments == ("inputs",) else ()  # others are nested as the arguments are
+        flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
         buckets = self._buckets("value_and_grad", samples)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
@@ -1456,6 +1462,29 @@ class CompiledFunction:
             return self.parameters
         return wrt
 
+    def _variables(self, kind: str, wrt: Any) -> Any:
+        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs"."""
+        if wrt is None:
+            return "inputs"
+        if isinstance(wrt, str):
+            self._refuse_clash(kind, wrt)
+            return wrt
+        return _variables(kind, wrt)
+
+    def _refuse_clash(self, kind: str, wrt: str) -> None:
+        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument of the function has this name."""
+        if wrt not in ("inputs", "parameters") or wrt not in (self._positional or self._signature.parameters):
+            return
+        names = [name for name in self._signature.parameters if name not in self._static]
+        is_same = names == ["inputs"] and kind != "value_and_grad"  # which nests the derivatives by an argument
+        if wrt in names and not is_same:
+            others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={self._name}.parameters for these"
+            what = "all arguments" if wrt == "inputs" else "the parameters of the function"
+            raise ValueError(
+                f'{kind}(): wrt="{wrt}" means {what}, but an argument of {self._name} has this name; write '
+                f'wrt=["{wrt}"] for the argument, or {others}'
+            )
+
     def _map_samples(
         self,
         name: str,
@@ -1882,8 +1911,7 @@ class CompiledFunction:
 
 def _depends_on_inputs(wrt: Any) -> bool:
     """Return whether some of the variables that `wrt` names are numbers of the arguments."""
-    names = [wrt] if isinstance(wrt, str) else wrt
-    return any(isinstance(name, str) and name != "parameters" for name in names)
+    return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)
 
 
 def _without_order(treedef: Any) -> Any:
@@ -1901,9 +1929,7 @@ def _without_order(treedef: Any) -> Any:
 
 
 def _variables(kind: str, wrt: Any) -> Any:
-    """Return `wrt`, the argument of the method `kind`, as a text or a list, since it is read more than once."""
-    if isinstance(wrt, str):
-        return wrt
+    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once."""
     if isinstance(wrt, Value):
         raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
     if not isinstance(wrt, Iterable):
