@@ -19,8 +19,7 @@ from .plain_numbers import stands_for_number, variables
 
 __all__ = ["INSTEAD", "Unsupported", "refuse_logical"]
 
-_variables, _modules = variables.get, sys.modules
-_not_logical = {"logical_or", "logical_and"}.isdisjoint
+_variables, _modules, _getframe = variables.get, sys.modules, sys._getframe
 _ONE = "x itself, which is one number and has no axes"
 _HERE = "x itself, which is a float64 in main memory"
 _NUMBER = "x.data for the number"
@@ -228,10 +227,13 @@ class Unsupported(Operators):
         TypeError: less(...) gives a Value, which is true whatever its number; write x < y, or where(condition, a, b)
         """
         op = self.op
-        is_plain = (op is None or not op.is_step) and _variables() is None
-        if is_plain and ("numpy" not in _modules or _not_logical(sys._getframe(1).f_code.co_names)):
-            return True
-        caller = sys._getframe(1)
+        if (op is None or not op.is_step) and _variables() is None:
+            if "numpy" not in _modules:
+                return True
+            names = _getframe(1).f_code.co_names
+            if "logical_or" not in names and "logical_and" not in names:
+                return True
+        caller = _getframe(1)
         refuse_logical(caller)
         if _variables() is not None and stands_for_number(self, caller):
             return self._data != 0.0
