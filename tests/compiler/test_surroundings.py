@@ -1,19 +1,25 @@
 """A function that does something else in each call, or whose parameters are replaced, is told so."""
 
 import array
+import bisect
 import collections
 import contextlib
+import contextvars
 import dataclasses
 import functools
+import heapq
 import itertools
 import operator
+import queue
 import random
+import sys
 import time
-from collections import ChainMap
+import weakref
+from collections import ChainMap, deque
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -965,6 +971,138 @@ def test_fit_notices_that_other_code_runs_or_another_attribute_is_read(f, change
     change(monkeypatch, made)
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], optimizer, 1)
+
+
+def filled(kind, *items):
+    made = kind()
+    for x in items:
+        made.put(x)
+    return made
+
+
+CHANGES = {
+    "deque.rotate": (deque([1.0, 2.0, 3.0]), lambda q: q.rotate(-1) or q[0]),
+    "deque.extendleft": (deque([1.0]), lambda q: q.extendleft([q[0] + 1.0]) or q[0]),
+    "heappop": ([1.0, 2.0, 3.0, 4.0, 5.0], heapq.heappop),
+    "heappush": ([3.0], lambda q: heapq.heappush(q, q[0] - 1.0) or q[0]),
+    "insort": ([3.0], lambda q: bisect.insort(q, q[0] - 1.0) or q[0]),
+    "OrderedDict.move_to_end": (
+        collections.OrderedDict(a=1.0, b=2.0, c=3.0),
+        lambda q: q.move_to_end(next(iter(q))) or next(iter(q.values())),
+    ),
+    "Queue.get": (filled(queue.Queue, 1.0, 2.0, 3.0, 4.0), lambda q: q.get()),
+    "SimpleQueue.get": (filled(queue.SimpleQueue, 1.0, 2.0, 3.0, 4.0), lambda q: q.get()),
+    "ndarray.fill": (np.zeros(1), lambda q: q.fill(q[0] + 1.0) or q[0]),
+    "np.copyto": (np.zeros(1), lambda q: np.copyto(q, q + 1.0) or q[0]),
+    "np.put": (np.zeros(1), lambda q: np.put(q, 0, q[0] + 1.0) or q[0]),
+    "np.multiply": (np.ones(1), lambda q: np.multiply(q, 2.0, out=q)[0]),
+    "np.add.at": (np.ones(1), lambda q: np.add.at(q, [0], 1.0) or q[0]),
+    "operator.setitem": ([0.0], lambda q: operator.setitem(q, 0, q[0] + 1.0) or q[0]),
+    "operator.iadd": ([0.0], lambda q: len(operator.iadd(q, [1.0]))),
+    "set.symmetric_difference_update": ({1}, lambda q: q.symmetric_difference_update({1}) or len(q)),
+}
+
+
+@pytest.mark.parametrize(("held", "change"), CHANGES.values(), ids=CHANGES)
+def test_whatever_changes_a_collection_or_an_array_is_noticed(held, change):
+    with pytest.raises(TypeError, match="does not do the same in each call"):
+        compile(lambda x: w * x * change(held))(1.0)
+
+
+class Noise:
+    generator = np.random.default_rng(0)
+
+    class Inner:
+        generator = np.random.default_rng(0)
+
+        @staticmethod
+        def of_inner():
+            return Noise.Inner.generator.normal()
+
+    @classmethod
+    def of_class(cls, x):
+        return x + cls.generator.normal()
+
+    @classmethod
+    def by_another(cls, x):
+        return cls.of_class(x)
+
+    def of_object(self):
+        return self.generator.normal()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: Noise.of_class(w * x),
+        lambda x: Noise.by_another(w * x),
+        lambda x: w * x + Noise.Inner.of_inner(),
+        lambda x: w * x + Noise().of_object(),
+    ],
+)
+def test_generators_in_attributes_of_classes_are_found(f):
+    with pytest.raises(TypeError, match="does not do the same in each call"):
+        compile(f)(1.0)
+
+
+def variable():
+    made = contextvars.ContextVar("made")
+    made.set(2.0)
+    return (lambda: made.get()), lambda: made.set(3.0)
+
+
+def reference():
+    made = Doubling()
+    weak = weakref.ref(made)
+    return (lambda: weak().factor), lambda: setattr(made, "factor", 3.0)
+
+
+def memory():
+    made = memoryview(array.array("d", [2.0]))
+    return (lambda: made[0]), lambda: made.__setitem__(0, 3.0)
+
+
+def missing_attribute():
+    made = SimpleNamespace()
+
+    def read():
+        try:
+            return made.factor
+        except AttributeError:
+            return 2.0
+
+    return read, lambda: setattr(made, "factor", 3.0)
+
+
+def module(read):
+    def make():
+        made = ModuleType("micrograd_cn_settings_of_a_test")
+        sys.modules[made.__name__] = made
+        made.factor = 2.0
+        return (lambda: read(made)), lambda: setattr(made, "factor", 3.0)
+
+    return make
+
+
+def imported(made):
+    from micrograd_cn_settings_of_a_test import factor
+
+    return factor
+
+
+@pytest.mark.parametrize(
+    "make", [variable, reference, memory, missing_attribute, module(imported), module(operator.attrgetter("factor"))]
+)
+def test_fit_notices_what_is_read_in_unusual_ways(make, monkeypatch):
+    monkeypatch.delitem(sys.modules, "micrograd_cn_settings_of_a_test", raising=False)
+    read, change = make()
+    loss, optimizer = compile(lambda x: (w * x * read()) ** 2), SGD([w], 0.0)
+    for _ in range(3):
+        loss.fit([(1.0,)], optimizer, 1)
+    change()
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
+    sys.modules.pop("micrograd_cn_settings_of_a_test", None)
 
 
 def test_fit_notices_a_plain_variable_that_changes_between_calls():

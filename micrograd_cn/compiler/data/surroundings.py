@@ -8,11 +8,14 @@ and compares the recordings.
 from __future__ import annotations
 
 import dis
+import operator
 import random
 import sys
+import weakref
 from array import array
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from copy import copy
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -24,6 +27,7 @@ from types import (
     CodeType,
     FunctionType,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -67,21 +71,26 @@ WRITING_OPCODES = {
     for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
     if name in dis.opmap
 }
-WRITING_NAMES = {
-    *("add", "append", "appendleft", "clear", "discard", "extend", "insert", "next", "pop", "popitem", "popleft"),
-    *(
-        "remove",
-        "reverse",
-        "send",
-        "setattr",
-        "setdefault",
-        "sort",
-        "update",
-        "__setitem__",
-        "__delitem__",
-        "__setattr__",
-    ),
+# Methods that change a collection: those that a class without them, which is otherwise like it, does not have
+CHANGING_METHODS = {
+    name
+    for changes, does_not in (
+        *((list, tuple), (deque, tuple), (set, frozenset), (bytearray, bytes), (array, tuple)),
+        *((dict, MappingProxyType), (OrderedDict, MappingProxyType), (Counter, MappingProxyType)),
+    )
+    for name in {*dir(changes)}.difference(dir(does_not))
+    if not name.startswith("_") or name in ("__setitem__", "__delitem__") or name.startswith("__i")
 }
+WRITING_NAMES = {
+    *CHANGING_METHODS.difference(("copy", "tolist", "tobytes", "elements", "most_common", "total", "maxlen")),
+    *("next", "send", "setattr", "delattr", "__setattr__", "__delattr__"),
+    *("fill", "partition", "resize", "setfield", "put", "at"),  # of numpy's arrays and functions
+    *("copyto", "place", "putmask", "fill_diagonal", "put_along_axis"),
+    *[f"i{name.strip('_')}" for name in dir(operator) if f"__i{name.strip('_')}__" in dir(operator)],  # such as iadd
+    *("setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "shuffle"),
+    *("insort", "insort_left", "insort_right"),
+}
+QUEUES = ("queue", "_queue", "multiprocessing.queues")
 # The names of functions and methods that may read attributes whose names are not in the code that calls them
 READING_ALL = {
     *("getattr", "hasattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "getmembers"),
@@ -120,6 +129,7 @@ def facts_of(code: CodeType) -> Facts:
     names = frozenset(code.co_names).union(*[each.names for each in inner])
     opcodes = {*code.co_code[::2]}
     writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
+    writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
     rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
     return Facts(names, writes or rebinds or any(each.writes for each in inner))
 
@@ -208,6 +218,7 @@ class ReachableCode:
             holder = x.__self__ if isinstance(x.__self__, type) else x  # datetime.now belongs to a class
             self.asks_for_identity |= x is id  # under another name
             self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
+            self.writes |= x.__name__ in WRITING_NAMES
             self.may_change |= _is_changing(holder.__module__, x.__name__) or is_generator(x.__self__)
         elif is_generator(x):
             self.writes = True
@@ -220,6 +231,7 @@ class ReachableCode:
             self._waiting += _functions_of(x)
         elif not isinstance(x, ModuleType):
             self.may_change |= hasattr(kind, "__next__")  # next(x) returns something else in each call
+            self.may_change |= module in QUEUES
             if module == "operator":
                 self._names.add(kind.__name__)  # such as attrgetter
             held = getattr(x, "__dict__", None)
@@ -243,6 +255,8 @@ class ReachableCode:
                 self._waiting += [
                     field.default_factory for field in vars(base).get("__dataclass_fields__", {}).values()
                 ]
+        if kind not in self._kinds and is_users_module(kind.__module__):
+            self._visit_class(kind)
 
     def _visit_class(self, kind: type) -> None:
         self._kinds[kind] = _slots(kind)
@@ -324,6 +338,8 @@ class Surroundings:
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
         # a class and the name of a method; and of another object and "__class__"
         self._code: list[tuple[Any, str]] = []
+        self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
+        self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
         seen: dict[int, Any] = {}
         self._waiting: deque[Any] = deque(roots)
         while self._waiting and len(seen) < MAX_OBJECTS:
@@ -360,6 +376,14 @@ class Surroundings:
                 self._visit_class(x)
         elif isinstance(x, Op):
             self._waiting += _functions_of(x)
+        elif isinstance(x, ContextVar):
+            self._readers.append(partial(x.get, None))
+            self._add([x.get(None)])
+        elif isinstance(x, weakref.ref):
+            self._readers.append(x)
+            self._add([x()])
+        elif isinstance(x, memoryview):
+            self._readers.append(x.tobytes)
         elif not isinstance(x, (ModuleType, BuiltinMethodType)):
             held = getattr(x, "__dict__", None)
             if isinstance(held, dict):
@@ -388,6 +412,7 @@ class Surroundings:
                 self._variables.append((held, name))
                 if name in held:
                     self._add([held[name]])
+            self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
         else:  # the methods of another package read attributes that the user's code does not name
             self._visit_items(held)
 
@@ -428,11 +453,17 @@ class Surroundings:
             self._variables.append(variable)
             x = _content(*variable)
             self._add([x])
-            if isinstance(x, ModuleType) and is_users_module(x.__name__):
-                for name in names & vars(x).keys():
-                    self._variables.append((x, name))
-                    self._add([vars(x)[name]])
+            self._visit_module(x, names)
+        for name in names & sys.modules.keys() - f.__globals__.keys():  # which the function may import
+            self._visit_module(sys.modules[name], names)
         self._add([*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
+
+    def _visit_module(self, x: Any, names: frozenset[str]) -> None:
+        """If `x` is a module of the user's, visit those of its variables whose names a function has."""
+        if isinstance(x, ModuleType) and is_users_module(x.__name__):
+            for name in vars(x).keys() if self._attributes is None else names & vars(x).keys():
+                self._variables.append((x, name))
+                self._add([vars(x)[name]])
 
     def state(self) -> list[list[Any]]:
         """Return what the variables and collections hold now, and the states of generators of random numbers."""
@@ -480,6 +511,8 @@ class Surroundings:
                     kind.__delitem__(collection, key)
                 for key, x in zip(keys, values, strict=True):
                     kind.__setitem__(collection, key, x)
+                    if isinstance(collection, OrderedDict):
+                        OrderedDict.move_to_end(collection, key)
             elif isinstance(collection, set):
                 set.clear(collection)
                 set.update(collection, items)
@@ -492,7 +525,10 @@ class Surroundings:
     def places(self) -> Places:
         """Return the variables, collections and arrays that the functions can read, with what they hold now."""
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
-        return Places(self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code)
+        readers: list[Callable[[], Any]] = [*self._readers, *[partial(len, held) for held in self._growing]]
+        return Places(
+            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, readers
+        )
 
 
 class Places:
@@ -507,6 +543,7 @@ class Places:
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
+        readers: functions that return what other places hold.
     """
 
     def __init__(
@@ -517,11 +554,12 @@ class Places:
         arrays: list[Any],
         object_arrays: list[Any],
         code: list[tuple[Any, str]],
+        readers: list[Callable[[], Any]],
     ) -> None:
         of_dicts = [place for place in variables if isinstance(place[0], dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not isinstance(place[0], dict)]
-        self._arrays, self._object_arrays, self._code = arrays, object_arrays, code
+        self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
         self._sets = [x for x in collections if isinstance(x, set)]
         self._collections = [x for x in collections if not isinstance(x, set)]
         self._copies = [dict(x) if isinstance(x, dict) else copy(x) for x in self._collections]
@@ -543,6 +581,7 @@ class Places:
             *map(getitem, self._holders, self._indices),
             *[_content(*place) for place in self._variables],
             *[vars(x).get(name) if isinstance(x, type) else getattr(x, name) for x, name in self._code],
+            *[read() for read in self._readers],
             *chain.from_iterable(self._sets),
         ]
         for x in self._object_arrays:
@@ -667,7 +706,8 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
 def _items(x: Any) -> list[Any]:
     """Return the items of a collection. Those of a dict are its keys and values, without compiled methods."""
     if isinstance(x, dict):
-        items = [*dict.items(x)]  # at once, since another thread may change the dict
+        # At once, since another thread may change the dict. An OrderedDict has an order that `dict.items` does not know
+        items = [*(OrderedDict.items(x) if isinstance(x, OrderedDict) else dict.items(x))]
         return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
     return [*list.__iter__(x)] if isinstance(x, list) else [*x]
 
