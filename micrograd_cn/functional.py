@@ -8,8 +8,10 @@ methods, such as `np.exp`, work on this array. The function gets an array of ano
 In the function, `==`, `!=`, `in` and truth (`if t:`, `t or 1.0`) go by the number, as do `<` and the like, wherever a
 `Value` is computed from arguments that are numbers. So the function takes the branch that it takes for numbers, and the
 derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1` are
-false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. For an argument that was itself a
-`Value`, and for what is computed from it, `==` goes by identity, as everywhere else.
+false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
+`statistics.mode` look elements up in the same way, so they take two `Value`s of the same number for different elements.
+Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what is
+computed from it, `==` goes by identity, as everywhere else.
 
 A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
 derivative is 0. An argument that contains nothing but bools is refused. An int is a number like any other, and is

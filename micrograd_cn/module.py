@@ -293,8 +293,8 @@ class Module:
                         updates.append((leaf, number(x)))
                     except TypeError as error:
                         raise TypeError(f"load_state_dict: {path}: {error}") from error
-                    if math.isinf(updates[-1][1]) and x != updates[-1][1]:
-                        raise ValueError(f"load_state_dict: {path} is too large for a float")
+                    except OverflowError:
+                        raise ValueError(f"load_state_dict: {path} is too large for a float") from None
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:

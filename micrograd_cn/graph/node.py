@@ -38,6 +38,8 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
             y = other if type(other) is float else other._data if isinstance(other, Node) else number(other)
         except TypeError:
             return NotImplemented
+        except OverflowError:  # Python compares a float with an integer of any size
+            y = other
         held = holds(x := self._data, y)
         if context.active and (hooks := context.here().hooks):
             hooks.compared(self, symbol, other, held)
@@ -157,6 +159,7 @@ class Node(NumpyMethods):
     Raises:
         TypeError: `data` is not a real number, `label` or `_op` is not a str, `requires_grad` is not a bool, or an
             operand is not a `Value`.
+        OverflowError: `data` is an integer or a fraction that is too large for a float, as for `float(data)`.
 
     >>> from micrograd_cn import Value
     >>> node = Value(3, "x") * 2

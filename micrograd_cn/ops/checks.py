@@ -65,6 +65,7 @@ def check_result(op: Any, y: object) -> float:
 
     Raises:
         RowError: `y` is not a real number.
+        OverflowError: `y` is an integer or a fraction that is too large for a float.
 
     >>> from micrograd_cn import exp
     >>> check_result(exp, None)
@@ -76,6 +77,8 @@ def check_result(op: Any, y: object) -> float:
     except TypeError:
         hint = "; is its `return` missing?" if y is None else ""
         raise RowError(f"{op.name}: forward returned {y!r}, not a real number{hint}") from None
+    except OverflowError as error:
+        raise OverflowError(f"{op.name}: forward returned {error}") from None
 
 
 def check_partials(op: Any, found: object, count: int) -> None:

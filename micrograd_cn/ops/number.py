@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from math import inf
 from types import FunctionType
 from typing import Any
 
@@ -75,13 +74,18 @@ def flag(name: str, x: object) -> bool:
 
 
 def number(x: object) -> float:
-    """Return the real number `x` as a float; an integer or fraction that is too large for a float becomes inf or -inf.
+    """Return the real number `x` as a float, rounded as `float(x)` is.
 
     Raises:
         TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
+        OverflowError: `x` is an integer or a fraction that is too large for a float. Python, numpy and PyTorch raise
+            this error, too. It does not concern infinities, such as `float("inf")` and `Decimal("1e400")`.
 
-    >>> number(3), number(-(10**400))
-    (3.0, -inf)
+    >>> number(3)
+    3.0
+    >>> number(10**400)
+    Traceback (most recent call last):
+    OverflowError: an int that is too large for a float, which is at most 1.8e308; write math.inf for infinity
     """
     if type(x) is float:
         return x
@@ -110,7 +114,12 @@ def number(x: object) -> float:
     try:
         return float(x)  # type: ignore[arg-type]  # what has no __float__ was refused above
     except OverflowError:
-        return inf if x > 0 else -inf  # type: ignore[operator]
+        infinity = "math.inf" if x > 0 else "-math.inf"  # type: ignore[operator]
+        kind = type(x).__name__
+        raise OverflowError(
+            f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind} that is too large for a float, which is at most "
+            f"1.8e308; write {infinity} for infinity"
+        ) from None
 
 
 def mixed_engines(x: object) -> str:
@@ -150,6 +159,9 @@ def is_array(x: object) -> bool:
 
 def number_or_none(x: object) -> float | None:
     """Return `x` as a float, or None if it is not one real number.
+
+    Raises:
+        OverflowError: `x` is an integer or a fraction that is too large for a float.
 
     >>> number_or_none(3), number_or_none("3")
     (3.0, None)

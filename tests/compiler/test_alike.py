@@ -23,7 +23,7 @@ def split(numbered):
 # Functions that return an argument of a sample; `n` is a length.
 KINDS = {
     "float": lambda rng, n: rng.gauss(0, 1),
-    "int": lambda rng, n: rng.choice([3, -2, 10**400]),
+    "int": lambda rng, n: rng.choice([3, -2, 10**300]),
     "number": lambda rng, n: rng.choice([3, 2.5, np.float64(0.1), np.int64(-7), float("nan"), -0.0]),
     "list": lambda rng, n: [rng.gauss(0, 1) for _ in range(n)],
     "list of ints": lambda rng, n: [rng.randrange(5) for _ in range(n)],

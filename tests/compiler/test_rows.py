@@ -172,10 +172,12 @@ def test_every_kind_of_real_number_is_read():
 
 
 @pytest.mark.parametrize("huge", [10**400, Fraction(10**400)])
-def test_a_number_beyond_the_largest_float_is_an_infinity_as_in_a_value(huge):
-    """An int or a Fraction that is too large for a float is read as inf, as `Value` does."""
-    assert numbers_of([[huge, -huge]]) == [[float("inf"), -float("inf")]]
-    assert Value(-huge).data == -float("inf")
+def test_a_number_beyond_the_largest_float_is_refused_as_by_a_value(huge):
+    """The error for an int or a Fraction that is too large for a float says in which row it is."""
+    with pytest.raises(OverflowError, match=r"^rows\[1\]: an? (int|Fraction) that is too large for a float"):
+        numbers_of([[1, 2.0], [huge, 1.0]])
+    with pytest.raises(OverflowError, match=r"; write -math\.inf for infinity"):
+        Value(-huge)
 
 
 def test_rows_may_be_what_can_only_be_numbered():

@@ -34,11 +34,11 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     `Columns` are returned as they are. A writable, contiguous buffer of doubles in two dimensions is read in place, and
     a memoryview of it is returned.
     Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays of wider
-    floating-point numbers, which would lose digits, are refused. But integers and fractions in lists are rounded, and
-    are inf if they are too large.
+    floating-point numbers, which would lose digits, are refused. But integers and fractions in lists are rounded.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.
+        OverflowError: an integer or a fraction is too large for a float.
         ValueError: a row does not have `width` numbers.
 
     >>> read_rows([[1, 2], [3, 4]], 2)
@@ -188,7 +188,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
             raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
     kinds = set(map(type, flat))
     if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy says it is an integer
-        with suppress(OverflowError):  # array() refuses integers beyond the largest float, which are infinities
+        with suppress(OverflowError):  # for an integer beyond the largest float, `_number` says in which row it is
             return array("d", flat), n
     return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
 
@@ -197,8 +197,8 @@ def _number(x: Any, i: int) -> float:
     """Return `x` as a float. Error messages name `i`, the index of the row that contains `x`."""
     try:
         return number_without_axes(x) if getattr(x, "shape", None) == () else number(x)
-    except TypeError as error:
-        raise TypeError(f"rows[{i}]: {error}") from error
+    except (TypeError, OverflowError) as error:
+        raise type(error)(f"rows[{i}]: {error}") from error
 
 
 @lru_cache(8)
