@@ -297,6 +297,14 @@ def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(ope
     assert "trained" not in page.link  # the number of steps does not tell these weights
 
 
+@pytest.mark.parametrize("link", ["text=a*b&%3Da=7&%3Db=-0.5", "text=a*b&=a=7&=b=-0.5", "text=a*b&=a=7&%3Db=-0.5&x"])
+def test_a_link_keeps_its_numbers_if_a_program_has_decoded_it(link, opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, link)
+    assert page.page.evaluate("[...session.typed.values]") == [["a", 7], ["b", -0.5]]
+    assert "text=a*b&%3Da=7&%3Db=-0.5" in page.link
+
+
 def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
     page = opened(playground("en"), **REDUCED)
     load(page, "lesson=xor&at=5")

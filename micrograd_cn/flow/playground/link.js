@@ -40,9 +40,11 @@ export function readLink() {
     .split("&")
     .filter(Boolean)
     .map(pair => {
-      const [key, ...rest] = pair.split("=");
+      // A variable's key begins with "=". It is written as %3D, but some programs that pass a link on decode that.
+      const end = pair.indexOf("=", 1);
+      const [key, value] = end < 0 ? [pair, ""] : [pair.slice(0, end), pair.slice(end + 1)];
       try {
-        return [decodeURIComponent(key), decodeURIComponent(rest.join("="))];
+        return [decodeURIComponent(key), decodeURIComponent(value)];
       } catch {
         return ["", ""];
       }
