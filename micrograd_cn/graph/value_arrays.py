@@ -257,6 +257,8 @@ class ValueArray(np.ndarray):
             found = _conditions(_applied(function, plain))
             return found if dtype is None or dtype is object else np.array(found, dtype=dtype)
         if function and how in ("reduce", "accumulate") and name.startswith("logical_"):
+            if dtype is not None and np.dtype(dtype) == object:
+                raise TypeError(f"np.{name} with dtype=object gives an element instead of a bool; leave dtype out")
             truths = np.array(_applied(_truth, plain[:1]), dtype=bool)  # a program for each outcome
             return getattr(ufunc, how)(truths, *plain[1:], **options, **({} if out is None else {"out": out}))
         function = ALWAYS.get(name) or BITWISE.get(name)

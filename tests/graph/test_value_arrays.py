@@ -415,3 +415,10 @@ def test_a_maximum_in_another_precision_is_refused():
     assert np.maximum.reduce(x, dtype=float).data == np.max(x).data == 0.1
     with pytest.raises(TypeError, match="would lose its graph"):
         np.maximum.reduce(x, dtype="float32")
+
+
+@pytest.mark.parametrize("f", [lambda x: x.all(dtype=object), lambda x: np.logical_or.reduce(x, dtype=object)])
+def test_an_element_instead_of_a_bool_is_refused(f):
+    with pytest.raises(TypeError, match="with dtype=object gives an element instead of a bool; leave dtype out"):
+        compile(lambda x: f(x) * x[0])(np.array([2.0, 3.0]))
+    assert compile(lambda x: x.all() * x[0])(np.array([2.0, 3.0])) == 2.0
