@@ -1105,6 +1105,48 @@ def test_fit_notices_what_is_read_in_unusual_ways(make, monkeypatch):
     sys.modules.pop("micrograd_cn_settings_of_a_test", None)
 
 
+@pytest.mark.parametrize("earlier", [0, 1, 3])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: setattr(m, "beta", m.beta + 1.0),
+        lambda m: setattr(m, "a", Value(100.0)),
+        lambda m: setattr(m, "c", Value(m.c.data, requires_grad=False)),
+    ],
+)
+def test_fit_notices_what_its_callback_changes(change, earlier):
+    m = Moved()
+    f = compile(m.regularised)
+    for _ in range(earlier):
+        f.fit([(1.0, 2.0)], m.optimizer, 1)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(1.0, 2.0)], m.optimizer, 3, callback=lambda number, loss: change(m))
+
+
+@pytest.mark.parametrize(("epochs", "stops"), [(1, None), (3, True)])
+def test_what_a_callback_changes_after_the_last_epoch_is_not_refused(epochs, stops):
+    m = Moved()
+
+    def callback(number, loss):
+        m.beta += 1.0
+        return stops
+
+    assert len(compile(m.regularised).fit([(1.0, 2.0)], m.optimizer, epochs, callback=callback)) == 1
+
+
+def test_a_callback_may_change_what_the_function_does_not_use():
+    m, seen = Moved(), []
+    f = compile(m.regularised)
+
+    def callback(number, loss):
+        seen.append(loss)
+        m.seen = [*seen]
+
+    for _ in range(3):
+        f.fit([(1.0, 2.0)], m.optimizer, 3, callback=callback)
+    assert len(seen) == 9
+
+
 def test_fit_notices_a_plain_variable_that_changes_between_calls():
     """A weight that is annealed is the usual reason."""
     beta = 0.0

@@ -9,6 +9,7 @@ its structure, and whose comparisons all have the recorded outcome for the sampl
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import inspect
 import operator
@@ -1070,7 +1071,9 @@ class CompiledFunction:
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
         that it reads may be another one. Later calls of `fit` record it again only if a variable, a collection, an
-        array, an attribute, a method or a default of an argument that the function can use has changed since.
+        array, an attribute, a method or a default of an argument that the function can use has changed since. The same
+        is done after each call of `callback`, so pass as an argument what the callback shall change. What the function
+        reads in another way, such as a file or `sys.modules`, is not noticed.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
@@ -1110,6 +1113,8 @@ class CompiledFunction:
         if self._programs:
             self._check_parameters_are_in_place([*found, *others], optimizer)
         self._has_fitted = True
+        if options.callback:
+            options = self._with_checks_after_callback(options, [*found, *others])
         if len(found) == 1:  # every program can be checked before the first step
             groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
@@ -1238,6 +1243,21 @@ class CompiledFunction:
             roots = self._roots()
             self._places = Surroundings(roots, ReachableCode(roots).attributes).places()
             self._in_place.update([recording for _, recording, _ in found])
+
+    def _with_checks_after_callback(self, options: TrainingOptions, buckets: Sequence[Bucket]) -> TrainingOptions:
+        """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
+
+        The check is `_check_parameters_are_in_place`. It is left out if no epoch follows.
+        """
+
+        def callback(number: int, *losses: float) -> Any:
+            assert options.callback
+            answer = options.callback(number, *losses)
+            if number + 1 < options.epochs and (answer is None or answer is False):
+                self._check_parameters_are_in_place(buckets, options.optimizer)
+            return answer
+
+        return dataclasses.replace(options, callback=callback)
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int) -> None:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
