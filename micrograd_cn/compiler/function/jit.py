@@ -1276,7 +1276,7 @@ class CompiledFunction:
         if difference := recording.difference(again, known):
             raise ValueError(
                 f"fit(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
-                "after a parameter, or a number that it reads, has been replaced"
+                "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
         self._made_inside |= leaves - others
 
