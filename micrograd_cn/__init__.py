@@ -65,7 +65,13 @@ else:
 
         if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name.startswith("_"):  # Python and tools ask for such names, and go on without them
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys
+
+        from .text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1))
 
 
 __version__ = "0.2.0"

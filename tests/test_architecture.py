@@ -52,7 +52,7 @@ INSIDE = {
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
-    "text": ("words", "expression", "formula"),
+    "text": ("words", "public_names", "expression", "formula"),
     "compiler": (
         *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "runtime", "training"),
         *("c", "program", "derivatives", "function"),
