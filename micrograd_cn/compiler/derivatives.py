@@ -22,6 +22,7 @@ from ..ops import dot
 from ..ops.number import number_or_none
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Numbers, flat
+from .data.nodes import some_frozen
 from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
 from .instructions.lowering import DETACH
@@ -32,6 +33,45 @@ from .threads.tasks import check_threads
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 MAX_SPARSITY = 4  # a matrix of at most so many times as many entries as can be nonzero is computed whole
+
+
+class StandIn(Value):
+    """A variable on which nothing depends; see `unfrozen`."""
+
+    __slots__ = ()
+
+
+_stand_ins: list[StandIn] = []
+
+
+def unfrozen(parameters: Sequence[Value]) -> list[Value]:
+    """Return parameters as variables to differentiate with respect to, with a stand-in for each that is frozen.
+
+    Nothing depends on a stand-in, so the derivative with respect to it is 0. Those for the same index are the same.
+
+    >>> w, c = Value(1), Value(2, requires_grad=False)
+    >>> found = unfrozen([w, c])
+    >>> found[0] is w, found[1] is c, found == unfrozen([w, c])
+    (True, False, True)
+    """
+    while len(_stand_ins) < len(parameters):
+        _stand_ins.append(StandIn(0.0))
+    return [p if p.requires_grad else other for p, other in zip(parameters, _stand_ins, strict=False)]
+
+
+def zero_frozen(gradients: Any, parameters: Sequence[Value]) -> Any:
+    """Return the derivatives with respect to parameters, with 0 for each parameter that is frozen now."""
+    if some_frozen(parameters):
+        return array("d", [g if p.requires_grad else 0.0 for g, p in zip(gradients, parameters, strict=True)])
+    return gradients
+
+
+def frozen_variable(kind: str, path: str, x: Value) -> ValueError:
+    """Return the error of the method `kind` for a variable `x` in its argument `wrt` that requires no gradient."""
+    return ValueError(
+        f"{kind}(): wrt{path}, {x!r}, requires no gradient; write "
+        "wrt=[p for p in model.parameters() if p.requires_grad]"
+    )
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -230,15 +270,16 @@ class Program(Runnable):
             wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
                 names; "parameters", which are in the order of
                 `.parameters`; or a list of `Value`s, each an input or a parameter. For the order of a model's
-                parameters, write `wrt=model.parameters()`.
+                parameters, write `wrt=model.parameters()`. For "parameters", the derivative with respect to a parameter
+                that is frozen now is 0; in a list it is an error.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
             ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
-                neither an input nor a parameter, or contains something twice, or contains a parameter from which a
-                value was computed before the function was called, if the function uses this value.
+                neither an input nor a parameter, or is frozen, or contains something twice, or contains a parameter
+                from which a value was computed before the function was called, if the function uses this value.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
@@ -289,7 +330,7 @@ class Program(Runnable):
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
         loss, gradients = self.gradient_of(data, row_numbers(n), threads)
-        return loss, as_list(self.in_order("value_and_grad", gradients, wrt), numpy)
+        return loss, as_list(self.in_order("value_and_grad", zero_frozen(gradients, self.parameters), wrt), numpy)
 
     def are_inputs(self, kind: str, wrt: Variables) -> bool:
         """Return whether the variables in `wrt` are inputs, and not parameters. `kind` is the method, for messages.
@@ -457,6 +498,8 @@ class Program(Runnable):
             return [v2]
         <BLANKLINE>
         """
+        if wrt == "parameters" and some_frozen(self.parameters):
+            wrt = unfrozen(self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
         key = kind, wrt if variables is None else tuple(variables), lower
         found = self._derivatives.get(key)
@@ -563,7 +606,9 @@ class Program(Runnable):
             if not isinstance(x, Value):
                 write = f"; samples are one argument, {kind}((X, Y))" if number_or_none(x) is not None else ""
                 raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
-            if x not in known or x in found:
+            if not x.requires_grad:
+                raise frozen_variable(kind, f"[{i}]", x)
+            if (x not in known and type(x) is not StandIn) or x in found:
                 what = "there twice" if x in found else "neither an input nor a parameter of the program"
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
             found[x] = None

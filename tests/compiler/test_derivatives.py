@@ -147,7 +147,7 @@ def test_parameters_are_read_at_each_call_whatever_became_of_them():
 
 
 def test_what_is_frozen_stays_frozen_while_a_derivative_is_taken():
-    """A frozen parameter is a variable of derivatives, but no flag of it changes meanwhile, which threads would see."""
+    """No flag of a frozen parameter changes meanwhile, which threads would see, and the parameter is no constant."""
     x, w, frozen, seen = Value(1.5), Value(0.5), Value(2.0, "frozen"), []
 
     def slope(y, x):
@@ -156,16 +156,20 @@ def test_what_is_frozen_stays_frozen_while_a_derivative_is_taken():
 
     cube = Op("cube", lambda x: x * x * x, (slope,))
     program = compile_graph(cube(x * frozen) + w * frozen * frozen + cube(frozen), [x])
-    row, wrt = [[3.0]], [x, w, frozen]
-    expected = [program.hessian(row, wrt=wrt), program.gradient(row, "parameters"), program.hessian(row)]
+    row, wrt = [[3.0]], [x, w]
+    order = [program.parameters.index(p) for p in (w, frozen)]
+    expected = [program.hessian(row, wrt=wrt), program.gradient(row, [w]), program.hessian(row)]
     program = compile_graph(cube(x * frozen) + w * frozen * frozen + cube(frozen), [x])
     frozen.requires_grad = False
     seen.clear()
-    found = [program.hessian(row, wrt=wrt), program.gradient(row, "parameters"), program.hessian(row)]
+    found = [program.hessian(row, wrt=wrt), program.gradient(row, [w]), program.hessian(row)]
     assert found == expected
     assert set(seen) == {False}
     frozen.data = 3.0
     assert program.hessian(row) == [[6.0 * 3.0 * 3.0**3]]
+    [gradient] = program.gradient(row, wrt="parameters")
+    assert [gradient[i] for i in order] == [9.0, 0.0]
+    frozen.requires_grad = True
     assert program.gradient(row, wrt=[frozen]) == [[3.0 * 9.0**2 * 3.0 + 2.0 * 0.5 * 3.0 + 27.0]]
 
 

@@ -6,11 +6,14 @@ let a gradient flow there nor keep the value's number of one call.
 
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import nodes
+from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 
@@ -62,7 +65,7 @@ def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_m
     compiled([1.0])
     w.requires_grad = False
     compiled([1.0, 2.0])
-    assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
+    assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[0.0, 6.0]]
     w.requires_grad = True
     assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
     compiled.backward([([1.0, 2.0],)])
@@ -158,3 +161,62 @@ def test_a_parameter_that_is_frozen_after_it_was_used_is_refused():
 
     with pytest.raises(TypeError, match=r"requires_grad of .* changes while the function is recorded"):
         compile(f)(2.0)
+
+
+@pytest.mark.parametrize("count", [2, 100])
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("arrays", [False, True])
+def test_a_parameter_that_is_frozen_after_it_was_recorded_gets_no_derivative(monkeypatch, count, branches, arrays):
+    """It is 0 among "parameters", so a loop of your own does not move it. In a list, it is refused, as in `gradients`.
+
+    Both hold for each method, with few and with many parameters, and for prepared calls and merged programs.
+    """
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 0)
+    monkeypatch.setattr(nodes, "NODES_BEFORE_CODE", 0)
+    parameters = [Value(float(i + 1)) for i in range(count)]
+    a, b, *others = parameters
+    f = compile(
+        lambda x: (a * x if not branches or x > 0 else -a * x) + b * b * x * x + mc.sum(others), branches=branches
+    )
+    samples = (np.array([1.0, -1.0]),) if arrays else [(1.0,), (-1.0,)]
+    slope = 0.0 if not branches else 1.0
+    rest = [1.0] * len(others)
+
+    def found():
+        of_mean = f.value_and_grad(samples)[1]
+        each = f.value_and_grad(samples, "parameters", each=True)[1]
+        matrix = f.jacobian(samples, "parameters", dense=True)
+        hessian = f.hessian(samples, False, "parameters", dense=True)
+        gradients = f.gradient(samples, "parameters")
+        own = f.program(1.0).value_and_grad([[1.0]])[1]
+        return [np.asarray(x).tolist() for x in (of_mean, each, matrix, gradients, own, hessian)]
+
+    for _ in range(8):
+        f.value_and_grad(samples)
+        f.gradient(samples, "parameters")
+        f.gradient(samples, parameters)
+        f.value_and_grad(samples, parameters, each=True)
+    order = [f.parameters.index(p) for p in parameters]
+    for frozen_now in (False, True, True, False, True):
+        a.requires_grad = not frozen_now
+        of_mean, each, matrix, gradients, own, hessian = found()
+        one = 0.0 if frozen_now else 1.0
+        assert [of_mean[i] for i in order] == [one * slope, 4.0, *rest]
+        of_each = [[one, 4.0, *rest], [one if branches else -one, 4.0, *rest]]
+        assert [[row[i] for i in order] for row in each] == of_each
+        assert [[row[0][i] for i in order] for row in matrix] == of_each
+        assert [[row[i] for i in order] for row in gradients] == of_each
+        assert [own[i] for i in order] == of_each[0]
+        assert hessian[0][order[1]][order[1]] == 2.0
+        for method in (f.gradient, f.jacobian, lambda s, w: f.hessian(s, wrt=w), f.value_and_grad):
+            for wrt in ([a, b], [b, a]):
+                if not frozen_now:
+                    method(samples, wrt)
+                    continue
+                with pytest.raises(ValueError, match=r"wrt\[[01]\], .* requires no gradient; write wrt=\[p for p in"):
+                    method(samples, wrt)
+        if frozen_now:
+            with pytest.raises(ValueError, match="requires no gradient"):
+                f.value_and_grad(samples, {"a": a}, each=True)
+            with pytest.raises(ValueError, match="requires no gradient"):
+                f.program(1.0).value_and_grad([[1.0]], [a])

@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from operator import call
+from operator import attrgetter, call
 from typing import Any, NamedTuple
 
 from ...engine import Value
@@ -237,11 +237,24 @@ def _write_add() -> Function:
     return f
 
 
+def _write_frozen() -> Function:
+    """Write the function that returns 0 if all nodes require a gradient, and 1 if one may not."""
+    f = Function(f"{KERNEL_PREFIX}frozen_nodes", "ptr %list, i64 %n", "i64")
+    nodes = NodeLoop(f)
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        loop.next = [loop.carried[0] & is_value & nodes.is_unfrozen(node)]
+    nodes.end_unless(*loop.next)
+    f.do("ret i64 0")
+    return f
+
+
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
 KERNELS: dict[str, tuple[Callable[[], Function], list[Any]]] = {
     "read_nodes": (_write_read, [ctypes.py_object, SIZE, SIZE, POINTER]),
     "write_nodes": (_write_write, [ctypes.py_object, SIZE, SIZE, POINTER, SIZE]),
     "add_to_nodes": (_write_add, [ctypes.py_object, SIZE, POINTER, ctypes.c_double]),
+    "frozen_nodes": (_write_frozen, [ctypes.py_object, SIZE]),
 }
 
 
@@ -329,3 +342,17 @@ def clear_gradients(nodes: Sequence[Value]) -> bool:
     return uses_machine_code(nodes) and not _kernel("write_nodes")(
         nodes, len(nodes), slot_offset("_grad"), _zero.buffer_info()[0], 0
     )
+
+
+_requires_grad = attrgetter("requires_grad")
+
+
+def some_frozen(nodes: Sequence[Value]) -> bool:
+    """Return whether one of some nodes requires no gradient.
+
+    >>> some_frozen([Value(1)]), some_frozen([Value(1), Value(2, requires_grad=False)])
+    (False, True)
+    """
+    if len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernel("frozen_nodes")(nodes, len(nodes)):
+        return False
+    return not all(map(_requires_grad, nodes))

@@ -12,10 +12,11 @@ from ...derivatives.tree import flatten, is_array
 from ...engine import Value
 from ...ops.number import number_or_none
 from ..data.arrays import FlatNumbers
+from ..data.nodes import some_frozen
 from ..data.partition import at_indices, scatter_rows
 from ..data.rows import writable_address
 from ..data.samples import ArrayDef, Bucket, TreeDef, select_rows, unflatten
-from ..derivatives import Program, as_list, split
+from ..derivatives import Program, as_list, frozen_variable, split, unfrozen, zero_frozen
 
 
 class Recorded(Protocol):
@@ -96,7 +97,7 @@ class GradientVariables:
         are_inputs: whether the variables are all numbers of the arguments.
 
     Raises:
-        ValueError: a name in `wrt` is not the name of an argument.
+        ValueError: a name in `wrt` is not the name of an argument, or a `Value` in it is frozen.
         TypeError: `wrt` is none of these, or contains something other than `Value`s.
     """
 
@@ -124,11 +125,18 @@ class GradientVariables:
         self.key = tuple(self._values)
         self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
         for path, x in leaves:
-            if not isinstance(x, Value):
+            if isinstance(x, Value):
+                if not x.requires_grad:
+                    raise frozen_variable("value_and_grad", path, x)
+            else:
                 write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
                 if number_or_none(x) is not None:
                     write = "; samples are one argument: write value_and_grad((X, Y))"
                 raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
+
+    def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
+        """Return a key for the variables, which also says which of the parameters are frozen now."""
+        return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 
     def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:
         """Return the gradient of the mean with respect to parameters, nested as `wrt` is.
@@ -143,7 +151,7 @@ class GradientVariables:
             ValueError: one of the variables is not a parameter of the function.
         """
         if self._are_parameters:
-            return as_list(gradient, numpy)
+            return as_list(zero_frozen(gradient, parameters), numpy)
         place = {p: i for i, p in enumerate(parameters)}
         program.check_variables("value_and_grad", self._values)
         found = array("d", [gradient[place[x]] if x in place else 0.0 for x in self._values])
@@ -208,7 +216,7 @@ class GradientVariables:
     def in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
         """Return the variables in the form in which the program of a recording takes the argument `wrt`."""
         if self._are_parameters:
-            return parameters
+            return unfrozen(parameters)
         if not self.arguments:
             return self._values
         if self.are_inputs:

@@ -34,6 +34,7 @@ from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
 from ..data.indices import Indices, indices_of, rows_out_of_range
+from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
 from ..data.rows import as_result, row_numbers, writable_address
@@ -54,7 +55,7 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import Places, ReachableCode, Surroundings
-from ..derivatives import Kind, Program, Variables, as_list
+from ..derivatives import Kind, Program, Variables, unfrozen, zero_frozen
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
@@ -916,13 +917,16 @@ class CompiledFunction:
         elif type(wrt) is str:
             self._refuse_clash("value_and_grad", wrt)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        if is_mean and (ready := self._array_runner("backward", as_tuple(samples))):
+        if is_mean and (ready := self._array_runner("backward", arrays := as_tuple(samples))):
             ready.program.check_frozen("value_and_grad")
-            computed = ready.runner.computed(as_tuple(samples))
-            mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
+            computed = ready.runner.computed(arrays)
+            numpy = sys.modules["numpy"]
+            mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
             ready.runner.give_back(computed)
-            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
-                return mean, as_list(found, sys.modules["numpy"])
+            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
+                if some_frozen(self.parameters):
+                    found = numpy.asarray(zero_frozen(found, self.parameters))
+                return mean, found
         if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
             return ready_pair
         variables = GradientVariables(wrt, self._signature.parameters)
@@ -1020,7 +1024,7 @@ class CompiledFunction:
         [bucket], first = buckets, merged.recordings[0]
         rows = row_numbers(len(bucket.samples))
         wrt = functools.partial(variables.in_program, parameters=self.parameters)
-        program = merged.derivative("value_and_grad", wrt, variables.key, len(rows))
+        program = merged.derivative("value_and_grad", wrt, variables.key_for(self.parameters), len(rows))
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
             return None
         return [Part(first, bucket, rows, numbers)]
@@ -1476,10 +1480,12 @@ class CompiledFunction:
         """Return the argument `wrt` for a method of the recording's program.
 
         Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
-        another branch, has parameters that this program does not have.
+        another branch, has parameters that this program does not have, or if some of them are frozen.
         """
-        if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
-            return self.parameters
+        if wrt == "parameters" and (
+            len(recording.program.parameters) < len(self.parameters) or some_frozen(self.parameters)
+        ):
+            return unfrozen(self.parameters)
         return wrt
 
     def _variables(self, kind: str, wrt: Any) -> Any:
@@ -1576,6 +1582,10 @@ class CompiledFunction:
         if name == "forward":
             program = merged.forward(n)
         elif name == "gradient":
+            if wrt == "parameters" and some_frozen(self.parameters):
+                wrt = unfrozen(self.parameters)
+            elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
+                return None  # the other way raises the error
             key = wrt if isinstance(wrt, str) else tuple(wrt)
             program = merged.derivative("gradient", functools.partial(self._wrt, wrt), key, n)
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
