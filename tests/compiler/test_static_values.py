@@ -225,3 +225,54 @@ def test_a_parameter_is_a_static_value_by_identity():
     assert f(w, 3.0) == 6.0
     w.data = 5.0
     assert (f(w, 3.0), f(Value(1.0), 3.0)) == (15.0, 3.0)
+
+
+FACTOR = 2.0
+
+
+def scaled_by_global(z):
+    return FACTOR * z
+
+
+def test_a_function_whose_surroundings_have_changed_is_another_static_value(monkeypatch):
+    """Its closure, its defaults, its code and the numbers among its globals are compared, also in a partial."""
+    k, table, weight = 2.0, [2.0], Value(2.0)
+
+    def closed(z):
+        return k * z
+
+    def of_table(z):
+        return inner(z)
+
+    def inner(z):
+        return table[0] * z
+
+    def by_default(z, k=2.0, *, more=0.0):
+        return k * z + more
+
+    def recoded(z):
+        return 2.0 * z
+
+    def of_weight(z):
+        return weight * z
+
+    f = compile(lambda x, h: h(x), static=["h"])
+    functions = [closed, of_table, by_default, recoded, scaled_by_global, functools.partial(closed), of_weight]
+    for _ in range(2):
+        assert [f(1.0, h) for h in functions] == [2.0] * 7
+    assert len(f._recordings) == 7
+    k, table[0], weight.data = 5.0, 5.0, 5.0
+    by_default.__defaults__, recoded.__code__ = (5.0,), (lambda z: 5.0 * z).__code__
+    monkeypatch.setitem(globals(), "FACTOR", 5.0)
+    for _ in range(2):
+        assert [f(1.0, h) for h in functions] == [5.0] * 7
+    assert len(f._recordings) == 7 + 6  # a parameter is read at each call
+    by_default.__kwdefaults__["more"] = 1.0
+    assert f(1.0, by_default) == 6.0
+
+
+def test_a_function_that_calls_itself_is_one_static_value():
+    def power(z, n=3):
+        return z * power(z, n - 1) if n else 1.0
+
+    assert told_apart(power, power) == 1

@@ -48,6 +48,7 @@ MAX_COMPARED = 1000  # a collection inside a static value is compared item by it
 MIN_ALIKE = 8  # so many samples are read argument by argument, if they are alike; fewer are read in no time
 MAX_CLASSES = 100  # the keys of so many classes are kept
 BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that are compared by identity
+READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, FunctionType, MethodType, partial, Value)
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these
 _class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
@@ -284,6 +285,26 @@ class StaticValue(NamedTuple):
     identity: Any
 
 
+class Same:
+    """A key that equals only keys for the same object, which may not be hashable, and which lives as long as the key.
+
+    >>> x = [1]
+    >>> Same(x) == Same(x), Same(x) == Same([1])
+    (True, False)
+    """
+
+    __slots__ = ("_x",)
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self._x is other._x
+
+    def __hash__(self) -> int:
+        return id(self._x)
+
+
 def static_value(name: str, x: Any) -> StaticValue:
     """Return the value `x` of the static argument `name` as a `StaticValue`, which can be a part of a dict's key.
 
@@ -308,10 +329,10 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
     object has the attributes that the object has now, and those of its class if the class is the user's. Numbers,
-    texts, collections and arrays among them are in the key by value, and so are objects with such attributes. The key
-    is made at each call of a compiled function, so two things are left out because they would take too long: attributes
-    of a `Module` that are neither numbers nor texts, and the contents of collections of more than `MAX_COMPARED` items
-    inside an object.
+    texts, collections and arrays among them are in the key by value, and so are objects with such attributes. For a
+    function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left out
+    because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents of
+    collections of more than `MAX_COMPARED` items inside an object.
 
     `around` has the objects that contain `x`, so an object that contains itself has a key, too.
     """
@@ -334,7 +355,7 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     if isinstance(x, Value):
         return kind, x
     if isinstance(x, FunctionType):
-        return (kind, x, _attributes_identity(vars(x), around)) if vars(x) else (kind, x)
+        return kind, x, _function_identity(x, around)
     if isinstance(x, (type, ModuleType)):
         if isinstance(x, type):
             return kind, x, _class_identity(x, around)
@@ -362,6 +383,35 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
         return kind, same, repr(x), _class_identity(kind, around)
     held = [(name, _identity(part, around)) for name, part in state.items()]
     return kind, same, tuple(held), _class_identity(kind, around)
+
+
+def _function_identity(f: FunctionType, around: tuple[Any, ...]) -> Any:
+    """Return a key for the attributes, the defaults, the closure and the globals of a function; see `_identity`.
+
+    Of the objects in its closure and its defaults, only numbers, texts, collections, arrays and functions are in the
+    key by value, and of its globals only numbers and texts, since to read more would take too long in each call.
+    """
+    found: list[Any] = [Same(f.__code__)]
+    if f.__dict__:
+        found.append(_attributes_identity(f.__dict__, around))
+    if f.__defaults__:
+        found += [_content_identity(x, around) for x in f.__defaults__]
+    if f.__kwdefaults__:
+        found += [(name, _content_identity(x, around)) for name, x in f.__kwdefaults__.items()]
+    for cell in f.__closure__ or ():
+        try:
+            found.append(_content_identity(cell.cell_contents, around))
+        except ValueError:  # a variable without a value
+            found.append(None)
+    for name in f.__code__.co_names if is_users_module(f.__module__) else ():
+        if name in f.__globals__ and _is_number_or_text(f.__globals__[name]):
+            found.append((name, _identity(f.__globals__[name])))
+    return tuple(found)
+
+
+def _content_identity(x: Any, around: tuple[Any, ...]) -> Any:
+    is_read = isinstance(x, READ_IN_CLOSURES) or type(x) in NAMED_BY_VALUE or hasattr(x, "tobytes")
+    return _identity(x, around) if is_read else Same(x)
 
 
 def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...]) -> Any:

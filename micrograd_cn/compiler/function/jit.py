@@ -212,9 +212,10 @@ def compile(  # noqa: A001 -- the field's name
         static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
             numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
             but that have other types or signs, such as 1, True and 1.0, are different values, and so is an object, a
-            function, a class or a module whose attributes have changed since an earlier call. Two things are not
-            compared: attributes of a `Module` that are neither numbers nor texts, and collections of more than 1000
-            items inside an object.
+            function, a class or a module whose attributes have changed since an earlier call, and a function whose
+            closure, defaults or numbers and texts among its globals have changed. Three things are not compared:
+            attributes of a `Module` that are neither numbers nor texts, collections of more than 1000 items inside an
+            object, and attributes of the objects in a closure.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
             after some 100 calls, or fewer for large batches, one program computes all branches and selects. It serves
@@ -479,6 +480,15 @@ MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
 
 
+class Default(str):
+    """A text that is the default of an argument. It can be told from the same text that a user writes."""
+
+    __slots__ = ()
+
+
+INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
+
+
 def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
     """Return the names of the arguments of a plain Python function whose arguments are all positional, else None.
 
@@ -711,7 +721,7 @@ class CompiledFunction:
 
         return self._map_samples("forward", samples, threads, out, results)
 
-    def gradient(self, samples: Any, wrt: Variables | None = None, threads: int = 1, out: Any = None) -> Any:
+    def gradient(self, samples: Any, wrt: Variables = INPUTS, threads: int = 1, out: Any = None) -> Any:
         """Return the gradient of the result for every sample.
 
         By default this is the gradient with respect to all numbers of the arguments, in their order.
@@ -751,7 +761,7 @@ class CompiledFunction:
         )
 
     def jacobian(
-        self, samples: Any, wrt: Variables | None = None, dense: bool = False, threads: int = 1, out: Any = None
+        self, samples: Any, wrt: Variables = INPUTS, dense: bool = False, threads: int = 1, out: Any = None
     ) -> Any:
         """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
 
@@ -778,7 +788,7 @@ class CompiledFunction:
         self,
         samples: Any,
         lower: bool = False,
-        wrt: Variables | None = None,
+        wrt: Variables = INPUTS,
         dense: bool = False,
         threads: int = 1,
         out: Any = None,
@@ -876,7 +886,7 @@ class CompiledFunction:
         return total
 
     def value_and_grad(
-        self, samples: Any, wrt: Any = None, each: bool = False, has_aux: bool = False, threads: int = 1
+        self, samples: Any, wrt: Any = PARAMETERS, each: bool = False, has_aux: bool = False, threads: int = 1
     ) -> tuple[Any, Any]:
         """Return the mean result over the samples, and the gradient of this mean; no `grad` is changed.
 
@@ -912,7 +922,7 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
-        if wrt is None:
+        if type(wrt) is Default:
             wrt = "parameters"
         elif type(wrt) is str:
             self._refuse_clash("value_and_grad", wrt)
@@ -1490,7 +1500,7 @@ class CompiledFunction:
 
     def _variables(self, kind: str, wrt: Any) -> Any:
         """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs"."""
-        if wrt is None:
+        if type(wrt) is Default:
             return "inputs"
         if isinstance(wrt, str):
             self._refuse_clash(kind, wrt)
