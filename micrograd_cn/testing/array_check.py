@@ -33,7 +33,7 @@ from .directional_comparison import (
     compare_along,
 )
 from .directional_function import DirectionalFunction
-from .half_precision import agrees_closely
+from .half_precision import agrees_closely, has_settled
 from .libraries import is_any_array, is_tensor
 from .numerical import Estimate, OutOfCalls, central_quotient
 from .problem import MAX_CALLS, MAX_COMPARED_SINGLY, Problem, norm
@@ -416,7 +416,7 @@ class SampledCheck:
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
             array, *others = [path for path, _ in self._arrays]
             comparison = replace(comparison, argument="" if others else array)
-            if can_tell_one_percent(problem, comparison) or comparison.note == TOO_FEW_CALLS:
+            if self._is_telling(comparison) or comparison.note == TOO_FEW_CALLS:
                 return comparison, phi
             if comparison.agrees and agrees_closely(comparison, problem):
                 close = comparison, phi
@@ -425,6 +425,13 @@ class SampledCheck:
         if comparison.agrees:
             comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
         return comparison, phi
+
+    def _is_telling(self, comparison: Comparison) -> bool:
+        """Return whether a comparison shows an error of 1 %, or agrees so well that another direction tells no more."""
+        problem = self._problem
+        return can_tell_one_percent(problem, comparison) or (
+            comparison.agrees is True and has_settled(comparison, problem)
+        )
 
     def _hidden_outputs(self) -> list[tuple[str, Vector]]:
         """Return a name and weights of the outputs for each array of the result that hides behind another array.
@@ -496,7 +503,7 @@ class SampledCheck:
             gradient_norm: the norm of the whole gradient of the weighted sum.
         """
         comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
-        if not can_tell_one_percent(self._problem, comparison):
+        if not self._is_telling(comparison):
             comparison, phi = self._compare_along(
                 f"direction of {names}", 0.5, mask, self._next_cotangent(), gradient_norm
             )

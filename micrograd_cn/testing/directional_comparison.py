@@ -18,7 +18,7 @@ import numpy as np
 from . import half_precision
 from .compare import Claim, Comparison, compare, noise_note
 from .directional_function import DirectionalFunction
-from .interval_means import compare_interval_means, mean_over_interval
+from .interval_means import CLOSE, compare_interval_means, mean_over_interval
 from .numerical import Estimate, OutOfCalls, central_quotient, noise_level, two_step_estimate
 from .problem import Problem, floor_power_of_2, norm
 from .staircases import is_step_function, tread_of
@@ -33,6 +33,7 @@ Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and 
 NARROW_FEATURES = "no numerical derivative: features that are narrower than the steps, as between poles of lgamma"
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
+BURIED = 2.0  # times the rounding: in half precision, a smaller change over the largest step is noise
 DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is far below the tolerance
 VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
 MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
@@ -100,6 +101,9 @@ def compare_along(
         plain = other.max() > steps.max() and _is_clearly_wrong(first)
         beside_steeper = bool(first.agrees) and _agrees_beside_steeper(first, phi)
         unclear = (first.agrees is None or beside_steeper) and factors.max() > 2.0
+        if problem.half_precision and first.agrees is None and first.noisy and first.numeric.error < math.inf:
+            by_noise = first.numeric.noise > 0.5 * first.numeric.error  # longer steps help; otherwise shorter ones
+            unclear = unclear and (norm(other) > 2.0 * norm(steps) if by_noise else 2.0 * norm(other) < norm(steps))
         if (first.agrees is False and many and not plain) or unclear:
             of_other = typical_slope * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
@@ -136,7 +140,7 @@ def compare_along(
     if first.agrees is False and size <= min(ROUNDED_OFF * problem.eps, NEGLIGIBLE_SHARE) * usual:
         first = replace(first, agrees=True, note="negligible beside the other derivatives")
     if first.agrees is None and first.noisy and half_precision.agrees_closely(first, problem):
-        first = replace(first, agrees=True, note="agrees to the precision of the type", noisy=False)
+        first = replace(first, agrees=True, note=CLOSE, noisy=False)
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE_SHARE * gradient_norm:
         first = replace(first, agrees=True, note="negligible beside the other derivatives", noisy=False)
     return first, phi
@@ -412,11 +416,14 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
     flat_slope = 0.0 if half else problem.eps**FLAT_POWER * moved
     own_slope = CHANGE_FACTOR * moved or math.inf
     tolerance = ArrayTolerance(problem.rtol, problem.atol, typical_slope, rounded, own_slope, flat_slope)
-    over = compare_interval_means(phi, title, tolerance) if half else None
+    if half and _is_far_below_noise(phi, first, change):
+        estimate = replace(_rough_estimate(phi), noise=phi.rounding / first)
+        return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
+    over = compare_interval_means(phi, title, tolerance, half_precision.has_settled) if half else None
     seen = over if half else _compare_quickly(phi, title, tolerance, typical_slope)
     if phi.analytic == 0.0 and not (seen and seen.agrees) and is_step_function(phi):
         return Comparison(title, 0.0, Estimate(0.0, 0.0), True)
-    if seen and (not half or seen.agrees is not None or seen.numeric.noise > 0.5 * seen.numeric.error):
+    if seen and (not half or seen.agrees is not None or half_precision.is_hopeless(seen, phi)):
         return seen
 
     steps = problem.steps._replace(absolute_error=1e-2 * problem.rtol * tolerance.typical_slope)
@@ -501,6 +508,15 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
         math.fabs(_central_quotient(phi, first) - phi.analytic) * first
         <= VISIBLE_MISMATCH * phi.rounding + 0.1 * math.fabs(phi.analytic) * first
     )
+
+
+def _is_far_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
+    """Return whether rounding of `phi` hides its derivative in the largest step, the checked one and the numerical one.
+
+    Then means over intervals do not tell a mistake from noise either. `first` is the largest step, and `change` is the
+    change of `phi` in this step.
+    """
+    return max(change, first * math.fabs(phi.analytic)) <= BURIED * phi.rounding
 
 
 def _compare_unmoved(title: str, phi: DirectionalFunction) -> Comparison:

@@ -11,7 +11,7 @@ import numpy as np
 from .compare import Comparison
 from .directional_function import DirectionalFunction
 from .interval_means import mean_over_interval
-from .problem import Problem
+from .problem import DETECTABLE_ERROR, Problem
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 
@@ -19,6 +19,9 @@ __tracebackhide__ = True
 
 WIDER_INTERVALS = 8.0, 16.0  # half widths of intervals, over which rounding that always goes one way matters less
 ONE_WAY = 4.0  # last bits of each output: rounding that always goes one way may be as much
+WELL_KNOWN = 2.0**-7  # relative to the derivative: if its estimated error is smaller, more calls would hardly help
+SHORT_STEP = 0.25  # a derivative at the point itself is computed from steps that are shorter still
+VISIBLE = 16.0  # times the rounding over such a step: a mistake that is larger shows
 NEIGHBOURS = 8  # the count of points nearby at which a mistake must show as well
 NEIGHBOUR_DISTANCE = 2.0**-4  # the greatest distance of these points, relative to each element
 
@@ -34,17 +37,35 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
     return comparison.agrees is not None
 
 
-def agrees_closely(comparison: Comparison, problem: Problem) -> bool:
+def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0.5) -> bool:
     """Return whether the two derivatives differ by no more than the last bit, though the numerical one is uncertain.
 
-    A wrong derivative would hardly be that close by chance. The numerical one must be known to half of its size. In
-    other types than float16 and bfloat16, the result is False.
+    A wrong derivative would hardly be that close by chance. The estimated error of the numerical one must be at most
+    the part `known_to` of its size. In other types than float16 and bfloat16, the result is False.
     """
     analytic, e = comparison.analytic, comparison.numeric
     if not (problem.half_precision and math.isfinite(analytic)):
         return False
     close = math.fabs(analytic - e.slope) <= problem.eps * max(math.fabs(analytic), math.fabs(e.slope))
-    return close and e.slope != 0.0 and e.error <= 0.5 * math.fabs(e.slope)
+    return close and e.slope != 0.0 and e.error <= known_to * math.fabs(e.slope)
+
+
+def has_settled(comparison: Comparison, problem: Problem) -> bool:
+    """Return whether two derivatives agree closely, and the numerical one is known well enough to stop there."""
+    return agrees_closely(comparison, problem, WELL_KNOWN)
+
+
+def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
+    """Return whether steps at the point itself would tell no more than the means over intervals in `comparison`.
+
+    Noise is larger in these shorter steps. They tell more where the means are uncertain because of curvature, unless
+    rounding of the outputs alone hides an error of 1 % in steps that short, and no larger mistake shows.
+    """
+    analytic, e = comparison.analytic, comparison.numeric
+    hidden = phi.rounding / SHORT_STEP
+    size = max(math.fabs(analytic), math.fabs(e.slope))
+    shows = math.fabs(analytic - e.slope) > VISIBLE * hidden
+    return e.noise > 0.5 * e.error or (hidden > DETECTABLE_ERROR * size and not shows)
 
 
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
@@ -99,8 +120,8 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
 
     A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
     difference of their means. Both mismatches are relative to the checked derivatives or to the numerical ones; it is
-    enough if one of the two pairs shows a decrease. A mismatch that vanishes comes from rounding that always goes one
-    way, like that of 1 + x * x for small x.
+    enough if one of the two pairs shows a decrease, but the mismatch itself must decrease, too. A mismatch that
+    vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:
@@ -110,4 +131,4 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
         math.fabs(comparison.analytic - comparison.numeric.slope),
     )
     slopes = ((comparison.analytic, over.analytic), (comparison.numeric.slope, over.analytic + over.mismatch))
-    return any(least * math.fabs(near) < 0.5 * mismatch * math.fabs(far) for near, far in slopes)
+    return least < mismatch and any(least * math.fabs(near) < 0.5 * mismatch * math.fabs(far) for near, far in slopes)

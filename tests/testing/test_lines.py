@@ -1,5 +1,6 @@
 """The derivative along a line through arrays: at a point, and as a mean over an interval."""
 
+import functools
 import math
 import random
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, half_precision
+from micrograd_cn.testing import GradientMismatch, gradcheck, half_precision
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.directional_comparison import (
     _compare_within_limit,
@@ -805,15 +806,15 @@ def test_a_mean_over_an_interval_is_the_secant():
     assert comparison.remainder_order == pytest.approx(1.0, abs=0.1)
 
 
-def test_an_interval_is_halved_twice_where_the_curve_hides_all():
+def test_an_interval_is_made_shorter_where_the_curve_hides_all():
     comparison, asked = over(lambda x: np.float16(np.sin(40.0 * x)), lambda x: 40.0 * np.cos(40.0 * x))
     assert comparison.agrees is None
     assert comparison.noisy
-    assert asked[::17] == [1.0, 0.5, 0.25]
+    assert asked[::17] == [1.0, 0.5, 0.25, 0.0625]
 
 
-def test_an_interval_is_halved_twice_where_the_domain_ends():
-    for width, sizes in ((0.3, [1.0, 0.5, 0.25]), (0.6, [1.0, 0.5]), (0.1, [1.0, 0.5, 0.25])):
+def test_an_interval_is_made_shorter_where_the_domain_ends():
+    for width, sizes in ((0.3, [1.0, 0.5, 0.25]), (0.6, [1.0, 0.5]), (0.05, [1.0, 0.5, 0.25, 0.0625])):
         comparison, asked = over(
             lambda x, w=width: np.where(np.abs(x) < w, 3 * x, np.nan).astype(np.float16), lambda x: 3.0
         )
@@ -866,6 +867,53 @@ def test_rounding_that_goes_one_way_is_no_mistake_as_larger_steps_show(size):
         assert comparison.note == "too noisy to tell: the mismatch vanishes over larger steps"
 
 
+def test_a_mistake_that_grows_over_larger_steps_does_not_vanish_even_if_the_slope_grows_more():
+    phi = phi_of(lambda x: 8.0 * x.astype(float), np.float16([0.0]), lambda x, g: 5.0 * g)
+    comparison = Comparison("it", 2.0, Estimate(1.0, 0.01), False)
+    assert not mismatch_vanishes_over(phi, comparison, 8.0)
+
+
+@pytest.mark.slow
+def test_a_layer_in_bfloat16_is_checked_by_few_calls():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerDecoderLayer(32, 4, 64, dropout=0.0, batch_first=True).bfloat16()
+    calls = []
+    layer.register_forward_hook(lambda *args: calls.append(1))
+    gradcheck(layer, torch.randn(2, 5, 32).bfloat16(), torch.randn(2, 6, 32).bfloat16())
+    assert len(calls) < 1300
+
+
+def test_a_smooth_curve_is_not_taken_for_noise_in_the_mean_over_an_interval():
+    phi = phi_of(lambda x: np.exp(x.astype(float)), np.float16([0.0]), lambda x, g: g * np.exp(x.astype(float)))
+    ts = np.linspace(-1.0, 1.0, 17)
+    changes, integral, error = integral_along(phi, ts)
+    off = abs(integral[-1] - (changes[-1] - changes[0]))
+    assert off < error < 3.0 * off
+
+
+def test_in_few_digits_a_network_is_checked_by_few_calls():
+    """Where all weights move, the derivative is far from constant, and shorter intervals tell more than more calls."""
+    normal, calls = np.random.default_rng(0).normal, []
+    args = [np.float16(0.5 * normal(size=shape)) for shape in ((6, 16), (16, 32), (32,), (32, 16), (16,))]
+
+    def f(x, w1, b1, w2, b2):
+        calls.append(1)
+        return np.exp(np.tanh(x @ w1 + b1) @ w2 + b2)
+
+    def vjp(*args, part=1.0):
+        x, w1, b1, w2, b2, g = [a.astype(float) for a in args]
+        h = np.tanh(x @ w1 + b1)
+        d = g * np.exp(h @ w2 + b2)
+        e = part * (d @ w2.T) * (1.0 - h * h)
+        return e @ w1.T, x.T @ e, e.sum(0), h.T @ d, d.sum(0)
+
+    gradcheck(f, *args, vjp=vjp)
+    assert len(calls) < 1000
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        gradcheck(f, *args, vjp=functools.partial(vjp, part=1.1))
+
+
 @pytest.mark.parametrize("factor", [0.9, 1.1, 2.0, -1.0, 0.0])
 def test_a_mistake_is_as_large_over_larger_steps(factor):
     comparison = compared(
@@ -881,7 +929,7 @@ def test_a_mistake_is_as_large_over_larger_steps(factor):
 def test_what_does_not_change_has_no_mean():
     comparison, asked = over(lambda x: np.float16(0.0 * x), lambda x: 0.0 * x)
     assert comparison is None
-    assert asked[::17] == [1.0, 0.5, 0.25]
+    assert asked[::17] == [1.0, 0.5, 0.25, 0.0625]
 
 
 def test_the_noise_around_a_line_tells_how_exact_its_slope_is():
