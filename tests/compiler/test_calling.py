@@ -11,7 +11,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.nn import MLP
+from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam
 
 from .common import in_turn, is_native, settings
@@ -155,3 +155,26 @@ def test_samples_in_several_arguments_and_other_things_than_optimizers_are_refus
     for call in (lambda g: g(3.0), lambda g: g.forward(xs)):
         with pytest.raises(TypeError, match="'Value' object is not subscriptable: a Value is in the place of each"):
             call(compile(lambda v: v[0] * v[1]))
+
+
+def test_networks_layers_and_neurons_are_compiled_as_functions_of_one_argument():
+    """Their `*others: Never` collects wrong arguments alone, so all ways to pass samples are open."""
+    model = MLP(2, [3, 1], activation="tanh", seed=0)
+    x = np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.25]])
+    for part in (model, model.layers[0].neurons[0], Layer(2, 1, seed=1)):
+        plain, compiled = compile(lambda x, part=part: part(x)), compile(part)
+        for _ in range(4):
+            for samples in ((x,), x, [(row,) for row in x]):
+                expected = plain.forward(samples)
+                assert np.array_equal(compiled.forward(samples), expected)
+                assert np.array_equal(compiled.gradient(samples), plain.gradient(samples))
+                found = compiled.value_and_grad(samples, "x", each=True)
+                assert np.array_equal(np.squeeze(found[1]), np.squeeze(plain.gradient(samples)))
+        with pytest.raises(TypeError, match=r"it takes x, but got 2 arguments; .* so write \(X,\), with an array X"):
+            compiled.forward((x, x))
+        with pytest.raises(TypeError, match=r"sample 0 .*; write \(x,\) for one argument, \[\(x,\) for x in samples\]"):
+            compiled.forward([*x])
+        with pytest.raises(TypeError, match="takes one list of inputs, got 2 arguments"):
+            compiled([1.0, 2.0], [3.0, 4.0])
+    with pytest.raises(TypeError, match="it takes any number of arguments; give a list of tuples"):
+        compile(lambda *xs: xs[0]).forward((x,))

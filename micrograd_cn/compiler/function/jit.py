@@ -23,7 +23,7 @@ from contextvars import copy_context
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, Never, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
@@ -541,8 +541,8 @@ class CompiledFunction:
         if not self._static:
             names = _positional_names(f)
             if names is None:
-                parameters = self._signature.parameters
-                names = tuple(parameters) if {p.kind for p in parameters.values()} <= POSITIONAL_KINDS else ()
+                parameters = [p for p in self._signature.parameters.values() if not _takes_nothing(p)]
+                names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, list[Recording]] = {}
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
@@ -1466,6 +1466,11 @@ class CompiledFunction:
         if len(self._positional) == len(columns):
             return dict(zip(self._positional, columns, strict=True))
         parameters = self._signature.parameters
+        if self._positional and any(map(_takes_nothing, parameters.values())):
+            raise TypeError(
+                f"it takes {', '.join(self._positional)}, but got {len(columns)} arguments; a tuple has one entry for "
+                "each argument, so write (X,), with an array X that has a sample in each row"
+            )
         if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
             raise TypeError("it takes any number of arguments; give a list of tuples, one for each sample")
         try:
@@ -1735,7 +1740,9 @@ class CompiledFunction:
         """Return the end of an error message about `sample`, which is no tuple of arguments: what to write instead."""
         if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self._signature.parameters.values()):
             return self._arguments_instead().removeprefix("; ")
-        wanted = [name for name in self._signature.parameters if name not in self._static]
+        wanted = [
+            name for name, p in self._signature.parameters.items() if not (name in self._static or _takes_nothing(p))
+        ]
         if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
             return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
         if isinstance(sample, Mapping) and len(wanted) == 1:
@@ -1983,6 +1990,11 @@ def _variables(kind: str, wrt: Any) -> Any:
             "of two arguments"
         )
     return found
+
+
+def _takes_nothing(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter only collects wrong arguments, as `*others: Never` of a layer does."""
+    return parameter.kind is inspect.Parameter.VAR_POSITIONAL and parameter.annotation in ("Never", Never)
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:
