@@ -259,6 +259,7 @@ class Program(Runnable):
         super().__init__(output, inputs, parameters)
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Sequence[Program] = ()
+        self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
 
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
@@ -269,8 +270,9 @@ class Program(Runnable):
             rows: as for `forward`.
             wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
                 names; "parameters", which are in the order of
-                `.parameters`; or a list of `Value`s, each an input or a parameter. For the order of a model's
-                parameters, write `wrt=model.parameters()`. For "parameters", the derivative with respect to a parameter
+                `.parameters`; or a list of `Value`s, each an input or a leaf that requires a gradient. The derivative
+                with respect to a leaf that the program does not use is 0. For the order of a model's parameters, write
+                `wrt=model.parameters()`. For "parameters", the derivative with respect to a parameter
                 that is frozen now is 0; in a list it is an error.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
@@ -278,7 +280,7 @@ class Program(Runnable):
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
             ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
-                neither an input nor a parameter, or is frozen, or contains something twice, or contains a parameter
+                neither an input nor a leaf, or is frozen, or contains something twice, or contains a parameter
                 from which a value was computed before the function was called, if the function uses this value.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
@@ -600,7 +602,11 @@ class Program(Runnable):
         wrt = [*wrt]  # it may be an iterator
         if wrt and all(isinstance(x, str) for x in wrt):
             wrt = [x for name in wrt for x in self._inputs_of(kind, name)]
-        known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
+        count, known = self._known
+        if count != len(self.siblings):
+            count = len(self.siblings)  # first, since another thread may add one
+            known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
+            self._known = count, known
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
             if not isinstance(x, Value):
@@ -608,9 +614,17 @@ class Program(Runnable):
                 raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
             if not x.requires_grad:
                 raise frozen_variable(kind, f"[{i}]", x)
-            if (x not in known and type(x) is not StandIn) or x in found:
-                what = "there twice" if x in found else "neither an input nor a parameter of the program"
-                raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
+            if x in found:
+                raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is there twice")
+            if x not in known and x.op:
+                raise ValueError(
+                    f"{kind}(): wrt[{i}], {x!r}, is neither an input nor a parameter of the program; write the leaves "
+                    "from which it is computed"
+                )
+            if x not in known and type(x) is not StandIn:  # the derivative is 0, unless it was frozen
+                for program in (self, *self.siblings):
+                    if any(x is constant for constant in program._held_constants):
+                        program.check_frozen(kind)
             found[x] = None
         self._check_captured(kind, found)
         return list(found)

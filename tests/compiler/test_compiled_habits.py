@@ -167,8 +167,9 @@ def test_derivatives_with_respect_to_parameters_have_a_column_for_each_whatever_
     assert f.gradient(samples, wrt=f.parameters).tolist() == expected
     assert f.gradient([(1.0,)], wrt=[q]) == [[0.0]]
     assert f.jacobian(samples, wrt="parameters", dense=True).tolist() == [[row] for row in expected]
-    with pytest.raises(ValueError, match="neither an input nor a parameter"):
-        f.gradient(samples, wrt=[Value(1.0)])
+    assert f.gradient(samples, wrt=[Value(1.0), q]).tolist() == [[0.0, 0.0], [0.0, -1.0]]
+    with pytest.raises(ValueError, match="neither an input nor a parameter of the program; write the leaves"):
+        f.gradient(samples, wrt=[p * q])
 
 
 def test_a_branch_that_is_a_constant_has_a_gradient_of_0_beside_others():

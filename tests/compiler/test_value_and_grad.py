@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, take, tanh
+from micrograd_cn import Value, gradients, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
-from micrograd_cn.functional import value_and_grad
+from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.number import number
@@ -172,7 +172,7 @@ def test_what_is_wrong_says_what_to_write():
         (("x", "z"), ValueError, "no argument 'z'"),
         ([3], TypeError, r"wrt\[0\] is int 3"),
         (model, TypeError, r"model.parameters\(\)"),
-        ([Value(1.0)], ValueError, "neither an input nor a parameter"),
+        ([Value(1.0).exp()], ValueError, "neither an input nor a parameter"),
     ):
         with pytest.raises(error, match=message):
             f.value_and_grad((X, Y), wrt)
@@ -358,3 +358,45 @@ def test_an_argument_called_inputs_or_parameters_is_no_variable_by_this_text(met
     h = compile(lambda parameters: parameters["x"] * parameters["y"])
     with pytest.raises(ValueError, match="have the keys of a dict in another order"):
         h.gradient([({"x": 1.0, "y": 2.0},), ({"y": 1.0, "x": 2.0},)], wrt=["parameters"])
+
+
+def test_the_derivative_with_respect_to_a_leaf_that_the_function_does_not_use_is_0():
+    """This is so in `gradients`, too, as for the last bias of a network in a gradient penalty."""
+    model = MLP(2, [3, 1], activation="tanh", seed=0)
+    ps, n = model.parameters(), len(model.parameters())
+    slope = grad(lambda x: model(x))
+    f = compile(lambda x: sum(g * g for g in slope(x)))
+    eager = [0.0] * n
+    samples = [([0.3, -0.7],), ([0.1, 0.2],)]
+    for (x,) in samples:
+        found = gradients(sum(g * g for g in slope([Value(x[0]), Value(x[1])])), ps)
+        eager = [a + b / 2 for a, b in zip(eager, found, strict=True)]
+    assert eager[-1] == 0.0
+    for _ in range(3):
+        value, gradient = f.value_and_grad(samples, ps)
+        assert gradient == pytest.approx(eager)
+        assert gradient[-1] == 0.0
+        assert f.value_and_grad(samples, {"b": ps[-1]}) == (value, {"b": 0.0})
+        assert f.gradient(samples, [ps[-1]]) == f.jacobian(samples, [ps[-1]], dense=True)[0] * 2 == [[0.0]] * 2
+        assert f.hessian(samples, wrt=[ps[-1]], dense=True, mean=True) == [[0.0]]
+        assert f.program(samples[0][0]).gradient([[0.3, -0.7]], [ps[-1], Value(1.0)]) == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])
+def test_a_parameter_that_has_been_replaced_is_not_taken_for_one_that_is_not_used(method):
+    """The program has the old one, so 0 would be wrong. A parameter that was a constant has no derivative, either."""
+    held = {"w": Value(2.0), "c": Value(3.0, requires_grad=False)}
+    f = compile(lambda x: held["w"] * held["c"] * x * x)
+    samples = [(2.0,)]
+    f.forward(samples)
+    getattr(f, method)(samples, wrt=[held["w"], Value(1.0)])
+    held["c"].requires_grad = True
+    with pytest.raises(
+        ValueError, match=rf"{method}\(\): .* requires a gradient now, but is a constant of the program"
+    ):
+        getattr(f, method)(samples, wrt=[held["c"]])
+    held["c"].requires_grad = False
+    held["w"] = Value(5.0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"{method}\(\): <lambda> is not what it was .* compile it anew"):
+            getattr(f, method)(samples, wrt=[held["w"]])

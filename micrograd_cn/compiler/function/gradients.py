@@ -94,6 +94,7 @@ class GradientVariables:
     Attributes:
         key: a key for the variables, which a dict can look up.
         arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
+        values: the `Value`s, if the variables are a nesting of these.
         are_inputs: whether the variables are all numbers of the arguments.
 
     Raises:
@@ -108,6 +109,7 @@ class GradientVariables:
         self.are_inputs = given == ("inputs",) and "inputs" not in names
         self.arguments: tuple[str, ...] = ()
         self.key: tuple[Any, ...] = ("parameters",)
+        self.values: list[Any] = []
         if self._are_parameters:
             return
         if given and all(isinstance(name, str) for name in given):
@@ -121,8 +123,8 @@ class GradientVariables:
             self.arguments = self.key = given
             return
         leaves, self._nested = flatten(wrt)
-        self._values = [x for _, x in leaves]
-        self.key = tuple(self._values)
+        self.values = [x for _, x in leaves]
+        self.key = tuple(self.values)
         self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
         for path, x in leaves:
             if isinstance(x, Value):
@@ -153,8 +155,8 @@ class GradientVariables:
         if self._are_parameters:
             return as_list(zero_frozen(gradient, parameters), numpy)
         place = {p: i for i, p in enumerate(parameters)}
-        program.check_variables("value_and_grad", self._values)
-        found = array("d", [gradient[place[x]] if x in place else 0.0 for x in self._values])
+        program.check_variables("value_and_grad", self.values)
+        found = array("d", [gradient[place[x]] if x in place else 0.0 for x in self.values])
         return as_list(found, numpy) if self._is_flat else self._nested(found.tolist())
 
     def of_samples(
@@ -218,7 +220,7 @@ class GradientVariables:
         if self._are_parameters:
             return unfrozen(parameters)
         if not self.arguments:
-            return self._values
+            return self.values
         if self.are_inputs:
             return "inputs"
         for name in self.arguments:

@@ -551,6 +551,7 @@ class CompiledFunction:
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
+        self._checked: dict[Any, set[Value]] = {}  # see `_check_unused`
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
@@ -810,8 +811,9 @@ class CompiledFunction:
         """
         wrt = self._variables("hessian", wrt)
         if mean:
-            found = []
-            parts = self._parts("hessian", self._buckets("hessian", samples), threads, wrt=wrt)
+            found, buckets = [], self._buckets("hessian", samples)
+            self._check_unused("hessian", wrt, buckets)
+            parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for recording, bucket, rows, _ in parts:
                 numbers = numpy_like(samples, select_rows(bucket, rows))
                 variables = self._wrt(wrt, recording)
@@ -942,6 +944,7 @@ class CompiledFunction:
         variables = GradientVariables(wrt, self._signature.parameters)
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
         buckets = self._buckets("value_and_grad", samples)
+        self._check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
         if of_mean and not has_aux and (merged := self._merged_gradient("value_and_grad", buckets, threads)):
@@ -1273,33 +1276,62 @@ class CompiledFunction:
 
         return dataclasses.replace(options, callback=callback)
 
-    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int) -> None:
+    def _check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
+        """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
+
+        The program's derivative with respect to such a leaf is 0. It is right if the function does not use the leaf.
+        The recordings for the samples are therefore compared with new ones when a list of variables first has the leaf.
+
+        Args:
+            name: the name of the method, for messages.
+            wrt: the variables. Anything but a list of `Value`s is not looked at.
+            buckets: the samples.
+        """
+        if not isinstance(wrt, list) or not wrt or isinstance(wrt[0], str):
+            return
+        for bucket in buckets:
+            key = bucket.static, bucket.treedef
+            if (checked := self._checked.get(key)) and checked.issuperset(wrt):
+                continue
+            groups = self._dispatch(bucket, row_numbers(len(bucket.samples)))
+            known, leaves = {*self.parameters}, [x for x in wrt if isinstance(x, Value) and not x.op]
+            if not known.issuperset(leaves):
+                for recording, rows in groups:
+                    self._compare_with_new_recording(bucket, recording, rows[0], name)
+            self._checked[key] = known.union(leaves)
+
+    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> None:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
+
+        `name` is the name of the method, for messages.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
         Raises:
             ValueError: the two recordings differ.
         """
-        again, _ = self._recorded_and_restored(bucket, row)
+        again, _ = self._recorded_and_restored(bucket, row, name)
         leaves, others = recording.leaves(), again.leaves()
         known = leaves & others
         if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
-            again, held = self._recorded_and_restored(bucket, row, find_held=True)
+            again, held = self._recorded_and_restored(bucket, row, name, find_held=True)
             known |= held
         if difference := recording.difference(again, known):
             raise ValueError(
-                f"fit(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
+                f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
         self._made_inside |= leaves - others
 
-    def _recorded_and_restored(self, bucket: Bucket, row: int, find_held: bool = False) -> tuple[Recording, set[Value]]:
+    def _recorded_and_restored(
+        self, bucket: Bucket, row: int, name: str, find_held: bool = False
+    ) -> tuple[Recording, set[Value]]:
         """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
 
         Args:
             bucket: the bucket.
             row: the index of the row.
+            name: the name of the method, for messages.
             find_held: whether to find the leaves that the function can reach both before and after the recording. The
                 second result is the set of these leaves; without `find_held` it is empty.
 
@@ -1316,7 +1348,7 @@ class CompiledFunction:
                 held = {*around.leaves}.intersection(Surroundings(roots).leaves)
         except Exception as error:  # whatever the function raises
             raise ValueError(
-                f"fit(): {self._name} is not what it was when its program was made, since it raises "
+                f"{name}(): {self._name} is not what it was when its program was made, since it raises "
                 f"{type(error).__name__} now: {error}"
             ) from error
         finally:
@@ -1543,6 +1575,7 @@ class CompiledFunction:
         """
         check_threads(name, threads)
         buckets = self._buckets(name, samples, some=False)
+        self._check_unused(name, wrt, buckets)
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
         if (merged := self._merged_where(buckets)) and (
