@@ -17,12 +17,13 @@ MICROGRAD_CN_PLAIN is set. A test checks that both give the same results.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, Never, SupportsFloat, TypeAlias
 
 from .graph import context, subclasses
 from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
+from .ops.options import refuse_options
 
 __all__ = ["Number", "Value", "constant", "graph_nodes", "record", "topological_order", "traverse"]
 
@@ -159,7 +160,7 @@ class Value(Node):
                 leaf.grad = grad
             raise
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, **wrong: Never) -> None:
         """Set the `grad` of this value and of all nodes that it depends on to 0, leaves included.
 
         >>> x = Value(2)
@@ -167,6 +168,7 @@ class Value(Node):
         >>> y.backward(); y.zero_grad(); x.grad
         0.0
         """
+        refuse_options("zero_grad() of a Value", wrong, {"set_to_none": "write x.grad = None for each leaf x"})
         order, leaves = traverse(self)
         for node in (*order, *leaves):
             node.grad = 0.0

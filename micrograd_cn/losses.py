@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 from . import ops
 from .derivatives.tree import flatten, is_array
@@ -18,6 +18,7 @@ from .engine import Value
 from .graph.context import here
 from .module import shape_in_words
 from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
+from .ops.options import refuse_options
 from .ops.table import log_sum_above
 
 __all__ = [
@@ -286,7 +287,13 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A
     return _elementwise("l1_loss", lambda x, t: ops.abs(x - t), input, target, reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+def huber_loss(
+    input: Any,  # noqa: A002
+    target: Any,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    **wrong: Never,
+) -> Any:
     """Return the mean of d*d/2 if |d| <= delta, else delta * (|d| - delta/2), with d = input - target (Huber 1964).
 
     Args:
@@ -301,6 +308,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     >>> huber_loss([0.5, 3], [0, 0])
     1.3125
     """
+    refuse_options("huber_loss()", wrong, {"beta": "write delta=..., for delta times PyTorch's smooth_l1_loss"})
     if not isinstance(delta, Value):
         try:
             delta = number(delta)

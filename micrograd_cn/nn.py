@@ -21,6 +21,7 @@ from .init import Generator, Initialiser, generator, initialiser
 from .module import Absent, Module, _names_its_parameters, leaves_of, with_unheld_leaves
 from .ops.number import numbers_in
 from .ops.operation import Op
+from .ops.options import refuse_options
 from .ops.registry import OPS
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
@@ -69,9 +70,8 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
 def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     """Raise TypeError if there are names of options in `wrong`, which the class `name` does not have."""
-    for option in wrong:
-        write = "; for none, write n.b.requires_grad = False for each neuron n, whose bias is 0" * (option == "bias")
-        raise TypeError(f"{name} has no option {option}{write}")
+    without_bias = "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"
+    refuse_options(name, wrong, {"bias": without_bias})
 
 
 def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:

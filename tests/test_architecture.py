@@ -45,7 +45,10 @@ ROOMS = (
 )
 # The order of the modules and folders inside a folder.
 INSIDE = {
-    "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "special", "rounding", "table", "linear"),
+    "ops": (
+        *("number", "registry", "checks", "traits", "options", "operation", "ieee", "special", "rounding", "table"),
+        "linear",
+    ),
     "graph": (
         *("operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "numpy_methods"),
         *("subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node", "value_arrays"),

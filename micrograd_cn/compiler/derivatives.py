@@ -12,7 +12,7 @@ from contextvars import Context
 from functools import cached_property
 from itertools import chain
 from math import isfinite
-from typing import Any, Literal, Self
+from typing import Any, Literal, Never, Self
 
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from ..engine import Value, constant, traverse
@@ -20,6 +20,7 @@ from ..gradients import gradients
 from ..graph import context
 from ..ops import dot
 from ..ops.number import number_or_none
+from ..ops.options import refuse_options
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Numbers, flat
 from .data.nodes import some_frozen
@@ -31,6 +32,7 @@ from .runtime.executable import without_collector
 from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
+NO_ARGNUMS = {"argnums": "write wrt=['name'], with the names of arguments"}
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 MAX_SPARSITY = 4  # a matrix of at most so many times as many entries as can be nonzero is computed whole
 
@@ -262,7 +264,7 @@ class Program(Runnable):
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
 
     def gradient(
-        self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
+        self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None, **wrong: Never
     ) -> list[list[float]] | Any:
         """Return the gradient of the output for every row of `rows`: a number for each variable, even if it is 0.
 
@@ -291,6 +293,8 @@ class Program(Runnable):
         >>> program.gradient([[1, 2], [5, 7]]), program.gradient([[5, 7]], wrt="parameters")
         ([[6.0, 3.0], [21.0, 15.0]], [[35.0]])
         """
+        if wrong:
+            refuse_options("gradient()", wrong, NO_ARGNUMS)
         return self._evaluate("gradient", rows, wrt, threads, out)
 
     def value_and_grad(

@@ -9,6 +9,7 @@ from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
 from .number import is_array, number
+from .options import AXES, refuse_axis, several_numbers
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
@@ -337,16 +338,21 @@ class Op(Row):
         return [p.default is p.empty for p in parameters].count(True) == 1
 
 
-AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
-
-
 def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
-    """Return what to write instead of a wrong call of an operation that takes a list; "" if that is not known."""
+    """Return what to write instead of a wrong call of an operation with a signature; "" if that is not known."""
     for axis in AXES:
-        if axis in options:
-            return f"a list has no axes, so there is no {axis}; write [{op.name}(row) for row in rows]"
+        if axis in options and op.arity is None:
+            return f"there is no {axis}, since {refuse_axis(op.name)}"
     code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
-    takes_one = op.arity is None and code is not None and code.co_argcount - len(defaults) == 1
-    if takes_one and 1 < len(args) <= 6 and all(hasattr(x, "_record") or isinstance(x, (int, float)) for x in args):
-        return f"it takes one list; write {op.name}([{', '.join('xyzabc'[: len(args)])}])"
-    return ""
+    if code is None:
+        return ""
+    names = code.co_varnames[: code.co_argcount]
+    required = names[: len(names) - len(defaults)]
+    if op.arity is None and len(required) == 1 and (write := several_numbers(op.name, args)):
+        return write
+    unknown = [option for option in options if option not in names]
+    missing = [name for name in required[len(args) :] if name not in options]
+    if not (unknown or missing or len(args) > len(names)):
+        return ""  # the error is about an argument
+    what = f"there is no {unknown[0]}; " if unknown else f"{' and '.join(missing)} is missing; " if missing else ""
+    return f"{what}write {op.name}({', '.join(names)})"

@@ -16,12 +16,13 @@ from functools import cache, lru_cache, reduce
 from itertools import accumulate
 from math import fabs, inf, nan
 from operator import index
-from typing import Any, SupportsFloat, TypeVar, overload
+from typing import Any, Never, SupportsFloat, TypeVar, overload
 
 from . import ieee, rounding, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number, numbers_in
 from .operation import Op, Operand, Recorder, Selection
+from .options import refuse_arguments
 from .registry import HELPERS, OPS, define
 from .special import HALF_SQRT_PI
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
@@ -39,15 +40,18 @@ is 1 with respect to the element that is taken, and 0 with respect to the others
 """
 
 
+_MISSING = object()  # the default of an argument without which a call is refused
+
+
 class _Take(Op):
     """The operation `take`. If `xs` is a list of lists, a call returns the inner list at the position `index`."""
 
-    def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
+    def __call__(self, xs: Iterable[Any], index: Any = _MISSING) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs) if type(xs) is list else numbers_in(xs)  # skips a call, for speed
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
             if xs and hasattr(index, "_record"):  # skips the checks in `Op.__call__`, for speed
                 return index._record(self, (index, *xs))
-            return super().__call__(xs, index)
+            return super().__call__(xs) if index is _MISSING else super().__call__(xs, index)
         if others := [n for n in map(len, xs) if n != len(xs[0])]:
             raise ValueError(f"take() needs rows of one length, got {len(xs[0])} and {others[0]}")
         return [self(column, index) for column in zip(*map(numbers_in, xs), strict=True)]
@@ -1014,7 +1018,7 @@ def mean(xs: Iterable[SupportsFloat]) -> float: ...  # type: ignore[overload-ove
 def mean(xs: Iterable[R | SupportsFloat]) -> R: ...
 @overload
 def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as in `Op.__call__`
-def mean(xs: Iterable[Any]) -> Any:
+def mean(xs: Iterable[Any], *others: Never, **wrong: Never) -> Any:
     """Return the arithmetic mean of a sequence.
 
     Raises:
@@ -1023,6 +1027,8 @@ def mean(xs: Iterable[Any]) -> Any:
     >>> mean([1, 2, 6])
     3.0
     """
+    if others or wrong:
+        refuse_arguments("mean", xs, others, wrong)
     xs = _nonempty("mean", xs, ordered=False)
     return div(sum(xs), float(len(xs)))
 
@@ -1033,7 +1039,7 @@ def softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[ove
 def softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
 @overload
 def softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
-def softmax(xs: Iterable[Any]) -> list[Any]:
+def softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
     """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
 
     Raises:
@@ -1042,6 +1048,8 @@ def softmax(xs: Iterable[Any]) -> list[Any]:
     >>> softmax([1000, 1000])
     [0.5, 0.5]
     """
+    if others or wrong:
+        refuse_arguments("softmax", xs, others, wrong)
     return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _nonempty("softmax", xs)]))
 
 
@@ -1051,7 +1059,7 @@ def log_softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore
 def log_softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
 @overload
 def log_softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
-def log_softmax(xs: Iterable[Any]) -> list[Any]:
+def log_softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
     """Return x_i - logsumexp(xs) for each element of a sequence, without overflow, and accurately near 0 too.
 
     Raises:
@@ -1060,6 +1068,8 @@ def log_softmax(xs: Iterable[Any]) -> list[Any]:
     >>> log_softmax([1000, 0])
     [0.0, -1000.0]
     """
+    if others or wrong:
+        refuse_arguments("log_softmax", xs, others, wrong)
     numbers = [x if hasattr(x, "_record") else number(x) for x in _nonempty("log_softmax", xs)]
     top = _peak(*numbers)
     shifted = [x - top for x in numbers]
@@ -1081,6 +1091,8 @@ def polygamma(n: int, x: Any) -> Any:
     >>> polygamma(1, 1)  # pi**2 / 6
     1.6449340668482264
     """
+    if not hasattr(n, "__index__") or hasattr(n, "_record"):
+        raise TypeError(f"polygamma() takes the order n first, which is an int, got {n!r}; write polygamma(n, x)")
     n = index(n)
     if n < 0:
         raise ValueError(f"polygamma() needs an order of at least 0, got {n}")

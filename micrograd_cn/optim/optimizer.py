@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
 from ..module import Absent
+from ..ops import options as ops_options
 from ..ops.number import flag
 
 __all__ = ["Optimizer"]
@@ -103,9 +104,7 @@ def refuse_closure() -> NoReturn:
 
 def refuse_options(name: str, wrong: Iterable[str]) -> None:
     """Raise TypeError if there are names of options in `wrong`, which the optimiser `name` does not have."""
-    for option in wrong:
-        write = f"; {INSTEAD[option]}" if option in INSTEAD else ""
-        raise TypeError(f"{name} has no option {option}{write}")
+    ops_options.refuse_options(name, wrong, INSTEAD)
 
 
 class Optimizer:

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..module import Absent
+from ..ops.options import refuse_options
 from .optimizer import SET_RATE, Optimizer, at_least_0
 
 __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
+
+INSTEAD = {
+    "T_max": "write steps=...",
+    "total_iters": "write steps=...",
+    "warmup_steps": "write steps=...",
+    "eta_min": "write lr_min=...",
+    "end_factor": "write lr_end=..., the last rate itself",
+    "start_factor": "write lr=..., the first rate itself",
+    "base_lr": "write lr=...",
+    "learning_rate": "write lr=...",
+    "optimizer": "write lr=optimizer.lr",
+    "last_epoch": f"write {SET_RATE} before each optimizer.step(), which begins at any step",
+}
 
 
 class _Schedule:
@@ -22,6 +36,12 @@ class _Schedule:
 
     if not TYPE_CHECKING:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
+
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            """Raise TypeError for options of PyTorch's schedules."""
+            known = [field.name for field in fields(cls)]
+            refuse_options(cls.__name__, [name for name in options if name not in known], INSTEAD, known)
+            return super().__new__(cls)
 
 
 @dataclass(frozen=True)

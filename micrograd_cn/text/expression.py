@@ -413,8 +413,12 @@ def call_signature(function: Callable[..., Any]) -> Signature:
     >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
     (['x', 'alpha'], ['c', 'a', 'b'])
     """
-    if not isinstance(function, Op) or function.signature:
-        return signature(function.signature or function if isinstance(function, Op) else function)
+    if not isinstance(function, Op):
+        found = signature(function)  # without those parameters that only refuse what is passed
+        named = [p for p in found.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return found.replace(parameters=named)
+    if function.signature:
+        return signature(function.signature)
     for partial in function.partials if isinstance(function.partials, tuple) else (function.partials,):
         if partial:
             of = partial.contribution if isinstance(partial, Selection) else partial

@@ -30,6 +30,7 @@ from ...engine import Value, constant, traverse
 from ...graph import context
 from ...graph.conversion import numpy_advice
 from ...ops.number import flag, is_of_numpy, number, number_or_none
+from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.arrays import is_column
 from ..data.captured import CapturedValue, describe
@@ -55,7 +56,7 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import Places, ReachableCode, Surroundings
-from ..derivatives import Kind, Program, Variables, unfrozen, zero_frozen
+from ..derivatives import NO_ARGNUMS, Kind, Program, Variables, unfrozen, zero_frozen
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
@@ -112,6 +113,15 @@ POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIO
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+INSTEAD = {
+    "static_argnums": "write static=['name'], with the names of arguments",
+    "static_argnames": "write static=['name'], with the names of arguments",
+    "donate_argnums": "leave it out",
+    "wrt": "write f.gradient(samples, wrt=...) of the compiled function f",
+    "argnums": "write f.gradient(samples, wrt=['name']) of the compiled function f",
+}
+
+
 @overload
 def compile(f: Value | Sequence[Value], inputs: Iterable[Value]) -> Program: ...  # noqa: A001
 @overload
@@ -119,7 +129,11 @@ def compile(f: Callable[..., Any], *, static: Iterable[str] = (), branches: bool
 @overload
 def compile(*, static: Iterable[str] = (), branches: bool = False) -> Callable[[F], CompiledFunction]: ...  # noqa: A001
 def compile(  # noqa: A001 -- the field's name
-    f: Any = None, inputs: Iterable[Value] | None = None, static: Iterable[str] = (), branches: bool = False
+    f: Any = None,
+    inputs: Iterable[Value] | None = None,
+    static: Iterable[str] = (),
+    branches: bool = False,
+    **wrong: Never,
 ) -> Any:
     """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
@@ -244,6 +258,7 @@ def compile(  # noqa: A001 -- the field's name
     >>> program.forward([[1], [10]])
     [3.0, 30.0]
     """
+    refuse_options("compile()", wrong, INSTEAD, ("inputs", "static", "branches"))
     if inputs is not None:
         return Program(f, inputs)
     if f is None:
@@ -566,7 +581,13 @@ class CompiledFunction:
     @property
     def _signature(self) -> inspect.Signature:
         if self._known_signature is None:
-            self._known_signature = inspect.signature(self._f)
+            try:
+                self._known_signature = inspect.signature(self._f)
+            except ValueError:  # of a function in C, such as max
+                raise TypeError(
+                    f"compile() needs to know the arguments of {self._name}, which Python does not tell; write "
+                    f"compile(lambda x, y: {self._name}(x, y))"
+                ) from None
         return self._known_signature
 
     # Attributes of classes, copies and pickles
@@ -722,7 +743,7 @@ class CompiledFunction:
 
         return self._map_samples("forward", samples, threads, out, results)
 
-    def gradient(self, samples: Any, wrt: Variables = INPUTS, threads: int = 1, out: Any = None) -> Any:
+    def gradient(self, samples: Any, wrt: Variables = INPUTS, threads: int = 1, out: Any = None, **wrong: Never) -> Any:
         """Return the gradient of the result for every sample.
 
         By default this is the gradient with respect to all numbers of the arguments, in their order.
@@ -749,6 +770,8 @@ class CompiledFunction:
         >>> f.gradient([(5,)], wrt="parameters"), f.gradient([(5,)], wrt=model)
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
+        if wrong:
+            refuse_options("gradient()", wrong, NO_ARGNUMS)
         wrt = self._variables("gradient", wrt)
         if threads == 1 and wrt == "inputs" and (ready := self._array_results("gradient", samples, out)) is not None:
             return ready

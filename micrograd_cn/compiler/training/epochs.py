@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
+from inspect import signature
 from math import inf
 from operator import mul
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
+from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.rows import checked_order
 from ..threads.tasks import check_threads
@@ -27,14 +29,32 @@ Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
 
+INSTEAD = {
+    "lr": "write fit(samples, SGD(model.parameters(), lr=...), epochs)",
+    "learning_rate": "write fit(samples, SGD(model.parameters(), lr=...), epochs)",
+    "verbose": "write progress=True",
+    "validation_data": "write validation=...",
+    "validation_split": "write validation=... with other samples",
+    "callbacks": "write callback=f, with one function f",
+    "x": "samples are one argument, fit((X, y), optimizer, ...)",
+    "y": "samples are one argument, fit((X, y), optimizer, ...)",
+    "max_norm": "write clip_grad_norm=...",
+    "loss": "the compiled function is the loss",
+    "wrt": "the optimiser says which parameters are trained",
+}
+
+
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Decorate a method `fit`, so a call such as `fit(X, y, optimizer, epochs=n)` raises a helpful error.
 
     Without the decorator, Python would only say that there are two values for `epochs`, or that one is missing.
     """
 
+    known = [*signature(fit).parameters][1:]
+
     @wraps(fit)
     def checked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_options("fit()", [option for option in kwargs if option not in known], INSTEAD, known)
         if len(args) > 2 and "epochs" in kwargs:
             raise TypeError("fit() takes samples as one argument; write fit((X, y), optimizer, epochs=...)")
         optimizer: Any = kwargs.get("optimizer", args[1] if len(args) > 1 else None)

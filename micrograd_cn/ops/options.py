@@ -1,0 +1,59 @@
+"""The errors for options that a function does not have, such as `axis` of `mean`. They say what to write instead.
+
+A function that users often call with the options of another library ends its parameters with `**wrong: Never`, and
+calls `refuse_options` if `wrong` is not empty. That takes no time in a right call, and a type checker goes on refusing
+the options. Python's own error would only say that the option is unexpected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+__all__ = ["AXES", "refuse_arguments", "refuse_axis", "refuse_options", "several_numbers"]
+
+AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
+
+
+def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], known: Iterable[str] = ()) -> None:
+    """Raise TypeError if there are names of options in `wrong`, which `name` does not have.
+
+    Args:
+        name: the function or class, as the message calls it.
+        wrong: names of options.
+        instead: what to write instead of options, such as "write lr=...".
+        known: the names of the options that there are. If one of them is spelt like a wrong one, the message names it.
+
+    >>> refuse_options("fit()", ["batchsize"], {}, ["batch_size", "epochs"])
+    Traceback (most recent call last):
+    TypeError: fit() has no option batchsize; write batch_size=...
+    """
+    for option in wrong:
+        from difflib import get_close_matches  # imported here, because correct programs do not need it
+
+        close = [f"write {found}=..." for found in get_close_matches(option, known, n=1, cutoff=0.75)]
+        write = [instead[option]] if option in instead else close
+        raise TypeError("; ".join([f"{name} has no option {option}", *write]))
+
+
+def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: Iterable[str]) -> NoReturn:
+    """Raise TypeError for a call of `name`, a function that takes one list, with other arguments or with options."""
+    refuse_options(f"{name}()", wrong, {axis: refuse_axis(name) for axis in AXES})
+    write = several_numbers(name, (xs, *others)) or f"it takes one list; write {name}(xs)"
+    raise TypeError(f"{name}(): {write}")
+
+
+def refuse_axis(name: str) -> str:
+    """Return what to write instead of an axis in a call of `name`, which takes a list."""
+    return f"a list has no axes; write [{name}(row) for row in rows]"
+
+
+def several_numbers(name: str, args: tuple[object, ...]) -> str:
+    """Return what to write instead of a call of `name` with numbers `args` in the place of a list; "" if they are not.
+
+    >>> several_numbers("mean", (1.0, 2.0))
+    'it takes one list; write mean([x, y])'
+    """
+    if 1 < len(args) <= 6 and all(hasattr(x, "_record") or isinstance(x, (int, float)) for x in args):
+        return f"it takes one list; write {name}([{', '.join('xyzabc'[: len(args)])}])"
+    return ""
