@@ -137,7 +137,9 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
         raise
     except (TypeError, AttributeError) as error:  # math.sin(term), term.is_integer()
         raise FormulaError(
-            f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}"
+            f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}; "
+            "write micrograd_cn's functions, such as exp(x) for math.exp(x), and (x + 0.5).floor(), which rounds "
+            "halves up, for round(x)"
         ) from error
 
 

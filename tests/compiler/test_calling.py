@@ -11,6 +11,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
+from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam
 
@@ -178,3 +179,12 @@ def test_networks_layers_and_neurons_are_compiled_as_functions_of_one_argument()
             compiled([1.0, 2.0], [3.0, 4.0])
     with pytest.raises(TypeError, match="it takes any number of arguments; give a list of tuples"):
         compile(lambda *xs: xs[0]).forward((x,))
+
+
+def test_a_call_with_values_is_refused_and_the_advice_gives_the_right_derivative():
+    """The number `x.data` alone would leave out how the result of the call depends on x."""
+    c = compile(lambda v: v[0] * v[0] * v[1])
+    for arguments in (lambda x: [x, 2.0], lambda x: np.array([x, 2.0 * x])):
+        with pytest.raises(TypeError, match=r"write f\.__wrapped__\(x\) to differentiate through the call f\(x\)"):
+            grad(lambda x, arguments=arguments: c(arguments(x)) * x)(3.0)
+    assert grad(lambda x: c.__wrapped__([x, 2.0]) * x)(3.0) == 54.0

@@ -618,7 +618,7 @@ def test_a_program_and_its_text_can_be_had():
         (lambda f: f("3"), TypeError, "f: x: expected a real number, got the str '3'"),
         (lambda f: f.program("3"), TypeError, "f: x: expected a real number, got the str '3'"),
         (lambda f: f([1, [None]]), TypeError, r"f: x\[1\]\[0\]: expected a real number, got NoneType"),
-        (lambda f: f({"a": Value(1)}), TypeError, r"f: x\['a'\]: a Value; give its number, x.data, or use it in"),
+        (lambda f: f({"a": Value(1)}), TypeError, r"f: x\['a'\]: a Value; write f.__wrapped__\(x\) to"),
         (lambda f: f(), TypeError, "missing a required argument: 'x'"),
         (lambda f: f.backward([1.0]), TypeError, r"sample 0 is float 1.0, not a tuple of arguments of f\(x\); write"),
         (lambda f: f.backward([(1,), (1, 2)]), TypeError, r"sample 1 does not have the arguments of f\(x\): too many"),

@@ -424,3 +424,22 @@ def test_dicts_without_tuples_are_told_to_be_in_tuples():
     with pytest.raises(TypeError, match=r"write \[\(x,\) for x in samples\], since the dict is the one argument"):
         f.forward([{"a": 1.0, "b": 2.0}])
     assert f.forward([(x,) for x in [{"a": 1.0, "b": 2.0}]]) == [3.0]
+
+
+@pytest.mark.parametrize("order", [sorted, max, lambda pairs: [*pairs].index((1.0, 5))])
+def test_a_tie_in_tuples_that_python_orders_says_to_write_a_key(order):
+    """Python asks whether the first items are equal before it compares the second ones."""
+    f = compile(lambda v: order(zip(v, range(3), strict=True)) and v[0])
+    with pytest.raises(TypeError, match=r"an operand of == would be .*; write key=lambda t: t\[0\] in sorted\(\), min"):
+        f([1.0, 1.0, 2.0])
+    with pytest.raises(TypeError, match=r"an operand of == would be .*; write where\(equal\(x, y\), a, b\)"):
+        compile(lambda v: v[0] * (v[0] == v[1]))([1.0, 1.0])
+    by_key = compile(lambda v: sorted(zip(v, range(3), strict=True), key=lambda t: t[0])[0][0])
+    assert by_key([1.0, 1.0, 2.0]) == 1.0
+
+
+@pytest.mark.parametrize("forward", [math.exp, lambda x: round(x) * x])
+def test_an_operation_that_calls_math_or_round_says_what_to_write(forward):
+    own = Op("own_math", forward, (lambda y, x: y,))
+    with pytest.raises(TypeError, match=r"not Term; write micrograd_cn's functions, such as exp\(x\)"):
+        compile(lambda x: own(x))(1.0)

@@ -13,6 +13,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 
 
@@ -276,3 +277,24 @@ def test_a_function_that_calls_itself_is_one_static_value():
         return z * power(z, n - 1) if n else 1.0
 
     assert told_apart(power, power) == 1
+
+
+def test_a_dataclass_that_compares_by_its_fields_says_which_option_it_needs():
+    def made(*bases, **options):
+        @dataclass(**options)
+        class Line(*bases):
+            w: object
+
+            def __call__(self, x):
+                return self.w * x
+
+        return Line(Value(2.0))
+
+    f = compile(lambda m, x: m(x), static=["m"])
+    with pytest.raises(
+        TypeError, match=r"'Line', since .*; write @dataclass\(eq=False\), or @dataclass\(frozen=True\)"
+    ):
+        f(made(), 3.0)
+    with pytest.raises(TypeError, match=r"'Line', since .*; write @dataclass\(eq=False\)$"):
+        f(made(Module), 3.0)  # whose attributes may be assigned
+    assert f(made(eq=False), 3.0) == f(made(frozen=True), 3.0) == f(made(Module, eq=False), 3.0) == 6.0

@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from enum import Enum
 from enum import property as enum_property
 from functools import partial
@@ -159,7 +160,7 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
         keys = [key if type(key) is str else StaticValue(key, _identity(key)) for key in x]
         return kind, tuple(keys), tuple([treedef_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
-        raise TypeError("a Value; give its number, x.data, or use it inside the function, which makes it a parameter")
+        raise TypeError(f"a Value; {INSTEAD_OF_VALUE}")
     if hasattr(x, "shape"):
         if shape := tuple(x.shape):
             definition = array_def(x, shape)
@@ -285,6 +286,12 @@ class StaticValue(NamedTuple):
     identity: Any
 
 
+INSTEAD_OF_VALUE = (
+    "write f.__wrapped__(x) to differentiate through the call f(x), x.data for its number alone, or use it inside the "
+    "function, which makes it a parameter"
+)
+
+
 class Same:
     """A key that equals only keys for the same object, which may not be hashable, and which lives as long as the key.
 
@@ -317,6 +324,12 @@ def static_value(name: str, x: Any) -> StaticValue:
     try:
         hash(x)
     except TypeError as error:
+        if is_dataclass(x) and getattr(type(x), "__hash__", None) is None:
+            frozen = f", or @dataclass(frozen=True) if a {type(x).__name__} with equal fields is the same value"
+            raise TypeError(
+                f"static argument {name}, {x!r}: {error}, since it compares by its fields; write @dataclass(eq=False)"
+                f"{'' if isinstance(x, Module) else frozen}"
+            ) from None
         raise TypeError(
             f"static argument {name}, {x!r}: {error}; give a hashable value, such as a tuple for a list or an array, "
             f"with np.array({name}) in the function, since programs are looked up by it"

@@ -7,6 +7,7 @@ number of a value raises an error, unless the value is a constant.
 
 from __future__ import annotations
 
+import dis
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -144,7 +145,7 @@ class Traced(Value):
                 names.append(frame.f_code.co_name)
                 frame = frame.f_back
             write = next((INSTEAD_OF_EQUALITY[name] for name in names if name in INSTEAD_OF_EQUALITY), None)
-            self._refuse("an operand of ==", write or "where(equal(x, y), a, b)")
+            self._refuse("an operand of ==", write or _instead_of_equality(sys._getframe(1)))
         if hooks := here().hooks:
             hooks.compared(self, "==", other, False)
         return False
@@ -214,6 +215,13 @@ class Traced(Value):
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         refuse(self, what, instead)
+
+
+def _instead_of_equality(frame: FrameType) -> str:
+    """Return what to write instead of ==. A function of Python that the code in `frame` calls may have asked for it."""
+    called = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
+    by_key = "key=lambda t: t[0] in sorted(), min() and max() of tuples t, or " if called else ""
+    return f"{by_key}where(equal(x, y), a, b)"
 
 
 class TracedCondition(Traced):

@@ -40,6 +40,7 @@ from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
 from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
+    INSTEAD_OF_VALUE,
     Bucket,
     TreeDef,
     bucket_columns,
@@ -175,8 +176,9 @@ def compile(  # noqa: A001 -- the field's name
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
     - If a parameter, or a number around the function, is replaced after the function was recorded, `fit` raises an
-      error. A call and the other methods do not check this: they go on with what was recorded, and a structure or a
-      branch that is recorded later uses the new one. So compile anew after something was replaced, or change a
+      error, and so does a derivative with respect to a list that has the new parameter. A call and the other methods do
+      not check this: they go on with what was recorded, and a structure or a branch that is recorded later uses the new
+      one. So compile anew after something was replaced, or change a
       parameter's `data` instead.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
@@ -1483,7 +1485,8 @@ class CompiledFunction:
         try:
             treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
         except TypeError:
-            raise TypeError(f"{self._name}: {first_invalid(arguments)}") from None
+            text = first_invalid(arguments).replace("write x.data for the number of a Value x", INSTEAD_OF_VALUE)
+            raise TypeError(f"{self._name}: {text}") from None
         bucket = Bucket(treedef, static)
         bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
         return bucket
