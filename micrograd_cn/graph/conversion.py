@@ -125,6 +125,11 @@ def numpy_advice(error: BaseException) -> str:
         traceback = traceback.tb_next
     module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
     in_python = module.startswith("numpy.")  # other errors are those of numpy's C code, or of the user's own code
+    if unsupported := re.search(r"ufunc '(\w+)' not supported for the input types", text):
+        name = unsupported[1]
+        if name in OPS:
+            operands = _operands(OPS[name].arity)
+            return f"np.{name} takes no arrays of Values: write micrograd_cn.{name}({operands}), which does"
     known = {found: advice for found, advice in NUMPY_ERRORS.items() if in_python or found != NO_SHAPE}
     return next((advice for found, advice in known.items() if re.search(found, text)), "")
 

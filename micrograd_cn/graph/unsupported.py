@@ -126,6 +126,10 @@ INSTEAD = {
 }
 
 
+# The derivatives of the first branch are right at 0 up to the second one, and the second branch divides by no 0
+SINC = "where(equal(x, 0), 1 - y * y / 6, sin(y) / where(equal(x, 0), 1, y)), with y = math.pi * x,"
+
+
 class _Missing:
     """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
 
@@ -140,7 +144,10 @@ class _Missing:
         held = getattr(instance, "__dict__", {})
         if self.name in held:
             return held[self.name]
-        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {self.instead}")
+        instead = self.instead
+        if self.name == "dtype" and (caller := _getframe(1)).f_code.co_name == "sinc" and is_numpys_code(caller):
+            instead = f"{SINC} for np.sinc(x)"
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {instead}")
 
     def __set__(self, instance: Any, value: object) -> None:
         if not hasattr(instance, "__dict__"):

@@ -456,3 +456,28 @@ def test_numpy_orders_nan_as_in_an_array_of_floats(row):
         with pytest.raises(ValueError, match="of Values among which is nan"):
             f(values)
     assert np.nanmedian(values).data == 1.5
+
+
+def test_sinc_of_a_single_value_says_what_to_write():
+    """What the message says to write has right first and second derivatives, at 0 too."""
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'dtype'; write where\(equal\(x, 0\), .* for np\.sinc"
+    ) as error:
+        np.sinc(Value(0.3))
+    code, _, rest = str(error.value).partition("write ")[2].partition(", with y = ")
+    y = rest.partition(", for")[0]
+
+    def sinc(x):
+        return eval(code, {**vars(micrograd_cn.ops), "x": x, "y": eval(y, {"math": math, "x": x})})
+
+    assert (sinc(0.0), grad(sinc)(0.0), grad(grad(sinc))(0.0)) == (1.0, 0.0, pytest.approx(-(math.pi**2) / 3.0))
+    assert sinc(Value(0.3)).data == pytest.approx(np.sinc(0.3), rel=1e-15)
+    with pytest.raises(AttributeError, match=r"for the norm np\.linalg\.norm"):
+        np.linalg.norm(np.array([Value(0.3)]), 3)
+
+
+def test_a_function_that_numpy_has_for_floats_alone_is_answered_with_the_operation():
+    with pytest.raises(TypeError) as error:
+        grad(lambda x: np.logaddexp(x, 1.0).sum())(np.array([1.0, 2.0]))
+    assert "write micrograd_cn.logaddexp(x, y), which does" in error.value.__notes__[0]
+    assert grad(lambda x: micrograd_cn.logaddexp(x, 1.0).sum())(np.array([1.0, 1.0])) == pytest.approx([0.5, 0.5])
