@@ -521,6 +521,7 @@ CHANGING = {
     ),
     Derivatives: ("_derive",),
     Graph: ("append", "differentiate", "ensure"),
+    Prepared: ("append",),
     Native: ("link",),
     Fit: ("_end", "write_back"),
     EarlyStopping: ("restore", "step"),

@@ -213,7 +213,8 @@ class Lowering:
             self._lower(node, op)
         self._output_nodes = graph.outputs
         self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
-        for x in (1.0, -0.0):  # these are all constants that schedules need, so forward schedules add no instruction
+        # These are all constants that schedules and tables need, so those of forward code add no instruction
+        for x in (1.0, -0.0, *[math.nan] * graph.has_gathers):
             self.code.constant(x)
         self.totals: list[tuple[Pair, ...] | Scatter] = []
         self.gradients: list[int] = []
