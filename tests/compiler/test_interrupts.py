@@ -302,7 +302,7 @@ class Prepared(Graph):
 
 class Derivatives(Graph):
     def first(self):
-        found = self.program.hessian(self.rows, lower=True), self.program.gradient(self.rows, wrt=self.parameters[1:3])
+        found = self.program.hessian(self.rows, lower=True), self.program.gradient(self.rows, wrt=self.parameters[1:2])
         return *found, [w.requires_grad for w in self.parameters]
 
 
