@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from array import array
 from collections import OrderedDict
 from itertools import cycle, islice, pairwise
@@ -110,11 +111,13 @@ def test_ctrl_c_ends_training_between_two_steps(threads, schedule):
     """
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
-    running, ended = threading.Event(), threading.Event()
+    running, ended = [], []  # and not an Event, since Ctrl-C in its `set` would leave its lock held
 
     def interrupt():
-        running.wait(timeout=60)
-        if not ended.is_set():
+        start = time.monotonic()
+        while not running and time.monotonic() < start + 60:
+            time.sleep(1e-3)
+        if not ended:
             os.kill(os.getpid(), signal.SIGINT)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has none
@@ -126,13 +129,13 @@ def test_ctrl_c_ends_training_between_two_steps(threads, schedule):
                 rows,
                 mine,
                 10**12,
-                progress=lambda losses: len(losses) > 1 and running.set(),
+                progress=lambda losses: len(losses) > 1 and running.append(True),
                 threads=threads,
                 schedule=schedule,
             )
     finally:
-        ended.set()
-        running.set()
+        ended.append(True)
+        running.append(True)
         thread.join()
         signal.signal(signal.SIGINT, handler)
     assert 1 < mine.steps < 10**12
