@@ -178,8 +178,7 @@ def compile(  # noqa: A001 -- the field's name
     - If a parameter, or a number around the function, is replaced after the function was recorded, `fit` raises an
       error, and so does a derivative with respect to a list that has the new parameter. A call and the other methods do
       not check this: they go on with what was recorded, and a structure or a branch that is recorded later uses the new
-      one. So compile anew after something was replaced, or change a
-      parameter's `data` instead.
+      one. So compile anew after something was replaced, or change a parameter's `data` instead.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
