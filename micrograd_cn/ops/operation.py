@@ -342,7 +342,7 @@ def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
     """Return what to write instead of a wrong call of an operation with a signature; "" if that is not known."""
     for axis in AXES:
         if axis in options and op.arity is None:
-            return f"there is no {axis}, since {refuse_axis(op.name)}"
+            return refuse_axis(op.name, axis)
     code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
     if code is None:
         return ""
@@ -352,7 +352,13 @@ def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
         return write
     unknown = [option for option in options if option not in names]
     missing = [name for name in required[len(args) :] if name not in options]
-    if not (unknown or missing or len(args) > len(names)):
-        return ""  # the error is about an argument
-    what = f"there is no {unknown[0]}; " if unknown else f"{' and '.join(missing)} is missing; " if missing else ""
+    if not (unknown or missing):
+        return ""  # the error is about an argument, or there are too many of them
+    what = (
+        f"there is no {unknown[0]}; "
+        if unknown
+        else f"the argument {' and '.join(missing)} is missing; "
+        if missing
+        else ""
+    )
     return f"{what}write {op.name}({', '.join(names)})"

@@ -38,14 +38,14 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
 
 def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: Iterable[str]) -> NoReturn:
     """Raise TypeError for a call of `name`, a function that takes one list, with other arguments or with options."""
-    refuse_options(f"{name}()", wrong, {axis: refuse_axis(name) for axis in AXES})
+    refuse_options(f"{name}()", wrong, {axis: refuse_axis(name, axis) for axis in AXES})
     write = several_numbers(name, (xs, *others)) or f"it takes one list; write {name}(xs)"
     raise TypeError(f"{name}(): {write}")
 
 
-def refuse_axis(name: str) -> str:
-    """Return what to write instead of an axis in a call of `name`, which takes a list."""
-    return f"a list has no axes; write [{name}(row) for row in rows]"
+def refuse_axis(name: str, axis: str) -> str:
+    """Return what to write instead of the option `axis` in a call of `name`, which takes a list."""
+    return f"a list has no axes, so there is no {axis}; write [{name}(row) for row in rows]"
 
 
 def several_numbers(name: str, args: tuple[object, ...]) -> str:
