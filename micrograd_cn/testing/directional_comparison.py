@@ -417,8 +417,10 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
     own_slope = CHANGE_FACTOR * moved or math.inf
     tolerance = ArrayTolerance(problem.rtol, problem.atol, typical_slope, rounded, own_slope, flat_slope)
     if half and _is_far_below_noise(phi, first, change):
-        estimate = replace(_rough_estimate(phi), noise=phi.rounding / first)
-        return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
+        noise = phi.rounding / first
+        if not tolerance.is_exact_enough(Estimate(0.0, BURIED * noise), 0.0):
+            estimate = replace(_rough_estimate(phi), noise=noise)
+            return Comparison(title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
     over = compare_interval_means(phi, title, tolerance, half_precision.has_settled) if half else None
     seen = over if half else _compare_quickly(phi, title, tolerance, typical_slope)
     if phi.analytic == 0.0 and not (seen and seen.agrees) and is_step_function(phi):
