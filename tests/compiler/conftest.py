@@ -1,9 +1,11 @@
-"""Fixtures: `code` repeats a test for each kind of code, and `processor` pretends that this is another processor."""
+"""Fixtures: `code` repeats a test for each kind of code, `sorts` counts sorted rows, and `processor` is another one."""
 
 import os
 
 import llvmlite.binding as llvm
 import pytest
+
+from micrograd_cn.compiler.function.guards import CompiledGuards
 
 from .common import KINDS, code_of, settings
 
@@ -40,3 +42,17 @@ def compile_at_once():
     """
     with settings({"threads.background.IN_BACKGROUND": False}):
         yield
+
+
+@pytest.fixture
+def sorts(monkeypatch):
+    """Return a list to which the count of rows is appended each time that rows are sorted."""
+    counts = []
+    split = CompiledGuards.split
+
+    def counted(self, data, index, *arguments):
+        counts.append(len(index))
+        return split(self, data, index, *arguments)
+
+    monkeypatch.setattr(CompiledGuards, "split", counted)
+    return counts

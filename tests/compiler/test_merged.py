@@ -13,7 +13,6 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import partition
-from micrograd_cn.compiler.function.guards import CompiledGuards
 from micrograd_cn.optim import SGD
 
 from .common import code_of, settings, trained
@@ -37,20 +36,6 @@ def way(request):
     """Run the test once with programs that sort rows, and once with a merged program."""
     with settings(WAYS[request.param]):
         yield request.param
-
-
-@pytest.fixture
-def sorts(monkeypatch):
-    """Return a list to which the count of rows is appended each time that rows are sorted."""
-    counts = []
-    split = CompiledGuards.split
-
-    def counted(self, data, index, *arguments):
-        counts.append(len(index))
-        return split(self, data, index, *arguments)
-
-    monkeypatch.setattr(CompiledGuards, "split", counted)
-    return counts
 
 
 def brackets(w):

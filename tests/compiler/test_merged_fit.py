@@ -8,7 +8,6 @@ import pytest
 
 from micrograd_cn import Value, relu
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function.guards import CompiledGuards
 from micrograd_cn.optim import SGD, Adam
 
 from .common import trained
@@ -16,20 +15,6 @@ from .common import trained
 RANDOM = np.random.default_rng(6)
 XS, YS = RANDOM.standard_normal((2, 60))
 EPOCHS, BATCH = 30, 8  # so many steps that a merged program is worthwhile
-
-
-@pytest.fixture
-def sorts(monkeypatch):
-    """Return a list to which the count of rows is appended each time that rows are sorted."""
-    counts = []
-    split = CompiledGuards.split
-
-    def counted(self, data, index, *arguments):
-        counts.append(len(index))
-        return split(self, data, index, *arguments)
-
-    monkeypatch.setattr(CompiledGuards, "split", counted)
-    return counts
 
 
 def knee(w):
