@@ -201,7 +201,7 @@ def _is_in(group: Group | None, outer: Group) -> bool:
 
 
 def _sums_products(node: Value) -> bool:
-    """Return whether the node's operation is a sum of products, which its row in the table of operations says."""
+    """Return whether the node's operation is a sum of products, as its row in the table of operations says."""
     assert node.op is not None
     return node.op.lowerings.summands is not None and bool(node.op.lowerings.summands(*node.parents)[0])
 

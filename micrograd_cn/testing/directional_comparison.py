@@ -513,7 +513,7 @@ def _is_below_noise(phi: DirectionalFunction, first: float, change: float) -> bo
 
 
 def _is_far_below_noise(phi: DirectionalFunction, first: float, change: float) -> bool:
-    """Return whether rounding of `phi` hides its derivative in the largest step, the checked one and the numerical one.
+    """Return whether, in the largest step, rounding of `phi` hides both the checked and the numerical derivative.
 
     Then means over intervals do not tell a mistake from noise either. `first` is the largest step, and `change` is the
     change of `phi` in this step.

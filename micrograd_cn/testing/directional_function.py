@@ -184,8 +184,9 @@ class DirectionalFunction:
         """Return φ(t) = u · (f(x + t v) - f(x)), divided by `divisor`.
 
         The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
-        to this offset is computed with the derivative that is checked, and is subtracted. If many elements are moved in
-        the types of their arrays, nothing is subtracted; `rounding` includes the effect of the offset instead.
+        to this offset is computed with the derivative that is checked, and is subtracted. If `v` moves many
+        elements, and the point is computed in the types of their arrays, nothing is subtracted; the attribute
+        `rounding` includes the effect of the offset instead.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types

@@ -119,9 +119,9 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
     A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
-    difference of their means. Both mismatches are relative to the checked derivatives or to the numerical ones; it is
-    enough if one of the two pairs shows a decrease, but the mismatch itself must decrease, too. A mismatch that
-    vanishes comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    difference of their means. The mismatch relative to the checked derivative, or that relative to the numerical one,
+    must be less than half, and the absolute mismatch must be smaller, too. A mismatch that vanishes comes from rounding
+    that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

@@ -270,7 +270,7 @@ class _Merger:
         return keys, sizes
 
     def _make_tree(self) -> list[_Choice]:
-        """Return the nodes of the tree of comparisons, each before the nodes that follow it."""
+        """Return the nodes of the tree of comparisons, each node before its children."""
         tree = [_Choice()]
         for number, ((recorded, _, _), conditions) in enumerate(zip(self._parts, self._conditions, strict=True)):
             at = tree[0]

@@ -505,9 +505,9 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """Remember the program of each sample of a bucket whose program does not depend on the parameters' data.
+        """For each sample of a bucket, remember its program if this program is the same whatever data parameters have.
 
-        If there is a merged program, it computes all samples.
+        If there is a merged program, it is remembered for all samples.
         """
         samples = self._buckets[bucket].samples
         merged = self._merge(bucket)

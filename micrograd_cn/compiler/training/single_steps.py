@@ -37,10 +37,12 @@ METHODS = "step", "zero_grad", "update"
 
 
 class StateInBlocks:
-    """The state of an optimiser in the blocks of its compiled update: the optimiser's `lazy_state`.
+    """The state of an optimiser, read on demand from the memory on which its compiled update works.
+
+    An object of this class is the optimiser's attribute `lazy_state`.
 
     Args:
-        blocks: the blocks.
+        blocks: the memory, see `ParameterBlocks`. Its columns 0 and 1 have the data and the gradients of parameters.
         names: the names of the numbers that the state has for each parameter. They are in the blocks' columns from
             column 2 on.
         count: how many parameters there are.

@@ -353,9 +353,9 @@ class TrainingState:
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
-            goes_on: a function that is called if a gradient has to be computed anew. If it returns True, the batches
-                describe other code now, and the remaining steps are taken with it. If it returns False, they are not
-                taken.
+            goes_on: a function that is called if the code of a gradient gave nan, and other code has to compute this
+                gradient. If it returns True, it has put that other code into `batches`, and the remaining steps are
+                taken with it. If it returns False, they are not taken.
 
         Returns:
             how many steps were taken.
