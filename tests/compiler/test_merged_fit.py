@@ -93,13 +93,19 @@ def test_a_schedule_is_asked_once_for_each_step_though_steps_are_taken_anew():
 
 @pytest.mark.parametrize("last", [*range(4, 16), 150])
 def test_an_error_of_a_schedule_comes_after_all_steps_before_it(last):
-    """About ten steps are taken until a row takes a branch that has not been recorded yet."""
+    """About ten steps are taken until a row takes a branch that has not been recorded yet.
+
+    The schedule raises the error in the first call only, so `fit` must not call it again for the same step.
+    """
 
     def make(w):
         return lambda x, y: (w[0] - 3.0) ** 2 if w[0] < 1.0 else (w[1] * x - y) ** 2 + (w[0] - 3.0) ** 2
 
+    asked = []
+
     def schedule(step):
-        if step == last:
+        asked.append(step)
+        if step == last and asked.count(step) == 1:
             raise RuntimeError("no rate")
         return 0.02
 
@@ -107,8 +113,10 @@ def test_an_error_of_a_schedule_comes_after_all_steps_before_it(last):
     by_hand, fitted = SGD(ours, lr=0.02), SGD(theirs, lr=0.02)
     with pytest.raises(RuntimeError, match="no rate"):
         trained(make(ours), SAMPLES, by_hand, EPOCHS, BATCH, None, schedule)
+    asked.clear()
     with pytest.raises(RuntimeError, match="no rate"):
         compile(make(theirs), branches=True).fit((XS, YS), fitted, EPOCHS, BATCH, schedule=schedule)
+    assert asked == [*range(last + 1)]
     assert by_hand.steps == fitted.steps == last
     np.testing.assert_allclose([p.data for p in theirs], [p.data for p in ours], rtol=1e-9)
 

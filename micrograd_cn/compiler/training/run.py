@@ -28,7 +28,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
 from .epochs import History, TrainingOptions, asks_to_stop, train
-from .state import Batches, TrainingState, check_trainable
+from .state import AskedRates, Batches, TrainingState, check_trainable
 
 T = TypeVar("T")
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
@@ -210,7 +210,7 @@ class TrainingRun:
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
         self._rejected: set[CompiledGraph] = set()  # those that gave nan, and are used no more
         self._gradients = Memory(0)
-        self._seconds, self._rates_left = 0.0, array("d")
+        self._seconds, self._asked = 0.0, AskedRates()
         self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
@@ -270,7 +270,7 @@ class TrainingRun:
             self._write_back()
         if self._state is None:
             self._check_constants()
-            self._state = TrainingState(self._options, parameters, self._check_constants, self._rates_left)
+            self._state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.data))

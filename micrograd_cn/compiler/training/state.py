@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, compress, repeat
 from math import isfinite
@@ -42,6 +43,22 @@ class Batches(NamedTuple):
     order: array[int]
     words: array[int]
     starts: array[int]
+
+
+@dataclass
+class AskedRates:
+    """What a schedule has answered for steps that were not taken yet.
+
+    Some steps are not taken at once, because other programs have to compute them. The schedule is not asked again for
+    such steps: it may count its calls, or raise an error in the first call only.
+
+    Attributes:
+        rates: the learning rates of the next steps.
+        failure: the error with which the schedule answered for the step after those, or None.
+    """
+
+    rates: array[float] = field(default_factory=lambda: array("d"))
+    failure: BaseException | None = None
 
 
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
@@ -257,6 +274,7 @@ class TrainingState:
         parameters: the parameters that the programs read.
         check_constants: a function that raises an error if constants of the programs have other data now. It is called
             after the schedule, which may change them.
+        asked: what the schedule has answered for steps that were not taken yet.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
@@ -275,9 +293,9 @@ class TrainingState:
         options: TrainingOptions,
         parameters: Sequence[Value],
         check_constants: Callable[[], object] = lambda: None,
-        rates_left: array[float] | None = None,
+        asked: AskedRates | None = None,
     ) -> None:
-        self._check_constants, self._rates_left = check_constants, array("d") if rates_left is None else rates_left
+        self._check_constants, self._asked = check_constants, asked or AskedRates()
         self.optimizer, self.schedule = options.optimizer, options.schedule
         self.parameters = parameters
         optimizer = options.optimizer
@@ -384,21 +402,23 @@ class TrainingState:
 
         if self.schedule is None:
             return take(steps, None)
-        done, taken, failure = int(self.scalars.data[1]), 0, None
-        rates = self._rates_left[:steps]  # the schedule was asked for these steps already
-        try:
-            for step in range(done + len(rates), done + steps):
-                rate = _learning_rate(self.schedule, step)
-                if context.data_changed:
-                    self._check_constants()
-                rates.append(rate)
-        except BaseException as error:  # the steps before that are taken, as in a loop in Python
-            failure = error
+        done, taken, asked = int(self.scalars.data[1]), 0, self._asked
+        rates = asked.rates[:steps]
+        if asked.failure is None:
+            try:
+                for step in range(done + len(rates), done + steps):
+                    rate = _learning_rate(self.schedule, step)
+                    if context.data_changed:
+                        self._check_constants()
+                    rates.append(rate)
+            except BaseException as error:  # the steps before that are taken, as in a loop in Python
+                asked.failure = error
         if rates:
             taken = take(len(rates), rates)
-        self._rates_left[: len(rates)] = rates[taken:]
-        if failure and (taken == len(rates) or not isinstance(failure, Exception)):
-            raise failure
+        asked.rates[: len(rates)] = rates[taken:]
+        ends = taken == len(rates) < steps or not isinstance(asked.failure, Exception)
+        if asked.failure is not None and ends:
+            raise asked.failure
         return taken
 
     @property
