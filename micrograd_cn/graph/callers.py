@@ -8,7 +8,8 @@ instructions say which function that is, even if it was typed at Python's prompt
 from __future__ import annotations
 
 import builtins
-from functools import partial
+from functools import partial, reduce
+from itertools import chain
 from opcode import opmap
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
@@ -36,7 +37,8 @@ COMPARING = {
     *("maximum", "minimum", "fmax", "fmin", "clip"),
 }
 IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("__ne__",)}
-COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge"}
+COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge", *chain(*IN_PYTHON)}
+CALLING_OTHERS = reduce, sum, any, all, next, max, min, sorted  # functions that may call a function of numpy
 PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
 
 
@@ -82,6 +84,8 @@ _places: dict[tuple[int, int], tuple[CodeType, _Place]] = {}  # by the identity 
 
 def _place(frame: FrameType) -> _Place:
     code, at = frame.f_code, frame.f_lasti
+    while at > 0 and not code.co_code[at]:  # CPython 3.11 and 3.12 stop at the caches behind a call of Python code
+        at -= 2
     known = _places.get((id(code), at))
     if known is None or known[0] is not code:
         while len(_places) >= MAX_PLACES:
@@ -101,22 +105,40 @@ def _read(code: CodeType, at: int) -> _Place:
 
     names: tuple[str, ...] = ()
     loaded: list[str] = []  # the variables and texts that were loaded last, one after the other
-    is_global, is_built, passed = False, False, ()
+    path: tuple[str, ...] = ()  # the variable that was loaded last, with attributes that were read from it
+    path_is_global = False
+    is_global, is_built, follows, passed = False, False, False, ()
     line, _, column, _ = [*code.co_positions()][at // 2]
     for found in dis.get_instructions(code):
         place, kind, argument = found.positions, found.opname, found.argval
         if found.offset >= at:
             break
-        variables = () if not kind.startswith(VARIABLES) else argument if type(argument) is tuple else (argument,)
+        variables, is_attribute = _loaded_variables(kind, argument), kind in ("LOAD_ATTR", "LOAD_METHOD")
         if variables or type(argument) is str:
             loaded += [f"{{{name}}}" for name in variables] or [argument]
         elif kind not in ("PUSH_NULL", "PRECALL", "CALL"):
             loaded = []
-        if place is None or line is None or column is None or (place.lineno, place.col_offset) != (line, column):
+        receiver, receiver_is_global = path, path_is_global
+        if variables:
+            path, path_is_global = variables[-1:], kind == "LOAD_GLOBAL"
+        elif kind != "PUSH_NULL":
+            path = (*path, argument) if is_attribute and path else ()
+        if place is None or line is None or column is None:
+            continue
+        begins = (place.lineno, place.col_offset) == (line, column)
+        if not begins and not (follows and is_attribute):  # an attribute on another line than the call
+            follows = False
             continue  # the instructions that find the function begin where the call does
+        follows = bool(variables) or is_attribute
         if variables:
             names, is_global = variables[:1], kind == "LOAD_GLOBAL"
-        elif kind in ("LOAD_ATTR", "LOAD_METHOD"):
+        elif kind == "LOAD_SUPER_ATTR":
+            names, is_global = ("", argument), False
+        elif kind == "PUSH_NULL" and "CALL_KW" in opmap and not names:  # CPython 3.13 has it behind the function
+            names, is_global = receiver, receiver_is_global
+        elif is_attribute:
+            if not names:
+                names, is_global = receiver, receiver_is_global
             names = (*(("",) if is_built else names), argument)
         elif kind in ("KW_NAMES", "LOAD_CONST") and found.arg is not None:
             constant = code.co_consts[found.arg]
@@ -128,6 +150,15 @@ def _read(code: CodeType, at: int) -> _Place:
             names = ("",)
         is_built = kind.startswith("BUILD")  # a list such as [xs] in [xs].sort(), or the arguments in f(*args)
     return _Place(False, True, names, is_global, passed)
+
+
+def _loaded_variables(kind: str, argument: Any) -> tuple[str, ...]:
+    """Return the names of the variables that an instruction loads; CPython 3.13 has instructions that load two."""
+    if kind == "STORE_FAST_LOAD_FAST":
+        return tuple(argument[1:])
+    if not kind.startswith(VARIABLES):
+        return ()
+    return argument if type(argument) is tuple else (argument,)
 
 
 _MISSING = object()
@@ -192,13 +223,18 @@ def asked_by(frame: FrameType) -> Question:
     while isinstance(function, partial):
         function = function.func
     if function is None:
-        return Question(place.names[-1] if place.names else "", place.names[-1:] in IN_PYTHON)
+        is_pythons = place.names[-1:] in IN_PYTHON or (not place.names and _speaks_for_python(frame))
+        return Question(place.names[-1] if place.names else "", is_pythons)
     held: Any = getattr(function, "__self__", None)
     if type(held).__name__ == "ufunc":  # of np.maximum.reduce
         return Question(str(held.__name__), True)
     owner: type = getattr(function, "__objclass__", type(held))  # of np.ndarray.argmax, or of xs.argmax
     if _is_numpys(type(function)) or _is_numpys(function) or any(map(_is_numpys, owner.__mro__)):
         return Question(str(getattr(function, "__name__", "")), True)
+    if any(function is f for f in CALLING_OTHERS) and not COMPARING.isdisjoint(
+        frame.f_code.co_names
+    ):  # as in reduce(np.maximum, xs)
+        return Question("", False)
     return Question("", isinstance(function, PYTHONS) or _speaks_for_python(frame))
 
 
@@ -207,8 +243,13 @@ def _is_numpys(x: Any) -> bool:
 
 
 def _speaks_for_python(frame: FrameType) -> bool:
-    """Return whether the names in the code that `frame` runs speak for a function of Python, and none for numpy."""
+    """Return whether the names in the code that `frame` runs speak for a function of Python, and none for numpy.
+
+    The names around a comprehension or a generator expression count, too.
+    """
     names = frame.f_code.co_names
+    if frame.f_code.co_name in ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>") and frame.f_back:
+        names += frame.f_back.f_code.co_names
     return COMPARING.isdisjoint(names) and not COMPARING_IN_PYTHON.isdisjoint(names)
 
 

@@ -213,3 +213,88 @@ def test_a_call_without_source_code_is_known_all_the_same():
             names,
         )
     assert str(names["found"]) == "(1, [2, 0, 1], nan)"
+
+
+def of_values(*row):
+    return np.array([Value(x) for x in row])
+
+
+class Compared(Value):
+    __hash__ = Value.__hash__
+
+    def __lt__(self, other):
+        return super().__lt__(other)
+
+
+class Sorted(list):
+    def sort(self):
+        super().sort()
+
+
+def by_super():
+    made = Sorted([Value(2.0), Value(math.nan), Value(1.0)])
+    made.sort()
+    return [v.data for v in made]
+
+
+def of_variables():
+    return [f(Value(math.nan), Value(1.0)).data for f in (max, min)]
+
+
+def in_comprehension():
+    arrays = [of_values(3.0, math.nan, 1.0), of_values(math.nan, 2.0)]
+    [x.sort() for x in arrays]
+    return [[v.data for v in x] for x in arrays]
+
+
+def on_two_lines():
+    x = of_values(math.nan, 1.0)
+    # fmt: off
+    y = (np
+         .maximum(x, 0.0))
+    z = (np.maximum
+         .reduce(x))
+    # fmt: on
+    return [v.data for v in y], z.data
+
+
+def of_an_expression():
+    return (max if VALUES else min)(Value(math.nan), Value(1.0)).data
+
+
+def in_a_generator():
+    return sum(v.data for v in map(max, [Value(math.nan)], [Value(1.0)]))
+
+
+VALUES = [Value(math.nan)]
+CALLS = {
+    "a subclass": (lambda: Compared(math.nan) < Compared(1.0), False),
+    "a method of operators": (lambda: Value(math.nan).__lt__(1.0), False),
+    "super": (by_super, [2.0, math.nan, 1.0]),
+    "a variable": (of_variables, [math.nan, math.nan]),
+    "a comprehension": (in_comprehension, [[1.0, 3.0, math.nan], [2.0, math.nan]]),
+    "two lines": (on_two_lines, ([math.nan, 1.0], math.nan)),
+    "an expression": (of_an_expression, math.nan),
+    "a generator": (in_a_generator, math.nan),
+    "map of a method": (lambda: list(map(Value.__lt__, VALUES, [Value(1.0)])), [False]),
+    "filter": (lambda: list(filter(Value(1.0).__lt__, VALUES)), []),
+}
+
+
+@pytest.mark.parametrize(("f", "expected"), CALLS.values(), ids=CALLS)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_code_of_every_form_is_understood(f, expected):
+    assert str(f()) == str(expected)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda: functools.reduce(np.maximum, [of_values(math.nan, 1.0), of_values(2.0, math.nan)]),
+        lambda: sum(map(np.ndarray.argmax, [of_values(1.0, math.nan, 3.0), of_values(0.0, 5.0, 2.0)])),
+        lambda: next(map(np.maximum, [of_values(math.nan)], [of_values(1.0)])),
+    ],
+)
+def test_a_function_of_numpy_that_another_function_calls_is_not_taken_for_one_of_python(f):
+    with pytest.raises(ValueError, match="not called by its name"):
+        f()
