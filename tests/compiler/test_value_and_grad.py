@@ -55,6 +55,22 @@ def test_the_mean_and_its_gradient_are_those_of_backward(samples):
     assert [p.grad for p in model.parameters()] == expected
 
 
+def test_a_parameter_that_only_samples_of_another_structure_have_has_the_derivative_0():
+    w, v = Value(2.0), Value(3.0)
+    f = compile(lambda x: x[0] * w if len(x) == 1 else x[0] * v)
+    narrow, wide = np.ones((4, 1)), np.ones((4, 2))
+    for samples in (narrow, narrow, wide):  # the calls with the narrow array are prepared before v is known
+        f.value_and_grad(samples)
+    for requires_grad in (True, True, False, False):
+        v.requires_grad = requires_grad
+        mean, gradient = f.value_and_grad(narrow)
+        assert (mean, type(gradient), gradient.tolist()) == (2.0, np.ndarray, [1.0, 0.0])
+    v.requires_grad = True
+    for _ in range(3):
+        mean, gradient = f.value_and_grad(wide)
+        assert (mean, gradient.tolist()) == (3.0, [0.0, 1.0])
+
+
 @pytest.mark.parametrize("samples", [(X, Y), AS_LISTS], ids=["arrays", "lists"])
 def test_each_sample_has_its_value_and_its_gradient(samples):
     model, f = made()

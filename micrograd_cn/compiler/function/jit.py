@@ -960,6 +960,8 @@ class CompiledFunction:
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
             ready.runner.give_back(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
+                if missing := len(self.parameters) - len(found):  # parameters that only other recordings have
+                    found = numpy.append(found, numpy.zeros(missing))
                 if some_frozen(self.parameters):
                     found = numpy.asarray(zero_frozen(found, self.parameters))
                 return mean, found
