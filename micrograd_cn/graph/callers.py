@@ -38,7 +38,7 @@ COMPARING = {
 }
 IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("__ne__",)}
 COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge", *chain(*IN_PYTHON)}
-CALLING_OTHERS = reduce, sum, any, all, next, max, min, sorted  # functions that may call a function of numpy
+CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a function of numpy
 PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
 
 

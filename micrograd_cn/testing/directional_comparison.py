@@ -102,8 +102,10 @@ def compare_along(
         beside_steeper = bool(first.agrees) and _agrees_beside_steeper(first, phi)
         unclear = (first.agrees is None or beside_steeper) and factors.max() > 2.0
         if problem.half_precision and first.agrees is None and first.noisy and first.numeric.error < math.inf:
-            by_noise = first.numeric.noise > 0.5 * first.numeric.error  # longer steps help; otherwise shorter ones
-            unclear = unclear and (norm(other) > 2.0 * norm(steps) if by_noise else 2.0 * norm(other) < norm(steps))
+            # Longer steps help against noise. Shorter ones may always help, since part of the noise may be curvature
+            by_noise = first.numeric.noise > 0.5 * first.numeric.error
+            ratio = norm(other) / norm(steps)
+            unclear = unclear and (ratio < 0.5 or (ratio > 2.0 and by_noise))
         if (first.agrees is False and many and not plain) or unclear:
             of_other = typical_slope * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
