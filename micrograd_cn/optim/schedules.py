@@ -6,8 +6,9 @@ function. You can use any function of a step's index as a schedule.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,15 @@ class _Schedule:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Raise TypeError for options of PyTorch's schedules."""
-            known = [field.name for field in fields(cls)]
-            refuse_options(cls.__name__, [name for name in options if name not in known], INSTEAD, known)
+            """Raise TypeError for options of PyTorch's schedules. A subclass may have options of its own."""
+            known: Collection[str] = [field.name for field in fields(cls)]
+            if any(name not in known for name in options):
+                # An __init__ that is wrapped may take options that the function inside does not have
+                parameters = inspect.signature(cls.__init__, follow_wrapped=False).parameters
+                if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                    known = [*parameters][1:]
+                    instead = {name: write for name, write in INSTEAD.items() if _is_advice_for(write, known)}
+                    refuse_options(cls.__name__, [name for name in options if name not in known], instead, known)
             return super().__new__(cls)
 
 
@@ -192,6 +199,12 @@ class warmup(_Schedule):
         if step >= self.steps:
             return self.schedule(step - self.steps)
         return self.schedule(0) * _between(self.start_factor, 1.0, step / self.steps)
+
+
+def _is_advice_for(write: str, known: Collection[str]) -> bool:
+    """Return whether an advice such as "write steps=..." holds for a schedule that has the options `known`."""
+    option = write.removeprefix("write ").partition("=")[0]
+    return not option.isidentifier() or option in known
 
 
 def _check_first_rate(name: str, lr: Any) -> None:

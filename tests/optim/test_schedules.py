@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.optim import SGD, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim.schedules import INSTEAD
 
 
 def rates(schedule, count):
@@ -168,6 +170,43 @@ def test_refused_schedules(make, exception, message):
     with pytest.raises(exception) as caught:
         make()
     assert str(caught.value) == message
+
+
+class Peak(cosine_lr):
+    def __init__(self, peak, total):
+        super().__init__(lr=peak, steps=total)
+
+
+class AnyOptions(step_lr):
+    def __init__(self, **options):
+        super().__init__(options["rate"], options["every"])
+
+
+@dataclass(frozen=True)
+class Floored(cosine_lr):
+    floor: float = 0.01
+
+    def __call__(self, step):
+        return max(self.floor, super().__call__(step))
+
+
+def test_a_subclass_of_a_schedule_may_have_options_of_its_own():
+    peak = Peak(peak=0.1, total=10)
+    assert rates(peak, 12) == rates(Peak(0.1, 10), 12) == rates(cosine_lr(0.1, 10), 12)
+    assert pickle.loads(pickle.dumps(peak)) == copy.copy(peak) == peak
+    assert rates(AnyOptions(rate=1.0, every=1), 2) == [1.0, 0.1]
+    assert rates(Floored(lr=0.1, steps=10, floor=0.02), 12)[-1] == 0.02
+    for make, message in (
+        (lambda: Peak(peak=0.1, totals=10), "Peak has no option totals; write total=..."),
+        (lambda: Peak(peak=0.1, T_max=10), "Peak has no option T_max"),
+        (lambda: Peak(peak=0.1, last_epoch=3), f"Peak has no option last_epoch; {INSTEAD['last_epoch']}"),
+        (lambda: Floored(lr=0.1, steps=10, flor=0.02), "Floored has no option flor; write floor=..."),
+        (lambda: cosine_lr(0.1, T_max=10), "cosine_lr has no option T_max; write steps=..."),
+        (lambda: cosine_lr(0.1, self=10), "cosine_lr has no option self"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            make()
+        assert str(caught.value) == message
 
 
 def test_a_schedule_drives_a_loop_of_steps():
