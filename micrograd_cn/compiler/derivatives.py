@@ -625,11 +625,12 @@ class Program(Runnable):
                     f"{kind}(): wrt[{i}], {x!r}, is neither an input nor a parameter of the program; write the leaves "
                     "from which it is computed"
                 )
-            if x not in known and type(x) is not StandIn:  # the derivative is 0, unless it was frozen
-                for program in (self, *self.siblings):
-                    if any(x is constant for constant in program._held_constants):
-                        program.check_frozen(kind)
             found[x] = None
+        # The derivative with respect to a leaf that no program has is 0, unless the leaf was frozen
+        if unused := {x for x in found if x not in known and type(x) is not StandIn}:
+            for program in (self, *self.siblings):
+                if not unused.isdisjoint(program._held_constants):
+                    program.check_frozen(kind)
         self._check_captured(kind, found)
         return list(found)
 

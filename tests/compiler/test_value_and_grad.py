@@ -416,3 +416,72 @@ def test_a_parameter_that_has_been_replaced_is_not_taken_for_one_that_is_not_use
     for _ in range(2):
         with pytest.raises(ValueError, match=rf"{method}\(\): <lambda> is not what it was .* compile it anew"):
             getattr(f, method)(samples, wrt=[held["w"]])
+
+
+@pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])
+def test_each_branch_is_compared_before_the_derivative_with_respect_to_an_unused_leaf_is_0(method):
+    """To have compared the recording of one branch says nothing about that of another."""
+    held = {"a": Value(2.0), "b": Value(5.0)}
+    f = compile(lambda x: held["a"] * x * x if x > 0.0 else held["b"] * x * x, branches=True)
+    f.forward([(1.0,), (-1.0,)])
+    held["b"] = Value(7.0)
+    for _ in range(2):
+        getattr(f, method)([(1.0,)], wrt=[held["a"], held["b"]])
+        with pytest.raises(ValueError, match=rf"{method}\(\): <lambda> is not what it was"):
+            getattr(f, method)([(-1.0,)], wrt=[held["a"], held["b"]])
+
+
+@pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])
+def test_a_leaf_that_was_not_used_before_is_noticed_when_the_function_uses_it(method):
+    held, spare = {"w": Value(2.0)}, Value(3.0)
+    f = compile(lambda x: held["w"] * x * x)
+    for _ in range(2):
+        getattr(f, method)([(1.0,)], wrt=[held["w"], spare])
+    held["w"] = spare
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"{method}\(\): <lambda> is not what it was"):
+            getattr(f, method)([(1.0,)], wrt=[spare])
+
+
+def test_an_unused_leaf_costs_a_recording_only_once():
+    calls, w = [], Value(2.0)
+
+    @compile
+    def f(x):
+        calls.append(1)
+        return w * x
+
+    spares = [Value(1.0), Value(1.0)]
+    f.gradient([(3.0,)], wrt=[w, *spares])
+    before = len(calls)
+    for _ in range(3):
+        assert f.gradient([(3.0,)], wrt=[*spares, w]) == [[0.0, 0.0, 3.0]]
+    assert len(calls) == before
+
+
+def test_constants_are_read_once_for_all_unused_leaves():
+    """Whether a leaf was a constant is looked up, since it took quadratic time to compare each with each."""
+    w, c = Value(2.0), Value(3.0, requires_grad=False)
+    f = compile(lambda x: w * c * x)
+    program, reads = f.program(1.0), []
+
+    class Counted(list):
+        def __iter__(self):
+            reads.append(1)
+            return super().__iter__()
+
+    vars(program)["_held_constants"] = Counted(program._held_constants)
+    spares = [Value(1.0) for _ in range(50)]
+    assert program.gradient([[5.0]], wrt=[w, *spares]) == [[15.0] + [0.0] * 50]
+    assert 0 < len(reads) < 10
+
+
+@pytest.mark.parametrize("wrong", [[], {}, np.ones(2)], ids=["list", "dict", "array"])
+def test_what_is_not_hashable_is_no_variable(wrong):
+    w = Value(2.0)
+    f = compile(lambda x: w * x)
+    f.forward([(1.0,)])
+    for wrt in ([wrong], [w, wrong], [Value(1.0), wrong]):
+        for _ in range(2):
+            with pytest.raises(TypeError, match=r"gradient\(\): wrt"):
+                f.gradient([(1.0,)], wrt=wrt)

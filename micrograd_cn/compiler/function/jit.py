@@ -567,12 +567,12 @@ class CompiledFunction:
         self.parameters: list[Value] = []
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
-        self._checked: dict[Any, set[Value]] = {}  # see `_check_unused`
+        self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
-        self._places: Places | None = None  # what the function can read
-        self._in_place: set[Recording] = set()  # the recordings that `fit` has compared since these places are known
+        # What the function can read, and the recordings that have been compared since this is known
+        self._compared: tuple[Places, frozenset[Recording]] | None = None
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -1263,29 +1263,44 @@ class CompiledFunction:
             buckets: the samples. Recordings for other samples are not compared.
             optimizer: the optimiser.
         """
-        if self._places and self._places.have_moved():
-            self._in_place.clear()  # first, since Ctrl-C may come between two lines
-            self._places = None
-        found = []
-        if len(self._in_place) < len(self._programs):
-            found = [
-                (bucket, recording, rows[0])
-                for bucket in buckets
-                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
-                if recording not in self._in_place
-            ]
-        for bucket, recording, row in found:
-            self._compare_with_new_recording(bucket, recording, row)
+        self._compare_moved("fit", buckets)
         for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
             if p in self._made_inside:
                 raise ValueError(
                     f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
                     "training would not change it; make it outside of the function"
                 )
-        if found and self._has_fitted:
+
+    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
+        """Compare the recordings for some samples with new recordings, unless nothing has changed since this was done.
+
+        The variables, collections and arrays that the function can read are remembered, except in the first call of
+        `fit`. A recording is not compared again until one of them has changed.
+
+        Args:
+            name: the name of the method, for messages.
+            buckets: the samples. Recordings for other samples are not compared.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        compared, in_place = self._compared, frozenset[Recording]()
+        if compared and not compared[0].have_moved():
+            in_place = compared[1]
+        found = []
+        if len(in_place) < len(self._programs):
+            found = [
+                (bucket, recording, rows[0])
+                for bucket in buckets
+                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+                if recording not in in_place
+            ]
+        for bucket, recording, row in found:
+            self._compare_with_new_recording(bucket, recording, row, name)
+        if found and (self._has_fitted or name != "fit"):
             roots = self._roots()
-            self._places = Surroundings(roots, ReachableCode(roots).attributes).places()
-            self._in_place.update([recording for _, recording, _ in found])
+            places = Surroundings(roots, ReachableCode(roots).attributes).places()
+            self._compared = places, in_place.union([recording for _, recording, _ in found])
 
     def _with_checks_after_callback(self, options: TrainingOptions, buckets: Sequence[Bucket]) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
@@ -1306,25 +1321,30 @@ class CompiledFunction:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
 
         The program's derivative with respect to such a leaf is 0. It is right if the function does not use the leaf.
-        The recordings for the samples are therefore compared with new ones when a list of variables first has the leaf.
+        The recordings for the samples are therefore compared with new ones, see `_compare_moved`.
 
         Args:
             name: the name of the method, for messages.
             wrt: the variables. Anything but a list of `Value`s is not looked at.
             buckets: the samples.
         """
-        if not isinstance(wrt, list) or not wrt or isinstance(wrt[0], str):
+        if not isinstance(wrt, list):
+            return
+        parameters, known = self._known_leaves
+        if parameters is not self.parameters:
+            self._known_leaves = parameters, known = self.parameters, {*self.parameters}
+        try:
+            if known.issuperset(wrt):
+                return
+        except TypeError:  # something in it is not hashable, so it is no Value, and is refused later
+            return
+        if not all(isinstance(x, Value) for x in wrt) or all(x in known or x.op for x in wrt):
             return
         for bucket in buckets:
-            key = bucket.static, bucket.treedef
-            if (checked := self._checked.get(key)) and checked.issuperset(wrt):
-                continue
-            groups = self._dispatch(bucket, row_numbers(len(bucket.samples)))
-            known, leaves = {*self.parameters}, [x for x in wrt if isinstance(x, Value) and not x.op]
-            if not known.issuperset(leaves):
-                for recording, rows in groups:
-                    self._compare_with_new_recording(bucket, recording, rows[0], name)
-            self._checked[key] = known.union(leaves)
+            self._dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
+        known = {*self.parameters}  # with those of the recordings that have just been made
+        if not all(x in known or x.op for x in wrt):
+            self._compare_moved(name, buckets)
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> None:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
