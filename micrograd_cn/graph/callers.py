@@ -231,10 +231,9 @@ def asked_by(frame: FrameType) -> Question:
     owner: type = getattr(function, "__objclass__", type(held))  # of np.ndarray.argmax, or of xs.argmax
     if _is_numpys(type(function)) or _is_numpys(function) or any(map(_is_numpys, owner.__mro__)):
         return Question(str(getattr(function, "__name__", "")), True)
-    if any(function is f for f in CALLING_OTHERS) and not COMPARING.isdisjoint(
-        frame.f_code.co_names
-    ):  # as in reduce(np.maximum, xs)
-        return Question("", False)
+    calls_another = any(function is f for f in CALLING_OTHERS) or "key" in place.passed
+    if calls_another and not COMPARING.isdisjoint(frame.f_code.co_names):
+        return Question("", False)  # as in reduce(np.maximum, xs)
     return Question("", isinstance(function, PYTHONS) or _speaks_for_python(frame))
 
 

@@ -293,6 +293,7 @@ def test_code_of_every_form_is_understood(f, expected):
         lambda: functools.reduce(np.maximum, [of_values(math.nan, 1.0), of_values(2.0, math.nan)]),
         lambda: sum(map(np.ndarray.argmax, [of_values(1.0, math.nan, 3.0), of_values(0.0, 5.0, 2.0)])),
         lambda: next(map(np.maximum, [of_values(math.nan)], [of_values(1.0)])),
+        lambda: max([of_values(1.0, math.nan), of_values(5.0, 2.0)], key=np.ndarray.argmax),
     ],
 )
 def test_a_function_of_numpy_that_another_function_calls_is_not_taken_for_one_of_python(f):
