@@ -71,7 +71,11 @@ def is_layer(f: Any) -> bool:
 def _takes_gradient(f: Any) -> bool:
     """Return whether the method `backward` of an object or a class takes an argument, or has an unknown signature."""
     found = _positional(f.backward)
-    return found is None or len(found) > isinstance(f, type)  # the first parameter of a class's method is the object
+    if found is None:
+        return True
+    of_class = inspect.getattr_static(f, "backward", None) if isinstance(f, type) else None
+    takes_object = hasattr(of_class, "__get__") and not isinstance(of_class, (staticmethod, classmethod))
+    return len(found) > takes_object
 
 
 def _positional(method: Any) -> list[inspect.Parameter] | None:

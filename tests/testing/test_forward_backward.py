@@ -88,6 +88,52 @@ def test_layers():
         gradcheck(Wrong, X, W)
 
 
+class Static:
+    @staticmethod
+    def forward(x):
+        Static.x = x
+        return x * x
+
+    @staticmethod
+    def backward(dout):
+        return 2.0 * Static.x * dout
+
+
+class OfClass:
+    @classmethod
+    def forward(cls, x):
+        cls.x = x
+        return x * x
+
+    @classmethod
+    def backward(cls, dout):
+        return 2.0 * cls.x * dout
+
+
+class StaticWithCache:
+    @staticmethod
+    def forward(x, w):
+        return x @ w, (x, w)
+
+    backward = staticmethod(WithCache().backward)
+
+
+@pytest.mark.parametrize(("layer", "args"), [(Static, [X]), (OfClass, [X]), (StaticWithCache, [X, W])])
+def test_the_methods_of_a_layer_may_belong_to_its_class(layer, args):
+    assert gradcheck(layer, *args)
+    assert gradcheck(layer(), *args)
+
+
+def test_a_wrong_static_backward_is_found():
+    class Wrong(Static):
+        @staticmethod
+        def backward(dout):
+            return 3.0 * Static.x * dout
+
+    with pytest.raises(GradientMismatch, match=r"gradcheck of Wrong .*wrong for x"):
+        gradcheck(Wrong, X)
+
+
 def test_a_second_argument_of_backward_that_is_no_cache_is_answered():
     class Trained:
         def forward(self, x):
