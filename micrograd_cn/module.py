@@ -686,23 +686,24 @@ def _refuse_untrainable(model: Module) -> None:
 
 def _assign(model: Module, name: str, x: Any) -> None:
     """Assign an attribute; the `__setattr__` of users' classes. Check what replaces parameters."""
-    if name in getattr(model, "__dict__", ()):
+    held: Any = getattr(model, "__dict__", ())
+    if name in held and (old := held[name]) is not x:
         if context.active and context.here().no_grad:
             _refuse_constants(model, name, x)
         if type(x) is not Value:
-            _refuse_numbers(model, name, x)
+            _refuse_numbers(model, name, old, x)
     object.__setattr__(model, name, x)
 
 
-def _refuse_numbers(model: Module, name: str, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has numbers in their place.
+def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
+    """Raise TypeError if the attribute `name` of `model`, which is `old`, has parameters, and `x` has numbers instead.
 
     It is no error if the rest of the model still has these parameters, or if `x` has as many.
     """
-    old = vars(model)[name]
-    if not (_may_hold_leaves(old) and (held := _leaves_to_train(old))):
+    if not (_may_hold_leaves(old) and _has_number(x)):  # asked first, since the other questions take longer
         return
-    if len(_leaves_to_train(x)) >= len(held) or not _has_number(x):
+    held = _leaves_to_train(old)
+    if len(_leaves_to_train(x)) >= len(held):
         return
     if held <= _leaves_to_train([each for key, each in vars(model).items() if key != name]):
         return
@@ -744,6 +745,8 @@ def _has_number(x: Any) -> bool:
     waiting, entered = [x], set[int]()
     while waiting:
         x = waiting.pop()
+        if isinstance(x, Value):
+            continue
         if isinstance(x, (list, tuple, dict, deque, set, frozenset)) or (_is_array(x) and x.dtype.kind == "O"):
             if id(x) not in entered:
                 entered.add(id(x))
@@ -751,7 +754,7 @@ def _has_number(x: Any) -> bool:
         elif _is_array(x):
             if x.size and x.dtype.kind in "iufc":
                 return True
-        elif isinstance(x, (Number, Decimal)) and not isinstance(x, (bool, Value)):
+        elif isinstance(x, (Number, Decimal)) and not isinstance(x, bool):
             return True
     return False
 

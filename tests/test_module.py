@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from micrograd_cn import Op, Value, define, no_grad
+from micrograd_cn import Op, Value, define, module, no_grad
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
@@ -1135,6 +1135,26 @@ def test_other_collections_of_numbers_are_refused_too():
     model.inside = {"a": Value(1.0), "rate": 0.1}
     with pytest.raises(TypeError, match="would replace parameters by numbers"):
         model.inside = {"a": 1.0}
+
+
+def test_assigning_what_has_no_numbers_does_not_look_for_parameters(monkeypatch):
+    """A model may have many parameters, and a loop may assign it in each step."""
+    model = Kept()
+    model.net = MLP(2, [3, 1])
+    new = MLP(2, [3, 1]), [Value(2.0)], np.array([[Value(3.0)]]), [2.0]
+    model.mixed = [Value(1.0), 2.0]
+
+    def walk(x, *_):
+        raise AssertionError(x)
+
+    monkeypatch.setattr(module, "_walk", walk)
+    for name in vars(model):
+        setattr(model, name, getattr(model, name))
+    with no_grad():
+        model.net = model.net
+    model.net, model.ws, model.array = new[:3]
+    with pytest.raises(AssertionError):
+        model.ws = new[3]
 
 
 def test_an_array_that_contains_itself_is_assigned():
