@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import gc
 import heapq
 import itertools
 import operator
@@ -1053,8 +1054,9 @@ def variable():
 
 def reference():
     made = Doubling()
+    made.own = 2.0
     weak = weakref.ref(made)
-    return (lambda: weak().factor), lambda: setattr(made, "factor", 3.0)
+    return (lambda: weak().own), lambda: setattr(made, "own", 3.0)
 
 
 def memory():
@@ -1145,6 +1147,21 @@ def test_a_callback_may_change_what_the_function_does_not_use():
     for _ in range(3):
         f.fit([(1.0, 2.0)], m.optimizer, 3, callback=callback)
     assert len(seen) == 9
+
+
+def test_fit_keeps_no_object_alive_that_a_weak_reference_is_to_and_reads_no_released_memory():
+    made, memory = Doubling(), memoryview(array.array("d", [2.0]))
+    weak = weakref.ref(made)
+    loss = compile(lambda x: (w * x * (2.0 if weak() else 3.0) * (memory.nbytes if x is None else 1.0)) ** 2)
+    for _ in range(3):
+        loss.fit([(1.0,)], SGD([w], 0.0), 1)
+    memory.release()
+    loss.fit([(1.0,)], SGD([w], 0.0), 1)
+    del made
+    gc.collect()
+    assert weak() is None
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], SGD([w], 0.0), 1)
 
 
 def test_fit_notices_a_plain_variable_that_changes_between_calls():

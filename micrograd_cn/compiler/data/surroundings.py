@@ -380,10 +380,9 @@ class Surroundings:
             self._readers.append(partial(x.get, None))
             self._add([x.get(None)])
         elif isinstance(x, weakref.ref):
-            self._readers.append(x)
-            self._add([x()])
+            self._readers.append(partial(_attributes_of, x))  # and x() is not visited, so that it may die
         elif isinstance(x, memoryview):
-            self._readers.append(x.tobytes)
+            self._readers.append(partial(_bytes_if_any, x))
         elif not isinstance(x, (ModuleType, BuiltinMethodType)):
             held = getattr(x, "__dict__", None)
             if isinstance(held, dict):
@@ -631,6 +630,21 @@ def _is_same(x: Any, y: Any) -> bool:
 
 def _bytes_of(x: Any) -> bytes:
     return x.tobytes() if hasattr(x, "tobytes") else bytes(x)
+
+
+def _bytes_if_any(x: memoryview) -> bytes | None:
+    """Return the bytes of `x`, or None if it was released."""
+    try:
+        return x.tobytes()
+    except ValueError:
+        return None
+
+
+def _attributes_of(x: weakref.ref[Any]) -> str:
+    """Return a text that changes if an attribute of the object that `x` refers to is replaced, or if the object dies."""
+    found = x()
+    held = [(name, repr(y) if isinstance(y, PLAIN) else id(y)) for name, y in getattr(found, "__dict__", {}).items()]
+    return str(None if found is None else held)
 
 
 def _content(holder: Any, name: Any) -> Any:
