@@ -641,7 +641,7 @@ def _bytes_if_any(x: memoryview) -> bytes | None:
 
 
 def _attributes_of(x: weakref.ref[Any]) -> str:
-    """Return a text that changes if an attribute of the object that `x` refers to is replaced, or if the object dies."""
+    """Return a text that changes if an attribute of the object that `x` refers to is replaced, or the object dies."""
     found = x()
     held = [(name, repr(y) if isinstance(y, PLAIN) else id(y)) for name, y in getattr(found, "__dict__", {}).items()]
     return str(None if found is None else held)
