@@ -13,6 +13,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import samples
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 
@@ -298,3 +299,45 @@ def test_a_dataclass_that_compares_by_its_fields_says_which_option_it_needs():
     with pytest.raises(TypeError, match=r"'Line', since .*; write @dataclass\(eq=False\)$"):
         f(made(Module), 3.0)  # whose attributes may be assigned
     assert f(made(eq=False), 3.0) == f(made(frozen=True), 3.0) == f(made(Module, eq=False), 3.0) == 6.0
+
+
+def test_the_contents_of_a_function_are_read_once_for_each_static_value(monkeypatch):
+    """Each of seven functions names all of them. To follow each path from name to name would take a factorial time."""
+    table = [2.0]
+
+    def made(i):
+        def function(z):
+            return others[i - 1](z) if i else table[0] * z
+
+        others = []
+        return function, others
+
+    pairs = [made(i) for i in range(7)]
+    functions = [function for function, _ in pairs]
+    for _, others in pairs:
+        others += functions
+    reads, read = [], samples._function_identity
+    monkeypatch.setattr(samples, "_function_identity", lambda f, *more: reads.append(f) or read(f, *more))
+    f = compile(lambda x, h: h(x), static=["h"])
+    for k in (2.0, 5.0):
+        table[0] = k
+        reads.clear()
+        assert f(1.0, functions[-1]) == k
+        assert len(reads) == len({*reads}) == 7
+    assert len(f._recordings) == 2
+
+
+def test_a_long_chain_of_functions_is_a_static_value():
+    def twice(g):
+        return lambda z: g(z)
+
+    scale = [2.0]
+    chain = last = lambda z: scale[0] * z
+    for _ in range(2000):
+        chain = twice(chain)
+    before = samples.static_value("h", chain)
+    assert before == samples.static_value("h", chain)
+    scale[0] = 5.0
+    assert before != samples.static_value("h", chain)
+    assert hash(before) == hash(before)  # it is not too deep, either
+    assert last(1.0) == 5.0

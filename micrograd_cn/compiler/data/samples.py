@@ -337,7 +337,7 @@ def static_value(name: str, x: Any) -> StaticValue:
     return StaticValue(x, _identity(x))
 
 
-def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
+def _identity(x: Any) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
@@ -346,8 +346,30 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
     function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left out
     because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents of
     collections of more than `MAX_COMPARED` items inside an object.
+    """
+    functions: list[FunctionType] = []
+    is_function = type(x) is FunctionType
+    key = _function_identity(x, functions) if is_function else _part_identity(x, (), functions)
+    if not functions:
+        return key
+    # The contents of each function are read once, however many functions name it. They are read one after the other, so
+    # a long chain of functions is not a deep recursion.
+    found, known = [key], {x} if is_function else set[FunctionType]()
+    while functions:
+        f = functions.pop()
+        if f not in known:
+            known.add(f)
+            found.append(_function_identity(f, functions))
+    return tuple(found)
 
-    `around` has the objects that contain `x`, so an object that contains itself has a key, too.
+
+def _part_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
+    """Return the key for `x`, a part of a static value, without the contents of functions; see `_identity`.
+
+    Args:
+        x: the part.
+        around: the objects that contain `x`, so an object that contains itself has a key, too.
+        functions: a list to which the functions among the parts are added.
     """
     kind = type(x)
     if kind in NAMED_BY_VALUE:
@@ -360,60 +382,64 @@ def _identity(x: Any, around: tuple[Any, ...] = ()) -> Any:
         return kind, id(x), len(x)
     around = (*around, x)
     if isinstance(x, (frozenset, set)):
-        return kind, frozenset([_identity(item, around) for item in x])
+        return kind, frozenset([_part_identity(item, around, functions) for item in x])
     if isinstance(x, dict):
-        return kind, tuple([(_identity(key, around), _identity(item, around)) for key, item in x.items()])
+        pairs = [[_part_identity(part, around, functions) for part in pair] for pair in x.items()]
+        return kind, tuple(map(tuple, pairs))
     if isinstance(x, (tuple, list, deque)):
-        return kind, tuple([_identity(item, around) for item in x])
+        return kind, tuple([_part_identity(item, around, functions) for item in x])
     if isinstance(x, Value):
         return kind, x
     if isinstance(x, FunctionType):
-        return kind, x, _function_identity(x, around)
+        functions.append(x)
+        return kind, x
     if isinstance(x, (type, ModuleType)):
         if isinstance(x, type):
-            return kind, x, _class_identity(x, around)
+            return kind, x, _class_identity(x, around, functions)
         users = is_users_module(x.__name__)
-        return kind, x, _attributes_identity(vars(x), around) if users else ()
+        return kind, x, _attributes_identity(vars(x), around, functions) if users else ()
     if isinstance(x, Enum):
-        held = [(name, _identity(part, around)) for name, part in vars(x).items() if name[0] != "_"]
-        return kind, x, tuple(held), _class_identity(kind, around)
+        held = [(name, _part_identity(part, around, functions)) for name, part in vars(x).items() if name[0] != "_"]
+        return kind, x, tuple(held), _class_identity(kind, around, functions)
     if hasattr(x, "tobytes") and hasattr(x, "tolist"):  # numpy's arrays and numbers, and array.array
         flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
         return (
             kind,
             getattr(x, "shape", ()),
             str(getattr(x, "dtype", "")),
-            *((x.tobytes(),) if flat else _identity(x.tolist(), around)),
+            *((x.tobytes(),) if flat else _part_identity(x.tolist(), around, functions)),
         )
     same: Any = x if isinstance(x, Hashable) else id(x)
     if isinstance(x, (MethodType, partial)):
         inside = (x.__self__, x.__func__) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
-        return kind, same, _identity(inside, around)
+        return kind, same, _part_identity(inside, around, functions)
     state = dict(attributes_of(x))
     if isinstance(x, Module):
         state = {name: part for name, part in state.items() if _is_number_or_text(part)}
     elif not state:
-        return kind, same, repr(x), _class_identity(kind, around)
-    held = [(name, _identity(part, around)) for name, part in state.items()]
-    return kind, same, tuple(held), _class_identity(kind, around)
+        return kind, same, repr(x), _class_identity(kind, around, functions)
+    held = [(name, _part_identity(part, around, functions)) for name, part in state.items()]
+    return kind, same, tuple(held), _class_identity(kind, around, functions)
 
 
-def _function_identity(f: FunctionType, around: tuple[Any, ...]) -> Any:
+def _function_identity(f: FunctionType, functions: list[FunctionType]) -> Any:
     """Return a key for the attributes, the defaults, the closure and the globals of a function; see `_identity`.
 
     Of the objects in its closure and its defaults, only numbers, texts, collections, arrays and functions are in the
     key by value, and of its globals only numbers and texts, since to read more would take too long in each call.
+    The functions among them are in the key by identity. They are added to `functions`, since `_identity` reads them.
     """
+    around = (f,)
     found: list[Any] = [Same(f.__code__)]
     if f.__dict__:
-        found.append(_attributes_identity(f.__dict__, around))
+        found.append(_attributes_identity(f.__dict__, around, functions))
     if f.__defaults__:
-        found += [_content_identity(x, around) for x in f.__defaults__]
+        found += [_content_identity(x, around, functions) for x in f.__defaults__]
     if f.__kwdefaults__:
-        found += [(name, _content_identity(x, around)) for name, x in f.__kwdefaults__.items()]
+        found += [(name, _content_identity(x, around, functions)) for name, x in f.__kwdefaults__.items()]
     for cell in f.__closure__ or ():
         try:
-            found.append(_content_identity(cell.cell_contents, around))
+            found.append(_content_identity(cell.cell_contents, around, functions))
         except ValueError:  # a variable without a value
             found.append(None)
     for name in f.__code__.co_names if is_users_module(f.__module__) else ():
@@ -422,12 +448,12 @@ def _function_identity(f: FunctionType, around: tuple[Any, ...]) -> Any:
     return tuple(found)
 
 
-def _content_identity(x: Any, around: tuple[Any, ...]) -> Any:
+def _content_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
     is_read = isinstance(x, READ_IN_CLOSURES) or type(x) in NAMED_BY_VALUE or hasattr(x, "tobytes")
-    return _identity(x, around) if is_read else Same(x)
+    return _part_identity(x, around, functions) if is_read else Same(x)
 
 
-def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...]) -> Any:
+def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
     """Return a key for the attributes of a function, a class or a module; see `_identity`.
 
     A method is in the key, but its own attributes are not. Names that Python, `enum` and this package set are left out,
@@ -438,11 +464,11 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...])
         if isinstance(part, BY_IDENTITY):
             found.append((name, part))
         elif not (name[:1] == name[-1:] == "_" or name.startswith("_compiled_") or type(part) is enum_property):
-            found.append((name, _identity(part, around)))
+            found.append((name, _part_identity(part, around, functions)))
     return tuple(found)
 
 
-def _class_identity(kind: type, around: tuple[Any, ...]) -> Any:
+def _class_identity(kind: type, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
     """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
 
     The key is kept if all attributes are methods, numbers and texts, which cannot change: to look whether the class has
@@ -465,7 +491,7 @@ def _class_identity(kind: type, around: tuple[Any, ...]) -> Any:
             attributes = {name: part for name, part in attributes.items() if _is_number_or_text(part)}
         elif issubclass(kind, Enum):
             attributes = {name: part for name, part in attributes.items() if not isinstance(part, Enum)}
-        found.append(_attributes_identity(attributes, (*around, kind)))
+        found.append(_attributes_identity(attributes, (*around, kind), functions))
     key = tuple(found)
     named = [(name, part) for base in bases for name, part in vars(base).items()]
     if all(name[:1] == name[-1:] == "_" or isinstance(part, FIXED) or _is_number_or_text(part) for name, part in named):
