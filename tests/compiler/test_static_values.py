@@ -341,3 +341,84 @@ def test_a_long_chain_of_functions_is_a_static_value():
     assert before != samples.static_value("h", chain)
     assert hash(before) == hash(before)  # it is not too deep, either
     assert last(1.0) == 5.0
+
+
+def counting(z):
+    global COUNT
+    COUNT += 1
+    return 2.0 * z
+
+
+COUNT = 0
+
+
+def counting_in_closure():
+    count, seen = 0, []
+
+    def function(z):
+        nonlocal count
+        count += 1
+        seen.append(count)
+        return 2.0 * z
+
+    return function
+
+
+def counting_decorator(f):
+    counts = {"calls": 0}
+
+    @functools.wraps(f)
+    def wrapper(z):
+        counts["calls"] += 1
+        return f(z)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "function",
+    [counting, counting_in_closure(), counting_decorator(lambda z: 2.0 * z), functools.partial(counting_in_closure())],
+    ids=["global", "closure", "decorator", "partial"],
+)
+def test_a_static_function_that_counts_its_calls_is_recorded_once(function):
+    f = compile(lambda x, h: h(x), static=["h"])
+    for _ in range(10):
+        assert f(3.0, function) == 6.0
+    assert len(f._programs) == 1
+    assert "1 program\n" in repr(f)
+    assert "2.0" in f.source("python")
+    assert f.gradient([(3.0, function)] * 2, wrt="inputs") == [[2.0]] * 2
+    assert len(f._programs) == 1
+
+
+def test_a_static_function_that_counts_and_compares_has_the_right_branch_for_each_sample():
+    """What one branch does to the state of the function may change what the other branch computes."""
+
+    def made():
+        state = {"seen": False}
+
+        def function(z):
+            if z > 0.0:
+                state["seen"] = True
+                return 2.0 * z
+            return z * (3.0 if state["seen"] else 5.0)
+
+        return function, state
+
+    f = compile(lambda x, h: h(x), static=["h"], branches=True)
+    (ours, state), (theirs, other) = made(), made()
+    for x, reset in [
+        (1.0, 0),
+        (-1.0, 0),
+        (-2.0, 1),
+        (-3.0, 0),
+        (1.0, 0),
+        (-3.0, 0),
+        (2.0, 1),
+        (-1.0, 1),
+        (-1.0, 0),
+    ] * 2:
+        if reset:
+            state["seen"] = other["seen"] = False
+        assert f(x, ours) == theirs(x)
+        state.update(other)  # a program does not change it

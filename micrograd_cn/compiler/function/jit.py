@@ -571,8 +571,8 @@ class CompiledFunction:
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
-        # What the function can read, and the recordings that have been compared since this is known
-        self._compared: tuple[Places, frozenset[Recording]] | None = None
+        # What the function can read, and the programs whose recordings have been compared since this is known
+        self._compared: tuple[Places, frozenset[Program]] | None = None
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -1284,7 +1284,7 @@ class CompiledFunction:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        compared, in_place = self._compared, frozenset[Recording]()
+        compared, in_place = self._compared, frozenset[Program]()
         if compared and not compared[0].have_moved():
             in_place = compared[1]
         found = []
@@ -1293,14 +1293,14 @@ class CompiledFunction:
                 (bucket, recording, rows[0])
                 for bucket in buckets
                 for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
-                if recording not in in_place
+                if recording.program not in in_place
             ]
         for bucket, recording, row in found:
             self._compare_with_new_recording(bucket, recording, row, name)
         if found and (self._has_fitted or name != "fit"):
             roots = self._roots()
             places = Surroundings(roots, ReachableCode(roots).attributes).places()
-            self._compared = places, in_place.union([recording for _, recording, _ in found])
+            self._compared = places, in_place.union([recording.program for _, recording, _ in found])
 
     def _with_checks_after_callback(self, options: TrainingOptions, buckets: Sequence[Bucket]) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
@@ -1459,7 +1459,7 @@ class CompiledFunction:
         Raises:
             ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
         """
-        known = [recording for recordings in self._recordings.values() for recording in recordings]
+        known = [recording for _, recording in self._different()]
         if len(known) != 1:
             raise ValueError(
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
@@ -1481,13 +1481,21 @@ class CompiledFunction:
         return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def __repr__(self) -> str:
-        known = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
+        known = self._different()
         count = f"{len(known)} program{'s' * (len(known) != 1)}" if known else "not called yet"
         lines = [f"compiled {self._name}{self._signature}: {count}"]
         for (static, treedef), recording in known:
             values = [f"{name}={x.value!r}" for name, x in static]
             lines.append(f"  ({', '.join([*map(_describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
+
+    def _different(self) -> list[tuple[Any, Recording]]:
+        """Return each recording with the first key by which it is found; see `_publish_where_moved`."""
+        found: dict[Program, tuple[Any, Recording]] = {}
+        for key, recordings in self._recordings.items():
+            for recording in recordings:
+                found.setdefault(recording.program, (key, recording))
+        return [*found.values()]
 
     # The way from samples to recordings
 
@@ -1876,7 +1884,7 @@ class CompiledFunction:
                 tried += len(others)
                 continue
             first = rows[0]
-            made = self._record_repeatable(bucket, first)
+            made, is_twice = self._record_repeatable(bucket, first)
             if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
                 found.append((alike[0], rows[:1]))
                 rows = rows[1:]  # near a tie, a program's rounding may give a comparison the other outcome
@@ -1886,6 +1894,8 @@ class CompiledFunction:
             if not self._publish(made, known, tried):
                 continue
             tried += 1
+            if is_twice and bucket.static:
+                self._publish_where_moved(made, bucket)
             holding, broken = made.guards.split(bucket.numbers, rows, threads)
             if first in broken[:1]:
                 if self._record(bucket, first).outcomes != made.outcomes:
@@ -1918,6 +1928,18 @@ class CompiledFunction:
                     any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt
         return made in known
 
+    def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
+        """Find a recording also by the static values as they are now, if the function changed them in the recording.
+
+        For example, a static function may count its calls. It was recorded again with these values, and did the same.
+        Without this, each call would find another count than the call before, and would record the function anew.
+        """
+        static = tuple([(name, static_value(name, x.value)) for name, x in bucket.static])
+        if static != bucket.static:
+            other = copy.copy(made)
+            other.merged = None  # the recordings for the other values may be others
+            self._recordings.setdefault((static, bucket.treedef), [other])
+
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.
 
@@ -1948,20 +1970,23 @@ class CompiledFunction:
         call = functools.partial(self._call, bucket)
         return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain)
 
-    def _record_repeatable(self, bucket: Bucket, row: int) -> Recording:
-        """Return a recording for a row. If the function may do something else in each call, record it twice.
+    def _record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
+        """Return a recording for a row, and whether the function was recorded twice.
+
+        It is recorded twice if it may do something else in each call, or has changed something.
 
         Raises:
             TypeError: the two recordings differ.
         """
         roots = (self._f, *[x.value for _, x in bucket.static])
-        code = ReachableCode(roots)
+        code, is_twice = ReachableCode(roots), False
         twice, around = code.may_change or code.asks_for_types, None
         if code.writes or twice:
             around = Surroundings(roots)
             before, held = around.state(), {*around.leaves}
         made = self._record(bucket, row)
         if around and (twice or around.has_changed(before)):
+            is_twice = True
             around = Surroundings(roots)
             after = around.state()
             cause: Exception | None = None
@@ -1977,7 +2002,7 @@ class CompiledFunction:
                     f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a "
                     "count, as an argument; and write isinstance(x, Value) for type(x) is Value"
                 ) from cause
-        return made
+        return made, is_twice
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
         """Call the plain function with the static arguments of a bucket, and with the other arguments by name."""
