@@ -422,3 +422,45 @@ def test_a_static_function_that_counts_and_compares_has_the_right_branch_for_eac
             state["seen"] = other["seen"] = False
         assert f(x, ours) == theirs(x)
         state.update(other)  # a program does not change it
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_a_static_function_that_counts_has_one_program_for_each_structure_and_branch(branches):
+    """Its state changes at each recording, so each call finds a state in which its structure was not recorded."""
+    count, w = 0, Value(2.0)
+
+    def function(z):
+        nonlocal count
+        count += 1
+        if isinstance(z, list):
+            return 3.0 * w * z[0] + z[1]
+        return w * z if not branches or z > 0.0 else 5.0 * w * z
+
+    f = compile(lambda x, h: h(x), static=["h"], branches=branches)
+    for _ in range(30):
+        assert f(1.0, function) == 2.0
+        assert f([1.0, 2.0], function) == 8.0
+        assert not branches or f(-1.0, function) == -10.0
+    assert len(f._programs) == 2 + branches
+    assert len(f._recordings) < 60
+    assert f.parameters == [w]
+
+
+def test_a_static_function_that_counts_is_not_taken_for_what_it_was_in_another_state():
+    state, weights = {"calls": 0, "scale": 2.0}, [Value(2.0), Value(2.0)]
+
+    def function(z):
+        state["calls"] += 1
+        return weights[0] * state["scale"] * (z[0] if isinstance(z, list) else z)
+
+    f = compile(lambda x, h: h(x), static=["h"])
+    for scale in (2.0, 3.0, 2.0, 5.0):
+        state["scale"] = scale
+        for x in (1.0, [1.0], 1.0, [1.0]):
+            assert f(x, function) == 2.0 * scale
+    assert len(f._programs) == 6
+    weights.reverse()
+    for x in (1.0, [1.0], 1.0, [1.0]):
+        samples = [(x, function)]
+        assert f.gradient(samples, wrt=[weights[0]]) == [[5.0]]
+        assert f.gradient(samples, wrt=[weights[1]]) == [[0.0]]

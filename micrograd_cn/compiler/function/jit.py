@@ -419,6 +419,23 @@ class Recording:
         leaves = traverse(*self._outputs, *[guard.node for guard in self._guards])[1]
         return {x for x in leaves if isinstance(x, CapturedValue)}
 
+    def is_same(self, other: Recording) -> bool:
+        """Return whether the program of this recording can be used for `other`, a recording without a program.
+
+        Comparisons by == and nested results are not compared, so the answer is then False.
+        """
+        if not (self.single and other.single) or self.outcomes != other.outcomes:
+            return False
+        leaves = self.leaves()
+        if any(guard.is_equality for guard in self._guards) or leaves != other.leaves():
+            return False
+        try:
+            self.program.check_frozen("compile")
+            self.program.compiled.data.check_constants()
+        except ValueError:  # the program has other constants
+            return False
+        return not self.difference(other, leaves)
+
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
         """Return a text that says how this graph differs from that of another recording; "" if it does not.
 
@@ -474,6 +491,7 @@ class Recording:
         return ""
 
 
+MAX_STATES = 16  # so many states of a static function that have the same programs are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
 
@@ -1891,6 +1909,8 @@ class CompiledFunction:
                 continue
             if known and not self._branches:
                 self._raise_guard_error(bucket, first, known[-1].guard_broken_by(made))
+            if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):
+                made = same
             if not self._publish(made, known, tried):
                 continue
             tried += 1
@@ -1914,6 +1934,10 @@ class CompiledFunction:
         Return whether this was done. It is not done if the list has more than `count` recordings, since then another
         thread has added some, which have to be tried first.
         """
+        if hasattr(made, "program"):  # it was compiled for another state of the static values
+            with self._lock():
+                if len(known) == count:
+                    known.append(made)
         while len(known) == count:
             parameters = self.parameters
             made.compile(parameters)
@@ -1927,6 +1951,31 @@ class CompiledFunction:
                 if self.parameters is parameters and len(known) == count:
                     any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt
         return made in known
+
+    def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
+        """Return a compiled recording that is the same as `made`, for another state of the same static values.
+
+        Return None if there is none. A static function that counts its calls has another state after each recording for
+        another structure of the arguments or another branch. The program is then used again, and only `MAX_STATES`
+        states are remembered.
+        """
+        values = [id(x.value) for _, x in bucket.static]
+        others = {
+            key: list(recordings)
+            for key, recordings in [*self._recordings.items()]
+            if key[1] == bucket.treedef and [id(x.value) for _, x in key[0]] == values
+        }
+        same = next((known for known in chain.from_iterable(others.values()) if known.is_same(made)), None)
+        if same is None:
+            return None
+        programs = {key: {known.program for known in recordings} for key, recordings in others.items()}
+        for key in [*others][:-MAX_STATES]:
+            found = programs.pop(key)
+            if found <= set[Program]().union(*programs.values()):
+                self._recordings.pop(key, None)
+        same = copy.copy(same)
+        same.merged = None  # the recordings for the other state may be others
+        return same
 
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
         """Find a recording also by the static values as they are now, if the function changed them in the recording.
