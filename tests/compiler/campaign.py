@@ -333,8 +333,8 @@ def _optimizer(kind: str, ws: Sequence[Value], rng: random.Random) -> Any:
     lr = 10.0 ** rng.uniform(-4, -1)
     chosen = list(ws)
     rng.shuffle(chosen)
-    if kind == "others":  # it lacks some of the program's parameters, and has some that the program does not have
-        chosen = [*chosen[: rng.randrange(len(chosen) + 1)], *(Value(0.5) for _ in range(rng.randrange(1, 20)))]
+    if kind == "others":  # it lacks some of the program's parameters, but not all, and has some that are not there
+        chosen = [*chosen[: rng.randint(1, len(chosen))], *(Value(0.5) for _ in range(rng.randrange(1, 20)))]
         rng.shuffle(chosen)
     if kind == "frozen":
         for w in chosen:
