@@ -34,7 +34,7 @@ INSTEAD = {
     **dict.fromkeys(("float", "int", "long"), _NUMBER),
     **dict.fromkeys(("clone", "copy"), _NEW),
     **dict.fromkeys(("m", "v", "momentum", "velocity", "cache", "state"), _KEPT),
-    "dtype": "sum([abs(x) ** y for x in xs]) ** (1 / y) for the norm np.linalg.norm(xs, y)",
+    "dtype": "type(x.data), which is float",
     "numpy": "np.array(x.data) for the number",
     "sum": "sum(xs) for a list",
     "mean": "mean(xs) for a list",
@@ -126,8 +126,13 @@ INSTEAD = {
 }
 
 
-# The derivatives of the first branch are right at 0 up to the second one, and the second branch divides by no 0
-SINC = "where(equal(x, 0), 1 - y * y / 6, sin(y) / where(equal(x, 0), 1, y)), with y = math.pi * x,"
+# What to write instead of numpy's functions that read the `dtype` of a `Value`. The derivatives of the first branch of
+# np.sinc are right at 0 up to the second one, and the second branch divides by no 0.
+READING_DTYPE = {
+    "norm": "sum([abs(x) ** y for x in xs]) ** (1 / y) for the norm np.linalg.norm(xs, y)",
+    "sinc": "where(equal(x, 0), 1 - y * y / 6, sin(y) / where(equal(x, 0), 1, y)), with y = math.pi * x, "
+    "for np.sinc(x)",
+}
 
 
 class _Missing:
@@ -145,8 +150,8 @@ class _Missing:
         if self.name in held:
             return held[self.name]
         instead = self.instead
-        if self.name == "dtype" and (caller := _getframe(1)).f_code.co_name == "sinc" and is_numpys_code(caller):
-            instead = f"{SINC} for np.sinc(x)"
+        if self.name == "dtype" and is_numpys_code(caller := _getframe(1)):
+            instead = READING_DTYPE.get(caller.f_code.co_name, "a formula for the function of numpy")
         raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {instead}")
 
     def __set__(self, instance: Any, value: object) -> None:

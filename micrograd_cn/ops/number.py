@@ -114,7 +114,7 @@ def number(x: object) -> float:
     try:
         return float(x)  # type: ignore[arg-type]  # what has no __float__ was refused above
     except OverflowError:
-        infinity = "math.inf" if x > 0 else "-math.inf"  # type: ignore[operator]
+        infinity = "math.inf" if x > 0 else "-math.inf"  # type: ignore[operator]  # float(x) has found a number
         kind = type(x).__name__
         raise OverflowError(
             f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind} that is too large for a float, which is at most "

@@ -181,11 +181,11 @@ def outcome(function: Any, operands: Any, options: dict[str, Any], derivatives: 
     try:
         floats = Call(function, operands, options, np.float64)
         expected = [_data(x) for x in floats.numbers]
-    except Exception:
+    except Exception:  # whatever numpy raises for operands that this function does not take
         return "no call"
     try:
         call = Call(function, operands, options, Value)
-    except Exception:
+    except (TypeError, ValueError, AttributeError):  # any other error would be a fault
         return "refused"
     found = [_data(x) for x in call.numbers]
     if call.shape != floats.shape or len(found) != len(expected):

@@ -474,6 +474,8 @@ def test_sinc_of_a_single_value_says_what_to_write():
     assert sinc(Value(0.3)).data == pytest.approx(np.sinc(0.3), rel=1e-15)
     with pytest.raises(AttributeError, match=r"for the norm np\.linalg\.norm"):
         np.linalg.norm(np.array([Value(0.3)]), 3)
+    with pytest.raises(AttributeError, match=r"write type\(x\.data\), which is float"):
+        _ = Value(0.3).dtype
 
 
 def test_a_function_that_numpy_has_for_floats_alone_is_answered_with_the_operation():

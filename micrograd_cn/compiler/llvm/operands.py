@@ -99,10 +99,10 @@ class Integer(Operand):
     def __mod__(self, other: Integer | int) -> Integer:
         return self._op("urem", other)
 
-    def __eq__(self, other: Integer | int) -> Condition:  # type: ignore[override]
+    def __eq__(self, other: Integer | int) -> Condition:  # type: ignore[override]  # `object` has it return a bool
         return self._compare("eq", other)
 
-    def __ne__(self, other: Integer | int) -> Condition:  # type: ignore[override]
+    def __ne__(self, other: Integer | int) -> Condition:  # type: ignore[override]  # as above
         return self._compare("ne", other)
 
     def __lt__(self, other: Integer | int) -> Condition:

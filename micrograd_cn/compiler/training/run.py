@@ -341,7 +341,8 @@ class TrainingRun:
             self._reject_merged()
             if not taken:
                 return self._take_steps(step, steps)
-        return losses.data[:taken]  # type: ignore[no-any-return]
+        computed: list[float] = losses.data[:taken]
+        return computed
 
     def _renew_calls(self) -> None:
         """Describe the present code and buffers in all gradient calls."""
