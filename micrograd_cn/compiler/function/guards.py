@@ -17,12 +17,12 @@ from functools import cached_property
 from math import isnan
 from threading import Lock
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ...engine import Value, constant, record, traverse
 from ...graph import context
 from ...graph.callers import PACKAGE, is_numpys_code
-from ...graph.context import Hooks, here, hook_other_threads, hooked, recording
+from ...graph.context import Hooks, enter, here, hook_other_threads, leave, recording
 from ...graph.plain_numbers import FOR_NUMPY, stands_for_number
 from ...graph.unsupported import refuse_logical
 from ...ops import dot, less, maximum
@@ -35,6 +35,7 @@ from ..data.partition import split_rows
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 
+T = TypeVar("T")
 READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
@@ -380,33 +381,57 @@ class RecordingHooks(Hooks):
         self._inputs: Sequence[Value] = ()
         self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
 
-    @contextmanager
-    def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
-        """Record a function inside the `with` block; `inputs` stand for the numbers of its arguments."""
+    def record_call(self, call: Callable[[], T], inputs: Sequence[Value]) -> T:
+        """Return `call()`, which calls a function, and record it; `inputs` stand for the numbers of its arguments.
+
+        This must run in a copy of the context, by `contextvars.copy_context().run`, since it does not set all variables
+        of the context back.
+        """
         self._inputs = inputs
         try:
-            with recording(), hooked(self), inline_compiled(), OTHER_THREADS.watched_for(self):
-                yield
-                if self._refusal:
-                    raise self._refusal
-                for a, symbol, b, held, place in self._comparisons.values():
-                    same = MIRRORED.get(symbol, symbol)
-                    op = next(op for op in OPS.values() if op.lowerings.array == same)
-                    node = record(op, (b, a) if symbol in MIRRORED else (a, b))
-                    if node.requires_grad:
-                        left, right = describe(a), describe(b)
-                        text = f"{left} {symbol} {right}"
-                        canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
-                        self.guards.append(Guard(node, held, place, text, canonical))
-                self._self_contained = not _read_captured(self._nodes)
-                check_gradient_flow(self._nodes)
-                others = [x for x in (*inputs, *self._nodes, *_frozen_since(self._nodes)) if not x.requires_grad]
-                for x in (*others, *[x for x in self._constants if x.requires_grad]):
-                    _refuse_changed_flag(x)
+            _inlining.set(True)
+            enter(self, hooks=self, no_grad=False)
+            OTHER_THREADS.watch_for(self)
+            result = call()
+            self._finish()
+            return result
         finally:
-            for x in (*self._nodes, *inputs):
-                x.__class__ = Value  # Traced has the same slots
-            vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
+            try:
+                self._end()
+            except BaseException:  # Ctrl-C may come after any call
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        """Undo what `record_call` has changed. It may have been undone already, in part or whole."""
+        OTHER_THREADS.forget(self)
+        if here().hooks is self:
+            leave(self)
+        for x in (*self._nodes, *self._inputs):
+            x.__class__ = Value  # Traced has the same slots
+        vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
+
+    def _finish(self) -> None:
+        """Make the guards of the comparisons, and raise the error that a recorded refusal or changed flag needs."""
+        if self._refusal:
+            raise self._refusal
+        for a, symbol, b, held, place in self._comparisons.values():
+            same = MIRRORED.get(symbol, symbol)
+            op = next(op for op in OPS.values() if op.lowerings.array == same)
+            node = record(op, (b, a) if symbol in MIRRORED else (a, b))
+            if node.requires_grad:
+                left, right = describe(a), describe(b)
+                text = f"{left} {symbol} {right}"
+                canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
+                self.guards.append(Guard(node, held, place, text, canonical))
+        self._self_contained = not _read_captured(self._nodes)
+        check_gradient_flow(self._nodes)
+        for x in (*self._inputs, *self._nodes, *_frozen_since(self._nodes)):
+            if not x.requires_grad:
+                _refuse_changed_flag(x)
+        for x in self._constants:
+            if x.requires_grad:
+                _refuse_changed_flag(x)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Remember an error, so it is raised at the end of the recording even if the function catches it."""
@@ -495,8 +520,8 @@ class RecordingHooks(Hooks):
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Note the operands of an operation whose result is a constant because none of them requires a gradient.
 
-        The user may still switch on the `requires_grad` of an operand. The method `recording` refuses it at the end. An
-        operand that is a recorded node required a gradient when it was made, so the user has switched this off, and
+        The user may still switch on the `requires_grad` of an operand. The method `record_call` refuses it at the end.
+        An operand that is a recorded node required a gradient when it was made, so the user has switched this off, and
         TypeError is raised at once.
         """
         for x in operands:
@@ -529,23 +554,15 @@ class OtherThreads(Hooks):
         self._recordings: tuple[RecordingHooks, ...] = ()
         self._lock = Lock()
 
-    @contextmanager
-    def watched_for(self, hooks: RecordingHooks) -> Iterator[None]:
-        """Inside the `with` block, refuse what other threads do with the values that `hooks` records."""
-        try:
-            with self._lock:
-                self._recordings = (*self._recordings, hooks)
-                hook_other_threads(self)
-                context.data_changed = True  # so programs that the function calls read parameters, and are refused
-            yield
-        finally:
-            try:
-                self._forget(hooks)
-            except BaseException:  # Ctrl-C may come after any call
-                self._forget(hooks)
-                raise
+    def watch_for(self, hooks: RecordingHooks) -> None:
+        """From now on, refuse what other threads do with the values that `hooks` records, until `forget(hooks)`."""
+        with self._lock:
+            self._recordings = (*self._recordings, hooks)
+            hook_other_threads(self)
+            context.data_changed = True  # so programs that the function calls read parameters, and are refused
 
-    def _forget(self, hooks: RecordingHooks) -> None:
+    def forget(self, hooks: RecordingHooks) -> None:
+        """End what `watch_for(hooks)` has begun, if anything."""
         with self._lock:
             self._recordings = tuple([other for other in self._recordings if other is not hooks])
             hook_other_threads(self if self._recordings else None)

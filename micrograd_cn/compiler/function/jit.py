@@ -322,14 +322,11 @@ class Recording:
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
         recorded = RecordingHooks(Value if plain else Traced)
 
-        def record() -> Any:
-            with recorded.recording(self._inputs):
-                return call(arguments)
-
         try:
-            # In a copy of the context, which ends however the call ends. If Ctrl-C interrupts `contextlib`, the block
-            # of `record` ends only when the exception is dropped.
-            result = without_collector(functools.partial(copy_context().run, record))
+            run = functools.partial(
+                copy_context().run, recorded.record_call, functools.partial(call, arguments), self._inputs
+            )
+            result = without_collector(run)
         except (TypeError, IndexError, AttributeError) as error:
             if re.search(NO_COLLECTION, str(error)):
                 raise TypeError(

@@ -12,15 +12,15 @@ import threading
 from collections.abc import Callable
 from itertools import compress
 from typing import TypeVar
-from weakref import WeakSet
 
 T = TypeVar("T")
 MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that may run code of the user's
-_locks: WeakSet[ForkSafeLock] = WeakSet()
+_process = object()  # another object in each child process
+_renewing = threading.Lock()  # held while a lock is replaced in a child process
 
 
 class ForkSafeLock:
-    """A reentrant lock, used as `with lock():`. In a child process it is replaced by a new lock.
+    """A reentrant lock, used as `with lock():`. In a child process it is replaced by a new lock when it is first used.
 
     >>> lock = ForkSafeLock()
     >>> with lock(), lock():
@@ -29,10 +29,12 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        _locks.add(self)
+        self._process = _process
 
     def __call__(self) -> threading.RLock:
         """Return the lock of this process, for a `with` block."""
+        if self._process is not _process:
+            self._renew()
         return self._lock
 
     def in_turn(self, work: Callable[[], T]) -> T:
@@ -44,7 +46,7 @@ class ForkSafeLock:
         >>> ForkSafeLock().in_turn(lambda: 2)
         2
         """
-        lock = self._lock
+        lock = self()
         held: list[Callable[[], None]] = []
         release = map(operator.call, held)
         try:  # Ctrl-C cannot interrupt a single call into C
@@ -53,15 +55,18 @@ class ForkSafeLock:
         finally:
             any(release)
 
-    def renew(self) -> None:
-        """Replace the lock by a new lock, which no thread holds."""
-        self._lock = threading.RLock()
+    def _renew(self) -> None:
+        """Replace the lock, which the parent process made, by a new lock, which no thread holds."""
+        with _renewing:
+            if self._process is not _process:  # no other thread has done it
+                self._lock = threading.RLock()
+                self._process = _process  # last, since other threads then use the lock
 
 
-def _renew() -> None:
-    for lock in list(_locks):
-        lock.renew()
+def _in_child() -> None:
+    global _process, _renewing
+    _process, _renewing = object(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(after_in_child=_in_child)
