@@ -236,6 +236,13 @@ class CompiledDerivative:
         return program, [place.get(x, -1) for x in self.program.outputs]
 
 
+class Programs(list["Program"]):
+    """The programs of one compiled function.
+
+    Each of them has a weak reference to this list, so they are freed without the garbage collector.
+    """
+
+
 class Program(Runnable):
     """A `Runnable` that also has derivatives. A derivative is compiled when it is first needed.
 
@@ -243,8 +250,9 @@ class Program(Runnable):
     inputs nor constants.
 
     Attributes:
-        siblings: all programs of the same compiled function. It is empty for a program that was made from a recorded
-            graph. The derivative with respect to a parameter that only other programs of the function have is 0.
+        siblings: a function that returns all programs of the same compiled function; None once that function is freed,
+            and an empty tuple for a program that was made from a recorded graph. The derivative with respect to a
+            parameter that only other programs of the function have is 0.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -260,7 +268,7 @@ class Program(Runnable):
     ) -> None:
         super().__init__(output, inputs, parameters)
         self._derivatives: dict[Any, CompiledDerivative] = {}
-        self.siblings: Sequence[Program] = ()
+        self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
 
     def gradient(
@@ -513,7 +521,9 @@ class Program(Runnable):
             variables = variables or self._variables(kind, wrt)
             if kind not in ("gradient", "jacobian", "hessian", "value_and_grad"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
-            if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings)):
+            if kind != "jacobian" and not (
+                self._single and any(program.has_gradient for program in self.siblings() or ())
+            ):
                 self._check_gradient(kind)
             wanted = variables
 
@@ -607,9 +617,10 @@ class Program(Runnable):
         if wrt and all(isinstance(x, str) for x in wrt):
             wrt = [x for name in wrt for x in self._inputs_of(kind, name)]
         count, known = self._known
-        if count != len(self.siblings):
-            count = len(self.siblings)  # first, since another thread may add one
-            known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
+        siblings = self.siblings() or ()
+        if count != len(siblings):
+            count = len(siblings)  # first, since another thread may add one
+            known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in siblings])}
             self._known = count, known
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
@@ -628,7 +639,7 @@ class Program(Runnable):
             found[x] = None
         # The derivative with respect to a leaf that no program has is 0, unless the leaf was frozen
         if unused := {x for x in found if x not in known and type(x) is not StandIn}:
-            for program in (self, *self.siblings):
+            for program in (self, *siblings):
                 if not unused.isdisjoint(program._held_constants):
                     program.check_frozen(kind)
         self._check_captured(kind, found)

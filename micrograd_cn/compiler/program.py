@@ -160,7 +160,7 @@ class Runnable:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        outputs, *others = self.outputs_of(data, row_numbers(n), threads, to.data, collect=collect) or [[]]
+        outputs, *others = self.outputs_of(data, row_numbers(n), threads, to.view, collect=collect) or [[]]
         for more in others:
             outputs += more
         return outputs

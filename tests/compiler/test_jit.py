@@ -2,11 +2,13 @@
 
 import copy
 import enum
+import gc
 import inspect
 import math
 import pickle
 import random
 import re
+import weakref
 from array import array
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from decimal import Decimal
@@ -988,3 +990,39 @@ def test_linspace_may_end_at_an_argument():
     """numpy asks whether the step of `linspace` is 0, which changes no result."""
     f = compile(lambda end: np.linspace(0.0, end, 5))
     assert [f(1.0), f(0.0), f(-2.0)] == [pytest.approx(np.linspace(0.0, end, 5)) for end in (1.0, 0.0, -2.0)]
+
+
+USES = {
+    "call": lambda f, data: f([0.5, -1.0], 1.0),
+    "forward": lambda f, data: f.forward(data),
+    "backward": lambda f, data: f.backward(data),
+    "gradient": lambda f, data: f.gradient(data, wrt="parameters"),
+    "hessian": lambda f, data: f.hessian(data, wrt="inputs"),
+    "value_and_grad": lambda f, data: f.value_and_grad(data),
+    "fit": lambda f, data: f.fit(data, SGD(f(*data[0]) and f.parameters), epochs=1),
+    "check": lambda f, data: f.check(data),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("branches", [False, True])
+def test_a_compiled_function_is_freed_at_once(use, branches):
+    """No reference cycle keeps a compiled function and its programs alive until the garbage collector finds them."""
+    model = MLP(2, [3, 1], seed=0)
+
+    def loss(x, y):
+        out = model(x)
+        return (out - y) ** 2 if out > 0 or not branches else -out
+
+    f = compile(loss, branches=branches)
+    data = [([0.5, -1.0], 1.0), ([-0.25, 2.0], -1.0)]
+    gc.collect()
+    gc.disable()
+    try:
+        use(f, data if branches else data[:1])
+        programs = [weakref.ref(x) for x in (f, *f._programs)]
+        del f
+        assert programs[1:]
+        assert not any(program() for program in programs)
+    finally:
+        gc.enable()

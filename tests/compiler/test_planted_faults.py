@@ -375,7 +375,7 @@ CHANGES = {
     ),
     "no_constants": (Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {})),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
-    "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
+    "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.view.__setitem__(0, 0.5)),
     "one_form_for_others": (fusion._Trees, "shape", lambda found, *_: len(found)),
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_sub_batch_of_one_structure": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),

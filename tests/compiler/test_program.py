@@ -1,7 +1,6 @@
 """Programs refuse wrong inputs, `check` finds differences, and a program says how large it is and stays within it."""
 
 import copy
-import ctypes
 import gc
 import math
 import pickle
@@ -246,7 +245,7 @@ def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, m
     class Counted(Memory):
         def __init__(self, count):
             super().__init__(count)
-            allocated.append(len(bytes(self.data)))
+            allocated.append(self.view.nbytes)
 
     monkeypatch.setattr(executable, "Memory", Counted)
     x, ws = Value(0.5), [Value(0.5) for _ in range(800)]
@@ -317,9 +316,8 @@ class Guarded(Memory):
 
     def __init__(self, count):
         super().__init__(count + 24)
-        self.end, self.data[:] = count, [math.pi] * (count + 24)
-        self.data[:count] = [0.0] * count
-        self.whole, self.data = self.data, (ctypes.c_double * count).from_buffer(self.data)
+        self.view[count:] = array("d", [math.pi] * 24)
+        self.behind, self.view = self.view[count:], self.view[:count]
         made.append(self)
 
 
@@ -342,7 +340,7 @@ def test_nothing_is_written_behind_the_memory(code):
             program.backward(rows)
             program.fit(rows, Adam(ws, lr=0.01), 2, batch_size=max(n - 1, 1))
     assert len(made) > 10
-    assert all(memory.whole[memory.end :] == [math.pi] * 24 for memory in made)
+    assert all(memory.behind.tolist() == [math.pi] * 24 for memory in made)
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -16,6 +16,7 @@ import operator
 import re
 import reprlib
 import sys
+import weakref
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import Places, ReachableCode, Surroundings
-from ..derivatives import NO_ARGNUMS, Kind, Program, Variables, unfrozen, zero_frozen
+from ..derivatives import NO_ARGNUMS, Kind, Program, Programs, Variables, unfrozen, zero_frozen
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
@@ -297,13 +298,10 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
-        merged: for the first recording for a structure of arguments, all recordings for this structure, merged. It is
-            None for other recordings, and until it is first needed.
     """
 
     program: Program
     guards: CompiledGuards
-    merged: MergedRecordings | None = None
 
     def __init__(
         self,
@@ -488,6 +486,16 @@ class Recording:
         return ""
 
 
+class Recordings(list[Recording]):
+    """The recordings for samples with the same structure.
+
+    Attributes:
+        merged: these recordings, merged; None until this is first needed.
+    """
+
+    merged: MergedRecordings | None = None
+
+
 MAX_STATES = 16  # so many states of a static function that have the same programs are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
@@ -575,12 +583,12 @@ class CompiledFunction:
                 parameters = [p for p in self._signature.parameters.values() if not _takes_nothing(p)]
                 names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
             self._positional = names
-        self._recordings: dict[Any, list[Recording]] = {}
+        self._recordings: dict[Any, Recordings] = {}
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
         self.parameters: list[Value] = []
-        self._programs: list[Program] = []
+        self._programs = Programs()
         self._captured: dict[Value, CapturedValue] = {}
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
@@ -1028,17 +1036,16 @@ class CompiledFunction:
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
 
-    def _merged_of(self, known: Sequence[Recording]) -> MergedRecordings | None:
+    def _merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
         """Return all recordings for a structure as `MergedRecordings`; None if there are none, or they have no guards.
 
         `known` is the list of these recordings.
         """
         if not known or not known[0].guards.program:  # without guards there is no other recording
             return None
-        first = known[0]
-        if not (first.merged and first.merged.is_current(self.parameters)):
-            first.merged = MergedRecordings(known, self.parameters)
-        return first.merged
+        if not (known.merged and known.merged.is_current(self.parameters)):
+            known.merged = MergedRecordings(known, self.parameters)
+        return known.merged
 
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.
@@ -1889,7 +1896,7 @@ class CompiledFunction:
 
     def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
         """Do the work of `_record_missing`. Other threads may record the function at the same time."""
-        known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
+        known = self._recordings.setdefault((bucket.static, bucket.treedef), Recordings())
         found: list[RecordingRows] = []
         tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
         while rows:
@@ -1938,7 +1945,7 @@ class CompiledFunction:
         while len(known) == count:
             parameters = self.parameters
             made.compile(parameters)
-            made.program.siblings = self._programs
+            made.program.siblings = weakref.ref(self._programs)
             publish: list[Callable[[], None]] = [
                 functools.partial(setattr, self, "parameters", made.program.parameters),
                 functools.partial(self._programs.append, made.program),
@@ -1970,8 +1977,6 @@ class CompiledFunction:
             found = programs.pop(key)
             if found <= set[Program]().union(*programs.values()):
                 self._recordings.pop(key, None)
-        same = copy.copy(same)
-        same.merged = None  # the recordings for the other state may be others
         return same
 
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
@@ -1982,9 +1987,7 @@ class CompiledFunction:
         """
         static = tuple([(name, static_value(name, x.value)) for name, x in bucket.static])
         if static != bucket.static:
-            other = copy.copy(made)
-            other.merged = None  # the recordings for the other values may be others
-            self._recordings.setdefault((static, bucket.treedef), [other])
+            self._recordings.setdefault((static, bucket.treedef), Recordings([made]))
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.

@@ -9,6 +9,7 @@ rows by their branches, and computes them with the program of each branch.
 
 from __future__ import annotations
 
+import weakref
 from array import array
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, partial
@@ -74,7 +75,8 @@ class MergedRecordings:
     computer is, since merged programs and the programs of single branches round the gradient of a mean differently.
 
     Args:
-        recordings: the recordings, as a list to which others may be added later.
+        recordings: the recordings, as a list to which others may be added later. The list refers to this object, which
+            has a weak reference to the list, so both are freed without the garbage collector.
         parameters: the parameters of the function.
 
     Attributes:
@@ -83,7 +85,7 @@ class MergedRecordings:
     """
 
     def __init__(self, recordings: Sequence[Recorded], parameters: Sequence[Value]) -> None:
-        self._known, self.recordings, self.parameters = recordings, tuple(recordings), parameters
+        self._known, self.recordings, self.parameters = weakref.ref(recordings), tuple(recordings), parameters
         self._background = BackgroundTasks()
         self._begun = set[Any]()  # the keys of the programs that are being made, or are made
         self._made: dict[Any, Program | None] = {}
@@ -95,7 +97,7 @@ class MergedRecordings:
 
     def is_current(self, parameters: Sequence[Value]) -> bool:
         """Return whether the function has no further recordings by now, and its `parameters` are as many as before."""
-        return len(self.recordings) == len(self._known) and len(parameters) == len(self.parameters)
+        return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
         """Return a program that computes the result of a call, which has a single row; or return None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import threading
@@ -28,6 +27,7 @@ except ImportError as error:
 # fast.
 PROGRAM_LEVEL = 0
 SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
+_ZERO = array("d", [0.0])
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
 _llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
 
@@ -289,14 +289,12 @@ class Memory:
     """An array of `count` doubles, aligned to 64 bytes as the widest SIMD vectors need it.
 
     Attributes:
-        data: the doubles, as a ctypes array.
-        view: the doubles, as a memoryview, which is faster for slices.
+        view: the doubles, as a memoryview.
         address: the address of the first double.
     """
 
     def __init__(self, count: int) -> None:
-        self._raw = (ctypes.c_double * (count + 8))()
-        offset = -ctypes.addressof(self._raw) % 64
-        self.data: Any = (ctypes.c_double * count).from_buffer(self._raw, offset)
-        self.view: Any = memoryview(self.data).cast("B").cast("d") if count else memoryview(array("d"))
-        self.address = ctypes.addressof(self._raw) + offset
+        doubles = _ZERO * (count + 8)  # a ctypes array would need a type of its own for each length
+        start = -doubles.buffer_info()[0] % 64 // 8
+        self.view: Any = memoryview(doubles)[start : start + count]
+        self.address = doubles.buffer_info()[0] + 8 * start

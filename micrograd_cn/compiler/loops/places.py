@@ -11,6 +11,7 @@ scalars, and `Places.reuse_vectors` reassigns the vectors.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 
 from .schedule import Schedule
@@ -195,10 +196,12 @@ class _Offsets(dict[int, int]):
     """A cache for `Places.offset`: a dict from instruction numbers to offsets in bytes, which adds missing offsets."""
 
     def __init__(self, places: Places) -> None:
-        self._places = places
+        self._places = weakref.ref(places)  # weak, so a program is freed without the garbage collector
 
     def __missing__(self, i: int) -> int:
-        places = self._places
+        places = self._places()
+        if not places:
+            raise ReferenceError("an offset is asked for after its Places have been freed")
         if places.schedule.in_lanes(i):
             self[i] = WORD * places.lanes * places.vector[i]
         else:

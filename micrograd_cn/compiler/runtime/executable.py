@@ -480,7 +480,7 @@ class Buffers:
         scalars, panel, totals = executable.sizes
         self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
         for place, x in executable.constants.items():
-            self.scalars.data[place] = x
+            self.scalars.view[place] = x
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
 

@@ -273,7 +273,7 @@ class TrainingRun:
             self._state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
-            self._gradients = Memory(len(self._state.parameter_data.data))
+            self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
 
@@ -341,13 +341,13 @@ class TrainingRun:
             self._reject_merged()
             if not taken:
                 return self._take_steps(step, steps)
-        computed: list[float] = losses.data[:taken]
+        computed: list[float] = losses.view[:taken].tolist()
         return computed
 
     def _renew_calls(self) -> None:
         """Describe the present code and buffers in all gradient calls."""
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
-        largest = max(panels, key=lambda panel: len(panel.data))
+        largest = max(panels, key=lambda panel: len(panel.view))
         for call in self._gradient_calls.values():
             # All calls use one panel, so it stays in the cache
             call.renew(largest.address, call.runner.compiled in self._merged)
@@ -541,7 +541,7 @@ class TrainingRun:
         """Take a step with several threads, and return the loss of the batch, computed before the step."""
         state, gradients, mean = self._current_state(), self._gradients, 0.0
         size = sum([len(part.rows) for part in sub_batches])
-        ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
+        ctypes.memset(gradients.address, 0, WORD * len(gradients.view))
         for program, bucket, rows in sub_batches:
             runner = self._runner(program, self._batch if self._only_program else len(rows))
             own = len(program.graph.parameters)

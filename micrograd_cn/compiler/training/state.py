@@ -311,8 +311,8 @@ class TrainingState:
         self.parameter_data.view[: len(data)] = data
         self.scalars = Memory(update.scalars)
         for place, x in update.constants.items():
-            self.scalars.data[place] = x
-        self.scalars.data[0], self.scalars.data[1] = optimizer.check_lr(), float(optimizer.steps)
+            self.scalars.view[place] = x
+        self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = ParameterBlocks(update, layout.unread_end)
         self.blocks, self.panel = self._blocks.count, self._blocks.memory
@@ -335,7 +335,7 @@ class TrainingState:
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
             self.driver_name, self._norms = "fit_clipped", Memory(2)
-            self._norms.data[0] = options.clip_grad_norm
+            self._norms.view[0] = options.clip_grad_norm
             trained = compress(layout.places, trainable)
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
@@ -402,7 +402,7 @@ class TrainingState:
 
         if self.schedule is None:
             return take(steps, None)
-        done, taken, asked = int(self.scalars.data[1]), 0, self._asked
+        done, taken, asked = int(self.scalars.view[1]), 0, self._asked
         rates = asked.rates[:steps]
         if asked.failure is None:
             try:
@@ -428,8 +428,8 @@ class TrainingState:
 
     def _check_norm(self) -> None:
         """Raise ValueError if gradients are clipped, and their norm in the last step was not finite."""
-        if self._norms and not isfinite(norm := self._norms.data[1]):
-            step = int(self.scalars.data[1])
+        if self._norms and not isfinite(norm := self._norms.view[1]):
+            step = int(self.scalars.view[1])
             raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
 
     def step(self, gradients: int) -> None:
@@ -438,7 +438,7 @@ class TrainingState:
         Raises:
             ValueError, TypeError: as for `run`.
         """
-        lr, steps = self.scalars.data[:2]
+        lr, steps = self.scalars.view[:2]
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])
         if self.schedule and context.data_changed:
             self._check_constants()
@@ -455,7 +455,7 @@ class TrainingState:
         """
         optimizer = self.optimizer
         # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
-        steps = int(self.scalars.data[1])
+        steps = int(self.scalars.view[1])
         if steps == optimizer.steps:
             return
         layout, every = self._layout, all(self._trainable)
@@ -491,7 +491,7 @@ class TrainingState:
             }
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
-            changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
+            changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
         deque(chain.from_iterable(changes), maxlen=0)  # a single call into C, which Ctrl-C cannot interrupt
 
 
