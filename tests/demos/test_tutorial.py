@@ -791,6 +791,14 @@ def test_the_weight_decay_of_the_experiment_is_as_many_times_the_default_as_the_
     assert float(times) == 100 * default
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_number_of_operations_is_the_tables(lang: str) -> None:
+    from micrograd_cn import OPS
+
+    said = {"en": f"It has {len(OPS)} operations.", "zh": f"它有 {len(OPS)} 种运算；"}[lang]
+    assert said in " ".join(sections(lang)["build"].split())
+
+
 def test_the_glossary_is_the_same_in_both_and_its_words_are_the_texts() -> None:
     assert [row[:2] for row in rows("zh", "glossary")] == [row[:2] for row in rows("en", "glossary")]
     body, _, _ = prose("zh").partition('<a id="glossary"></a>')
