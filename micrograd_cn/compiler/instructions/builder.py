@@ -9,7 +9,7 @@ its steps.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from math import nan
 from typing import Any, NamedTuple
@@ -38,6 +38,7 @@ from .code import (
 )
 
 MAX_SELECT_OPERANDS = 4  # a `take` with at most so many operands, its index included, becomes selects, not a gather
+FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
 MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
 MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised for constants nor made one opcode
 INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
@@ -83,7 +84,7 @@ class CodeBuilder(Code):
     def __init__(self) -> None:
         super().__init__()
         self.formulas: dict[Any, StraightLine] = {}
-        self.specializations: Counter[tuple[Op, str]] = Counter()
+        self.specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
         self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
         self._inline_constants: dict[int, set[str]] = {}
         self._of_users: set[int] = set()
@@ -174,19 +175,20 @@ class CodeBuilder(Code):
             TypeError: the operation's own code raises an error, or uses functions that are not operations of
                 `micrograd_cn.ops`.
         """
-        general = [None] * len(known)
+        general: list[float | None] = [None] * len(known)
         if len(known) > MAX_FORMULA_OPERANDS:
             known = general
         key = kind, tuple([x if x is None else bits(x) for x in known])
         if key in self.formulas:
             return self.formulas[key]
-        if any(x is not None for x in known):
+        is_special = known.count(None) < len(known)
+        if is_special:
             self.specializations[kind] += 1
             if self.specializations[kind] > MAX_SPECIALIZATIONS:
                 return self.formula(kind, general, op)
         try:
             found = self.formulas[key] = _traced(key, known, op)
-            steps = self.formula(kind, general, op).steps
+            steps = self.formula(kind, general, op).steps if is_special else found.steps
         except FormulaError:
             raise
         except Exception as error:  # from the code of a user-defined operation
@@ -367,9 +369,7 @@ def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Co
 
 def _check_opcode(op: Op, count: int) -> None:
     opcode = op.lowerings.machine
-    if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not re.fullmatch(
-        r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode
-    ):
+    if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not FUNCTION_OR_COMPARISON.fullmatch(opcode):
         raise TypeError(f"the operation {op.name!r} has lowerings.machine={opcode!r}, which cannot name a function")
     if opcode.startswith("fcmp") and opcode not in ARITY:
         raise TypeError(

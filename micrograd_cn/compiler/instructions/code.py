@@ -35,6 +35,7 @@ from ...ops import ieee
 from ..threads.forks import ForkSafeLock
 
 Instruction: TypeAlias = tuple[Any, ...]
+_pack_double = struct.Struct("<d").pack
 Pair: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
@@ -381,7 +382,7 @@ def bits(x: float) -> int:
     >>> hex(bits(1.0)), bits(0.0) == bits(-0.0)
     ('0x3ff0000000000000', False)
     """
-    return int.from_bytes(struct.pack("<d", x), "little")
+    return int.from_bytes(_pack_double(x), "little")
 
 
 def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -13,11 +14,21 @@ BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
 FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised versions begin with this
 
+_NOT_IN_NAMES = re.compile("[^A-Za-z0-9_.]")
 # Maps the name of each kernel to the function that writes the kernel.
 KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 Name: TypeAlias = "Operand | str"  # the name of an operand, or the operand itself
 # The first value of a loop-carried value: an operand, or the type and the name of a vector or a double.
 First: TypeAlias = "Operand | tuple[str, str]"
+
+
+def word(opcode: str) -> str:
+    """Return an opcode as a part of a kernel's name, with `_` in the place of each character that LLVM does not allow.
+
+    >>> word("fcmp olt")
+    'fcmp_olt'
+    """
+    return _NOT_IN_NAMES.sub("_", opcode)
 
 
 def literal(x: float) -> str:

@@ -86,7 +86,7 @@ class Schedule:
         self._find_live(kept)
         long = [i for i in self.computed if sums and code.instructions[i][0] in SUM_OPCODES and self._can_be_loop(i)]
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
-        shared = Counter(rights.values())
+        shared = Counter(rights.values()) if long else {}
         self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
         self.zero_starts = {
             i: x for i in self.long_sums if self.in_lanes(i) and (x := code.constant_value(self.start(i))) == 0.0

@@ -760,13 +760,14 @@ def without_collector(work: Callable[[], T]) -> T:
     Ctrl-C cannot leave the collector off. Python handles signals after calls, and the `finally` block consists of one
     call of a function that is written in C.
     """
-    on = gc.isenabled()
-    restore = map(operator.call, [gc.enable] if on else [])
+    if not gc.isenabled():
+        return work()
+    restore = map(operator.call, [gc.enable])
     try:
         gc.disable()
         result = work()
         made, *_ = gc.get_count()
-        if on and made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
+        if made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
             restore = map(operator.call, [gc.freeze, gc.unfreeze, gc.enable])  # all are in the oldest generation then
         return result
     finally:

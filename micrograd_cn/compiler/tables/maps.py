@@ -7,7 +7,6 @@ the arguments of kernels and of the functions that write them, and the words of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -16,7 +15,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.straight_line import compute
-from ..llvm.text import KERNEL_PREFIX, Function
+from ..llvm.text import KERNEL_PREFIX, Function, word
 from .sums import Kernel, KernelWriter, kernel_name
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
@@ -69,7 +68,7 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Kernel(f"{KERNEL_PREFIX}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}")
+        f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}")
         lanes = Lanes(f, machine.simd, machine.fused)
         operands, result = _Operands(f, lanes, pattern), f.scalars.bytes(f.table[1])
         with f.loop(f.table[0]) as loop:

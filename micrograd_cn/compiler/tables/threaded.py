@@ -14,7 +14,6 @@ one at a time, from the beginning of the scalars.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -24,7 +23,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Words
 from ..llvm.straight_line import compute
-from ..llvm.text import KERNEL_PREFIX, Function
+from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.stages import Call, StraightLine
 from .sums import Kernel, each_block
 from .tables import Tables
@@ -80,9 +79,7 @@ class Threaded:
         """
         key = opcode, count, operands
         if key not in self._names:
-            name = self._names[key] = (
-                f"{KERNEL_PREFIX}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
-            )
+            name = self._names[key] = f"{KERNEL_PREFIX}threaded_{word(opcode)}_{count}_{operands}"
             self.tables.kernels[name] = partial(_write_entry, self.machine, name, opcode, count, operands)
         return self._names[key]
 
