@@ -1,1 +1,1 @@
-"""Run programs. This folder has their code, their buffers, and drivers: functions that loop over rows and batches."""
+"""Run compiled graphs. This folder has their code, buffers and drivers: functions that loop over rows of numbers."""

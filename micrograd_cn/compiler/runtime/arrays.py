@@ -1,7 +1,7 @@
 """Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
 
 The numbers of the arrays are copied to memory that is kept from call to call. This is not worthwhile for large arrays:
-reading how they are nested takes little time beside computing them.
+to read how the arguments are nested then takes little time compared with the computation.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class ArrayRunner(RowsRunner):
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
-    """Return the shapes of arguments, if all of them are numpy arrays of numbers that doubles hold, otherwise None.
+    """Return the shapes of arguments, if all are numpy arrays of real numbers of at most 8 bytes, otherwise None.
 
-    If `may_be_numbers` is true, some may be floats or integers, whose shape is ().
+    If `may_be_numbers` is true, some of the arguments may be floats or integers, whose shape is ().
 
     >>> import numpy
     >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5, int)]), shapes_of([numpy.zeros(5), [1.0]])
@@ -124,10 +124,11 @@ def _number_types() -> frozenset[type]:
 
 
 def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape]) -> TreeDef | None:
-    """Return the treedef of samples in arrays of some shapes, one array for each argument.
+    """Return the treedef of a sample, which says how its arguments are nested, if the samples are in arrays.
 
-    Return None if such samples shall not be copied: because their count differs from argument to argument, or because
-    there are none, or because there are many numbers.
+    `names` has the names of the arguments, and `shapes` the shape of each argument's array. The first axis of an array
+    runs over the samples. Return None if the arrays shall not be copied: because an argument is missing or is a number,
+    or because the arrays have different counts of samples, no samples, or more than MAX_NUMBERS numbers in all.
     """
     if len(names) != len(shapes) or not all(shapes) or len({shape[0] for shape in shapes}) != 1:
         return None

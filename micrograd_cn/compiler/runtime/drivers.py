@@ -1,8 +1,9 @@
 """Write drivers: machine-code functions that loop over rows, batches and epochs, and run a program's stages.
 
 A program's header is a list of words, which are integers of 8 bytes. The header says where the program's lists of
-stages are, and where its values are in memory. A stage is given by the address of a kernel, a function that all
-programs share, or of native code, and the address of the table that it reads (see the folder `tables`).
+stages are, and where its values are in memory. A stage is given by two addresses. The first is the address of a kernel,
+a function that all programs share, or of native code. The second is that of the table that the kernel or the code reads
+(see the folder `tables`).
 
 A program's memory is three arrays of doubles. Their addresses have these names in LLVM text:
 
@@ -103,9 +104,9 @@ class Drivers:
         """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
 
         `%rows` is the address of the numbers of all rows, each of which has `%width` numbers. `%index` is the address
-        of the indices of the rows, and `%valid` their count. `%to` is the address in the block. The seed, the
-        derivative with which backpropagation starts, is `%each` in the lanes of these rows, and `%other` in the lanes
-        left over. It is stored at the address `%seed` unless this is null.
+        of the indices of the rows to copy, and `%valid` their count. `%to` is the address in the block to which the
+        numbers are copied. The seed, the derivative with which backpropagation starts, is `%each` in the lanes of these
+        rows, and `%other` in the lanes left over. The seed is stored at the address `%seed`, unless this is null.
         """
         f = Function(
             self.name["load"],
@@ -185,7 +186,8 @@ class Drivers:
         The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
         several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
         Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seeds `each`
-        and `other` are as for `load`. `totals` is the address that the stages get as `%a`; None stands for `%a` itself.
+        and `other` are as for `load`. `totals` is the address that the stages get as their argument `%a`. If `totals`
+        is None, they get the argument `%a` of the driver itself.
         """
         tagged = Integer(f, f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}"))
         for several in (False, True):
@@ -640,14 +642,15 @@ class Drivers:
         """Write the driver that takes `%steps` training steps, one for each batch, from batch `%first` of the epoch on.
 
         An epoch has `%batches` batches. After the last batch, the first batch is used again. A sub-batch consists of
-        the rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which its
-        description begins. The description is the count of the batch's rows, the count of its sub-batches and, for each
-        sub-batch, the address of a gradient call, the position of its first row in `%index`, and the count of its rows.
+        the rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which the
+        batch's description begins. The description is the count of the batch's rows, the count of its sub-batches and,
+        for each sub-batch, the address of a gradient call, the position in `%index` of the sub-batch's first row, and
+        the count of the sub-batch's rows.
 
         A gradient call is ten words: the addresses of a program's `gradient` driver, of its header, of the numbers of
         all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count of
-        the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and
-        whether it has to be, too, if the loss or a derivative is nan.
+        the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and 1 if
+        the gradient has to be computed anew also where the loss or a derivative is nan, else 0.
 
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
@@ -661,7 +664,8 @@ class Drivers:
     def fit_clipped(self) -> Function:
         """Write a driver like `fit`, which also clips the gradients before each step, as the driver `clip` does.
 
-        Its last three operands are those of the driver `clip`. If a norm is not finite, no further step is taken.
+        Its last three operands are the operands `%places`, `%n` and `%norms` of `clip`. If a norm is not finite, no
+        further step is taken.
         """
         return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
 

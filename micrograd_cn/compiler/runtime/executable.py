@@ -1,8 +1,8 @@
 """Turn a graph into code that runs: threaded code at first, native code once the program has run for long enough.
 
-Threaded and native code are the two tiers. Threaded code, which has nothing to do with threads, consists of tables that
-kernels read, functions which all programs share, so it is made in little time. Native code is compiled for one program,
-and runs several times as fast. Both compute the same bits.
+Threaded and native code are the two tiers. Threaded code, which has nothing to do with threads, consists of tables. The
+functions that read the tables, called kernels, are shared by all programs, so threaded code is made in little time.
+Native code is compiled for one program, and runs several times as fast. Both compute the same bits.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def no_collector(first: int, count: int) -> None:
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
     """Return a driver, a compiled loop over rows or batches, as a ctypes function.
 
-    `lanes` is the count of rows in a block; it is 1 for a driver that computes rows one at a time. If `fast` is set,
-    the driver is compiled with optimisations.
+    `lanes` is how many rows the driver computes at once, one in each lane of a vector; it is 1 for a driver that
+    computes rows one at a time. If `fast` is set, the driver is compiled with optimisations.
     """
     return _driver(machine(), name, lanes, fast)
 
@@ -124,8 +124,8 @@ def padded_count(parameters: int) -> int:
 class StageLists:
     """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
 
-    A call is the name of a kernel, or the address of native code that was compiled for the plan, with the address of
-    the table that it reads.
+    A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
+    address of the table that the kernel or the code reads.
 
     Args:
         tables: the tables of the plan.
@@ -186,14 +186,11 @@ class StageLists:
         return calls
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Write the list of a phase's calls to memory, between the calls `before` and `more`; return its address."""
+        """Write a list of calls to memory: `before`, the calls of a phase, and `more`. Return the list's address."""
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
-        """Make a list of calls, which copy scalars into all lanes of a block. Write the list to memory.
-
-        Return the address of the list.
-        """
+        """Write a list to memory: the calls that copy scalars into all lanes of a block. Return the list's address."""
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 
@@ -212,7 +209,7 @@ def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Functio
 
 
 def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
-    """Write a list of calls, ended by zeros, to a table in memory; return its address."""
+    """Write a list of calls, ended by zeros, to a table in memory; return the address of the table."""
     return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
 
 
@@ -418,17 +415,24 @@ class Executable:
         return loss
 
     def spoiled_address(self, buffers: Buffers) -> int:
-        """Return the address of a number that is nan if the gradient in `buffers` has to be computed with gates."""
+        """Return the address of a number that is nan if the gradient in `buffers` has to be computed again, with gates.
+
+        Gates are explained at `Lowering.differentiate`.
+        """
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
     def is_spoiled(self, buffers: Buffers) -> bool:
-        """Return whether the gradient in `buffers` has to be computed with gates, see `Lowering.differentiate`."""
+        """Return whether the gradient in `buffers` has to be computed again, with gates, since a total is not finite.
+
+        A total is a sum over the rows of a batch. Gates are explained at `Lowering.differentiate`.
+        """
         return self._checks and isnan(buffers.scalars.view[2 * self._gradients_at])
 
     def compute_with_gates(self, buffers: Buffers, data: int, index: int, n: int) -> None:
-        """Compute the gradient of the mean output of n rows with gates, and leave it in `buffers`.
+        """Compute the gradient of the mean output of n rows by code with gates, and leave the gradient in `buffers`.
 
-        `buffers` have the parameters. The other arguments are as for `forward`.
+        Gates are explained at `Lowering.differentiate`. `buffers` must already have the data of the parameters. The
+        other arguments are as for `forward`.
         """
         select_tier = self._select_tier()
         assert select_tier  # whoever runs the code keeps the graph alive
@@ -543,8 +547,9 @@ class CompiledGraph:
         If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, rows one at a
         time.
 
-        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. It is
-        "gated" for the same with all gates, where a gradient is nan without them; see `Lowering.differentiate`.
+        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
+        like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
+        `Lowering.differentiate`.
         """
 
         def make() -> Tables:
@@ -612,9 +617,9 @@ class CompiledGraph:
     def _make_native(self, kind: str, batched: bool) -> None:
         """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
 
-        Threaded code may be faster if native code is long: the processor has to load long code from memory, but it
-        loads tables before they are used. Native code of a large program takes some seconds to make. It is made without
-        a lock, so other threads need not wait.
+        Native code of a large program may be slow because the processor waits while instructions are loaded from
+        memory. Threaded code has few instructions, and its tables are loaded ahead of time. Other threads need not wait
+        while the native code of a large program is made, which takes some seconds, because no lock is held.
         """
         tables, key = self.tables(kind, batched), (kind, batched, True)
         if not tables.schedule.is_large:
@@ -722,7 +727,8 @@ class CompiledGraph:
     def in_turn(self, work: Callable[[], T]) -> T:
         """Return `work()`, which lowers or differentiates the graph. Only one thread at a time does such work.
 
-        But if the work runs the user's code, which may itself wait for another thread, threads do not wait for long.
+        There is an exception if the work runs the user's code, which may itself wait for another thread: a thread then
+        begins its work after half a second, even if another thread has not finished.
         """
         if self.graph.runs_users_code:
             return self._lowering_lock.in_turn(work)

@@ -15,7 +15,10 @@ CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many call
 
 
 def is_worth_preparing(calls: int) -> bool:
-    """Return whether a call is worth preparing after `calls` calls with the same count of rows, or the same shapes."""
+    """Return whether a call is worth preparing after `calls` calls of its kind.
+
+    Calls are of one kind if they have the same count of rows, or arrays of the same shapes.
+    """
     return calls > CALLS_BEFORE_PREPARED
 
 
@@ -47,7 +50,11 @@ class PreparedCall:
         self._operands = address(data), address(index), n
 
     def mend(self) -> None:
-        """Compute the gradient anew if it has to be computed with gates, see `Lowering.differentiate`."""
+        """Compute the gradient anew, by code with gates, if a total is not finite.
+
+        A total is a sum over the rows, from which the gradient is computed. A gate is an instruction that keeps a
+        gradient from being nan; see `Lowering.differentiate`.
+        """
         if self.executable.is_spoiled(self._buffers):
             self.executable.compute_with_gates(self._buffers, *self._operands)
 
@@ -76,16 +83,16 @@ class PreparedRows(PreparedCall):
 
 
 class RowsRunner:
-    """A function that computes the same count of rows at each call. Several threads may call it at the same time.
+    """Compute a graph for n rows of numbers, again and again. Several threads may use the object at the same time.
 
-    Each call takes `PreparedRows` that no other thread uses, or makes new ones. The first calls run threaded code
-    (tables that shared kernels read). From time to time a call checks whether this code has run for so long that native
-    code is worthwhile.
+    A thread takes `PreparedRows` that no other thread uses, runs them, and gives them back. The first runs execute
+    threaded code (tables that shared kernels read). From time to time `run` checks whether this code has run for so
+    long that native code is worthwhile.
 
     Args:
         compiled: the graph.
         kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
-        n: how many rows a call computes.
+        n: how many rows are computed at a time.
     """
 
     def __init__(self, compiled: CompiledGraph, kind: str = "forward", n: int = 1) -> None:
@@ -106,7 +113,7 @@ class RowsRunner:
         return PreparedRows(self._compiled, executable, self._n)
 
     def run(self, rows: PreparedRows) -> None:
-        """Compute the rows, whose numbers have been written."""
+        """Compute the outputs, or the gradient, of `rows`. Their numbers must have been written to `rows.numbers`."""
         rows.renew()
         self._calls += 1
         if self._calls < self._next_check:
@@ -122,7 +129,7 @@ class RowsRunner:
             self._idle.append(rows)
 
     def _run_and_check_tier(self, rows: PreparedRows) -> None:
-        """Compute the rows. Then switch to native code if the present code has run long enough."""
+        """Compute the outputs, or the gradient, of `rows`. Then switch to native code if that is worthwhile by now."""
         begun = time.perf_counter()
         rows.run()
         rows.executable.seconds += self._calls * (time.perf_counter() - begun)
