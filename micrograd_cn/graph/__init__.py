@@ -3,8 +3,9 @@
 An expression such as `a + b` calls a method in `operators`, which applies an operation to nodes. The engine makes a
 node (`node`) of the result, with its operands and local derivatives. `closures` has the operation of a node for which
 user code has written a `_backward`, as in micrograd, and `subclasses` the operators of a subclass of `Value` that
-overrides some of them. `numpy_methods` has the methods that numpy's functions call, `nan_order` says what comparisons
-with nan return to them, `callers` finds out which function compares, and `conversion` has the error for `float(x)`.
+overrides some of them. `numpy_methods` has the methods that numpy's functions call. `nan_order` says what a comparison
+with nan returns to numpy's functions, `callers` finds out which function is comparing, and `conversion` has the error
+for `float(x)`.
 `context` says how nodes are recorded: `with` blocks may switch recording off, check every number, call hooks, or name a
 scope. `scopes` has the block that names a scope, which is a `Group` (`groups`) that pictures draw as a box. `anomaly`
 has the checks and messages of `detect_anomaly`, and `stepwise` runs a decorated generator or coroutine inside a `with`

@@ -1,8 +1,9 @@
-"""Which function calls a method of a `Value`: the function that the code in a stack frame is calling at the moment.
+"""Find out which function calls a method of a `Value`, from the instruction that the caller's stack frame is at.
 
 numpy's C code and Python's `max` and `sorted` compare the elements of arrays and lists, and call methods such as
-`__lt__` for this. They have no stack frame, so the caller's frame is the one that calls `np.argmax` or `sorted`. Its
-instructions say which function that is, even if it was typed at Python's prompt and has no source code.
+`__lt__` for this. Functions in C have no stack frame, so the frame above `__lt__` is that of the code that calls
+`np.argmax` or `sorted`. The instruction at which this code stands says which function it calls, even if the code was
+typed at Python's prompt and Python does not keep its text.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a fu
 
 
 class Question(NamedTuple):
-    """Who compares two objects.
+    """The name of the function of numpy that compares two objects, as far as it is known.
 
     Attributes:
         name: the name of the function of numpy that compares, such as "argmax", or "maximum" for np.maximum.reduce.
-            It is "" for all that is known not to be numpy: an operator such as `<`, or Python's own functions.
-        is_known: whether this is certain. If it is not, `name` is that of the method that is called, or "".
+            It is "" if something else compares: an operator such as `<`, or a function of Python such as `max`.
+        is_known: whether `name` is certain. If it is not, `name` is the name of the method that is called, which may
+            not be numpy's, or "" if this name is not known either.
     """
 
     name: str
@@ -56,16 +58,16 @@ class Question(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What the instruction at one place of a function's code calls.
+    """The function call or the operator at one instruction of a function's code.
 
     Attributes:
-        is_operator: whether it is an operator, such as `<`, and no call.
-        is_call: whether it is a call.
-        names: the parts of the dotted name of the function. The first is "" if an expression is in its place, as in
-            `f(x).argmax()`. A part in braces is that of a variable, as in `getattr(x, name)()`. The tuple is empty if
-            not even the name of a method is known.
+        is_operator: whether the instruction is an operator, such as `<`.
+        is_call: whether the instruction calls a function.
+        names: the parts of the dotted name of the function that is called. The first is "" if an expression is in its
+            place, as in `f(x).argmax()`. A part in braces, such as "{name}", is a variable that contains the name of an
+            attribute, as in `getattr(x, name)()`. The tuple is empty if not even the name of a method is known.
         is_global: whether the first of the names is a global variable.
-        passed: the names of arguments that are passed by name.
+        passed: the names of the keyword arguments in the call.
     """
 
     is_operator: bool
@@ -95,7 +97,7 @@ def _place(frame: FrameType) -> _Place:
 
 
 def _read(code: CodeType, at: int) -> _Place:
-    """Return what the instruction at the offset `at` calls."""
+    """Return the function call or the operator at the instruction with the offset `at` in `code`."""
     instruction = code.co_code[at]
     if instruction in OPERATORS:
         return _OPERATOR
@@ -165,7 +167,7 @@ _MISSING = object()
 
 
 def _value(frame: FrameType, place: _Place) -> Any:
-    """Return the function that is called at a place; None if it is not known."""
+    """Return the function that `frame` calls at `place`, which is its instruction; None if it is not known."""
     names = place.names
     if not names or not names[0]:
         return None
@@ -189,12 +191,12 @@ def is_call(caller: FrameType) -> bool:
 
 
 def called_function(frame: FrameType) -> Any:
-    """Return the function that `frame` calls; None if it has no dotted name."""
+    """Return the function that `frame` calls; None if it does not call one by a name, such as `f` or `np.sort`."""
     return _value(frame, _place(frame))
 
 
 def asked_by(frame: FrameType) -> Question:
-    """Return which function compares two objects, if `frame` is where Python code calls it, or uses an operator.
+    """Return which function compares two objects. `frame` is the code that calls it, or that uses an operator.
 
     >>> import sys
     >>> class Number:
@@ -242,9 +244,10 @@ def _is_numpys(x: Any) -> bool:
 
 
 def _speaks_for_python(frame: FrameType) -> bool:
-    """Return whether the names in the code that `frame` runs speak for a function of Python, and none for numpy.
+    """Return whether the code of `frame` has a name such as `sorted` or `max`, and none such as `argmax`.
 
-    The names around a comprehension or a generator expression count, too.
+    This is taken to mean that a function of Python compares, and none of numpy. If the code is that of a comprehension
+    or a generator expression, the names in the function that contains it count too.
     """
     names = frame.f_code.co_names
     if frame.f_code.co_name in ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>") and frame.f_back:
@@ -255,8 +258,8 @@ def _speaks_for_python(frame: FrameType) -> bool:
 def logical_function(frame: FrameType) -> str:
     """Return the name of the function of numpy that `frame` calls, if it is `logical_and` or `logical_or`; else "".
 
-    A method such as `np.logical_or.reduce` counts as well. With a `dtype`, the result is "", since the function then
-    gives elements of this type, and not its operands.
+    A method such as `np.logical_or.reduce` counts as well. If the call passes a `dtype`, the result is "", since numpy
+    then returns elements of this type, and not the operands.
     """
     place = _place(frame)
     function = None if "dtype" in place.passed else _value(frame, place)

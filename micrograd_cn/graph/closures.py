@@ -1,11 +1,11 @@
 """The operation of a node that is made as in micrograd: `out = Value(t, (x,), "tanh"); out._backward = closure`.
 
 The closure reads `out.grad` and adds to the gradients of the operands. `backward()` calls the closure, as micrograd
-does, so the closure may use `out.grad` in any way, for example clip it. What the closure leaves in the gradient of an
-operand is always added to what other nodes have sent there. So a closure that assigns, as in
-`x.grad = 2 * x.data * out.grad`, where micrograd needs `+=`, gives the right gradient here, even if x is used twice,
-whereas in micrograd it deletes what had been added before. Pictures, and other code that reads local
-derivatives, get what the closure adds to an operand's gradient, divided by `out.grad`.
+does, so the closure may use `out.grad` in any way, for example clip it. The engine sets an operand's gradient to 0
+before the call, and afterwards adds the gradient that the closure has left there to the sum from other nodes. So a
+closure that assigns, as in `x.grad = 2 * x.data * out.grad`, where micrograd needs `+=`, gives the right gradient here,
+even if x is used twice. In micrograd, it overwrites what other nodes have added. Pictures, and other code that reads
+local derivatives, get the number that the closure adds to an operand's gradient, divided by `out.grad`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Closure(Op):
         self.backward = backward
 
     def sent(self, node: Any, upstream: float) -> list[float | None]:
-        """Return a list of what the closure adds to each operand's gradient if the gradient of `node` is `upstream`.
+        """Return the numbers that the closure adds to the operands' gradients if the gradient of `node` is `upstream`.
 
         The list has None for an operand whose gradient the closure does not touch. After the call, all gradients are
         what they were before.

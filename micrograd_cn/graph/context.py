@@ -60,7 +60,7 @@ class Hooks:
         """Called by `x.detach()`. Return the node that `detach` must return, or None if it must return a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Called for `op` inside `no_grad()`. Return the node that `op` must return, or None if it is a constant."""
+        """Called for `op` inside `no_grad()`. Return the node that `op` must return, or None for a constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
@@ -283,7 +283,7 @@ class Mode:
 
 
 class _WithBrackets(type):
-    """The class of the classes `no_grad` and `detect_anomaly`. It says what to write for `with no_grad:`."""
+    """The metaclass of `no_grad` and `detect_anomaly`. It raises an error for `with no_grad:`, without brackets."""
 
     def __enter__(cls) -> NoReturn:
         raise TypeError(f"write with {cls.__name__}(): for a block, with brackets")
@@ -295,7 +295,7 @@ class _WithBrackets(type):
 def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
     """Raise an error for an argument of `no_grad` or `detect_anomaly`, such as a function after `@no_grad`.
 
-    Such a function is passed if the decorator is written without brackets. `name` is that of the mode.
+    Such a function is passed if the decorator is written without brackets. `name` is the name of the mode.
 
     Raises:
         TypeError: there are arguments.
@@ -315,8 +315,8 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     (4.0, False)
 
     As in PyTorch, `p -= 0.1 * p.grad` changes a leaf p in place, and so do `+=`, `*=`, `/=` and `**=` with a number. So
-    every name and list that has this leaf has the new number, also where a model reuses its weight: write
-    `h = h + 1.0`, not `h += 1.0`, in code that shall give the same outside `no_grad()`, where `h += 1.0` is a new node.
+    every name and list that has this leaf has the new number. For example, `h = w` and then `h += 1.0` changes the
+    weight w, whereas outside `no_grad()` it makes a new node. Write `h = h + 1.0`, which makes a new node everywhere.
     Constants that the user made, such as `Value(2, requires_grad=False)` and `x.detach()`, are changed too; results of
     operations are not. With a `Value` or an array on the right, as in `p += 0.1 * q`, a leaf is not changed: an error
     says what to write.
@@ -327,7 +327,7 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G` and the like raise an error
     inside `no_grad()`, and so do `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source
     code. But `W[:] = 0.9 * W`, `np.negative(W, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put constants or floats in
-    the place of the leaves, and numpy tells nobody: nothing trains them any more. Write
+    the place of the leaves. This raises no error, but training no longer changes the array. Write
     `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)

@@ -119,7 +119,7 @@ NUMPY_ERRORS = {
 
 
 def numpy_advice(error: BaseException) -> str:
-    """Return what to write instead, if `error` is one of numpy's errors about an array of `Value`s; else ""."""
+    """Return a text that says what to write, if `error` is numpy's error about an array of `Value`s; else ""."""
     text, traceback = str(error), error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next
@@ -156,7 +156,7 @@ def _name_of(call: ast.Call | None) -> str:
 
 
 def _call_in(frame: FrameType) -> ast.Call | None:
-    """Return the call in the source code that `frame` is at; None if it is at something else, or has no source code."""
+    """Return the syntax tree of the function call that `frame` is executing; None without a call or source code."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):
@@ -177,7 +177,7 @@ def _stores_element(frame: FrameType) -> bool:
 
 
 def array_to_fill(frame: FrameType) -> Any:
-    """Return the array into which the call that `frame` is at puts its results; None if this is not known.
+    """Return the array into which the function that `frame` calls puts its results; None if this is not known.
 
     The array is W in `np.subtract(W, G, out=W)`, `np.subtract(W, G, W)` and `np.subtract.at(W, i, G)`.
     """
@@ -185,9 +185,10 @@ def array_to_fill(frame: FrameType) -> Any:
 
 
 def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:
-    """Evaluate `code_of(frame)`, a part of the call that `frame` is executing; None if there is no such part.
+    """Return the value of an expression in the call that `frame` is executing; None if there is no such expression.
 
-    `known` is a cache: a dict from places in the code to their parts.
+    `code_of(frame)` returns the source text of the expression, or "". `known` is a cache of these texts: its keys are a
+    code object and the offset of the call's instruction.
     """
     place = frame.f_code, frame.f_lasti
     if place not in known:

@@ -12,7 +12,7 @@ class Group:
     belong to the network's own groups, but to copies of these, which are inside the scope.
 
     Attributes:
-        name: the name, such as "neurons.0", without the names of the groups around this one.
+        name: the name, such as "neurons.0", without the names of the groups that contain this one.
         outer: the group that contains this one; None if there is none.
         scope: whether `scope` made this group.
         of: for a copy, the group that was copied; otherwise this group itself.

@@ -1,10 +1,11 @@
-"""What comparisons with nan return, so numpy's functions treat nan in an array of `Value`s as in an array of floats.
+"""Compare with nan, so numpy's functions treat nan in an array of `Value`s as in an array of floats.
 
-A comparison with nan does not hold, and Python's `max` and `sorted` rely on that. numpy treats nan as the largest float
+In Python, a comparison with nan is False, and `max` and `sorted` rely on that. numpy treats nan as the largest float
 when it sorts, and the result of `np.maximum` is nan if one of the operands is. It implements this for floats alone. For
 objects it relies on their comparisons: `np.sort` and the like ask a < b and then a > b, `np.argmax` asks a > b,
-`np.argmin` asks a < b, `np.maximum` chooses a if a >= b, and `np.minimum` chooses a if a <= b. So the comparison has to
-know who asks. If `callers` cannot say it, the comparison raises an error.
+`np.argmin` asks a < b, `np.maximum` chooses a if a >= b, and `np.minimum` chooses a if a <= b. So the result of a
+comparison depends on the function that compares. If `callers` cannot find out which function this is, the comparison
+raises an error.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "
 
 
 def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: FrameType) -> bool:
-    """Return whether a comparison must hold although one of the numbers is nan.
+    """Return the result of a comparison in which one of the numbers is nan.
 
+    It is False, as for floats, unless a function of numpy compares, such as `np.sort`. Then it is the result with which
+    this function treats nan as it does in an array of floats.
     Args:
         symbol: the sign of the comparison: "<", "<=", ">" or ">=".
         a: the `Value` whose method Python has called.
@@ -57,7 +60,7 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
 
 
 def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: FrameType) -> bool:
-    """Return whether x < y or x > y must hold, although one of them is nan, so that numpy sorts nan to the end.
+    """Return the result of x < y or x > y, where one of them is nan, with which numpy sorts nan to the end.
 
     `np.argmax` and `np.argmin` return the first nan.
     """
@@ -79,7 +82,7 @@ def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: Fram
 
 
 def _refuse_unknown(question: Question) -> None:
-    """Raise an error if it is not known which function asks. It may be one for which nan is above all numbers."""
+    """Raise an error if it is not known which function compares. It may take nan for the largest number."""
     if not question.is_known:
         raise ValueError(
             "a comparison of Values with nan by a function that is not called by its name: numpy and Python treat nan "
@@ -88,9 +91,9 @@ def _refuse_unknown(question: Question) -> None:
 
 
 def _refuse_functions(both: bool, caller: FrameType) -> None:
-    """Raise an error if numpy orders elements for a function that looks for nan in arrays of floats alone.
+    """Raise an error if numpy orders elements for `np.median` or another function that finds nan only among floats.
 
-    `both` says whether both of two elements are nan. `caller` is the frame that orders the elements.
+    `both` says whether both elements that are compared are nan. `caller` is the frame that orders the elements.
     """
     frame: FrameType | None = caller
     while frame and (is_numpys_code(frame) or frame.f_code.co_filename in FOR_NUMPY):
@@ -109,10 +112,11 @@ def _refuse_functions(both: bool, caller: FrameType) -> None:
 
 
 def _check_clip(a: Any, b: Any, caller: FrameType) -> None:
-    """Raise an error if it is not known whether a comes before b in `np.clip`.
+    """Raise an error if it is not known which of a and b is a bound of `np.clip(x, low, high)`.
 
-    numpy asks x >= low, and then r <= high, where r is the larger one. If low is a `Value` and x is a float, or if the
-    class of low is a subclass of that of x, Python asks low <= x instead, and for high likewise.
+    numpy compares x >= low, and then r <= high, where r is the larger of x and low. If low is a `Value` and x is a
+    float, or if the class of low is a subclass of the class of x, Python calls a method of low instead, for low <= x.
+    The same holds for high.
     """
     known = caller.f_locals
     operands = known["operands"] if "operands" in known else [known.get(name) for name in ("a", "min", "max")]

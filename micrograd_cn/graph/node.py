@@ -29,7 +29,7 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
     """Return a method that compares a node's data with those of another node, or with a number.
 
     Args:
-        holds: the comparison of two floats.
+        holds: a function that compares two floats.
         symbol: the sign of the comparison, such as "<", which is passed to hooks.
     """
 
@@ -109,7 +109,7 @@ def _before_read(x: Any, how: str) -> None:
 
 
 def _number_in_name(x: Any) -> str:
-    """Return the digits of an operand `x`, or "" if it is no constant. Micrograd's name for x**2, "**2", has them."""
+    """Return the number of a constant operand `x`, such as the "2" in "**2", micrograd's name for x**2; else ""."""
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x
@@ -142,7 +142,7 @@ class Node(NumpyMethods):
         grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before. Any real number may be
             assigned, and becomes a float. None, by PyTorch's habit, may be assigned too, and counts as 0.
         op: the operation that made this node; None for a leaf.
-        operands: a tuple of the operands of `op`, in order, so that of `a + a` has two entries. An operand that is a
+        operands: a tuple of the operands of `op`, in order. For `a + a` the tuple has two entries. An operand that is a
             plain number is a float.
         parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
         partials: d(this node)/d(operand) for each operand, computed when the node was made, so a later change of data
@@ -242,7 +242,7 @@ class Node(NumpyMethods):
 
     @classmethod
     def _constant_result(cls, y: float) -> Self:
-        """Return a constant for the result of an operation, which `+=` and the like never change in place."""
+        """Return a constant with the result `y` of an operation. `+=` and the like never change it in place."""
         node = cls._constant(y)
         node._da = 0.0
         return node
@@ -270,7 +270,7 @@ class Node(NumpyMethods):
 
     @property
     def _is_constant_result(self) -> bool:
-        """Whether an operation computed this constant. It is a leaf again if the user has set `requires_grad`."""
+        """Whether an operation computed this node, a constant. If the user sets `requires_grad`, it becomes a leaf."""
         return self.op is None and self._da is not None and not self.requires_grad
 
     @property
@@ -417,7 +417,7 @@ class Node(NumpyMethods):
     if not TYPE_CHECKING:  # a type checker narrows types by a comparison that is inherited
 
         def __eq__(self, other: object) -> bool:
-            """Compare by identity; in a function that `functional` differentiates, compare plain numbers by data."""
+            """Compare by identity, or by data if the nodes stand for plain numbers; see `plain_numbers`."""
             if isinstance(other, float):
                 if self._data != other:
                     return False  # by identity and by data
@@ -431,7 +431,7 @@ class Node(NumpyMethods):
         __hash__ = object.__hash__
 
     def _equals(self, other: object, caller: FrameType) -> Any:
-        """Return what `==` in the frame `caller` returns: by identity, or by the data where numbers are meant."""
+        """Return the result of `==` in the frame `caller`: by identity, or by data if the nodes stand for numbers."""
         derivative = plain_numbers.variables.get() is not None
         if self is other:
             held = not isnan(self._data)
@@ -536,7 +536,10 @@ class Node(NumpyMethods):
             )
 
     def _sent(self, upstream: float) -> list[float | None]:
-        """Return what this node sends to each operand, None for nothing, if its gradient is `upstream`."""
+        """Return the terms that this node adds to its operands' gradients if its own gradient is `upstream`.
+
+        The list has None for an operand to which no gradient flows.
+        """
         if isinstance(self.op, Closure):
             return self.op.sent(self, upstream)
         return [None if partial is None else upstream * partial for partial in self._partials]

@@ -32,9 +32,9 @@ or as numbers. (A compiled function gets arrays of another class, for which most
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
-  `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write. They
-  ask no element. For a question about numbers, write `np.isnan([x.data for x in a])`. For a result with a gradient,
-  write its formula, as in `x * w - y * z` for the determinant of `[[x, y], [z, w]]`.
+  `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write,
+  because they call no method of the elements. For a question about numbers, write `np.isnan([x.data for x in a])`. For
+  a result with a gradient, write its formula, as in `x * w - y * z` for the determinant of `[[x, y], [z, w]]`.
 - `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was
   an array of leaves, such as the parameters of a `Module`, the leaves are no longer in it, and nothing trains them or
   what has replaced them. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
@@ -136,7 +136,7 @@ COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 
 
 class _Ufunc(NamedTuple):
-    """What `__array_ufunc__` needs to know about one of numpy's functions."""
+    """The facts about one of numpy's functions that `__array_ufunc__` needs."""
 
     function: Any  # the function in FUNCTIONS that computes the same, or None
     forward: str  # the names of the operator's two methods, `forward` and `reflected`, as in METHODS, or ""
@@ -178,8 +178,9 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
 class _Mask:
     """The attribute `_mask` of a `Value`, which functions of masked arrays read from each operand. It raises an error.
 
-    Before that, they have read `_data`, a float here, and would go on without the graph. (Only an AttributeError would
-    let them go on.) A subclass of `Value` may have an attribute of this name.
+    Before that, these functions read `_data`, which is a float in a `Value`. Without the error they would compute with
+    this float and lose the graph. The error is no AttributeError, because they ignore that. A subclass of `Value` may
+    have an attribute named `_mask`.
     """
 
     __name__ = "_mask"
@@ -294,7 +295,7 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
 
 
 def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
-    """Return the result of numpy's function `ufunc` for a `Value` and a number; for a list, an array of results."""
+    """Return the result of numpy's function `ufunc` for a `Value` and a number; for a `Value` and a list, an array."""
     np: Any = sys.modules["numpy"]
     if type(x) is np.ndarray:  # without dimensions
         x = x[()]

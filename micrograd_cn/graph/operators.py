@@ -72,10 +72,11 @@ REFLECTED = {"add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__
 
 
 def result_of_own_class(op: Op, x: Any, other: Any) -> Any:
-    """Return what the class of `other`, a user's class of numbers, computes for `x` and `other`, as Python's rules say.
+    """Return the result of `op` for `x` and `other`, a number of a user's class, if this class has a method for it.
 
-    For 3.0 * q, Python calls `q.__rmul__(3.0)`, even if q could be converted to a float. The result is NotImplemented
-    if `other` is a number of Python or numpy, or if its class has no such method or leaves it to `x`.
+    Python does the same: for 3.0 * q, it calls `q.__rmul__(3.0)`, even if q could be converted to a float. Return
+    NotImplemented if `other` is a number of Python or numpy or a `numbers.Real`, or if its class has no such method, or
+    if the method returns NotImplemented.
     """
     if isinstance(other, (int, float, Operators)) or type(other).__module__ == "numpy":
         return NotImplemented

@@ -1,9 +1,9 @@
 """Compare `Value`s as plain numbers where they stand for plain numbers: in a function that `functional` differentiates.
 
 Such a function was written for numbers. It may ask `if label == 1:` or `if flag:`, and has to take the branch that it
-takes for numbers. So `==`, `!=`, `in` and truth go by data there, for each `Value` that is computed from the arguments
-and from no `Value` of the user. For all other `Value`s they go by identity, except that functions of numpy, such as
-`np.isclose` and `np.nansum`, compare numbers.
+takes for numbers. So in such a function `==`, `!=`, `in` and truth depend on the data of a `Value`, if it is computed
+from the function's arguments and from no `Value` that the user made elsewhere. All other `Value`s are compared by
+identity, and are true, except that functions of numpy, such as `np.isclose` and `np.nansum`, compare their data.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FOR_NUMPY = {str(Path(__file__).with_name(name)) for name in ("numpy_methods.py"
 
 
 class Variables(set[Any]):
-    """The variables of all derivatives that are being computed, one inside the other.
+    """The set of variables of all derivatives that are being computed, one inside the other.
 
-    Those that are leaves stand for plain numbers.
+    The variables that are leaves stand for plain numbers.
 
     Attributes:
         plain: nodes that are known to stand for plain numbers.
-        others: nodes that are known not to.
+        others: nodes that are known not to stand for plain numbers.
     """
 
     plain: set[Any] | None = None  # made when the first node is compared, since most functions compare none
@@ -43,7 +43,7 @@ class Variables(set[Any]):
     def include(self, root: Any) -> bool:
         """Return whether the node `root` stands for a plain number: it is computed from variables and constants alone.
 
-        The function keeps what it finds out, so it visits a node once, however often the nodes above it are compared.
+        The result for each node is kept. So a node is visited once, however often nodes that depend on it are compared.
         """
         if root.op is None:
             return root in self or bool(root._is_constant_result)

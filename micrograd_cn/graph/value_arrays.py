@@ -1,19 +1,20 @@
 """`ValueArray`, the class of the arrays of `Value`s that a compiled function gets in the place of arrays of numbers.
 
 numpy compares the elements of a plain array of objects in `np.maximum`, `np.clip`, `np.sort` and the like, and takes
-the elements for true or false in `np.where` and in an index. No program can repeat that for other numbers. For a
-`ValueArray`, these functions apply operations to the elements, such as `where`, if they mean the same. All other
-functions treat it as an array of objects.
+the elements for true or false in `np.where` and in an index. A compiled program cannot repeat these choices for other
+numbers. For a `ValueArray`, each of these functions applies an operation that computes the same, such as `where`, to
+the elements. All other functions treat it as an array of objects.
 
 A comparison gives an array of nodes that are 0 or 1. They are added and multiplied as numpy's bools are, so
 `(x > 0) + (x < 9)` says where one of the two holds. Where Python or numpy asks for a bool, as in an index or in
 `where=`, the program branches on it. It also branches on which elements are nan where numpy orders elements.
 
 At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
-the first of the elements, as they do in a plain array of `Value`s: numpy returns one of the two, and nobody can give it
-another result. `np.clip(x, low, high)` is the minimum of `np.maximum(x, low)` and high, so x gets the gradient where it
-equals a bound. If an operand of `np.maximum` or `np.minimum` is a single `Value`, as in `np.maximum(x[0], x)`, each
-element gets half, as from `maximum`. `np.clip` with one bound is one of these two functions.
+the first of the elements, as they do in a plain array of `Value`s. There, numpy returns one of the two elements, and
+cannot be made to share the gradient between them. `np.clip(x, low, high)` is the minimum of `np.maximum(x, low)` and
+high, so x gets the gradient where it equals a bound. If an operand of `np.maximum` or `np.minimum` is a single `Value`,
+as in `np.maximum(x[0], x)`, each element gets half, as from `maximum`. `np.clip` with one bound is one of these two
+functions.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal, operator.le)
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    """Return what numpy's `clip` computes for objects: the minimum of the maximum, with the first operand at a tie."""
+    """Return `np.clip(x, low, high)` for objects: the minimum of high and the maximum of x and low.
+
+    At a tie with a bound, x gets the whole gradient.
+    """
     return FIRST_MINIMUM(FIRST_MAXIMUM(x, low), high)
 
 
@@ -102,14 +106,14 @@ def _number(x: Any) -> Any:
 
 
 def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a function that gives the result of a comparison as a node, or as a bool if it is always the same.
+    """Return a function that compares two operands, and whose result is a node or a bool.
 
-    It is always the same if both operands are constants, or if one of them is no number, such as None, or if nothing is
-    recorded.
+    The result is a bool if both operands are constants, if one of them is no number, such as None, or if no function is
+    being recorded.
 
     Args:
-        op: the operation.
-        compare: the function that compares the operands as Python does.
+        op: a function that returns the node, which is 0 or 1.
+        compare: a function that returns the bool. It compares the operands as Python does.
     """
 
     def compared(a: Any, b: Any) -> Any:
@@ -136,7 +140,11 @@ def _is_truth(x: Any) -> bool:
 
 
 def _connective(of_nodes: Callable[..., Any], of_others: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function such as `&`, which gives a node if an operand is the result of a comparison of arrays."""
+    """Return a function such as `&`, which connects conditions: bools, and nodes that comparisons of arrays have given.
+
+    If all operands are conditions and some of them are nodes, `of_nodes` computes the result, which is a node.
+    Otherwise `of_others` computes it.
+    """
 
     def connected(*operands: Any) -> Any:
         if all(map(_is_truth, operands)) and any(map(_varies, operands)):
@@ -147,7 +155,7 @@ def _connective(of_nodes: Callable[..., Any], of_others: Callable[..., Any]) -> 
 
 
 def _logical(connective: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function such as `np.logical_and`: `connective`, but a number counts as true unless it is 0."""
+    """Return a function such as `np.logical_and`. It calls `connective`, and takes all numbers but 0 for true."""
     return lambda *operands: connective(*map(_truth, operands))
 
 
@@ -243,7 +251,7 @@ class ValueArray(np.ndarray):
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Apply an operation, if `ufunc` means the same, or `ufunc` itself to the elements as objects."""
+        """Apply the operation that computes the same as `ufunc`; without one, apply `ufunc` to elements as objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         dtype = options.get("dtype")
         if "where" in options:
@@ -280,7 +288,7 @@ class ValueArray(np.ndarray):
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Apply operations for `np.where` and `np.select`, and solve linear equations."""
+        """Call numpy's `function`, but apply operations for `np.where`, `np.select` and `np.linalg.solve`."""
         if function is np.where and len(args) == 3 and not options and _has_nodes(args[0]):
             return _chosen(*args)
         if function is np.select and _has_nodes(*args[0]):
@@ -306,10 +314,12 @@ class ValueArray(np.ndarray):
         return np.dot(self, other, *args)
 
     def __getitem__(self, key: Any) -> Any:
-        """Return elements. A key that has results of comparisons is a mask of bools, on which the program branches.
+        """Return the elements that `key` selects.
+
+        If `key` has results of comparisons, it is a mask of bools, and the compiled program branches on each of them.
 
         Raises:
-            TypeError: the key has other numbers that vary from sample to sample.
+            TypeError: the key has nodes that are no results of comparisons, whose numbers vary from sample to sample.
         """
         return super().__getitem__(_index(key))
 
@@ -318,14 +328,17 @@ class ValueArray(np.ndarray):
         super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
-        """Return a copy. Results of comparisons are numbers in it, 0 or 1, if the dtype is one of numbers."""
+        """Return a copy of the type `dtype`. If this is a type of numbers, results of comparisons become 0 or 1."""
         if np.dtype(dtype).kind in "fiu" and self.size and all(map(_is_truth, self.flat)):
             return _applied(lambda x: x * 1.0, [_plain(self)])
         return super().astype(dtype, *args, **options)
 
 
 def _ordering(name: str) -> Callable[..., Any]:
-    """Return the method `name` of arrays, which compares elements to order them, with guards for what is nan."""
+    """Return a method that calls the array method `name`, such as "sort", which compares elements to order them.
+
+    A program that is recorded then branches on which elements are nan.
+    """
     method = getattr(np.ndarray, name)
 
     def ordered(self: Any, *args: Any, **options: Any) -> Any:
@@ -338,7 +351,10 @@ def _ordering(name: str) -> Callable[..., Any]:
 
 
 def _guard_nan(array: Any) -> None:
-    """Let a program that is recorded branch on which elements of an array are nan, since numpy orders these itself."""
+    """Make a program that is recorded branch on which elements of `array` are nan.
+
+    numpy treats these elements in a special way when it orders the array.
+    """
     if context.here().is_recorded and isinstance(array, (np.ndarray, list, tuple)):
         for x in np.asarray(array, dtype=object).flat:
             if _varies(x):
@@ -350,7 +366,7 @@ def _lexsort(keys: Any, axis: int = -1) -> Any:
 
 
 def _averaging(name: str) -> Callable[..., Any]:
-    """Return a method that does what the array method `name` does, and whose argument `where` may be a comparison."""
+    """Return a method like the array method `name`, whose argument `where` may be the result of a comparison."""
     method = getattr(np.ndarray, name)
 
     def averaged(self: Any, *args: Any, **options: Any) -> Any:
@@ -381,7 +397,7 @@ def _are_truths(x: Any) -> bool:
 
 
 def _as_truths(found: Any) -> Any:
-    """Return whether numbers are not 0, for the elements of a product of bools."""
+    """Return whether each element of `found` is not 0. A matrix product of bools has bools as elements."""
     return _conditions(_applied(_truth, [_plain(found)]))
 
 
@@ -407,7 +423,7 @@ def _applied(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
 
 
 def _conditions(found: Any) -> Any:
-    """Return the results of a comparison as an array of bools, if none of them is a node."""
+    """Return `found`, the results of a comparison, as an array of bools if none of them is a node; else unchanged."""
     return found if _has_nodes(found) else np.array(found, dtype=bool)[()]
 
 
@@ -420,7 +436,7 @@ def _chosen(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _index(key: Any) -> Any:
-    """Return an index of an array with bools in the place of conditions that are nodes.
+    """Return `key`, an index of an array, with bools in the place of nodes that are conditions.
 
     Raises:
         TypeError: the index has other nodes. numpy would ask whether they are true, or convert them to integers.
@@ -451,7 +467,10 @@ def _plain(x: Any) -> Any:
 
 
 def _boxed(x: Any) -> Any:
-    """Return a node as an array without dimensions, because numpy would call its `__array_ufunc__`."""
+    """Return x, or an array without dimensions that contains x if it is a node.
+
+    numpy would call the `__array_ufunc__` of a node.
+    """
     if not isinstance(x, Node):
         return x
     array = np.empty((), object)
